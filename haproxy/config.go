@@ -1,0 +1,93 @@
+package haproxy
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// Config is the managed part of a HAProxy configuration, as the file has it, as the process runs it or
+// as it is wanted: one type for the three, so that one diff serves them all.
+type Config struct {
+	// Backends are sorted by name.
+	Backends []Backend
+	// Rules are sorted by frontend, then domain.
+	Rules []Rule
+}
+
+// A Backend serves one domain.
+type Backend struct {
+	// Name is BackendName of the domain.
+	Name    string
+	Options BackendOptions
+	// Servers are sorted by name.
+	Servers []Server
+}
+
+// BackendOptions are the lines of a backend, beside its servers, that hapsync manages. They are comparable.
+type BackendOptions struct {
+	// Balance is the algorithm with its arguments, such as "roundrobin".
+	Balance string
+	// Cookie is the argument of the cookie line. Further words of an operator's own are part of it.
+	Cookie string
+	// Check is the path of the HTTP check; empty where the check is a mere connection.
+	Check string
+}
+
+// A Server is a line of a backend. It is comparable: == is the diff.
+type Server struct {
+	Name   string
+	Addr   netip.AddrPort
+	Cookie string
+	// Check says whether HAProxy checks the server's health.
+	Check bool
+	// Weight is 0..256, relative to the other servers; 0 takes only requests with the server's cookie.
+	Weight int
+	// MaxConn is the limit of concurrent connections; 0 means none.
+	MaxConn int
+	Backup  bool
+	State   ServerState
+	// Params are further words of the line that an operator wrote (such as "inter 5s"): kept, never made up.
+	Params string
+}
+
+// A ServerState is the administrative state of a server.
+type ServerState string
+
+// The administrative states of a server. A file knows no drain: there it is weight 0.
+const (
+	Ready ServerState = "ready"
+	Drain ServerState = "drain"
+	Maint ServerState = "maint"
+)
+
+// A Rule is an ACL on the Host header and the use_backend rule that goes with it.
+type Rule struct {
+	Frontend string
+	Domain   string
+}
+
+// Backend is the name of the backend that the rule leads to.
+func (r Rule) Backend() string { return BackendName(r.Domain) }
+
+// ACL is the name of the rule's ACL.
+func (r Rule) ACL() string { return ACLName(r.Domain) }
+
+// StickyCookie is the argument of the cookie line of every managed backend.
+const StickyCookie = "SERVERID insert indirect nocache"
+
+const (
+	backendSuffix = "_cluster"
+	aclPrefix     = "is_"
+)
+
+// BackendName is the name of a domain's backend.
+func BackendName(domain string) string { return domain + backendSuffix }
+
+// ACLName is the name of a domain's ACL.
+func ACLName(domain string) string { return aclPrefix + domain }
+
+// DomainOf is the domain that a backend of this name would serve; ok is false for a name of another shape.
+func DomainOf(backend string) (domain string, ok bool) {
+	domain, ok = strings.CutSuffix(backend, backendSuffix)
+	return domain, ok && domain != ""
+}

@@ -1,0 +1,56 @@
+package haproxy
+
+import "errors"
+
+// A Digest names the exact bytes of the managed file; the empty one is that of a missing file.
+type Digest string
+
+// State is what a pass starts from: the file and the process, read one right after the other.
+type State struct {
+	// File is the managed part of the managed file.
+	File Config
+	// Live is what the process runs. Without a process (Down) it is empty.
+	Live Config
+	// Down says why the process could not be read, in words that name the socket and the way out; nil when it was.
+	Down error
+	// Digest is that of the managed file as it was read. Commit and Rewrite take it back.
+	Digest Digest
+	// Size is that of the managed file in bytes.
+	Size int
+	// Missing is set where there is no managed file, or an empty one.
+	Missing bool
+	// Capabilities are those of the process.
+	Capabilities Capabilities
+	// NoEdit says why a transaction cannot edit the file without loss; empty where it can.
+	NoEdit string
+	// Foreign names the ACLs and backends that bear a name of ours without our shape, and where they stand,
+	// by domain: such a domain is left alone.
+	Foreign map[string]string
+	// Stale says why the process may not have loaded the rules and options that the file has, though it has
+	// the backends; empty where it has.
+	Stale string
+	// Warnings are one line each: what an operator should mend.
+	Warnings []string
+}
+
+// What callers decide on.
+var (
+	// ErrConflict: the managed file is not the one that was read any more. Read again.
+	ErrConflict = errors.New("the managed file was changed by someone else")
+	// ErrLocked: another hapsync is at work on the same file. It is wrapped with who that is.
+	ErrLocked = errors.New("another hapsync is at work")
+	// ErrRefused: the running process did not take a change.
+	ErrRefused = errors.New("haproxy refused")
+)
+
+// An InvalidConfigError is HAProxy's refusal of a configuration that was about to be written. Nothing was written.
+type InvalidConfigError struct {
+	// Output is what haproxy -c printed, without what it repeats.
+	Output string
+	// Domains are those that the refused lines belong to, sorted; empty where no line of ours is named.
+	Domains []string
+}
+
+func (e *InvalidConfigError) Error() string {
+	return "haproxy -c refuses the configuration: " + e.Output
+}
