@@ -1,0 +1,72 @@
+# hapsync: `make` lists what there is.
+
+GO            ?= go
+GOLANGCI_LINT ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+VERSION       ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+TESTFLAGS     ?= -count=1 -timeout=20m
+BENCHFLAGS    ?= -benchtime=1x -timeout=60m
+FUZZTIME      ?= 10s
+ARGS          ?=
+
+# The HAProxy binaries that the tests run on, separated by colons.
+HAPROXY_BINARIES ?= haproxy
+export HAPROXY_BINARIES
+
+# Debian keeps haproxy and nginx where the PATH of a plain user does not look.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+build_flags = -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)'
+
+.PHONY: help build demo test race lint fmt e2e bench fuzz ci deps clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/hapsync and bin/hapsync-demo
+	$(GO) build $(build_flags) -o bin/hapsync ./cmd/hapsync
+	$(GO) build $(build_flags) -o bin/hapsync-demo ./cmd/hapsync-demo
+
+demo: deps build ## etcd, HAProxy and three web servers on this machine, and a tour (ARGS=--exit: end after it)
+	@bin/hapsync-demo $(ARGS)
+
+test: deps ## every test, those against real etcd, HAProxy and nginx included
+	$(GO) test $(TESTFLAGS) ./...
+
+race: deps ## every test under the race detector (needs a C compiler)
+	$(GO) test -race $(TESTFLAGS) ./...
+
+e2e: deps ## only the tests that run the binary from outside
+	$(GO) test $(TESTFLAGS) -v ./e2e/...
+
+bench: deps ## the benchmarks (BENCHFLAGS=...)
+	$(GO) test -run='^$$' -bench=. $(BENCHFLAGS) ./...
+
+fuzz: ## each fuzz target for a short while (FUZZTIME=10s)
+	@for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list='^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "$$pkg $$target"; \
+			$(GO) test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+lint: ## gofmt, go vet, go mod tidy and golangci-lint; changes nothing
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt would change (make fmt):"; echo "$$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) mod tidy -diff
+	$(GO) run $(GOLANGCI_LINT) run
+
+fmt: ## format the code
+	$(GO) run $(GOLANGCI_LINT) fmt
+
+ci: deps lint build ## what a change must pass: lint, build, the demo on each HAProxy, every test with -race
+	@IFS=:; for haproxy in $$HAPROXY_BINARIES; do \
+		echo "bin/hapsync-demo --exit --haproxy $$haproxy"; \
+		bin/hapsync-demo --exit --haproxy "$$haproxy" || exit 1; \
+	done
+	$(GO) test -race $(TESTFLAGS) ./...
+
+deps: ## install haproxy, nginx, etcdctl and curl with apt-get where they are missing
+	@sh .ci/deps
+
+clean: ## remove what build made
+	rm -rf bin
