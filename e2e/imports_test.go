@@ -1,0 +1,127 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/hapsync/hapsync"
+
+// An importRule says which packages of ours may import what.
+type importRule struct {
+	name string
+	// imports are the paths that the rule is about, each with all below it.
+	imports []string
+	// by are the packages of ours that may, relative to the module; "cmd/..." is cmd and all below it.
+	by []string
+	// tests is set where every test may as well.
+	tests bool
+}
+
+var importRules = []importRule{
+	{name: "only registry talks to etcd", imports: []string{"go.etcd.io/etcd/client"}, by: []string{"registry", "e2e"}},
+	{name: "sync and haproxy do not know etcd", imports: []string{"go.etcd.io"}, by: []string{"registry", "cmd/...", "e2e"}},
+	{name: "etcd's server is for the demo and for tests", imports: []string{"go.etcd.io/etcd/server"}, by: []string{"cmd/hapsync-demo"}, tests: true},
+	{name: "only haproxy knows HAProxy's libraries", imports: []string{"github.com/haproxytech"}, by: []string{"haproxy"}},
+	{name: "flags and commands belong to cmd", imports: []string{"github.com/urfave/cli"}, by: []string{"cmd/..."}},
+	{name: "registry and haproxy serve sync and cmd", imports: []string{module + "/registry", module + "/haproxy"}, by: []string{"sync", "cmd/hapsync"}},
+	{name: "sync serves cmd", imports: []string{module + "/sync"}, by: []string{"cmd/hapsync"}},
+	{name: "nothing imports cmd", imports: []string{module + "/cmd"}},
+}
+
+func TestImports(t *testing.T) {
+	t.Parallel()
+	packages := list(t, "./...")
+	for _, rule := range importRules {
+		t.Run(rule.name, func(t *testing.T) {
+			t.Parallel()
+			for _, p := range packages {
+				if path := rule.broken(p); path != "" {
+					t.Errorf("%s imports %s", p.ImportPath, path)
+				}
+			}
+		})
+	}
+}
+
+// TestLinked looks at all that a program is linked from, not only at what a package names.
+func TestLinked(t *testing.T) {
+	t.Parallel()
+	for pkg, without := range map[string][]string{
+		"registry":    {"github.com/haproxytech", "go.etcd.io/etcd/server", module + "/haproxy", module + "/sync"},
+		"haproxy":     {"go.etcd.io", module + "/registry", module + "/sync"},
+		"cmd/hapsync": {"go.etcd.io/etcd/server"},
+	} {
+		t.Run(pkg, func(t *testing.T) {
+			t.Parallel()
+			for _, p := range list(t, "-deps", "./"+pkg) {
+				if slices.ContainsFunc(without, func(path string) bool { return below(p.ImportPath, path) }) {
+					t.Fatalf("%s is linked with %s", pkg, p.ImportPath)
+				}
+			}
+		})
+	}
+}
+
+// A listed package is what go list says of it.
+type listed struct {
+	ImportPath                         string
+	Imports, TestImports, XTestImports []string
+}
+
+func list(t *testing.T, args ...string) []listed {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list", "-json=ImportPath,Imports,TestImports,XTestImports"}, args...)...)
+	cmd.Dir = ".."
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", cmd, err, &stderr)
+	}
+	var packages []listed
+	for dec := json.NewDecoder(bytes.NewReader(out)); dec.More(); {
+		var p listed
+		if err := dec.Decode(&p); err != nil {
+			t.Fatalf("%s: %v", cmd, err)
+		}
+		packages = append(packages, p)
+	}
+	if len(packages) < 2 {
+		t.Fatalf("%s: %d packages", cmd, len(packages))
+	}
+	return packages
+}
+
+// broken returns the first import of p that the rule forbids, or "".
+func (r importRule) broken(p listed) string {
+	name := strings.TrimPrefix(p.ImportPath, module+"/")
+	if slices.ContainsFunc(r.by, func(by string) bool {
+		parent, all := strings.CutSuffix(by, "/...")
+		return name == by || all && below(name, parent)
+	}) {
+		return ""
+	}
+	imports := p.Imports
+	if !r.tests {
+		imports = slices.Concat(imports, p.TestImports, p.XTestImports)
+	}
+	for _, path := range imports {
+		if path == p.ImportPath {
+			continue // a package's own external test
+		}
+		if slices.ContainsFunc(r.imports, func(forbidden string) bool { return below(path, forbidden) }) {
+			return path
+		}
+	}
+	return ""
+}
+
+// below reports whether path is parent or below it.
+func below(path, parent string) bool {
+	return path == parent || strings.HasPrefix(path, parent+"/")
+}
