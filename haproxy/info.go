@@ -1,0 +1,71 @@
+package haproxy
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A worker is the process that answers on the stats socket.
+type worker struct {
+	Pid     int
+	Version Version
+	// Started is when it began to read its configuration, to the second.
+	Started time.Time
+	// MaxSock is how many descriptors it may need at most, Ulimit how many it may have.
+	MaxSock, Ulimit int
+}
+
+// info asks the process who it is.
+func (r runtime) info(ctx context.Context) (worker, error) {
+	reply, err := r.ask(ctx, "show info")
+	if err != nil {
+		return worker{}, err
+	}
+	w, err := parseInfo(reply, time.Now())
+	if err != nil {
+		return worker{}, fmt.Errorf("%s: show info: %w", r.socket, err)
+	}
+	return w, nil
+}
+
+// parseInfo reads the reply to "show info".
+func parseInfo(reply string, now time.Time) (worker, error) {
+	if !strings.HasSuffix(reply, "\n\n") {
+		return worker{}, fmt.Errorf("the answer %q is cut off", clip(reply, 80))
+	}
+	var w worker
+	var uptime, started int
+	var version string
+	fields := map[string]*int{
+		"Pid": &w.Pid, "Maxsock": &w.MaxSock, "Ulimit-n": &w.Ulimit, "Uptime_sec": &uptime, "Start_time_sec": &started,
+	}
+	for line := range strings.Lines(reply) {
+		name, value, _ := strings.Cut(line, ":")
+		value = strings.TrimSpace(value)
+		if name == "Version" {
+			version = value
+		}
+		field := fields[name]
+		if field == nil {
+			continue
+		}
+		number, err := strconv.Atoi(value)
+		if err != nil || number < 0 {
+			return worker{}, fmt.Errorf("%s: %q is not a number", name, value)
+		}
+		*field = number
+	}
+	if w.Pid == 0 {
+		return worker{}, fmt.Errorf("the answer %q names no Pid", clip(reply, 80))
+	}
+	w.Started = now.Add(-time.Duration(uptime) * time.Second).Truncate(time.Second)
+	if started > 0 {
+		w.Started = time.Unix(int64(started), 0)
+	}
+	var err error
+	w.Version, err = ParseVersion(version)
+	return w, err
+}
