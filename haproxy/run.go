@@ -1,0 +1,226 @@
+package haproxy
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// A Failure is a change that the running process did not take.
+type Failure struct {
+	Change Change
+	// Reply is HAProxy's answer, or what stands in the way.
+	Reply string
+}
+
+// A RunError lists the changes that the running process did not take; the others are in effect. It wraps ErrRefused.
+type RunError struct{ Failures []Failure }
+
+func (e *RunError) Error() string {
+	const shown = 5
+	var lines []string
+	for _, f := range e.Failures[:min(shown, len(e.Failures))] {
+		lines = append(lines, fmt.Sprintf("%s: %s", f.Change, f.Reply))
+	}
+	if more := len(e.Failures) - shown; more > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more", more))
+	}
+	return fmt.Sprintf("%v: %s", ErrRefused, strings.Join(lines, "; "))
+}
+
+// Unwrap is ErrRefused.
+func (e *RunError) Unwrap() error { return ErrRefused }
+
+const (
+	// checkWait is how long run waits for the first checks of servers that it added.
+	checkWait = 3 * time.Second
+	// deleteWait is how long a server in maintenance has to get rid of its last connections.
+	deleteWait = 2 * time.Second
+	pollFirst  = 20 * time.Millisecond
+	pollLast   = 250 * time.Millisecond
+)
+
+// A serverKey names a server of the process.
+type serverKey struct{ backend, name string }
+
+// A view is what the process has of the servers that a run is about, read at one time.
+type view map[serverKey]liveServer
+
+// run makes AddServer, SetServer and RemoveServer changes in the process, each server in at most one of them, and
+// reads back that they are in effect: those that are already are left alone. Servers come before servers go. params
+// are the words of a backend's default-server lines, which HAProxy does not apply to a server that is added live.
+// A removed server has drain to finish its sessions. The error is a *RunError where HAProxy took only some.
+func (r runtime) run(
+	ctx context.Context, caps Capabilities, changes []Change, params func(backend string) string, drain time.Duration,
+) error {
+	seen := map[serverKey]bool{}
+	for _, c := range changes {
+		if err := safeChange(c, params); err != nil {
+			return fmt.Errorf("%s: %w", c, err)
+		}
+		if seen[keyOf(c)] {
+			return fmt.Errorf("%s: two changes of one server", c)
+		}
+		seen[keyOf(c)] = true
+	}
+	o := orders{caps, params}
+	live, err := r.view(ctx, changes)
+	if err != nil {
+		return err
+	}
+	stay, leave := o.pending(changes, live)
+	if err := r.exec(ctx, o.commands(stay, live)); err != nil {
+		return err
+	}
+	if err := r.awaitChecks(ctx, stay); err != nil {
+		return err
+	}
+	if err := r.remove(ctx, caps, leave, live, drain); err != nil {
+		return err
+	}
+	return r.settle(ctx, o, append(stay, leave...))
+}
+
+// settle reads back, makes what is not in effect once more, one by one, and reports what still is not.
+func (r runtime) settle(ctx context.Context, o orders, changes []Change) error {
+	live, err := r.view(ctx, changes)
+	if err != nil {
+		return err
+	}
+	var failures []Failure
+	for _, c := range changes {
+		if inEffect(c, live) {
+			continue
+		}
+		reply, err := r.single(ctx, o, c, live)
+		if err != nil {
+			return err
+		}
+		failures = append(failures, Failure{c, reply})
+	}
+	if len(failures) == 0 {
+		return nil
+	}
+	again := make([]Change, len(failures))
+	for i, f := range failures {
+		again[i] = f.Change
+	}
+	if live, err = r.view(ctx, again); err != nil {
+		return err
+	}
+	var left []Failure
+	for _, f := range failures {
+		if !inEffect(f.Change, live) {
+			left = append(left, Failure{f.Change, f.Reply + remains(f.Change, live)})
+		}
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	return &RunError{left}
+}
+
+// single makes one change and returns HAProxy's words.
+func (r runtime) single(ctx context.Context, o orders, c Change, live view) (string, error) {
+	commands, why := o.of(c, live)
+	for _, command := range commands {
+		reply, err := r.ask(ctx, command)
+		if err != nil {
+			return "", err
+		}
+		if reply = strings.TrimSpace(reply); reply != "" {
+			why = strings.Join(strings.Fields(reply), " ")
+		}
+	}
+	if why == "" {
+		why = "HAProxy took it without a word, but it is not in effect"
+	}
+	return why, nil
+}
+
+// remains adds what became of a server that could not be removed.
+func remains(c Change, live view) string {
+	if _, ok := c.(RemoveServer); ok && live[keyOf(c)].State == Maint {
+		return " (it stays in maintenance)"
+	}
+	return ""
+}
+
+// awaitChecks waits until HAProxy has checked the ready servers among the added ones, so that the caller can rely on
+// those that are up. One that is down is not waited for.
+func (r runtime) awaitChecks(ctx context.Context, changes []Change) error {
+	var added []Change
+	for _, c := range changes {
+		if add, ok := c.(AddServer); ok && add.Server.Check && add.Server.State == Ready {
+			added = append(added, c)
+		}
+	}
+	if len(added) == 0 {
+		return nil
+	}
+	return poll(ctx, checkWait, func() (bool, error) {
+		live, err := r.view(ctx, added)
+		if err != nil {
+			return false, err
+		}
+		for _, c := range added {
+			if live[keyOf(c)].Undecided {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+}
+
+// view reads the servers of the backends that the changes are about.
+func (r runtime) view(ctx context.Context, changes []Change) (view, error) {
+	live := view{}
+	if len(changes) == 0 {
+		return live, nil
+	}
+	names := make([]string, len(changes))
+	for i, c := range changes {
+		names[i] = keyOf(c).backend
+	}
+	backends, err := r.backends(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range backends {
+		for _, s := range b.Servers {
+			live[serverKey{b.Name, s.Name}] = s
+		}
+	}
+	return live, nil
+}
+
+func keyOf(c Change) serverKey {
+	switch ch := c.(type) {
+	case AddServer:
+		return serverKey{ch.Backend, ch.Server.Name}
+	case SetServer:
+		return serverKey{ch.Backend, ch.Want.Name}
+	case RemoveServer:
+		return serverKey{ch.Backend, ch.Server.Name}
+	}
+	return serverKey{}
+}
+
+// poll calls done, less and less often, until it says so or limit is over, which is no error.
+func poll(ctx context.Context, limit time.Duration, done func() (bool, error)) error {
+	deadline := time.NewTimer(limit)
+	defer deadline.Stop()
+	for wait := pollFirst; ; wait = min(2*wait, pollLast) {
+		if ok, err := done(); ok || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-deadline.C:
+			return nil
+		case <-time.After(wait):
+		}
+	}
+}
