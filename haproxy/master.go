@@ -1,0 +1,148 @@
+package haproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A masterSocket is the path of the socket of a master process (haproxy -W -S), with or without "unix@" before it.
+type masterSocket string
+
+// ask sends one command and returns the reply, which may be empty: 2.6 answers "reload" so. The master wants the
+// half-close. While it reloads it refuses connections: they are tried again for a while.
+func (m masterSocket) ask(ctx context.Context, command string) (string, error) {
+	path := strings.TrimPrefix(string(m), "unix@")
+	if !strings.HasPrefix(path, "/") {
+		return "", fmt.Errorf("master socket %q: only absolute paths of unix sockets are known here", string(m))
+	}
+	conn, err := m.dial(ctx, path)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	if _, err = io.WriteString(conn, command+"\n"); err == nil {
+		err = conn.CloseWrite()
+	}
+	var reply []byte
+	if err == nil {
+		reply, err = io.ReadAll(conn)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %q: %w", path, command, explain(ctx, err))
+	}
+	return string(reply), nil
+}
+
+func (m masterSocket) dial(ctx context.Context, path string) (*boundConn, error) {
+	giveUp, cancel := context.WithTimeout(ctx, masterWait)
+	defer cancel()
+	for {
+		conn, err := dial(ctx, path)
+		if err == nil {
+			return conn, nil
+		}
+		if !errors.Is(err, ErrDown) {
+			return nil, fmt.Errorf("master socket: %w", err)
+		}
+		if wait(giveUp, 2*pollFirst) != nil {
+			return nil, fmt.Errorf("master socket %s: nobody listens; is HAProxy in master-worker mode "+
+				"(haproxy -W -S %s)? name its socket with --master-socket", path, path)
+		}
+	}
+}
+
+// reload sends the command. nil means that the reload has succeeded, or that the master does not say: the new
+// worker is to be awaited in any case.
+func (m masterSocket) reload(ctx context.Context) error {
+	reply, err := m.ask(ctx, "reload")
+	if err != nil {
+		return err
+	}
+	status, output, _ := strings.Cut(reply, "\n")
+	switch {
+	case strings.Contains(reply, "Another reload is still in progress"):
+		return errBusy
+	case status == "Success=1", strings.TrimSpace(reply) == "":
+		return nil
+	case status == "Success=0":
+		return &ReloadError{strings.TrimSpace(strings.TrimPrefix(output, "--\n"))}
+	}
+	return fmt.Errorf("%s: reload: unexpected answer %q", m, clip(reply, 200))
+}
+
+// masterProcs are the processes of a master.
+type masterProcs struct {
+	Master int
+	// Workers serve; Old ones finish what they have. From 3.1 the one that serves is among the old ones after a
+	// reload that failed.
+	Workers, Old []int
+	// Failed counts the reloads that failed since the last one that did not; from 3.1 it stays at 1.
+	Failed int
+}
+
+// has reports whether pid is one of the workers.
+func (p masterProcs) has(pid int) bool {
+	return slices.Contains(p.Workers, pid) || slices.Contains(p.Old, pid)
+}
+
+// procs asks the master for its processes.
+func (m masterSocket) procs(ctx context.Context) (masterProcs, error) {
+	ctx, cancel := context.WithTimeout(ctx, socketTimeout)
+	defer cancel()
+	reply, err := m.ask(ctx, "show proc")
+	if err != nil {
+		return masterProcs{}, err
+	}
+	procs, err := parseProcs(reply)
+	if err != nil {
+		return masterProcs{}, fmt.Errorf("%s: show proc: %w; is it the socket of a master (haproxy -W -S)?", m, err)
+	}
+	return procs, nil
+}
+
+// parseProcs reads the reply to "show proc": a line for each process, the workers before the old ones. Programs,
+// which HAProxy had until 3.2, are left out.
+func parseProcs(reply string) (masterProcs, error) {
+	var p masterProcs
+	var old bool
+	for line := range strings.Lines(reply) {
+		if strings.HasPrefix(line, "#") {
+			old = strings.HasPrefix(line, "# old")
+			continue
+		}
+		fields := strings.Fields(line)
+		if len(fields) < 2 {
+			continue
+		}
+		pid, err := strconv.Atoi(fields[0])
+		if err != nil || pid <= 0 {
+			return masterProcs{}, fmt.Errorf("unexpected answer %q", clip(line, 80))
+		}
+		switch {
+		case fields[1] == "master":
+			p.Master = pid
+			p.Failed = failedReloads(line)
+		case fields[1] == "worker" && old:
+			p.Old = append(p.Old, pid)
+		case fields[1] == "worker":
+			p.Workers = append(p.Workers, pid)
+		}
+	}
+	if p.Master == 0 {
+		return masterProcs{}, fmt.Errorf("the answer %q names no master", clip(reply, 80))
+	}
+	return p, nil
+}
+
+// failedReloads is N of "[failed: N]"; 0 where it is not said.
+func failedReloads(line string) int {
+	_, rest, _ := strings.Cut(line, "[failed: ")
+	text, _, _ := strings.Cut(rest, "]")
+	n, _ := strconv.Atoi(text)
+	return n
+}

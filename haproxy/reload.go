@@ -1,0 +1,169 @@
+package haproxy
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A ReloadError is HAProxy's refusal to reload: the old worker serves on with the old configuration. It wraps ErrRefused.
+type ReloadError struct {
+	// Output is what HAProxy said.
+	Output string
+}
+
+func (e *ReloadError) Error() string {
+	return "haproxy refuses to reload, the old worker serves on: " + e.Output
+}
+
+// Unwrap is ErrRefused.
+func (e *ReloadError) Unwrap() error { return ErrRefused }
+
+const (
+	reloadTimeout = 60 * time.Second
+	// masterWait is how long the master's socket may refuse connections: it does for 50 to 200 ms while it reloads.
+	masterWait = 5 * time.Second
+	// awaitPatience bounds a question while a reload goes on: a socket may change hands right then.
+	awaitPatience = 2 * time.Second
+	// commandOutput is how much of a reload command's output is kept.
+	commandOutput = 16 << 10
+)
+
+// errBusy: the master reloads already.
+var errBusy = errors.New("another reload is in progress")
+
+// A reloader makes HAProxy load its files.
+type reloader struct {
+	// master is the master's socket; empty where there is none, then command is run, without a shell.
+	master  masterSocket
+	command []string
+	// runtime is the stats socket, on which the new worker is awaited.
+	runtime runtime
+	// timeout bounds a reload; 0 means 60 s.
+	timeout time.Duration
+}
+
+// reload returns when the new worker answers. It is not cut in two by the end of ctx, only by its own timeout. The
+// error is a *ReloadError where HAProxy refuses its configuration.
+func (l reloader) reload(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cmp.Or(l.timeout, reloadTimeout))
+	defer cancel()
+	before, err := l.runtime.info(ctx)
+	if err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	switch {
+	case l.master != "":
+		return l.byMaster(ctx, before)
+	case len(l.command) > 0:
+		return l.byCommand(ctx, before)
+	}
+	return errors.New("reload: no way to do it: name the master's socket with --master-socket " +
+		"(haproxy -W -S <socket>), or a command with --reload-command")
+}
+
+// byMaster asks the master, again while it is busy with another reload.
+func (l reloader) byMaster(ctx context.Context, before worker) error {
+	procs, err := l.master.procs(ctx)
+	if err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	if !procs.has(before.Pid) {
+		return fmt.Errorf("reload: the master of %s has no worker %d, which answers on %s: the two sockets are of "+
+			"different HAProxy processes", l.master, before.Pid, l.runtime.socket)
+	}
+	for {
+		err := l.master.reload(ctx)
+		if !errors.Is(err, errBusy) {
+			if err != nil {
+				return fmt.Errorf("reload: %w", err)
+			}
+			return l.await(ctx, before, procs.Failed)
+		}
+		if err := wait(ctx, pollLast); err != nil {
+			return fmt.Errorf("reload: %w", errBusy)
+		}
+		if before, err = l.runtime.info(ctx); err != nil {
+			return fmt.Errorf("reload: %w", err)
+		}
+	}
+}
+
+// await waits until another worker than before answers.
+func (l reloader) await(ctx context.Context, before worker, failed int) error {
+	stats := runtime{l.runtime.socket, awaitPatience}
+	for {
+		after, err := stats.info(ctx)
+		if err == nil && after.Pid != before.Pid {
+			return nil
+		}
+		if err == nil && l.refused(ctx, before, failed) {
+			return &ReloadError{"HAProxy " + before.Version.String() + " does not say why on its socket: " +
+				"see its log, or run haproxy -c on its files"}
+		}
+		if wait(ctx, 2*pollFirst) != nil {
+			return fmt.Errorf("reload: no new worker answers on %s in time, process %d still does; see HAProxy's log "+
+				"(last word: %w)", l.runtime.socket, before.Pid, cmp.Or(err, ctx.Err()))
+		}
+	}
+}
+
+// refused reports whether the master has more failed reloads than before and keeps its worker: all that 2.6 lets
+// one know.
+func (l reloader) refused(ctx context.Context, before worker, failed int) bool {
+	if l.master == "" {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, awaitPatience)
+	defer cancel()
+	procs, err := l.master.procs(ctx)
+	return err == nil && procs.Failed > failed && procs.has(before.Pid)
+}
+
+// byCommand runs the reload command; its whole process group is killed when the time is over.
+func (l reloader) byCommand(ctx context.Context, before worker) error {
+	cmd := exec.CommandContext(ctx, l.command[0], l.command[1:]...)
+	output := &headBuffer{size: commandOutput}
+	cmd.Stdout, cmd.Stderr = output, output
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	err := cmd.Run()
+	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
+		return fmt.Errorf("reload command %q: %w: %s", strings.Join(l.command, " "), explain(ctx, err),
+			bytes.TrimSpace(output.text))
+	}
+	if err := l.await(ctx, before, 0); err != nil {
+		return fmt.Errorf("reload command %q ended well, but: %w", strings.Join(l.command, " "), err)
+	}
+	return nil
+}
+
+// A headBuffer keeps the first bytes of what is written to it.
+type headBuffer struct {
+	text []byte
+	size int
+}
+
+func (b *headBuffer) Write(p []byte) (int, error) {
+	b.text = append(b.text, p[:min(len(p), b.size-len(b.text))]...)
+	return len(p), nil
+}
+
+// wait pauses; the error is that of a context that ends meanwhile.
+func wait(ctx context.Context, pause time.Duration) error {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
