@@ -86,7 +86,7 @@ func (r runtime) converse(ctx context.Context, line string, read func(io.Reader)
 }
 
 // dial connects to a stats or master socket. The connection breaks when ctx is done.
-func dial(ctx context.Context, socket string) (net.Conn, error) {
+func dial(ctx context.Context, socket string) (*boundConn, error) {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "unix", socket)
 	if err != nil {
