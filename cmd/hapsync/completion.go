@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+func (p program) completionCommand() *cli.Command {
+	return p.command(&cli.Command{
+		Name:      "completion",
+		Usage:     "print a script that completes hapsync's commands and flags in a shell",
+		ArgsUsage: "bash|zsh|fish",
+		Flags:     sharedFlags(categoryRegistry, categoryHAProxy),
+		Action:    p.completion,
+	}, page{
+		description: "Prints the script for one shell to standard output. It calls the hapsync of PATH to find the words.",
+		example: `
+hapsync completion bash > /etc/bash_completion.d/hapsync
+hapsync completion zsh > "${fpath[1]}/_hapsync"
+hapsync completion fish > ~/.config/fish/completions/hapsync.fish`,
+	})
+}
+
+func (p program) completion(c *cli.Context) error {
+	script := ""
+	switch shell := c.Args().First(); shell {
+	case "bash":
+		script = bashCompletion
+	case "zsh":
+		script = zshCompletion
+	case "fish":
+		fish, err := c.App.ToFishCompletion()
+		if err != nil {
+			return err
+		}
+		script = longOptions(fish)
+	default:
+		return usagef(c, "%q is not a shell that hapsync knows: bash, zsh or fish", shell)
+	}
+	_, err := fmt.Fprint(p.stdout, script)
+	return err
+}
+
+// longOptions mends what urfave writes for a flag with a second long name, and takes out the quotes of placeholders.
+func longOptions(fish string) string {
+	fish = regexp.MustCompile(` -s ([a-z][a-z-]+)`).ReplaceAllString(fish, " -l $1")
+	return strings.ReplaceAll(fish, "`", "")
+}
+
+// The words are passed on as they are, without eval: a half-typed $(command) must not run.
+const bashCompletion = `# bash completion for hapsync
+_hapsync() {
+    local cur=${COMP_WORDS[COMP_CWORD]}
+    local words=("${COMP_WORDS[@]:0:COMP_CWORD}")
+    if [[ $cur == -* ]]; then
+        words+=("$cur")
+    fi
+    COMPREPLY=($(compgen -W "$("${words[@]}" --generate-bash-completion 2>/dev/null)" -- "$cur"))
+}
+complete -o bashdefault -o default -F _hapsync hapsync
+`
+
+const zshCompletion = `#compdef hapsync
+# zsh completion for hapsync
+_hapsync() {
+    local -a opts
+    local cur=${words[CURRENT]}
+    if [[ $cur == -* ]]; then
+        opts=("${(@f)$(${words[1,CURRENT]} --generate-bash-completion 2>/dev/null)}")
+    else
+        opts=("${(@f)$(${words[1,CURRENT-1]} --generate-bash-completion 2>/dev/null)}")
+    fi
+    if [[ -n ${opts[1]} ]]; then
+        _describe 'hapsync' opts
+    else
+        _files
+    fi
+}
+if [[ $funcstack[1] == _hapsync ]]; then
+    _hapsync "$@"
+else
+    compdef _hapsync hapsync
+fi
+`

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+	"go.yaml.in/yaml/v3"
+)
+
+// A configFile holds what the file of --config-file sets. The zero value sets nothing.
+type configFile struct {
+	path    string
+	mode    os.FileMode
+	entries map[string]fileEntry // by flag name
+}
+
+type fileEntry struct {
+	line   int
+	values []string
+}
+
+// readConfigFile reads a YAML file whose keys are the names of flags of any of the commands. It is strict: a key
+// that no command knows, a key given twice and a value of another type are errors that name the line.
+func readConfigFile(path string, commands []*cli.Command) (configFile, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return configFile{}, fmt.Errorf("--config-file: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return configFile{}, fmt.Errorf("--config-file: %w", err)
+	}
+	entries, err := decodeConfig(f, settings(commands))
+	if err != nil {
+		return configFile{}, fmt.Errorf("%s:%w", path, err)
+	}
+	return configFile{path: path, mode: info.Mode(), entries: entries}, nil
+}
+
+// settings are the flags of all commands, by name. Flags of one name have one type.
+func settings(commands []*cli.Command) map[string]*setting {
+	known := map[string]*setting{}
+	for _, cmd := range commands {
+		for _, f := range cmd.Flags {
+			if s, ok := f.(*setting); ok && s.name != "config-file" {
+				known[s.name] = s
+			}
+		}
+	}
+	return known
+}
+
+// decodeConfig returns errors that start with the line.
+func decodeConfig(r io.Reader, known map[string]*setting) (map[string]fileEntry, error) {
+	var doc yaml.Node
+	dec := yaml.NewDecoder(r)
+	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf(" %w", err)
+	}
+	root := doc.Content[0]
+	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
+		return nil, nil
+	}
+	if root.Kind != yaml.MappingNode {
+		return nil, fmt.Errorf("%d: want one `flag: value` a line", root.Line)
+	}
+	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, errors.New(" want one YAML document")
+	}
+	entries := map[string]fileEntry{}
+	for pair := range slices.Chunk(root.Content, 2) {
+		key, value := pair[0], pair[1]
+		s, ok := known[key.Value]
+		if !ok {
+			return nil, fmt.Errorf("%d: unknown key %q%s", key.Line, key.Value, didYouMean(nearestKey(known, key.Value)))
+		}
+		if first, twice := entries[s.name]; twice {
+			return nil, fmt.Errorf("%d: %s: set twice, first in line %d", key.Line, s.name, first.line)
+		}
+		values, err := s.decode(value)
+		if err != nil {
+			return nil, fmt.Errorf("%d: %s: %w", key.Line, s.name, err)
+		}
+		entries[s.name] = fileEntry{line: key.Line, values: values}
+	}
+	return entries, nil
+}
+
+func nearestKey(known map[string]*setting, name string) string {
+	var flags []cli.Flag
+	for _, s := range known {
+		flags = append(flags, s)
+	}
+	slices.SortFunc(flags, func(a, b cli.Flag) int { return strings.Compare(a.Names()[0], b.Names()[0]) })
+	return strings.TrimLeft(cli.SuggestFlag(flags, name, true), "-")
+}
+
+// decode returns the values of a node that has the type of the flag, and passes its check.
+func (s *setting) decode(node *yaml.Node) ([]string, error) {
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	nodes := []*yaml.Node{node}
+	if s.list && node.Kind == yaml.SequenceNode {
+		nodes = node.Content
+	}
+	var values []string
+	for _, n := range nodes {
+		if want := s.scalarTag(); n.Kind != yaml.ScalarNode || n.Tag != want {
+			return nil, fmt.Errorf("want %s", yamlName(want))
+		}
+		if s.check != nil {
+			if err := s.check(n.Value); err != nil {
+				return nil, fmt.Errorf("%q: %w", n.Value, err)
+			}
+		}
+		values = append(values, n.Value)
+	}
+	return values, nil
+}
+
+func (s *setting) scalarTag() string {
+	if s.tag == "" || s.list {
+		return "!!str"
+	}
+	return s.tag
+}
+
+// yamlName is a YAML type in a person's words.
+func yamlName(tag string) string {
+	switch tag {
+	case "!!bool":
+		return "true or false"
+	case "!!int":
+		return "a number"
+	}
+	return "text (put it in quotes)"
+}
+
+// warn logs what the file should not be like.
+func (f configFile) warn(log *slog.Logger) {
+	user := f.entries["user"].values
+	if len(user) == 1 && strings.Contains(user[0], ":") && f.mode.Perm()&0o004 != 0 {
+		log.Warn("the config file holds a password and everyone can read it", "file", f.path, "remedy", "chmod o-r "+f.path)
+	}
+}

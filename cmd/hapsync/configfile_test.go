@@ -1,0 +1,85 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+func TestConfigFile(t *testing.T) {
+	file := writeFile(t, `# settings of hapsync
+endpoints:
+  - http://10.0.0.11:2379
+  - http://10.0.0.12:2379
+frontend: webin,webin-tls
+drain-timeout: 20s
+max-removal: 30 # a flag of sync and plan
+detailed-exitcode: true
+`)
+	b := &bench{}
+	for flag, want := range map[string]string{
+		"endpoints":     "http://10.0.0.11:2379,http://10.0.0.12:2379",
+		"frontend":      "webin,webin-tls",
+		"drain-timeout": "20s",
+		"max-removal":   "30",
+	} {
+		if got := b.settled(t, "sync", flag, "sync", "--config-file", file); got != want {
+			t.Errorf("%s: %q, want %q", flag, got, want)
+		}
+	}
+}
+
+func TestBadConfigFile(t *testing.T) {
+	for _, tt := range []struct{ name, content, want string }{
+		{"an unknown key", "prefix: /x\nendpoint: http://a:1\n", `:2: unknown key "endpoint" (did you mean endpoints?)`},
+		{"a key given twice", "prefix: /x\nprefix: /y\n", ":2: prefix: set twice, first in line 1"},
+		{"a number for text", "prefix: 5\n", ":1: prefix: want text"},
+		{"a list for one value", "prefix: [/a, /b]\n", ":1: prefix: want text"},
+		{"a map in a list", "endpoints:\n  - url: x\n", ":1: endpoints: want text"},
+		{"a word for a number", "max-removal: half\n", ":1: max-removal: want a number"},
+		{"a number out of range", "max-removal: 0\n", `:1: max-removal: "0": must be a share in percent`},
+		{"a word for a switch", "rewrite: maybe\n", ":1: rewrite: want true or false"},
+		{"a time without a unit", "\ndial-timeout: \"5\"\n", ":2: dial-timeout: \"5\": must be a time with its unit"},
+		{"a choice that is none", "log-format: xml\n", `log-format: "xml": must be text or json`},
+		{"a null", "prefix:\n", ":1: prefix: want text"},
+		{"a list of keys", "- prefix\n", ":1: want one `flag: value` a line"},
+		{"two documents", "prefix: /x\n---\nprefix: /y\n", "want one YAML document"},
+		{"no YAML", "prefix: [\n", "line"},
+		{"the file itself", "config-file: other.yaml\n", `unknown key "config-file"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			file := writeFile(t, tt.content)
+			got := new(bench).run(t, "list", "--config-file", file)
+			if got.code != exitUsage {
+				t.Errorf("code %d, want %d", got.code, exitUsage)
+			}
+			wantContains(t, "message", got.stderr, "hapsync: "+file+":", tt.want, "see hapsync list --help")
+		})
+	}
+}
+
+func TestEmptyAndMissingConfigFile(t *testing.T) {
+	for _, content := range []string{"", "# nothing\n", "{}\n", "null\n"} {
+		if got := new(bench).run(t, "list", "--config-file", writeFile(t, content)); got.code != exitOK {
+			t.Errorf("%q: code %d: %s", content, got.code, got.stderr)
+		}
+	}
+	got := new(bench).run(t, "list", "--config-file", "/nowhere/hapsync.yaml")
+	if got.code != exitUsage {
+		t.Errorf("code %d", got.code)
+	}
+	wantContains(t, "message", got.stderr, "/nowhere/hapsync.yaml", "no such file")
+}
+
+func TestWarnsOfAPasswordThatEveryoneCanRead(t *testing.T) {
+	file := writeFile(t, "user: root:s3cret\n")
+	for mode, want := range map[os.FileMode]bool{0o600: false, 0o640: false, 0o644: true} {
+		if err := os.Chmod(file, mode); err != nil {
+			t.Fatal(err)
+		}
+		got := new(bench).run(t, "list", "--config-file", file)
+		if warned := strings.Contains(got.stderr, "chmod o-r"); warned != want || got.code != exitOK {
+			t.Errorf("mode %o: warned %t, code %d", mode, warned, got.code)
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/sync"
+)
+
+func TestExitCode(t *testing.T) {
+	wrap := func(err error) error { return fmt.Errorf("while at work: %w", err) }
+	for _, tt := range []struct {
+		err  error
+		code int
+	}{
+		{nil, 0},
+		{errors.New("something else"), 1},
+		{wrap(haproxy.ErrLocked), 1},
+		{wrap(haproxy.ErrConflict), 1},
+		{usageError{err: errors.New("bad")}, 2},
+		{wrap(registry.ErrUnavailable), 3},
+		{wrap(haproxy.ErrDown), 4},
+		{wrap(haproxy.ErrRefused), 4},
+		{wrap(errNotRunning), 4},
+		{wrap(&haproxy.InvalidConfigError{}), 4},
+		{wrap(&haproxy.ReloadError{}), 4},
+		{wrap(&sync.HeldError{}), 5},
+		{errLeftOut, 6},
+		{errChanges, 10},
+	} {
+		if got := exitCode(t.Context(), tt.err); got != tt.code {
+			t.Errorf("%v: %d, want %d", tt.err, got, tt.code)
+		}
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	b := oneHost()
+	b.snapshotErr = context.Canceled
+	got := b.runContext(ctx, "list")
+	if got.code != exitInterrupted {
+		t.Errorf("code %d", got.code)
+	}
+	wantContains(t, "message", got.stderr, "hapsync: interrupted")
+	if got := b.runContext(ctx, "list", "--bogus"); got.code != exitUsage {
+		t.Errorf("usage: code %d", got.code)
+	}
+}
+
+func TestUsageErrors(t *testing.T) {
+	for _, tt := range []struct {
+		args string
+		want []string
+	}{
+		{"", []string{"which command?"}},
+		{"synk", []string{`unknown command "synk" (did you mean sync?)`, "usage: hapsync [flags] command", "see hapsync --help"}},
+		{"help synk", []string{"synk", "sync"}},
+		{"--bogus sync", []string{"unknown flag --bogus", "see hapsync --help"}},
+		{"sync --fronted x", []string{"unknown flag --fronted (did you mean --frontend?)", "usage: hapsync sync", "see hapsync sync --help"}},
+		{"--dry-run sync", []string{`--dry-run is a flag of "hapsync sync": write it after the command`}},
+		{"sync webin --dry-run", []string{`stray argument`}},
+		{"plan webin", []string{`stray argument "webin"`}},
+		{"plan -o xml", []string{`"xml"`, "text or json"}},
+		{"plan --max-removal 0", []string{`"0" for flag --max-removal: must be a share in percent`}},
+		{"plan --max-removal 101", []string{"1 to 100"}},
+		{"plan --dial-timeout 5", []string{"--dial-timeout", "with its unit"}},
+		{"--dial-timeout -5s plan", []string{"--dial-timeout", "with its unit"}},
+		{"sync --rewrite=maybe", []string{"--rewrite"}},
+		{"sync --prefix", []string{"flag needs an argument: --prefix"}},
+		{"sync --endpoints ,", []string{"--endpoints: no URL"}},
+		{"sync --frontend a;b", []string{`--frontend "a;b"`}},
+		{"completion", []string{"bash, zsh or fish"}},
+		{"completion tcsh", []string{`"tcsh"`, "bash, zsh or fish"}},
+		{"completion bash zsh", []string{`stray argument "zsh"`}},
+	} {
+		t.Run(tt.args, func(t *testing.T) {
+			b := oneHost()
+			got := b.run(t, strings.Fields(tt.args)...)
+			if got.code != exitUsage || got.stdout != "" || b.wrote {
+				t.Errorf("code %d, stdout %q, wrote %t", got.code, got.stdout, b.wrote)
+			}
+			wantContains(t, "message", got.stderr, tt.want...)
+			if n := strings.Count(got.stderr, "hapsync: "); n != 1 {
+				t.Errorf("%d messages, want 1:\n%s", n, got.stderr)
+			}
+			if lines := strings.Count(got.stderr, "\n"); lines > 3 && tt.args != "" {
+				t.Errorf("%d lines, want 3 at most:\n%s", lines, got.stderr)
+			}
+		})
+	}
+}
+
+func TestBadVariableIsNamed(t *testing.T) {
+	b := &bench{env: map[string]string{"HAPSYNC_DIAL_TIMEOUT": "soon"}}
+	got := b.run(t, "list")
+	if got.code != exitUsage {
+		t.Errorf("code %d", got.code)
+	}
+	wantContains(t, "message", got.stderr, `hapsync: HAPSYNC_DIAL_TIMEOUT: "soon": must be a time with its unit`)
+}
+
+func TestRealRegistrySettingsAreUsage(t *testing.T) {
+	for _, args := range [][]string{
+		{"--prefix", "services"}, {"--endpoints", "ftp://x:1"}, {"--cert", "a.pem"}, {"--user", "root"},
+	} {
+		b := new(bench)
+		p := b.program(nil, nil)
+		p.dial = dial
+		err := p.app().RunContext(t.Context(), append([]string{"hapsync", "list"}, args...))
+		if got := exitCode(t.Context(), err); got != exitUsage && args[0] != "--cert" {
+			t.Errorf("%q: code %d, %v", args, got, err)
+		}
+	}
+}

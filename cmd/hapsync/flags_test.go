@@ -1,0 +1,225 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/urfave/cli/v2"
+)
+
+// settled is the value of a flag in the action of a command.
+func (b *bench) settled(t *testing.T, command, flag string, args ...string) string {
+	t.Helper()
+	var stderr bytes.Buffer
+	p := b.program(new(bytes.Buffer), &stderr)
+	app, value, ran := p.app(), "", false
+	app.Command(command).Action = func(c *cli.Context) error {
+		value, ran = strings.Join(c.StringSlice(flag), ","), true
+		if value == "" {
+			value = c.String(flag)
+		}
+		return nil
+	}
+	if err := app.RunContext(t.Context(), append([]string{"hapsync"}, args...)); err != nil || !ran {
+		t.Fatalf("hapsync %q: %v %s", args, err, stderr.String())
+	}
+	return value
+}
+
+// samples are two good values of a flag; the first is not its default.
+func samples(s *setting) (string, string) {
+	switch {
+	case s.tag == "!!bool":
+		return "true", "false"
+	case s.tag == "!!int":
+		return "30", "70"
+	case strings.HasSuffix(s.name, "-timeout"):
+		return "3s", "7s"
+	case s.name == "output" || s.name == "log-format":
+		return "json", "text"
+	case s.name == "log-level":
+		return "debug", "error"
+	}
+	return "one", "two"
+}
+
+func (s *setting) yaml(value string) string {
+	switch {
+	case s.list:
+		return fmt.Sprintf("%s: [%q]\n", s.name, value)
+	case s.tag == "":
+		return fmt.Sprintf("%s: %q\n", s.name, value)
+	}
+	return fmt.Sprintf("%s: %s\n", s.name, value)
+}
+
+func eachSetting(t *testing.T, test func(t *testing.T, cmd *cli.Command, s *setting)) {
+	for _, cmd := range new(bench).program(nil, nil).app().Commands {
+		for _, f := range cmd.Flags {
+			if s, ok := f.(*setting); ok {
+				t.Run(cmd.Name+" --"+s.name, func(t *testing.T) { test(t, cmd, s) })
+			}
+		}
+	}
+}
+
+func TestPrecedence(t *testing.T) {
+	eachSetting(t, func(t *testing.T, cmd *cli.Command, s *setting) {
+		if s.name == "config-file" {
+			return
+		}
+		one, two := samples(s)
+		flag := func(value string) string { return "--" + s.name + "=" + value }
+		file := writeFile(t, s.yaml(one))
+		b := &bench{env: map[string]string{}}
+		check := func(what, want string, args ...string) {
+			t.Helper()
+			if got := b.settled(t, cmd.Name, s.name, args...); got != want {
+				t.Errorf("%s: %q, want %q", what, got, want)
+			}
+		}
+		if s.list || s.tag != "!!bool" {
+			check("the default counts where nothing is set", s.value, cmd.Name)
+		}
+		b.env["HAPSYNC_CONFIG_FILE"] = file
+		check("the config file overrides the default", one, cmd.Name)
+		b.env[s.env[len(s.env)-1]] = two
+		check("the environment overrides the config file", two, cmd.Name)
+		b.env[s.env[0]] = one
+		check("HAPSYNC_ comes before other variables", one, cmd.Name)
+		if isShared(s) {
+			check("a flag before the command overrides the environment", two, flag(two), cmd.Name)
+			check("a flag after the command overrides one before it", one, flag(two), cmd.Name, flag(one))
+		}
+		check("a flag after the command overrides the environment", two, cmd.Name, flag(two))
+	})
+}
+
+func isShared(s *setting) bool {
+	return slices.ContainsFunc(sharedFlags(), func(f cli.Flag) bool { return f.Names()[0] == s.name })
+}
+
+func TestConfigFileFlagMayStandInBothPlaces(t *testing.T) {
+	file := writeFile(t, "prefix: /from/file\n")
+	for _, args := range [][]string{{"--config-file", file, "list"}, {"list", "--config-file", file}} {
+		if got := new(bench).settled(t, "list", "prefix", args...); got != "/from/file" {
+			t.Errorf("%q: prefix %q", args, got)
+		}
+	}
+}
+
+func TestListsAndAliases(t *testing.T) {
+	for _, tt := range []struct {
+		name, flag, want string
+		args             []string
+	}{
+		{"commas", "endpoints", "http://a:1,http://b:1", []string{"sync", "--endpoints", "http://a:1, http://b:1"}},
+		{"repeated", "endpoints", "http://a:1,http://b:1", []string{"sync", "--endpoints", "http://a:1", "--endpoints", "http://b:1"}},
+		{"repeated before the command", "frontend", "x,y", []string{"--frontend", "x", "--frontend", "y", "sync"}},
+		{"after the command replaces before", "frontend", "z", []string{"--frontend", "x,y", "sync", "--frontend", "z"}},
+		{"--node is --endpoints", "endpoints", "http://a:1", []string{"sync", "--node", "http://a:1"}},
+		{"--node before the command", "endpoints", "http://a:1", []string{"--node", "http://a:1", "sync"}},
+		{"--noop is --dry-run", "dry-run", "true", []string{"sync", "--noop"}},
+		{"-o is --output", "output", "json", []string{"plan", "-o", "json"}},
+		{"--onetime is taken", "onetime", "true", []string{"sync", "--onetime"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := new(bench).settled(t, tt.args[slices.IndexFunc(tt.args, isCommand)], tt.flag, tt.args...); got != tt.want {
+				t.Errorf("%q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func isCommand(arg string) bool { return arg == "sync" || arg == "plan" }
+
+func TestEveryFlagIsDocumented(t *testing.T) {
+	types := map[string]string{}
+	eachSetting(t, func(t *testing.T, _ *cli.Command, s *setting) {
+		if s.GetUsage() == "" {
+			t.Error("no usage text")
+		}
+		if want := variable(s.name); s.GetEnvVars()[0] != want {
+			t.Errorf("environment %v, want %s first", s.GetEnvVars(), want)
+		}
+		if !s.hidden {
+			wantContains(t, "help line", s.String(), "--"+s.name, "$"+variable(s.name))
+		}
+		if have, ok := types[s.name]; ok && have != s.tag {
+			t.Errorf("type %q here and %q in another command: the config file needs one", s.tag, have)
+		}
+		types[s.name] = s.tag
+	})
+}
+
+func TestEveryCommandIsDocumented(t *testing.T) {
+	app := new(bench).program(new(bytes.Buffer), new(bytes.Buffer)).app()
+	for _, cmd := range app.Commands {
+		t.Run(cmd.Name, func(t *testing.T) {
+			for _, args := range [][]string{{cmd.Name, "--help"}, {"help", cmd.Name}, {cmd.Name, "-h"}} {
+				got := new(bench).run(t, args...)
+				if got.code != exitOK || got.stderr != "" {
+					t.Errorf("%q: code %d, %s", args, got.code, got.stderr)
+				}
+				wantContains(t, "help", got.stdout, "USAGE:", "DESCRIPTION:", "EXAMPLE:\n   hapsync "+cmd.Name)
+			}
+			if cmd.Usage == "" {
+				t.Error("no usage text")
+			}
+		})
+	}
+}
+
+func TestHelpShowsNoForeignFlags(t *testing.T) {
+	help := new(bench).run(t, "list", "--help").stdout
+	wantContains(t, "help of list", help, "--prefix", "--config-file")
+	if strings.Contains(help, "--managed-file") {
+		t.Error("help of list shows --managed-file")
+	}
+}
+
+func TestPasswords(t *testing.T) {
+	for _, tt := range []struct {
+		name                 string
+		env                  map[string]string
+		args                 []string
+		user, password, file string
+	}{
+		{name: "none"},
+		{name: "in --user", args: []string{"--user", "root:s3:cret"}, user: "root", password: "s3:cret"},
+		{name: "in a file", args: []string{"--user", "root", "--password-file", "/f"}, user: "root", file: "/f"},
+		{name: "in etcdctl's variables", env: map[string]string{"ETCDCTL_USER": "root", "ETCDCTL_PASSWORD": "s3cret"},
+			user: "root", password: "s3cret"},
+		{name: "HAPSYNC_PASSWORD first", env: map[string]string{"HAPSYNC_PASSWORD": "ours", "ETCDCTL_PASSWORD": "theirs"},
+			args: []string{"--user", "root"}, user: "root", password: "ours"},
+		{name: "the file before the variable", env: map[string]string{"ETCDCTL_PASSWORD": "s3cret"},
+			args: []string{"--user", "root", "--password-file", "/f"}, user: "root", file: "/f"},
+		{name: "not without a user", env: map[string]string{"ETCDCTL_PASSWORD": "s3cret"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := &bench{env: tt.env}
+			if got := b.run(t, append([]string{"list"}, tt.args...)...); got.code != exitOK {
+				t.Fatalf("code %d: %s", got.code, got.stderr)
+			}
+			if d := b.dialled; d.User != tt.user || d.Password != tt.password || d.PasswordFile != tt.file {
+				t.Errorf("user %q, password %q, file %q", d.User, d.Password, d.PasswordFile)
+			}
+		})
+	}
+}
+
+func TestPasswordsAreNeverPrinted(t *testing.T) {
+	b := &bench{env: map[string]string{"ETCDCTL_USER": "root:s3cret", "HAPSYNC_LOG_LEVEL": "debug"}, snapshotErr: io.ErrUnexpectedEOF}
+	for _, args := range [][]string{
+		{"list"}, {"check"}, {"sync", "--dial-timeout", "x"}, {"sync", "--help"},
+		{"--user", "root:s3cret", "sync", "--help"}, {"sync", "--user", "root:s3cret", "--bogus"},
+	} {
+		if got := b.run(t, args...); strings.Contains(got.stdout+got.stderr, "s3cret") {
+			t.Errorf("%q prints the password:\n%s%s", args, got.stdout, got.stderr)
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+func (p program) initCommand() *cli.Command {
+	flags := []cli.Flag{
+		list(spec{name: "bind", value: ":80",
+			usage: "`ADDRESS` of the frontend; with several --frontend, one for each, in their order"}),
+		text(spec{name: "stats-bind", value: "127.0.0.1:8404", check: configWord,
+			usage: "`ADDRESS` of the statistics page"}),
+		text(spec{name: "run-dir", value: "/run/haproxy", check: configWord,
+			usage: "`DIRECTORY` of HAProxy's sockets, haproxy.sock and haproxy-master.sock"}),
+		text(spec{name: "state-file", check: configWord,
+			usage: "`FILE` that keeps the servers' health over a reload (default: /var/lib/haproxy/hapsync.state; " +
+				"beside the managed file where the base file is not in /etc/haproxy)"}),
+	}
+	return p.command(&cli.Command{
+		Name:   "init",
+		Usage:  "create the base and the managed file where missing, and say how to start HAProxy",
+		Flags:  append(flags, sharedFlags(categoryRegistry)...),
+		Action: p.init,
+	}, page{
+		description: `Creates the base file (sockets, time-outs, statistics page; a comment explains each choice), the managed file
+with an empty frontend, the state file and the directories they need. What exists is never touched.
+Then has haproxy check the result, and prints how to start HAProxy with both files.`,
+		example: `
+hapsync init
+hapsync init --bind 10.0.0.1:80
+hapsync init --base-file ~/lb/haproxy.cfg --managed-file ~/lb/hapsync.cfg --run-dir ~/lb --bind :8080
+hapsync init --frontend webin --bind :80 --frontend internal --bind 10.0.0.1:8000`,
+		exitCodes: `0 all there; 1 error; 2 usage; 4 haproxy refuses the files`,
+	})
+}
+
+func (p program) init(c *cli.Context) error {
+	s, err := p.setup(c)
+	if err != nil {
+		return err
+	}
+	if err := p.create(s); err != nil {
+		return fmt.Errorf("%w\nrun it as a user who may write there (sudo), or choose other places: see hapsync init --help", err)
+	}
+	if err := p.validate(c.Context, s); err != nil {
+		return err
+	}
+	p.printStart(s)
+	return nil
+}
+
+func (p program) setup(c *cli.Context) (setup, error) {
+	settings, err := p.haproxySettings(c)
+	if err != nil {
+		return setup{}, err
+	}
+	s := setup{
+		baseFile:    settings.BaseFile,
+		managedFile: settings.ManagedFile,
+		frontends:   settings.Frontends,
+		binds:       words(c.StringSlice("bind")...),
+		statsBind:   c.String("stats-bind"),
+		runDir:      c.String("run-dir"),
+		stateFile:   c.String("state-file"),
+		account:     workerAccount(os.Geteuid()),
+		binary:      settings.Binary,
+	}
+	for _, path := range []*string{&s.baseFile, &s.managedFile, &s.runDir} {
+		if *path, err = filepath.Abs(*path); err != nil {
+			return setup{}, err
+		}
+	}
+	if s.stateFile == "" {
+		s.stateFile = defaultStateFile(s)
+	}
+	if s.stateFile, err = filepath.Abs(s.stateFile); err != nil {
+		return setup{}, err
+	}
+	return s, checkSetup(c, s)
+}
+
+func defaultStateFile(s setup) string {
+	if strings.HasPrefix(s.baseFile, "/etc/haproxy/") {
+		return "/var/lib/haproxy/hapsync.state"
+	}
+	return filepath.Join(filepath.Dir(s.managedFile), "hapsync.state")
+}
+
+// checkSetup refuses what would not be one word each in HAProxy's configuration, or could not be told apart there.
+func checkSetup(c *cli.Context, s setup) error {
+	if len(s.binds) != len(s.frontends) {
+		return usagef(c, "--bind: %s for %s: give one --bind for each --frontend, in the same order",
+			count(len(s.binds), "address"), count(len(s.frontends), "frontend"))
+	}
+	if slices.Contains(s.frontends, "stats") {
+		return usagef(c, "--frontend stats: init gives this name to the frontend of the statistics page")
+	}
+	for _, w := range append([]string{s.runDir, s.stateFile}, s.binds...) {
+		if err := configWord(w); err != nil {
+			return usagef(c, "%q: %w", w, err)
+		}
+	}
+	const longest = 97 // HAProxy's limit for the path of a socket
+	if len(s.masterSocket()) > longest {
+		return usagef(c, "--run-dir %s: a socket's path has %d characters at most: choose a shorter one", s.runDir, longest)
+	}
+	return nil
+}
+
+// create writes what is missing: first what the base file names, so that a base file is never there without it.
+func (p program) create(s setup) error {
+	needs := func(string) bool { return true }
+	if have, err := os.ReadFile(s.baseFile); err == nil {
+		needs = func(path string) bool { return strings.Contains(string(have), path) }
+	}
+	if needs(s.runDir + "/") {
+		if err := p.makeDir(s.runDir); err != nil {
+			return err
+		}
+	}
+	if needs(s.stateFile) {
+		if err := p.makeFile(s.stateFile, "1\n"); err != nil { // the version of its format, and no server
+			return err
+		}
+	}
+	if s.oneFile() {
+		return p.makeFile(s.baseFile, s.base()+"\n"+s.managed())
+	}
+	if err := p.makeFile(s.baseFile, s.base()); err != nil {
+		return err
+	}
+	return p.makeFile(s.managedFile, s.managed())
+}
+
+func (p program) makeDir(path string) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "created  %s\n", path)
+	return nil
+}
+
+// makeFile creates a file as a whole or not at all, and never over another.
+func (p program) makeFile(path, content string) error {
+	if _, err := os.Lstat(path); err == nil {
+		fmt.Fprintf(p.stdout, "kept     %s (it exists: init never changes a file)\n", path)
+		return nil
+	}
+	if err := p.makeDir(filepath.Dir(path)); err != nil {
+		return err
+	}
+	if err := writeNew(path, content); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "created  %s\n", path)
+	return nil
+}
+
+func writeNew(path, content string) (err error) {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".hapsync-init-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	defer tmp.Close()
+	if _, err := tmp.WriteString(content); err != nil {
+		return err
+	}
+	if err := tmp.Chmod(0o644); err != nil {
+		return err
+	}
+	if err := tmp.Sync(); err != nil {
+		return err
+	}
+	return os.Link(tmp.Name(), path) // unlike a rename, it refuses where path exists
+}

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// binaries are the HAProxy programs to test with.
+func binaries(t *testing.T) []string {
+	t.Helper()
+	list := filepath.SplitList(os.Getenv("HAPROXY_BINARIES"))
+	if len(list) > 0 {
+		return list
+	}
+	path, err := exec.LookPath("haproxy")
+	if err != nil {
+		t.Fatal("no haproxy here: install it, or name some in HAPROXY_BINARIES")
+	}
+	return []string{path}
+}
+
+// place is a directory whose path is short enough for sockets, and init's flags for it.
+func place(t *testing.T) (dir string, flags []string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "hapsync")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir, []string{"init", "--base-file", dir + "/haproxy.cfg", "--managed-file", dir + "/hapsync.cfg",
+		"--run-dir", dir + "/run", "--bind", freeAddr(t), "--stats-bind", freeAddr(t)}
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func TestInitWritesWhatHAProxyTakesWithoutAWarning(t *testing.T) {
+	for _, binary := range binaries(t) {
+		t.Run(binary, func(t *testing.T) {
+			dir, flags := place(t)
+			got := new(bench).run(t, append(flags, "--haproxy-bin", binary)...)
+			if got.code != exitOK || got.stderr != "" {
+				t.Fatalf("code %d: %s", got.code, got.stderr)
+			}
+			wantContains(t, "output", got.stdout, "created  "+dir+"/haproxy.cfg", "created  "+dir+"/hapsync.cfg",
+				"accepts the configuration", " -W -S "+dir+"/run/haproxy-master.sock -f "+dir+"/haproxy.cfg -f "+dir+"/hapsync.cfg",
+				"hapsync sync --haproxy-bin "+binary+" --base-file "+dir+"/haproxy.cfg --managed-file "+dir+"/hapsync.cfg")
+			out, err := exec.CommandContext(t.Context(), binary, "-c", "-f", dir+"/haproxy.cfg", "-f", dir+"/hapsync.cfg").CombinedOutput()
+			if err != nil || complains(string(out)) {
+				t.Errorf("haproxy -c: %v\n%s", err, out)
+			}
+			if said := start(t, binary, dir); complains(said) {
+				t.Errorf("haproxy -W:\n%s", said)
+			}
+		})
+	}
+}
+
+func complains(output string) bool {
+	return strings.Contains(output, "WARNING") || strings.Contains(output, "ALERT")
+}
+
+// start runs HAProxy as init says, until its Runtime API answers at level admin, and returns what it printed by then.
+func start(t *testing.T, binary, dir string) string {
+	t.Helper()
+	log, err := os.Create(dir + "/log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	cmd := exec.Command(binary, "-W", "-S", dir+"/run/haproxy-master.sock", "-f", dir+"/haproxy.cfg", "-f", dir+"/hapsync.cfg")
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait() //nolint:errcheck // it is ended by a signal
+	defer cmd.Process.Signal(syscall.SIGTERM)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !strings.Contains(ask(ctx, dir+"/run/haproxy.sock", "show cli level"), "admin") {
+		select {
+		case <-ctx.Done():
+			t.Error("the Runtime API does not answer")
+			return read(t, dir+"/log")
+		case <-tick.C:
+		}
+	}
+	if !strings.Contains(ask(ctx, dir+"/run/haproxy-master.sock", "show proc"), "worker") {
+		t.Error("the master does not answer")
+	}
+	return read(t, dir+"/log")
+}
+
+func ask(ctx context.Context, socket, command string) string {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+	if err != nil {
+		return ""
+	}
+	defer conn.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(deadline)
+	}
+	if _, err := conn.Write([]byte(command + ";quit\n")); err != nil {
+		return ""
+	}
+	var reply bytes.Buffer
+	_, _ = reply.ReadFrom(conn)
+	return reply.String()
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestInitFiles(t *testing.T) {
+	dir, flags := place(t)
+	flags = append(flags[:7], "--bind", ":8080", "--haproxy-bin", "/nowhere/haproxy")
+	got := new(bench).run(t, flags...)
+	if got.code != exitOK {
+		t.Fatalf("code %d: %s", got.code, got.stderr)
+	}
+	wantContains(t, "output", got.stdout, "not checked: there is no /nowhere/haproxy")
+	if managed := read(t, dir+"/hapsync.cfg"); managed != "frontend webin\n    bind :8080\n" {
+		t.Errorf("managed file:\n%s", managed)
+	}
+	if state := read(t, dir+"/hapsync.state"); state != "1\n" {
+		t.Errorf("state file: %q", state)
+	}
+	wantContains(t, "base file", read(t, dir+"/haproxy.cfg"),
+		"stats socket "+dir+"/run/haproxy.sock mode 660", "level admin expose-fd listeners",
+		"setenv HAPSYNC_MASTER_SOCKET "+dir+"/run/haproxy-master.sock", "server-state-file "+dir+"/hapsync.state",
+		"bind 127.0.0.1:8404", "option idle-close-on-response", "load-server-state-from-file global")
+	for _, name := range []string{"haproxy.cfg", "hapsync.cfg", "hapsync.state"} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil || info.Mode().Perm() != 0o644 {
+			t.Errorf("%s: %v, %v", name, info.Mode(), err)
+		}
+	}
+	entries, err := fs.Glob(os.DirFS(dir), ".hapsync*")
+	if err != nil || len(entries) > 0 {
+		t.Errorf("left behind: %q, %v", entries, err)
+	}
+}
+
+func TestInitNeverTouchesWhatExists(t *testing.T) {
+	dir, flags := place(t)
+	const mine = "# mine\nglobal\ndefaults\n    mode http\n    timeout client 1s\n    timeout server 1s\n    timeout connect 1s\n"
+	if err := os.WriteFile(dir+"/haproxy.cfg", []byte(mine), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		got := new(bench).run(t, flags...)
+		if got.code != exitOK {
+			t.Fatalf("code %d: %s", got.code, got.stderr)
+		}
+		wantContains(t, "output", got.stdout, "kept     "+dir+"/haproxy.cfg")
+		if base := read(t, dir+"/haproxy.cfg"); base != mine {
+			t.Errorf("base file:\n%s", base)
+		}
+	}
+	if _, err := os.Stat(dir + "/run"); err == nil {
+		t.Error("a run directory is created that the base file does not name")
+	}
+}
+
+func TestInitOneFile(t *testing.T) {
+	dir, flags := place(t)
+	got := new(bench).run(t, append(flags, "--managed-file", dir+"/haproxy.cfg")...)
+	if got.code != exitOK || strings.Count(got.stdout, dir+"/haproxy.cfg -f") > 0 {
+		t.Errorf("code %d: %s\n%s", got.code, got.stderr, got.stdout)
+	}
+	wantContains(t, "file", read(t, dir+"/haproxy.cfg"), "\nglobal\n", "\nfrontend webin\n    bind 127.0.0.1:")
+}
+
+func TestInitSeveralFrontends(t *testing.T) {
+	dir, flags := place(t)
+	got := new(bench).run(t, append(flags[:7], "--frontend", "webin", "--bind", ":8080", "--frontend", "internal", "--bind", "10.0.0.1:8000")...)
+	if got.code != exitOK {
+		t.Fatalf("code %d: %s", got.code, got.stderr)
+	}
+	want := "frontend webin\n    bind :8080\n\nfrontend internal\n    bind 10.0.0.1:8000\n"
+	if managed := read(t, dir+"/hapsync.cfg"); managed != want {
+		t.Errorf("managed file:\n%s", managed)
+	}
+	wantContains(t, "output", got.stdout, "hapsync sync --base-file "+dir+"/haproxy.cfg --managed-file "+dir+"/hapsync.cfg --frontend webin,internal")
+}
+
+func TestInitRefusesValuesThatWouldBecomeConfiguration(t *testing.T) {
+	for _, bad := range [][]string{
+		{"--bind", ":80\n    http-request deny"}, {"--bind", ":80 ssl"}, {"--bind", ":80#"}, {"--bind", `":80"`},
+		{"--stats-bind", ":1 x"}, {"--run-dir", "/run/a b"}, {"--state-file", "/x\ny"}, {"--run-dir", "/" + strings.Repeat("x", 90)},
+		{"--frontend", "a,b"}, {"--frontend", "stats"}, {"--frontend", "a b"},
+	} {
+		dir, flags := place(t)
+		got := new(bench).run(t, append(flags, bad...)...)
+		if bad[0] == "--bind" { // the flag is repeatable: leave out the good one
+			got = new(bench).run(t, append(flags[:7], bad...)...)
+		}
+		if got.code != exitUsage || got.stdout != "" {
+			t.Errorf("%q: code %d\n%s%s", bad, got.code, got.stdout, got.stderr)
+		}
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+			t.Errorf("%q: something was written: %v %v", bad, entries, err)
+		}
+	}
+}
+
+func TestInitSaysWhatHAProxyRefuses(t *testing.T) {
+	dir, flags := place(t)
+	if err := os.WriteFile(dir+"/haproxy.cfg", []byte("global\n    bogus\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := new(bench).run(t, flags...)
+	if got.code != exitHAProxy {
+		t.Errorf("code %d", got.code)
+	}
+	wantContains(t, "message", got.stderr, "haproxy -c refuses", "bogus")
+}

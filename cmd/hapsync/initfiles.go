@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+)
+
+// A setup is what init writes.
+type setup struct {
+	baseFile, managedFile string
+	frontends, binds      []string // in pairs
+	statsBind             string
+	runDir                string
+	stateFile             string
+	account               account
+	binary                string // as it is called
+}
+
+func (s setup) oneFile() bool         { return s.baseFile == s.managedFile }
+func (s setup) runtimeSocket() string { return filepath.Join(s.runDir, "haproxy.sock") }
+func (s setup) masterSocket() string  { return filepath.Join(s.runDir, "haproxy-master.sock") }
+
+// base is the operator's file to begin with. It runs as any user, on HAProxy 2.6 and later.
+func (s setup) base() string {
+	workers, group := "", ""
+	if s.account.name != "" {
+		workers = fmt.Sprintf("\n    # workers give up root\n    user %[1]s\n    group %[1]s", s.account.name)
+		group = " group " + s.account.name
+	}
+	if s.account.home != "" {
+		workers += "\n    chroot " + s.account.home
+	}
+	return fmt.Sprintf(baseText, s.runtimeSocket(), group, s.masterSocket(), s.stateFile, workers, s.statsBind)
+}
+
+// managed holds the frontends that get hapsync's rules, without any yet.
+func (s setup) managed() string {
+	var b strings.Builder
+	for i, name := range s.frontends {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		fmt.Fprintf(&b, "frontend %s\n    bind %s\n", name, s.binds[i])
+	}
+	return b.String()
+}
+
+// An account is one that HAProxy's workers run as; without a name, the one that starts HAProxy.
+type account struct{ name, home string }
+
+// workerAccount is the account that Debian's package makes, with its home if that is there; only root can give
+// its rights up for it.
+func workerAccount(uid int) account {
+	const name = "haproxy"
+	if uid != 0 {
+		return account{}
+	}
+	found, err := user.Lookup(name)
+	if err != nil {
+		return account{}
+	}
+	if _, err := user.LookupGroup(name); err != nil {
+		return account{}
+	}
+	if info, err := os.Stat(found.HomeDir); err != nil || !info.IsDir() || configWord(found.HomeDir) != nil {
+		return account{name: name}
+	}
+	return account{name, found.HomeDir}
+}
+
+const baseText = `# Written once by "hapsync init". This file is yours: hapsync reads it and never writes it.
+# Domains and hosts are in the managed file, which HAProxy is started with as well.
+
+global
+    # the Runtime API: hapsync moves servers through it; listeners are handed on at a reload
+    stats socket %[1]s mode 660%[2]s level admin expose-fd listeners
+    stats timeout 2m
+    # the master's socket (haproxy -S): hapsync reloads through it, and finds its path here
+    setenv HAPSYNC_MASTER_SOCKET %[3]s
+    # servers that are known to be down stay down over a reload
+    server-state-file %[4]s
+    # an old worker that still has sessions is ended this long after a reload
+    hard-stop-after 60s
+    # and no more than this many of them are kept
+    mworker-max-reloads 20
+    # connections at a time; each takes two file descriptors
+    maxconn 4000
+    # "notice" is about servers and processes; with "info" each request is logged too
+    log stdout format raw daemon notice%[5]s
+
+defaults
+    # cookies and Host headers need HTTP
+    mode http
+    log global
+    option httplog
+    # health checks of others that send nothing are not logged
+    option dontlognull
+    # servers see the client's address in X-Forwarded-For
+    option forwardfor
+    # a request whose server does not answer goes to another one
+    option redispatch 1
+    # at a reload, an idle keep-alive connection is closed after its next response, not before it
+    option idle-close-on-response
+    timeout connect 5s
+    timeout client 30s
+    timeout server 30s
+    # a request waits this long for a free server
+    timeout queue 5s
+    timeout http-request 10s
+    timeout http-keep-alive 10s
+    # reads the server-state-file above
+    load-server-state-from-file global
+
+# the statistics page
+frontend stats
+    bind %[6]s
+    stats enable
+    stats uri /
+    stats refresh 5s
+`

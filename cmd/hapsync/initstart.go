@@ -1,0 +1,110 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+// validate has haproxy check the files. Without a haproxy there is nothing to validate with, which is said.
+func (p program) validate(ctx context.Context, s setup) error {
+	path, err := exec.LookPath(s.binary)
+	if err != nil {
+		fmt.Fprintf(p.stdout, "not checked: there is no %s program here (--haproxy-bin)\n", s.binary)
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, append([]string{"-c"}, s.fileArgs()...)...)
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit) && ctx.Err() == nil:
+		return &haproxy.InvalidConfigError{Output: string(bytes.TrimSpace(out))}
+	case err != nil:
+		return fmt.Errorf("%s -c: %w", path, errors.Join(err, ctx.Err()))
+	}
+	fmt.Fprintf(p.stdout, "checked  haproxy -c accepts the configuration\n")
+	if warnings := bytes.TrimSpace(out); bytes.Contains(warnings, []byte("WARNING")) {
+		fmt.Fprintf(p.stdout, "%s\n", warnings)
+	}
+	return nil
+}
+
+func (s setup) fileArgs() []string {
+	if s.oneFile() {
+		return []string{"-f", s.baseFile}
+	}
+	return []string{"-f", s.baseFile, "-f", s.managedFile}
+}
+
+// printStart says how HAProxy is started with the files, and what comes next.
+func (p program) printStart(s setup) {
+	files := strings.Join(s.fileArgs(), " ")
+	options := "-S " + s.masterSocket()
+	if !s.oneFile() {
+		options += " -f " + s.managedFile
+	}
+	fmt.Fprintf(p.stdout, `
+Start HAProxy:
+
+    %[6]s -W -S %[1]s %[2]s
+
+or, under systemd, in /etc/default/haproxy (Debian, Ubuntu):
+
+    CONFIG="%[3]s"
+    EXTRAOPTS="%[4]s"
+
+where the unit has these variables (systemctl cat haproxy); elsewhere with "systemctl edit haproxy":
+
+    [Service]
+    ExecStart=
+    ExecStart=%[7]s -Ws %[2]s -p /run/haproxy.pid -S %[1]s
+    ExecReload=
+    ExecReload=%[7]s -c -q %[2]s
+    ExecReload=/bin/kill -USR2 $MAINPID
+
+and then "systemctl restart haproxy". Next:
+
+    hapsync check%[5]s
+    hapsync sync%[5]s
+`, s.masterSocket(), files, s.baseFile, options, s.flagArgs(), s.binary, s.program())
+}
+
+// program is the absolute path of haproxy, which systemd wants; Debian's where there is none yet.
+func (s setup) program() string {
+	path, err := exec.LookPath(s.binary)
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
+	if err != nil {
+		return "/usr/sbin/haproxy"
+	}
+	return path
+}
+
+// flagArgs are the flags that the next commands need to find the same files.
+func (s setup) flagArgs() string {
+	args := ""
+	if s.binary != "haproxy" {
+		args += " --haproxy-bin " + s.binary
+	}
+	if s.baseFile != "/etc/haproxy/haproxy.cfg" {
+		args += " --base-file " + s.baseFile
+	}
+	if s.managedFile != "/etc/haproxy/hapsync.cfg" {
+		args += " --managed-file " + s.managedFile
+	}
+	if names := strings.Join(s.frontends, ","); names != "webin" {
+		args += " --frontend " + names
+	}
+	return args
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hapsync/hapsync/registry"
+)
+
+func (p program) listCommand() *cli.Command {
+	return p.command(&cli.Command{
+		Name:   "list",
+		Usage:  "show the domains and hosts in the registry, pending and bad ones included",
+		Flags:  append([]cli.Flag{outputFlag()}, sharedFlags(categoryHAProxy)...),
+		Action: p.list,
+	}, page{
+		description: `Shows what is in the registry, all of it at one revision: each domain with its hosts, hosts that lack their
+ip or port so far (pending), and each key that cannot be used, with the reason. HAProxy is not asked.`,
+		example: `
+hapsync list
+hapsync list --prefix /services/web -o json`,
+		exitCodes: `0 shown; 1 error; 2 usage; 3 registry not reachable; 130 interrupted`,
+	})
+}
+
+func (p program) list(c *cli.Context) error {
+	source, err := p.registry(c)
+	if err != nil {
+		return err
+	}
+	defer source.Close() //nolint:errcheck // it was only read from
+	snapshot, err := source.Snapshot(c.Context)
+	if err != nil {
+		return err
+	}
+	write := writeListText
+	if c.String("output") == "json" {
+		write = writeListJSON
+	}
+	if err := write(p.stdout, c.String("prefix"), snapshot); err != nil {
+		return fmt.Errorf("write the list: %w", err)
+	}
+	return nil
+}
+
+func writeListText(w io.Writer, prefix string, s registry.Snapshot) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if len(s.Domains) > 0 {
+		fmt.Fprintln(table, "DOMAIN\tHOST\tADDRESS\tSTATE\tOPTIONS")
+	}
+	hosts, pending := 0, 0
+	for _, d := range s.Domains {
+		hosts, pending = hosts+len(d.Hosts), pending+len(d.Pending)
+		writeDomain(table, d)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, problem := range s.Problems {
+		fmt.Fprintf(w, "problem  %s: %s\n", problem.Key, problem.Reason)
+	}
+	if s.Keys == 0 {
+		fmt.Fprintf(w, "no key below %s: nothing is registered, or the prefix is another one (--prefix)\n", prefix)
+	}
+	_, err := fmt.Fprintf(w, "revision %d, %s, %s, %s pending, %s\n", s.Revision, count(len(s.Domains), "domain"),
+		count(hosts, "host"), strconv.Itoa(pending), count(len(s.Problems), "problem"))
+	return err
+}
+
+// writeDomain writes a line for each host, and one for a domain that has options or nothing else.
+func writeDomain(w io.Writer, d registry.Domain) {
+	options := domainOptions(d)
+	if options != "" || len(d.Hosts)+len(d.Pending)+len(d.HeldHosts) == 0 {
+		fmt.Fprintf(w, "%s\t-\t-\t-\t%s\n", d.Name, dash(options))
+	}
+	for _, h := range d.Hosts {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", d.Name, h.Name, h.Addr, h.State, dash(hostOptions(h)))
+	}
+	for _, h := range d.Pending {
+		fmt.Fprintf(w, "%s\t%s\t-\tpending\tno %s yet\n", d.Name, h.Host, h.Missing)
+	}
+	for _, name := range d.HeldHosts {
+		fmt.Fprintf(w, "%s\t%s\t-\tbad\tits last good values stay in HAProxy\n", d.Name, name)
+	}
+}
+
+func domainOptions(d registry.Domain) string {
+	var words []string
+	if d.Options.Balance != "" {
+		words = append(words, "balance "+d.Options.Balance)
+	}
+	if d.Options.Check != "" {
+		words = append(words, "check "+d.Options.Check)
+	}
+	if d.Held {
+		words = append(words, "bad options: the last good ones stay in HAProxy")
+	}
+	return strings.Join(words, ", ")
+}
+
+func hostOptions(h registry.Host) string {
+	var words []string
+	if h.Weight != 1 {
+		words = append(words, "weight "+strconv.Itoa(h.Weight))
+	}
+	if h.MaxConn != 0 {
+		words = append(words, "maxconn "+strconv.Itoa(h.MaxConn))
+	}
+	if h.Backup {
+		words = append(words, "backup")
+	}
+	return strings.Join(words, ", ")
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
+}
+
+// The shape of list -o json. Fields are only ever added while the version stays.
+type (
+	listJSON struct {
+		Version  int           `json:"version"`
+		Prefix   string        `json:"prefix"`
+		Revision int64         `json:"revision"`
+		Keys     int           `json:"keys"`
+		Domains  []domainJSON  `json:"domains"`
+		Problems []problemJSON `json:"problems"`
+	}
+	domainJSON struct {
+		Name      string        `json:"name"`
+		Balance   string        `json:"balance,omitempty"`
+		Check     string        `json:"check,omitempty"`
+		Held      bool          `json:"held,omitempty"`
+		Hosts     []hostJSON    `json:"hosts"`
+		Pending   []pendingJSON `json:"pending"`
+		HeldHosts []string      `json:"held_hosts"`
+	}
+	hostJSON struct {
+		Name    string `json:"name"`
+		Address string `json:"address"`
+		Weight  int    `json:"weight"`
+		MaxConn int    `json:"maxconn,omitempty"`
+		Backup  bool   `json:"backup,omitempty"`
+		State   string `json:"state"`
+	}
+	pendingJSON struct {
+		Host    string `json:"host"`
+		Missing string `json:"missing"`
+	}
+	problemJSON struct {
+		Key    string `json:"key"`
+		Reason string `json:"reason"`
+		Domain string `json:"domain,omitempty"`
+		Host   string `json:"host,omitempty"`
+	}
+)
+
+func writeListJSON(w io.Writer, prefix string, s registry.Snapshot) error {
+	out := listJSON{Version: 1, Prefix: prefix, Revision: int64(s.Revision), Keys: s.Keys,
+		Domains: []domainJSON{}, Problems: []problemJSON{}}
+	for _, d := range s.Domains {
+		out.Domains = append(out.Domains, domainToJSON(d))
+	}
+	for _, problem := range s.Problems {
+		out.Problems = append(out.Problems, problemJSON(problem))
+	}
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(out)
+}
+
+func domainToJSON(d registry.Domain) domainJSON {
+	out := domainJSON{Name: d.Name, Balance: d.Options.Balance, Check: d.Options.Check, Held: d.Held,
+		Hosts: []hostJSON{}, Pending: []pendingJSON{}, HeldHosts: append([]string{}, d.HeldHosts...)}
+	for _, h := range d.Hosts {
+		out.Hosts = append(out.Hosts, hostJSON{Name: h.Name, Address: h.Addr.String(), Weight: h.Weight,
+			MaxConn: h.MaxConn, Backup: h.Backup, State: string(h.State)})
+	}
+	for _, h := range d.Pending {
+		out.Pending = append(out.Pending, pendingJSON(h))
+	}
+	return out
+}

@@ -1,0 +1,68 @@
+// Command hapsync keeps HAProxy in line with a service registry in etcd.
+//
+// One file per command; flags.go, shared.go, resolve.go and configfile.go turn the command line, the environment
+// and the config file into settings; exit.go turns errors into exit codes and into what a person reads.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/sync"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	p := program{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, dial: dial, open: open}
+	os.Exit(p.run(ctx, os.Args))
+}
+
+// A program is hapsync with what it gets from outside.
+type program struct {
+	stdout, stderr io.Writer
+	getenv         func(string) string
+	dial           func(context.Context, registry.Config) (source, error)
+	open           func(haproxy.Settings) (target, error)
+}
+
+// A source is a registry that can be hung up.
+type source interface {
+	sync.Source
+	Close() error
+}
+
+// A target is a HAProxy that can be locked against other writers.
+type target interface {
+	sync.Target
+	Lock() (unlock func() error, err error)
+}
+
+func dial(ctx context.Context, cfg registry.Config) (source, error) {
+	client, err := registry.Dial(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return client, nil
+}
+
+func open(s haproxy.Settings) (target, error) {
+	instance, err := haproxy.Open(s)
+	if err != nil {
+		return nil, err
+	}
+	return instance, nil
+}
+
+// run carries out one command line, program name included, and returns the exit code.
+func (p program) run(ctx context.Context, args []string) int {
+	err := p.app().RunContext(ctx, args)
+	code := exitCode(ctx, err)
+	p.explain(code, err)
+	return code
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+// A bench runs hapsync in this process, with a registry and a HAProxy that are plain values. Tests that use it do
+// not run in parallel: urfave keeps its help flag and help command in package variables.
+type bench struct {
+	env      map[string]string
+	snapshot registry.Snapshot
+	state    haproxy.State
+
+	snapshotErr, openErr, stateErr, lockErr, commitErr, runErr, reloadErr error
+
+	dialled registry.Config
+	opened  haproxy.Settings
+	locked  bool
+	wrote   bool
+}
+
+// An outcome is what a person sees of a run.
+type outcome struct {
+	code           int
+	stdout, stderr string
+}
+
+func (b *bench) run(t *testing.T, args ...string) outcome {
+	t.Helper()
+	return b.runContext(t.Context(), args...)
+}
+
+func (b *bench) runContext(ctx context.Context, args ...string) outcome {
+	var stdout, stderr bytes.Buffer
+	code := b.program(&stdout, &stderr).run(ctx, append([]string{"hapsync"}, args...))
+	return outcome{code, stdout.String(), stderr.String()}
+}
+
+func (b *bench) program(stdout, stderr *bytes.Buffer) program {
+	return program{
+		stdout: stdout,
+		stderr: stderr,
+		getenv: func(name string) string { return b.env[name] },
+		dial: func(_ context.Context, cfg registry.Config) (source, error) {
+			b.dialled = cfg
+			return benchSource{b}, nil
+		},
+		open: func(s haproxy.Settings) (target, error) {
+			b.opened = s
+			return benchTarget{b}, b.openErr
+		},
+	}
+}
+
+type benchSource struct{ *bench }
+
+func (b benchSource) Snapshot(context.Context) (registry.Snapshot, error) {
+	return b.snapshot, b.snapshotErr
+}
+func (b benchSource) Close() error { return nil }
+
+type benchTarget struct{ *bench }
+
+func (b benchTarget) Lock() (func() error, error) {
+	b.locked = true
+	return func() error { return nil }, b.lockErr
+}
+
+func (b benchTarget) State(context.Context) (haproxy.State, error) { return b.state, b.stateErr }
+
+func (b benchTarget) Commit(_ context.Context, want haproxy.Config, _ haproxy.Digest) error {
+	return b.write(want)
+}
+
+func (b benchTarget) Rewrite(_ context.Context, want haproxy.Config, _ haproxy.Digest) error {
+	return b.write(want)
+}
+
+func (b benchTarget) write(want haproxy.Config) error {
+	if b.commitErr != nil {
+		return b.commitErr
+	}
+	b.wrote, b.state.File = true, want
+	return nil
+}
+
+func (b benchTarget) Run(context.Context, []haproxy.Change) error { return b.runErr }
+
+func (b benchTarget) Reload(context.Context) error {
+	if b.reloadErr == nil {
+		b.state.Live = b.state.File
+	}
+	return b.reloadErr
+}
+
+// oneHost is a registry with one good host, and a HAProxy that has nothing yet.
+func oneHost() *bench {
+	return &bench{
+		snapshot: registry.Snapshot{Revision: 812, Keys: 2, Domains: []registry.Domain{{
+			Name: "a.abc.com",
+			Hosts: []registry.Host{{Name: "server1", Addr: netip.MustParseAddrPort("10.0.0.1:10000"),
+				Weight: 1, State: registry.Ready}},
+		}}},
+		state: haproxy.State{Digest: "x", Capabilities: haproxy.CapabilitiesOf(haproxy.Version{Major: 3, Minor: 2})},
+	}
+}
+
+func writeFile(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "hapsync.yaml")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func wantContains(t *testing.T, what, text string, words ...string) {
+	t.Helper()
+	for _, w := range words {
+		if !strings.Contains(text, w) {
+			t.Errorf("%s lacks %q:\n%s", what, w, text)
+		}
+	}
+}

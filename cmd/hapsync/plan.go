@@ -1,0 +1,52 @@
+package main
+
+import (
+	"github.com/urfave/cli/v2"
+
+	"github.com/hapsync/hapsync/sync"
+)
+
+func (p program) planCommand() *cli.Command {
+	flags := append(passFlags(),
+		toggle(spec{name: "detailed-exitcode", usage: "exit with 10 where there are changes, 0 where there are none"}),
+	)
+	return p.command(&cli.Command{
+		Name:   "plan",
+		Usage:  "say what sync would do and why, line by line; reads only",
+		Flags:  append(flags, sharedFlags()...),
+		Action: p.plan,
+	}, page{
+		description: `Prints one line for each step that sync would take: its way (runtime, transaction or rewrite), + for an
+addition, ~ for a change, - for a removal, and the object; for a reload, its reason. Nothing is written, no
+command that changes anything is sent, and no lock is taken.`,
+		example: `
+hapsync plan
+hapsync plan --detailed-exitcode || echo "HAProxy is not in line"
+hapsync plan -o json`,
+		exitCodes: `
+0 plan made; 1 error; 2 usage; 3 registry not reachable; 4 HAProxy refused; 5 sync would be held by a
+safeguard; 10 with --detailed-exitcode: there are changes; 130 interrupted`,
+	})
+}
+
+func (p program) plan(c *cli.Context) error {
+	report, err := p.makePlan(c)
+	if err != nil {
+		return err
+	}
+	if c.Bool("detailed-exitcode") && !report.Plan.Empty() {
+		return errChanges
+	}
+	return nil
+}
+
+// makePlan makes and shows the plan. A plan that would be held is shown too.
+func (p program) makePlan(c *cli.Context) (sync.Report, error) {
+	pass, err := p.prepare(c)
+	if err != nil {
+		return sync.Report{}, err
+	}
+	defer pass.source.Close() //nolint:errcheck // it was only read from
+	report, err := pass.syncer.Plan(c.Context)
+	return report, p.show(c, report, err)
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"cmp"
+	"log/slog"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/sync"
+)
+
+// registryConfig is what the Registry flags say; registry.Dial checks it.
+func (p program) registryConfig(c *cli.Context) (registry.Config, error) {
+	cfg := registry.Config{
+		Endpoints:    words(c.StringSlice("endpoints")...),
+		Prefix:       c.String("prefix"),
+		CACert:       c.String("cacert"),
+		Cert:         c.String("cert"),
+		Key:          c.String("key"),
+		PasswordFile: c.String("password-file"),
+		DialTimeout:  c.Duration("dial-timeout"),
+	}
+	cfg.User, cfg.Password, _ = strings.Cut(c.String("user"), ":")
+	if len(cfg.Endpoints) == 0 {
+		return cfg, usagef(c, "--endpoints: no URL given")
+	}
+	if cfg.User != "" && cfg.Password == "" && cfg.PasswordFile == "" {
+		cfg.Password = cmp.Or(p.getenv("HAPSYNC_PASSWORD"), p.getenv("ETCDCTL_PASSWORD"))
+	}
+	return cfg, nil
+}
+
+// haproxySettings are what the HAProxy flags say.
+func (p program) haproxySettings(c *cli.Context) (haproxy.Settings, error) {
+	frontends := words(c.StringSlice("frontend")...)
+	if len(frontends) == 0 {
+		return haproxy.Settings{}, usagef(c, "--frontend: no name given")
+	}
+	for _, name := range frontends {
+		if strings.Trim(name, proxyName) != "" {
+			return haproxy.Settings{}, usagef(c, "--frontend %q: a name has letters, digits and - _ . : only", name)
+		}
+	}
+	return haproxy.Settings{
+		BaseFile:      c.String("base-file"),
+		ManagedFile:   c.String("managed-file"),
+		Frontends:     frontends,
+		Binary:        c.String("haproxy-bin"),
+		RuntimeSocket: c.String("runtime-socket"),
+		MasterSocket:  c.String("master-socket"),
+		ReloadCommand: strings.Fields(c.String("reload-command")),
+		DrainTimeout:  c.Duration("drain-timeout"),
+		ReloadTimeout: c.Duration("reload-timeout"),
+		Logger:        p.logger(c),
+	}, nil
+}
+
+// proxyName holds the characters that HAProxy takes in the name of a frontend.
+const proxyName = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:"
+
+func policy(c *cli.Context) sync.Policy {
+	return sync.Policy{MaxRemoval: c.Int("max-removal"), AllowMassRemoval: c.Bool("allow-mass-removal")}
+}
+
+// logger writes to standard error.
+func (p program) logger(c *cli.Context) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {
+		level = slog.LevelInfo
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if c.String("log-format") == "json" {
+		return slog.New(slog.NewJSONHandler(p.stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(p.stderr, options))
+}

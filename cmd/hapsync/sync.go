@@ -1,0 +1,142 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/sync"
+)
+
+func (p program) syncCommand() *cli.Command {
+	flags := append(passFlags(),
+		toggle(spec{name: "dry-run", aliases: []string{"noop"}, usage: "only say what would be done, as hapsync plan does"}),
+		toggle(spec{name: "onetime", usage: "does nothing: sync always runs once", hidden: true}),
+	)
+	return p.command(&cli.Command{
+		Name:   "sync",
+		Usage:  "bring HAProxy in line with the registry, once",
+		Flags:  append(flags, sharedFlags()...),
+		Action: p.sync,
+	}, page{
+		description: `Reads the registry, the managed file and the running process, and makes the two agree with the registry:
+through the Runtime API where that is possible, then in the managed file, then by one reload if one is needed.
+A second run right after a good one has nothing to do. Where HAProxy does not run, the file is brought in
+line all the same.`,
+		example: `
+hapsync sync
+hapsync sync --dry-run
+hapsync sync --endpoints http://10.0.0.11:2379,http://10.0.0.12:2379 --frontend webin,webin-tls -o json`,
+		exitCodes: `
+0 in line or brought in line; 1 error; 2 usage; 3 registry not reachable; 4 HAProxy not reachable or it refused;
+5 held by a safeguard, nothing touched; 6 applied, but some domain or host is left out; 130 interrupted`,
+	})
+}
+
+// passFlags are those of sync and plan.
+func passFlags() []cli.Flag {
+	return []cli.Flag{
+		outputFlag(),
+		toggle(spec{name: "rewrite", usage: "write the managed file anew even where a transaction would do"}),
+		toggle(spec{name: "allow-mass-removal", usage: "remove servers even where --max-removal would hold it"}),
+		text(spec{name: "max-removal", value: "50", check: percent, tag: "!!int",
+			usage: "hold a pass that would remove more than this `PERCENT` of the managed servers"}),
+	}
+}
+
+func (p program) sync(c *cli.Context) (err error) {
+	if c.Bool("dry-run") {
+		_, err := p.makePlan(c)
+		return err
+	}
+	pass, err := p.prepare(c)
+	if err != nil {
+		return err
+	}
+	defer pass.source.Close() //nolint:errcheck // it was only read from
+	unlock, err := pass.target.Lock()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	report, err := pass.syncer.Sync(c.Context)
+	if err := p.show(c, report, err); err != nil {
+		return err
+	}
+	return verdict(report)
+}
+
+// verdict is what a pass without an error still ends with.
+func verdict(report sync.Report) error {
+	switch {
+	case report.Down != nil:
+		return fmt.Errorf("%w: %w", errNotRunning, report.Down)
+	case report.LeftOut():
+		return errLeftOut
+	}
+	return nil
+}
+
+// A pass is all that sync and plan need.
+type pass struct {
+	syncer *sync.Syncer
+	source source
+	target target
+}
+
+// prepare opens HAProxy first: what is wrong on this machine needs no registry.
+func (p program) prepare(c *cli.Context) (pass, error) {
+	settings, err := p.haproxySettings(c)
+	if err != nil {
+		return pass{}, err
+	}
+	target, err := p.open(settings)
+	if err != nil {
+		return pass{}, err
+	}
+	source, err := p.registry(c)
+	if err != nil {
+		return pass{}, err
+	}
+	syncer, err := sync.New(sync.Config{
+		Source:       source,
+		Target:       target,
+		Layout:       sync.Layout{Frontends: settings.Frontends},
+		Policy:       policy(c),
+		ForceRewrite: c.Bool("rewrite"),
+	})
+	if err != nil {
+		return pass{}, errors.Join(err, source.Close())
+	}
+	return pass{syncer, source, target}, nil
+}
+
+// registry dials etcd. What is wrong with the settings is an error of usage.
+func (p program) registry(c *cli.Context) (source, error) {
+	cfg, err := p.registryConfig(c)
+	if err != nil {
+		return nil, err
+	}
+	source, err := p.dial(c.Context, cfg)
+	if err != nil && !errors.Is(err, registry.ErrUnavailable) && c.Err() == nil {
+		return nil, usageError{command: commandName(c), err: err}
+	}
+	return source, err
+}
+
+// show writes the report, also that of a pass that failed part way, and returns the pass's error. A report
+// without a revision is about nothing: as text it would read as "in line".
+func (p program) show(c *cli.Context, report sync.Report, passErr error) error {
+	write := report.WriteText
+	if c.String("output") == "json" {
+		write = report.WriteJSON
+	} else if passErr != nil && report.Revision == 0 {
+		return passErr
+	}
+	if err := write(p.stdout); err != nil && passErr == nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return passErr
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/urfave/cli/v2"
+)
+
+// version is set by the linker: -ldflags "-X main.version=v1.2.3".
+var version string
+
+func (p program) versionCommand() *cli.Command {
+	return p.command(&cli.Command{
+		Name:   "version",
+		Usage:  "print the versions of hapsync and of the libraries that edit HAProxy's configuration",
+		Flags:  append([]cli.Flag{outputFlag()}, sharedFlags(categoryRegistry, categoryHAProxy)...),
+		Action: p.printVersion,
+	}, page{
+		description: `Prints what this program was built from. Please add it to a bug report, beside "haproxy -v".`,
+		example:     "hapsync version\nhapsync version -o json",
+	})
+}
+
+// A build is what the program was built from; a field is empty where the build does not say.
+type build struct {
+	Version      string `json:"version"`
+	Commit       string `json:"commit"`
+	Go           string `json:"go"`
+	ClientNative string `json:"client_native"`
+	ConfigParser string `json:"config_parser"`
+}
+
+// thisBuild reads the build out of the running program.
+func thisBuild() build {
+	b := build{Version: cmp.Or(version, "(devel)")}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return b
+	}
+	b.Go = info.GoVersion
+	b.Version = cmp.Or(version, info.Main.Version, b.Version)
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			b.Commit = s.Value
+		}
+	}
+	for _, dep := range info.Deps {
+		switch dep.Path {
+		case "github.com/haproxytech/client-native/v5":
+			b.ClientNative = dep.Version
+		case "github.com/haproxytech/config-parser/v5":
+			b.ConfigParser = dep.Version
+		}
+	}
+	return b
+}
+
+func (p program) printVersion(c *cli.Context) error {
+	b := thisBuild()
+	if c.String("output") == "json" {
+		enc := json.NewEncoder(p.stdout)
+		enc.SetIndent("", "  ")
+		return enc.Encode(b)
+	}
+	_, err := fmt.Fprintf(p.stdout, "hapsync %s\ncommit         %s\ngo             %s\nclient-native  %s\nconfig-parser  %s\n",
+		b.Version, dash(b.Commit), dash(b.Go), dash(b.ClientNative), dash(b.ConfigParser))
+	return err
+}
