@@ -26,9 +26,6 @@ type State struct {
 	// Foreign names the ACLs and backends that bear a name of ours without our shape, and where they stand,
 	// by domain: such a domain is left alone.
 	Foreign map[string]string
-	// Stale says why the process may not have loaded the rules and options that the file has, though it has
-	// the backends; empty where it has.
-	Stale string
 	// Warnings are one line each: what an operator should mend.
 	Warnings []string
 }

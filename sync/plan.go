@@ -1,6 +1,10 @@
 package sync
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+
 	"github.com/hapsync/hapsync/haproxy"
 )
 
@@ -22,15 +26,184 @@ type Action struct {
 
 // A Plan is what a pass would do. The zero Plan is "in line".
 type Plan struct {
-	// Actions are sorted: runtime first, additions before removals.
+	// Actions are sorted: runtime first, then the file; in each, additions before removals.
 	Actions []Action
 	// Rewrite says why the file is written anew; empty where it is not.
 	Rewrite string
 	// Reload holds the reasons of the reload, sorted; without one there is no reload.
 	Reload []string
-
-	want haproxy.Config
 }
 
 // Empty reports whether there is nothing to do.
 func (p Plan) Empty() bool { return len(p.Actions) == 0 && p.Rewrite == "" && len(p.Reload) == 0 }
+
+// changes are those of the plan that go by one way.
+func (p Plan) changes(via Via) []haproxy.Change {
+	var changes []haproxy.Change
+	for _, a := range p.Actions {
+		if a.Via == via {
+			changes = append(changes, a.Change)
+		}
+	}
+	return changes
+}
+
+// editsFile reports whether the plan writes the managed file.
+func (p Plan) editsFile() bool {
+	return p.Rewrite != "" || slices.ContainsFunc(p.Actions, func(a Action) bool { return a.Via == ViaTransaction })
+}
+
+// rewritten is the plan with a rewrite in the place of the transaction.
+func (p Plan) rewritten(why string) Plan {
+	p.Rewrite = why
+	p.Actions = slices.Clone(p.Actions)
+	for i := range p.Actions {
+		if p.Actions[i].Via == ViaTransaction {
+			p.Actions[i].Via = ViaRewrite
+		}
+	}
+	return p
+}
+
+// maxEdits is the number of changes up to which a transaction is taken: beyond it, client-native's edit of a new file
+// (124 ms for 1,000 domains of two hosts) costs more than the rest of the pass, and a rewrite some 3 ms.
+const maxEdits = 2000
+
+// NewPlan decides how HAProxy is brought to what is wanted; this is the only place that does.
+//
+//	file and want differ:    one transaction; a rewrite where the file is missing, a transaction would harm it, or cost more
+//	process and want differ: the Runtime API where the running process can take it, else one reload, with the reason
+//
+// Domains that went away need no reload: their servers are taken out live, and a backend without servers answers 503 as
+// an unknown domain does. Without a process (st.Down) only the file is planned for.
+func NewPlan(want haproxy.Config, st haproxy.State) Plan {
+	var p Plan
+	if st.Down == nil {
+		p.planProcess(want, st)
+	}
+	edits := Diff(st.File, want)
+	via := ViaTransaction
+	if p.Rewrite = rewriteReason(edits, st); p.Rewrite != "" {
+		via = ViaRewrite
+	}
+	for _, c := range edits {
+		p.Actions = append(p.Actions, Action{via, c})
+	}
+	return p
+}
+
+func rewriteReason(edits []haproxy.Change, st haproxy.State) string {
+	switch {
+	case st.Missing:
+		return "the managed file is missing or empty"
+	case len(edits) == 0:
+		return ""
+	case st.NoEdit != "":
+		return st.NoEdit
+	case len(edits) > maxEdits:
+		return fmt.Sprintf("%d changes are cheaper to write than to edit", len(edits))
+	}
+	return ""
+}
+
+func (p *Plan) planProcess(want haproxy.Config, st haproxy.State) {
+	running := map[string]haproxy.BackendOptions{}
+	for _, b := range st.Live.Backends {
+		running[b.Name] = b.Options
+	}
+	ruled := map[string]bool{} // domains whose new rule is a reason enough
+	var reasons reasons
+	for _, c := range Diff(st.Live, want) {
+		switch ch := c.(type) {
+		case haproxy.RemoveBackend, haproxy.RemoveRule:
+			continue
+		case haproxy.AddServer:
+			if _, ok := running[ch.Backend]; !ok {
+				continue // comes with its backend
+			}
+		case haproxy.AddRule:
+			ruled[ch.Rule.Domain] = true
+		}
+		if ok, why := live(c, st.Capabilities, running); ok {
+			p.Actions = append(p.Actions, Action{ViaRuntime, c})
+		} else {
+			reasons.add(c, why)
+		}
+	}
+	p.Reload = reasons.lines(ruled)
+}
+
+// live adds to what the version can do what the backend's algorithm allows.
+func live(c haproxy.Change, caps haproxy.Capabilities, running map[string]haproxy.BackendOptions) (ok bool, why string) {
+	static := func(backend string) string {
+		if options := running[backend]; !options.Dynamic() {
+			return "balance " + options.Balance
+		}
+		return ""
+	}
+	switch ch := c.(type) {
+	case haproxy.AddServer:
+		if s := static(ch.Backend); s != "" {
+			return false, s + " takes no server while it runs"
+		}
+	case haproxy.SetServer:
+		if s := static(ch.Backend); s != "" && ch.Have.Weight != ch.Want.Weight {
+			return false, s + " takes no weight while it runs"
+		}
+	}
+	return caps.Live(c)
+}
+
+// reasons collects why a reload is needed.
+type reasons struct {
+	changes []haproxy.Change
+	whys    []string
+}
+
+func (r *reasons) add(c haproxy.Change, why string) {
+	r.changes, r.whys = append(r.changes, c), append(r.whys, why)
+}
+
+// namedReasons is how many objects are named for a reason before they are counted.
+const namedReasons = 3
+
+// lines puts the objects that share a reason together. A new backend goes without saying where its domain's rule is new.
+func (r *reasons) lines(ruled map[string]bool) []string {
+	objects := map[string][]string{}
+	for i, c := range r.changes {
+		if add, ok := c.(haproxy.AddBackend); ok && ruled[add.Domain()] {
+			continue
+		}
+		objects[r.whys[i]] = append(objects[r.whys[i]], object(c))
+	}
+	var lines []string
+	for why, names := range objects {
+		names = slices.Compact(names)
+		if len(names) > namedReasons {
+			lines = append(lines, fmt.Sprintf("%s and %d more: %s", strings.Join(names[:namedReasons], ", "), len(names)-namedReasons, why))
+			continue
+		}
+		for _, name := range names {
+			lines = append(lines, name+": "+why)
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// object names what a change is about.
+func object(c haproxy.Change) string {
+	switch ch := c.(type) {
+	case haproxy.AddBackend:
+		return "backend " + ch.Name
+	case haproxy.SetBackend:
+		return "backend " + ch.Name
+	case haproxy.AddServer:
+		return "server " + ch.Backend + "/" + ch.Server.Name
+	case haproxy.SetServer:
+		return "server " + ch.Backend + "/" + ch.Want.Name
+	case haproxy.AddRule:
+		return "use_backend rule of " + ch.Rule.Domain
+	}
+	return c.String()
+}

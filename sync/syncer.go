@@ -2,8 +2,9 @@ package sync
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
+	"slices"
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
@@ -15,12 +16,17 @@ type Source interface {
 	Snapshot(ctx context.Context) (registry.Snapshot, error)
 }
 
-// A Target is what is brought in line: HAProxy's file and process.
+// A Target is what is brought in line: HAProxy's file and process. Its methods return when their effect is there and
+// has been read back, or an error.
 type Target interface {
 	State(ctx context.Context) (haproxy.State, error)
+	// Commit edits the managed file, Rewrite writes it anew; both refuse a file that is not the one of base any more
+	// (haproxy.ErrConflict) and a configuration that HAProxy refuses (*haproxy.InvalidConfigError).
 	Commit(ctx context.Context, want haproxy.Config, base haproxy.Digest) error
 	Rewrite(ctx context.Context, want haproxy.Config, base haproxy.Digest) error
+	// Run makes changes of servers in the process; a *haproxy.RunError lists what it did not take.
 	Run(ctx context.Context, changes []haproxy.Change) error
+	// Reload makes the process load the file. After a failed one the file is what it was before the last Commit.
 	Reload(ctx context.Context) error
 }
 
@@ -30,63 +36,206 @@ type Config struct {
 	Target Target
 	Layout Layout
 	Policy Policy
-	// ForceRewrite writes the managed file anew even where a transaction would do.
+	// ForceRewrite writes the managed file anew even where a transaction would do, or nothing need be done.
 	ForceRewrite bool
-}
-
-// A Layout says which frontends carry the rules.
-type Layout struct {
-	// Frontends are those that get an ACL and a use_backend rule for each domain.
-	Frontends []string
-}
-
-// Policy holds the safeguards.
-type Policy struct {
-	// MaxRemoval is the share of the managed servers, in percent (1..100), that one pass may remove where
-	// there are more than five; 0 means 50.
-	MaxRemoval int
-	// AllowMassRemoval confirms a removal that would be held.
-	AllowMassRemoval bool
 }
 
 // A Syncer brings HAProxy in line with the registry, a pass at a time. It is not safe for concurrent use.
 type Syncer struct{ cfg Config }
 
-// New returns a Syncer.
-func New(cfg Config) (*Syncer, error) { return &Syncer{cfg}, nil }
-
-// A Report is what a pass found, meant to do and did.
-type Report struct {
-	Revision registry.Revision
-	Plan     Plan
-	// Problems are the registry's, and what Layout and the validation left out, sorted by key.
-	Problems []registry.Problem
-	// Pending hosts, as "domain/host", with what is missing, sorted.
-	Pending []string
-	// Warnings are what an operator should mend in HAProxy's configuration.
-	Warnings []string
-	// Down says why the process could not be reached; nil when it was.
-	Down error
-	// Applied is set when the plan was carried out (or there was nothing to do), not only made.
-	Applied bool
+// New returns a Syncer, or an error where the configuration makes no sense.
+func New(cfg Config) (*Syncer, error) {
+	if cfg.Source == nil || cfg.Target == nil {
+		return nil, errors.New("a source and a target are needed")
+	}
+	if len(cfg.Layout.Frontends) == 0 {
+		return nil, errors.New("no frontend is named")
+	}
+	if m := cfg.Policy.MaxRemoval; m < 0 || m > 100 {
+		return nil, fmt.Errorf("at most %d%% of the servers to be removed: not a percentage of 1 to 100", m)
+	}
+	return &Syncer{cfg}, nil
 }
 
-// LeftOut reports whether a problem keeps some domain or host from being followed (exit code 6).
-func (r Report) LeftOut() bool { return false }
-
-// WriteText writes the plan and what is wrong, for a person; the last line is the verdict.
-func (r Report) WriteText(w io.Writer) error { return nil }
-
-// WriteJSON writes the report as one JSON object with a "version" field.
-func (r Report) WriteJSON(w io.Writer) error { return nil }
-
-// A HeldError is a plan that a safeguard holds back. Nothing was touched.
-type HeldError struct{ Reason string }
-
-func (e *HeldError) Error() string { return fmt.Sprintf("held: %s", e.Reason) }
-
 // Plan says what Sync would do. It reads only. A *HeldError comes with a full report.
-func (s *Syncer) Plan(ctx context.Context) (Report, error) { return Report{}, nil }
+func (s *Syncer) Plan(ctx context.Context) (Report, error) {
+	p, err := s.prepare(ctx)
+	return p.report, err
+}
 
-// Sync brings HAProxy in line, once. Errors come with what the report holds until then.
-func (s *Syncer) Sync(ctx context.Context) (Report, error) { return Report{}, nil }
+// maxTries bounds how often a pass starts anew because someone else changed the managed file meanwhile.
+const maxTries = 3
+
+// Sync brings HAProxy in line, once. A *HeldError means that nothing was touched; with any error the report says
+// what was planned, and what runs is the old or the new configuration, never a mixture of the two.
+func (s *Syncer) Sync(ctx context.Context) (Report, error) {
+	for try := 1; ; try++ {
+		p, err := s.prepare(ctx)
+		if err != nil {
+			return p.report, err
+		}
+		err = p.apply(ctx)
+		if errors.Is(err, haproxy.ErrConflict) && try < maxTries {
+			continue
+		}
+		p.report.Applied = err == nil
+		return p.report, err
+	}
+}
+
+// A pass is one comparison of registry and HAProxy, and what follows from it.
+type pass struct {
+	cfg    Config
+	want   haproxy.Config
+	state  haproxy.State
+	report Report
+	// quarantined is set when the file got less than was wanted first.
+	quarantined bool
+}
+
+// prepare reads both sides and makes the plan.
+func (s *Syncer) prepare(ctx context.Context) (*pass, error) {
+	p := &pass{cfg: s.cfg}
+	snapshot, err := s.cfg.Source.Snapshot(ctx)
+	if err != nil {
+		return p, err
+	}
+	p.report = newReport(snapshot)
+	if p.state, err = s.cfg.Target.State(ctx); err != nil {
+		return p, err
+	}
+	want, left := s.cfg.Layout.Desired(snapshot, p.state)
+	p.want = want
+	p.report.leaveOut(left)
+	p.report.Warnings = p.state.Warnings
+	p.report.Down = p.state.Down
+	p.report.Plan = s.plan(want, p.state)
+	return p, s.cfg.Policy.Check(want, snapshot, p.state)
+}
+
+func (s *Syncer) plan(want haproxy.Config, st haproxy.State) Plan {
+	plan := NewPlan(want, st)
+	if s.cfg.ForceRewrite && plan.Rewrite == "" {
+		plan = plan.rewritten("--rewrite asks for it")
+	}
+	return plan
+}
+
+// apply carries the plan out: the process first, because traffic moves within milliseconds, then the file, then the
+// reload if one is needed, and reads back that nothing is left to do. What the process refuses is brought by a
+// reload, as the file is right by then. It is not cut in two by the end of ctx: every step has a limit of its own.
+func (p *pass) apply(ctx context.Context) error {
+	plan := p.report.Plan
+	if plan.Empty() {
+		return nil
+	}
+	ctx = context.WithoutCancel(ctx)
+	refused, err := p.run(ctx, firstHalf(plan.changes(ViaRuntime)))
+	if err != nil {
+		return err
+	}
+	if err := p.write(ctx, plan); err != nil {
+		return err
+	}
+	if p.state.Down != nil {
+		return nil
+	}
+	if plan.Reload, err = p.reloadReasons(ctx, plan); err != nil {
+		return err
+	}
+	if len(plan.Reload)+len(refused) > 0 {
+		p.report.Refused = append(p.report.Refused, refused...)
+		if err := p.cfg.Target.Reload(ctx); err != nil {
+			return err
+		}
+	}
+	return p.readBack(ctx)
+}
+
+// reloadReasons are the plan's, without those of domains that HAProxy refused.
+func (p *pass) reloadReasons(ctx context.Context, plan Plan) ([]string, error) {
+	if len(plan.Reload) == 0 || !p.quarantined {
+		return plan.Reload, nil
+	}
+	st, err := p.cfg.Target.State(ctx)
+	return NewPlan(p.want, st).Reload, err
+}
+
+// firstHalf is what runs before the file is written: all but removals, of which it is the drain. They are finished
+// after the file is right, because sessions in progress may take their time.
+func firstHalf(changes []haproxy.Change) []haproxy.Change {
+	first := make([]haproxy.Change, 0, len(changes))
+	for _, c := range changes {
+		if remove, ok := c.(haproxy.RemoveServer); ok {
+			if remove.Server.State != haproxy.Ready {
+				continue
+			}
+			drained := remove.Server
+			drained.State = haproxy.Drain
+			c = haproxy.SetServer{Backend: remove.Backend, Have: remove.Server, Want: drained}
+		}
+		first = append(first, c)
+	}
+	return first
+}
+
+// run makes changes in the process and returns, in words, what it refused.
+func (p *pass) run(ctx context.Context, changes []haproxy.Change) (refused []string, err error) {
+	if len(changes) == 0 {
+		return nil, nil
+	}
+	err = p.cfg.Target.Run(ctx, changes)
+	var run *haproxy.RunError
+	if errors.As(err, &run) {
+		for _, f := range run.Failures {
+			refused = append(refused, fmt.Sprintf("%s: %s", f.Change, f.Reply))
+		}
+		return refused, nil
+	}
+	return nil, err
+}
+
+// readBack finishes what a reload has not brought (the removals), and makes sure that HAProxy is what was wanted.
+func (p *pass) readBack(ctx context.Context) error {
+	st, err := p.cfg.Target.State(ctx)
+	if err != nil {
+		return fmt.Errorf("read back: %w", err)
+	}
+	if st.Down != nil {
+		return fmt.Errorf("read back: %w", st.Down)
+	}
+	rest := NewPlan(p.want, st)
+	if changes := rest.changes(ViaRuntime); len(changes) > 0 {
+		if st, rest, err = p.finish(ctx, changes); err != nil {
+			return err
+		}
+	}
+	if rest.Empty() {
+		return nil
+	}
+	if onlyRemovals(rest) {
+		p.report.Warnings = append(p.report.Warnings, fmt.Sprintf("%s still have connections, or are held by other rules; they take no new ones and are deleted by a later pass", count(len(rest.Actions), "removed server")))
+		return nil
+	}
+	return fmt.Errorf("%w: after the pass there is still to do: %s", haproxy.ErrRefused, rest.first())
+}
+
+func (p *pass) finish(ctx context.Context, changes []haproxy.Change) (haproxy.State, Plan, error) {
+	refused, err := p.run(ctx, changes)
+	if err != nil {
+		return haproxy.State{}, Plan{}, err
+	}
+	p.report.Refused = append(p.report.Refused, refused...)
+	st, err := p.cfg.Target.State(ctx)
+	if err != nil {
+		return haproxy.State{}, Plan{}, fmt.Errorf("read back: %w", err)
+	}
+	return st, NewPlan(p.want, st), nil
+}
+
+func onlyRemovals(p Plan) bool {
+	return len(p.Reload) == 0 && p.Rewrite == "" && !slices.ContainsFunc(p.Actions, func(a Action) bool {
+		_, remove := a.Change.(haproxy.RemoveServer)
+		return !remove || a.Via != ViaRuntime
+	})
+}

@@ -1,0 +1,117 @@
+package haproxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// checker asks HAProxy itself whether a configuration is good.
+type checker struct {
+	binary  string
+	timeout time.Duration
+}
+
+// check runs haproxy -c on the files, in their order, and returns what it warns of. A refusal is an *InvalidConfigError
+// without Domains. -c opens no sockets and counts no descriptors, so a good configuration may still fail to start.
+func (c checker) check(ctx context.Context, files ...string) (warnings []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	args := []string{"-c"}
+	for _, f := range files {
+		args = append(args, "-f", f)
+	}
+	var out bytes.Buffer
+	cmd := exec.CommandContext(ctx, c.binary, args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.WaitDelay = time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	err = cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("haproxy -c gave no answer within %s: %w", c.timeout, ctx.Err())
+	case errors.As(err, &exit):
+		return nil, &InvalidConfigError{Output: alerts(out.String())}
+	case err != nil:
+		return nil, fmt.Errorf("run %s -c: %w (is HAProxy installed? name it with --haproxy-bin)", c.binary, err)
+	}
+	return messages(out.String(), "[WARNING]"), nil
+}
+
+// alerts are what haproxy -c says is wrong, without process ids and closing words; all it printed where it says nothing.
+func alerts(output string) string {
+	found := messages(output, "[ALERT]")
+	found = slices.DeleteFunc(found, func(m string) bool {
+		m = strings.ToLower(m)
+		return strings.Contains(m, "error(s) found in configuration file") || strings.Contains(m, "fatal errors found in configuration")
+	})
+	if len(found) == 0 {
+		return strings.TrimSpace(output)
+	}
+	return strings.Join(found, "\n")
+}
+
+var logPrefix = regexp.MustCompile(`^\[[A-Z]+\]\s+\(\d+\) : (config : )?`)
+
+// messages are the lines of one level, such as "[WARNING]"; lines that continue a message are joined to it.
+func messages(output, level string) []string {
+	var found []string
+	in := false
+	for l := range strings.Lines(output) {
+		l = strings.TrimRight(l, " \t\r\n")
+		switch {
+		case strings.HasPrefix(l, "["):
+			if in = strings.HasPrefix(l, level); in {
+				found = append(found, logPrefix.ReplaceAllString(l, ""))
+			}
+		case in && strings.TrimSpace(l) != "" && len(found) > 0:
+			found[len(found)-1] += " " + strings.TrimSpace(l)
+		}
+	}
+	return found
+}
+
+var placeOfAlert = regexp.MustCompile(`\[([^\]\s]+):(\d+)\]|(?:proxy|backend|Proxy) '([^']+)'`)
+
+// domainsOf are the managed domains that the alerts point to, by line of the candidate or by backend, sorted.
+func domainsOf(output, candidate string, d document) []string {
+	found := map[string]bool{}
+	for _, m := range placeOfAlert.FindAllStringSubmatch(output, -1) {
+		if m[3] != "" {
+			if domain, ok := DomainOf(m[3]); ok {
+				found[domain] = true
+			}
+			continue
+		}
+		n, err := strconv.Atoi(m[2])
+		if err != nil || m[1] != candidate || n < 1 || n > len(d.lines) {
+			continue
+		}
+		if domain, _, ours := ownLine(d.lines[n-1]); ours {
+			found[domain] = true
+			continue
+		}
+		i, _ := slices.BinarySearchFunc(d.sections, n, func(s section, n int) int { return s.end - n })
+		if i < len(d.sections) && d.sections[i].kind == "backend" {
+			if domain, ok := DomainOf(d.sections[i].name); ok {
+				found[domain] = true
+			}
+		}
+	}
+	var domains []string
+	for domain := range found {
+		domains = append(domains, domain)
+	}
+	slices.Sort(domains)
+	return domains
+}

@@ -1,0 +1,131 @@
+package haproxy
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"os/exec"
+	"slices"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+)
+
+// drawConfig draws a small managed part; few names, so that two draws are near each other.
+func drawConfig(frontends []string) *rapid.Generator[Config] {
+	return rapid.Custom(func(t *rapid.T) Config {
+		var c Config
+		for _, d := range rapid.SliceOfDistinct(rapid.SampledFrom([]string{"a.abc.com", "b.abc.com", "a-b.com", "ab.com", "x", "z.org"}), rapid.ID).Draw(t, "domains") {
+			b := Backend{Name: BackendName(d), Options: BackendOptions{
+				Balance: rapid.SampledFrom([]string{"roundrobin", "leastconn", "source"}).Draw(t, "balance"),
+				Cookie:  StickyCookie,
+				Check:   rapid.SampledFrom([]string{"", "", "/health", "/a/b?c=d&e=%20"}).Draw(t, "check"),
+			}}
+			for _, name := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"server1", "server2", "server10", "S_3.x"}), 1, 4, rapid.ID).Draw(t, "servers") {
+				b.Servers = append(b.Servers, drawServer(t, name))
+			}
+			sortServers(b.Servers)
+			c.Backends = append(c.Backends, b)
+			for _, f := range frontends {
+				c.Rules = append(c.Rules, Rule{Frontend: f, Domain: d})
+			}
+		}
+		slices.SortFunc(c.Backends, func(a, b Backend) int { return cmp.Compare(a.Name, b.Name) })
+		sortRules(c.Rules)
+		return c
+	})
+}
+
+func drawServer(t *rapid.T, name string) Server {
+	return Server{
+		Name:    name,
+		Addr:    netip.MustParseAddrPort(rapid.SampledFrom([]string{"10.0.0.1:80", "10.0.0.2:8080", "[::1]:80", "[2001:db8::5]:65535"}).Draw(t, "addr")),
+		Cookie:  name,
+		Check:   rapid.Bool().Draw(t, "check"),
+		Weight:  rapid.SampledFrom([]int{1, 1, 0, 256}).Draw(t, "weight"),
+		MaxConn: rapid.SampledFrom([]int{0, 0, 7}).Draw(t, "maxconn"),
+		Backup:  rapid.SampledFrom([]bool{false, false, true}).Draw(t, "backup"),
+		State:   rapid.SampledFrom([]ServerState{Ready, Ready, Maint}).Draw(t, "state"),
+		Params:  rapid.SampledFrom([]string{"", "", "inter 5s", "ssl verify none"}).Draw(t, "params"),
+	}
+}
+
+func haproxyOfPath(t *testing.T) string {
+	t.Helper()
+	bin, err := exec.LookPath("haproxy")
+	if err != nil {
+		t.Fatalf("%v; make deps installs it", err)
+	}
+	return bin
+}
+
+func diff(want, got any) string {
+	return gocmp.Diff(want, got, cmpopts.EquateComparable(netip.AddrPort{}), cmpopts.EquateEmpty())
+}
+
+func TestATransactionAndARewriteGiveTheSameBytes(t *testing.T) {
+	bin := haproxyOfPath(t)
+	rapid.Check(t, func(t *rapid.T) {
+		frontends := rapid.SampledFrom([][]string{{"webin"}, {"first", "second"}}).Draw(t, "frontends")
+		text, have := newFile(frontends, ":80"), Config{}
+		for i := range 3 {
+			want := drawConfig(frontends).Draw(t, "want")
+			d := parseDocument(text)
+			m := readManaged(d, frontends, "f", nil)
+			if delta := diff(have, m.config); delta != "" {
+				t.Fatalf("step %d reads another config (-want +got):\n%s\n%s", i, delta, text)
+			}
+			spliced := splice(d, m, want)
+			if line, ok := reproduces(spliced); !ok {
+				t.Fatalf("client-native does not reproduce line %d of\n%s", line, spliced)
+			}
+			edited, err := transact(t.Context(), bin, text, have, want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if edited != spliced {
+				t.Fatalf("they differ (-transaction +rewrite):\n%s", gocmp.Diff(edited, spliced))
+			}
+			text, have = spliced, want
+		}
+	})
+}
+
+func TestTheManagedFileHasTheShapeOfTheDocumentation(t *testing.T) {
+	t.Parallel()
+	d := parseDocument(newFile([]string{"webin"}, ":80"))
+	server := func(name, addr string) Server {
+		return Server{Name: name, Addr: netip.MustParseAddrPort(addr), Cookie: name, Check: true, Weight: 1, State: Ready}
+	}
+	want := Config{
+		Backends: []Backend{
+			{Name: "a.abc.com_cluster", Options: BackendOptions{Balance: "roundrobin", Cookie: StickyCookie}, Servers: []Server{server("server1", "10.0.0.1:10000"), server("server2", "10.0.0.1:10001")}},
+			{Name: "b.abc.com_cluster", Options: BackendOptions{Balance: "roundrobin", Cookie: StickyCookie}, Servers: []Server{server("server1", "10.0.0.1:12345")}},
+		},
+		Rules: []Rule{{"webin", "a.abc.com"}, {"webin", "b.abc.com"}},
+	}
+	got := splice(d, readManaged(d, []string{"webin"}, "f", nil), want)
+	const text = `frontend webin
+    bind :80
+    acl is_a.abc.com hdr(host) -i a.abc.com
+    acl is_b.abc.com hdr(host) -i b.abc.com
+    use_backend a.abc.com_cluster if is_a.abc.com
+    use_backend b.abc.com_cluster if is_b.abc.com
+
+backend a.abc.com_cluster
+    balance roundrobin
+    cookie SERVERID insert indirect nocache
+    server server1 10.0.0.1:10000 cookie server1 check
+    server server2 10.0.0.1:10001 cookie server2 check
+
+backend b.abc.com_cluster
+    balance roundrobin
+    cookie SERVERID insert indirect nocache
+    server server1 10.0.0.1:12345 cookie server1 check
+`
+	if delta := gocmp.Diff(text, got); delta != "" {
+		t.Error(fmt.Sprintf("(-want +got):\n%s", delta))
+	}
+}

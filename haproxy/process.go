@@ -1,0 +1,222 @@
+package haproxy
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// runtime is the stats socket of the process, as the settings or the base file name it.
+func (h *Instance) runtime(b base) (runtime, error) {
+	socket := h.settings.RuntimeSocket
+	if socket == "" && len(b.sockets) > 0 {
+		socket = b.sockets[0]
+	}
+	if socket == "" {
+		return runtime{}, fmt.Errorf("%w: %s names no stats socket; write \"stats socket /run/haproxy/haproxy.sock mode 660 level admin expose-fd listeners\" into its global section, or name one with --runtime-socket", ErrDown, h.base)
+	}
+	return runtime{socket: strings.TrimPrefix(socket, "unix@")}, nil
+}
+
+// readLive reads the process into st.Live. A process that does not answer is no error: st.Down says so.
+func (h *Instance) readLive(ctx context.Context, f files, st *State) error {
+	r, err := h.runtime(f.base)
+	if err != nil {
+		st.Down = err
+		return nil //nolint:nilerr // said by st.Down
+	}
+	w, err := r.info(ctx)
+	if errors.Is(err, ErrDown) {
+		st.Down = err
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	st.Capabilities = CapabilitiesOf(w.Version)
+	backends, err := r.backends(ctx)
+	if err != nil {
+		return err
+	}
+	loaded, err := h.loaded(f, w)
+	if err != nil {
+		return err
+	}
+	st.Live = liveConfig(backends, loaded, f)
+	return nil
+}
+
+// liveConfig is the managed part of what the process runs. Servers, and whether a backend is there, come from the
+// process; what it does not tell (rules, paths of checks, further parameters) from the file as it was loaded.
+func liveConfig(backends []liveBackend, loaded managed, f files) Config {
+	var live Config
+	running := map[string]bool{}
+	for _, b := range backends {
+		if known, ok := find(loaded.config.Backends, b.Name); ok {
+			live.Backends = append(live.Backends, fill(b, known))
+			running[b.Name] = true
+		} else if left, ok := leftover(b, f); ok {
+			live.Backends = append(live.Backends, left)
+		}
+	}
+	for _, r := range loaded.config.Rules {
+		if running[r.Backend()] {
+			live.Rules = append(live.Rules, r)
+		}
+	}
+	return live
+}
+
+// fill completes what the process says of a backend from what it has loaded.
+func fill(b liveBackend, loaded Backend) Backend {
+	out := Backend{Name: b.Name, Options: loaded.Options}
+	if algorithm, _, _ := strings.Cut(cmp.Or(loaded.Options.Balance, "roundrobin"), " "); !strings.HasPrefix(algorithm, b.Balance) && b.Balance != "unknown" {
+		out.Options.Balance = b.Balance
+	}
+	out.Options.Balance = cmp.Or(out.Options.Balance, "roundrobin")
+	if name, _, _ := strings.Cut(loaded.Options.Cookie, " "); name != b.Cookie {
+		out.Options.Cookie = b.Cookie
+	}
+	for _, s := range b.Servers {
+		server := s.Server
+		server.Check = server.Check && !s.Unchecked
+		if i := slices.IndexFunc(loaded.Servers, func(l Server) bool { return l.Name == s.Name }); i >= 0 {
+			server.Params = loaded.Servers[i].Params
+		}
+		out.Servers = append(out.Servers, server)
+	}
+	return out
+}
+
+// leftover tells a backend of ours that the process has loaded, but that no file names any more: it has our shape in
+// all that can be seen. One without servers answers 503 as an unknown host does, and is gone with the next reload.
+func leftover(b liveBackend, f files) (Backend, bool) {
+	domain, ok := DomainOf(b.Name)
+	if !ok || b.Cookie != "SERVERID" || f.managed.foreign[domain] != "" || f.base.proxies[b.Name] != "" {
+		return Backend{}, false
+	}
+	out := Backend{Name: b.Name, Options: BackendOptions{Balance: b.Balance, Cookie: StickyCookie}}
+	for _, s := range b.Servers {
+		if s.Cookie != s.Name {
+			return Backend{}, false
+		}
+		out.Servers = append(out.Servers, s.Server)
+	}
+	return out, len(out.Servers) > 0
+}
+
+// What the worker has loaded is kept beside the managed file, as a copy under a first line that names the worker: HAProxy
+// can tell its servers, but not its rules. It is written when a worker's file is about to change and after each
+// reload, so that a pass that is killed between the two is seen by the next one.
+
+func (h *Instance) loadedFile() string {
+	dir, name := filepath.Split(h.managed)
+	return filepath.Join(dir, "."+name+".loaded")
+}
+
+func loadedHeader(w worker) string {
+	return fmt.Sprintf("# loaded by process %d of %d\n", w.Pid, w.Started.Unix())
+}
+
+// sameWorker reports whether a copy's first line names the worker. The start is known to about a second.
+func sameWorker(header string, w worker) bool {
+	var pid, started int64
+	if _, err := fmt.Sscanf(header, "# loaded by process %d of %d\n", &pid, &started); err != nil {
+		return false
+	}
+	return pid == int64(w.Pid) && time.Unix(started, 0).Sub(w.Started).Abs() <= 2*time.Second
+}
+
+// loaded is the managed part of the file as the worker loaded it: the copy, where there is one of this worker's, else
+// the file as it stands.
+func (h *Instance) loaded(f files, w worker) (managed, error) {
+	text, _, err := readText(h.loadedFile())
+	if err != nil {
+		return managed{}, err
+	}
+	header, text, _ := strings.Cut(text, "\n")
+	if !sameWorker(header+"\n", w) || text == f.text {
+		return f.managed, nil
+	}
+	taken := map[string]string{}
+	if !h.oneFile() {
+		taken = f.base.proxies
+	}
+	return readManaged(parseDocument(text), h.settings.Frontends, h.managed, taken), nil
+}
+
+// rememberLoaded keeps the text that the running worker has loaded, unless that is known already. Without a process there
+// is nothing to keep.
+func (h *Instance) rememberLoaded(ctx context.Context, text string) error {
+	r, w, err := h.worker(ctx)
+	if errors.Is(err, ErrDown) || r == (runtime{}) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	kept, _, err := readText(h.loadedFile())
+	if err != nil {
+		return err
+	}
+	if header, _, _ := strings.Cut(kept, "\n"); sameWorker(header+"\n", w) {
+		return nil
+	}
+	return replaceFile(h.loadedFile(), h.managed, loadedHeader(w)+text)
+}
+
+// worker asks the process who it is.
+func (h *Instance) worker(ctx context.Context) (runtime, worker, error) {
+	f, err := h.readBaseOnly()
+	if err != nil {
+		return runtime{}, worker{}, err
+	}
+	r, err := h.runtime(f)
+	if err != nil {
+		return runtime{}, worker{}, err
+	}
+	w, err := r.info(ctx)
+	return r, w, err
+}
+
+func (h *Instance) readBaseOnly() (base, error) {
+	text, _, err := readText(h.base)
+	if err != nil {
+		return base{}, err
+	}
+	return readBase(parseDocument(text), h.base)
+}
+
+// Run makes AddServer, SetServer and RemoveServer changes in the running process, and returns when they are in effect:
+// a removed server has finished its sessions (or its time for that), an added one has been checked. A *RunError, which
+// wraps ErrRefused, lists what HAProxy did not take.
+func (h *Instance) Run(ctx context.Context, changes []Change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	f, err := h.read()
+	if err != nil {
+		return err
+	}
+	r, err := h.runtime(f.base)
+	if err != nil {
+		return err
+	}
+	w, err := r.info(ctx)
+	if err != nil {
+		return err
+	}
+	params := func(backend string) string {
+		s, ok := f.managed.backends[backend]
+		if !ok {
+			return f.base.defaultServer
+		}
+		return strings.TrimSpace(f.base.defaultServer + " " + defaultServerWords(f.doc.body(s)))
+	}
+	return r.run(ctx, CapabilitiesOf(w.Version), changes, params, h.settings.DrainTimeout)
+}

@@ -1,0 +1,140 @@
+package haproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// Reload makes HAProxy load its files, and returns when the new worker answers. The health of the servers goes with it
+// where the base file has a server-state file. It is not cut in two by the end of ctx. After a *ReloadError, which
+// wraps ErrRefused, the old worker serves on, and the managed file is what it was before the last Commit or Rewrite.
+func (h *Instance) Reload(ctx context.Context) error {
+	f, err := h.read()
+	if err != nil {
+		return err
+	}
+	r, err := h.runtime(f.base)
+	if err != nil {
+		return err
+	}
+	l := h.reloader(ctx, f.base, r)
+	if carried := h.carryHealth(ctx, f, r); carried {
+		defer h.clearHealth(f.base.stateFile)
+	}
+	err = l.reload(ctx)
+	var refusal *ReloadError
+	if errors.As(err, &refusal) {
+		return errors.Join(err, h.restore(f))
+	}
+	if err != nil {
+		return err
+	}
+	w, err := r.info(ctx)
+	if err != nil {
+		return err
+	}
+	h.previous = nil
+	return replaceFile(h.loadedFile(), h.managed, loadedHeader(w)+f.text)
+}
+
+// reloader finds the way to reload: what the settings name, what the base file names, what the process knows.
+func (h *Instance) reloader(ctx context.Context, b base, r runtime) reloader {
+	l := reloader{runtime: r, timeout: h.settings.ReloadTimeout}
+	switch {
+	case h.settings.MasterSocket != "":
+		l.master = masterSocket(h.settings.MasterSocket)
+	case len(h.settings.ReloadCommand) > 0:
+		l.command = h.settings.ReloadCommand
+	case b.masterSocket != "":
+		l.master = masterSocket(b.masterSocket)
+	default:
+		l.master = masterSocket(toldMasterSocket(ctx, r))
+	}
+	return l
+}
+
+// toldMasterSocket is the master's socket as the worker's environment has it (2.6 and 3.0; not 3.2 and 3.4), or "".
+func toldMasterSocket(ctx context.Context, r runtime) string {
+	reply, err := r.ask(ctx, "show env HAPROXY_MASTER_CLI")
+	if err != nil {
+		return ""
+	}
+	for l := range strings.Lines(reply) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(l), "HAPROXY_MASTER_CLI="); ok {
+			first, _, _ := strings.Cut(value, ";")
+			path, _ := socketPath(first)
+			return path
+		}
+	}
+	return ""
+}
+
+// restore puts back the text that the managed file had before it was changed for the reload that failed: what the last
+// Commit or Rewrite replaced, or, where that was another process's, what the running worker has loaded.
+func (h *Instance) restore(f files) error {
+	var text string
+	if h.previous != nil {
+		text = *h.previous
+	} else {
+		kept, _, err := readText(h.loadedFile())
+		if err != nil {
+			return err
+		}
+		_, text, _ = strings.Cut(kept, "\n")
+	}
+	if _, now, err := readText(h.managed); err != nil || now != f.digest || text == "" {
+		return err // someone else's edit is not ours to undo
+	}
+	h.previous = nil
+	if err := replaceFile(h.managed, h.managed, text); err != nil {
+		return fmt.Errorf("restore %s: %w", h.managed, err)
+	}
+	return nil
+}
+
+// carryHealth writes which servers are known to be down to where the new worker reads it. That it cannot is no reason
+// not to reload.
+func (h *Instance) carryHealth(ctx context.Context, f files, r runtime) bool {
+	if f.base.stateFile == "" || f.base.stateFile[0] != '/' || !f.base.loadsState {
+		return false
+	}
+	state, err := r.ask(ctx, "show servers state")
+	if err == nil {
+		addrs := serverAddrs(f.doc, f.baseDoc)
+		err = writeHealth(f.base.stateFile, downLines([]byte(state), func(backend, server string, addr netip.AddrPort) bool {
+			return addrs[serverKey{backend, server}] == addr
+		}))
+	}
+	if err != nil {
+		h.log.Warn("the servers' health is not carried over the reload", "error", err)
+	}
+	return err == nil
+}
+
+// clearHealth empties the server-state file: a line that outlives its reload would override an address later.
+func (h *Instance) clearHealth(path string) {
+	if err := clearHealth(path); err != nil {
+		h.log.Warn("the server-state file keeps lines of an old state", "error", err)
+	}
+}
+
+// serverAddrs are the addresses of all servers that the files name.
+func serverAddrs(docs ...document) map[serverKey]netip.AddrPort {
+	addrs := map[serverKey]netip.AddrPort{}
+	for _, d := range docs {
+		for _, s := range d.sections {
+			if s.kind != "backend" && s.kind != "listen" {
+				continue
+			}
+			for _, l := range d.body(s) {
+				if w := splitWords(l.raw); len(w) >= 3 && w[0] == "server" {
+					addrs[serverKey{s.name, w[1]}], _ = parseAddr(w[2])
+				}
+			}
+		}
+	}
+	return addrs
+}

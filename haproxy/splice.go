@@ -1,0 +1,324 @@
+package haproxy
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const indent = "    "
+
+// newFile is a managed file without domains: what a rewrite starts from where there is none.
+func newFile(frontends []string, bind string) string {
+	var b strings.Builder
+	for i, f := range slices.Sorted(slices.Values(frontends)) {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString("frontend " + f + "\n")
+		if i == 0 {
+			b.WriteString(indent + "bind " + bind + "\n")
+		}
+	}
+	return b.String()
+}
+
+// splice returns the text of a file whose managed part is want: our own lines are written, dropped or left as they
+// are, every other byte stays. m must have been read from d.
+func splice(d document, m managed, want Config) string {
+	p := splicer{doc: d, have: m, want: want, added: map[int][]Backend{}}
+	p.place()
+	p.out.Grow(1 << 16)
+	for i, s := range d.sections {
+		if i == 0 {
+			p.copy(0, s.head)
+		}
+		p.section(s)
+		for _, b := range p.added[i] {
+			p.backend(b)
+		}
+		p.copy(s.content, s.end)
+	}
+	p.flush()
+	return p.out.String()
+}
+
+type splicer struct {
+	doc  document
+	have managed
+	want Config
+	// added are new backends by the index of the section that they follow.
+	added map[int][]Backend
+	out   strings.Builder
+	// blanks are blank lines that are held back until it is known that the section behind them stays.
+	blanks string
+}
+
+// place finds where new backends go: behind the managed backend that sorts before them, so that the order does not
+// depend on the order of the changes; the first ones before the first managed backend, or at the end.
+func (p *splicer) place() {
+	after := len(p.doc.sections) - 1
+	for i, s := range p.doc.sections {
+		if s.kind == "backend" && p.ours(s) {
+			after = i - 1
+			break
+		}
+	}
+	index := map[string]int{}
+	for i, s := range p.doc.sections {
+		if s.kind == "backend" && p.ours(s) {
+			index[s.name] = i
+		}
+	}
+	have := p.have.config.Backends
+	h := 0
+	for _, b := range p.want.Backends {
+		for h < len(have) && have[h].Name < b.Name {
+			after = index[have[h].Name]
+			h++
+		}
+		if h == len(have) || have[h].Name != b.Name {
+			p.added[after] = append(p.added[after], b)
+		}
+	}
+}
+
+func (p *splicer) ours(s section) bool {
+	own, ok := p.have.backends[s.name]
+	return ok && own.head == s.head
+}
+
+func (p *splicer) copy(from, to int) {
+	for _, l := range p.doc.lines[from:to] {
+		p.raw(l.raw)
+	}
+}
+
+// raw writes a line as it stands.
+func (p *splicer) raw(raw string) {
+	if firstWord(raw) == "" {
+		p.blanks += raw
+		return
+	}
+	p.flush()
+	p.out.WriteString(raw)
+}
+
+// flush ends a last line that lacks its end, and writes the blank lines that were held back.
+func (p *splicer) flush() {
+	if s := p.out.String(); s != "" && s[len(s)-1] != '\n' {
+		p.out.WriteByte('\n')
+	}
+	p.out.WriteString(p.blanks)
+	p.blanks = ""
+}
+
+// line writes a line of ours.
+func (p *splicer) line(words ...string) {
+	p.flush()
+	p.out.WriteString(indent)
+	for i, w := range words {
+		if i > 0 {
+			p.out.WriteByte(' ')
+		}
+		p.out.WriteString(w)
+	}
+	p.out.WriteByte('\n')
+}
+
+// section writes a section up to its content's end, edited where it is ours.
+func (p *splicer) section(s section) {
+	switch {
+	case s.kind == "frontend" && p.have.frontends[s.name].end == s.end:
+		p.frontend(s)
+	case s.kind == "backend" && p.ours(s):
+		p.editBackend(s)
+	default:
+		p.copy(s.head, s.content)
+	}
+}
+
+func (p *splicer) frontend(s section) {
+	of := func(rules []Rule) []Rule {
+		from, _ := slices.BinarySearchFunc(rules, s.name, func(r Rule, f string) int { return cmp.Compare(r.Frontend, f) })
+		to := from
+		for to < len(rules) && rules[to].Frontend == s.name {
+			to++
+		}
+		return rules[from:to]
+	}
+	have, want := of(p.have.config.Rules), of(p.want.Rules)
+	if slices.Equal(have, want) {
+		p.copy(s.head, s.content)
+		return
+	}
+	owned := make(map[string]bool, len(have))
+	for _, r := range have {
+		owned[r.Domain] = true
+	}
+	kept := map[string]string{} // our lines as they stand, by kind and domain
+	for _, l := range p.doc.body(s) {
+		if domain, kind, ours := ownLine(l); ours && owned[domain] {
+			kept[kind+domain] = l.raw
+		}
+	}
+	p.copy(s.head, s.head+1)
+	written := map[string]bool{}
+	for _, l := range p.doc.body(s) {
+		domain, kind, ours := ownLine(l)
+		if !ours || !owned[domain] {
+			p.raw(l.raw)
+			continue
+		}
+		p.rules(kind, want, kept, written)
+	}
+	p.rules("acl", want, kept, written)
+	p.rules("use_backend", want, kept, written)
+}
+
+// rules writes the lines of one kind, once.
+func (p *splicer) rules(kind string, want []Rule, kept map[string]string, written map[string]bool) {
+	if written[kind] {
+		return
+	}
+	written[kind] = true
+	for _, r := range want {
+		switch raw := kept[kind+r.Domain]; {
+		case raw != "":
+			p.raw(raw)
+		case kind == "acl":
+			p.line("acl", r.ACL(), "hdr(host) -i", r.Domain)
+		default:
+			p.line("use_backend", r.Backend(), "if", r.ACL())
+		}
+	}
+}
+
+func (p *splicer) backend(b Backend) {
+	p.flush()
+	p.out.WriteString("\nbackend " + b.Name + "\n")
+	p.options(b)
+	for _, s := range b.Servers {
+		p.server(s, "")
+	}
+}
+
+// options writes the option lines of a backend in the order in which client-native prints them.
+func (p *splicer) options(b Backend) {
+	if b.Options.Balance != "" {
+		p.line("balance", b.Options.Balance)
+	}
+	if b.Options.Check != "" {
+		domain, _ := DomainOf(b.Name)
+		p.line("option httpchk")
+		p.line(httpCheckWords(b.Options.Check, domain)...)
+	}
+	if b.Options.Cookie != "" {
+		p.line("cookie", b.Options.Cookie)
+	}
+}
+
+func (p *splicer) server(s Server, comment string) {
+	words := serverWords(s)
+	if comment != "" {
+		words = append(words, comment)
+	}
+	p.line(words...)
+}
+
+// serverWords are the words of a server's line.
+func serverWords(s Server) []string {
+	w := []string{"server", s.Name, s.Addr.String()}
+	if s.Cookie != "" {
+		w = append(w, "cookie", s.Cookie)
+	}
+	if s.Check {
+		w = append(w, "check")
+	}
+	if s.Weight != 1 {
+		w = append(w, "weight", strconv.Itoa(s.Weight))
+	}
+	if s.MaxConn != 0 {
+		w = append(w, "maxconn", strconv.Itoa(s.MaxConn))
+	}
+	if s.Backup {
+		w = append(w, "backup")
+	}
+	if s.State == Maint {
+		w = append(w, "disabled")
+	}
+	if s.Params != "" {
+		w = append(w, s.Params)
+	}
+	return w
+}
+
+func find(backends []Backend, name string) (Backend, bool) {
+	i, ok := slices.BinarySearchFunc(backends, name, func(b Backend, name string) int { return cmp.Compare(b.Name, name) })
+	if !ok {
+		return Backend{}, false
+	}
+	return backends[i], true
+}
+
+// editBackend writes a managed backend as it is wanted, or nothing where it is not.
+func (p *splicer) editBackend(s section) {
+	have, _ := find(p.have.config.Backends, s.name)
+	want, ok := find(p.want.Backends, s.name)
+	if !ok {
+		p.blanks = "" // those before it; those behind it stay
+		return
+	}
+	if have.Options == want.Options && slices.Equal(have.Servers, want.Servers) {
+		p.copy(s.head, s.content)
+		return
+	}
+	p.copy(s.head, s.head+1)
+	sameOptions := have.Options == want.Options
+	if !sameOptions {
+		p.options(want)
+	}
+	kept := map[string]string{}
+	for _, l := range p.doc.body(s) {
+		if roleOf(l, false) == roleServer {
+			if w := splitWords(l.raw); len(w) >= 3 {
+				kept[w[1]] = l.raw
+			}
+		}
+	}
+	written := false
+	for _, l := range p.doc.body(s) {
+		switch roleOf(l, have.Options.Check != "") {
+		case roleServer:
+			if !written {
+				p.servers(have, want, kept)
+				written = true
+			}
+			continue
+		case roleBalance, roleCookie, roleCheck:
+			if !sameOptions {
+				continue
+			}
+		}
+		p.raw(l.raw)
+	}
+	if !written {
+		p.servers(have, want, kept)
+	}
+}
+
+// servers writes the server lines of a backend; a line whose server does not change stays as it is.
+func (p *splicer) servers(have, want Backend, kept map[string]string) {
+	for _, s := range want.Servers {
+		i := slices.IndexFunc(have.Servers, func(h Server) bool { return h.Name == s.Name })
+		switch {
+		case i < 0:
+			p.server(s, "")
+		case have.Servers[i] == s:
+			p.raw(kept[s.Name])
+		default:
+			p.server(s, commentOf(kept[s.Name]))
+		}
+	}
+}

@@ -1,0 +1,117 @@
+package haproxy
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	parser "github.com/haproxytech/config-parser/v5"
+	"github.com/haproxytech/config-parser/v5/options"
+	"github.com/haproxytech/config-parser/v5/types"
+)
+
+// verify makes sure that a new text of the managed file says what is wanted and lost no line of an operator's: nothing
+// is installed that did not pass it.
+func (h *Instance) verify(f files, doc document, text string, want Config) error {
+	taken := map[string]string{}
+	if !h.oneFile() {
+		taken = f.base.proxies
+	}
+	got := readManaged(doc, h.settings.Frontends, h.managed, taken)
+	if !got.config.Equal(want) {
+		return errors.New("the new text would not say what is wanted (a fault of hapsync's: please report it)")
+	}
+	before, after := foreignLines(f.doc, f.managed), foreignLines(doc, got)
+	for key, lines := range before {
+		domain, _ := DomainOf(strings.TrimPrefix(key.section, "backend "))
+		if _, kept := find(want.Backends, BackendName(domain)); !kept && domain != "" && f.managed.backends[BackendName(domain)].end > 0 {
+			continue // the lines of a domain go with it
+		}
+		if !slices.Equal(lines, after[key]) {
+			return fmt.Errorf("the %s lines of %s that are not hapsync's would change (a fault of hapsync's: please report it)", key.keyword, key.section)
+		}
+	}
+	if len(text) > editLimit {
+		return nil // 0.65 s and 250 MB at 10,000 domains
+	}
+	return verifyParsed(text, want)
+}
+
+// Equal reports whether two configurations are the same.
+func (c Config) Equal(other Config) bool {
+	return slices.Equal(c.Rules, other.Rules) && slices.EqualFunc(c.Backends, other.Backends, func(a, b Backend) bool {
+		return a.Name == b.Name && a.Options == b.Options && slices.Equal(a.Servers, b.Servers)
+	})
+}
+
+type lineKey struct{ section, keyword string }
+
+// foreignLines are the lines that are not ours, by section and keyword, in their order. White space is folded, blank
+// lines and comments are left out: Commit runs only where every byte of them stays, and Rewrite copies them.
+func foreignLines(d document, m managed) map[lineKey][]string {
+	found := map[lineKey][]string{}
+	rules := map[Rule]bool{}
+	for _, r := range m.config.Rules {
+		rules[r] = true
+	}
+	for _, s := range d.sections {
+		own := m.backends[s.name].head == s.head && s.kind == "backend"
+		backend, _ := find(m.config.Backends, s.name)
+		name := s.kind + " " + s.name
+		for _, l := range d.body(s) {
+			keyword := firstWord(l.raw)
+			if keyword == "" || keyword[0] == '#' || own && roleOf(l, backend.Options.Check != "") != roleForeign {
+				continue
+			}
+			if domain, _, ours := ownLine(l); ours && rules[Rule{Frontend: s.name, Domain: domain}] {
+				continue
+			}
+			key := lineKey{name, keyword}
+			found[key] = append(found[key], strings.Join(strings.Fields(l.raw), " "))
+		}
+	}
+	return found
+}
+
+// verifyParsed reads the text with config-parser, which knows nothing of our own reading, and compares what routes
+// requests: rules, servers and their addresses.
+func verifyParsed(text string, want Config) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = nil // it panics on lines of an operator's that HAProxy has accepted: no second opinion to be had
+		}
+	}()
+	p, err := parser.New(options.String(text))
+	if err != nil {
+		return fmt.Errorf("read the new text: %w", err)
+	}
+	for _, b := range want.Backends {
+		servers, _ := get[[]types.Server](p, parser.Backends, b.Name, "server")
+		addrs := map[string]string{}
+		for _, s := range servers {
+			addrs[s.Name] = s.Address
+		}
+		wanted := map[string]string{}
+		for _, s := range b.Servers {
+			wanted[s.Name] = s.Addr.String()
+		}
+		for name, addr := range wanted {
+			if got, err := parseAddr(addrs[name]); err == nil && got.String() == addr {
+				addrs[name] = addr
+			}
+		}
+		if !maps.Equal(addrs, wanted) {
+			return fmt.Errorf("config-parser reads other servers in backend %s (a fault of hapsync's: please report it)", b.Name)
+		}
+	}
+	for _, r := range want.Rules {
+		if rules, _ := get[[]types.UseBackend](p, parser.Frontends, r.Frontend, "use_backend"); !slices.ContainsFunc(rules, func(u types.UseBackend) bool {
+			return u.Name == r.Backend() && u.CondTest == r.ACL()
+		}) {
+			return fmt.Errorf("config-parser reads no rule of %s in frontend %s (a fault of hapsync's: please report it)", r.Domain, r.Frontend)
+		}
+	}
+	return nil
+}

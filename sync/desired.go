@@ -1,0 +1,145 @@
+package sync
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+// A Layout says which frontends carry the rules.
+type Layout struct {
+	// Frontends are those that get an ACL and a use_backend rule for each domain.
+	Frontends []string
+}
+
+// Desired is the configuration that HAProxy should have, and the domains that are left alone because HAProxy's
+// configuration has something else under their names. What the registry has in a bad state stays as the file has it:
+// a host or an option that was good keeps its last good value.
+func (l Layout) Desired(snapshot registry.Snapshot, st haproxy.State) (haproxy.Config, []registry.Problem) {
+	var want haproxy.Config
+	var left []registry.Problem
+	for _, d := range snapshot.Domains {
+		if place, taken := st.Foreign[d.Name]; taken {
+			left = append(left, registry.Problem{
+				Key:    d.Name,
+				Reason: "left alone: HAProxy has " + place + ", which is not hapsync's; rename that, or the domain",
+				Domain: d.Name,
+			})
+			continue
+		}
+		file, _ := backendOf(st.File, d.Name)
+		b := desiredBackend(d, file)
+		if len(b.Servers) > 0 {
+			want.Backends = append(want.Backends, b)
+		}
+	}
+	return l.complete(want), left
+}
+
+// complete sorts the backends and gives each its rules.
+func (l Layout) complete(want haproxy.Config) haproxy.Config {
+	slices.SortFunc(want.Backends, byBackend)
+	want.Rules = nil
+	for _, f := range l.Frontends {
+		for _, b := range want.Backends {
+			domain, _ := haproxy.DomainOf(b.Name)
+			want.Rules = append(want.Rules, haproxy.Rule{Frontend: f, Domain: domain})
+		}
+	}
+	slices.SortFunc(want.Rules, byRule)
+	return want
+}
+
+func desiredBackend(d registry.Domain, file haproxy.Backend) haproxy.Backend {
+	b := haproxy.Backend{Name: haproxy.BackendName(d.Name), Options: desiredOptions(d, file)}
+	checked := d.Options.Check != "off"
+	if d.Held && len(file.Servers) > 0 {
+		checked = file.Servers[0].Check
+	}
+	b.Servers = make([]haproxy.Server, 0, len(d.Hosts)+len(d.HeldHosts))
+	for _, h := range d.Hosts {
+		b.Servers = append(b.Servers, desiredServer(h, checked, file))
+	}
+	for _, name := range d.HeldHosts {
+		if s, ok := serverOf(file, name); ok && s.Addr.IsValid() {
+			b.Servers = append(b.Servers, s)
+		}
+	}
+	slices.SortFunc(b.Servers, byServer)
+	return b
+}
+
+func desiredOptions(d registry.Domain, file haproxy.Backend) haproxy.BackendOptions {
+	options := haproxy.BackendOptions{
+		Balance: cmp.Or(d.Options.Balance, "roundrobin"),
+		Cookie:  haproxy.StickyCookie,
+	}
+	if strings.HasPrefix(d.Options.Check, "/") {
+		options.Check = d.Options.Check
+	}
+	if d.Held && file.Name != "" {
+		options.Balance, options.Check = file.Options.Balance, file.Options.Check
+	}
+	if strings.HasPrefix(file.Options.Cookie, haproxy.StickyCookie+" ") {
+		options.Cookie = file.Options.Cookie // with an operator's own "secure", "domain" and the like
+	}
+	return options
+}
+
+// desiredServer takes drain as weight 0: the same to HAProxy, and what a file can say.
+func desiredServer(h registry.Host, checked bool, file haproxy.Backend) haproxy.Server {
+	s := haproxy.Server{
+		Name: h.Name, Addr: h.Addr, Cookie: h.Name, Check: checked,
+		Weight: h.Weight, MaxConn: h.MaxConn, Backup: h.Backup, State: haproxy.Ready,
+	}
+	switch h.State {
+	case registry.Drain:
+		s.Weight = 0
+	case registry.Maint:
+		s.State = haproxy.Maint
+	}
+	if old, ok := serverOf(file, h.Name); ok && old.Addr.IsValid() {
+		s.Params = old.Params
+	}
+	return s
+}
+
+func backendOf(c haproxy.Config, domain string) (haproxy.Backend, bool) {
+	name := haproxy.BackendName(domain)
+	i, ok := slices.BinarySearchFunc(c.Backends, name, func(b haproxy.Backend, name string) int { return cmp.Compare(b.Name, name) })
+	if !ok {
+		return haproxy.Backend{}, false
+	}
+	return c.Backends[i], true
+}
+
+func serverOf(b haproxy.Backend, name string) (haproxy.Server, bool) {
+	i := slices.IndexFunc(b.Servers, func(s haproxy.Server) bool { return s.Name == name })
+	if i < 0 {
+		return haproxy.Server{}, false
+	}
+	return b.Servers[i], true
+}
+
+// quarantine puts the file's version of some domains in the place of what is wanted of them, and says so.
+func (l Layout) quarantine(want haproxy.Config, file haproxy.Config, reasons map[string]string) (haproxy.Config, []registry.Problem) {
+	out := haproxy.Config{}
+	for _, b := range want.Backends {
+		if domain, _ := haproxy.DomainOf(b.Name); reasons[domain] == "" {
+			out.Backends = append(out.Backends, b)
+		}
+	}
+	var left []registry.Problem
+	for domain, reason := range reasons {
+		if b, ok := backendOf(file, domain); ok {
+			out.Backends = append(out.Backends, b)
+		}
+		left = append(left, registry.Problem{Key: domain, Reason: fmt.Sprintf("left as it was: HAProxy refuses the change: %s", reason), Domain: domain})
+	}
+	slices.SortFunc(left, func(a, b registry.Problem) int { return cmp.Compare(a.Key, b.Key) })
+	return l.complete(out), left
+}

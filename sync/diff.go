@@ -1,0 +1,117 @@
+package sync
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+// Diff is the changes that lead from have to want: additions, then changes in place, then removals, so that traffic is
+// made before it is broken; within these backends before their servers before the rules that lead to them (removals the
+// other way round), and by name. Both must be sorted; the result is empty where they are equal.
+func Diff(have, want haproxy.Config) []haproxy.Change {
+	var d differ
+	merge(have.Backends, want.Backends, byBackend, d.backend)
+	merge(have.Rules, want.Rules, byRule, d.rule)
+	slices.SortStableFunc(d.changes, func(a, b haproxy.Change) int { return cmp.Compare(rank(a), rank(b)) })
+	return d.changes
+}
+
+type differ struct{ changes []haproxy.Change }
+
+func (d *differ) add(c haproxy.Change) { d.changes = append(d.changes, c) }
+
+func (d *differ) backend(have, want *haproxy.Backend) {
+	switch {
+	case have == nil:
+		d.add(haproxy.AddBackend{Name: want.Name, Options: want.Options})
+		d.servers(want.Name, nil, want.Servers)
+	case want == nil:
+		d.servers(have.Name, have.Servers, nil)
+		d.add(haproxy.RemoveBackend{Name: have.Name})
+	default:
+		if have.Options != want.Options {
+			d.add(haproxy.SetBackend{Name: want.Name, Have: have.Options, Want: want.Options})
+		}
+		d.servers(want.Name, have.Servers, want.Servers)
+	}
+}
+
+func (d *differ) servers(backend string, have, want []haproxy.Server) {
+	merge(have, want, byServer, func(have, want *haproxy.Server) {
+		switch {
+		case have == nil:
+			d.add(haproxy.AddServer{Backend: backend, Server: *want})
+		case want == nil:
+			d.add(haproxy.RemoveServer{Backend: backend, Server: *have})
+		case *have != *want:
+			d.add(haproxy.SetServer{Backend: backend, Have: *have, Want: *want})
+		}
+	})
+}
+
+func (d *differ) rule(have, want *haproxy.Rule) {
+	switch {
+	case have == nil:
+		d.add(haproxy.AddRule{Rule: *want})
+	case want == nil:
+		d.add(haproxy.RemoveRule{Rule: *have})
+	}
+}
+
+// rank orders the kinds of changes.
+func rank(c haproxy.Change) int {
+	switch c.(type) {
+	case haproxy.AddBackend:
+		return 0
+	case haproxy.AddServer:
+		return 1
+	case haproxy.AddRule:
+		return 2
+	case haproxy.SetBackend:
+		return 3
+	case haproxy.SetServer:
+		return 4
+	case haproxy.RemoveRule:
+		return 5
+	case haproxy.RemoveServer:
+		return 6
+	}
+	return 7
+}
+
+// merge walks two sorted slices at once and calls f with the elements that compare as equal; nil stands for what is on
+// one side only.
+func merge[T any](have, want []T, compare func(have, want T) int, f func(have, want *T)) {
+	for len(have)+len(want) > 0 {
+		order := 0
+		switch {
+		case len(want) == 0:
+			order = -1
+		case len(have) == 0:
+			order = 1
+		default:
+			order = compare(have[0], want[0])
+		}
+		switch {
+		case order < 0:
+			f(&have[0], nil)
+			have = have[1:]
+		case order > 0:
+			f(nil, &want[0])
+			want = want[1:]
+		default:
+			f(&have[0], &want[0])
+			have, want = have[1:], want[1:]
+		}
+	}
+}
+
+func byBackend(a, b haproxy.Backend) int { return cmp.Compare(a.Name, b.Name) }
+
+func byServer(a, b haproxy.Server) int { return cmp.Compare(a.Name, b.Name) }
+
+func byRule(a, b haproxy.Rule) int {
+	return cmp.Or(cmp.Compare(a.Frontend, b.Frontend), cmp.Compare(a.Domain, b.Domain))
+}

@@ -1,0 +1,72 @@
+package sync
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+// Policy holds the safeguards: filters over a finished plan.
+type Policy struct {
+	// MaxRemoval is the share of the managed servers, in percent (1..100), that one pass may remove where
+	// there are more than five; 0 means 50.
+	MaxRemoval int
+	// AllowMassRemoval confirms a removal that would be held.
+	AllowMassRemoval bool
+}
+
+// handful is the number of servers up to which any of them may go at once, as long as one stays.
+const handful = 5
+
+// A HeldError is a plan that a safeguard holds back. Nothing was touched.
+type HeldError struct{ Reason string }
+
+func (e *HeldError) Error() string { return "held: " + e.Reason }
+
+// Check holds a pass that would take out too much at once: an answer of etcd's with nothing in it is what a wrong
+// prefix, an empty cluster and a lost data directory look like, too.
+func (p Policy) Check(want haproxy.Config, snapshot registry.Snapshot, st haproxy.State) error {
+	have, removed := countRemovals(want, st)
+	if p.AllowMassRemoval || removed == 0 {
+		return nil
+	}
+	limit := cmp.Or(p.MaxRemoval, 50)
+	switch {
+	case snapshot.Keys == 0:
+		return &HeldError{fmt.Sprintf("the registry has no key below the prefix, but HAProxy has %s (is the prefix right?)", count(have, "managed server"))}
+	case removed == have && removed > 1:
+		return &HeldError{fmt.Sprintf("all %s would be removed", count(have, "managed server"))}
+	case have > handful && removed > 1 && removed*100 > have*limit:
+		return &HeldError{fmt.Sprintf("%d of %s would be removed, which is more than %d%%", removed, count(have, "managed server"), limit)}
+	}
+	return nil
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// countRemovals counts the servers that the file or the process has, and those of them that are not wanted.
+func countRemovals(want haproxy.Config, st haproxy.State) (have, removed int) {
+	type key struct{ backend, server string }
+	seen := map[key]bool{}
+	for _, c := range []haproxy.Config{st.File, st.Live} {
+		for _, b := range c.Backends {
+			for _, s := range b.Servers {
+				seen[key{b.Name, s.Name}] = true
+			}
+		}
+	}
+	have = len(seen)
+	for _, b := range want.Backends {
+		for _, s := range b.Servers {
+			delete(seen, key{b.Name, s.Name})
+		}
+	}
+	return have, len(seen)
+}

@@ -1,0 +1,213 @@
+package sync
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+// A Report is what a pass found, meant to do and did.
+type Report struct {
+	Revision registry.Revision
+	// Domains and Hosts count what the registry has in a good state.
+	Domains, Hosts int
+	Plan           Plan
+	// Problems are the registry's, and what was left alone or refused in HAProxy, sorted by key.
+	Problems []registry.Problem
+	// Pending hosts, as "domain/host: what is missing", sorted.
+	Pending []string
+	// Warnings are what an operator should mend in HAProxy's configuration.
+	Warnings []string
+	// Refused holds what the running process did not take, so that it came by a reload.
+	Refused []string
+	// Down says why the process could not be reached; nil when it was.
+	Down error
+	// Applied is set when the plan was carried out (or there was nothing to do), not only made.
+	Applied bool
+}
+
+func newReport(snapshot registry.Snapshot) Report {
+	r := Report{Revision: snapshot.Revision, Problems: slices.Clone(snapshot.Problems)}
+	for _, d := range snapshot.Domains {
+		r.Hosts += len(d.Hosts)
+		if len(d.Hosts) > 0 {
+			r.Domains++
+		}
+		for _, p := range d.Pending {
+			r.Pending = append(r.Pending, fmt.Sprintf("%s/%s: %s is missing", d.Name, p.Host, p.Missing))
+		}
+	}
+	return r
+}
+
+func (r *Report) leaveOut(problems []registry.Problem) {
+	r.Problems = append(r.Problems, problems...)
+	slices.SortStableFunc(r.Problems, func(a, b registry.Problem) int { return cmp.Compare(a.Key, b.Key) })
+}
+
+// LeftOut reports whether a problem keeps some domain or host from being followed (exit code 6).
+func (r Report) LeftOut() bool { return slices.ContainsFunc(r.Problems, registry.Problem.Holds) }
+
+// WriteText writes the plan and what is wrong, for a person: a line for each, first the way, and the verdict last.
+func (r Report) WriteText(w io.Writer) error {
+	out := bufio.NewWriter(w)
+	row := func(what, text string) { fmt.Fprintf(out, "%-12s %s\n", what, text) } //nolint:errcheck // Flush says
+	if r.Plan.Rewrite != "" {
+		row(string(ViaRewrite), "  the managed file: "+r.Plan.Rewrite)
+	}
+	for _, a := range r.Plan.Actions {
+		row(string(a.Via), a.Change.String())
+	}
+	for _, reason := range r.Plan.Reload {
+		row("reload", "  "+reason)
+	}
+	for _, refusal := range r.Refused {
+		row("refused", "  "+refusal)
+	}
+	for _, p := range r.Problems {
+		row("problem", "  "+p.Key+": "+p.Reason)
+	}
+	for _, p := range r.Pending {
+		row("pending", "  "+p)
+	}
+	for _, warning := range r.Warnings {
+		row("warning", "  "+warning)
+	}
+	fmt.Fprintln(out, r.verdict()) //nolint:errcheck // Flush says
+	return out.Flush()
+}
+
+func (r Report) verdict() string {
+	of := fmt.Sprintf("revision %d, %s, %s", r.Revision, count(r.Domains, "domain"), count(r.Hosts, "host"))
+	switch {
+	case r.Plan.Empty() && r.Down != nil:
+		return "file in line, haproxy not running: " + of
+	case r.Plan.Empty():
+		return "in line: " + of
+	case r.Applied:
+		return "applied: " + r.Plan.summary() + " (" + of + ")"
+	}
+	return "to do: " + r.Plan.summary() + " (" + of + ")"
+}
+
+// summary counts the actions by way.
+func (p Plan) summary() string {
+	var parts []string
+	for _, via := range []Via{ViaRuntime, ViaTransaction, ViaRewrite} {
+		if n := len(p.changes(via)); n > 0 || via == ViaRewrite && p.Rewrite != "" {
+			parts = append(parts, fmt.Sprintf("%s=%d", via, n))
+		}
+	}
+	reloads := 0
+	if len(p.Reload) > 0 {
+		reloads = 1
+	}
+	return strings.Join(append(parts, fmt.Sprintf("reload=%d", reloads)), " ")
+}
+
+// first is the first thing that a plan would do, in words.
+func (p Plan) first() string {
+	switch {
+	case len(p.Reload) > 0:
+		return "reload: " + p.Reload[0]
+	case len(p.Actions) > 0:
+		return string(p.Actions[0].Via) + " " + p.Actions[0].Change.String()
+	}
+	return p.Rewrite
+}
+
+// jsonVersion is raised when a field of the JSON report changes its meaning or goes away.
+const jsonVersion = 1
+
+type jsonReport struct {
+	Version  int               `json:"version"`
+	Revision registry.Revision `json:"revision"`
+	Domains  int               `json:"domains"`
+	Hosts    int               `json:"hosts"`
+	InLine   bool              `json:"in_line"`
+	Applied  bool              `json:"applied"`
+	Actions  []jsonAction      `json:"actions"`
+	Rewrite  string            `json:"rewrite,omitempty"`
+	Reload   []string          `json:"reload"`
+	Refused  []string          `json:"refused,omitempty"`
+	Problems []jsonProblem     `json:"problems"`
+	Pending  []string          `json:"pending"`
+	Warnings []string          `json:"warnings"`
+	Down     string            `json:"down,omitempty"`
+}
+
+type jsonAction struct {
+	Via     Via    `json:"via"`
+	Op      string `json:"op"`
+	Object  string `json:"object"`
+	Name    string `json:"name"`
+	Domain  string `json:"domain"`
+	Summary string `json:"summary"`
+}
+
+type jsonProblem struct {
+	Key    string `json:"key"`
+	Reason string `json:"reason"`
+	Holds  bool   `json:"holds"`
+}
+
+// WriteJSON writes the report as one JSON object. Its "version" is 1; fields are added without raising it.
+func (r Report) WriteJSON(w io.Writer) error {
+	out := jsonReport{
+		Version: jsonVersion, Revision: r.Revision, Domains: r.Domains, Hosts: r.Hosts,
+		InLine: r.Plan.Empty() && r.Down == nil, Applied: r.Applied, Rewrite: r.Plan.Rewrite,
+		Actions: make([]jsonAction, len(r.Plan.Actions)), Reload: orEmpty(r.Plan.Reload), Refused: r.Refused,
+		Problems: make([]jsonProblem, len(r.Problems)), Pending: orEmpty(r.Pending), Warnings: orEmpty(r.Warnings),
+	}
+	if r.Down != nil {
+		out.Down = r.Down.Error()
+	}
+	for i, a := range r.Plan.Actions {
+		op, object, name := describe(a.Change)
+		out.Actions[i] = jsonAction{a.Via, op, object, name, a.Change.Domain(), a.Change.String()}
+	}
+	for i, p := range r.Problems {
+		out.Problems[i] = jsonProblem{p.Key, p.Reason, p.Holds()}
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(out)
+}
+
+func orEmpty(s []string) []string {
+	if s == nil {
+		return []string{}
+	}
+	return s
+}
+
+// describe names a change for JSON: what is done, to which kind of object, and its name.
+func describe(c haproxy.Change) (op, object, name string) {
+	switch ch := c.(type) {
+	case haproxy.AddBackend:
+		return "add", "backend", ch.Name
+	case haproxy.SetBackend:
+		return "set", "backend", ch.Name
+	case haproxy.RemoveBackend:
+		return "remove", "backend", ch.Name
+	case haproxy.AddServer:
+		return "add", "server", ch.Backend + "/" + ch.Server.Name
+	case haproxy.SetServer:
+		return "set", "server", ch.Backend + "/" + ch.Want.Name
+	case haproxy.RemoveServer:
+		return "remove", "server", ch.Backend + "/" + ch.Server.Name
+	case haproxy.AddRule:
+		return "add", "rule", ch.Rule.Frontend + "/" + ch.Rule.Domain
+	case haproxy.RemoveRule:
+		return "remove", "rule", ch.Rule.Frontend + "/" + ch.Rule.Domain
+	}
+	return "", "", c.String()
+}
