@@ -14,7 +14,8 @@ type Snapshot struct {
 	Domains []Domain
 	// Problems are sorted by key.
 	Problems []Problem
-	// Keys counts the keys below the prefix, good and bad. Zero may mean a wrong prefix.
+	// Keys counts the keys below the prefix, good and bad; a key that is the prefix itself is not
+	// counted. Zero may mean a wrong prefix.
 	Keys int
 }
 
@@ -25,9 +26,10 @@ type Domain struct {
 	Options DomainOptions
 	// Hosts are complete and good, sorted by name.
 	Hosts []Host
-	// Pending names the hosts that have only one of ip and port so far, sorted.
+	// Pending are the hosts without ip or port so far, sorted by name. None has a bad value.
 	Pending []Pending
-	// Held is set where the options of the domain cannot be read: the last good ones stay.
+	// Held is set where an option of the domain cannot be read: the last good ones stay. Options
+	// then has only those that could be read.
 	Held bool
 	// HeldHosts names the hosts with a bad value, sorted: the last good ones stay.
 	HeldHosts []string
@@ -35,19 +37,23 @@ type Domain struct {
 
 // DomainOptions are the optional keys of a domain; empty means that the key is not set.
 type DomainOptions struct {
-	// Balance is a HAProxy balance algorithm.
+	// Balance is one of roundrobin, static-rr, leastconn, first, random, source and uri.
 	Balance string
-	// Check is a URL path, "tcp" or "off".
+	// Check is "tcp", "off" or a URL path of 256 bytes at most, with a query maybe, that starts
+	// with a slash and has no space, quote, backslash, "#", ";" or "$".
 	Check string
 }
 
 // A Host serves a domain at an address. It becomes a HAProxy server.
 type Host struct {
+	// Name is 1 to 64 letters, digits, "_", "." and "-".
 	Name string
+	// Addr has a unicast IPv4 or IPv6 address without a zone, never an IPv4-mapped one, and a
+	// port that is not 0.
 	Addr netip.AddrPort
 	// Weight is 0..256; 1 where the key is not set.
 	Weight int
-	// MaxConn is the limit of concurrent connections; 0 means none.
+	// MaxConn is the limit of concurrent connections, 1000000 at most; 0 means none.
 	MaxConn int
 	Backup  bool
 	State   HostState
@@ -66,17 +72,20 @@ const (
 // Pending is a host that is half written.
 type Pending struct {
 	Host string
-	// Missing is the attribute that is not there yet: "ip" or "port".
+	// Missing is what is not there yet: "ip", "port" or "ip and port".
 	Missing string
 }
 
-// A Problem is a key that cannot be used, and why. It is never fatal.
+// A Problem is a key that cannot be used, and why. It is never fatal. The keys of a domain or a
+// host whose name cannot be used are one Problem.
 type Problem struct {
-	// Key as in etcd, quoted where it has bytes that do not print.
+	// Key as in etcd, the first one where there are several; quoted where it has a space, a quote
+	// or a byte that does not print, cut off where it is longer than any good key could be.
 	Key string
 	// Reason is one line of printable text that names what is wrong and what would be right.
 	Reason string
-	// Domain and Host say what is held back by it; both are empty where nothing is.
+	// Domain and Host say what is held back by it: a host, or the options of a domain where Host
+	// is empty. Both are empty where nothing is.
 	Domain, Host string
 }
 

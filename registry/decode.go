@@ -1,0 +1,175 @@
+package registry
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+)
+
+// A KeyValue is a key as it is in etcd, and its value. Neither is to be trusted.
+type KeyValue struct{ Key, Value string }
+
+// Decode reads the keys below the prefix, in whatever order they come. It does not change kvs, and
+// what it returns shares no memory with them. Keys that are neither the prefix nor below it are
+// passed over. The domains and all lists in them are sorted by name, the problems by key.
+func Decode(prefix string, kvs []KeyValue) ([]Domain, []Problem) {
+	prefix = strings.TrimRight(prefix, "/")
+	d := decoder{root: prefix + "/"}
+	kvs = inOrder(kvs)
+	if _, there := slices.BinarySearchFunc(kvs, prefix, keyOrder); there && prefix != "" {
+		d.report(prefix, errPrefix)
+	}
+	for name, keys := range runs(d.below(kvs), len(d.root)) {
+		d.domain(name, keys)
+	}
+	domains := d.domains()
+	slices.SortFunc(d.problems, compareProblems)
+	return domains, d.problems
+}
+
+// decoder collects what Decode returns.
+type decoder struct {
+	root      string // the prefix and a slash
+	spellings []spelling
+	problems  []Problem
+}
+
+func (d *decoder) report(key string, err error) {
+	d.problems = append(d.problems, newProblem(key, err))
+}
+
+// below returns those of the ordered keys that name something below the prefix.
+func (d *decoder) below(kvs []KeyValue) []KeyValue {
+	from, there := slices.BinarySearchFunc(kvs, d.root, keyOrder)
+	if there {
+		d.report(d.root, errPrefix)
+		from++
+	}
+	to := from
+	for to < len(kvs) && strings.HasPrefix(kvs[to].Key, d.root) {
+		to++
+	}
+	return kvs[from:to]
+}
+
+// domain reads the keys of one spelling of one domain.
+func (d *decoder) domain(name string, keys []KeyValue) {
+	if err := checkDomain(name); err != nil {
+		d.report(keys[0].Key, err)
+		return
+	}
+	s := newSpelling(name, keys[0].Key)
+	at := len(d.root) + len(name) + len("/")
+	if len(keys[0].Key) < at {
+		s.report(keys[0].Key, errDomainKey)
+		keys = keys[1:]
+	}
+	for name, keys := range runs(keys, at) {
+		s.child(name, keys, at+len(name)+len("/"))
+	}
+	if !s.readable {
+		d.problems = append(d.problems, s.problems...)
+		return
+	}
+	d.spellings = append(d.spellings, s)
+}
+
+// domains folds the spellings. Where several are one domain, one wins and each other is a problem.
+func (d *decoder) domains() []Domain {
+	slices.SortFunc(d.spellings, func(a, b spelling) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.spelled, b.spelled))
+	})
+	domains := make([]Domain, 0, len(d.spellings))
+	for rest := d.spellings; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].Name == rest[0].Name {
+			n++
+		}
+		domains = append(domains, d.fold(rest[:n]))
+		rest = rest[n:]
+	}
+	return domains
+}
+
+// fold returns the domain as the winner of its spellings, which are sorted, has it. The winner is
+// the spelling in lower case where it is there: it sorts last. Else it is the one that sorts first.
+func (d *decoder) fold(same []spelling) Domain {
+	winner := 0
+	if last := len(same) - 1; same[last].spelled == same[last].Name {
+		winner = last
+	}
+	for i, s := range same {
+		if i == winner {
+			d.problems = append(d.problems, s.problems...)
+			continue
+		}
+		d.report(s.first, fmt.Errorf("domain %s is the same as %s, and only the latter is followed: delete one of them",
+			quote(s.spelled), quote(same[winner].spelled)))
+	}
+	return same[winner].Domain
+}
+
+// runs goes over the ordered keys in runs that have the same segment at the offset.
+func runs(kvs []KeyValue, at int) iter.Seq2[string, []KeyValue] {
+	return func(yield func(string, []KeyValue) bool) {
+		for len(kvs) > 0 {
+			name, n := segment(kvs[0].Key, at), 1
+			for n < len(kvs) && segment(kvs[n].Key, at) == name {
+				n++
+			}
+			if !yield(name, kvs[:n]) {
+				return
+			}
+			kvs = kvs[n:]
+		}
+	}
+}
+
+func segment(key string, at int) string {
+	name, _, _ := strings.Cut(key[at:], "/")
+	return name
+}
+
+// inOrder returns the keys in the order of their segments, each key once. It copies kvs unless
+// they are so already.
+func inOrder(kvs []KeyValue) []KeyValue {
+	if ordered(kvs) {
+		return kvs
+	}
+	kvs = slices.Clone(kvs)
+	slices.SortFunc(kvs, func(a, b KeyValue) int {
+		return cmp.Or(keyOrder(a, b.Key), cmp.Compare(a.Value, b.Value))
+	})
+	return slices.CompactFunc(kvs, func(a, b KeyValue) bool { return a.Key == b.Key })
+}
+
+func ordered(kvs []KeyValue) bool {
+	for i := range len(kvs) - 1 {
+		if keyOrder(kvs[i], kvs[i+1].Key) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// keyOrder is the order of bytes but for the slash, which comes before all others: so all keys
+// below a name follow each other, and names come in their own order. In etcd's order,
+// "a.com/ip" comes after "a.com-x/ip".
+func keyOrder(kv KeyValue, key string) int {
+	n := min(len(kv.Key), len(key))
+	for i := range n {
+		a, b := kv.Key[i], key[i]
+		switch {
+		case a == b:
+		case a == '/':
+			return -1
+		case b == '/':
+			return 1
+		default:
+			return cmp.Compare(a, b)
+		}
+	}
+	return cmp.Compare(len(kv.Key), len(key))
+}

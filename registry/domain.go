@@ -1,0 +1,154 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// A spelling is a domain with its name as the keys have it, in upper and lower case.
+type spelling struct {
+	Domain
+	spelled  string
+	first    string // the first key
+	readable bool   // a key is one of the layout, whatever its value
+	problems []Problem
+}
+
+func newSpelling(name, first string) spelling {
+	s := spelling{spelled: name, first: first}
+	s.Name = strings.Clone(strings.ToLower(name))
+	return s
+}
+
+func (s *spelling) report(key string, err error) {
+	s.problems = append(s.problems, newProblem(key, err))
+}
+
+// hold reports a problem that holds the host, or the options of the domain where host is empty.
+func (s *spelling) hold(key, host string, err error) {
+	p := newProblem(key, err)
+	p.Domain, p.Host = s.Name, host
+	s.problems = append(s.problems, p)
+}
+
+// child reads the keys with one name below the domain: the option of that name, the host of that
+// name, or both. The attributes of the host begin at the offset.
+func (s *spelling) child(name string, keys []KeyValue, at int) {
+	if len(keys[0].Key) < at {
+		s.option(name, keys[0])
+		keys = keys[1:]
+	}
+	if len(keys) > 0 {
+		s.host(name, keys, at)
+	}
+}
+
+func (s *spelling) option(name string, kv KeyValue) {
+	err := s.Options.set(name, kv.Value)
+	if errors.Is(err, errUnknown) {
+		s.report(kv.Key, fmt.Errorf("%w %s of a domain: the options are balance and check, a host has <domain>/<host>/ip and so on",
+			err, quote(name)))
+		return
+	}
+	s.readable = true
+	if err != nil {
+		s.Held = true
+		s.hold(kv.Key, "", trimmed(err, kv.Value, new(DomainOptions), name))
+	}
+}
+
+func (s *spelling) host(name string, keys []KeyValue, at int) {
+	if err := checkHost(name); err != nil {
+		s.report(keys[0].Key, err)
+		return
+	}
+	h := draft{Host: Host{Name: strings.Clone(name), Weight: 1, State: Ready}}
+	readable, held := false, false
+	for _, kv := range keys {
+		attr := kv.Key[at:]
+		err := h.set(attr, kv.Value)
+		if errors.Is(err, errUnknown) {
+			s.report(kv.Key, fmt.Errorf("%w %s of a host: they are ip, port, weight, maxconn, backup and state", err, quote(attr)))
+			continue
+		}
+		readable = true
+		if err != nil {
+			held = true
+			s.hold(kv.Key, h.Name, trimmed(err, kv.Value, new(draft), attr))
+		}
+	}
+	if readable {
+		s.readable = true
+		s.add(h, held)
+	}
+}
+
+func (s *spelling) add(h draft, held bool) {
+	missing := h.missing()
+	switch {
+	case held:
+		s.HeldHosts = append(s.HeldHosts, h.Name)
+	case missing != "":
+		s.Pending = append(s.Pending, Pending{Host: h.Name, Missing: missing})
+	default:
+		h.Addr = netip.AddrPortFrom(h.ip, h.port)
+		s.Hosts = append(s.Hosts, h.Host)
+	}
+}
+
+// A draft is a host as far as its keys have been read.
+type draft struct {
+	Host
+	ip   netip.Addr // not valid until the key was read
+	port uint16     // likewise 0
+}
+
+func (h *draft) missing() string {
+	switch {
+	case h.ip.IsValid() && h.port != 0:
+		return ""
+	case h.ip.IsValid():
+		return "port"
+	case h.port != 0:
+		return "ip"
+	}
+	return "ip and port"
+}
+
+func (h *draft) set(attr, value string) (err error) {
+	switch attr {
+	case "ip":
+		h.ip, err = parseIP(value)
+	case "port":
+		var n int
+		n, err = parseNumber(attr, value, 1, 65535)
+		h.port = uint16(n) //nolint:gosec // it is in range
+	case "weight":
+		h.Weight, err = parseNumber(attr, value, 0, 256)
+	case "maxconn":
+		h.MaxConn, err = parseNumber(attr, value, 0, 1_000_000)
+	case "backup":
+		var word string
+		word, err = parseWord(attr, value, "true", "false")
+		h.Backup = word == "true"
+	case "state":
+		h.State, err = parseWord(attr, value, Ready, Drain, Maint)
+	default:
+		err = errUnknown
+	}
+	return err
+}
+
+func (o *DomainOptions) set(name, value string) (err error) {
+	switch name {
+	case "balance":
+		o.Balance, err = parseWord(name, value, "roundrobin", "static-rr", "leastconn", "first", "random", "source", "uri")
+	case "check":
+		o.Check, err = parseCheck(value)
+	default:
+		err = errUnknown
+	}
+	return err
+}

@@ -1,0 +1,73 @@
+package registry
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+const (
+	maxDomain = 253
+	maxLabel  = 63
+	maxHost   = 64
+)
+
+// checkDomain takes RFC 1123 host names in upper and lower case.
+func checkDomain(name string) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("domain is empty: the key is <domain>/<host>/ip below the prefix")
+	case name == "*" || strings.HasPrefix(name, "*."):
+		return fmt.Errorf("domain %s is a wildcard, and wildcards are not supported: write each domain", quote(name))
+	case len(name) > maxDomain:
+		return fmt.Errorf("domain %s has %d bytes: %d are the most", quote(name), len(name), maxDomain)
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if why := badLabel(label); why != "" {
+			return fmt.Errorf("domain %s %s", quote(name), why)
+		}
+	}
+	return nil
+}
+
+func badLabel(label string) string {
+	switch {
+	case label == "":
+		return "has an empty part: write single dots between its parts, none at its start or end"
+	case len(label) > maxLabel:
+		return fmt.Sprintf("has a part of %d bytes: %d are the most", len(label), maxLabel)
+	case label[0] == '-' || label[len(label)-1] == '-':
+		return `has a part that starts or ends with "-"`
+	}
+	for i := range len(label) {
+		if !letterOrDigit(label[i]) && label[i] != '-' {
+			return fmt.Sprintf(`has %s: only letters, digits, "-" and "." can be in it`, firstRune(label[i:]))
+		}
+	}
+	return ""
+}
+
+func checkHost(name string) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("host is empty: the key is <domain>/<host>/ip below the prefix")
+	case len(name) > maxHost:
+		return fmt.Errorf("host %s has %d bytes: %d are the most", quote(name), len(name), maxHost)
+	}
+	for i := range len(name) {
+		if !letterOrDigit(name[i]) && strings.IndexByte("_.-", name[i]) < 0 {
+			return fmt.Errorf(`host %s has %s: only letters, digits, "_", "." and "-" can be in it`, quote(name), firstRune(name[i:]))
+		}
+	}
+	return nil
+}
+
+func letterOrDigit(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+}
+
+// firstRune returns the first character in quotes, or the first byte where it is none.
+func firstRune(text string) string {
+	_, size := utf8.DecodeRuneInString(text)
+	return quote(text[:size])
+}
