@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// A playground is all that the demo starts, and where it is.
+type playground struct {
+	opts options
+	out  *printer
+	dir  string // everything on disk, removed at the end
+
+	etcd     *store
+	proxy    *proxy
+	backends []*backend
+	web      string // where HAProxy serves the domains
+	stats    string // where its statistics page is
+}
+
+// play opens the playground, gives the tour, and stays until ctx is done unless it is to exit.
+func play(ctx context.Context, opts options, out *printer) (err error) {
+	dir, err := newDir()
+	if err != nil {
+		return err
+	}
+	p := &playground{opts: opts, out: out, dir: dir}
+	defer func() { err = errors.Join(err, p.close()) }()
+	if err := p.tour(ctx); err != nil {
+		return err
+	}
+	if opts.exit {
+		return nil
+	}
+	p.printNext()
+	select {
+	case <-ctx.Done():
+		out.text("\nEnding etcd, HAProxy and the web servers.")
+		return nil
+	case <-p.proxy.done:
+		return fmt.Errorf("HAProxy ended by itself: %w", p.proxy.exit())
+	}
+}
+
+// close ends all that runs and removes the directory.
+func (p *playground) close() error {
+	if p.proxy != nil {
+		p.proxy.stop()
+	}
+	for _, b := range p.backends {
+		b.close()
+	}
+	if p.etcd != nil {
+		p.etcd.close()
+	}
+	return os.RemoveAll(p.dir)
+}
+
+func (p *playground) path(name string) string { return filepath.Join(p.dir, name) }
+func (p *playground) baseFile() string        { return p.path("haproxy.cfg") }
+func (p *playground) managedFile() string     { return p.path("hapsync.cfg") }
+func (p *playground) runDir() string          { return p.path("run") }
+
+// environ is what hapsync is told by its environment, as in the block that the tour ends with.
+func (p *playground) environ() []string {
+	env := []string{
+		"HAPSYNC_ENDPOINTS=" + p.etcd.endpoint,
+		"HAPSYNC_BASE_FILE=" + p.baseFile(),
+		"HAPSYNC_MANAGED_FILE=" + p.managedFile(),
+	}
+	if found, err := exec.LookPath("haproxy"); err != nil || found != p.opts.haproxy {
+		env = append(env, "HAPSYNC_HAPROXY_BIN="+p.opts.haproxy)
+	}
+	return env
+}
+
+// hapsync runs the real binary, shows its command line and what it prints, and returns that. A code other than 0 is an error.
+func (p *playground) hapsync(ctx context.Context, args ...string) (string, error) {
+	p.out.command("hapsync " + strings.Join(quoted(args), " "))
+	cmd := exec.CommandContext(ctx, p.opts.hapsync, args...)
+	cmd.Env = append(withoutOurs(os.Environ()), p.environ()...)
+	cmd.SysProcAttr = ownGroup()
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	output, err := cmd.CombinedOutput()
+	p.out.output(string(output))
+	if err != nil {
+		return string(output), fmt.Errorf("hapsync %s: %w", args[0], err)
+	}
+	return string(output), nil
+}
+
+// withoutOurs drops what a user's shell says to hapsync and etcdctl: the playground has its own.
+func withoutOurs(environ []string) []string {
+	var kept []string
+	for _, v := range environ {
+		if !strings.HasPrefix(v, "HAPSYNC_") && !strings.HasPrefix(v, "ETCDCTL_") {
+			kept = append(kept, v)
+		}
+	}
+	return kept
+}
+
+// newDir makes a directory that only this user can enter, with a short name where that is free.
+func newDir() (string, error) {
+	dir := filepath.Join(os.TempDir(), "hapsync-demo")
+	if os.Mkdir(dir, 0o700) == nil {
+		return dir, nil
+	}
+	return os.MkdirTemp("", "hapsync-demo-")
+}
+
+// listen takes the port on 127.0.0.1, or any free one where it is taken.
+func listen(port int) (net.Listener, error) {
+	if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+		return l, nil
+	}
+	return net.Listen("tcp", "127.0.0.1:0")
+}
+
+// freeAddr returns 127.0.0.1 with the port if that is free, else with another one. Others bind it, so it may be gone by then.
+func freeAddr(port int) (string, error) {
+	l, err := listen(port)
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}

@@ -1,0 +1,11 @@
+//go:build !linux
+
+package main
+
+import "syscall"
+
+// ownGroup puts a child into a process group of its own, which the demo ends as a whole; the terminal's ^C reaches only
+// the demo.
+func ownGroup() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true}
+}
