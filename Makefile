@@ -15,7 +15,7 @@ export HAPROXY_BINARIES
 # Debian keeps haproxy and nginx where the PATH of a plain user does not look.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-build_flags = -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)'
+build_flags = -trimpath -ldflags '-X main.version=$(VERSION)'
 
 .PHONY: help build demo test race lint fmt e2e bench fuzz ci deps clean
 
