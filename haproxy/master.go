@@ -8,13 +8,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // A masterSocket is the path of the socket of a master process (haproxy -W -S), with or without "unix@" before it.
 type masterSocket string
 
 // ask sends one command and returns the reply, which may be empty: 2.6 answers "reload" so. The master wants the
-// half-close. While it reloads it refuses connections: they are tried again for a while.
+// half-close. While it reloads it refuses connections, which are tried again for a while, or drops them: errBusy.
 func (m masterSocket) ask(ctx context.Context, command string) (string, error) {
 	path := strings.TrimPrefix(string(m), "unix@")
 	if !strings.HasPrefix(path, "/") {
@@ -32,7 +33,10 @@ func (m masterSocket) ask(ctx context.Context, command string) (string, error) {
 	if err == nil {
 		reply, err = io.ReadAll(conn)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "", fmt.Errorf("%s: %q: %w: %w", path, command, errBusy, err)
+	case err != nil:
 		return "", fmt.Errorf("%s: %q: %w", path, command, explain(ctx, err))
 	}
 	return string(reply), nil
@@ -56,8 +60,7 @@ func (m masterSocket) dial(ctx context.Context, path string) (*boundConn, error)
 	}
 }
 
-// reload sends the command. nil means that the reload has succeeded, or that the master does not say: the new
-// worker is to be awaited in any case.
+// reload sends the command. The new worker is to be awaited in any case.
 func (m masterSocket) reload(ctx context.Context) error {
 	reply, err := m.ask(ctx, "reload")
 	if err != nil {
@@ -67,8 +70,10 @@ func (m masterSocket) reload(ctx context.Context) error {
 	switch {
 	case strings.Contains(reply, "Another reload is still in progress"):
 		return errBusy
-	case status == "Success=1", strings.TrimSpace(reply) == "":
+	case status == "Success=1":
 		return nil
+	case strings.TrimSpace(reply) == "":
+		return errSilent
 	case status == "Success=0":
 		return &ReloadError{strings.TrimSpace(strings.TrimPrefix(output, "--\n"))}
 	}
@@ -97,6 +102,9 @@ func (m masterSocket) procs(ctx context.Context) (masterProcs, error) {
 	reply, err := m.ask(ctx, "show proc")
 	if err != nil {
 		return masterProcs{}, err
+	}
+	if reply == "" {
+		return masterProcs{}, fmt.Errorf("%s: show proc: no answer: %w", m, errBusy)
 	}
 	procs, err := parseProcs(reply)
 	if err != nil {

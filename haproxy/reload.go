@@ -29,14 +29,20 @@ const (
 	reloadTimeout = 60 * time.Second
 	// masterWait is how long the master's socket may refuse connections: it does for 50 to 200 ms while it reloads.
 	masterWait = 5 * time.Second
+	// lostAfter is how long the answer to "reload" may take when the new worker is there.
+	lostAfter = time.Second
 	// awaitPatience bounds a question while a reload goes on: a socket may change hands right then.
 	awaitPatience = 2 * time.Second
 	// commandOutput is how much of a reload command's output is kept.
 	commandOutput = 16 << 10
 )
 
-// errBusy: the master reloads already.
-var errBusy = errors.New("another reload is in progress")
+var (
+	// errBusy: the master reloads already.
+	errBusy = errors.New("another reload is in progress")
+	// errSilent: the master answered nothing at all, as 2.6 does.
+	errSilent = errors.New("no answer")
+)
 
 // A reloader makes HAProxy load its files.
 type reloader struct {
@@ -70,29 +76,73 @@ func (l reloader) reload(ctx context.Context) error {
 
 // byMaster asks the master, again while it is busy with another reload.
 func (l reloader) byMaster(ctx context.Context, before worker) error {
+	for {
+		err := l.once(ctx, before)
+		if err == nil || !errors.Is(err, errBusy) {
+			return err
+		}
+		if wait(ctx, pollLast) != nil {
+			return err
+		}
+		if now, err := l.runtime.info(ctx); err == nil {
+			before = now
+		}
+	}
+}
+
+// once is one try; errBusy asks for another.
+func (l reloader) once(ctx context.Context, before worker) error {
 	procs, err := l.master.procs(ctx)
 	if err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
 	if !procs.has(before.Pid) {
-		return fmt.Errorf("reload: the master of %s has no worker %d, which answers on %s: the two sockets are of "+
-			"different HAProxy processes", l.master, before.Pid, l.runtime.socket)
+		return l.stranger(ctx, before)
 	}
-	for {
-		err := l.master.reload(ctx)
-		if !errors.Is(err, errBusy) {
-			if err != nil {
-				return fmt.Errorf("reload: %w", err)
-			}
-			return l.await(ctx, before, procs.Failed)
+	err = l.ask(ctx, before)
+	if errors.Is(err, errSilent) && !CapabilitiesOf(before.Version).ReloadReports {
+		err = nil
+	}
+	if errors.Is(err, errSilent) {
+		err = errBusy
+	}
+	if err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	return l.await(ctx, before, procs.Failed)
+}
+
+// ask sends the command. One that meets another reload may be lost, and is never answered then: a new worker is
+// there, but it may have read the files too early.
+func (l reloader) ask(ctx context.Context, before worker) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answer := make(chan error, 1)
+	go func() { answer <- l.master.reload(ctx) }()
+	for replaced := time.Duration(0); ; {
+		select {
+		case err := <-answer:
+			return err
+		case <-time.After(pollLast):
 		}
-		if err := wait(ctx, pollLast); err != nil {
-			return fmt.Errorf("reload: %w", errBusy)
+		if now, err := l.runtime.info(ctx); err == nil && now.Pid != before.Pid {
+			replaced += pollLast
 		}
-		if before, err = l.runtime.info(ctx); err != nil {
-			return fmt.Errorf("reload: %w", err)
+		if replaced > lostAfter {
+			cancel()
+			<-answer
+			return errBusy
 		}
 	}
+}
+
+// stranger is the error of a worker that the master does not know; it may have been replaced meanwhile.
+func (l reloader) stranger(ctx context.Context, before worker) error {
+	if now, err := l.runtime.info(ctx); err == nil && now.Pid != before.Pid {
+		return errBusy
+	}
+	return fmt.Errorf("reload: the master of %s has no worker %d, which answers on %s: the two sockets are of "+
+		"different HAProxy processes", l.master, before.Pid, l.runtime.socket)
 }
 
 // await waits until another worker than before answers.

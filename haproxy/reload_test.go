@@ -1,0 +1,204 @@
+package haproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func (p *proc) reloader() reloader {
+	return reloader{master: masterSocket(p.MasterSocket), runtime: p.runtime(), timeout: 20 * time.Second}
+}
+
+func (p *proc) worker(t *testing.T) worker {
+	t.Helper()
+	w, err := p.runtime().info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func TestAReloadReturnsWhenTheNewWorkerAnswers(t *testing.T) {
+	t.Parallel()
+	eachHAProxy(t, func(t *testing.T, bin string) {
+		one, two := startHost(t, "one"), startHost(t, "two")
+		p := startHAProxy(t, bin, "", fmt.Sprintf(twoDomains, one.Addr, one.Addr))
+		before := p.worker(t)
+		p.write(t, p.ManagedFile, fmt.Sprintf(twoDomains, one.Addr, two.Addr))
+		l := p.reloader()
+		l.master = "unix@" + l.master
+		if err := l.reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		after := p.worker(t)
+		if after.Pid == before.Pid || after.Started.Before(before.Started) {
+			t.Errorf("before %+v, after %+v", before, after)
+		}
+		if _, body, err := p.fetch(t.Context(), "b.abc.com"); body != "two" {
+			t.Errorf("b.abc.com answers %q, %v", body, err)
+		}
+		procs, err := l.master.procs(t.Context())
+		if err != nil || !slices.Equal(procs.Workers, []int{after.Pid}) || procs.Failed != 0 {
+			t.Errorf("%+v, %v: want worker %d alone", procs, err, after.Pid)
+		}
+	})
+}
+
+func TestAConfigurationThatHAProxyRefusesIsAReloadError(t *testing.T) {
+	t.Parallel()
+	eachHAProxy(t, func(t *testing.T, bin string) {
+		one := startHost(t, "one")
+		p := startHAProxy(t, bin, "", fmt.Sprintf(twoDomains, one.Addr, one.Addr))
+		before := p.worker(t)
+		for range 2 {
+			p.write(t, p.ManagedFile, "backend b\n    nonsense here\n")
+			err := p.reloader().reload(t.Context())
+			var refused *ReloadError
+			if !errors.As(err, &refused) || !errors.Is(err, ErrRefused) {
+				t.Fatalf("%v is no ReloadError", err)
+			}
+			if CapabilitiesOf(before.Version).ReloadReports && !strings.Contains(refused.Output, "nonsense") {
+				t.Errorf("%q does not say why", refused.Output)
+			}
+			if after := p.worker(t); after.Pid != before.Pid {
+				t.Errorf("worker %d took over from %d", after.Pid, before.Pid)
+			}
+		}
+		p.write(t, p.ManagedFile, fmt.Sprintf(twoDomains, one.Addr, one.Addr))
+		if err := p.reloader().reload(t.Context()); err != nil {
+			t.Errorf("with a good file again: %v", err)
+		}
+	})
+}
+
+func TestAReloadIsNotCutInTwoByTheEndOfItsContext(t *testing.T) {
+	t.Parallel()
+	eachHAProxy(t, func(t *testing.T, bin string) {
+		p := startHAProxy(t, bin, "", "")
+		before := p.worker(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := p.reloader().reload(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if after := p.worker(t); after.Pid == before.Pid {
+			t.Error("the old worker answers")
+		}
+	})
+}
+
+func TestAReloadWaitsForOneThatIsInProgress(t *testing.T) {
+	t.Parallel()
+	eachHAProxy(t, func(t *testing.T, bin string) {
+		p := startHAProxy(t, bin, "", "")
+		done := make(chan error)
+		for range 3 {
+			go func() { done <- p.reloader().reload(t.Context()) }()
+		}
+		for range 3 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		procs, err := p.reloader().master.procs(t.Context())
+		if w := p.worker(t); err != nil || !procs.has(w.Pid) {
+			t.Errorf("worker %d is not among %+v, %v", w.Pid, procs, err)
+		}
+	})
+}
+
+func TestAReloadCommandIsVerifiedByTheNewWorker(t *testing.T) {
+	t.Parallel()
+	eachHAProxy(t, func(t *testing.T, bin string) {
+		p := startHAProxy(t, bin, "", "")
+		before := p.worker(t)
+		procs, err := p.reloader().master.procs(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := p.reloader()
+		l.master = ""
+		l.command = []string{"kill", "-USR2", strconv.Itoa(procs.Master)}
+		if err := l.reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if after := p.worker(t); after.Pid == before.Pid {
+			t.Error("the old worker answers")
+		}
+		for _, try := range []struct {
+			name    string
+			command []string
+			want    string
+		}{
+			{"fails", []string{"sh", "-c", "echo because; exit 3"}, "because"},
+			{"is not there", []string{"/nonexistent/reload"}, "/nonexistent/reload"},
+			{"does nothing", []string{"true"}, "no new worker answers"},
+			{"hangs", []string{"sh", "-c", "sleep 100 & sleep 100"}, "no complete answer in time"},
+		} {
+			l := l
+			l.command, l.timeout = try.command, 300*time.Millisecond
+			if err := l.reload(t.Context()); err == nil || !strings.Contains(err.Error(), try.want) {
+				t.Errorf("a command that %s: %v", try.name, err)
+			}
+		}
+	})
+}
+
+func TestAReloadThatCannotBeDoneSaysWhy(t *testing.T) {
+	t.Parallel()
+	bin := firstHAProxy(t)
+	p, other := startHAProxy(t, bin, "", ""), startHAProxy(t, bin, "", "")
+	for name, try := range map[string]struct {
+		change func(*reloader)
+		want   string
+	}{
+		"without a way":            {func(l *reloader) { l.master = "" }, "--reload-command"},
+		"with a relative path":     {func(l *reloader) { l.master = "x.sock" }, "absolute"},
+		"with a TCP address":       {func(l *reloader) { l.master = "ipv4@127.0.0.1:1" }, "absolute"},
+		"with another's master":    {func(l *reloader) { l.master = masterSocket(other.MasterSocket) }, "different HAProxy processes"},
+		"with the stats socket":    {func(l *reloader) { l.master = masterSocket(p.RuntimeSocket) }, "is it the socket of a master"},
+		"without a master":         {func(l *reloader) { l.master, l.timeout = "/nonexistent/m.sock", 100*time.Millisecond }, "nobody listens"},
+		"without a running worker": {func(l *reloader) { l.runtime.socket = "/nonexistent/s.sock" }, "is HAProxy running?"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := p.reloader()
+			try.change(&l)
+			if err := l.reload(t.Context()); err == nil || !strings.Contains(err.Error(), try.want) {
+				t.Errorf("error %v, want %q", err, try.want)
+			}
+		})
+	}
+}
+
+func TestShowProcIsReadOnEveryVersion(t *testing.T) {
+	t.Parallel()
+	const title = "#<PID>          <type>          <reloads>       <uptime>        <version>      \n"
+	for name, try := range map[string]struct {
+		reply string
+		want  masterProcs
+	}{
+		"2.6 and 3.0": {title + "10 master 3 [failed: 2] 0d00h17m10s 2.6.12\n# workers\n11 worker 2 0d00h01m05s 2.6.12\n# old workers\n12 worker 5 0d 2.6\n# programs\n13 prog 1 0d -\n\n",
+			masterProcs{10, []int{11}, []int{12}, 2}},
+		"3.2 after a failed reload": {title + "10 master 3 [failed: 1] 0d00h17m10s 3.2.26-1       \n# workers\n# old workers\n11 worker 2 0d00h01m05s 3.2.26-1\n\n",
+			masterProcs{10, nil, []int{11}, 1}},
+	} {
+		have, err := parseProcs(try.reply)
+		if diff := cmp.Diff(try.want, have); err != nil || diff != "" {
+			t.Errorf("%s: %v\n%s", name, err, diff)
+		}
+	}
+	for _, reply := range []string{"", "\n", "Unknown command\n", "# workers\n1 worker 0 0d 2.6\n", "x master\n"} {
+		if have, err := parseProcs(reply); err == nil {
+			t.Errorf("%q is read as %+v", reply, have)
+		}
+	}
+}
