@@ -1,6 +1,7 @@
 package haproxy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -121,7 +122,7 @@ func (r runtime) settle(ctx context.Context, o orders, changes []Change) error {
 	return &RunError{left}
 }
 
-// single makes one change and returns HAProxy's words.
+// single makes one change, up to the first command that has to be taken, and returns HAProxy's last words.
 func (r runtime) single(ctx context.Context, o orders, c Change, live view) (string, error) {
 	commands, why := o.of(c, live)
 	for _, command := range commands {
@@ -129,8 +130,10 @@ func (r runtime) single(ctx context.Context, o orders, c Change, live view) (str
 		if err != nil {
 			return "", err
 		}
-		if reply = strings.TrimSpace(reply); reply != "" {
-			why = strings.Join(strings.Fields(reply), " ")
+		words := strings.Join(strings.Fields(reply), " ")
+		why = cmp.Or(words, why)
+		if strings.HasPrefix(command, "add server ") && words != "New server registered." {
+			break
 		}
 	}
 	if why == "" {
