@@ -1,6 +1,7 @@
 package haproxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,20 +48,31 @@ type proc struct {
 // eachHAProxy runs f, in parallel, for each binary of HAPROXY_BINARIES (separated by colons; "haproxy" of PATH without it).
 func eachHAProxy(t *testing.T, f func(t *testing.T, bin string)) {
 	t.Helper()
-	list := os.Getenv("HAPROXY_BINARIES")
-	if list == "" {
-		list = "haproxy"
-	}
-	for name := range strings.SplitSeq(list, ":") {
-		bin, err := exec.LookPath(name)
-		if err != nil {
-			t.Fatalf("%v: the tests need HAProxy; name its binaries in HAPROXY_BINARIES", err)
-		}
+	for _, bin := range binaries(t) {
 		t.Run(versionOf(t, bin).String(), func(t *testing.T) {
 			t.Parallel()
 			f(t, bin)
 		})
 	}
+}
+
+// firstHAProxy is the first of the binaries, for what is the same on each version.
+func firstHAProxy(t *testing.T) string {
+	t.Helper()
+	return binaries(t)[0]
+}
+
+func binaries(t *testing.T) []string {
+	t.Helper()
+	var bins []string
+	for name := range strings.SplitSeq(cmp.Or(os.Getenv("HAPROXY_BINARIES"), "haproxy"), ":") {
+		bin, err := exec.LookPath(name)
+		if err != nil {
+			t.Fatalf("%v: the tests need HAProxy; name its binaries in HAPROXY_BINARIES", err)
+		}
+		bins = append(bins, bin)
+	}
+	return bins
 }
 
 // versionOf is the version that the binary says it has.

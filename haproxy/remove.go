@@ -55,8 +55,8 @@ func (r runtime) drain(ctx context.Context, changes []Change, live view, limit t
 	})
 }
 
-// maintain is the command that puts a server into maintenance. On 2.6 idle connections hinder its deletion for
-// 13 to 15 s, unless its port changes.
+// maintain is the command that puts a server into maintenance. On 2.6 a connection that becomes idle after that
+// hinders the deletion for 13 to 15 s, unless the server's port changes.
 func maintain(caps Capabilities, c Change, live view) string {
 	command := "set server " + serverName(c) + " state maint"
 	if addr := live[keyOf(c)].Addr; !caps.WaitRemovable && addr.IsValid() {
