@@ -58,7 +58,7 @@ func desiredBackend(d registry.Domain, file haproxy.Backend) haproxy.Backend {
 	b := haproxy.Backend{Name: haproxy.BackendName(d.Name), Options: desiredOptions(d, file)}
 	checked := d.Options.Check != "off"
 	if d.Held && len(file.Servers) > 0 {
-		checked = file.Servers[0].Check
+		checked = slices.ContainsFunc(file.Servers, func(s haproxy.Server) bool { return s.Check })
 	}
 	b.Servers = make([]haproxy.Server, 0, len(d.Hosts)+len(d.HeldHosts))
 	for _, h := range d.Hosts {

@@ -130,7 +130,7 @@ func (p *pass) apply(ctx context.Context) error {
 		return nil
 	}
 	ctx = context.WithoutCancel(ctx)
-	refused, err := p.run(ctx, firstHalf(plan.changes(ViaRuntime)))
+	refused, err := p.run(ctx, firstHalf(plan))
 	if err != nil {
 		return err
 	}
@@ -143,29 +143,42 @@ func (p *pass) apply(ctx context.Context) error {
 	if plan.Reload, err = p.reloadReasons(ctx, plan); err != nil {
 		return err
 	}
+	p.report.Refused = refused
 	if len(plan.Reload)+len(refused) > 0 {
-		p.report.Refused = append(p.report.Refused, refused...)
 		if err := p.cfg.Target.Reload(ctx); err != nil {
 			return err
 		}
+		return p.finish(ctx, nil)
 	}
-	return p.readBack(ctx)
+	return p.finish(ctx, p.cfg.Target.Reload)
 }
 
-// reloadReasons are the plan's, without those of domains that HAProxy refused.
+// reloadReasons are the plan's, or, where HAProxy refused some domain, what is left of them.
 func (p *pass) reloadReasons(ctx context.Context, plan Plan) ([]string, error) {
-	if len(plan.Reload) == 0 || !p.quarantined {
+	if !p.quarantined {
 		return plan.Reload, nil
 	}
 	st, err := p.cfg.Target.State(ctx)
 	return NewPlan(p.want, st).Reload, err
 }
 
-// firstHalf is what runs before the file is written: all but removals, of which it is the drain. They are finished
-// after the file is right, because sessions in progress may take their time.
-func firstHalf(changes []haproxy.Change) []haproxy.Change {
-	first := make([]haproxy.Change, 0, len(changes))
-	for _, c := range changes {
+// firstHalf is what runs before the file is written: what moves traffic. Removals are only drained by then, because
+// sessions in progress may take their time. A domain whose rules or backend change waits, because HAProxy may yet
+// refuse them.
+func firstHalf(plan Plan) []haproxy.Change {
+	structural := map[string]bool{}
+	for _, a := range plan.Actions {
+		switch a.Change.(type) {
+		case haproxy.AddServer, haproxy.SetServer, haproxy.RemoveServer:
+		default:
+			structural[a.Change.Domain()] = true
+		}
+	}
+	var first []haproxy.Change
+	for _, c := range plan.changes(ViaRuntime) {
+		if structural[c.Domain()] {
+			continue
+		}
 		if remove, ok := c.(haproxy.RemoveServer); ok {
 			if remove.Server.State != haproxy.Ready {
 				continue
@@ -195,42 +208,48 @@ func (p *pass) run(ctx context.Context, changes []haproxy.Change) (refused []str
 	return nil, err
 }
 
-// readBack finishes what a reload has not brought (the removals), and makes sure that HAProxy is what was wanted.
-func (p *pass) readBack(ctx context.Context) error {
-	st, err := p.cfg.Target.State(ctx)
+// finish reads HAProxy back, does in the process what had to wait for the file, and makes sure that nothing is left to
+// do. What the process refuses now is brought by reload; that is nil where there was one already.
+func (p *pass) finish(ctx context.Context, reload func(context.Context) error) error {
+	rest, err := p.rest(ctx)
 	if err != nil {
-		return fmt.Errorf("read back: %w", err)
+		return err
 	}
-	if st.Down != nil {
-		return fmt.Errorf("read back: %w", st.Down)
-	}
-	rest := NewPlan(p.want, st)
 	if changes := rest.changes(ViaRuntime); len(changes) > 0 {
-		if st, rest, err = p.finish(ctx, changes); err != nil {
+		refused, err := p.run(ctx, changes)
+		if err != nil {
+			return err
+		}
+		p.report.Refused = append(p.report.Refused, refused...)
+		if rest, err = p.rest(ctx); err != nil {
 			return err
 		}
 	}
-	if rest.Empty() {
+	switch {
+	case rest.Empty():
 		return nil
-	}
-	if onlyRemovals(rest) {
+	case onlyRemovals(rest):
 		p.report.Warnings = append(p.report.Warnings, fmt.Sprintf("%s still have connections, or are held by other rules; they take no new ones and are deleted by a later pass", count(len(rest.Actions), "removed server")))
 		return nil
+	case reload == nil || rest.editsFile():
+		return fmt.Errorf("%w: after the pass there is still to do: %s", haproxy.ErrRefused, rest.first())
 	}
-	return fmt.Errorf("%w: after the pass there is still to do: %s", haproxy.ErrRefused, rest.first())
+	if err := reload(ctx); err != nil {
+		return err
+	}
+	return p.finish(ctx, nil)
 }
 
-func (p *pass) finish(ctx context.Context, changes []haproxy.Change) (haproxy.State, Plan, error) {
-	refused, err := p.run(ctx, changes)
-	if err != nil {
-		return haproxy.State{}, Plan{}, err
-	}
-	p.report.Refused = append(p.report.Refused, refused...)
+// rest is what is left to do.
+func (p *pass) rest(ctx context.Context) (Plan, error) {
 	st, err := p.cfg.Target.State(ctx)
-	if err != nil {
-		return haproxy.State{}, Plan{}, fmt.Errorf("read back: %w", err)
+	if err == nil {
+		err = st.Down
 	}
-	return st, NewPlan(p.want, st), nil
+	if err != nil {
+		return Plan{}, fmt.Errorf("read back: %w", err)
+	}
+	return NewPlan(p.want, st), nil
 }
 
 func onlyRemovals(p Plan) bool {

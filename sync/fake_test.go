@@ -1,0 +1,261 @@
+package sync
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+	"pgregory.net/rapid"
+)
+
+// A memory is a HAProxy of values: a file, a process that has loaded some file, and what either refuses.
+type memory struct {
+	file, loaded, live haproxy.Config
+	caps               haproxy.Capabilities
+	down               bool
+	noEdit             string
+	missing            bool
+	foreign            map[string]string
+	// poison names domains whose presence in a shape makes haproxy -c refuse.
+	refuses func(haproxy.Config) []string
+	// stubborn reports whether the process refuses a change.
+	stubborn func(haproxy.Change) bool
+	// fail makes the n-th call of a kind fail.
+	failCommit, failReload, conflicts int
+
+	edits, rewrites, reloads, commands int
+	version                            int
+}
+
+func (m *memory) State(context.Context) (haproxy.State, error) {
+	st := haproxy.State{
+		File: clone(m.file), Digest: m.digest(), Capabilities: m.caps,
+		NoEdit: m.noEdit, Missing: m.missing, Foreign: m.foreign,
+	}
+	if m.down {
+		st.Down = haproxy.ErrDown
+		return st, nil
+	}
+	for _, b := range m.live.Backends {
+		if _, ok := slices.BinarySearchFunc(m.file.Backends, b, byBackend); ok || len(b.Servers) > 0 {
+			st.Live.Backends = append(st.Live.Backends, b)
+		}
+	}
+	st.Live.Rules = slices.Clone(m.live.Rules)
+	return clone2(st), nil
+}
+
+func clone2(st haproxy.State) haproxy.State {
+	st.Live = clone(st.Live)
+	return st
+}
+
+func clone(c haproxy.Config) haproxy.Config {
+	out := haproxy.Config{Backends: slices.Clone(c.Backends), Rules: slices.Clone(c.Rules)}
+	for i := range out.Backends {
+		out.Backends[i].Servers = slices.Clone(out.Backends[i].Servers)
+	}
+	return out
+}
+
+func (m *memory) digest() haproxy.Digest { return haproxy.Digest(fmt.Sprint(m.version)) }
+
+func (m *memory) write(want haproxy.Config, base haproxy.Digest) error {
+	if m.conflicts > 0 {
+		m.conflicts--
+		m.version++
+	}
+	if base != m.digest() {
+		return haproxy.ErrConflict
+	}
+	if m.refuses != nil {
+		if domains := m.refuses(want); domains != nil {
+			return &haproxy.InvalidConfigError{Output: "refused", Domains: slices.DeleteFunc(domains, func(s string) bool { return s == "" })}
+		}
+	}
+	m.file, m.missing = clone(want), false
+	m.version++
+	return nil
+}
+
+func (m *memory) Commit(_ context.Context, want haproxy.Config, base haproxy.Digest) error {
+	m.edits++
+	if m.failCommit > 0 {
+		m.failCommit--
+		return fmt.Errorf("leftovers")
+	}
+	return m.write(want, base)
+}
+
+func (m *memory) Rewrite(_ context.Context, want haproxy.Config, base haproxy.Digest) error {
+	m.rewrites++
+	return m.write(want, base)
+}
+
+func (m *memory) Reload(context.Context) error {
+	m.reloads++
+	if m.failReload > 0 {
+		m.failReload--
+		return &haproxy.ReloadError{Output: "no"}
+	}
+	m.live = clone(m.file)
+	return nil
+}
+
+func (m *memory) Run(_ context.Context, changes []haproxy.Change) error {
+	var failures []haproxy.Failure
+	for _, c := range changes {
+		m.commands++
+		if ok, why := m.caps.Live(c); !ok {
+			return fmt.Errorf("%s was sent, though: %s", c, why)
+		}
+		if m.stubborn != nil && m.stubborn(c) {
+			failures = append(failures, haproxy.Failure{Change: c, Reply: "no"})
+			continue
+		}
+		if err := m.run(c); err != nil {
+			return err
+		}
+	}
+	if failures != nil {
+		return &haproxy.RunError{Failures: failures}
+	}
+	return nil
+}
+
+func (m *memory) run(c haproxy.Change) error {
+	find := func(backend, server string) (b *haproxy.Backend, i int, ok bool) {
+		j := slices.IndexFunc(m.live.Backends, func(b haproxy.Backend) bool { return b.Name == backend })
+		if j < 0 {
+			return nil, 0, false
+		}
+		b = &m.live.Backends[j]
+		i, ok = slices.BinarySearchFunc(b.Servers, haproxy.Server{Name: server}, byServer)
+		return b, i, ok
+	}
+	switch ch := c.(type) {
+	case haproxy.AddServer:
+		b, i, there := find(ch.Backend, ch.Server.Name)
+		if b == nil || there || !b.Options.Dynamic() {
+			return fmt.Errorf("%s cannot be", c)
+		}
+		b.Servers = slices.Insert(b.Servers, i, ch.Server)
+	case haproxy.SetServer:
+		b, i, there := find(ch.Backend, ch.Want.Name)
+		if !there || ch.Have.Weight != ch.Want.Weight && !b.Options.Dynamic() {
+			return fmt.Errorf("%s cannot be", c)
+		}
+		b.Servers[i] = ch.Want
+	case haproxy.RemoveServer:
+		b, i, there := find(ch.Backend, ch.Server.Name)
+		if !there {
+			return fmt.Errorf("%s cannot be", c)
+		}
+		b.Servers = slices.Delete(b.Servers, i, i+1)
+	default:
+		return fmt.Errorf("%s is nothing for the Runtime API", c)
+	}
+	return nil
+}
+
+// A snapshot is a Source.
+type source struct {
+	snapshot registry.Snapshot
+	err      error
+}
+
+func (s source) Snapshot(context.Context) (registry.Snapshot, error) { return s.snapshot, s.err }
+
+// Drawing: few names and values, so that what is drawn is near to what was drawn before.
+
+var domains = []string{"a.abc.com", "b.abc.com", "c.abc.com", "d.org"}
+
+func drawSnapshot(t *rapid.T) registry.Snapshot {
+	s := registry.Snapshot{Revision: 7, Keys: 1}
+	for _, name := range domains {
+		if !rapid.Bool().Draw(t, name) {
+			continue
+		}
+		d := registry.Domain{Name: name, Options: registry.DomainOptions{
+			Balance: rapid.SampledFrom([]string{"", "", "", "leastconn", "source"}).Draw(t, "balance"),
+			Check:   rapid.SampledFrom([]string{"", "", "off", "/health"}).Draw(t, "check"),
+		}, Held: rapid.IntRange(0, 9).Draw(t, "held") == 0}
+		for _, host := range []string{"s1", "s2", "s3"} {
+			switch rapid.IntRange(0, 5).Draw(t, host) {
+			case 0, 1:
+			case 2:
+				d.HeldHosts = append(d.HeldHosts, host)
+			default:
+				d.Hosts = append(d.Hosts, drawHost(t, host))
+			}
+		}
+		s.Domains = append(s.Domains, d)
+	}
+	return s
+}
+
+func drawHost(t *rapid.T, name string) registry.Host {
+	return registry.Host{
+		Name: name, Addr: drawAddr(t), Weight: rapid.SampledFrom([]int{1, 1, 1, 5}).Draw(t, "weight"),
+		MaxConn: rapid.SampledFrom([]int{0, 0, 9}).Draw(t, "maxconn"),
+		Backup:  rapid.IntRange(0, 5).Draw(t, "backup") == 0,
+		State:   rapid.SampledFrom([]registry.HostState{registry.Ready, registry.Ready, registry.Drain, registry.Maint}).Draw(t, "state"),
+	}
+}
+
+func drawAddr(t *rapid.T) netip.AddrPort {
+	return netip.MustParseAddrPort(rapid.SampledFrom([]string{"10.0.0.1:80", "10.0.0.1:80", "10.0.0.2:80", "[::1]:81"}).Draw(t, "addr"))
+}
+
+// drawNear draws a configuration a few steps away from one.
+func drawNear(t *rapid.T, c haproxy.Config, label string) haproxy.Config {
+	c = clone(c)
+	for range rapid.IntRange(0, 3).Draw(t, label) {
+		if len(c.Backends) == 0 {
+			break
+		}
+		b := &c.Backends[rapid.IntRange(0, len(c.Backends)-1).Draw(t, "backend")]
+		i := rapid.IntRange(0, max(0, len(b.Servers)-1)).Draw(t, "server")
+		switch kind := rapid.IntRange(0, 6).Draw(t, "kind"); {
+		case kind == 0 && len(b.Servers) > 0:
+			b.Servers = slices.Delete(b.Servers, i, i+1)
+		case kind == 1 && len(b.Servers) > 0:
+			b.Servers[i].Addr = drawAddr(t)
+		case kind == 2 && len(b.Servers) > 0:
+			b.Servers[i].State = rapid.SampledFrom([]haproxy.ServerState{haproxy.Ready, haproxy.Drain, haproxy.Maint}).Draw(t, "state")
+		case kind == 3 && len(b.Servers) > 0:
+			b.Servers[i].Cookie = rapid.SampledFrom([]string{"", "other"}).Draw(t, "cookie")
+		case kind == 4:
+			if i, there := slices.BinarySearchFunc(b.Servers, haproxy.Server{Name: "s0"}, byServer); !there {
+				b.Servers = slices.Insert(b.Servers, i, haproxy.Server{Name: "s0", Cookie: "s0", Addr: drawAddr(t), Weight: 1, State: haproxy.Ready})
+			}
+		case kind == 5:
+			b.Options.Balance = "leastconn"
+		case kind == 6:
+			dropDomain(&c, b.Name)
+		}
+	}
+	return c
+}
+
+func dropDomain(c *haproxy.Config, backend string) {
+	c.Backends = slices.DeleteFunc(c.Backends, func(b haproxy.Backend) bool { return b.Name == backend })
+	c.Rules = slices.DeleteFunc(c.Rules, func(r haproxy.Rule) bool { return r.Backend() == backend })
+}
+
+func drawMemory(t *rapid.T, l Layout) *memory {
+	file, _ := l.Desired(drawSnapshot(t), haproxy.State{})
+	m := &memory{file: drawNear(t, file, "file")}
+	for i := range m.file.Backends { // a file knows no drain
+		for j := range m.file.Backends[i].Servers {
+			m.file.Backends[i].Servers[j].State = cmp.Or(map[haproxy.ServerState]haproxy.ServerState{haproxy.Maint: haproxy.Maint}[m.file.Backends[i].Servers[j].State], haproxy.Ready)
+		}
+	}
+	m.live = drawNear(t, file, "live")
+	m.caps = haproxy.CapabilitiesOf(rapid.SampledFrom([]haproxy.Version{{Major: 2, Minor: 6}, {Major: 3, Minor: 2}}).Draw(t, "version"))
+	return m
+}

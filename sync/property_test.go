@@ -1,0 +1,142 @@
+package sync
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"pgregory.net/rapid"
+)
+
+var layout = Layout{Frontends: []string{"webin"}}
+
+func newSyncer(t interface{ Fatal(...any) }, s source, m *memory, policy Policy) *Syncer {
+	syncer, err := New(Config{Source: s, Target: m, Layout: layout, Policy: policy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return syncer
+}
+
+func TestOnePassBringsAnyHAProxyInLine(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawMemory(t, layout)
+		s := source{snapshot: drawSnapshot(t)}
+		syncer := newSyncer(t, s, m, Policy{AllowMassRemoval: true})
+		planned, err := syncer.Plan(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		done, err := syncer.Sync(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(planned.Plan.Actions, done.Plan.Actions) || !slices.Equal(planned.Plan.Reload, done.Plan.Reload) {
+			t.Fatal("sync did not do what plan said")
+		}
+		if want := min(1, len(done.Plan.Reload)); m.reloads != want {
+			t.Fatalf("%d reloads for %q", m.reloads, done.Plan.Reload)
+		}
+		if m.edits+m.rewrites > 1 {
+			t.Fatalf("the file was written %d times", m.edits+m.rewrites)
+		}
+		before := *m
+		again, err := syncer.Sync(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !again.Plan.Empty() {
+			t.Fatalf("the second pass would still do %v, reload for %q", again.Plan.Actions, again.Plan.Reload)
+		}
+		if m.commands != before.commands || m.edits+m.rewrites != before.edits+before.rewrites || m.reloads != before.reloads {
+			t.Fatal("the second pass did something")
+		}
+	})
+}
+
+func TestAPassComesThroughWhatTheProcessRefuses(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawMemory(t, layout)
+		refused := rapid.SliceOfN(rapid.Bool(), 5, 5).Draw(t, "refused")
+		n := 0
+		m.stubborn = func(c haproxy.Change) bool {
+			n++
+			_, removal := c.(haproxy.RemoveServer)
+			return refused[n%len(refused)] && !removal
+		}
+		syncer := newSyncer(t, source{snapshot: drawSnapshot(t)}, m, Policy{AllowMassRemoval: true})
+		if _, err := syncer.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if m.reloads > 1 {
+			t.Fatalf("%d reloads in one pass", m.reloads)
+		}
+		m.stubborn = nil
+		report, err := syncer.Plan(t.Context())
+		if err != nil || !report.Plan.Empty() {
+			t.Fatalf("not in line: %v %v", report.Plan, err)
+		}
+	})
+}
+
+func TestARefusedDomainHoldsBackNoOther(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawMemory(t, layout)
+		bad := rapid.SampledFrom(domains).Draw(t, "bad")
+		named := rapid.Bool().Draw(t, "named")
+		was, had := backendOf(m.file, bad)
+		m.refuses = func(c haproxy.Config) []string {
+			now, has := backendOf(c, bad)
+			if has == had && now.Options == was.Options && slices.Equal(now.Servers, was.Servers) {
+				return nil
+			}
+			if named {
+				return []string{bad}
+			}
+			return []string{""}
+		}
+		snapshot := drawSnapshot(t)
+		syncer := newSyncer(t, source{snapshot: snapshot}, m, Policy{AllowMassRemoval: true})
+		full, _ := layout.Desired(snapshot, haproxy.State{File: m.file})
+		report, err := syncer.Sync(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range domains {
+			want, wanted := backendOf(full, d)
+			if d == bad {
+				want, wanted = was, had
+			}
+			got, has := backendOf(m.file, d)
+			if has != wanted || got.Options != want.Options || !slices.Equal(got.Servers, want.Servers) {
+				t.Fatalf("%s is %v, wanted %v", d, got, want)
+			}
+		}
+		wantBad, wanted := backendOf(full, bad)
+		changed := wanted != had || wantBad.Options != was.Options || !slices.Equal(wantBad.Servers, was.Servers)
+		if report.LeftOut() != changed {
+			t.Fatalf("left out: %v, with %s changed: %v", report.Problems, bad, changed)
+		}
+	})
+}
+
+func TestDiffOfEqualsIsEmptyAndMakesBeforeItBreaks(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		have, _ := layout.Desired(drawSnapshot(t), haproxy.State{})
+		want, _ := layout.Desired(drawSnapshot(t), haproxy.State{})
+		if d := Diff(have, have); len(d) != 0 {
+			t.Fatalf("a diff of equals: %v", d)
+		}
+		changes := Diff(have, want)
+		if have.Equal(want) != (len(changes) == 0) {
+			t.Fatalf("%d changes between %v and %v", len(changes), have, want)
+		}
+		if !slices.IsSortedFunc(changes, func(a, b haproxy.Change) int { return rank(a) - rank(b) }) {
+			t.Fatalf("out of order: %v", changes)
+		}
+	})
+}
