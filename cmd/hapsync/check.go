@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -48,7 +47,7 @@ type finding struct {
 // report prints findings and returns the first failure, which may be from before.
 func (p program) report(failed error, findings []finding) error {
 	for _, f := range findings {
-		writeFinding(p.stdout, f)
+		p.say("%s\n", f)
 		if f.level == "fail" && failed == nil {
 			failed = checkError{f.what, f.err}
 		}
@@ -65,15 +64,15 @@ type checkError struct {
 func (e checkError) Error() string { return "check: " + e.what + " failed, see above" }
 func (e checkError) Unwrap() error { return e.err }
 
-func writeFinding(w io.Writer, f finding) {
-	fmt.Fprintf(w, "%-5s%s", f.level, f.what)
+func (f finding) String() string {
+	line := fmt.Sprintf("%-5s%s", f.level, f.what)
 	if f.detail != "" {
-		fmt.Fprintf(w, ": %s", f.detail)
+		line += ": " + f.detail
 	}
 	if f.remedy != "" && f.level != "ok" {
-		fmt.Fprintf(w, " (%s)", f.remedy)
+		line += " (" + f.remedy + ")"
 	}
-	fmt.Fprintln(w)
+	return line
 }
 
 // checkRegistry returns an error only for settings that cannot be followed.
@@ -86,7 +85,7 @@ func (p program) checkRegistry(c *cli.Context) ([]finding, error) {
 	if err != nil {
 		return []finding{{level: "fail", what: what, detail: err.Error(), err: err}}, nil
 	}
-	defer source.Close() //nolint:errcheck // it was only read from
+	defer source.Close()
 	s, err := source.Snapshot(c.Context)
 	if err != nil {
 		return []finding{{level: "fail", what: what, detail: err.Error(), err: err}}, nil

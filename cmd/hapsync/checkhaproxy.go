@@ -11,7 +11,7 @@ import (
 func (p program) checkHAProxy(ctx context.Context, settings haproxy.Settings) []finding {
 	instance, err := p.open(settings)
 	if err != nil {
-		return []finding{{"fail", "HAProxy's files", err.Error(), "", err}}
+		return []finding{{"fail", "HAProxy", err.Error(), "", err}}
 	}
 	st, err := instance.State(ctx)
 	if err != nil {
@@ -39,7 +39,7 @@ func checkProcess(st haproxy.State) finding {
 	f := finding{level: "ok", what: "process", detail: fmt.Sprintf("HAProxy %s answers", st.Capabilities.Version)}
 	switch {
 	case st.Down != nil:
-		return finding{"fail", "process", st.Down.Error(), "start HAProxy", fmt.Errorf("%w: %w", errNotRunning, st.Down)}
+		return finding{"fail", "process", st.Down.Error(), "", fmt.Errorf("%w: %w", errNotRunning, st.Down)}
 	case !st.Capabilities.CookieLive:
 		f.detail += "; a new server needs a reload (from 3.0 on it does not)"
 	}

@@ -24,11 +24,7 @@ func TestBashCompletesWithTheBuiltProgram(t *testing.T) {
 	if err != nil {
 		t.Skip("no bash here")
 	}
-	dir := t.TempDir()
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", dir, ".").CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	dir := filepath.Dir(built(t))
 	script := filepath.Join(dir, "completion.bash")
 	if err := os.WriteFile(script, []byte(new(bench).run(t, "completion", "bash").stdout), 0o600); err != nil {
 		t.Fatal(err)

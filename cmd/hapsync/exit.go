@@ -29,7 +29,7 @@ const (
 var (
 	errChanges    = errors.New("there are changes")
 	errLeftOut    = errors.New("applied, but some domain or host is left out: the problems above name the keys to mend (hapsync list shows them again)")
-	errNotRunning = errors.New("the file is in line, but HAProxy is not running it")
+	errNotRunning = errors.New("the file is in line, but no running HAProxy was reached")
 )
 
 // A usageError is a command line, an environment variable or a config file that cannot be followed.
@@ -105,17 +105,17 @@ func (p program) explain(code int, err error) {
 	case exitInterrupted:
 		message = "interrupted (" + message + "); the next hapsync sync completes what is left"
 	}
-	fmt.Fprintf(p.stderr, "hapsync: %s\n", message)
 	var usage usageError
 	if errors.As(err, &usage) {
-		fmt.Fprint(p.stderr, usage.hint())
+		message += "\n" + usage.hint()
 	}
+	_, _ = fmt.Fprintf(p.stderr, "hapsync: %s\n", message)
 }
 
-// hint is one line of usage, and where to read more.
+// hint is one line of usage, and one on where to read more.
 func (e usageError) hint() string {
 	if e.command == "" {
-		return "usage: hapsync [flags] command [flags]\nsee hapsync --help\n"
+		return "usage: hapsync [flags] command [flags]\nsee hapsync --help"
 	}
-	return fmt.Sprintf("usage: hapsync %s [flags]\nsee hapsync %[1]s --help\n", e.command)
+	return fmt.Sprintf("usage: hapsync %s [flags]\nsee hapsync %[1]s --help", e.command)
 }

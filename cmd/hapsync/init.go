@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,8 +47,10 @@ func (p program) init(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.create(s); err != nil {
+	if err := p.create(s); errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%w\nrun it as a user who may write there (sudo), or choose other places: see hapsync init --help", err)
+	} else if err != nil {
+		return err
 	}
 	if err := p.validate(c.Context, s); err != nil {
 		return err
@@ -145,14 +149,14 @@ func (p program) makeDir(path string) error {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return err
 	}
-	fmt.Fprintf(p.stdout, "created  %s\n", path)
+	p.say("created  %s\n", path)
 	return nil
 }
 
 // makeFile creates a file as a whole or not at all, and never over another.
 func (p program) makeFile(path, content string) error {
 	if _, err := os.Lstat(path); err == nil {
-		fmt.Fprintf(p.stdout, "kept     %s (it exists: init never changes a file)\n", path)
+		p.say("kept     %s (it exists: init never changes a file)\n", path)
 		return nil
 	}
 	if err := p.makeDir(filepath.Dir(path)); err != nil {
@@ -161,25 +165,19 @@ func (p program) makeFile(path, content string) error {
 	if err := writeNew(path, content); err != nil {
 		return err
 	}
-	fmt.Fprintf(p.stdout, "created  %s\n", path)
+	p.say("created  %s\n", path)
 	return nil
 }
 
-func writeNew(path, content string) (err error) {
+func writeNew(path, content string) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".hapsync-init-*")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name())
-	defer tmp.Close()
-	if _, err := tmp.WriteString(content); err != nil {
-		return err
+	_, err = tmp.WriteString(content)
+	err = errors.Join(err, tmp.Chmod(0o644), tmp.Sync(), tmp.Close())
+	if err == nil {
+		err = os.Link(tmp.Name(), path) // unlike a rename, it refuses where path exists
 	}
-	if err := tmp.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := tmp.Sync(); err != nil {
-		return err
-	}
-	return os.Link(tmp.Name(), path) // unlike a rename, it refuses where path exists
+	return errors.Join(err, os.Remove(tmp.Name()))
 }

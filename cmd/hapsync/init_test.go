@@ -79,7 +79,7 @@ func complains(output string) bool {
 	return strings.Contains(output, "WARNING") || strings.Contains(output, "ALERT")
 }
 
-// start runs HAProxy as init says, until its Runtime API answers at level admin, and returns what it printed by then.
+// start runs HAProxy as init says, until its Runtime API answers at level admin and its master does, and returns what it printed by then.
 func start(t *testing.T, binary, dir string) string {
 	t.Helper()
 	log, err := os.Create(dir + "/log")
@@ -92,22 +92,20 @@ func start(t *testing.T, binary, dir string) string {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer cmd.Wait() //nolint:errcheck // it is ended by a signal
-	defer cmd.Process.Signal(syscall.SIGTERM)
+	defer cmd.Wait()                          //nolint:errcheck // it is ended by a signal
+	defer cmd.Process.Signal(syscall.SIGTERM) //nolint:errcheck // it may have ended
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for !strings.Contains(ask(ctx, dir+"/run/haproxy.sock", "show cli level"), "admin") {
+	for !strings.Contains(ask(ctx, dir+"/run/haproxy.sock", "show cli level"), "admin") ||
+		!strings.Contains(ask(ctx, dir+"/run/haproxy-master.sock", "show proc"), "worker") {
 		select {
 		case <-ctx.Done():
-			t.Error("the Runtime API does not answer")
+			t.Error("the Runtime API or the master does not answer")
 			return read(t, dir+"/log")
 		case <-tick.C:
 		}
-	}
-	if !strings.Contains(ask(ctx, dir+"/run/haproxy-master.sock", "show proc"), "worker") {
-		t.Error("the master does not answer")
 	}
 	return read(t, dir+"/log")
 }

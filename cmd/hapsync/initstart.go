@@ -17,7 +17,7 @@ import (
 func (p program) validate(ctx context.Context, s setup) error {
 	path, err := exec.LookPath(s.binary)
 	if err != nil {
-		fmt.Fprintf(p.stdout, "not checked: there is no %s program here (--haproxy-bin)\n", s.binary)
+		p.say("not checked: there is no %s program here (--haproxy-bin)\n", s.binary)
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
@@ -32,9 +32,9 @@ func (p program) validate(ctx context.Context, s setup) error {
 	case err != nil:
 		return fmt.Errorf("%s -c: %w", path, errors.Join(err, ctx.Err()))
 	}
-	fmt.Fprintf(p.stdout, "checked  haproxy -c accepts the configuration\n")
+	p.say("checked  haproxy -c accepts the configuration\n")
 	if warnings := bytes.TrimSpace(out); bytes.Contains(warnings, []byte("WARNING")) {
-		fmt.Fprintf(p.stdout, "%s\n", warnings)
+		p.say("%s\n", warnings)
 	}
 	return nil
 }
@@ -53,7 +53,7 @@ func (p program) printStart(s setup) {
 	if !s.oneFile() {
 		options += " -f " + s.managedFile
 	}
-	fmt.Fprintf(p.stdout, `
+	p.say(`
 Start HAProxy:
 
     %[6]s -W -S %[1]s %[2]s

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -34,7 +35,7 @@ func (p program) list(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	defer source.Close() //nolint:errcheck // it was only read from
+	defer source.Close()
 	snapshot, err := source.Snapshot(c.Context)
 	if err != nil {
 		return err
@@ -50,44 +51,47 @@ func (p program) list(c *cli.Context) error {
 }
 
 func writeListText(w io.Writer, prefix string, s registry.Snapshot) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	if len(s.Domains) > 0 {
-		fmt.Fprintln(table, "DOMAIN\tHOST\tADDRESS\tSTATE\tOPTIONS")
-	}
-	hosts, pending := 0, 0
-	for _, d := range s.Domains {
-		hosts, pending = hosts+len(d.Hosts), pending+len(d.Pending)
-		writeDomain(table, d)
-	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
+	var out bytes.Buffer
+	hosts, pending := writeTable(&out, s.Domains)
 	for _, problem := range s.Problems {
-		fmt.Fprintf(w, "problem  %s: %s\n", problem.Key, problem.Reason)
+		fmt.Fprintf(&out, "problem  %s: %s\n", problem.Key, problem.Reason)
 	}
 	if s.Keys == 0 {
-		fmt.Fprintf(w, "no key below %s: nothing is registered, or the prefix is another one (--prefix)\n", prefix)
+		fmt.Fprintf(&out, "no key below %s: nothing is registered, or the prefix is another one (--prefix)\n", prefix)
 	}
-	_, err := fmt.Fprintf(w, "revision %d, %s, %s, %s pending, %s\n", s.Revision, count(len(s.Domains), "domain"),
-		count(hosts, "host"), strconv.Itoa(pending), count(len(s.Problems), "problem"))
+	fmt.Fprintf(&out, "revision %d, %s, %s, %d pending, %s\n", s.Revision, count(len(s.Domains), "domain"),
+		count(hosts, "host"), pending, count(len(s.Problems), "problem"))
+	_, err := out.WriteTo(w)
 	return err
 }
 
-// writeDomain writes a line for each host, and one for a domain that has options or nothing else.
-func writeDomain(w io.Writer, d registry.Domain) {
-	options := domainOptions(d)
-	if options != "" || len(d.Hosts)+len(d.Pending)+len(d.HeldHosts) == 0 {
-		fmt.Fprintf(w, "%s\t-\t-\t-\t%s\n", d.Name, dash(options))
+// writeTable writes a line for each host, good or not, and one for a domain that has options or no host.
+func writeTable(out *bytes.Buffer, domains []registry.Domain) (hosts, pending int) {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	row := func(cells ...string) {
+		_, _ = fmt.Fprintln(table, strings.Join(cells, "\t")) // a buffer takes everything
 	}
-	for _, h := range d.Hosts {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", d.Name, h.Name, h.Addr, h.State, dash(hostOptions(h)))
+	if len(domains) > 0 {
+		row("DOMAIN", "HOST", "ADDRESS", "STATE", "OPTIONS")
 	}
-	for _, h := range d.Pending {
-		fmt.Fprintf(w, "%s\t%s\t-\tpending\tno %s yet\n", d.Name, h.Host, h.Missing)
+	for _, d := range domains {
+		hosts, pending = hosts+len(d.Hosts), pending+len(d.Pending)
+		options := domainOptions(d)
+		if options != "" || len(d.Hosts)+len(d.Pending)+len(d.HeldHosts) == 0 {
+			row(d.Name, "-", "-", "-", dash(options))
+		}
+		for _, h := range d.Hosts {
+			row(d.Name, h.Name, h.Addr.String(), string(h.State), dash(hostOptions(h)))
+		}
+		for _, h := range d.Pending {
+			row(d.Name, h.Host, "-", "pending", "no "+h.Missing+" yet")
+		}
+		for _, name := range d.HeldHosts {
+			row(d.Name, name, "-", "bad", "its last good values, if any, stay in HAProxy")
+		}
 	}
-	for _, name := range d.HeldHosts {
-		fmt.Fprintf(w, "%s\t%s\t-\tbad\tits last good values stay in HAProxy\n", d.Name, name)
-	}
+	_ = table.Flush() // into the buffer
+	return hosts, pending
 }
 
 func domainOptions(d registry.Domain) string {
@@ -99,7 +103,7 @@ func domainOptions(d registry.Domain) string {
 		words = append(words, "check "+d.Options.Check)
 	}
 	if d.Held {
-		words = append(words, "bad options: the last good ones stay in HAProxy")
+		words = append(words, "bad options: the last good ones, if any, stay in HAProxy")
 	}
 	return strings.Join(words, ", ")
 }

@@ -34,7 +34,7 @@ a.abc.com  -        -                 -        balance leastconn, check /health
 a.abc.com  server1  10.0.0.1:10000    ready    -
 a.abc.com  server2  [2001:db8::1]:80  drain    weight 5, maxconn 9, backup
 a.abc.com  server3  -                 pending  no port yet
-b.abc.com  bad      -                 bad      its last good values stay in HAProxy
+b.abc.com  bad      -                 bad      its last good values, if any, stay in HAProxy
 problem  /services/web/b.abc.com/bad/port: "99999" is not a port
 revision 812, 2 domains, 2 hosts, 1 pending, 1 problem
 `

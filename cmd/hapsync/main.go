@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -41,6 +42,11 @@ type source interface {
 type target interface {
 	sync.Target
 	Lock() (unlock func() error, err error)
+}
+
+// say tells a person what happens. Where nobody can be told, there is nobody to tell that either.
+func (p program) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(p.stdout, format, args...)
 }
 
 func dial(ctx context.Context, cfg registry.Config) (source, error) {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/urfave/cli/v2"
 
 	"github.com/hapsync/hapsync/sync"
@@ -24,18 +26,22 @@ hapsync plan
 hapsync plan --detailed-exitcode || echo "HAProxy is not in line"
 hapsync plan -o json`,
 		exitCodes: `
-0 plan made; 1 error; 2 usage; 3 registry not reachable; 4 HAProxy refused; 5 sync would be held by a
-safeguard; 10 with --detailed-exitcode: there are changes; 130 interrupted`,
+0 plan made; 1 error; 2 usage; 3 registry not reachable; 4 HAProxy refused, or with --detailed-exitcode: not reachable;
+5 sync would be held by a safeguard; 10 with --detailed-exitcode: there are changes; 130 interrupted`,
 	})
 }
 
 func (p program) plan(c *cli.Context) error {
 	report, err := p.makePlan(c)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if c.Bool("detailed-exitcode") && !report.Plan.Empty() {
+	case !c.Bool("detailed-exitcode"):
+		return nil
+	case !report.Plan.Empty():
 		return errChanges
+	case report.Down != nil:
+		return fmt.Errorf("%w: %w", errNotRunning, report.Down)
 	}
 	return nil
 }
@@ -46,7 +52,7 @@ func (p program) makePlan(c *cli.Context) (sync.Report, error) {
 	if err != nil {
 		return sync.Report{}, err
 	}
-	defer pass.source.Close() //nolint:errcheck // it was only read from
+	defer pass.source.Close()
 	report, err := pass.syncer.Plan(c.Context)
 	return report, p.show(c, report, err)
 }

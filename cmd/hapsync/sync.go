@@ -55,7 +55,7 @@ func (p program) sync(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer pass.source.Close() //nolint:errcheck // it was only read from
+	defer pass.source.Close()
 	unlock, err := pass.target.Lock()
 	if err != nil {
 		return err

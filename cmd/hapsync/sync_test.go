@@ -25,7 +25,7 @@ func TestSyncExitCodes(t *testing.T) {
 		{"HAProxy not there", func(b *bench) { b.openErr = fmt.Errorf("x: %w", haproxy.ErrDown) }, exitHAProxy, "x: "},
 		{"HAProxy not running, the file is brought in line", func(b *bench) {
 			b.state.Down = fmt.Errorf("/run/x.sock: %w", haproxy.ErrDown)
-		}, exitHAProxy, "the file is in line, but HAProxy is not running it: /run/x.sock"},
+		}, exitHAProxy, "the file is in line, but no running HAProxy was reached: /run/x.sock"},
 		{"the reload fails", func(b *bench) { b.reloadErr = &haproxy.ReloadError{} }, exitHAProxy, "hapsync: "},
 		{"another one is at work", func(b *bench) { b.lockErr = haproxy.ErrLocked }, exitError, "another hapsync is at work"},
 		{"an empty registry is held", func(b *bench) {
@@ -89,6 +89,15 @@ func TestDetailedExitCode(t *testing.T) {
 	}
 	if got := b.run(t, "plan", "--detailed-exitcode"); got.code != exitOK {
 		t.Errorf("in line: code %d\n%s", got.code, got.stdout)
+	}
+}
+
+func TestDetailedExitCodeIsNotInLineWithoutAProcess(t *testing.T) {
+	b := &bench{state: haproxy.State{Digest: "x", Down: haproxy.ErrDown}}
+	for args, code := range map[string]int{"plan": exitOK, "plan --detailed-exitcode": exitHAProxy} {
+		if got := b.run(t, strings.Fields(args)...); got.code != code {
+			t.Errorf("%s: code %d, want %d\n%s%s", args, got.code, code, got.stdout, got.stderr)
+		}
 	}
 }
 
