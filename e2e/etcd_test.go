@@ -1,0 +1,134 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.uber.org/zap"
+)
+
+// etcd is the registry of all tests: it starts when the first one asks for it. Each test has a prefix of its own.
+type etcd struct {
+	mu       sync.Mutex
+	dir      string
+	server   *embed.Etcd
+	client   *clientv3.Client
+	prefixes int
+}
+
+// endpoint returns the URL of an etcd that is ready.
+func (e *etcd) endpoint(t *testing.T) string {
+	t.Helper()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.server == nil {
+		if err := e.start(); err != nil {
+			t.Fatalf("start etcd: %v", err)
+		}
+	}
+	return "http://" + e.server.Clients[0].Addr().String()
+}
+
+// prefix returns one that nobody else has.
+func (e *etcd) prefix() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.prefixes++
+	return fmt.Sprintf("/e2e%d/services/web", e.prefixes)
+}
+
+func (e *etcd) start() (err error) {
+	if e.dir, err = os.MkdirTemp("", "hapsync-e2e-etcd-"); err != nil {
+		return err
+	}
+	any := url.URL{Scheme: "http", Host: "127.0.0.1:0"}
+	conf := embed.NewConfig()
+	conf.Dir = e.dir
+	conf.UnsafeNoFsync = true // the data goes with the tests
+	conf.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
+	conf.ListenClientUrls, conf.AdvertiseClientUrls = []url.URL{any}, []url.URL{any}
+	conf.ListenPeerUrls, conf.AdvertisePeerUrls = []url.URL{any}, []url.URL{any}
+	conf.InitialCluster = conf.InitialClusterFromName(conf.Name)
+	if e.server, err = embed.StartEtcd(conf); err != nil {
+		return err
+	}
+	select {
+	case <-e.server.Server.ReadyNotify():
+	case err = <-e.server.Err():
+	case <-time.After(time.Minute):
+		err = errors.New("not ready after a minute")
+	}
+	if err != nil {
+		return err
+	}
+	e.client, err = clientv3.New(clientv3.Config{Endpoints: []string{e.server.Clients[0].Addr().String()}, Logger: zap.NewNop()})
+	return err
+}
+
+func (e *etcd) close() {
+	if e.client != nil {
+		_ = e.client.Close()
+	}
+	if e.server != nil {
+		e.server.Close()
+	}
+	_ = os.RemoveAll(e.dir)
+}
+
+// put writes a key below the box's prefix, whatever bytes are in it: put(t, "a.abc.com/server1/port", "10000").
+func (b *box) put(t *testing.T, key, value string) {
+	t.Helper()
+	if _, err := world.etcd.client.Put(t.Context(), b.prefix+"/"+key, value); err != nil {
+		t.Fatalf("put %s: %v", key, err)
+	}
+}
+
+// delete deletes the keys that start so, below the box's prefix.
+func (b *box) delete(t *testing.T, keys string) {
+	t.Helper()
+	deleted, err := world.etcd.client.Delete(t.Context(), b.prefix+"/"+keys, clientv3.WithPrefix())
+	if err != nil || deleted.Deleted == 0 {
+		t.Fatalf("delete %s: %v, %v", keys, deleted, err)
+	}
+}
+
+// register puts the two keys of a host ("a.abc.com/server1").
+func (b *box) register(t *testing.T, host, addr string) {
+	t.Helper()
+	ip, port, ok := strings.Cut(addr, ":")
+	if !ok {
+		t.Fatalf("%q is not ip:port", addr)
+	}
+	b.put(t, host+"/ip", ip)
+	b.put(t, host+"/port", port)
+}
+
+// etcdctl runs the real one on the tests' etcd; keys are whole, with the box's prefix.
+func (b *box) etcdctl(t *testing.T, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), lookPath(t, "etcdctl"), args...)
+	cmd.Env = append(cleanEnv(), "ETCDCTL_API=3", "ETCDCTL_ENDPOINTS="+world.etcd.endpoint(t))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", cmd, err, out)
+	}
+}
+
+// cleanEnv is the environment without what would change hapsync or etcdctl.
+func cleanEnv() []string {
+	var env []string
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "HAPSYNC_") && !strings.HasPrefix(v, "ETCDCTL_") {
+			env = append(env, v)
+		}
+	}
+	return env
+}

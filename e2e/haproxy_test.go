@@ -1,0 +1,259 @@
+package e2e
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A haproxy is a binary to test with.
+type haproxy struct {
+	path         string
+	major, minor int
+}
+
+func (h haproxy) String() string { return fmt.Sprintf("%d.%d", h.major, h.minor) }
+
+func (h haproxy) atLeast(major, minor int) bool {
+	return cmp.Or(cmp.Compare(h.major, major), cmp.Compare(h.minor, minor)) >= 0
+}
+
+// addsCookies reports whether a running process takes a new server with its cookie.
+func (h haproxy) addsCookies() bool { return h.atLeast(3, 0) }
+
+// eachHAProxy runs f, in parallel, on each binary of HAPROXY_BINARIES (separated by colons; haproxy of PATH without it).
+func eachHAProxy(t *testing.T, f func(t *testing.T, h haproxy)) {
+	t.Helper()
+	t.Parallel()
+	for name := range strings.SplitSeq(cmp.Or(os.Getenv("HAPROXY_BINARIES"), "haproxy"), ":") {
+		h := haproxyOf(t, name)
+		t.Run(h.String(), func(t *testing.T) {
+			t.Parallel()
+			f(t, h)
+		})
+	}
+}
+
+func haproxyOf(t *testing.T, name string) haproxy {
+	t.Helper()
+	path := lookPath(t, name)
+	out, err := exec.CommandContext(t.Context(), path, "-v").Output()
+	if err != nil {
+		t.Fatalf("%s -v: %v", path, err)
+	}
+	found := regexp.MustCompile(`version (\d+)\.(\d+)`).FindSubmatch(out)
+	if found == nil {
+		t.Fatalf("%s -v: no version in %q", path, out)
+	}
+	major, _ := strconv.Atoi(string(found[1]))
+	minor, _ := strconv.Atoi(string(found[2]))
+	return haproxy{path, major, minor}
+}
+
+// A box is a machine with HAProxy and hapsync, and the part of the registry that it follows.
+type box struct {
+	haproxy haproxy
+	dir     string // short, because a socket's path is
+	prefix  string
+	web     string // where the frontend webin listens
+	stats   string
+	// baseFile and managedFile may be one file, runtimeSocket and masterSocket are HAProxy's.
+	baseFile, managedFile       string
+	runtimeSocket, masterSocket string
+	// env is hapsync's environment, beside the system's: NAME=VALUE.
+	env []string
+
+	master *process
+}
+
+// newBox is a box on which nothing has been written or started.
+func newBox(t *testing.T, h haproxy) *box {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "hap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	b := &box{
+		haproxy: h, dir: dir, prefix: world.etcd.prefix(),
+		web: freeAddr(t), stats: freeAddr(t),
+		runtimeSocket: filepath.Join(dir, "run/haproxy.sock"),
+		masterSocket:  filepath.Join(dir, "run/haproxy-master.sock"),
+	}
+	b.env = []string{"HAPSYNC_ENDPOINTS=" + world.etcd.endpoint(t), "HAPSYNC_PREFIX=" + b.prefix, "HAPSYNC_HAPROXY_BIN=" + h.path}
+	b.files(filepath.Join(dir, "haproxy.cfg"), filepath.Join(dir, "hapsync.cfg"))
+	return b
+}
+
+// files chooses the two files, which may be one.
+func (b *box) files(base, managed string) {
+	b.baseFile, b.managedFile = base, managed
+	b.env = append(b.env, "HAPSYNC_BASE_FILE="+base, "HAPSYNC_MANAGED_FILE="+managed)
+}
+
+// startBox is a box as a newcomer sets it up: hapsync init, then HAProxy with what that wrote.
+func startBox(t *testing.T, h haproxy) *box {
+	t.Helper()
+	b := newBox(t, h)
+	b.init(t)
+	b.start(t)
+	return b
+}
+
+func (b *box) init(t *testing.T, flags ...string) outcome {
+	t.Helper()
+	args := []string{"init", "--bind", b.web, "--stats-bind", b.stats, "--run-dir", filepath.Dir(b.runtimeSocket)}
+	return b.must(t, append(args, flags...)...)
+}
+
+// start starts HAProxy in master-worker mode with the box's files and returns when its worker answers.
+func (b *box) start(t *testing.T) {
+	t.Helper()
+	args := []string{"-W", "-S", b.masterSocket, "-f", b.baseFile}
+	if b.managedFile != b.baseFile {
+		args = append(args, "-f", b.managedFile)
+	}
+	b.master = startProcess(t, filepath.Join(b.dir, "haproxy.log"), b.haproxy.path, args...)
+	eventually(t, "HAProxy answers on "+b.runtimeSocket, func() error {
+		if err := b.master.running(); err != nil {
+			t.Fatal(err)
+		}
+		_, err := b.pid()
+		return err
+	})
+}
+
+// An outcome is what a person sees of a run of hapsync.
+type outcome struct {
+	command        string
+	code           int
+	stdout, stderr string
+}
+
+func (o outcome) String() string {
+	return fmt.Sprintf("hapsync %s: exit code %d\n%s%s", o.command, o.code, o.stdout, o.stderr)
+}
+
+// hapsync runs the binary.
+func (b *box) hapsync(t *testing.T, args ...string) outcome {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), world.hapsync, args...)
+	cmd.Env = append(cleanEnv(), b.env...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatalf("%s: %v", cmd, err)
+	}
+	return outcome{strings.Join(args, " "), cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// must is hapsync where another exit code than 0 ends the test.
+func (b *box) must(t *testing.T, args ...string) outcome {
+	t.Helper()
+	o := b.hapsync(t, args...)
+	if o.code != 0 {
+		t.Fatal(o)
+	}
+	return o
+}
+
+// runtime sends one line to HAProxy's stats socket, by the plainest means.
+func (b *box) runtime(line string) (string, error) { return ask(b.runtimeSocket, line) }
+
+// ask sends one line to a socket and reads the reply.
+func ask(socket, line string) (string, error) {
+	conn, err := net.DialTimeout("unix", socket, time.Second)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return "", err
+	}
+	if _, err := io.WriteString(conn, line+"\n"); err != nil {
+		return "", err
+	}
+	if err := conn.(*net.UnixConn).CloseWrite(); err != nil {
+		return "", err
+	}
+	reply, err := io.ReadAll(conn)
+	return string(reply), err
+}
+
+func (b *box) pid() (int, error) {
+	reply, err := b.runtime("show info")
+	if err != nil {
+		return 0, err
+	}
+	found := regexp.MustCompile(`(?m)^Pid: (\d+)$`).FindStringSubmatch(reply)
+	if found == nil {
+		return 0, fmt.Errorf("no Pid in %q", reply)
+	}
+	return strconv.Atoi(found[1])
+}
+
+// A generation tells which process serves, and how often HAProxy has been reloaded.
+type generation struct {
+	worker  int // its process id
+	reloads int // those that the master has carried out
+}
+
+func (b *box) generation(t *testing.T) generation {
+	t.Helper()
+	var g generation
+	eventually(t, "HAProxy tells its generation", func() (err error) {
+		if g.worker, err = b.pid(); err != nil {
+			return err
+		}
+		reply, err := ask(b.masterSocket, "show proc")
+		if err != nil {
+			return err // it takes no connection while it reloads
+		}
+		found := regexp.MustCompile(`(?m)^\d+\s+master\s+(\d+)`).FindStringSubmatch(reply)
+		if found == nil {
+			return fmt.Errorf("no master in %q", reply)
+		}
+		g.reloads, err = strconv.Atoi(found[1])
+		return err
+	})
+	return g
+}
+
+// notReloaded fails the test where HAProxy has been reloaded since.
+func (b *box) notReloaded(t *testing.T, since generation) {
+	t.Helper()
+	if now := b.generation(t); now != since {
+		t.Errorf("HAProxy was reloaded: %+v, and now %+v", since, now)
+	}
+}
+
+// reloadedOnce fails the test unless HAProxy has been reloaded exactly once since.
+func (b *box) reloadedOnce(t *testing.T, since generation) {
+	t.Helper()
+	if now := b.generation(t); now.reloads != since.reloads+1 || now.worker == since.worker {
+		t.Errorf("not reloaded exactly once: %+v, and now %+v", since, now)
+	}
+}
+
+// read returns what is in a file.
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

@@ -1,0 +1,127 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+)
+
+const (
+	loadWorkers = 3                    // with keep-alive; as many with a connection for each request
+	loadPause   = 4 * time.Millisecond // between two requests of a worker
+	loadLimit   = 2 * time.Minute      // when it ends by itself
+)
+
+// A load asks one domain steadily, from clients that keep their connection and from clients that do not.
+type load struct {
+	stop chan struct{}
+	done sync.WaitGroup
+
+	mu sync.Mutex
+	// kept and fresh count the good answers, by body, over kept connections and over fresh ones.
+	kept, fresh map[string]int
+	failed      []string
+}
+
+// startLoad starts the load and returns when each worker has been served.
+func startLoad(t *testing.T, b *box, domain string) *load {
+	t.Helper()
+	l := &load{stop: make(chan struct{}), kept: map[string]int{}, fresh: map[string]int{}}
+	for range loadWorkers {
+		l.done.Go(func() { l.work(b.web, domain, "keep-alive", l.kept) })
+		l.done.Go(func() { l.work(b.web, domain, "close", l.fresh) })
+	}
+	t.Cleanup(func() { l.end() })
+	l.goesOn(t)
+	return l
+}
+
+func (l *load) work(addr, domain, connection string, served map[string]int) {
+	limit := time.After(loadLimit)
+	pause := time.NewTicker(loadPause)
+	defer pause.Stop()
+	c := &client{addr: addr}
+	defer c.close()
+	for {
+		a, err := c.get(domain, "", connection)
+		l.count(a, err, connection, served)
+		select {
+		case <-pause.C:
+		case <-l.stop:
+			return
+		case <-limit:
+			return
+		}
+	}
+}
+
+func (l *load) count(a answer, err error, connection string, served map[string]int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case err != nil:
+		l.failed = append(l.failed, fmt.Sprintf("%s: %v", connection, err))
+	case a.status != http.StatusOK:
+		l.failed = append(l.failed, fmt.Sprintf("%s: %s", connection, a))
+	default:
+		served[a.body]++
+	}
+}
+
+// goesOn waits for more good answers of each kind, so that what happened before has been under load.
+func (l *load) goesOn(t *testing.T) {
+	t.Helper()
+	const more = 20 * loadWorkers
+	kept, fresh := l.counts()
+	eventually(t, "the load is served", func() error {
+		keptNow, freshNow := l.counts()
+		if keptNow < kept+more || freshNow < fresh+more {
+			return fmt.Errorf("%d and %d more answers, want %d of each kind", keptNow-kept, freshNow-fresh, more)
+		}
+		return nil
+	})
+}
+
+func (l *load) counts() (kept, fresh int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, n := range l.kept {
+		kept += n
+	}
+	for _, n := range l.fresh {
+		fresh += n
+	}
+	return kept, fresh
+}
+
+// served is how many answers came from the host so far.
+func (l *load) served(h *host) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.kept[h.name] + l.fresh[h.name]
+}
+
+// end stops the load. It may be called more than once.
+func (l *load) end() {
+	l.mu.Lock()
+	select {
+	case <-l.stop:
+	default:
+		close(l.stop)
+	}
+	l.mu.Unlock()
+	l.done.Wait()
+}
+
+// endsWithoutFailure waits for some more answers, stops the load, and fails the test where a request was not served.
+func (l *load) endsWithoutFailure(t *testing.T) {
+	t.Helper()
+	l.goesOn(t)
+	l.end()
+	kept, fresh := l.counts()
+	if n := len(l.failed); n > 0 {
+		t.Errorf("%d of %d requests failed, the first: %q", n, n+kept+fresh, l.failed[:min(n, 5)])
+	}
+}
