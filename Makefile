@@ -61,7 +61,7 @@ fmt: ## format the code
 ci: deps lint build ## what a change must pass: lint, build, the demo on each HAProxy, every test with -race
 	@IFS=:; for haproxy in $$HAPROXY_BINARIES; do \
 		echo "bin/hapsync-demo --exit --haproxy $$haproxy"; \
-		bin/hapsync-demo --exit --haproxy "$$haproxy" || exit 1; \
+		tour=$$(bin/hapsync-demo --exit --haproxy "$$haproxy" 2>&1) || { echo "$$tour"; exit 1; }; \
 	done
 	$(GO) test -race $(TESTFLAGS) ./...
 
