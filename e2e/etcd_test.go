@@ -26,7 +26,7 @@ type etcd struct {
 }
 
 // endpoint returns the URL of an etcd that is ready.
-func (e *etcd) endpoint(t *testing.T) string {
+func (e *etcd) endpoint(t testing.TB) string {
 	t.Helper()
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -85,7 +85,7 @@ func (e *etcd) close() {
 }
 
 // put writes a key below the box's prefix, whatever bytes are in it: put(t, "a.abc.com/server1/port", "10000").
-func (b *box) put(t *testing.T, key, value string) {
+func (b *box) put(t testing.TB, key, value string) {
 	t.Helper()
 	if _, err := world.etcd.client.Put(t.Context(), b.prefix+"/"+key, value); err != nil {
 		t.Fatalf("put %s: %v", key, err)
@@ -93,7 +93,7 @@ func (b *box) put(t *testing.T, key, value string) {
 }
 
 // delete deletes the keys that start so, below the box's prefix.
-func (b *box) delete(t *testing.T, keys string) {
+func (b *box) delete(t testing.TB, keys string) {
 	t.Helper()
 	deleted, err := world.etcd.client.Delete(t.Context(), b.prefix+"/"+keys, clientv3.WithPrefix())
 	if err != nil || deleted.Deleted == 0 {
@@ -102,7 +102,7 @@ func (b *box) delete(t *testing.T, keys string) {
 }
 
 // register puts the two keys of a host ("a.abc.com/server1").
-func (b *box) register(t *testing.T, host, addr string) {
+func (b *box) register(t testing.TB, host, addr string) {
 	t.Helper()
 	ip, port, ok := strings.Cut(addr, ":")
 	if !ok {
@@ -113,7 +113,7 @@ func (b *box) register(t *testing.T, host, addr string) {
 }
 
 // etcdctl runs the real one on the tests' etcd; keys are whole, with the box's prefix.
-func (b *box) etcdctl(t *testing.T, args ...string) {
+func (b *box) etcdctl(t testing.TB, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), lookPath(t, "etcdctl"), args...)
 	cmd.Env = append(cleanEnv(), "ETCDCTL_API=3", "ETCDCTL_ENDPOINTS="+world.etcd.endpoint(t))

@@ -45,7 +45,7 @@ func eachHAProxy(t *testing.T, f func(t *testing.T, h haproxy)) {
 	}
 }
 
-func haproxyOf(t *testing.T, name string) haproxy {
+func haproxyOf(t testing.TB, name string) haproxy {
 	t.Helper()
 	path := lookPath(t, name)
 	out, err := exec.CommandContext(t.Context(), path, "-v").Output()
@@ -78,7 +78,7 @@ type box struct {
 }
 
 // newBox is a box on which nothing has been written or started.
-func newBox(t *testing.T, h haproxy) *box {
+func newBox(t testing.TB, h haproxy) *box {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "hap")
 	if err != nil {
@@ -103,7 +103,7 @@ func (b *box) files(base, managed string) {
 }
 
 // startBox is a box as a newcomer sets it up: hapsync init, then HAProxy with what that wrote.
-func startBox(t *testing.T, h haproxy) *box {
+func startBox(t testing.TB, h haproxy) *box {
 	t.Helper()
 	b := newBox(t, h)
 	b.init(t)
@@ -111,14 +111,14 @@ func startBox(t *testing.T, h haproxy) *box {
 	return b
 }
 
-func (b *box) init(t *testing.T, flags ...string) outcome {
+func (b *box) init(t testing.TB, flags ...string) outcome {
 	t.Helper()
 	args := []string{"init", "--bind", b.web, "--stats-bind", b.stats, "--run-dir", filepath.Dir(b.runtimeSocket)}
 	return b.must(t, append(args, flags...)...)
 }
 
 // start starts HAProxy in master-worker mode with the box's files and returns when its worker answers.
-func (b *box) start(t *testing.T) {
+func (b *box) start(t testing.TB) {
 	t.Helper()
 	args := []string{"-W", "-S", b.masterSocket, "-f", b.baseFile}
 	if b.managedFile != b.baseFile {
@@ -146,7 +146,7 @@ func (o outcome) String() string {
 }
 
 // hapsync runs the binary.
-func (b *box) hapsync(t *testing.T, args ...string) outcome {
+func (b *box) hapsync(t testing.TB, args ...string) outcome {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), world.hapsync, args...)
 	cmd.Env = append(cleanEnv(), b.env...)
@@ -161,7 +161,7 @@ func (b *box) hapsync(t *testing.T, args ...string) outcome {
 }
 
 // must is hapsync where another exit code than 0 ends the test.
-func (b *box) must(t *testing.T, args ...string) outcome {
+func (b *box) must(t testing.TB, args ...string) outcome {
 	t.Helper()
 	o := b.hapsync(t, args...)
 	if o.code != 0 {
@@ -211,7 +211,7 @@ type generation struct {
 	reloads int // those that the master has carried out
 }
 
-func (b *box) generation(t *testing.T) generation {
+func (b *box) generation(t testing.TB) generation {
 	t.Helper()
 	var g generation
 	eventually(t, "HAProxy tells its generation", func() (err error) {
@@ -233,7 +233,7 @@ func (b *box) generation(t *testing.T) generation {
 }
 
 // notReloaded fails the test where HAProxy has been reloaded since.
-func (b *box) notReloaded(t *testing.T, since generation) {
+func (b *box) notReloaded(t testing.TB, since generation) {
 	t.Helper()
 	if now := b.generation(t); now != since {
 		t.Errorf("HAProxy was reloaded: %+v, and now %+v", since, now)
@@ -241,7 +241,7 @@ func (b *box) notReloaded(t *testing.T, since generation) {
 }
 
 // reloadedOnce fails the test unless HAProxy has been reloaded exactly once since.
-func (b *box) reloadedOnce(t *testing.T, since generation) {
+func (b *box) reloadedOnce(t testing.TB, since generation) {
 	t.Helper()
 	if now := b.generation(t); now.reloads != since.reloads+1 || now.worker == since.worker {
 		t.Errorf("not reloaded exactly once: %+v, and now %+v", since, now)
@@ -249,7 +249,7 @@ func (b *box) reloadedOnce(t *testing.T, since generation) {
 }
 
 // read returns what is in a file.
-func read(t *testing.T, file string) string {
+func read(t testing.TB, file string) string {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -87,7 +87,7 @@ func get(addr, domain, server string) (answer, error) {
 }
 
 // ask requests a domain of the box's HAProxy, as curl does; server is the value of the cookie, or empty.
-func (b *box) ask(t *testing.T, domain, server string) answer {
+func (b *box) ask(t testing.TB, domain, server string) answer {
 	t.Helper()
 	a, err := get(b.web, domain, server)
 	if err != nil {
@@ -97,7 +97,7 @@ func (b *box) ask(t *testing.T, domain, server string) answer {
 }
 
 // serves fails the test unless the host answers requests for the domain.
-func (b *box) serves(t *testing.T, domain, server string, h *host) {
+func (b *box) serves(t testing.TB, domain, server string, h *host) {
 	t.Helper()
 	if a := b.ask(t, domain, server); a.status != http.StatusOK || a.body != h.name {
 		t.Errorf("%s with cookie %q: got %s, want %q", domain, server, a, h.name)
@@ -105,7 +105,7 @@ func (b *box) serves(t *testing.T, domain, server string, h *host) {
 }
 
 // unknown fails the test unless HAProxy answers for the domain as for any that it does not know.
-func (b *box) unknown(t *testing.T, domain string) {
+func (b *box) unknown(t testing.TB, domain string) {
 	t.Helper()
 	if a := b.ask(t, domain, ""); a.status != http.StatusServiceUnavailable {
 		t.Errorf("%s: got %s, want HAProxy's 503", domain, a)

@@ -26,7 +26,7 @@ type load struct {
 }
 
 // startLoad starts the load and returns when each worker has been served.
-func startLoad(t *testing.T, b *box, domain string) *load {
+func startLoad(t testing.TB, b *box, domain string) *load {
 	t.Helper()
 	l := &load{stop: make(chan struct{}), kept: map[string]int{}, fresh: map[string]int{}}
 	for range loadWorkers {
@@ -71,7 +71,7 @@ func (l *load) count(a answer, err error, connection string, served map[string]i
 }
 
 // goesOn waits for more good answers of each kind, so that what happened before has been under load.
-func (l *load) goesOn(t *testing.T) {
+func (l *load) goesOn(t testing.TB) {
 	t.Helper()
 	const more = 20 * loadWorkers
 	kept, fresh := l.counts()
@@ -116,7 +116,7 @@ func (l *load) end() {
 }
 
 // endsWithoutFailure waits for some more answers, stops the load, and fails the test where a request was not served.
-func (l *load) endsWithoutFailure(t *testing.T) {
+func (l *load) endsWithoutFailure(t testing.TB) {
 	t.Helper()
 	l.goesOn(t)
 	l.end()

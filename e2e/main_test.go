@@ -83,7 +83,7 @@ type process struct {
 
 // startProcess starts a server in a process group of its own. The group is ended with the test, and the log shown
 // where the test has failed.
-func startProcess(t *testing.T, log string, name string, args ...string) *process {
+func startProcess(t testing.TB, log string, name string, args ...string) *process {
 	t.Helper()
 	file, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -109,7 +109,7 @@ func startProcess(t *testing.T, log string, name string, args ...string) *proces
 }
 
 // end kills the whole group and returns when nobody is left of it.
-func (p *process) end(t *testing.T) {
+func (p *process) end(t testing.TB) {
 	t.Helper()
 	group := -p.cmd.Process.Pid
 	_ = syscall.Kill(group, syscall.SIGKILL)
@@ -138,7 +138,7 @@ func (p *process) printed() string {
 }
 
 // lookPath finds a program that the tests cannot do without.
-func lookPath(t *testing.T, name string) string {
+func lookPath(t testing.TB, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	for _, dir := range []string{"/usr/sbin", "/sbin"} { // where Debian keeps servers, out of a plain user's PATH
@@ -156,7 +156,7 @@ func lookPath(t *testing.T, name string) string {
 const within = 30 * time.Second
 
 // eventually polls until try succeeds; its last error is the test's when it does not in time.
-func eventually(t *testing.T, what string, try func() error) {
+func eventually(t testing.TB, what string, try func() error) {
 	t.Helper()
 	deadline := time.After(within)
 	poll := time.NewTicker(5 * time.Millisecond)

@@ -40,12 +40,12 @@ type host struct {
 }
 
 // startHost starts an nginx on a free port and returns when it answers. It ends with the test.
-func startHost(t *testing.T, name string) *host {
+func startHost(t testing.TB, name string) *host {
 	t.Helper()
 	return startHostAt(t, name, freeAddr(t))
 }
 
-func startHostAt(t *testing.T, name, addr string) *host {
+func startHostAt(t testing.TB, name, addr string) *host {
 	t.Helper()
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "nginx.conf")
@@ -69,7 +69,7 @@ func startHostAt(t *testing.T, name, addr string) *host {
 
 // freeAddr is an address that nobody else is given until the test ends. A bound socket that does not listen holds it:
 // nginx, which sets SO_REUSEADDR, and HAProxy, which sets SO_REUSEPORT too, can listen there all the same.
-func freeAddr(t *testing.T) string {
+func freeAddr(t testing.TB) string {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
