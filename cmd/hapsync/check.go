@@ -1,10 +1,14 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/hapsync/hapsync/haproxy"
 )
 
 func (p program) checkCommand() *cli.Command {
@@ -18,7 +22,7 @@ func (p program) checkCommand() *cli.Command {
 whether it is as hapsync needs it (ok), works but should be mended (warn), or stands in the way (fail).
 It reads only.`,
 		example:   `hapsync check --endpoints http://10.0.0.11:2379`,
-		exitCodes: `0 nothing failed; 1 error; 2 usage; 3 the registry failed first; 4 HAProxy failed first; 130 interrupted`,
+		exitCodes: `0 nothing failed; 2 usage; 3 the registry failed; 4 HAProxy or its files failed; 130 interrupted`,
 	})
 }
 
@@ -31,75 +35,77 @@ func (p program) check(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	failed := p.report(nil, found)
-	return p.report(failed, p.checkHAProxy(c.Context, settings))
+	failed := p.tell(found, exitRegistry)
+	return cmp.Or(failed, p.tell(p.checkHAProxy(c.Context, settings), exitHAProxy))
 }
 
-// A finding is what check says of one thing.
-type finding struct {
-	level  string // ok, warn or fail
-	what   string
-	detail string
-	remedy string
-	err    error // behind a failure
+// A checkError is the first failure; its reason is on standard output already.
+type checkError struct {
+	what string
+	code int
 }
 
-// report prints findings and returns the first failure, which may be from before.
-func (p program) report(failed error, findings []finding) error {
-	for _, f := range findings {
-		p.say("%s\n", f)
-		if f.level == "fail" && failed == nil {
-			failed = checkError{f.what, f.err}
+func (e checkError) Error() string { return "check: " + e.what + " failed, see above" }
+
+// tell prints a line for each finding, and returns the first failure.
+func (p program) tell(found []haproxy.Finding, code int) error {
+	var failed error
+	for _, f := range found {
+		p.say("%s\n", findingLine(f))
+		if f.Level == haproxy.LevelFail && failed == nil {
+			failed = checkError{f.What, code}
 		}
 	}
 	return failed
 }
 
-// A checkError is the first failure, which decides the exit code; its reason is on standard output already.
-type checkError struct {
-	what string
-	err  error
-}
-
-func (e checkError) Error() string { return "check: " + e.what + " failed, see above" }
-func (e checkError) Unwrap() error { return e.err }
-
-func (f finding) String() string {
-	line := fmt.Sprintf("%-5s%s", f.level, f.what)
-	if f.detail != "" {
-		line += ": " + f.detail
+func findingLine(f haproxy.Finding) string {
+	line := fmt.Sprintf("%-5s%s", f.Level, f.What)
+	if f.Detail != "" {
+		line += ": " + strings.ReplaceAll(f.Detail, "\n", "; ")
 	}
-	if f.remedy != "" && f.level != "ok" {
-		line += " (" + f.remedy + ")"
+	if f.Remedy != "" {
+		line += " (" + f.Remedy + ")"
 	}
 	return line
 }
 
+func (p program) checkHAProxy(ctx context.Context, settings haproxy.Settings) []haproxy.Finding {
+	instance, err := p.open(settings)
+	if err != nil {
+		return []haproxy.Finding{{Level: haproxy.LevelFail, What: "haproxy", Detail: err.Error()}}
+	}
+	return instance.Check(ctx)
+}
+
 // checkRegistry returns an error only for settings that cannot be followed.
-func (p program) checkRegistry(c *cli.Context) ([]finding, error) {
-	what := "registry " + strings.Join(words(c.StringSlice("endpoints")...), ", ")
+func (p program) checkRegistry(c *cli.Context) ([]haproxy.Finding, error) {
 	source, err := p.registry(c)
 	if isUsage(err) {
 		return nil, err
 	}
 	if err != nil {
-		return []finding{{level: "fail", what: what, detail: err.Error(), err: err}}, nil
+		return unreachable(err), nil
 	}
 	defer source.Close()
 	s, err := source.Snapshot(c.Context)
 	if err != nil {
-		return []finding{{level: "fail", what: what, detail: err.Error(), err: err}}, nil
+		return unreachable(err), nil
 	}
 	prefix := c.String("prefix")
-	found := []finding{{level: "ok", what: what, detail: fmt.Sprintf("revision %d, %s below %s, %s",
-		s.Revision, count(s.Keys, "key"), prefix, count(len(s.Domains), "domain"))}}
+	found := []haproxy.Finding{{Level: haproxy.LevelOK, What: "registry", Detail: fmt.Sprintf("etcd answers on %s at revision %d, with %s below %s",
+		strings.Join(words(c.StringSlice("endpoints")...), ", "), s.Revision, count(s.Keys, "key"), prefix)}}
 	if s.Keys == 0 {
-		found = append(found, finding{level: "warn", what: "prefix " + prefix, detail: "there is no key below it",
-			remedy: "nothing is registered yet, or the prefix is another one: --prefix"})
+		found = append(found, haproxy.Finding{Level: haproxy.LevelWarn, What: "prefix", Detail: "there is no key below " + prefix,
+			Remedy: "nothing is registered yet, or the prefix is another one: --prefix"})
 	}
 	if len(s.Problems) > 0 {
-		found = append(found, finding{level: "warn", what: "keys", detail: count(len(s.Problems), "problem"),
-			remedy: "hapsync list names the keys and the reasons"})
+		found = append(found, haproxy.Finding{Level: haproxy.LevelWarn, What: "keys", Detail: count(len(s.Problems), "problem"),
+			Remedy: "hapsync list names the keys and the reasons"})
 	}
 	return found, nil
+}
+
+func unreachable(err error) []haproxy.Finding {
+	return []haproxy.Finding{{Level: haproxy.LevelFail, What: "registry", Detail: err.Error()}}
 }

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"errors"
 	"strings"
 	"testing"
 
@@ -10,19 +10,24 @@ import (
 )
 
 func TestCheckExitCodes(t *testing.T) {
-	down := fmt.Errorf("/run/x.sock: %w", haproxy.ErrDown)
+	down := haproxy.Finding{Level: haproxy.LevelFail, What: "stats socket", Detail: "/run/x.sock:\nrefused", Remedy: "start HAProxy"}
 	for _, tt := range []struct {
 		name   string
 		change func(*bench)
 		code   int
 		stdout string
 	}{
-		{"all well", func(*bench) {}, exitOK, "ok   registry http://127.0.0.1:2379: revision 812, 2 keys below /services/web, 1 domain"},
-		{"no keys", func(b *bench) { b.snapshot = registry.Snapshot{Revision: 1} }, exitOK, "warn prefix /services/web: there is no key below it"},
-		{"registry away", func(b *bench) { b.snapshotErr = registry.ErrUnavailable }, exitRegistry, "fail registry"},
-		{"HAProxy down", func(b *bench) { b.state.Down = down }, exitHAProxy, "/run/x.sock"},
-		{"both: the first counts", func(b *bench) { b.snapshotErr, b.state.Down = registry.ErrUnavailable, down }, exitRegistry, "/run/x.sock"},
-		{"another error", func(b *bench) { b.stateErr = fmt.Errorf("no such file") }, exitError, "no such file"},
+		{"all well", func(*bench) {}, exitOK, "ok   registry: etcd answers on http://127.0.0.1:2379 at revision 812, with 2 keys below /services/web"},
+		{"no keys", func(b *bench) { b.snapshot = registry.Snapshot{Revision: 1} }, exitOK, "warn prefix: there is no key below /services/web"},
+		{"registry away", func(b *bench) { b.snapshotErr = registry.ErrUnavailable }, exitRegistry, "fail registry: registry not reachable"},
+		{"HAProxy down", func(b *bench) { b.findings = []haproxy.Finding{down} }, exitHAProxy, "fail stats socket: /run/x.sock:; refused (start HAProxy)\n"},
+		{"both: the first counts", func(b *bench) {
+			b.snapshotErr, b.findings = registry.ErrUnavailable, []haproxy.Finding{down}
+		}, exitRegistry, "/run/x.sock"},
+		{"no haproxy at all", func(b *bench) { b.openErr = errors.New("not installed") }, exitHAProxy, "fail haproxy: not installed"},
+		{"only a warning", func(b *bench) {
+			b.findings = []haproxy.Finding{{Level: haproxy.LevelWarn, What: "mode", Detail: "tcp"}}
+		}, exitOK, "warn mode: tcp\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := oneHost()

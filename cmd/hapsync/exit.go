@@ -75,9 +75,12 @@ func exitCode(ctx context.Context, err error) int {
 }
 
 func exitCodeOfType(err error) int {
+	var check checkError
 	var held *sync.HeldError
 	var invalid *haproxy.InvalidConfigError
 	switch {
+	case errors.As(err, &check):
+		return check.code
 	case errors.As(err, &held):
 		return exitHeld
 	case errors.As(err, &invalid):

@@ -38,10 +38,11 @@ type source interface {
 	Close() error
 }
 
-// A target is a HAProxy that can be locked against other writers.
+// A target is a HAProxy that can be locked against other writers, and looked at by check.
 type target interface {
 	sync.Target
 	Lock() (unlock func() error, err error)
+	Check(ctx context.Context) []haproxy.Finding
 }
 
 // say tells a person what happens. Where nobody can be told, there is nobody to tell that either.

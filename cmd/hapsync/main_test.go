@@ -19,6 +19,7 @@ type bench struct {
 	env      map[string]string
 	snapshot registry.Snapshot
 	state    haproxy.State
+	findings []haproxy.Finding
 
 	snapshotErr, openErr, stateErr, lockErr, commitErr, runErr, reloadErr error
 
@@ -76,6 +77,8 @@ func (b benchTarget) Lock() (func() error, error) {
 }
 
 func (b benchTarget) State(context.Context) (haproxy.State, error) { return b.state, b.stateErr }
+
+func (b benchTarget) Check(context.Context) []haproxy.Finding { return b.findings }
 
 func (b benchTarget) Commit(_ context.Context, want haproxy.Config, _ haproxy.Digest) error {
 	return b.write(want)
