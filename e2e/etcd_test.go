@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -23,6 +24,8 @@ type etcd struct {
 	server   *embed.Etcd
 	client   *clientv3.Client
 	prefixes int
+	// writing is held, together with others, by who writes; alone, by who wants the revision to stay.
+	writing sync.RWMutex
 }
 
 // endpoint returns the URL of an etcd that is ready.
@@ -87,6 +90,8 @@ func (e *etcd) close() {
 // put writes a key below the box's prefix, whatever bytes are in it: put(t, "a.abc.com/server1/port", "10000").
 func (b *box) put(t testing.TB, key, value string) {
 	t.Helper()
+	world.etcd.writing.RLock()
+	defer world.etcd.writing.RUnlock()
 	if _, err := world.etcd.client.Put(t.Context(), b.prefix+"/"+key, value); err != nil {
 		t.Fatalf("put %s: %v", key, err)
 	}
@@ -95,6 +100,8 @@ func (b *box) put(t testing.TB, key, value string) {
 // delete deletes the keys that start so, below the box's prefix.
 func (b *box) delete(t testing.TB, keys string) {
 	t.Helper()
+	world.etcd.writing.RLock()
+	defer world.etcd.writing.RUnlock()
 	deleted, err := world.etcd.client.Delete(t.Context(), b.prefix+"/"+keys, clientv3.WithPrefix())
 	if err != nil || deleted.Deleted == 0 {
 		t.Fatalf("delete %s: %v, %v", keys, deleted, err)
@@ -104,18 +111,32 @@ func (b *box) delete(t testing.TB, keys string) {
 // register puts the two keys of a host ("a.abc.com/server1").
 func (b *box) register(t testing.TB, host, addr string) {
 	t.Helper()
-	ip, port, ok := strings.Cut(addr, ":")
-	if !ok {
-		t.Fatalf("%q is not ip:port", addr)
-	}
+	ip, port := splitAddr(t, addr)
 	b.put(t, host+"/ip", ip)
 	b.put(t, host+"/port", port)
+}
+
+func splitAddr(t testing.TB, addr string) (ip, port string) {
+	t.Helper()
+	ip, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ip, port
+}
+
+// unregister deletes the keys of a host, or those of a domain with all its hosts.
+func (b *box) unregister(t testing.TB, what string) {
+	t.Helper()
+	b.delete(t, what+"/")
 }
 
 // etcdctl runs the real one on the tests' etcd; keys are whole, with the box's prefix.
 func (b *box) etcdctl(t testing.TB, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), lookPath(t, "etcdctl"), args...)
+	world.etcd.writing.RLock()
+	defer world.etcd.writing.RUnlock()
 	cmd.Env = append(cleanEnv(), "ETCDCTL_API=3", "ETCDCTL_ENDPOINTS="+world.etcd.endpoint(t))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", cmd, err, out)

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -79,6 +80,7 @@ type process struct {
 	log    string
 	exited chan struct{} // closed when it has
 	err    error         // how; read it after exited
+	once   sync.Once     // guards the end: the process id may be somebody else's after it
 }
 
 // startProcess starts a server in a process group of its own. The group is ended with the test, and the log shown
@@ -108,8 +110,13 @@ func startProcess(t testing.TB, log string, name string, args ...string) *proces
 	return p
 }
 
-// end kills the whole group and returns when nobody is left of it.
+// end kills the whole group and returns when nobody is left of it. It may be called more than once.
 func (p *process) end(t testing.TB) {
+	t.Helper()
+	p.once.Do(func() { p.kill(t) })
+}
+
+func (p *process) kill(t testing.TB) {
 	t.Helper()
 	group := -p.cmd.Process.Pid
 	_ = syscall.Kill(group, syscall.SIGKILL)
