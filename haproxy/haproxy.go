@@ -49,6 +49,13 @@ type Instance struct {
 	managed  string // the managed file, links resolved
 	checker  checker
 	log      *slog.Logger
+	// last is what was read last: neither file is taken apart again while its bytes are the same.
+	last files
+	// lastLoaded is likewise what the worker has loaded.
+	lastLoaded struct {
+		digest  Digest
+		managed managed
+	}
 	// previous is the managed file's text before the last commit; nil before one, and after a reload.
 	previous *string
 }
@@ -92,48 +99,70 @@ func (h *Instance) oneFile() bool { return h.base == h.managed }
 
 // files is what has been read of the two files.
 type files struct {
-	text    string
-	digest  Digest
-	doc     document // of the managed file, or of what a new one would be
-	managed managed
-	base    base
-	baseDoc document
+	text       string
+	digest     Digest
+	baseDigest Digest
+	doc        document // of the managed file, or of what a new one would be
+	managed    managed
+	base       base
+	baseDoc    document
 }
 
 // read reads both files. A missing managed file reads as a new one.
 func (h *Instance) read() (files, error) {
-	text, digest, err := readText(h.managed)
-	if err != nil {
+	var f files
+	var baseText string
+	var err error
+	if f.text, f.digest, err = readText(h.managed); err != nil {
 		return files{}, err
 	}
-	f := files{text: text, digest: digest}
+	if !h.oneFile() {
+		if baseText, f.baseDigest, err = readText(h.base); err != nil {
+			return files{}, err
+		}
+	}
+	if h.last.doc.lines != nil && h.last.digest == f.digest && h.last.baseDigest == f.baseDigest {
+		return h.last, nil
+	}
+	if err := h.take(&f, baseText); err != nil {
+		return files{}, err
+	}
+	h.last = f
+	return f, nil
+}
+
+// take takes the files apart.
+func (h *Instance) take(f *files, baseText string) error {
+	text := f.text
 	if strings.TrimSpace(text) == "" {
 		if h.oneFile() {
-			return files{}, fmt.Errorf("%s is missing or empty; hapsync init writes one", h.managed)
+			return fmt.Errorf("%s is missing or empty; hapsync init writes one", h.managed)
 		}
 		text = newFile(h.settings.Frontends, defaultBind)
 	}
 	f.doc = parseDocument(text)
 	f.baseDoc = f.doc
-	taken := map[string]string{}
 	if !h.oneFile() {
-		baseText, baseDigest, err := readText(h.base)
-		if err != nil {
-			return files{}, err
-		}
-		if baseDigest == "" {
-			return files{}, fmt.Errorf("%s is missing; name HAProxy's own configuration with --base-file, or let hapsync init write one", h.base)
+		if f.baseDigest == "" {
+			return fmt.Errorf("%s is missing; name HAProxy's own configuration with --base-file, or let hapsync init write one", h.base)
 		}
 		f.baseDoc = parseDocument(baseText)
 	}
+	var err error
 	if f.base, err = readBase(f.baseDoc, h.base); err != nil {
-		return files{}, err
+		return err
 	}
+	f.managed = h.readManaged(f.doc, f.base)
+	return h.findFrontends(*f)
+}
+
+// readManaged reads the managed part of a text of the managed file.
+func (h *Instance) readManaged(d document, b base) managed {
+	var taken map[string]string
 	if !h.oneFile() {
-		taken = f.base.proxies
+		taken = b.proxies
 	}
-	f.managed = readManaged(f.doc, h.settings.Frontends, h.managed, taken)
-	return f, h.findFrontends(f)
+	return readManaged(d, h.settings.Frontends, h.managed, taken)
 }
 
 // findFrontends refuses a file that lacks a frontend that is to carry the rules.
@@ -246,18 +275,22 @@ func (h *Instance) readAt(base Digest) (files, error) {
 
 // commit verifies, validates and installs a new text of the managed file. It is not cut in two by the end of ctx.
 func (h *Instance) commit(ctx context.Context, f files, text string, want Config) error {
-	doc := parseDocument(text)
-	if err := h.verify(f, doc, text, want); err != nil {
+	next := files{text: text, digest: digestOf(text), baseDigest: f.baseDigest, doc: parseDocument(text), base: f.base, baseDoc: f.baseDoc}
+	next.managed = h.readManaged(next.doc, f.base)
+	if h.oneFile() {
+		next.baseDoc = next.doc
+	}
+	if err := verify(f, next, want); err != nil {
 		return fmt.Errorf("%s is left as it is: %w", h.managed, err)
 	}
 	c, err := newCandidate(h.managed, h.managed, text)
 	if err != nil {
 		return err
 	}
-	if err := h.validate(ctx, c, doc); err != nil {
+	if err := h.validate(ctx, c, next.doc); err != nil {
 		return errors.Join(err, c.discard())
 	}
-	if err := h.rememberLoaded(ctx, f.text); err != nil {
+	if err := h.rememberLoaded(ctx, f); err != nil {
 		return errors.Join(err, c.discard())
 	}
 	if _, digest, err := readText(h.managed); err != nil || digest != f.digest {
@@ -266,6 +299,7 @@ func (h *Instance) commit(ctx context.Context, f files, text string, want Config
 	if err := c.install(); err != nil {
 		return errors.Join(fmt.Errorf("replace %s: %w", h.managed, err), c.discard())
 	}
+	h.last = next
 	if h.previous == nil {
 		h.previous = &f.text
 	}

@@ -135,7 +135,7 @@ func sameWorker(header string, w worker) bool {
 // loaded is the managed part of the file as the worker loaded it: the copy, where there is one of this worker's, else
 // the file as it stands.
 func (h *Instance) loaded(f files, w worker) (managed, error) {
-	text, _, err := readText(h.loadedFile())
+	text, digest, err := readText(h.loadedFile())
 	if err != nil {
 		return managed{}, err
 	}
@@ -143,18 +143,22 @@ func (h *Instance) loaded(f files, w worker) (managed, error) {
 	if !sameWorker(header+"\n", w) || text == f.text {
 		return f.managed, nil
 	}
-	taken := map[string]string{}
-	if !h.oneFile() {
-		taken = f.base.proxies
+	if h.lastLoaded.digest != digest {
+		h.lastLoaded.digest = digest
+		h.lastLoaded.managed = h.readManaged(parseDocument(text), f.base)
 	}
-	return readManaged(parseDocument(text), h.settings.Frontends, h.managed, taken), nil
+	return h.lastLoaded.managed, nil
 }
 
 // rememberLoaded keeps the text that the running worker has loaded, unless that is known already. Without a process there
 // is nothing to keep.
-func (h *Instance) rememberLoaded(ctx context.Context, text string) error {
-	r, w, err := h.worker(ctx)
-	if errors.Is(err, ErrDown) || r == (runtime{}) {
+func (h *Instance) rememberLoaded(ctx context.Context, f files) error {
+	r, err := h.runtime(f.base)
+	if err != nil {
+		return nil //nolint:nilerr // no socket is named: there is no process to speak of
+	}
+	w, err := r.info(ctx)
+	if errors.Is(err, ErrDown) {
 		return nil
 	}
 	if err != nil {
@@ -167,29 +171,7 @@ func (h *Instance) rememberLoaded(ctx context.Context, text string) error {
 	if header, _, _ := strings.Cut(kept, "\n"); sameWorker(header+"\n", w) {
 		return nil
 	}
-	return replaceFile(h.loadedFile(), h.managed, loadedHeader(w)+text)
-}
-
-// worker asks the process who it is.
-func (h *Instance) worker(ctx context.Context) (runtime, worker, error) {
-	f, err := h.readBaseOnly()
-	if err != nil {
-		return runtime{}, worker{}, err
-	}
-	r, err := h.runtime(f)
-	if err != nil {
-		return runtime{}, worker{}, err
-	}
-	w, err := r.info(ctx)
-	return r, w, err
-}
-
-func (h *Instance) readBaseOnly() (base, error) {
-	text, _, err := readText(h.base)
-	if err != nil {
-		return base{}, err
-	}
-	return readBase(parseDocument(text), h.base)
+	return replaceFile(h.loadedFile(), h.managed, loadedHeader(w)+f.text)
 }
 
 // Run makes AddServer, SetServer and RemoveServer changes in the running process, and returns when they are in effect:

@@ -118,11 +118,7 @@ func edit(p parser.Parser, have, want Config) error {
 	if err := editBackends(p, have.Backends, want.Backends); err != nil {
 		return err
 	}
-	frontends := map[string]bool{}
-	for _, r := range slices.Concat(have.Rules, want.Rules) {
-		frontends[r.Frontend] = true
-	}
-	for f := range frontends {
+	for f := range frontendsOf(slices.Concat(have.Rules, want.Rules)) {
 		if err := editRules(p, f, have.Rules, want.Rules); err != nil {
 			return fmt.Errorf("frontend %s: %w", f, err)
 		}
