@@ -3,7 +3,6 @@ package haproxy
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -79,24 +78,20 @@ func (r runtime) read(ctx context.Context, reader *liveReader, lines []string) (
 			return nil, err
 		}
 	}
-	return reader.result()
+	return reader.result(), nil
 }
 
 // result joins what was read. A server or backend that only one of the two commands showed came or went meanwhile.
-func (l *liveReader) result() ([]liveBackend, error) {
+func (l *liveReader) result() []liveBackend {
 	backends := make([]liveBackend, 0, len(l.order))
 	for _, b := range l.order {
 		if !b.seen {
 			continue
-		}
-		if b.Balance == "" {
-			return nil, errors.New("HAProxy does not show addresses and cookies here: " +
-				"the socket needs \"level admin\" in HAProxy's \"stats socket\" line")
 		}
 		b.Servers = slices.DeleteFunc(b.Servers, func(s liveServer) bool { return s.Status == "" })
 		slices.SortFunc(b.Servers, func(s, t liveServer) int { return cmp.Compare(s.Name, t.Name) })
 		backends = append(backends, b.liveBackend)
 	}
 	slices.SortFunc(backends, func(b, c liveBackend) int { return cmp.Compare(b.Name, c.Name) })
-	return backends, nil
+	return backends
 }

@@ -153,6 +153,10 @@ func (l *liveReader) statRow(fields [][]byte) error {
 		b.seen = true
 		b.Mode, b.Balance = l.word(fields[at[statMode]]), l.word(fields[at[statAlgo]])
 		b.Cookie = l.word(fields[at[statCookie]])
+		if b.Balance == "" {
+			return errors.New("HAProxy does not show addresses and cookies here: " +
+				"the socket needs \"level admin\" in HAProxy's \"stats socket\" line")
+		}
 	case "2":
 		return l.statServer(b, fields)
 	}
