@@ -20,7 +20,7 @@ const stateHeader = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state sr
 // checks hold down, for a reload not to send them traffic until they are found well. keep says whether the new
 // configuration has the server at that very address: a line would override the configuration's address, silently.
 func downLines(serversState []byte, keep func(backend, server string, addr netip.AddrPort) bool) []byte {
-	out := []byte(stateHeader)
+	out := []byte("1\n")
 	var columns *table
 	var header []byte
 	for line := range bytes.Lines(serversState) {
@@ -28,6 +28,7 @@ func downLines(serversState []byte, keep func(backend, server string, addr netip
 		if after, ok := bytes.CutPrefix(line, []byte("# ")); ok {
 			header = after
 			columns = newStateTable(header)
+			out = append(append(out, line...), '\n')
 			continue
 		}
 		if columns == nil || columns.missing != "" {
