@@ -296,6 +296,9 @@ func (h *Instance) commit(ctx context.Context, f files, text string, want Config
 	if _, digest, err := readText(h.managed); err != nil || digest != f.digest {
 		return errors.Join(err, fmt.Errorf("%s: %w", h.managed, ErrConflict), c.discard())
 	}
+	if text == f.text {
+		return c.discard() // HAProxy was only to be asked about it
+	}
 	if err := c.install(); err != nil {
 		return errors.Join(fmt.Errorf("replace %s: %w", h.managed, err), c.discard())
 	}

@@ -123,9 +123,10 @@ func rulesOf(d document, s section, file string, foreign map[string]string) []st
 
 // ownLine tells an ACL or a use_backend rule that bears a name of ours. ours is set where it has our shape, too.
 func ownLine(l line) (domain, kind string, ours bool) {
+	var buffer wordBuffer
 	switch firstWord(l.raw) {
 	case "acl":
-		w := splitWords(l.raw)
+		w := appendWords(buffer[:0], l.raw)
 		if len(w) < 2 || !strings.HasPrefix(w[1], aclPrefix) || len(w[1]) == len(aclPrefix) {
 			return "", "", false
 		}
@@ -133,7 +134,7 @@ func ownLine(l line) (domain, kind string, ours bool) {
 		ours = len(w) == 5 && w[2] == "hdr(host)" && w[3] == "-i" && w[4] == domain
 		return domain, "acl", ours && !l.conditional && plainName(domain)
 	case "use_backend":
-		w := splitWords(l.raw)
+		w := appendWords(buffer[:0], l.raw)
 		if len(w) < 2 {
 			return "", "", false
 		}
@@ -141,7 +142,7 @@ func ownLine(l line) (domain, kind string, ours bool) {
 		if !ok {
 			return "", "", false
 		}
-		ours = len(w) == 4 && w[2] == "if" && w[3] == ACLName(domain)
+		ours = len(w) == 4 && w[2] == "if" && strings.HasPrefix(w[3], aclPrefix) && w[3][len(aclPrefix):] == domain
 		return domain, "use_backend", ours && !l.conditional
 	}
 	return "", "", false
@@ -231,14 +232,16 @@ func fileBackend(d document, s section, name string) Backend {
 	body := d.body(s)
 	domain, _ := DomainOf(name)
 	b.Options.Check = checkPath(body, domain)
+	b.Servers = make([]Server, 0, len(body))
+	var buffer wordBuffer
 	for _, l := range body {
 		switch roleOf(l, b.Options.Check != "") {
 		case roleBalance:
-			b.Options.Balance = strings.Join(splitWords(l.raw)[1:], " ")
+			b.Options.Balance = strings.Join(appendWords(buffer[:0], l.raw)[1:], " ")
 		case roleCookie:
-			b.Options.Cookie = canonicalCookie(splitWords(l.raw)[1:])
+			b.Options.Cookie = canonicalCookie(appendWords(buffer[:0], l.raw)[1:])
 		case roleServer:
-			if w := splitWords(l.raw); len(w) >= 3 {
+			if w := appendWords(buffer[:0], l.raw); len(w) >= 3 {
 				b.Servers = append(b.Servers, readServer(w))
 			}
 		}
@@ -251,10 +254,16 @@ func sortServers(servers []Server) {
 	slices.SortStableFunc(servers, func(a, b Server) int { return cmp.Compare(a.Name, b.Name) })
 }
 
+// stickyWords are the words of StickyCookie.
+var stickyWords = [...]string{"SERVERID", "insert", "indirect", "nocache"}
+
 // canonicalCookie puts the words of a cookie line that we write into our order, before an operator's own: the order
 // means nothing to HAProxy, and client-native has one of its own.
 func canonicalCookie(words []string) string {
-	ours := strings.Fields(StickyCookie)
+	if slices.Equal(words, stickyWords[:]) {
+		return StickyCookie
+	}
+	ours := stickyWords[:]
 	rest := slices.Clone(words)
 	for _, w := range ours {
 		i := slices.Index(rest, w)
@@ -263,7 +272,7 @@ func canonicalCookie(words []string) string {
 		}
 		rest = slices.Delete(rest, i, i+1)
 	}
-	return strings.Join(append(ours, rest...), " ")
+	return strings.Join(slices.Concat(ours, rest), " ")
 }
 
 // readServer reads the words of a server line, from "server" on. An address that is not ip:port stays zero.

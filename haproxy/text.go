@@ -111,17 +111,35 @@ func firstWord(raw string) string {
 
 // splitWords are the words of a line without its comment. A line with quotes, escapes or variables is never of
 // our making; its words keep their quotes, so that they equal nothing that we write.
-func splitWords(raw string) []string {
-	words := strings.Fields(raw)
-	for i, w := range words {
-		if hash := strings.IndexByte(w, '#'); hash == 0 {
-			return words[:i]
-		} else if hash > 0 && !strings.ContainsAny(w, `\"'`) {
-			words[i] = w[:hash]
-			return words[:i+1]
+func splitWords(raw string) []string { return appendWords(nil, raw) }
+
+// A wordBuffer holds the words of most lines without an allocation; files have many.
+type wordBuffer [16]string
+
+// appendWords is splitWords into a buffer of the caller's.
+func appendWords(words []string, raw string) []string {
+	for {
+		start := 0
+		for start < len(raw) && isBlank(raw[start]) {
+			start++
 		}
+		end := start
+		for end < len(raw) && !isBlank(raw[end]) {
+			end++
+		}
+		if start == end {
+			return words
+		}
+		w := raw[start:end]
+		raw = raw[end:]
+		switch hash := strings.IndexByte(w, '#'); {
+		case hash == 0:
+			return words
+		case hash > 0 && !strings.ContainsAny(w, `\"'`):
+			return append(words, w[:hash])
+		}
+		words = append(words, w)
 	}
-	return words
 }
 
 // commentOf is the comment at the end of a line, from its "#", or "".

@@ -93,24 +93,32 @@ type pass struct {
 	quarantined bool
 }
 
-// prepare reads both sides and makes the plan.
+// prepare reads both sides, at the same time, and makes the plan.
 func (s *Syncer) prepare(ctx context.Context) (*pass, error) {
 	p := &pass{cfg: s.cfg}
-	snapshot, err := s.cfg.Source.Snapshot(ctx)
+	var snapshot registry.Snapshot
+	var failed error
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		snapshot, failed = s.cfg.Source.Snapshot(ctx)
+	}()
+	state, err := s.cfg.Target.State(ctx)
+	<-read
+	if failed != nil {
+		return p, failed
+	}
+	p.report = newReport(snapshot)
 	if err != nil {
 		return p, err
 	}
-	p.report = newReport(snapshot)
-	if p.state, err = s.cfg.Target.State(ctx); err != nil {
-		return p, err
-	}
-	want, left := s.cfg.Layout.Desired(snapshot, p.state)
-	p.want = want
+	want, left := s.cfg.Layout.Desired(snapshot, state)
+	p.want, p.state = want, state
 	p.report.leaveOut(left)
-	p.report.Warnings = p.state.Warnings
-	p.report.Down = p.state.Down
-	p.report.Plan = s.plan(want, p.state)
-	return p, s.cfg.Policy.Check(want, snapshot, p.state)
+	p.report.Warnings = state.Warnings
+	p.report.Down = state.Down
+	p.report.Plan = s.plan(want, state)
+	return p, s.cfg.Policy.Check(want, snapshot, state)
 }
 
 func (s *Syncer) plan(want haproxy.Config, st haproxy.State) Plan {
@@ -162,34 +170,18 @@ func (p *pass) reloadReasons(ctx context.Context, plan Plan) ([]string, error) {
 	return NewPlan(p.want, st).Reload, err
 }
 
-// firstHalf is what runs before the file is written: what moves traffic. Removals are only drained by then, because
-// sessions in progress may take their time. A domain whose rules or backend change waits, because HAProxy may yet
-// refuse them.
+// firstHalf is what runs before the file is written: what moves traffic. A domain that loses something, or whose rules or
+// backend change, waits for the file, because HAProxy may yet refuse it there: lines of an operator's may need what goes.
 func firstHalf(plan Plan) []haproxy.Change {
-	structural := map[string]bool{}
+	waits := map[string]bool{}
 	for _, a := range plan.Actions {
 		switch a.Change.(type) {
-		case haproxy.AddServer, haproxy.SetServer, haproxy.RemoveServer:
+		case haproxy.AddServer, haproxy.SetServer:
 		default:
-			structural[a.Change.Domain()] = true
+			waits[a.Change.Domain()] = true
 		}
 	}
-	var first []haproxy.Change
-	for _, c := range plan.changes(ViaRuntime) {
-		if structural[c.Domain()] {
-			continue
-		}
-		if remove, ok := c.(haproxy.RemoveServer); ok {
-			if remove.Server.State != haproxy.Ready {
-				continue
-			}
-			drained := remove.Server
-			drained.State = haproxy.Drain
-			c = haproxy.SetServer{Backend: remove.Backend, Have: remove.Server, Want: drained}
-		}
-		first = append(first, c)
-	}
-	return first
+	return slices.DeleteFunc(plan.changes(ViaRuntime), func(c haproxy.Change) bool { return waits[c.Domain()] })
 }
 
 // run makes changes in the process and returns, in words, what it refused.

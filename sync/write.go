@@ -79,6 +79,7 @@ func (q *quarantine) write(ctx context.Context, invalid *haproxy.InvalidConfigEr
 	}
 	want, left := q.cfg.Layout.quarantine(q.want, q.state.File, q.reasons)
 	q.want, q.quarantined = want, true
+	q.report.Plan = (&Syncer{q.cfg}).plan(want, q.state) // of what was done
 	q.report.leaveOut(left)
 	return nil
 }
