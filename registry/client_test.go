@@ -64,6 +64,22 @@ func TestAWrongPrefixIsAnEmptySnapshot(t *testing.T) {
 	}
 }
 
+func TestPagesNeitherSkipNorRepeatAKey(t *testing.T) {
+	t.Parallel()
+	at, prefix := started(t, etcds.plain), etcds.prefix()
+	etcd := writer(t, at)
+	for _, key := range []string{"/", "/a.com", "/a.com/check", "/a.com/check\x00", "/a.com/check\x00\x00", "/a.com/check/ip", "/a.com\xff", "/\xff\xff"} {
+		mustPut(t, etcd, prefix+key, "tcp")
+	}
+	want := snapshot(t, dial(t, Config{Endpoints: []string{at}, Prefix: prefix}))
+	for size := range 9 {
+		have := snapshot(t, dial(t, Config{Endpoints: []string{at}, Prefix: prefix, PageSize: size}))
+		if diff := cmp.Diff(describe(want.Domains, want.Problems), describe(have.Domains, have.Problems)); diff != "" || have.Keys != 8 {
+			t.Errorf("pages of %d: %d keys, -want +have:\n%s", size, have.Keys, diff)
+		}
+	}
+}
+
 // A hooked KV calls the hook with the number of each read before it is made.
 type hookedKV struct {
 	clientv3.KV
@@ -273,6 +289,9 @@ func TestDialDoesNotEndTheClientWithItsContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	snapshot(t, client)
+	if err := client.etcd.Ctx().Err(); err != nil {
+		t.Error(err)
+	}
 	if err := client.Close(); err != nil {
 		t.Error(err)
 	}

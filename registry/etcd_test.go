@@ -102,28 +102,75 @@ func (s *servers) start(name string, tls transport.TLSInfo) (string, error) {
 
 // startEtcd returns an etcd that is ready. Two with the same name of the directory are one cluster.
 func startEtcd(dir string, client url.URL, tls transport.TLSInfo) (*embed.Etcd, error) {
-	conf := embed.NewConfig()
-	conf.Dir, conf.Name, conf.InitialClusterToken = dir, filepath.Base(dir), filepath.Base(dir)
-	conf.UnsafeNoFsync = true
-	conf.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
+	conf := configure(dir, client, url.URL{Scheme: "http", Host: "127.0.0.1:0"})
 	conf.ClientTLSInfo = tls
-	peer := url.URL{Scheme: "http", Host: "127.0.0.1:0"}
-	conf.ListenClientUrls, conf.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
-	conf.ListenPeerUrls, conf.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
 	conf.InitialCluster = conf.InitialClusterFromName(conf.Name)
 	etcd, err := embed.StartEtcd(conf)
 	if err != nil {
 		return nil, err
 	}
+	return etcd, waitReady(etcd)
+}
+
+func configure(dir string, client, peer url.URL) *embed.Config {
+	conf := embed.NewConfig()
+	conf.Dir, conf.Name, conf.InitialClusterToken = dir, filepath.Base(dir), filepath.Base(dir)
+	conf.UnsafeNoFsync = true
+	conf.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
+	conf.ListenClientUrls, conf.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
+	conf.ListenPeerUrls, conf.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
+	return conf
+}
+
+// waitReady closes the etcd if it does not get ready.
+func waitReady(etcd *embed.Etcd) (err error) {
 	select {
 	case <-etcd.Server.ReadyNotify():
-		return etcd, nil
+		return nil
 	case err = <-etcd.Err():
 	case <-time.After(time.Minute):
 		err = errors.New("not ready after a minute")
 	}
 	etcd.Close()
-	return nil, fmt.Errorf("start etcd in %s: %w", dir, err)
+	return fmt.Errorf("start etcd in %s: %w", etcd.Config().Dir, err)
+}
+
+// startPair returns a member of a cluster of two that the test closes. The function stops the other
+// and returns when the first knows that it has no leader.
+func startPair(t *testing.T) (first *embed.Etcd, stopOther func()) {
+	t.Helper()
+	var confs []*embed.Config
+	var cluster []string
+	for _, name := range []string{"first", "second"} {
+		peer := url.URL{Scheme: "http", Host: closedPort(t)}
+		conf := configure(filepath.Join(t.TempDir(), name), url.URL{Scheme: "http", Host: "127.0.0.1:0"}, peer)
+		conf.InitialClusterToken = "pair"
+		conf.TickMs, conf.ElectionMs = 20, 200
+		confs, cluster = append(confs, conf), append(cluster, name+"="+peer.String())
+	}
+	var members []*embed.Etcd
+	var stops []func()
+	for _, conf := range confs {
+		conf.InitialCluster = strings.Join(cluster, ",")
+		etcd, err := embed.StartEtcd(conf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := sync.OnceFunc(etcd.Close)
+		t.Cleanup(stop)
+		members, stops = append(members, etcd), append(stops, stop)
+	}
+	for _, etcd := range members {
+		if err := waitReady(etcd); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return members[0], func() {
+		stops[1]()
+		for members[0].Server.Leader() != 0 {
+			<-time.After(10 * time.Millisecond)
+		}
+	}
 }
 
 func started(t *testing.T, start func() (string, error)) string {

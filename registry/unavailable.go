@@ -32,6 +32,7 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("read the registry from etcd at %s: %w", endpoints, context.Cause(ctx))
 	}
+	err = c.last.behind(err)
 	why := c.refused(err)
 	if why == "" {
 		why = c.unreached(err)
@@ -65,7 +66,7 @@ func (c *Client) refused(err error) string {
 
 // unreached explains the errors of a connection.
 func (c *Client) unreached(err error) string {
-	reason := c.last.reason(err)
+	reason := reasonOf(err)
 	said := func(words ...string) bool {
 		return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(reason, word) })
 	}
@@ -105,13 +106,18 @@ func (l *lastError) intercept(ctx context.Context, method string, req, reply any
 	return err
 }
 
-// reason returns what the connection broke on, on one line, or nothing where nobody answered.
-func (l *lastError) reason(err error) string {
+// behind returns the error of the last attempt where err says only that the time is up.
+func (l *lastError) behind(err error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if errors.Is(err, context.DeadlineExceeded) && l.err != nil {
-		err = l.err
+		return rpctypes.Error(l.err)
 	}
+	return err
+}
+
+// reasonOf returns what the connection broke on, on one line, or nothing where nobody answered.
+func reasonOf(err error) string {
 	text := status.Convert(err).Message()
 	if _, desc, ok := strings.Cut(text, `desc = "`); ok {
 		text = strings.TrimSuffix(desc, `"`)

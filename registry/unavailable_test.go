@@ -147,6 +147,17 @@ func TestAnEtcdThatRefusesTheUserIsUnavailable(t *testing.T) {
 	})
 }
 
+func TestAMemberWithoutALeaderIsUnavailable(t *testing.T) {
+	t.Parallel()
+	first, stopOther := startPair(t)
+	at := first.Clients[0].Addr().String()
+	client := dial(t, Config{Endpoints: []string{at}})
+	snapshot(t, client)
+	stopOther()
+	_, err := client.Snapshot(t.Context())
+	wantError(t, err, "registry not reachable: etcd at http://"+at+": it has no leader: check that more than half of its members run")
+}
+
 func TestEachFurtherPageHasTheRequestTimeout(t *testing.T) {
 	t.Parallel()
 	at, prefix := started(t, etcds.plain), etcds.prefix()
@@ -178,6 +189,7 @@ func TestAnInterruptIsNoUnavailableEtcd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithCancel(t.Context())
+			conf.DialTimeout = time.Hour
 			timer := time.AfterFunc(20*time.Millisecond, cancel)
 			defer timer.Stop()
 			_, err := read(ctx, conf)
