@@ -1,0 +1,60 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+)
+
+// Lines of an operator's that need something of b.abc.com, so that HAProxy refuses a file without it.
+var needed = []struct {
+	name, before, line, gone string
+}{
+	{"an http-request rule needs its ACL", "    use_backend a.abc.com", "    http-request deny if is_b.abc.com { path_beg /admin }\n", "b.abc.com"},
+	{"a use_backend rule needs its backend", "    use_backend a.abc.com", "    use_backend b.abc.com_cluster if { path_beg /b }\n", "b.abc.com"},
+	{"a use-server rule needs its server", "    server server1 127.0.0.1:2 ", "    use-server server1 if { path_beg /1 }\n", "b.abc.com/server1"},
+}
+
+func TestDomainThatHAProxyRefusesIsLeftOutAndNamed(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		for _, n := range needed {
+			t.Run(n.name, func(t *testing.T) {
+				t.Parallel()
+				b := startBox(t, h)
+				a, c := startHost(t, "a.abc.com"), startHost(t, "c.abc.com")
+				b.register(t, "a.abc.com/server1", a.addr)
+				b.register(t, "b.abc.com/server1", "127.0.0.1:2")
+				b.register(t, "b.abc.com/server2", a.addr)
+				b.must(t, "sync")
+				operator(t, b.managedFile, n.before, n.line+n.before)
+				b.reload(t)
+				w := startWatch(t, b)
+				b.unregister(t, n.gone)
+				b.register(t, "c.abc.com/server1", c.addr)
+
+				o := b.exits(t, 6, "sync")
+				says(t, o.stdout, "problem ", "b.abc.com:", "refuses", "b.abc.com")
+				b.reloadedOnce(t, w.serving)
+				b.serves(t, "a.abc.com", "", a)
+				b.serves(t, "c.abc.com", "", c)
+				b.serves(t, "b.abc.com", "server2", a)
+				if text := read(t, b.managedFile); !strings.Contains(text, "server server1 127.0.0.1:2 ") || !strings.Contains(text, n.line) {
+					t.Errorf("not left as it was:\n%s", text)
+				}
+
+				w.begin(t)
+				again := b.exits(t, 6, "sync")
+				says(t, again.stdout, "problem ", "b.abc.com:", "refuses", "b.abc.com")
+				says(t, again.stdout, "in line: ")
+				w.untouched(t, "the next sync")
+
+				operator(t, b.managedFile, n.line, "")
+				b.reload(t)
+				b.must(t, "sync")
+				b.inLine(t)
+				if text := read(t, b.managedFile); strings.Contains(text, "server server1 127.0.0.1:2 ") {
+					t.Errorf("still not followed:\n%s", text)
+				}
+			})
+		}
+	})
+}

@@ -1,0 +1,86 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// A watch tells whether anything of a box's HAProxy is touched: its files, its process, its sockets.
+type watch struct {
+	*box
+	runtime, master *recorder
+	base, file      footprint
+	serving         generation
+}
+
+// startWatch puts recorders between hapsync and HAProxy's sockets.
+func startWatch(t *testing.T, b *box) *watch {
+	t.Helper()
+	w := &watch{box: b, runtime: startRecorder(t, b.dir, b.runtimeSocket), master: startRecorder(t, b.dir, b.masterSocket)}
+	b.env = append(b.env, "HAPSYNC_RUNTIME_SOCKET="+w.runtime.path, "HAPSYNC_MASTER_SOCKET="+w.master.path)
+	w.begin(t)
+	return w
+}
+
+// begin forgets what was touched so far.
+func (w *watch) begin(t *testing.T) {
+	t.Helper()
+	w.runtime.commands()
+	w.master.commands()
+	w.base, w.file, w.serving = footprintOf(t, w.baseFile), footprintOf(t, w.managedFile), w.generation(t)
+}
+
+// untouched fails the test where anything was written since the beginning.
+func (w *watch) untouched(t *testing.T, during string) {
+	t.Helper()
+	if footprintOf(t, w.baseFile) != w.base || footprintOf(t, w.managedFile) != w.file {
+		t.Errorf("%s: a file was written; the managed one is now\n%s", during, read(t, w.managedFile))
+	}
+	for _, sent := range [][]string{w.runtime.commands(), w.master.commands()} {
+		if sent := writes(sent); len(sent) > 0 {
+			t.Errorf("%s: sent to HAProxy: %q", during, sent)
+		}
+	}
+	if now := w.generation(t); now != w.serving {
+		t.Errorf("%s: HAProxy was reloaded: %+v, and now %+v", during, w.serving, now)
+	}
+}
+
+// exits runs hapsync and fails the test unless it ends with the code.
+func (b *box) exits(t *testing.T, code int, args ...string) outcome {
+	t.Helper()
+	o := b.hapsync(t, args...)
+	if o.code != code {
+		t.Fatalf("want exit code %d: %s", code, o)
+	}
+	return o
+}
+
+// operator edits a file by hand: what it replaces must be there.
+func operator(t *testing.T, file, replace, with string) {
+	t.Helper()
+	text := read(t, file)
+	if !strings.Contains(text, replace) {
+		t.Fatalf("no %q in %s:\n%s", replace, file, text)
+	}
+	if err := os.WriteFile(file, []byte(strings.Replace(text, replace, with, 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// reload is an operator's, by the master's socket.
+func (b *box) reload(t *testing.T) {
+	t.Helper()
+	before := b.generation(t)
+	if _, err := ask(b.masterSocket, "reload"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a new worker answers", func() error {
+		if now := b.generation(t); now.worker == before.worker {
+			return fmt.Errorf("process %d still answers", now.worker)
+		}
+		return nil
+	})
+}
