@@ -150,7 +150,7 @@ func (c Config) credentials() (user, password string, err error) {
 }
 
 func readPassword(path string) (string, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return "", fmt.Errorf("read the password file: %w", err)
 	}

@@ -124,7 +124,7 @@ func (h *draft) set(attr, value string) (err error) {
 	case "port":
 		var n int
 		n, err = parseNumber(attr, value, 1, 65535)
-		h.port = uint16(n) //nolint:gosec // it is in range
+		h.port = uint16(n)
 	case "weight":
 		h.Weight, err = parseNumber(attr, value, 0, 256)
 	case "maxconn":

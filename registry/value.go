@@ -67,13 +67,13 @@ func whyNoIP(value string) string {
 // parseNumber takes decimal digits only: no sign, no leading zeros.
 func parseNumber(name, value string, low, high int) (int, error) {
 	n, err := strconv.ParseUint(value, 10, 31)
-	if err != nil || int(n) < low || int(n) > high { //nolint:gosec // it has 31 bits
+	if err != nil || int(n) < low || int(n) > high {
 		return 0, fmt.Errorf("%s %s is not a number of %d to %d", name, quote(value), low, high)
 	}
 	if len(value) > 1 && value[0] == '0' {
 		return 0, fmt.Errorf("%s %s has leading zeros: write %d", name, quote(value), n)
 	}
-	return int(n), nil //nolint:gosec // it has 31 bits
+	return int(n), nil
 }
 
 // parseWord returns the one of the words that the value is.
