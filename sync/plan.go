@@ -95,7 +95,7 @@ func NewPlan(want haproxy.Config, st haproxy.State) Plan {
 func rewriteReason(edits []haproxy.Change, st haproxy.State) string {
 	switch {
 	case st.Missing:
-		return "the managed file is missing or empty"
+		return "it is missing or empty"
 	case len(edits) == 0:
 		return ""
 	case st.NoEdit != "":

@@ -1,0 +1,257 @@
+package sync
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, got, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if delta := cmp.Diff(string(want), string(got)); delta != "" {
+		t.Errorf("%s (-want +got):\n%s", file, delta)
+	}
+}
+
+func host(name, addr string) registry.Host {
+	return registry.Host{Name: name, Addr: netip.MustParseAddrPort(addr), Weight: 1, State: registry.Ready}
+}
+
+// twoDomains is a registry of two domains.
+func twoDomains() registry.Snapshot {
+	return registry.Snapshot{Revision: 812, Keys: 6, Domains: []registry.Domain{
+		{Name: "a.abc.com", Hosts: []registry.Host{host("server1", "10.0.0.1:10000"), host("server2", "10.0.0.1:10001")}},
+		{Name: "b.abc.com", Hosts: []registry.Host{host("server1", "10.0.0.2:12345")}},
+	}}
+}
+
+// inLine is a HAProxy that has what the snapshot says.
+func inLine(snapshot registry.Snapshot, version haproxy.Version) *memory {
+	want, _ := layout.Desired(snapshot, haproxy.State{})
+	return &memory{file: clone(want), live: clone(want), caps: haproxy.CapabilitiesOf(version)}
+}
+
+var v26, v32 = haproxy.Version{Major: 2, Minor: 6}, haproxy.Version{Major: 3, Minor: 2}
+
+func TestAPlanReadsLikeThis(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		version haproxy.Version
+		change  func(*registry.Snapshot, *memory)
+	}{
+		"in-line": {v32, func(*registry.Snapshot, *memory) {}},
+		"new-server": {v32, func(s *registry.Snapshot, _ *memory) {
+			s.Domains[1].Hosts = append(s.Domains[1].Hosts, host("server2", "[::1]:80"))
+		}},
+		"new-server-2.6": {v26, func(s *registry.Snapshot, _ *memory) {
+			s.Domains[1].Hosts = append(s.Domains[1].Hosts, host("server2", "10.0.0.9:80"))
+		}},
+		"new-server-static": {v32, func(s *registry.Snapshot, m *memory) {
+			s.Domains[1].Options.Balance = "source"
+			m.file.Backends[1].Options.Balance, m.live.Backends[1].Options.Balance = "source", "source"
+			s.Domains[1].Hosts[0].Weight = 7
+			s.Domains[1].Hosts = append(s.Domains[1].Hosts, host("server2", "10.0.0.9:80"))
+		}},
+		"everything-of-a-server": {v26, func(s *registry.Snapshot, _ *memory) {
+			s.Domains[0].Hosts[0] = registry.Host{Name: "server1", Addr: netip.MustParseAddrPort("10.0.0.3:1"), Weight: 5, MaxConn: 10, State: registry.Maint}
+			s.Domains[0].Hosts[1].State = registry.Drain
+			s.Domains[1].Hosts[0].Backup = true
+		}},
+		"new-domain": {v32, func(s *registry.Snapshot, _ *memory) {
+			s.Domains = append(s.Domains, registry.Domain{Name: "new.abc.com", Hosts: []registry.Host{host("s", "10.0.0.9:80")}})
+		}},
+		"removed-domain": {v32, func(s *registry.Snapshot, _ *memory) { s.Domains = s.Domains[:1] }},
+		"options": {v32, func(s *registry.Snapshot, _ *memory) {
+			s.Domains[0].Options = registry.DomainOptions{Balance: "leastconn", Check: "/health"}
+			s.Domains[1].Options.Check = "off"
+		}},
+		"from-nothing-haproxy-down":      {v32, func(_ *registry.Snapshot, m *memory) { *m = memory{down: true, missing: true} }},
+		"killed-between-file-and-reload": {v32, func(_ *registry.Snapshot, m *memory) { dropDomain(&m.live, "b.abc.com_cluster") }},
+		"killed-between-process-and-file": {v32, func(s *registry.Snapshot, m *memory) {
+			s.Domains[0].Hosts[0].Addr = netip.MustParseAddrPort("10.0.0.7:7")
+			m.live.Backends[0].Servers[0].Addr = s.Domains[0].Hosts[0].Addr
+		}},
+		"typed-into-the-socket": {v32, func(_ *registry.Snapshot, m *memory) {
+			m.live.Backends[0].Servers[0].State = haproxy.Drain
+			m.live.Backends[0].Servers[1].Weight = 0
+		}},
+		"cannot-edit": {v32, func(s *registry.Snapshot, m *memory) {
+			m.noEdit = "client-native would not leave line 3 of hapsync.cfg as it is"
+			s.Domains[0].Hosts[0].Weight = 2
+		}},
+		"problems": {v32, func(s *registry.Snapshot, m *memory) {
+			m.foreign = map[string]string{"b.abc.com": "backend b.abc.com_cluster (hapsync.cfg:12)"}
+			dropDomain(&m.file, "b.abc.com_cluster")
+			dropDomain(&m.live, "b.abc.com_cluster")
+			s.Problems = []registry.Problem{{Key: "/services/web/a.abc.com/server9/port", Reason: `port "abc" is not a number of 1 to 65535`, Domain: "a.abc.com", Host: "server9"}}
+			s.Domains[0].Pending = []registry.Pending{{Host: "server3", Missing: "port"}}
+		}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			snapshot := twoDomains()
+			m := inLine(snapshot, c.version)
+			c.change(&snapshot, m)
+			report, err := newSyncer(t, source{snapshot: snapshot}, m, Policy{}).Plan(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var text, json bytes.Buffer
+			if err := errors.Join(report.WriteText(&text), report.WriteJSON(&json)); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, name+".txt", text.Bytes())
+			golden(t, name+".json", json.Bytes())
+		})
+	}
+}
+
+func TestManyReasonsForAReloadAreCounted(t *testing.T) {
+	t.Parallel()
+	snapshot := registry.Snapshot{Keys: 1}
+	for _, name := range []string{"a", "b", "c", "d", "e"} {
+		snapshot.Domains = append(snapshot.Domains, registry.Domain{Name: name, Hosts: []registry.Host{host("s", "10.0.0.1:80")}})
+	}
+	report, err := newSyncer(t, source{snapshot: snapshot}, inLine(registry.Snapshot{}, v32), Policy{}).Plan(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"use_backend rule of a, use_backend rule of b, use_backend rule of c and 2 more: the rules of a running process cannot change"}
+	if delta := cmp.Diff(want, report.Plan.Reload); delta != "" {
+		t.Errorf("(-want +got):\n%s", delta)
+	}
+}
+
+func TestMassRemovalIsHeld(t *testing.T) {
+	t.Parallel()
+	many := func(n int) registry.Snapshot {
+		d := registry.Domain{Name: "a"}
+		for i := range n {
+			d.Hosts = append(d.Hosts, host(string(rune('a'+i)), "10.0.0.1:80"))
+		}
+		return registry.Snapshot{Keys: 2 * n, Domains: []registry.Domain{d}}
+	}
+	cases := map[string]struct {
+		have, want int
+		keys       int
+		policy     Policy
+		held       bool
+	}{
+		"an empty registry":                       {have: 1, want: 0, keys: 0, held: true},
+		"an empty registry, confirmed":            {have: 1, want: 0, keys: 0, policy: Policy{AllowMassRemoval: true}},
+		"an empty registry and an empty HAProxy":  {have: 0, want: 0, keys: 0},
+		"the last server, other keys being there": {have: 1, want: 0, keys: 1},
+		"all of two servers":                      {have: 2, want: 0, keys: 1, held: true},
+		"one of two":                              {have: 2, want: 1, keys: 2},
+		"four of a handful":                       {have: 5, want: 1, keys: 2},
+		"four of six":                             {have: 6, want: 2, keys: 2, held: true},
+		"half of six":                             {have: 6, want: 3, keys: 2},
+		"four of six at 70 percent":               {have: 6, want: 2, keys: 2, policy: Policy{MaxRemoval: 70}},
+		"two of six at 20 percent":                {have: 6, want: 4, keys: 2, policy: Policy{MaxRemoval: 20}, held: true},
+		"a single one at 1 percent":               {have: 6, want: 5, keys: 2, policy: Policy{MaxRemoval: 1}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := inLine(many(c.have), v32)
+			before := *m
+			snapshot := many(c.want)
+			snapshot.Keys = c.keys
+			report, err := newSyncer(t, source{snapshot: snapshot}, m, c.policy).Sync(t.Context())
+			var held *HeldError
+			if errors.As(err, &held) != c.held || err != nil && !c.held {
+				t.Fatalf("held is %v, the error is %v", c.held, err)
+			}
+			if c.held && (m.commands != before.commands || m.version != before.version || m.reloads != before.reloads) {
+				t.Error("something was touched")
+			}
+			if c.held && report.Plan.Empty() {
+				t.Error("the plan that is held is not shown")
+			}
+		})
+	}
+}
+
+func TestWhatStandsInTheWayOfAPass(t *testing.T) {
+	t.Parallel()
+	moved := twoDomains()
+	moved.Domains[0].Hosts[0].Addr = netip.MustParseAddrPort("10.0.0.3:1")
+	added := twoDomains()
+	added.Domains = append(added.Domains, registry.Domain{Name: "new.abc.com", Hosts: []registry.Host{host("s", "10.0.0.9:80")}})
+	sync := func(t *testing.T, m *memory, s source) (Report, error) {
+		return newSyncer(t, s, m, Policy{}).Sync(t.Context())
+	}
+	t.Run("a file that was edited meanwhile is read again", func(t *testing.T) {
+		t.Parallel()
+		m := inLine(twoDomains(), v32)
+		m.conflicts = 2
+		if _, err := sync(t, m, source{snapshot: moved}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Run("a file that never keeps still is given up", func(t *testing.T) {
+		t.Parallel()
+		m := inLine(twoDomains(), v32)
+		m.conflicts = 10
+		if _, err := sync(t, m, source{snapshot: moved}); !errors.Is(err, haproxy.ErrConflict) {
+			t.Fatal(err)
+		}
+	})
+	t.Run("a transaction that fails twice becomes a rewrite", func(t *testing.T) {
+		t.Parallel()
+		m := inLine(twoDomains(), v32)
+		m.failCommit = 2
+		report, err := sync(t, m, source{snapshot: moved})
+		if err != nil || m.rewrites != 1 || report.Plan.Rewrite == "" {
+			t.Fatalf("%d rewrites for %q, %v", m.rewrites, report.Plan.Rewrite, err)
+		}
+	})
+	t.Run("a registry that cannot be read touches nothing", func(t *testing.T) {
+		t.Parallel()
+		m := inLine(twoDomains(), v32)
+		if _, err := sync(t, m, source{snapshot: added, err: registry.ErrUnavailable}); !errors.Is(err, registry.ErrUnavailable) {
+			t.Fatal(err)
+		}
+		if m.version+m.commands+m.reloads > 0 {
+			t.Error("something was touched")
+		}
+	})
+	t.Run("a reload that fails is an error", func(t *testing.T) {
+		t.Parallel()
+		m := inLine(twoDomains(), v32)
+		m.failReload = 1
+		if report, err := sync(t, m, source{snapshot: added}); !errors.Is(err, haproxy.ErrRefused) || report.Applied {
+			t.Fatal(err)
+		}
+	})
+	t.Run("a configuration that HAProxy refuses as it stands is nobody's fault", func(t *testing.T) {
+		t.Parallel()
+		m := inLine(twoDomains(), v32)
+		m.refuses = func(haproxy.Config) []string { return []string{""} }
+		var invalid *haproxy.InvalidConfigError
+		if _, err := sync(t, m, source{snapshot: added}); !errors.As(err, &invalid) {
+			t.Fatal(err)
+		}
+	})
+}
