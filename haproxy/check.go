@@ -20,15 +20,35 @@ type checker struct {
 	timeout time.Duration
 }
 
+// Validate has haproxy -c look at the files, in their order, and returns what it warns of. A refusal is an
+// *InvalidConfigError.
+func Validate(ctx context.Context, binary string, files ...string) (warnings []string, err error) {
+	return checker{binary, time.Minute}.check(ctx, files...)
+}
+
 // check runs haproxy -c on the files, in their order, and returns what it warns of. A refusal is an *InvalidConfigError
 // without Domains. -c opens no sockets and counts no descriptors, so a good configuration may still fail to start.
 func (c checker) check(ctx context.Context, files ...string) (warnings []string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
 	args := []string{"-c"}
 	for _, f := range files {
 		args = append(args, "-f", f)
 	}
+	warnings, err = c.run(ctx, args)
+	var invalid *InvalidConfigError
+	if errors.As(err, &invalid) && needsMaster.MatchString(invalid.Output) {
+		return c.run(ctx, append([]string{"-W"}, args...))
+	}
+	return warnings, err
+}
+
+// needsMaster finds the refusal of a program section (HAProxy 2.6 to 3.2) that -W would take. It is not given to every
+// check, as with it 2.6 and 3.0 accept an empty file.
+var needsMaster = regexp.MustCompile(`'program' section.* master.worker mode`)
+
+// run runs haproxy with arguments that make it check.
+func (c checker) run(ctx context.Context, args []string) (warnings []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, c.binary, args...)
 	cmd.Stdout, cmd.Stderr = &out, &out

@@ -1,14 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/hapsync/hapsync/haproxy"
 )
@@ -20,35 +16,27 @@ func (p program) validate(ctx context.Context, s setup) error {
 		p.say("not checked: there is no %s program here (--haproxy-bin)\n", s.binary)
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, path, append([]string{"-c"}, s.fileArgs()...)...)
-	cmd.WaitDelay = time.Second
-	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	switch {
-	case errors.As(err, &exit) && ctx.Err() == nil:
-		return &haproxy.InvalidConfigError{Output: string(bytes.TrimSpace(out))}
-	case err != nil:
-		return fmt.Errorf("%s -c: %w", path, errors.Join(err, ctx.Err()))
+	warnings, err := haproxy.Validate(ctx, path, s.files()...)
+	if err != nil {
+		return err
 	}
 	p.say("checked  haproxy -c accepts the configuration\n")
-	if warnings := bytes.TrimSpace(out); bytes.Contains(warnings, []byte("WARNING")) {
-		p.say("%s\n", warnings)
+	for _, w := range warnings {
+		p.say("warning  %s\n", w)
 	}
 	return nil
 }
 
-func (s setup) fileArgs() []string {
+func (s setup) files() []string {
 	if s.oneFile() {
-		return []string{"-f", s.baseFile}
+		return []string{s.baseFile}
 	}
-	return []string{"-f", s.baseFile, "-f", s.managedFile}
+	return []string{s.baseFile, s.managedFile}
 }
 
 // printStart says how HAProxy is started with the files, and what comes next.
 func (p program) printStart(s setup) {
-	files := strings.Join(s.fileArgs(), " ")
+	files := "-f " + strings.Join(s.files(), " -f ")
 	options := "-S " + s.masterSocket()
 	if !s.oneFile() {
 		options += " -f " + s.managedFile
