@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strings"
@@ -83,4 +84,31 @@ func (b *box) reload(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// firstHAProxy is the first of the binaries, for what is the same on each version.
+func firstHAProxy(t *testing.T) haproxy {
+	t.Helper()
+	first, _, _ := strings.Cut(cmp.Or(os.Getenv("HAPROXY_BINARIES"), "haproxy"), ":")
+	return haproxyOf(t, first)
+}
+
+// putKey puts a whole key, which need not be below the box's prefix.
+func putKey(t *testing.T, key, value string) {
+	t.Helper()
+	world.etcd.writing.RLock()
+	defer world.etcd.writing.RUnlock()
+	if _, err := world.etcd.client.Put(t.Context(), key, value); err != nil {
+		t.Fatalf("put %s: %v", key, err)
+	}
+}
+
+// deleteKey deletes a whole key, and none that only starts so.
+func deleteKey(t *testing.T, key string) {
+	t.Helper()
+	world.etcd.writing.RLock()
+	defer world.etcd.writing.RUnlock()
+	if deleted, err := world.etcd.client.Delete(t.Context(), key); err != nil || deleted.Deleted != 1 {
+		t.Fatalf("delete %s: %v, %v", key, deleted, err)
+	}
 }
