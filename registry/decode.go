@@ -40,6 +40,13 @@ func (d *decoder) report(key string, err error) {
 	d.problems = append(d.problems, newProblem(key, err))
 }
 
+// leaveOut reports a problem that keeps a whole domain out.
+func (d *decoder) leaveOut(key, name string, err error) {
+	p := newProblem(key, err)
+	p.Domain = quote(name)
+	d.problems = append(d.problems, p)
+}
+
 // below returns those of the ordered keys that name something below the prefix.
 func (d *decoder) below(kvs []KeyValue) []KeyValue {
 	from, there := slices.BinarySearchFunc(kvs, d.root, keyOrder)
@@ -57,7 +64,7 @@ func (d *decoder) below(kvs []KeyValue) []KeyValue {
 // domain reads the keys of one spelling of one domain.
 func (d *decoder) domain(name string, keys []KeyValue) {
 	if err := checkDomain(name); err != nil {
-		d.report(keys[0].Key, err)
+		d.leaveOut(keys[0].Key, name, err)
 		return
 	}
 	s := newSpelling(name, keys[0].Key)
@@ -105,7 +112,7 @@ func (d *decoder) fold(same []spelling) Domain {
 			d.problems = append(d.problems, s.problems...)
 			continue
 		}
-		d.report(s.first, fmt.Errorf("domain %s is the same as %s, and only the latter is followed: delete one of them",
+		d.leaveOut(s.first, s.spelled, fmt.Errorf("domain %s is the same as %s, and only the latter is followed: delete one of them",
 			quote(s.spelled), quote(same[winner].spelled)))
 	}
 	return same[winner].Domain

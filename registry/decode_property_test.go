@@ -111,7 +111,7 @@ func checkDecodedProblems(problems []Problem, held map[string]bool) error {
 		if !p.Holds() && p.Host != "" {
 			return fmt.Errorf("problem %+v holds a host of no domain", p)
 		}
-		if p.Holds() {
+		if badName := strings.Contains(p.Domain+p.Host, `"`); p.Holds() && !badName {
 			told[p.Domain+"/"+p.Host] = true
 		}
 	}

@@ -61,7 +61,7 @@ func (s *spelling) option(name string, kv KeyValue) {
 
 func (s *spelling) host(name string, keys []KeyValue, at int) {
 	if err := checkHost(name); err != nil {
-		s.report(keys[0].Key, err)
+		s.hold(keys[0].Key, quote(name), err)
 		return
 	}
 	h := draft{Host: Host{Name: strings.Clone(name), Weight: 1, State: Ready}}

@@ -84,10 +84,10 @@ type Problem struct {
 	Key string
 	// Reason is one line of printable text that names what is wrong and what would be right.
 	Reason string
-	// Domain and Host say what is held back by it: a host, or the options of a domain where Host
-	// is empty. Both are empty where nothing is.
+	// Domain and Host say what is held back or left out by it: a host, or, where Host is empty, a domain or its
+	// options. A name that is itself bad is quoted, so that it equals no good one. Both are empty where nothing is.
 	Domain, Host string
 }
 
-// Holds reports whether the problem keeps a host or a domain from being followed.
+// Holds reports whether the problem keeps a host, a domain or its options from being followed.
 func (p Problem) Holds() bool { return p.Domain != "" }
