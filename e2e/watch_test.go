@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -111,4 +112,15 @@ func deleteKey(t *testing.T, key string) {
 	if deleted, err := world.etcd.client.Delete(t.Context(), key); err != nil || deleted.Deleted != 1 {
 		t.Fatalf("delete %s: %v, %v", key, deleted, err)
 	}
+}
+
+// ownership is the mode and owner of a file, as ls shows them.
+func ownership(t *testing.T, file string) string {
+	t.Helper()
+	info, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stat := info.Sys().(*syscall.Stat_t)
+	return fmt.Sprintf("%s %d:%d", info.Mode(), stat.Uid, stat.Gid)
 }
