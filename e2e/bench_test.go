@@ -139,15 +139,17 @@ func (b *box) floor(t testing.TB) (check time.Duration, c cost) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintln(conn, "reload") //nolint:errcheck // seen below
-	conn.(*net.UnixConn).CloseWrite()
+	fmt.Fprintln(conn, "reload")
+	if err := conn.(*net.UnixConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
 	eventually(t, "the new worker answers", func() error {
 		if now, err := b.pid(); err != nil || now == before {
 			return fmt.Errorf("worker %d, %w", now, err)
 		}
 		return nil
 	})
-	conn.Close()
 	return check, cost{wall: time.Since(start), check: check}
 }
 

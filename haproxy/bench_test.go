@@ -28,7 +28,7 @@ func BenchmarkEditBySize(b *testing.B) {
 	frontends := []string{"webin"}
 	for _, n := range []int{10, 100, 1000, 10000} {
 		have := manyDomains(n)
-		d := parseDocument(newFile(frontends, ":80"))
+		d := parseDocument(newFile(frontends))
 		text := splice(d, readManaged(d, frontends, "f", nil), have)
 		want := manyDomains(n)
 		want.Backends[n/2].Servers[0].Addr = netip.MustParseAddrPort("127.0.0.9:9")

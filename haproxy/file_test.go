@@ -2,7 +2,6 @@ package haproxy
 
 import (
 	"cmp"
-	"fmt"
 	"net/netip"
 	"os/exec"
 	"slices"
@@ -69,7 +68,7 @@ func TestATransactionAndARewriteGiveTheSameBytes(t *testing.T) {
 	bin := haproxyOfPath(t)
 	rapid.Check(t, func(t *rapid.T) {
 		frontends := rapid.SampledFrom([][]string{{"webin"}, {"first", "second"}}).Draw(t, "frontends")
-		text, have := newFile(frontends, ":80"), Config{}
+		text, have := newFile(frontends), Config{}
 		for i := range 3 {
 			want := drawConfig(frontends).Draw(t, "want")
 			d := parseDocument(text)
@@ -95,7 +94,7 @@ func TestATransactionAndARewriteGiveTheSameBytes(t *testing.T) {
 
 func TestTheManagedFileHasTheShapeOfTheDocumentation(t *testing.T) {
 	t.Parallel()
-	d := parseDocument(newFile([]string{"webin"}, ":80"))
+	d := parseDocument(newFile([]string{"webin"}))
 	server := func(name, addr string) Server {
 		return Server{Name: name, Addr: netip.MustParseAddrPort(addr), Cookie: name, Check: true, Weight: 1, State: Ready}
 	}
@@ -126,6 +125,6 @@ backend b.abc.com_cluster
     server server1 10.0.0.1:12345 cookie server1 check
 `
 	if delta := gocmp.Diff(text, got); delta != "" {
-		t.Error(fmt.Sprintf("(-want +got):\n%s", delta))
+		t.Errorf("(-want +got):\n%s", delta)
 	}
 }

@@ -59,7 +59,7 @@ func (c *findings) warn(what, detail, remedy string) { c.add(LevelWarn, what, de
 func (c *findings) fail(what, detail, remedy string) { c.add(LevelFail, what, detail, remedy) }
 
 func (c *findings) binary(ctx context.Context, h *Instance) {
-	out, err := exec.CommandContext(ctx, h.settings.Binary, "-v").Output() //nolint:gosec // the operator's own choice
+	out, err := exec.CommandContext(ctx, h.settings.Binary, "-v").Output()
 	if err != nil {
 		c.fail("haproxy binary", fmt.Sprintf("%s -v: %v", h.settings.Binary, err), "name another with --haproxy-bin")
 		return
@@ -181,8 +181,8 @@ func (c *findings) loads(ctx context.Context, h *Instance, r runtime) {
 		return // cannot be told
 	}
 	for i, file := range loaded {
-		if real, err := filepath.EvalSymlinks(file); err == nil {
-			loaded[i] = real
+		if target, err := filepath.EvalSymlinks(file); err == nil {
+			loaded[i] = target
 		}
 	}
 	within := func(file string) bool {

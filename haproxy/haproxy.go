@@ -138,7 +138,7 @@ func (h *Instance) take(f *files, baseText string) error {
 		if h.oneFile() {
 			return fmt.Errorf("%s is missing or empty; hapsync init writes one", h.managed)
 		}
-		text = newFile(h.settings.Frontends, defaultBind)
+		text = newFile(h.settings.Frontends)
 	}
 	f.doc = parseDocument(text)
 	f.baseDoc = f.doc

@@ -32,14 +32,14 @@ func readText(path string) (text string, digest Digest, err error) {
 
 // resolve follows links, so that a link stays one; a file that is not there yet is taken as it is named.
 func resolve(path string) (string, error) {
-	real, err := filepath.EvalSymlinks(path)
+	target, err := filepath.EvalSymlinks(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return filepath.Abs(path)
 	}
 	if err != nil {
 		return "", err
 	}
-	return filepath.Abs(real)
+	return filepath.Abs(target)
 }
 
 // A candidate is a file that may take the place of another: beside it, so that the rename is atomic and relative
@@ -74,7 +74,7 @@ func (c candidate) write(text, like string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close() //nolint:errcheck // closed with its error below; a second close is harmless
+	defer f.Close() // for the errors on the way; the last line has its own
 	if _, err := f.WriteString(text); err != nil {
 		return err
 	}

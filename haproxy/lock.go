@@ -25,7 +25,7 @@ func (h *Instance) Lock() (unlock func() error, err error) {
 		return nil, errors.Join(fmt.Errorf("%w on %s: %s; wait for it to end", ErrLocked, h.managed, holder(path)), lock.Close())
 	}
 	// Who cannot write it (another user's lock file, a full disk) is locked out of nothing: the lock is what counts.
-	_ = os.WriteFile(path, fmt.Appendf(nil, "process %d (%s)\n", os.Getpid(), filepath.Base(os.Args[0])), 0o644) //nolint:gosec // not a secret
+	_ = os.WriteFile(path, fmt.Appendf(nil, "process %d (%s)\n", os.Getpid(), filepath.Base(os.Args[0])), 0o644)
 	return lock.Close, nil
 }
 

@@ -10,7 +10,7 @@ import (
 const indent = "    "
 
 // newFile is a managed file without domains: what a rewrite starts from where there is none.
-func newFile(frontends []string, bind string) string {
+func newFile(frontends []string) string {
 	var b strings.Builder
 	for i, f := range slices.Sorted(slices.Values(frontends)) {
 		if i > 0 {
@@ -18,7 +18,7 @@ func newFile(frontends []string, bind string) string {
 		}
 		b.WriteString("frontend " + f + "\n")
 		if i == 0 {
-			b.WriteString(indent + "bind " + bind + "\n")
+			b.WriteString(indent + "bind " + defaultBind + "\n")
 		}
 	}
 	return b.String()
@@ -153,46 +153,55 @@ func (p *splicer) frontend(s section) {
 		p.copy(s.head, s.content)
 		return
 	}
-	owned := make(map[string]bool, len(have))
-	for _, r := range have {
-		owned[r.Domain] = true
-	}
-	kept := map[string]string{} // our lines as they stand, by kind and domain
-	for _, l := range p.doc.body(s) {
+	p.copy(s.head, s.head+1)
+	owned, wanted := domains(have), domains(want)
+	body := p.doc.body(s)
+	last := map[string]int{} // where the last line of ours stands, by kind
+	for i, l := range body {
 		if domain, kind, ours := ownLine(l); ours && owned[domain] {
-			kept[kind+domain] = l.raw
+			last[kind] = i
 		}
 	}
-	p.copy(s.head, s.head+1)
-	written := map[string]bool{}
-	for _, l := range p.doc.body(s) {
+	fresh := slices.DeleteFunc(slices.Clone(want), func(r Rule) bool { return owned[r.Domain] })
+	left := map[string][]Rule{"acl": fresh, "use_backend": fresh} // still to be written, by kind
+	for i, l := range body {
 		domain, kind, ours := ownLine(l)
 		if !ours || !owned[domain] {
 			p.raw(l.raw)
 			continue
 		}
-		p.rules(kind, want, kept, written)
-	}
-	p.rules("acl", want, kept, written)
-	p.rules("use_backend", want, kept, written)
-}
-
-// rules writes the lines of one kind, once.
-func (p *splicer) rules(kind string, want []Rule, kept map[string]string, written map[string]bool) {
-	if written[kind] {
-		return
-	}
-	written[kind] = true
-	for _, r := range want {
-		switch raw := kept[kind+r.Domain]; {
-		case raw != "":
-			p.raw(raw)
-		case kind == "acl":
-			p.line("acl", r.ACL(), "hdr(host) -i", r.Domain)
-		default:
-			p.line("use_backend", r.Backend(), "if", r.ACL())
+		left[kind] = p.rules(kind, left[kind], func(r Rule) bool { return r.Domain < domain })
+		if wanted[domain] {
+			p.raw(l.raw)
+		}
+		if i == last[kind] {
+			left[kind] = p.rules(kind, left[kind], func(Rule) bool { return true })
 		}
 	}
+	for _, kind := range []string{"acl", "use_backend"} {
+		p.rules(kind, left[kind], func(Rule) bool { return true })
+	}
+}
+
+func domains(rules []Rule) map[string]bool {
+	set := make(map[string]bool, len(rules))
+	for _, r := range rules {
+		set[r.Domain] = true
+	}
+	return set
+}
+
+// rules writes the lines of one kind of the rules in front that belong here, and returns the others.
+func (p *splicer) rules(kind string, rules []Rule, here func(Rule) bool) []Rule {
+	for len(rules) > 0 && here(rules[0]) {
+		if kind == "acl" {
+			p.line("acl", rules[0].ACL(), "hdr(host) -i", rules[0].Domain)
+		} else {
+			p.line("use_backend", rules[0].Backend(), "if", rules[0].ACL())
+		}
+		rules = rules[1:]
+	}
+	return rules
 }
 
 func (p *splicer) backend(b Backend) {
@@ -279,21 +288,20 @@ func (p *splicer) editBackend(s section) {
 	if !sameOptions {
 		p.options(want)
 	}
-	kept := map[string]string{}
-	for _, l := range p.doc.body(s) {
+	body := p.doc.body(s)
+	last := -1 // where the last server stands
+	for i, l := range body {
 		if roleOf(l, false) == roleServer {
-			if w := splitWords(l.raw); len(w) >= 3 {
-				kept[w[1]] = l.raw
-			}
+			last = i
 		}
 	}
-	written := false
-	for _, l := range p.doc.body(s) {
+	fresh := slices.DeleteFunc(slices.Clone(want.Servers), func(s Server) bool { _, had := findServer(have, s.Name); return had })
+	for i, l := range body {
 		switch roleOf(l, have.Options.Check != "") {
 		case roleServer:
-			if !written {
-				p.servers(have, want, kept)
-				written = true
+			fresh = p.editServer(l.raw, have, want, fresh)
+			if i == last {
+				fresh = p.servers(fresh)
 			}
 			continue
 		case roleBalance, roleCookie, roleCheck:
@@ -303,22 +311,43 @@ func (p *splicer) editBackend(s section) {
 		}
 		p.raw(l.raw)
 	}
-	if !written {
-		p.servers(have, want, kept)
-	}
+	p.servers(fresh)
 }
 
-// servers writes the server lines of a backend; a line whose server does not change stays as it is.
-func (p *splicer) servers(have, want Backend, kept map[string]string) {
-	for _, s := range want.Servers {
-		i := slices.IndexFunc(have.Servers, func(h Server) bool { return h.Name == s.Name })
-		switch {
-		case i < 0:
-			p.server(s, "")
-		case have.Servers[i] == s:
-			p.raw(kept[s.Name])
-		default:
-			p.server(s, commentOf(kept[s.Name]))
-		}
+// editServer writes what takes the place of a server's line: the new servers that sort before it, and its own line as it
+// is wanted, untouched where the server does not change. It returns the new servers that are left.
+func (p *splicer) editServer(raw string, have, want Backend, fresh []Server) []Server {
+	w := splitWords(raw)
+	if len(w) < 3 {
+		return fresh // HAProxy refuses it
 	}
+	before := 0
+	for before < len(fresh) && fresh[before].Name < w[1] {
+		before++
+	}
+	p.servers(fresh[:before])
+	old, _ := findServer(have, w[1])
+	switch s, wanted := findServer(want, w[1]); {
+	case wanted && s == old:
+		p.raw(raw)
+	case wanted:
+		p.server(s, commentOf(raw))
+	}
+	return fresh[before:]
+}
+
+// servers writes new servers, and returns that none is left.
+func (p *splicer) servers(servers []Server) []Server {
+	for _, s := range servers {
+		p.server(s, "")
+	}
+	return nil
+}
+
+func findServer(b Backend, name string) (Server, bool) {
+	i := slices.IndexFunc(b.Servers, func(s Server) bool { return s.Name == name })
+	if i < 0 {
+		return Server{}, false
+	}
+	return b.Servers[i], true
 }

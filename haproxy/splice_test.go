@@ -1,7 +1,6 @@
 package haproxy
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -89,7 +88,7 @@ func TestARewriteKeepsEveryLineOfAnOperators(t *testing.T) {
 	frontends := []string{"webin"}
 	rapid.Check(t, func(t *rapid.T) {
 		have := drawConfig(frontends).Draw(t, "have")
-		base := parseDocument(newFile(frontends, ":80"))
+		base := parseDocument(newFile(frontends))
 		text := scatter(t, splice(base, readManaged(base, frontends, "f", nil), have))
 		d := parseDocument(text)
 		m := readManaged(d, frontends, "f", nil)
@@ -189,7 +188,7 @@ func TestNamesOfOursInAnotherShapeAreForeign(t *testing.T) {
 				t.Errorf("taken for ours: %v", m.config)
 			}
 			if place := m.foreign["a.com"]; !strings.Contains(place, ".cfg:") && !strings.Contains(place, ".cfg)") {
-				t.Error(fmt.Sprintf("not said to be foreign, with its place: %q", m.foreign))
+				t.Errorf("not said to be foreign, with its place: %q", m.foreign)
 			}
 		})
 	}

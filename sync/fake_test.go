@@ -7,24 +7,25 @@ import (
 	"net/netip"
 	"slices"
 
+	"pgregory.net/rapid"
+
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
-	"pgregory.net/rapid"
 )
 
 // A memory is a HAProxy of values: a file, a process that has loaded some file, and what either refuses.
 type memory struct {
-	file, loaded, live haproxy.Config
-	caps               haproxy.Capabilities
-	down               bool
-	noEdit             string
-	missing            bool
-	foreign            map[string]string
-	// poison names domains whose presence in a shape makes haproxy -c refuse.
+	file, live haproxy.Config
+	caps       haproxy.Capabilities
+	down       bool
+	noEdit     string
+	missing    bool
+	foreign    map[string]string
+	// refuses is haproxy -c: it names the domains at fault, or "" where it cannot; nil is yes.
 	refuses func(haproxy.Config) []string
 	// stubborn reports whether the process refuses a change.
 	stubborn func(haproxy.Change) bool
-	// fail makes the n-th call of a kind fail.
+	// So many calls of each kind fail.
 	failCommit, failReload, conflicts int
 
 	edits, rewrites, reloads, commands int

@@ -4,8 +4,9 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/hapsync/hapsync/haproxy"
 	"pgregory.net/rapid"
+
+	"github.com/hapsync/hapsync/haproxy"
 )
 
 var layout = Layout{Frontends: []string{"webin"}}

@@ -58,7 +58,7 @@ func (r Report) LeftOut() bool { return slices.ContainsFunc(r.Problems, registry
 // WriteText writes the plan and what is wrong, for a person: a line for each, first the way, and the verdict last.
 func (r Report) WriteText(w io.Writer) error {
 	out := bufio.NewWriter(w)
-	row := func(what, text string) { fmt.Fprintf(out, "%-12s %s\n", what, text) } //nolint:errcheck // Flush says
+	row := func(what, text string) { fmt.Fprintf(out, "%-12s %s\n", what, text) }
 	if r.Plan.Rewrite != "" {
 		row(string(ViaRewrite), "  the managed file: "+r.Plan.Rewrite)
 	}
@@ -80,7 +80,7 @@ func (r Report) WriteText(w io.Writer) error {
 	for _, warning := range r.Warnings {
 		row("warning", "  "+warning)
 	}
-	fmt.Fprintln(out, r.verdict()) //nolint:errcheck // Flush says
+	fmt.Fprintln(out, r.verdict())
 	return out.Flush()
 }
 
