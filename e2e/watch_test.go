@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -123,4 +124,15 @@ func ownership(t *testing.T, file string) string {
 	}
 	stat := info.Sys().(*syscall.Stat_t)
 	return fmt.Sprintf("%s %d:%d", info.Mode(), stat.Uid, stat.Gid)
+}
+
+// startHapsync starts the binary; who calls waits for it. It is killed where the test ends first.
+func (b *box) startHapsync(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), world.hapsync, args...)
+	cmd.Env = append(cleanEnv(), b.env...)
+	if err := world.starter.start(cmd); err != nil {
+		t.Fatal(err)
+	}
+	return cmd
 }

@@ -199,6 +199,7 @@ func (h *Instance) State(ctx context.Context) (State, error) {
 		Size:    len(f.text),
 		Missing: strings.TrimSpace(f.text) == "",
 		Foreign: f.managed.foreign,
+		NoWrite: h.unwritable(len(f.text)),
 	}
 	switch {
 	case st.Missing:

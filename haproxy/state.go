@@ -23,6 +23,9 @@ type State struct {
 	Capabilities Capabilities
 	// NoEdit says why a transaction cannot edit the file without loss; empty where it can.
 	NoEdit string
+	// NoWrite says why the managed file cannot be written at all, as far as that shows; nil where nothing is known
+	// against it.
+	NoWrite error
 	// Foreign names the ACLs and backends that bear a name of ours without our shape, and where they stand,
 	// by domain: such a domain is left alone.
 	Foreign map[string]string

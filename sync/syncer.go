@@ -137,6 +137,9 @@ func (p *pass) apply(ctx context.Context) error {
 	if plan.Empty() {
 		return nil
 	}
+	if plan.editsFile() && p.state.NoWrite != nil {
+		return p.state.NoWrite // the process is not brought to what no file will say
+	}
 	ctx = context.WithoutCancel(ctx)
 	refused, err := p.run(ctx, firstHalf(plan))
 	if err != nil {
