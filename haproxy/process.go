@@ -174,6 +174,16 @@ func (h *Instance) rememberLoaded(ctx context.Context, f files) error {
 	return replaceFile(h.loadedFile(), h.managed, loadedHeader(w)+f.text)
 }
 
+// open reads the files and finds the process.
+func (h *Instance) open() (files, runtime, error) {
+	f, err := h.read()
+	if err != nil {
+		return files{}, runtime{}, err
+	}
+	r, err := h.runtime(f.base)
+	return f, r, err
+}
+
 // Run makes AddServer, SetServer and RemoveServer changes in the running process, and returns when they are in effect:
 // a removed server has finished its sessions (or its time for that), an added one has been checked. A *RunError, which
 // wraps ErrRefused, lists what HAProxy did not take.
@@ -181,11 +191,7 @@ func (h *Instance) Run(ctx context.Context, changes []Change) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	f, err := h.read()
-	if err != nil {
-		return err
-	}
-	r, err := h.runtime(f.base)
+	f, r, err := h.open()
 	if err != nil {
 		return err
 	}

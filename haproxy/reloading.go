@@ -12,11 +12,7 @@ import (
 // where the base file has a server-state file. It is not cut in two by the end of ctx. After a *ReloadError, which
 // wraps ErrRefused, the old worker serves on, and the managed file is what it was before the last Commit or Rewrite.
 func (h *Instance) Reload(ctx context.Context) error {
-	f, err := h.read()
-	if err != nil {
-		return err
-	}
-	r, err := h.runtime(f.base)
+	f, r, err := h.open()
 	if err != nil {
 		return err
 	}

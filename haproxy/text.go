@@ -98,6 +98,12 @@ func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\
 
 // firstWord is the keyword of a line; "" for a blank one.
 func firstWord(raw string) string {
+	word, _ := cutWord(raw)
+	return word
+}
+
+// cutWord returns the first word and what follows it; "" where there is none.
+func cutWord(raw string) (word, rest string) {
 	start := 0
 	for start < len(raw) && isBlank(raw[start]) {
 		start++
@@ -106,7 +112,7 @@ func firstWord(raw string) string {
 	for end < len(raw) && !isBlank(raw[end]) {
 		end++
 	}
-	return raw[start:end]
+	return raw[start:end], raw[end:]
 }
 
 // splitWords are the words of a line without its comment. A line with quotes, escapes or variables is never of
@@ -119,19 +125,11 @@ type wordBuffer [16]string
 // appendWords is splitWords into a buffer of the caller's.
 func appendWords(words []string, raw string) []string {
 	for {
-		start := 0
-		for start < len(raw) && isBlank(raw[start]) {
-			start++
-		}
-		end := start
-		for end < len(raw) && !isBlank(raw[end]) {
-			end++
-		}
-		if start == end {
+		w, rest := cutWord(raw)
+		if w == "" {
 			return words
 		}
-		w := raw[start:end]
-		raw = raw[end:]
+		raw = rest
 		switch hash := strings.IndexByte(w, '#'); {
 		case hash == 0:
 			return words

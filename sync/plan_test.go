@@ -54,12 +54,9 @@ func inLine(snapshot registry.Snapshot, version haproxy.Version) *memory {
 
 var v26, v32 = haproxy.Version{Major: 2, Minor: 6}, haproxy.Version{Major: 3, Minor: 2}
 
-func TestAPlanReadsLikeThis(t *testing.T) {
-	t.Parallel()
-	cases := map[string]struct {
-		version haproxy.Version
-		change  func(*registry.Snapshot, *memory)
-	}{
+// planCases change a registry of two domains and a HAProxy that was in line with it.
+func planCases() map[string]planCase {
+	return map[string]planCase{
 		"in-line": {v32, func(*registry.Snapshot, *memory) {}},
 		"new-server": {v32, func(s *registry.Snapshot, _ *memory) {
 			s.Domains[1].Hosts = append(s.Domains[1].Hosts, host("server2", "[::1]:80"))
@@ -108,7 +105,16 @@ func TestAPlanReadsLikeThis(t *testing.T) {
 			s.Domains[0].Pending = []registry.Pending{{Host: "server3", Missing: "port"}}
 		}},
 	}
-	for name, c := range cases {
+}
+
+type planCase struct {
+	version haproxy.Version
+	change  func(*registry.Snapshot, *memory)
+}
+
+func TestAPlanReadsLikeThis(t *testing.T) {
+	t.Parallel()
+	for name, c := range planCases() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			snapshot := twoDomains()
