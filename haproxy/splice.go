@@ -301,7 +301,8 @@ func (p *splicer) editBackend(s section) {
 		case roleServer:
 			fresh = p.editServer(l.raw, have, want, fresh)
 			if i == last {
-				fresh = p.servers(fresh)
+				p.servers(fresh)
+				fresh = nil
 			}
 			continue
 		case roleBalance, roleCookie, roleCheck:
@@ -336,12 +337,10 @@ func (p *splicer) editServer(raw string, have, want Backend, fresh []Server) []S
 	return fresh[before:]
 }
 
-// servers writes new servers, and returns that none is left.
-func (p *splicer) servers(servers []Server) []Server {
+func (p *splicer) servers(servers []Server) {
 	for _, s := range servers {
 		p.server(s, "")
 	}
-	return nil
 }
 
 func findServer(b Backend, name string) (Server, bool) {

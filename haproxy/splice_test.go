@@ -193,3 +193,63 @@ func TestNamesOfOursInAnotherShapeAreForeign(t *testing.T) {
 		})
 	}
 }
+
+func TestALineThatStaysKeepsItsPlace(t *testing.T) {
+	t.Parallel()
+	const text = `frontend webin
+    acl is_b.com hdr(host) -i b.com
+    use_backend b.com_cluster if is_b.com
+    # the shop
+    acl is_d.com hdr(host) -i d.com
+    use_backend d.com_cluster if is_d.com
+    # the end
+
+backend b.com_cluster
+    # rack 1
+    server s1 10.0.0.1:80 cookie s1
+    # rack 2
+    server s3 10.0.0.3:80 cookie s3 # old
+    # rack 3
+    server s4 10.0.0.4:80 cookie s4
+    timeout server 5m
+
+backend d.com_cluster
+    server s1 10.0.0.1:80 cookie s1
+`
+	const after = `frontend webin
+    acl is_b.com hdr(host) -i b.com
+    use_backend b.com_cluster if is_b.com
+    # the shop
+    acl is_c.com hdr(host) -i c.com
+    acl is_d.com hdr(host) -i d.com
+    acl is_e.com hdr(host) -i e.com
+    use_backend c.com_cluster if is_c.com
+    use_backend d.com_cluster if is_d.com
+    use_backend e.com_cluster if is_e.com
+    # the end
+
+backend b.com_cluster
+    # rack 1
+    # rack 2
+    server s2 10.0.0.2:80 cookie s2
+    server s3 10.0.0.33:80 cookie s3 # old
+    # rack 3
+    server s4 10.0.0.4:80 cookie s4
+    server s5 10.0.0.5:80 cookie s5
+    timeout server 5m
+
+backend c.com_cluster
+    server s1 10.0.0.1:80 cookie s1
+
+backend d.com_cluster
+    server s1 10.0.0.1:80 cookie s1
+
+backend e.com_cluster
+    server s1 10.0.0.1:80 cookie s1
+`
+	d := parseDocument(text)
+	want := readManaged(parseDocument(after), []string{"webin"}, "f", nil).config
+	if got := splice(d, readManaged(d, []string{"webin"}, "f", nil), want); got != after {
+		t.Errorf("(-want +got):\n%s", gocmp.Diff(after, got))
+	}
+}
