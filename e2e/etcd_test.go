@@ -53,13 +53,13 @@ func (e *etcd) start() (err error) {
 	if e.dir, err = os.MkdirTemp("", "hapsync-e2e-etcd-"); err != nil {
 		return err
 	}
-	any := url.URL{Scheme: "http", Host: "127.0.0.1:0"}
+	free := url.URL{Scheme: "http", Host: "127.0.0.1:0"}
 	conf := embed.NewConfig()
 	conf.Dir = e.dir
 	conf.UnsafeNoFsync = true // the data goes with the tests
 	conf.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
-	conf.ListenClientUrls, conf.AdvertiseClientUrls = []url.URL{any}, []url.URL{any}
-	conf.ListenPeerUrls, conf.AdvertisePeerUrls = []url.URL{any}, []url.URL{any}
+	conf.ListenClientUrls, conf.AdvertiseClientUrls = []url.URL{free}, []url.URL{free}
+	conf.ListenPeerUrls, conf.AdvertisePeerUrls = []url.URL{free}, []url.URL{free}
 	conf.InitialCluster = conf.InitialClusterFromName(conf.Name)
 	if e.server, err = embed.StartEtcd(conf); err != nil {
 		return err

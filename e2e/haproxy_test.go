@@ -19,18 +19,14 @@ import (
 
 // A haproxy is a binary to test with.
 type haproxy struct {
-	path         string
-	major, minor int
+	path    string
+	version int // 302 for 3.2
 }
 
-func (h haproxy) String() string { return fmt.Sprintf("%d.%d", h.major, h.minor) }
-
-func (h haproxy) atLeast(major, minor int) bool {
-	return cmp.Or(cmp.Compare(h.major, major), cmp.Compare(h.minor, minor)) >= 0
-}
+func (h haproxy) String() string { return fmt.Sprintf("%d.%d", h.version/100, h.version%100) }
 
 // addsCookies reports whether a running process takes a new server with its cookie.
-func (h haproxy) addsCookies() bool { return h.atLeast(3, 0) }
+func (h haproxy) addsCookies() bool { return h.version >= 300 }
 
 // eachHAProxy runs f, in parallel, on each binary of HAPROXY_BINARIES (separated by colons; haproxy of PATH without it).
 func eachHAProxy(t *testing.T, f func(t *testing.T, h haproxy)) {
@@ -58,7 +54,7 @@ func haproxyOf(t testing.TB, name string) haproxy {
 	}
 	major, _ := strconv.Atoi(string(found[1]))
 	minor, _ := strconv.Atoi(string(found[2]))
-	return haproxy{path, major, minor}
+	return haproxy{path, 100*major + minor}
 }
 
 // A box is a machine with HAProxy and hapsync, and the part of the registry that it follows.

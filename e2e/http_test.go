@@ -38,7 +38,7 @@ func (c *client) get(domain, server, connection string) (answer, error) {
 		if err != nil {
 			return answer{}, err
 		}
-		c.conn, c.in = conn, bufio.NewReader(conn)
+		c.take(conn)
 	}
 	a, kept, err := c.exchange(domain, server, connection)
 	if err != nil || !kept {
@@ -46,6 +46,8 @@ func (c *client) get(domain, server, connection string) (answer, error) {
 	}
 	return a, err
 }
+
+func (c *client) take(conn net.Conn) { c.conn, c.in = conn, bufio.NewReader(conn) }
 
 func (c *client) exchange(domain, server, connection string) (a answer, kept bool, err error) {
 	if err := c.conn.SetDeadline(time.Now().Add(requestTimeout)); err != nil {

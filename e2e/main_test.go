@@ -123,7 +123,7 @@ func (p *process) kill(t testing.TB) {
 	<-p.exited
 	eventually(t, fmt.Sprintf("every process of %s has ended", p.cmd.Path), func() error {
 		if _, err := unix.Wait4(group, nil, unix.WNOHANG, nil); !errors.Is(err, unix.ECHILD) {
-			return fmt.Errorf("there was still one: %v", err)
+			return fmt.Errorf("there was still one: %w", err)
 		}
 		return nil
 	})
@@ -133,7 +133,7 @@ func (p *process) kill(t testing.TB) {
 func (p *process) running() error {
 	select {
 	case <-p.exited:
-		return fmt.Errorf("%s ended: %v\n%s", p.cmd, p.err, p.printed())
+		return fmt.Errorf("%s ended: %w\n%s", p.cmd, p.err, p.printed())
 	default:
 		return nil
 	}

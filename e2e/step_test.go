@@ -64,7 +64,7 @@ func says(t *testing.T, output string, words ...string) {
 // reloads fails the test where the output of a plan or sync has another number of reloads than wanted in its verdict.
 func reloads(t *testing.T, output string, want int) {
 	t.Helper()
-	if found := regexp.MustCompile(`\breload=(\d+)`).FindStringSubmatch(output); found == nil || found[1] != fmt.Sprint(want) {
+	if found := regexp.MustCompile(`\breload=(\d+)`).FindStringSubmatch(output); len(found) != 2 || found[1] != fmt.Sprint(want) {
 		t.Errorf("want reload=%d in:\n%s", want, output)
 	}
 }
