@@ -107,7 +107,7 @@ func TestEveryKindOfServerIsRead(t *testing.T) {
 		if diff := cmp.Diff(lines, have); diff != "" {
 			t.Error(diff)
 		}
-		named, err := r.backends(t.Context(), "tcp", "3_cluster", "webin", "2_cluster", "tcp", "missing")
+		named, err := r.backends(t.Context(), "tcp", "3_cluster", "4_cluster", "5_cluster", "webin", "2_cluster", "tcp", "missing")
 		if err != nil || len(named) != 2 || named[0].Name != "2_cluster" || len(named[0].Servers) != 1 || named[1].Name != "tcp" {
 			t.Errorf("by name: %+v, %v", named, err)
 		}

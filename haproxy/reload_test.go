@@ -4,13 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 func (p *proc) reloader() reloader {
@@ -141,7 +147,6 @@ func TestAReloadCommandIsVerifiedByTheNewWorker(t *testing.T) {
 			{"fails", []string{"sh", "-c", "echo because; exit 3"}, "because"},
 			{"is not there", []string{"/nonexistent/reload"}, "/nonexistent/reload"},
 			{"does nothing", []string{"true"}, "no new worker answers"},
-			{"hangs", []string{"sh", "-c", "sleep 100 & sleep 100"}, "no complete answer in time"},
 		} {
 			l := l
 			l.command, l.timeout = try.command, 300*time.Millisecond
@@ -150,6 +155,56 @@ func TestAReloadCommandIsVerifiedByTheNewWorker(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestAReloadCommandThatHangsIsKilledWithItsChildren(t *testing.T) {
+	t.Parallel()
+	p := startHAProxy(t, firstHAProxy(t), "", "")
+	path := filepath.Join(p.Dir, "alive")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	alive, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = alive.Close() })
+	l := p.reloader()
+	l.master, l.timeout = "", 300*time.Millisecond
+	l.command = []string{"sh", "-c", "exec >" + path + "; sleep 100 & sleep 100"}
+	if err := l.reload(t.Context()); err == nil || !strings.Contains(err.Error(), "no complete answer in time") {
+		t.Errorf("error %v", err)
+	}
+	_ = alive.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := alive.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("a process of the command is left: %v", err)
+	}
+}
+
+func TestAReloadThatIsNeverAnsweredIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	var worker, asked atomic.Int64
+	worker.Store(11)
+	quit := make(chan struct{})
+	stats := fakeSocket(t, func(conn net.Conn, _ string) {
+		_, _ = fmt.Fprintf(conn, "Version: 3.0\nPid: %d\n\n", worker.Load())
+	})
+	master := fakeSocket(t, func(conn net.Conn, line string) {
+		if line != "reload\n" {
+			_, _ = fmt.Fprintf(conn, "10 master 0 [failed: 0]\n# workers\n%d worker\n\n", worker.Load())
+			return
+		}
+		worker.Add(1)
+		if asked.Add(1) == 1 {
+			<-quit
+		}
+		_, _ = io.WriteString(conn, "Success=1\n--\n\n")
+	})
+	t.Cleanup(func() { close(quit) })
+	l := reloader{master: masterSocket(master.socket), runtime: stats, timeout: 20 * time.Second}
+	if err := l.reload(t.Context()); err != nil || asked.Load() != 2 {
+		t.Errorf("asked %d times, %v", asked.Load(), err)
+	}
 }
 
 func TestAReloadThatCannotBeDoneSaysWhy(t *testing.T) {

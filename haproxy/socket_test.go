@@ -9,13 +9,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	stdsync "sync"
 	"syscall"
 	"testing"
 	"time"
 )
 
 // fakeSocket is a stats socket on which serve has every connection, after the line of commands has come in.
-func fakeSocket(t *testing.T, serve func(net.Conn)) runtime {
+func fakeSocket(t *testing.T, serve func(conn net.Conn, line string)) runtime {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "hap")
 	if err != nil {
@@ -27,23 +28,24 @@ func fakeSocket(t *testing.T, serve func(net.Conn)) runtime {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	var running stdsync.WaitGroup
+	running.Go(func() {
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
 				return
 			}
-			if _, err := bufio.NewReader(conn).ReadString('\n'); err == nil {
-				serve(conn)
-			}
-			_ = conn.Close()
+			running.Go(func() {
+				if line, err := bufio.NewReader(conn).ReadString('\n'); err == nil {
+					serve(conn, line)
+				}
+				_ = conn.Close()
+			})
 		}
-	}()
+	})
 	t.Cleanup(func() {
 		_ = listener.Close()
-		<-done
+		running.Wait()
 	})
 	return runtime{socket: path, timeout: 5 * time.Second}
 }
@@ -51,7 +53,7 @@ func fakeSocket(t *testing.T, serve func(net.Conn)) runtime {
 // replies is a stats socket that answers every line with the same text.
 func replies(t *testing.T, text string) runtime {
 	t.Helper()
-	return fakeSocket(t, func(conn net.Conn) { _, _ = io.WriteString(conn, text) })
+	return fakeSocket(t, func(conn net.Conn, _ string) { _, _ = io.WriteString(conn, text) })
 }
 
 func TestAReplyThatIsNoneIsAnError(t *testing.T) {
@@ -124,7 +126,7 @@ func TestInfoThatIsNoneIsAnError(t *testing.T) {
 func TestASocketThatHangsIsGivenUp(t *testing.T) {
 	t.Parallel()
 	hang := make(chan struct{})
-	r := fakeSocket(t, func(net.Conn) { <-hang })
+	r := fakeSocket(t, func(net.Conn, string) { <-hang })
 	t.Cleanup(func() { close(hang) })
 	r.timeout = 50 * time.Millisecond
 	if _, err := r.info(t.Context()); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no complete answer in time") {
