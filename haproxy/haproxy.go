@@ -35,6 +35,9 @@ type Settings struct {
 	ReloadTimeout time.Duration
 	// DrainTimeout is how long a removed server may finish its sessions; 0 means 10 s.
 	DrainTimeout time.Duration
+	// Background makes Run return at once: it does not wait for the checks of added servers, and leaves servers that
+	// still have sessions draining until a later Run with the same removal finds them idle, or out of time.
+	Background bool
 	// Logger takes what is worth a word but stops nothing; nil discards it.
 	Logger *slog.Logger
 }
@@ -56,6 +59,8 @@ type Instance struct {
 		digest  Digest
 		managed managed
 	}
+	// draining is until when servers that Background left may finish their sessions.
+	draining map[serverKey]time.Time
 	// previous is the managed file's text before the last commit; nil before one, and after a reload.
 	previous *string
 }
@@ -246,7 +251,8 @@ func (h *Instance) Commit(ctx context.Context, want Config, base Digest) error {
 	if line, ok := reproduces(f.text); !ok {
 		return fmt.Errorf("edit %s: client-native would not leave line %d as it is; use a rewrite", h.managed, line)
 	}
-	edited, err := transact(ctx, h.settings.Binary, f.text, f.managed.config, want)
+	dir, name := filepath.Split(h.managed)
+	edited, err := transact(ctx, filepath.Join(dir, "."+name+".transaction"), h.settings.Binary, f.text, f.managed.config, want)
 	if err != nil {
 		return fmt.Errorf("edit %s: %w", h.managed, err)
 	}

@@ -206,5 +206,51 @@ func (h *Instance) Run(ctx context.Context, changes []Change) error {
 		}
 		return strings.TrimSpace(f.base.defaultServer + " " + defaultServerWords(f.doc.body(s)))
 	}
-	return r.run(ctx, CapabilitiesOf(w.Version), changes, params, h.settings.DrainTimeout)
+	if !h.settings.Background {
+		return r.run(ctx, CapabilitiesOf(w.Version), changes, params, h.settings.DrainTimeout)
+	}
+	due, err := h.due(ctx, r, changes)
+	if err != nil {
+		return err
+	}
+	return r.run(ctx, CapabilitiesOf(w.Version), due, params, noWait)
+}
+
+// due are the changes that can be made without waiting: a removal whose server has sessions, and time left to finish
+// them, is a mere drain.
+func (h *Instance) due(ctx context.Context, r runtime, changes []Change) ([]Change, error) {
+	live, err := r.view(ctx, changes)
+	if err != nil {
+		return nil, err
+	}
+	if h.draining == nil {
+		h.draining = map[serverKey]time.Time{}
+	}
+	due := make([]Change, 0, len(changes))
+	for _, c := range changes {
+		key := keyOf(c)
+		remove, ok := c.(RemoveServer)
+		if !ok {
+			delete(h.draining, key)
+			due = append(due, c)
+			continue
+		}
+		deadline, known := h.draining[key]
+		if !known {
+			deadline = time.Now().Add(h.settings.DrainTimeout)
+			h.draining[key] = deadline
+		}
+		s, there := live[key]
+		if !there || s.Sessions == 0 || s.State == Maint || time.Now().After(deadline) {
+			delete(h.draining, key)
+			due = append(due, c)
+			continue
+		}
+		if s.State != Drain {
+			drained := s.Server
+			drained.State = Drain
+			due = append(due, SetServer{Backend: remove.Backend, Have: s.Server, Want: drained})
+		}
+	}
+	return due, nil
 }

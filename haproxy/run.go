@@ -38,8 +38,10 @@ const (
 	checkWait = 3 * time.Second
 	// deleteWait is how long a server in maintenance has to get rid of its last connections.
 	deleteWait = 2 * time.Second
-	pollFirst  = 20 * time.Millisecond
-	pollLast   = 250 * time.Millisecond
+	// noWait is a drain that waits for nothing.
+	noWait    = time.Duration(-1)
+	pollFirst = 20 * time.Millisecond
+	pollLast  = 250 * time.Millisecond
 )
 
 // A serverKey names a server of the process.
@@ -51,7 +53,7 @@ type view map[serverKey]liveServer
 // run makes AddServer, SetServer and RemoveServer changes in the process, each server in at most one of them, and
 // reads back that they are in effect: those that are already are left alone. Servers come before servers go. params
 // are the words of a backend's default-server lines, which HAProxy does not apply to a server that is added live.
-// A removed server has drain to finish its sessions. The error is a *RunError where HAProxy took only some.
+// A removed server has drain to finish its sessions; with noWait, added ones are not waited for either. The error is a *RunError where HAProxy took only some.
 func (r runtime) run(
 	ctx context.Context, caps Capabilities, changes []Change, params func(backend string) string, drain time.Duration,
 ) error {
@@ -74,8 +76,10 @@ func (r runtime) run(
 	if err := r.exec(ctx, o.commands(stay, live)); err != nil {
 		return err
 	}
-	if err := r.awaitChecks(ctx, stay); err != nil {
-		return err
+	if drain != noWait {
+		if err := r.awaitChecks(ctx, stay); err != nil {
+			return err
+		}
 	}
 	if err := r.remove(ctx, caps, leave, live, drain); err != nil {
 		return err

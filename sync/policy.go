@@ -51,6 +51,20 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
+// sameRegistry holds what comes from a registry that may not be the one that HAProxy was brought in line with: a
+// cluster made anew, or restored from a backup.
+func sameRegistry(earlier, now registry.Snapshot) error {
+	switch {
+	case earlier.Revision == 0:
+		return nil
+	case earlier.ClusterID != now.ClusterID:
+		return &HeldError{fmt.Sprintf("etcd is another cluster than before (id %x, was %x) and says something else", now.ClusterID, earlier.ClusterID)}
+	case now.Revision < earlier.Revision:
+		return &HeldError{fmt.Sprintf("etcd is back at revision %d, was at %d, and says something else", now.Revision, earlier.Revision)}
+	}
+	return nil
+}
+
 // countRemovals counts the servers that the file or the process has, and those of them that are not wanted.
 func countRemovals(want haproxy.Config, st haproxy.State) (have, removed int) {
 	type key struct{ backend, server string }

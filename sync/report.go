@@ -29,6 +29,10 @@ type Report struct {
 	Refused []string
 	// Down says why the process could not be reached; nil when it was.
 	Down error
+	// Reloaded is set when HAProxy was reloaded, Postponed when that is left to a later pass.
+	Reloaded, Postponed bool
+	// Draining is the number of removed servers that still have sessions.
+	Draining int
 	// Applied is set when the plan was carried out (or there was nothing to do), not only made.
 	Applied bool
 }

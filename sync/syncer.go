@@ -38,6 +38,12 @@ type Config struct {
 	Policy Policy
 	// ForceRewrite writes the managed file anew even where a transaction would do, or nothing need be done.
 	ForceRewrite bool
+	// Earlier is the snapshot that HAProxy was brought in line with before. One of another cluster or of an earlier
+	// revision is held, unless it says the same.
+	Earlier registry.Snapshot
+	// MayReload says whether a reload may be made now; nil means always. One that may not is postponed: a later pass
+	// finds it still to do.
+	MayReload func() bool
 }
 
 // A Syncer brings HAProxy in line with the registry, a pass at a time. It is not safe for concurrent use.
@@ -50,6 +56,9 @@ func New(cfg Config) (*Syncer, error) {
 	}
 	if len(cfg.Layout.Frontends) == 0 {
 		return nil, errors.New("no frontend is named")
+	}
+	if cfg.MayReload == nil {
+		cfg.MayReload = func() bool { return true }
 	}
 	if m := cfg.Policy.MaxRemoval; m < 0 || m > 100 {
 		return nil, fmt.Errorf("at most %d%% of the servers to be removed: not a percentage of 1 to 100", m)
@@ -118,7 +127,18 @@ func (s *Syncer) prepare(ctx context.Context) (*pass, error) {
 	p.report.Warnings = state.Warnings
 	p.report.Down = state.Down
 	p.report.Plan = s.plan(want, state)
-	return p, s.cfg.Policy.Check(want, snapshot, state)
+	return p, s.check(p, snapshot)
+}
+
+// check holds a plan that a safeguard objects to. A plan with nothing in it proves that nothing is wrong.
+func (s *Syncer) check(p *pass, snapshot registry.Snapshot) error {
+	if p.report.Plan.Empty() || s.cfg.Policy.AllowMassRemoval {
+		return nil
+	}
+	if err := sameRegistry(s.cfg.Earlier, snapshot); err != nil {
+		return err
+	}
+	return s.cfg.Policy.Check(p.want, snapshot, p.state)
 }
 
 func (s *Syncer) plan(want haproxy.Config, st haproxy.State) Plan {
@@ -156,12 +176,22 @@ func (p *pass) apply(ctx context.Context) error {
 	}
 	p.report.Refused = refused
 	if len(plan.Reload)+len(refused) > 0 {
-		if err := p.cfg.Target.Reload(ctx); err != nil {
-			return err
-		}
-		return p.finish(ctx, nil)
+		return p.reload(ctx)
 	}
-	return p.finish(ctx, p.cfg.Target.Reload)
+	return p.finish(ctx)
+}
+
+// reload reloads, or leaves that to a later pass, and finishes the pass.
+func (p *pass) reload(ctx context.Context) error {
+	if !p.cfg.MayReload() {
+		p.report.Postponed = true
+		return nil
+	}
+	if err := p.cfg.Target.Reload(ctx); err != nil {
+		return err
+	}
+	p.report.Reloaded = true
+	return p.finish(ctx)
 }
 
 // reloadReasons are the plan's, or, where HAProxy refused some domain, what is left of them.
@@ -204,8 +234,8 @@ func (p *pass) run(ctx context.Context, changes []haproxy.Change) (refused []str
 }
 
 // finish reads HAProxy back, does in the process what had to wait for the file, and makes sure that nothing is left to
-// do. What the process refuses now is brought by reload; that is nil where there was one already.
-func (p *pass) finish(ctx context.Context, reload func(context.Context) error) error {
+// do. What the process refuses now is brought by a reload, where there was none yet.
+func (p *pass) finish(ctx context.Context) error {
 	rest, err := p.rest(ctx)
 	if err != nil {
 		return err
@@ -224,15 +254,13 @@ func (p *pass) finish(ctx context.Context, reload func(context.Context) error) e
 	case rest.Empty():
 		return nil
 	case onlyRemovals(rest):
+		p.report.Draining = len(rest.Actions)
 		p.report.Warnings = append(p.report.Warnings, fmt.Sprintf("%s still have connections, or are held by other rules; they take no new ones and are deleted by a later pass", count(len(rest.Actions), "removed server")))
 		return nil
-	case reload == nil || rest.editsFile():
-		return fmt.Errorf("%w: after the pass there is still to do: %s", haproxy.ErrRefused, rest.first())
+	case p.report.Reloaded || rest.editsFile():
+		return fmt.Errorf("%w: after the pass there is still to do: %s (was HAProxy started with the managed file? hapsync check tells)", haproxy.ErrRefused, rest.first())
 	}
-	if err := reload(ctx); err != nil {
-		return err
-	}
-	return p.finish(ctx, nil)
+	return p.reload(ctx)
 }
 
 // rest is what is left to do.
