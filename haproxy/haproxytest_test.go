@@ -148,7 +148,7 @@ func (p *proc) start(t *testing.T, bin string) {
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		<-ended
+		_ = <-ended
 		_ = output.Close()
 		if text, _ := os.ReadFile(output.Name()); t.Failed() {
 			t.Logf("%s printed:\n%s", bin, text)

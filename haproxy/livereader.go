@@ -55,9 +55,9 @@ func (l *liveReader) read(r io.Reader, commands int) error {
 	for {
 		line, err := lines.next(l.table != nil && l.table.csv)
 		switch {
-		case err == io.EOF && len(line) == 0 && commands == 0:
+		case errors.Is(err, io.EOF) && len(line) == 0 && commands == 0:
 			return nil
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return fmt.Errorf("the answer is cut off after %q", clip(string(line), 80))
 		case err != nil:
 			return err

@@ -26,13 +26,13 @@ func TestWhatHAProxyRefusesIsReportedInItsWordsAndTheRestIsDone(t *testing.T) {
 		heavy := named("server1")
 		heavy.Weight = 50
 		other := named("server1")
-		other.Cookie = "other"
+		other.Backup = true
 		refused := map[Change]string{
 			AddServer{"static_cluster", named("new")}:                                             "dynamic",
 			SetServer{"static_cluster", named("server1"), heavy}:                                  "static LB algorithm",
 			AddServer{"missing_cluster", named("new")}:                                            "No such backend",
 			SetServer{"missing_cluster", named("server1"), heavy}:                                 "no such server",
-			AddServer{backendB, other}:                                                            "",
+			AddServer{backendB, other}:                                                            "Already exists",
 			SetServer{backendA, server1(one.Addr), named("server1")}:                              "cookie",
 			AddServer{backendB, Server{"p", one.Addr, "", false, 1, 0, false, Ready, "nonsense"}}: "nonsense",
 		}

@@ -130,7 +130,7 @@ func (l reloader) ask(ctx context.Context, before worker) error {
 		}
 		if replaced > lostAfter {
 			cancel()
-			<-answer
+			_ = <-answer
 			return errBusy
 		}
 	}

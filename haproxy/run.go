@@ -53,7 +53,8 @@ type view map[serverKey]liveServer
 // run makes AddServer, SetServer and RemoveServer changes in the process, each server in at most one of them, and
 // reads back that they are in effect: those that are already are left alone. Servers come before servers go. params
 // are the words of a backend's default-server lines, which HAProxy does not apply to a server that is added live.
-// A removed server has drain to finish its sessions; with noWait, added ones are not waited for either. The error is a *RunError where HAProxy took only some.
+// A removed server has drain to finish its sessions; with noWait, added ones are not waited for either. The error
+// is a *RunError where HAProxy took only some.
 func (r runtime) run(
 	ctx context.Context, caps Capabilities, changes []Change, params func(backend string) string, drain time.Duration,
 ) error {

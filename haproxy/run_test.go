@@ -3,6 +3,7 @@ package haproxy
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
@@ -145,6 +146,12 @@ func TestAnAddedServerTakesNoRequestBeforeItsFirstGoodCheck(t *testing.T) {
 		}
 		if two.Served.Load() == served {
 			t.Error("the good server takes no requests when run returns")
+		}
+		cookie := &http.Cookie{Name: "SERVERID", Value: "good"}
+		for range 4 {
+			if _, body, err := p.fetch(t.Context(), "b.abc.com", cookie); caps.CookieLive && body != "two" {
+				t.Errorf("the new cookie leads to %q, %v", body, err)
+			}
 		}
 		if failed := stop(); failed != nil {
 			t.Errorf("failed under load: %v", failed)

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// ErrDown: nothing listens on the stats socket. It is wrapped with the socket's path and the way out.
+// ErrDown says that nothing listens on the stats socket. It is wrapped with the socket's path and the way out.
 var ErrDown = errors.New("haproxy does not answer")
 
 const (
