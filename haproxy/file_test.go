@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -65,7 +66,7 @@ func diff(want, got any) string {
 }
 
 func TestATransactionAndARewriteGiveTheSameBytes(t *testing.T) {
-	bin := haproxyOfPath(t)
+	bin, dir := haproxyOfPath(t), filepath.Join(t.TempDir(), "transaction")
 	rapid.Check(t, func(t *rapid.T) {
 		frontends := rapid.SampledFrom([][]string{{"webin"}, {"first", "second"}}).Draw(t, "frontends")
 		text, have := newFile(frontends), Config{}
@@ -80,7 +81,7 @@ func TestATransactionAndARewriteGiveTheSameBytes(t *testing.T) {
 			if line, ok := reproduces(spliced); !ok {
 				t.Fatalf("client-native does not reproduce line %d of\n%s", line, spliced)
 			}
-			edited, err := transact(t.Context(), bin, text, have, want)
+			edited, err := transact(t.Context(), dir, bin, text, have, want)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -2,12 +2,8 @@ package haproxy
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"net/netip"
-	"os"
-
-	"github.com/google/renameio"
 )
 
 // stateHeader is what a server-state file begins with: its version, and the columns of HAProxy 2.6 to 3.4.
@@ -72,16 +68,8 @@ func healthLine(header, line []byte) []byte {
 
 // writeHealth replaces the server-state file by content, atomically; its mode stays, a new one is 0644.
 func writeHealth(path string, content []byte) error {
-	mode := os.FileMode(0o644)
-	stat, err := os.Stat(path)
-	if err == nil {
-		mode = stat.Mode().Perm()
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := replaceFile(path, path, string(content)); err != nil {
 		return fmt.Errorf("server-state file: %w", err)
-	}
-	if err := renameio.WriteFile(path, content, mode); err != nil {
-		return fmt.Errorf("write the server-state file %s: %w", path, err)
 	}
 	return nil
 }

@@ -18,14 +18,14 @@ import (
 )
 
 // transact makes the edits from have to want in one client-native transaction on a copy of the text, and returns the
-// text that came out, in our style. client-native only ever sees the copy, in a directory of its own: it would replace
-// symlinks, set the mode to 0644, compare versions only in memory and leave files behind when it is killed. A fresh
-// client each time, because it reads the file only once.
-func transact(ctx context.Context, binary, text string, have, want Config) (edited string, err error) {
-	dir, err := os.MkdirTemp("", "hapsync-transaction-")
-	if err != nil {
+// text that came out, in our style. client-native only ever sees the copy, in dir, which is made for it: it would replace
+// symlinks, set the mode to 0644, compare versions only in memory and leave files behind when it is killed. What a killed
+// process has left of dir goes first. A fresh client each time, because it reads the file only once.
+func transact(ctx context.Context, dir, binary, text string, have, want Config) (edited string, err error) {
+	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)); err != nil {
 		return "", err
 	}
+	defer setTempDir(dir)()
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	defer func() { // the parsers panic on some malformed lines
 		if r := recover(); r != nil {
@@ -65,6 +65,20 @@ func transact(ctx context.Context, binary, text string, have, want Config) (edit
 	}
 	out, err := os.ReadFile(file)
 	return restyle(string(out)), err
+}
+
+// setTempDir is where client-native writes files before it renames them; undo brings back what was there.
+func setTempDir(dir string) (undo func()) {
+	const name = "TMPDIR"
+	before, there := os.LookupEnv(name)
+	_ = os.Setenv(name, dir)
+	return func() {
+		if there {
+			_ = os.Setenv(name, before)
+			return
+		}
+		_ = os.Unsetenv(name)
+	}
 }
 
 // reproduces reports whether client-native prints the text as it stands once it has parsed it: only then is an edit
