@@ -144,11 +144,14 @@ func (p *proc) start(t *testing.T, bin string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait()
+	}()
 	t.Cleanup(func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		_ = <-ended
+		<-ended
 		_ = output.Close()
 		if text, _ := os.ReadFile(output.Name()); t.Failed() {
 			t.Logf("%s printed:\n%s", bin, text)
@@ -156,10 +159,9 @@ func (p *proc) start(t *testing.T, bin string) {
 	})
 	eventually(t, "HAProxy answers on "+p.RuntimeSocket, func() error {
 		select {
-		case err := <-ended:
-			ended <- err
+		case <-ended:
 			text, _ := os.ReadFile(output.Name())
-			t.Fatalf("%s ended: %v\n%s", bin, err, text)
+			t.Fatalf("%s ended: %s\n%s", bin, cmd.ProcessState, text)
 		default:
 		}
 		reply, err := p.ask("show info")

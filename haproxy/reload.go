@@ -130,8 +130,7 @@ func (l reloader) ask(ctx context.Context, before worker) error {
 		}
 		if replaced > lostAfter {
 			cancel()
-			_ = <-answer
-			return errBusy
+			return errors.Join(errBusy, <-answer)
 		}
 	}
 }
