@@ -10,6 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 )
 
 // A Client reads the registry. All methods may be called by several goroutines at once.
@@ -19,6 +20,7 @@ type Client struct {
 	kv     clientv3.KV
 	cancel context.CancelFunc
 	last   *lastError
+	relist chan struct{} // wakes Follow
 }
 
 // Dial checks the configuration and returns a client, which is to be closed. Without a user it
@@ -33,7 +35,7 @@ func Dial(ctx context.Context, conf Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{conf: conf, last: new(lastError)}
+	c := &Client{conf: conf, last: new(lastError), relist: make(chan struct{}, 1)}
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c.cancel = cancel
 	stop := context.AfterFunc(ctx, cancel)
@@ -48,7 +50,7 @@ func Dial(ctx context.Context, conf Config) (*Client, error) {
 		DialKeepAliveTimeout: 3 * time.Second,
 		MaxCallRecvMsgSize:   maxPage,
 		Logger:               zap.NewNop(),
-		DialOptions:          []grpc.DialOption{grpc.WithChainUnaryInterceptor(c.last.intercept)},
+		DialOptions:          []grpc.DialOption{grpc.WithChainUnaryInterceptor(c.last.intercept), grpc.WithConnectParams(reconnect(conf))},
 	})
 	if !stop() && err == nil {
 		err = errors.Join(ctx.Err(), c.etcd.Close())
@@ -70,28 +72,30 @@ func (c *Client) Close() error {
 	return nil
 }
 
+// reconnect bounds the time between two attempts to connect, which gRPC would let grow to two
+// minutes: an etcd that is back after a long time is found soon.
+func reconnect(conf Config) grpc.ConnectParams {
+	params := grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: conf.DialTimeout}
+	params.Backoff.BaseDelay, params.Backoff.MaxDelay = 200*time.Millisecond, 3*time.Second
+	return params
+}
+
 // Snapshot reads all keys at one revision. Errors wrap ErrUnavailable, but for those of the context.
 func (c *Client) Snapshot(ctx context.Context) (Snapshot, error) {
-	snap, err := c.snapshot(ctx)
-	for tries := 1; tries < 5 && errors.Is(err, rpctypes.ErrCompacted); tries++ {
-		snap, err = c.snapshot(ctx) // the revision was compacted between two pages: read a newer one
-	}
+	l, err := c.whole(ctx)
 	if err != nil {
 		return Snapshot{}, c.explain(ctx, err)
 	}
-	return snap, nil
+	s := Snapshot{ClusterID: l.cluster, Revision: Revision(l.revision), Keys: len(l.keys)}
+	s.Domains, s.Problems = Decode(c.conf.Prefix, append(l.keys, l.itself...))
+	return s, nil
 }
 
-func (c *Client) snapshot(ctx context.Context) (Snapshot, error) {
+// whole returns the keys below the prefix and the one that is the prefix itself.
+func (c *Client) whole(ctx context.Context) (listing, error) {
 	l, err := c.list(ctx)
-	if err != nil {
-		return Snapshot{}, err
+	for tries := 1; tries < 5 && errors.Is(err, rpctypes.ErrCompacted); tries++ {
+		l, err = c.list(ctx) // the revision was compacted between two pages: read a newer one
 	}
-	itself, err := c.prefixKey(ctx, l.revision)
-	if err != nil {
-		return Snapshot{}, err
-	}
-	s := Snapshot{ClusterID: l.cluster, Revision: Revision(l.revision), Keys: len(l.keys)}
-	s.Domains, s.Problems = Decode(c.conf.Prefix, append(l.keys, itself...))
-	return s, nil
+	return l, err
 }

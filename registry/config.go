@@ -17,6 +17,7 @@ const (
 	DefaultDialTimeout    = 5 * time.Second
 	DefaultRequestTimeout = 10 * time.Second
 	DefaultPageSize       = 2000
+	DefaultSettle         = 100 * time.Millisecond
 )
 
 // A Config says where the registry is and how to get in.
@@ -42,6 +43,9 @@ type Config struct {
 	RequestTimeout time.Duration
 	// PageSize is the number of keys that one request reads; zero means DefaultPageSize.
 	PageSize int
+	// Settle is how long Follow waits for the second key of a host that changes its address by two
+	// puts; zero means DefaultSettle.
+	Settle time.Duration
 }
 
 // checked returns the configuration with its defaults filled in, or what is wrong with it.
@@ -49,6 +53,7 @@ func (c Config) checked() (Config, error) {
 	c.DialTimeout = cmp.Or(c.DialTimeout, DefaultDialTimeout)
 	c.RequestTimeout = cmp.Or(c.RequestTimeout, DefaultRequestTimeout)
 	c.PageSize = cmp.Or(c.PageSize, DefaultPageSize)
+	c.Settle = cmp.Or(c.Settle, DefaultSettle)
 	switch {
 	case c.DialTimeout < 0:
 		return c, fmt.Errorf("dial timeout %s is negative: give a time such as 5s", c.DialTimeout)
@@ -56,6 +61,8 @@ func (c Config) checked() (Config, error) {
 		return c, fmt.Errorf("request timeout %s is negative: give a time such as 10s", c.RequestTimeout)
 	case c.PageSize < 0:
 		return c, fmt.Errorf("page size %d is negative: give a number of keys such as %d", c.PageSize, DefaultPageSize)
+	case c.Settle < 0:
+		return c, fmt.Errorf("settle time %s is negative: give a time such as %s", c.Settle, DefaultSettle)
 	}
 	var errs [3]error
 	c.Prefix, errs[0] = checkPrefix(cmp.Or(c.Prefix, DefaultPrefix))

@@ -20,6 +20,7 @@ func TestAnEmptyConfigHasTheDocumentedDefaults(t *testing.T) {
 	want := Config{
 		Endpoints: []string{"http://127.0.0.1:2379"}, Prefix: "/services/web",
 		DialTimeout: 5 * time.Second, RequestTimeout: 10 * time.Second, PageSize: 2000,
+		Settle: 100 * time.Millisecond,
 	}
 	if diff := cmp.Diff(want, have); diff != "" {
 		t.Errorf("-want +have:\n%s", diff)
@@ -112,6 +113,7 @@ func TestABadPrefixEndpointOrNumberIsRefusedWithTheWayOut(t *testing.T) {
 		"negative dial timeout":      {Config{DialTimeout: -1}, `dial timeout -1ns is negative`},
 		"negative request timeout":   {Config{RequestTimeout: -1}, `request timeout -1ns is negative`},
 		"negative page size":         {Config{PageSize: -1}, `page size -1 is negative`},
+		"negative settle time":       {Config{Settle: -1}, `settle time -1ns is negative`},
 	})
 }
 

@@ -26,11 +26,26 @@ type listing struct {
 	cluster  uint64
 	revision int64
 	keys     []KeyValue
+	itself   []KeyValue // the key that is the prefix itself, where it is there
+	hidden   bool       // that key may not be read
 }
 
-// list reads page by page, all at the revision of the first. A page that is too large for memory,
-// as one of values of a megabyte each is, is asked for again with fewer keys.
+// list reads the keys and the prefix itself at one revision.
 func (c *Client) list(ctx context.Context) (listing, error) {
+	l, err := c.below(ctx)
+	if err != nil {
+		return listing{}, err
+	}
+	l.itself, err = c.prefixKey(ctx, l.revision)
+	if errors.Is(err, rpctypes.ErrPermissionDenied) {
+		l.hidden, err = true, nil // who may read the keys below the prefix only does without it
+	}
+	return l, err
+}
+
+// below reads page by page, all at the revision of the first. A page that is too large for memory,
+// as one of values of a megabyte each is, is asked for again with fewer keys.
+func (c *Client) below(ctx context.Context) (listing, error) {
 	var l listing
 	from, end := c.conf.Prefix+"/", clientv3.GetPrefixRangeEnd(c.conf.Prefix+"/")
 	size, timeout := c.conf.PageSize, c.conf.DialTimeout
@@ -62,14 +77,10 @@ func tooLarge(err error) bool {
 	return status.Code(err) == codes.ResourceExhausted && !errors.As(err, &etcd)
 }
 
-// prefixKey returns the key that is the prefix itself, if it is there. Someone who may read the
-// keys below the prefix only does without it.
+// prefixKey returns the key that is the prefix itself, if it is there.
 func (c *Client) prefixKey(ctx context.Context, revision int64) ([]KeyValue, error) {
 	var l listing
 	page, err := c.get(ctx, c.conf.RequestTimeout, c.conf.Prefix, clientv3.WithRev(revision), clientv3.WithKeysOnly())
-	if errors.Is(err, rpctypes.ErrPermissionDenied) {
-		return nil, nil
-	}
 	if err != nil {
 		return nil, err
 	}
