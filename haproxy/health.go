@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"os"
 )
 
 // stateHeader is what a server-state file begins with: its version, and the columns of HAProxy 2.6 to 3.4.
@@ -11,6 +12,9 @@ const stateHeader = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state sr
 	"srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state " +
 	"bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr " +
 	"srv_agent_addr srv_agent_port\n"
+
+// oneReload marks what was written for one reload: if it is still there later, the process that wrote it was killed.
+const oneReload = "# by hapsync, for one reload\n"
 
 // downLines makes a server-state file out of the reply to "show servers state": only the servers that HAProxy's
 // checks hold down, for a reload not to send them traffic until they are found well. keep says whether the new
@@ -77,3 +81,10 @@ func writeHealth(path string, content []byte) error {
 // clearHealth leaves a server-state file without servers, so that a later start of HAProxy goes by its configuration
 // alone.
 func clearHealth(path string) error { return writeHealth(path, []byte(stateHeader)) }
+
+// leftHealth reports whether a server-state file holds what a killed process wrote for its reload. HAProxy would take
+// the addresses in it for the next start, whatever the configuration says.
+func leftHealth(path string) bool {
+	text, err := os.ReadFile(path)
+	return err == nil && bytes.Contains(text, []byte(oneReload))
+}

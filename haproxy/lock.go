@@ -12,7 +12,7 @@ import (
 
 // Lock makes this process the only writer of the managed file until unlock is called, by an exclusive lock on a file
 // beside it, which the system gives back when the process ends in whatever way. An error that wraps ErrLocked says who
-// holds it.
+// holds it. What a process that was killed amid a reload has left for HAProxy to read is cleared.
 func (h *Instance) Lock() (unlock func() error, err error) {
 	dir, name := filepath.Split(h.managed)
 	path := filepath.Join(dir, "."+name+".lock")
@@ -26,6 +26,9 @@ func (h *Instance) Lock() (unlock func() error, err error) {
 	}
 	// Who cannot write it (another user's lock file, a full disk) is locked out of nothing: the lock is what counts.
 	_ = os.WriteFile(path, fmt.Appendf(nil, "process %d (%s)\n", os.Getpid(), filepath.Base(os.Args[0])), 0o644)
+	if f, err := h.read(); err == nil && leftHealth(f.base.stateFile) {
+		h.clearHealth(f.base.stateFile)
+	}
 	return lock.Close, nil
 }
 

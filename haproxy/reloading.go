@@ -100,9 +100,10 @@ func (h *Instance) carryHealth(ctx context.Context, f files, r runtime) bool {
 	state, err := r.ask(ctx, "show servers state")
 	if err == nil {
 		addrs := serverAddrs(f.doc, f.baseDoc)
-		err = writeHealth(f.base.stateFile, downLines([]byte(state), func(backend, server string, addr netip.AddrPort) bool {
+		lines := downLines([]byte(state), func(backend, server string, addr netip.AddrPort) bool {
 			return addrs[serverKey{backend, server}] == addr
-		}))
+		})
+		err = writeHealth(f.base.stateFile, append(lines, oneReload...))
 	}
 	if err != nil {
 		h.log.Warn("the servers' health is not carried over the reload", "error", err)
