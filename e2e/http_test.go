@@ -40,8 +40,13 @@ func (c *client) get(domain, server, connection string) (answer, error) {
 		}
 		c.take(conn)
 	}
-	a, kept, err := c.exchange(domain, server, connection)
-	if err != nil || !kept {
+	resp, err := c.send("/", domain, server, connection)
+	if err != nil {
+		c.close()
+		return answer{}, err
+	}
+	a, err := receive(resp)
+	if err != nil || resp.Close {
 		c.close()
 	}
 	return a, err
@@ -49,30 +54,32 @@ func (c *client) get(domain, server, connection string) (answer, error) {
 
 func (c *client) take(conn net.Conn) { c.conn, c.in = conn, bufio.NewReader(conn) }
 
-func (c *client) exchange(domain, server, connection string) (a answer, kept bool, err error) {
+// send sends a request and reads the head of the answer.
+func (c *client) send(path, domain, server, connection string) (*http.Response, error) {
 	if err := c.conn.SetDeadline(time.Now().Add(requestTimeout)); err != nil {
-		return a, false, err
+		return nil, err
 	}
 	cookie := ""
 	if server != "" {
 		cookie = "Cookie: SERVERID=" + server + "\r\n"
 	}
-	if _, err := fmt.Fprintf(c.conn, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: %s\r\n%s\r\n", domain, connection, cookie); err != nil {
-		return a, false, err
+	if _, err := fmt.Fprintf(c.conn, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: %s\r\n%s\r\n", path, domain, connection, cookie); err != nil {
+		return nil, err
 	}
-	resp, err := http.ReadResponse(c.in, nil)
-	if err != nil {
-		return a, false, err
-	}
+	return http.ReadResponse(c.in, nil)
+}
+
+// receive reads an answer to its end.
+func receive(resp *http.Response) (answer, error) {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	a = answer{status: resp.StatusCode, body: string(body)}
+	a := answer{status: resp.StatusCode, body: string(body)}
 	for _, c := range resp.Cookies() {
 		if c.Name == "SERVERID" {
 			a.cookie = c.Value
 		}
 	}
-	return a, !resp.Close, err
+	return a, err
 }
 
 func (c *client) close() {

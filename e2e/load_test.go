@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"sync"
 	"testing"
@@ -123,5 +124,59 @@ func (l *load) endsWithoutFailure(t testing.TB) {
 	kept, fresh := l.counts()
 	if n := len(l.failed); n > 0 {
 		t.Errorf("%d of %d requests failed, the first: %q", n, n+kept+fresh, l.failed[:min(n, 5)])
+	}
+}
+
+// A request is under way: the server has answered, but not to the end.
+type request struct {
+	client client
+	resp   *http.Response
+}
+
+// startSlow makes a request to a server that takes 2 s, and returns when the answer has begun.
+func startSlow(t *testing.T, b *box, domain, server string) *request {
+	t.Helper()
+	conn, err := net.Dial("tcp", b.web)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &request{}
+	r.client.take(conn)
+	t.Cleanup(r.client.close)
+	if r.resp, err = r.client.send("/slow", domain, server, "close"); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// endsAt fails the test unless the host's answer comes to its end.
+func (r *request) endsAt(t *testing.T, h *host) {
+	t.Helper()
+	if a, err := receive(r.resp); err != nil || a.status != http.StatusOK || a.body != longName(h.name) {
+		t.Errorf("the answer under way: got %s, %v", a, err)
+	}
+}
+
+// idlers are clients that keep a connection and are idle.
+type idlers []*client
+
+func startIdlers(t *testing.T, b *box, domain string) idlers {
+	t.Helper()
+	clients := make(idlers, 10)
+	for i := range clients {
+		clients[i] = &client{addr: b.web}
+		t.Cleanup(clients[i].close)
+	}
+	clients.areServed(t, domain)
+	return clients
+}
+
+// areServed fails the test unless each client is served over the connection that it has kept.
+func (c idlers) areServed(t *testing.T, domain string) {
+	t.Helper()
+	for _, idler := range c {
+		if a, err := idler.get(domain, "", "keep-alive"); err != nil || a.status != http.StatusOK {
+			t.Errorf("an idle client comes back: got %s, %v", a, err)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -28,16 +29,19 @@ http {
         listen %[2]s;
         default_type text/plain;
         location / { return 200 "%[3]s"; }
+        location /slow { limit_rate 300; return 200 "%[4]s"; }
     }
 }
 `
 
-// A host is an nginx that answers every request with its name.
+// A host is an nginx that answers every request with its name, and those for /slow with longName, which takes 2 s.
 type host struct {
 	name string
 	addr string // ip:port
 	*process
 }
+
+func longName(name string) string { return (strings.Repeat(name+" ", 500))[:500] }
 
 // startHost starts an nginx on a free port and returns when it answers. It ends with the test.
 func startHost(t testing.TB, name string) *host {
@@ -49,7 +53,7 @@ func startHostAt(t testing.TB, name, addr string) *host {
 	t.Helper()
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, addr, name), 0o644); err != nil {
+	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, addr, name, longName(name)), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	h := &host{name: name, addr: addr}

@@ -118,10 +118,12 @@ func TestRemovedHostLosesNoRequest(t *testing.T) {
 		b := startABC(t, h)
 		before := b.generation(t)
 		l := startLoad(t, b.box, "a.abc.com")
+		slow := startSlow(t, b.box, "a.abc.com", "server2")
 		b.unregister(t, "a.abc.com/server2")
 
 		reloads(t, b.step(t), 0)
 
+		slow.endsAt(t, b.a2)
 		l.goesOn(t) // answers that were under way have been counted
 		served := l.served(b.a2)
 		if served == 0 {
@@ -172,9 +174,13 @@ func TestNewDomainLosesNoRequest(t *testing.T) {
 		c1 := startHost(t, "c.abc.com server1")
 		l := startLoad(t, b.box, "a.abc.com")
 		before := b.generation(t)
+		slow := startSlow(t, b.box, "a.abc.com", "server2")
+		idle := startIdlers(t, b.box, "a.abc.com")
 		b.register(t, "c.abc.com/server1", c1.addr)
 
 		said := b.step(t)
+		idle.areServed(t, "a.abc.com")
+		slow.endsAt(t, b.a2)
 		b.serves(t, "c.abc.com", "", c1)
 		reloads(t, said, 1)
 		says(t, said, "reload ", "c.abc.com")
