@@ -34,13 +34,13 @@ func badValue(name, attribute, value, reason string) badKey {
 // badHost is a host whose keys are good, and its name is not.
 func badHost(name, host, reason string) badKey {
 	key := "bad.abc.com/" + host + "/"
-	return badKey{"host/" + name, []string{key + "ip", "127.0.0.1", key + "port", "81"}, key + "ip", reason, 0}
+	return badKey{"host/" + name, []string{key + "ip", "127.0.0.1", key + "port", "81"}, key + "ip", reason, 6}
 }
 
 // badDomain is a domain with a good host, and its name is not good.
 func badDomain(name, domain, reason string) badKey {
 	key := domain + "/server1/"
-	return badKey{"domain/" + name, []string{key + "ip", "127.0.0.1", key + "port", "81"}, key + "ip", reason, 0}
+	return badKey{"domain/" + name, []string{key + "ip", "127.0.0.1", key + "port", "81"}, key + "ip", reason, 6}
 }
 
 var badKeys = []badKey{

@@ -141,18 +141,16 @@ func TestRefusedReloadKeepsTheOldWorkerAndTheOldFile(t *testing.T) {
 		operator(t, b.baseFile, "\n# the statistics page\n", taken+"\n# the statistics page\n")
 		b.register(t, "c.abc.com/server1", c.addr)
 		before, worker := footprintOf(t, b.managedFile), b.generation(t).worker
-		for range 2 {
-			o := b.exits(t, 4, "sync")
-			says(t, o.stderr, "refuses to reload", "the old worker serves on")
-			if now := footprintOf(t, b.managedFile); now.text != before.text || now.mode != before.mode {
-				t.Errorf("the managed file is now\n%s", now.text)
-			}
-			if now := b.generation(t).worker; now != worker {
-				t.Errorf("process %d serves, not %d", now, worker)
-			}
-			b.serves(t, "b.abc.com", "", b.b1)
-			b.unknown(t, "c.abc.com")
+		o := b.exits(t, 4, "sync")
+		says(t, o.stderr, "refuses to reload", "the old worker serves on")
+		if now := footprintOf(t, b.managedFile); now.text != before.text || now.mode != before.mode {
+			t.Errorf("the managed file is now\n%s", now.text)
 		}
+		if now := b.generation(t).worker; now != worker {
+			t.Errorf("process %d serves, not %d", now, worker)
+		}
+		b.serves(t, "b.abc.com", "", b.b1)
+		b.unknown(t, "c.abc.com")
 
 		operator(t, b.baseFile, taken, "")
 		b.must(t, "sync")
