@@ -54,9 +54,11 @@ type Instance struct {
 	log      *slog.Logger
 	// last is what was read last: neither file is taken apart again while its bytes are the same.
 	last files
-	// lastLoaded is likewise what the worker has loaded.
+	// marks are the signs of the two files' last change when reread read them.
+	marks [2]mark
+	// lastLoaded is what that worker has loaded, by its copy.
 	lastLoaded struct {
-		digest  Digest
+		worker  worker
 		managed managed
 	}
 	// draining is until when servers that Background left may finish their sessions.
@@ -136,6 +138,18 @@ func (h *Instance) read() (files, error) {
 	return f, nil
 }
 
+// reread is read, without a look into files that are by all signs as they were.
+func (h *Instance) reread() (files, error) {
+	if marks := [2]mark{markOf(h.managed), markOf(h.base)}; h.last.doc.lines == nil || marks != h.marks || marks[0] == (mark{}) {
+		f, err := h.read()
+		if err == nil {
+			h.marks = marks // taken before the reading: a change meanwhile shows
+		}
+		return f, err
+	}
+	return h.last, nil
+}
+
 // take takes the files apart.
 func (h *Instance) take(f *files, baseText string) error {
 	text := f.text
@@ -192,8 +206,12 @@ func (h *Instance) findFrontends(f files) error {
 // (EditBySize in the benchmarks), at 256 kB 0.2 s against 3 ms.
 const editLimit = 256 << 10
 
-// State reads the files, then the process.
-func (h *Instance) State(ctx context.Context) (State, error) {
+// State reads the files, then the process. With domains, it reads only theirs, at a cost that does not grow with the
+// others: the files are not read again where they are as they were, and whether they can be edited is not looked at.
+func (h *Instance) State(ctx context.Context, domains ...string) (State, error) {
+	if len(domains) > 0 {
+		return h.stateOf(ctx, domains)
+	}
 	f, err := h.read()
 	if err != nil {
 		return State{}, err
@@ -216,10 +234,7 @@ func (h *Instance) State(ctx context.Context) (State, error) {
 		}
 	}
 	st.Warnings = h.warnings(f)
-	if err := h.readLive(ctx, f, &st); err != nil {
-		return State{}, err
-	}
-	return st, nil
+	return st, h.readLive(ctx, f, &st)
 }
 
 // warnings are what makes a configuration that HAProxy accepts do something else than it says.

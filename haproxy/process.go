@@ -24,7 +24,7 @@ func (h *Instance) runtime(b base) (runtime, error) {
 }
 
 // readLive reads the process into st.Live. A process that does not answer is no error: st.Down says so.
-func (h *Instance) readLive(ctx context.Context, f files, st *State) error {
+func (h *Instance) readLive(ctx context.Context, f files, st *State, names ...string) error {
 	r, err := h.runtime(f.base)
 	if err != nil {
 		st.Down = err
@@ -39,7 +39,7 @@ func (h *Instance) readLive(ctx context.Context, f files, st *State) error {
 		return err
 	}
 	st.Capabilities = CapabilitiesOf(w.Version)
-	backends, err := r.backends(ctx)
+	backends, err := r.backends(ctx, names...)
 	if err != nil {
 		return err
 	}
@@ -123,28 +123,38 @@ func loadedHeader(w worker) string {
 	return fmt.Sprintf("# loaded by process %d of %d\n", w.Pid, w.Started.Unix())
 }
 
-// sameWorker reports whether a copy's first line names the worker. The start is known to about a second.
+// sameWorker reports whether a copy's first line names the worker.
 func sameWorker(header string, w worker) bool {
-	var pid, started int64
+	var pid int
+	var started int64
 	if _, err := fmt.Sscanf(header, "# loaded by process %d of %d\n", &pid, &started); err != nil {
 		return false
 	}
-	return pid == int64(w.Pid) && time.Unix(started, 0).Sub(w.Started).Abs() <= 2*time.Second
+	return w.same(worker{Pid: pid, Started: time.Unix(started, 0)})
+}
+
+// same reports whether two are one process. The start is known to about a second.
+func (w worker) same(other worker) bool {
+	return w.Pid == other.Pid && w.Started.Sub(other.Started).Abs() <= 2*time.Second
 }
 
 // loaded is the managed part of the file as the worker loaded it: the copy, where there is one of this worker's, else
-// the file as it stands.
+// the file as it stands. A worker's copy never changes, so that it is read once.
 func (h *Instance) loaded(f files, w worker) (managed, error) {
-	text, digest, err := readText(h.loadedFile())
+	if h.lastLoaded.worker.same(w) {
+		return h.lastLoaded.managed, nil
+	}
+	text, _, err := readText(h.loadedFile())
 	if err != nil {
 		return managed{}, err
 	}
 	header, text, _ := strings.Cut(text, "\n")
-	if !sameWorker(header+"\n", w) || text == f.text {
+	if !sameWorker(header+"\n", w) {
 		return f.managed, nil
 	}
-	if h.lastLoaded.digest != digest {
-		h.lastLoaded.digest = digest
+	h.lastLoaded.worker = w
+	h.lastLoaded.managed = f.managed
+	if text != f.text {
 		h.lastLoaded.managed = h.readManaged(parseDocument(text), f.base)
 	}
 	return h.lastLoaded.managed, nil
@@ -214,43 +224,4 @@ func (h *Instance) Run(ctx context.Context, changes []Change) error {
 		return err
 	}
 	return r.run(ctx, CapabilitiesOf(w.Version), due, params, noWait)
-}
-
-// due are the changes that can be made without waiting: a removal whose server has sessions, and time left to finish
-// them, is a mere drain.
-func (h *Instance) due(ctx context.Context, r runtime, changes []Change) ([]Change, error) {
-	live, err := r.view(ctx, changes)
-	if err != nil {
-		return nil, err
-	}
-	if h.draining == nil {
-		h.draining = map[serverKey]time.Time{}
-	}
-	due := make([]Change, 0, len(changes))
-	for _, c := range changes {
-		key := keyOf(c)
-		remove, ok := c.(RemoveServer)
-		if !ok {
-			delete(h.draining, key)
-			due = append(due, c)
-			continue
-		}
-		deadline, known := h.draining[key]
-		if !known {
-			deadline = time.Now().Add(h.settings.DrainTimeout)
-			h.draining[key] = deadline
-		}
-		s, there := live[key]
-		if !there || s.Sessions == 0 || s.State == Maint || time.Now().After(deadline) {
-			delete(h.draining, key)
-			due = append(due, c)
-			continue
-		}
-		if s.State != Drain {
-			drained := s.Server
-			drained.State = Drain
-			due = append(due, SetServer{Backend: remove.Backend, Have: s.Server, Want: drained})
-		}
-	}
-	return due, nil
 }

@@ -5,7 +5,7 @@
 //
 //	want := layout.Desired(snapshot, state)       // what HAProxy should have
 //	plan := NewPlan(want, state)                  // how to get there: runtime, transaction or rewrite, reload
-//	err  := policy.Check(plan, snapshot, state)   // whether to
+//	err  := policy.check(plan's removals)         // whether to
 //	err   = apply(plan)                           // and that
 //
 // There is one type for the three views of HAProxy (what is wanted, what the file says, what the process runs) and one

@@ -28,11 +28,12 @@ type memory struct {
 	// So many calls of each kind fail.
 	failCommit, failReload, conflicts int
 
-	edits, rewrites, reloads, commands int
-	version                            int
+	edits, rewrites, reloads, commands, reads int
+	version                                   int
 }
 
-func (m *memory) State(context.Context) (haproxy.State, error) {
+func (m *memory) State(_ context.Context, domains ...string) (haproxy.State, error) {
+	m.reads++
 	st := haproxy.State{
 		File: clone(m.file), Digest: m.digest(), Capabilities: m.caps,
 		NoEdit: m.noEdit, Missing: m.missing, Foreign: m.foreign,
@@ -47,12 +48,20 @@ func (m *memory) State(context.Context) (haproxy.State, error) {
 		}
 	}
 	st.Live.Rules = slices.Clone(m.live.Rules)
-	return clone2(st), nil
+	st.Live = clone(st.Live)
+	if len(domains) > 0 {
+		st.File, st.Live = part(st.File, domains), part(st.Live, domains)
+	}
+	return st, nil
 }
 
-func clone2(st haproxy.State) haproxy.State {
-	st.Live = clone(st.Live)
-	return st
+func part(c haproxy.Config, domains []string) haproxy.Config {
+	c.Backends = slices.DeleteFunc(c.Backends, func(b haproxy.Backend) bool {
+		domain, _ := haproxy.DomainOf(b.Name)
+		return !slices.Contains(domains, domain)
+	})
+	c.Rules = slices.DeleteFunc(c.Rules, func(r haproxy.Rule) bool { return !slices.Contains(domains, r.Domain) })
+	return c
 }
 
 func clone(c haproxy.Config) haproxy.Config {

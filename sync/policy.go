@@ -25,20 +25,36 @@ type HeldError struct{ Reason string }
 
 func (e *HeldError) Error() string { return "held: " + e.Reason }
 
-// Check holds a pass that would take out too much at once: an answer of etcd's with nothing in it is what a wrong
+// removals is what a pass would remove, and what went shortly before: many small steps are as bad as one big one.
+type removals struct {
+	// have is the number of managed servers that there are now, earlier of those that went shortly before.
+	have, earlier int
+	// now is how many of have would go.
+	now int
+	// expired is set when some go because their lease ended, and not because somebody deleted them.
+	expired bool
+}
+
+func (r removals) with(now int) removals {
+	r.now += now
+	return r
+}
+
+// check holds a pass that would take out too much at once: an answer of etcd's with nothing in it is what a wrong
 // prefix, an empty cluster and a lost data directory look like, too.
-func (p Policy) Check(want haproxy.Config, snapshot registry.Snapshot, st haproxy.State) error {
-	have, removed := countRemovals(want, st)
-	if p.AllowMassRemoval || removed == 0 {
+func (p Policy) check(r removals, keys int) error {
+	if p.AllowMassRemoval || r.now == 0 {
 		return nil
 	}
 	limit := cmp.Or(p.MaxRemoval, 50)
+	have, removed := r.have+r.earlier, r.now+r.earlier
+	single := r.now == 1 && !r.expired
 	switch {
-	case snapshot.Keys == 0:
-		return &HeldError{fmt.Sprintf("the registry has no key below the prefix, but HAProxy has %s (is the prefix right?)", count(have, "managed server"))}
-	case removed == have && removed > 1:
-		return &HeldError{fmt.Sprintf("all %s would be removed", count(have, "managed server"))}
-	case have > handful && removed > 1 && removed*100 > have*limit:
+	case keys == 0:
+		return &HeldError{fmt.Sprintf("the registry has no key below the prefix, but HAProxy has %s (is the prefix right?)", count(r.have, "managed server"))}
+	case r.now == r.have && r.now > 1:
+		return &HeldError{fmt.Sprintf("all %s would be removed", count(r.have, "managed server"))}
+	case have > handful && !single && removed*100 > have*limit:
 		return &HeldError{fmt.Sprintf("%d of %s would be removed, which is more than %d%%", removed, count(have, "managed server"), limit)}
 	}
 	return nil
@@ -65,8 +81,8 @@ func sameRegistry(earlier, now registry.Snapshot) error {
 	return nil
 }
 
-// countRemovals counts the servers that the file or the process has, and those of them that are not wanted.
-func countRemovals(want haproxy.Config, st haproxy.State) (have, removed int) {
+// countRemovals counts the servers that the file or the process has, and, by backend, those of them that are not wanted.
+func countRemovals(want haproxy.Config, st haproxy.State) (have int, removed map[string]int) {
 	type key struct{ backend, server string }
 	seen := map[key]bool{}
 	for _, c := range []haproxy.Config{st.File, st.Live} {
@@ -82,5 +98,17 @@ func countRemovals(want haproxy.Config, st haproxy.State) (have, removed int) {
 			delete(seen, key{b.Name, s.Name})
 		}
 	}
-	return have, len(seen)
+	removed = map[string]int{}
+	for k := range seen {
+		removed[k.backend]++
+	}
+	return have, removed
+}
+
+func sum(counts map[string]int) int {
+	n := 0
+	for _, c := range counts {
+		n += c
+	}
+	return n
 }

@@ -33,6 +33,9 @@ type Report struct {
 	Reloaded, Postponed bool
 	// Draining is the number of removed servers that still have sessions.
 	Draining int
+	// Servers is the number of managed servers that the pass found, Removed how many of them, by backend, are not wanted.
+	Servers int
+	Removed map[string]int
 	// Applied is set when the plan was carried out (or there was nothing to do), not only made.
 	Applied bool
 }

@@ -19,7 +19,8 @@ type Source interface {
 // A Target is what is brought in line: HAProxy's file and process. Its methods return when their effect is there and
 // has been read back, or an error.
 type Target interface {
-	State(ctx context.Context) (haproxy.State, error)
+	// State reads everything, or, with domains, only what is theirs, which costs in proportion.
+	State(ctx context.Context, domains ...string) (haproxy.State, error)
 	// Commit edits the managed file, Rewrite writes it anew; both refuse a file that is not the one of base any more
 	// (haproxy.ErrConflict) and a configuration that HAProxy refuses (*haproxy.InvalidConfigError).
 	Commit(ctx context.Context, want haproxy.Config, base haproxy.Digest) error
@@ -41,6 +42,8 @@ type Config struct {
 	// Earlier is the snapshot that HAProxy was brought in line with before. One of another cluster or of an earlier
 	// revision is held, unless it says the same.
 	Earlier registry.Snapshot
+	// Removed is what earlier passes removed not long ago.
+	Removed removals
 	// MayReload says whether a reload may be made now; nil means always. One that may not is postponed: a later pass
 	// finds it still to do.
 	MayReload func() bool
@@ -132,13 +135,16 @@ func (s *Syncer) prepare(ctx context.Context) (*pass, error) {
 
 // check holds a plan that a safeguard objects to. A plan with nothing in it proves that nothing is wrong.
 func (s *Syncer) check(p *pass, snapshot registry.Snapshot) error {
+	p.report.Servers, p.report.Removed = countRemovals(p.want, p.state)
 	if p.report.Plan.Empty() || s.cfg.Policy.AllowMassRemoval {
 		return nil
 	}
 	if err := sameRegistry(s.cfg.Earlier, snapshot); err != nil {
 		return err
 	}
-	return s.cfg.Policy.Check(p.want, snapshot, p.state)
+	before := s.cfg.Removed
+	before.have = p.report.Servers
+	return s.cfg.Policy.check(before.with(sum(p.report.Removed)), snapshot.Keys)
 }
 
 func (s *Syncer) plan(want haproxy.Config, st haproxy.State) Plan {

@@ -1,0 +1,397 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	stdsync "sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+// A script is a Follower that tells what a test says.
+type script struct {
+	updates chan registry.Update
+	lost    chan error
+	relists atomic.Int64
+}
+
+func newScript() *script {
+	return &script{updates: make(chan registry.Update), lost: make(chan error)}
+}
+
+func (s *script) Follow(ctx context.Context, update func(registry.Update), lost func(error)) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case u := <-s.updates:
+			update(u)
+		case err := <-s.lost:
+			lost(err)
+		}
+	}
+}
+
+func (s *script) Relist() { s.relists.Add(1) }
+
+// change tells of some domains, as events do.
+func (s *script) change(snapshot registry.Snapshot, changed ...string) {
+	s.updates <- registry.Update{Snapshot: snapshot, Changed: changed}
+}
+
+func (s *script) tell(snapshot registry.Snapshot) {
+	s.updates <- registry.Update{Snapshot: snapshot, All: true}
+}
+
+// A guarded is a memory that a test changes while an agent works on it. It is the Locker, too.
+type guarded struct {
+	mu stdsync.Mutex
+	*memory
+	locked bool
+}
+
+// change changes what the agent finds from now on.
+func (g *guarded) change(f func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f()
+}
+
+func (g *guarded) State(ctx context.Context, domains ...string) (haproxy.State, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.memory.State(ctx, domains...)
+}
+
+func (g *guarded) Commit(ctx context.Context, want haproxy.Config, base haproxy.Digest) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.memory.Commit(ctx, want, base)
+}
+
+func (g *guarded) Rewrite(ctx context.Context, want haproxy.Config, base haproxy.Digest) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.memory.Rewrite(ctx, want, base)
+}
+
+func (g *guarded) Run(ctx context.Context, changes []haproxy.Change) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.memory.Run(ctx, changes)
+}
+
+func (g *guarded) Reload(ctx context.Context) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.memory.Reload(ctx)
+}
+
+// now is how it is at this moment.
+func (g *guarded) now() *memory {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m := *g.memory
+	m.file, m.live = clone(m.file), clone(m.live)
+	return &m
+}
+
+func (g *guarded) Lock() (func() error, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.locked {
+		return nil, haproxy.ErrLocked
+	}
+	return func() error { return nil }, nil
+}
+
+// An inn is an agent in a bubble of virtual time, with all it works on.
+type inn struct {
+	*Agent
+	registry *script
+	haproxy  *guarded
+}
+
+// inBubble runs an agent over a HAProxy in virtual time.
+func inBubble(t *testing.T, m *memory, f func(t *testing.T, i inn)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		i := inn{registry: newScript(), haproxy: &guarded{memory: m}}
+		agent, err := NewAgent(AgentConfig{
+			Follower: i.registry, Target: i.haproxy, Locker: i.haproxy, Layout: layout, Logger: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		i.Agent = agent
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- agent.Run(ctx) }()
+		defer func() {
+			stop()
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		}()
+		f(t, i)
+	})
+}
+
+func revised(s registry.Snapshot, revision registry.Revision, domains ...registry.Domain) registry.Snapshot {
+	s.Revision = revision
+	s.Domains = append(append([]registry.Domain(nil), s.Domains...), domains...)
+	s.Keys = 2 * len(s.Domains)
+	return s
+}
+
+func domain(name string, hosts ...registry.Host) registry.Domain {
+	return registry.Domain{Name: name, Hosts: hosts}
+}
+
+func TestAnIdleAgentDoesNothingForADay(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		time.Sleep(24 * time.Hour) // of virtual time
+		synctest.Wait()
+		if m := i.haproxy.now(); m.commands+m.version+m.reloads+m.edits+m.rewrites > 0 {
+			t.Errorf("commands %d, writes %d, reloads %d", m.commands, m.version, m.reloads)
+		}
+		if i.registry.relists.Load() < 24*60-1 || !i.Status().Ready() {
+			t.Errorf("%d relists, %v", i.registry.relists.Load(), i.Status().Reasons)
+		}
+	})
+}
+
+func TestTheFirstReloadComesAtOnceTheOthersAreJoined(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		s := twoDomains()
+		for n, name := range []string{"n1", "n2", "n3", "n4", "n5"} {
+			s = revised(s, registry.Revision(900+n), domain(name, host("s", "10.0.0.1:80")))
+			i.registry.tell(s)
+			synctest.Wait()
+			if want := 1; i.haproxy.now().reloads != want {
+				t.Fatalf("%d reloads after %d new domains", i.haproxy.now().reloads, n+1)
+			}
+		}
+		if _, written := backendOf(i.haproxy.now().file, "n5"); !written {
+			t.Error("the file waits for the reload")
+		}
+		if i.Status().Applied == 904 {
+			t.Error("what waits for a reload is called applied")
+		}
+		time.Sleep(defaultReloadInterval)
+		synctest.Wait()
+		if _, served := backendOf(i.haproxy.now().live, "n5"); !served || i.haproxy.now().reloads != 2 {
+			t.Errorf("%d reloads after the interval", i.haproxy.now().reloads)
+		}
+		if i.Status().Applied != 904 {
+			t.Errorf("applied %d", i.Status().Applied)
+		}
+	})
+}
+
+func TestAnotherRegistryIsHeldUntilItSaysTheSame(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*registry.Snapshot){
+		"an earlier revision": func(s *registry.Snapshot) { s.Revision = 5 },
+		"another cluster":     func(s *registry.Snapshot) { s.ClusterID = 99 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+				i.registry.tell(twoDomains())
+				synctest.Wait()
+				same, other := twoDomains(), twoDomains()
+				other.Domains[0].Hosts[0].Addr = netip.MustParseAddrPort("10.9.9.9:9")
+				change(&same)
+				change(&other)
+				i.registry.tell(other)
+				synctest.Wait()
+				if i.Status().Held == "" || i.Status().Ready() || i.haproxy.now().commands > 0 {
+					t.Fatalf("not held: %+v", i.Status())
+				}
+				i.registry.tell(same)
+				synctest.Wait()
+				if !i.Status().Ready() {
+					t.Fatal(i.Status().Reasons)
+				}
+				i.registry.tell(other)
+				synctest.Wait()
+				if i.haproxy.now().commands != 1 || !i.Status().Ready() {
+					t.Fatalf("%d commands, %v", i.haproxy.now().commands, i.Status().Reasons)
+				}
+			})
+		})
+	}
+}
+
+func TestAnEmptyRegistryIsHeldUntilItRecovers(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		i.registry.tell(registry.Snapshot{Revision: 900})
+		synctest.Wait()
+		if i.Status().Held == "" || i.haproxy.now().commands > 0 {
+			t.Fatalf("not held: %+v", i.Status())
+		}
+		i.registry.tell(revised(twoDomains(), 901, domain("c", host("s", "10.0.0.1:80"))))
+		synctest.Wait()
+		if s := i.Status(); s.Held != "" || !s.Ready() || s.Counts.HeldPasses != 1 {
+			t.Fatalf("%+v", s)
+		}
+	})
+}
+
+func TestAnAgentWithoutARegistryLeavesHAProxyAlone(t *testing.T) {
+	t.Parallel()
+	m := inLine(twoDomains(), v32)
+	dropDomain(&m.live, "a.abc.com_cluster")
+	inBubble(t, m, func(t *testing.T, i inn) {
+		i.registry.lost <- errors.New("no etcd")
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if i.haproxy.now().reloads+i.haproxy.now().commands+i.haproxy.now().version > 0 || i.Status().Ready() || i.Status().Lost != "no etcd" {
+			t.Fatalf("%+v", i.Status())
+		}
+		i.registry.lost <- nil
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		if i.haproxy.now().reloads != 1 || !i.Status().Ready() {
+			t.Fatalf("%d reloads, %v", i.haproxy.now().reloads, i.Status().Reasons)
+		}
+	})
+}
+
+func TestAFailedPassIsTriedAgainLaterAndLater(t *testing.T) {
+	t.Parallel()
+	m := inLine(twoDomains(), v32)
+	m.failReload = 8
+	inBubble(t, m, func(t *testing.T, i inn) {
+		i.registry.tell(revised(twoDomains(), 900, domain("c", host("s", "10.0.0.1:80"))))
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if early := i.haproxy.now().reloads; early < 3 || early > 5 || i.Status().Failed == "" {
+			t.Errorf("%d tries in 10 s, %q", early, i.Status().Failed)
+		}
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		if !i.Status().Ready() || i.haproxy.now().reloads != 9 {
+			t.Errorf("%d tries, %v", i.haproxy.now().reloads, i.Status().Reasons)
+		}
+	})
+}
+
+func TestAHAProxyThatIsAwayIsLookedForEachSecond(t *testing.T) {
+	t.Parallel()
+	m := inLine(twoDomains(), v32)
+	m.down = true
+	inBubble(t, m, func(t *testing.T, i inn) {
+		moved := twoDomains()
+		moved.Domains[0].Hosts[0].Addr = netip.MustParseAddrPort("10.9.9.9:9")
+		i.registry.tell(moved)
+		synctest.Wait()
+		if i.Status().Down == "" || i.Status().Ready() || i.haproxy.now().file.Backends[0].Servers[0].Addr.Port() != 9 {
+			t.Fatalf("%+v", i.Status())
+		}
+		i.haproxy.change(func() { m.down = false })
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if !i.Status().Ready() || i.haproxy.now().commands != 1 {
+			t.Fatalf("%d commands, %v", i.haproxy.now().commands, i.Status().Reasons)
+		}
+	})
+}
+
+func TestAnAgentComesAgainWhenAnotherOneHoldsTheLock(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(registry.Snapshot{}, v32), func(t *testing.T, i inn) {
+		i.haproxy.change(func() { i.haproxy.locked = true })
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		if i.haproxy.now().version > 0 || i.Status().Failed == "" {
+			t.Fatalf("%+v", i.Status())
+		}
+		i.haproxy.change(func() { i.haproxy.locked = false })
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if !i.Status().Ready() {
+			t.Fatal(i.Status().Reasons)
+		}
+	})
+}
+
+func TestTheProcessFollowsAtOnceAndTheFileOnceForAllThatGathers(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		s := twoDomains()
+		for n := range 5 {
+			s = revised(s, registry.Revision(900+n))
+			s.Domains[0].Hosts = []registry.Host{host("server1", "10.0.0.1:10000"), host("server2", "10.0.0.9:900"+string(rune('0'+n)))}
+			i.registry.change(s, "a.abc.com")
+			synctest.Wait()
+			if i.haproxy.now().commands != n+1 || i.haproxy.now().version > 0 {
+				t.Fatalf("%d commands, %d writes after %d changes", i.haproxy.now().commands, i.haproxy.now().version, n+1)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(fileDelay)
+		synctest.Wait()
+		if i.haproxy.now().version != 1 || i.Status().Applied != 904 || !i.Status().Ready() {
+			t.Fatalf("%d writes, %+v", i.haproxy.now().version, i.Status())
+		}
+		report, err := i.syncerOf(s).Plan(t.Context())
+		if err != nil || !report.Plan.Empty() {
+			t.Fatal(report.Plan, err)
+		}
+	})
+}
+
+// syncerOf is what a one-shot pass over a snapshot would be.
+func (i inn) syncerOf(snapshot registry.Snapshot) *Syncer {
+	return &Syncer{Config{Source: fixed(snapshot), Target: i.haproxy.now(), Layout: layout, MayReload: func() bool { return true }}}
+}
+
+func TestHostsThatExpireOneByOneAreHeldTogether(t *testing.T) {
+	t.Parallel()
+	s := registry.Snapshot{Revision: 1}
+	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"} {
+		s = revised(s, 1, domain(name, host("s1", "10.0.0.1:80"), host("s2", "10.0.0.2:80")))
+	}
+	for name, expired := range map[string]bool{"expired": true, "deleted": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, inLine(s, v32), func(t *testing.T, i inn) {
+				i.registry.tell(s)
+				synctest.Wait()
+				now := s
+				for n := range s.Domains {
+					now = revised(now, registry.Revision(2+n))
+					name := now.Domains[n].Name
+					now.Domains[n].Hosts = nil
+					u := registry.Update{Snapshot: now, Changed: []string{name}}
+					if expired {
+						u.Expired = []string{name + "/s1", name + "/s2"}
+					}
+					i.registry.updates <- u
+					time.Sleep(300 * time.Millisecond)
+				}
+				synctest.Wait()
+				if i.Status().Held == "" || len(i.haproxy.now().file.Backends) < 5 {
+					t.Fatalf("%d backends are left, %+v", len(i.haproxy.now().file.Backends), i.Status().Reasons)
+				}
+			})
+		})
+	}
+}

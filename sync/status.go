@@ -1,0 +1,149 @@
+package sync
+
+import (
+	"errors"
+	"time"
+
+	"github.com/hapsync/hapsync/registry"
+)
+
+// Status is how an agent is, as of its last pass.
+type Status struct {
+	// Reasons say why the agent is not ready, one a line; empty means ready: a good pass was made, registry and
+	// HAProxy can be reached, nothing is held.
+	Reasons []string
+	// Seen is the registry's revision that was last heard of, Applied the one that HAProxy was last brought in line with.
+	Seen, Applied registry.Revision
+	// AppliedAt is when that was; zero before the first good pass.
+	AppliedAt time.Time
+	// Lost says why the registry cannot be followed, Down why HAProxy does not answer, Held what a safeguard holds
+	// back, Failed why the last pass failed; empty where nothing is wrong.
+	Lost, Down, Held, Failed string
+	// Last is the report of the last pass.
+	Last Report
+	// Counts grow for as long as the agent lives.
+	Counts Counts
+	// Passes are the last ones that did something or failed, newest first, at most 20.
+	Passes []PassRecord
+}
+
+// Counts count what an agent did.
+type Counts struct {
+	Passes, FailedPasses, HeldPasses          int
+	RuntimeChanges, FileChanges, FileRewrites int
+	Reloads                                   int
+}
+
+// A PassRecord is what is remembered of a pass.
+type PassRecord struct {
+	At       time.Time
+	Took     time.Duration
+	Revision registry.Revision
+	Summary  string
+	Reload   []string
+	Error    string
+}
+
+const keptPasses = 20
+
+// Ready reports whether the agent is ready.
+func (s Status) Ready() bool { return len(s.Reasons) == 0 }
+
+// Status says how the agent is. It may be called at any time, from any goroutine.
+func (a *Agent) Status() Status {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.status
+	s.Passes = append([]PassRecord(nil), s.Passes...)
+	s.Reasons = append([]string(nil), s.Reasons...)
+	return s
+}
+
+// record takes a pass into the status.
+func (a *Agent) record(in inbox, report Report, err error, took time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := &a.status
+	s.Lost, s.Down, s.Held, s.Failed = text(in.lost), text(report.Down), "", text(err)
+	var held *HeldError
+	if errors.As(err, &held) {
+		s.Held, s.Failed = held.Reason, ""
+	}
+	if in.known {
+		s.Last = report
+		s.count(report, err, held != nil)
+		s.remember(report, err, took)
+		if err == nil && report.Down == nil && !report.Postponed {
+			s.Applied, s.AppliedAt = report.Revision, time.Now()
+		}
+	}
+	s.Reasons = s.reasons(in.known)
+}
+
+// recordQuick takes a quick pass into the status: what it left to do is the whole pass's to tell.
+func (a *Agent) recordQuick(report Report, inLine bool, took time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := &a.status
+	s.Counts.Passes++
+	s.Counts.RuntimeChanges += len(report.Plan.changes(ViaRuntime))
+	s.remember(report, nil, took)
+	if inLine {
+		s.Applied, s.AppliedAt = report.Revision, time.Now()
+	}
+}
+
+func (s *Status) count(report Report, err error, held bool) {
+	c := &s.Counts
+	c.Passes++
+	switch {
+	case held:
+		c.HeldPasses++
+		return
+	case err != nil:
+		c.FailedPasses++
+		return
+	}
+	c.RuntimeChanges += len(report.Plan.changes(ViaRuntime))
+	c.FileChanges += len(report.Plan.changes(ViaTransaction)) + len(report.Plan.changes(ViaRewrite))
+	if report.Plan.Rewrite != "" {
+		c.FileRewrites++
+	}
+	if report.Reloaded {
+		c.Reloads++
+	}
+}
+
+func (s *Status) remember(report Report, err error, took time.Duration) {
+	if report.Plan.Empty() && err == nil {
+		return
+	}
+	p := PassRecord{time.Now(), took, report.Revision, report.Plan.summary(), report.Plan.Reload, text(err)}
+	s.Passes = append([]PassRecord{p}, s.Passes[:min(len(s.Passes), keptPasses-1)]...)
+}
+
+func (s *Status) reasons(known bool) []string {
+	var reasons []string
+	add := func(what, why string) {
+		if why != "" {
+			reasons = append(reasons, what+": "+why)
+		}
+	}
+	if !known {
+		reasons = append(reasons, "the registry has not been read yet")
+	} else if s.AppliedAt.IsZero() {
+		reasons = append(reasons, "no good pass has been made yet")
+	}
+	add("registry", s.Lost)
+	add("haproxy", s.Down)
+	add("held", s.Held)
+	add("the last pass failed", s.Failed)
+	return reasons
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
