@@ -76,7 +76,9 @@ func (b benchTarget) Lock() (func() error, error) {
 	return func() error { return nil }, b.lockErr
 }
 
-func (b benchTarget) State(context.Context) (haproxy.State, error) { return b.state, b.stateErr }
+func (b benchTarget) State(context.Context, ...string) (haproxy.State, error) {
+	return b.state, b.stateErr
+}
 
 func (b benchTarget) Check(context.Context) []haproxy.Finding { return b.findings }
 
