@@ -234,7 +234,8 @@ func (h *Instance) State(ctx context.Context, domains ...string) (State, error) 
 		}
 	}
 	st.Warnings = h.warnings(f)
-	return st, h.readLive(ctx, f, &st)
+	err = h.readLive(ctx, f, &st)
+	return st, err
 }
 
 // warnings are what makes a configuration that HAProxy accepts do something else than it says.

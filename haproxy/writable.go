@@ -18,7 +18,7 @@ func (h *Instance) unwritable(size int) error {
 	if err := unix.Statfs(dir, &disk); err != nil || disk.Blocks == 0 {
 		return nil //nolint:nilerr // it tells nothing
 	}
-	if room := disk.Bfree * uint64(disk.Bsize); room <= uint64(size) { //nolint:gosec // neither is negative
+	if room := disk.Bfree * uint64(disk.Bsize); room <= uint64(size) {
 		return fmt.Errorf("%s cannot be replaced: %s has %d bytes of room: %w", h.managed, dir, room, unix.ENOSPC)
 	}
 	return nil

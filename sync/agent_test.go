@@ -144,6 +144,12 @@ func inBubble(t *testing.T, m *memory, f func(t *testing.T, i inn)) {
 	})
 }
 
+// elapse lets virtual time pass, and what is due by then happen.
+func elapse(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
 func revised(s registry.Snapshot, revision registry.Revision, domains ...registry.Domain) registry.Snapshot {
 	s.Revision = revision
 	s.Domains = append(append([]registry.Domain(nil), s.Domains...), domains...)
@@ -159,8 +165,7 @@ func TestAnIdleAgentDoesNothingForADay(t *testing.T) {
 	t.Parallel()
 	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
 		i.registry.tell(twoDomains())
-		time.Sleep(24 * time.Hour) // of virtual time
-		synctest.Wait()
+		elapse(24 * time.Hour)
 		if m := i.haproxy.now(); m.commands+m.version+m.reloads+m.edits+m.rewrites > 0 {
 			t.Errorf("commands %d, writes %d, reloads %d", m.commands, m.version, m.reloads)
 		}
@@ -188,8 +193,7 @@ func TestTheFirstReloadComesAtOnceTheOthersAreJoined(t *testing.T) {
 		if i.Status().Applied == 904 {
 			t.Error("what waits for a reload is called applied")
 		}
-		time.Sleep(defaultReloadInterval)
-		synctest.Wait()
+		elapse(defaultReloadInterval)
 		if _, served := backendOf(i.haproxy.now().live, "n5"); !served || i.haproxy.now().reloads != 2 {
 			t.Errorf("%d reloads after the interval", i.haproxy.now().reloads)
 		}
@@ -258,8 +262,7 @@ func TestAnAgentWithoutARegistryLeavesHAProxyAlone(t *testing.T) {
 	dropDomain(&m.live, "a.abc.com_cluster")
 	inBubble(t, m, func(t *testing.T, i inn) {
 		i.registry.lost <- errors.New("no etcd")
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		elapse(time.Hour)
 		if i.haproxy.now().reloads+i.haproxy.now().commands+i.haproxy.now().version > 0 || i.Status().Ready() || i.Status().Lost != "no etcd" {
 			t.Fatalf("%+v", i.Status())
 		}
@@ -278,13 +281,11 @@ func TestAFailedPassIsTriedAgainLaterAndLater(t *testing.T) {
 	m.failReload = 8
 	inBubble(t, m, func(t *testing.T, i inn) {
 		i.registry.tell(revised(twoDomains(), 900, domain("c", host("s", "10.0.0.1:80"))))
-		time.Sleep(10 * time.Second)
-		synctest.Wait()
+		elapse(10 * time.Second)
 		if early := i.haproxy.now().reloads; early < 3 || early > 5 || i.Status().Failed == "" {
 			t.Errorf("%d tries in 10 s, %q", early, i.Status().Failed)
 		}
-		time.Sleep(5 * time.Minute)
-		synctest.Wait()
+		elapse(5 * time.Minute)
 		if !i.Status().Ready() || i.haproxy.now().reloads != 9 {
 			t.Errorf("%d tries, %v", i.haproxy.now().reloads, i.Status().Reasons)
 		}
@@ -304,8 +305,7 @@ func TestAHAProxyThatIsAwayIsLookedForEachSecond(t *testing.T) {
 			t.Fatalf("%+v", i.Status())
 		}
 		i.haproxy.change(func() { m.down = false })
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
+		elapse(2 * time.Second)
 		if !i.Status().Ready() || i.haproxy.now().commands != 1 {
 			t.Fatalf("%d commands, %v", i.haproxy.now().commands, i.Status().Reasons)
 		}
@@ -322,8 +322,7 @@ func TestAnAgentComesAgainWhenAnotherOneHoldsTheLock(t *testing.T) {
 			t.Fatalf("%+v", i.Status())
 		}
 		i.haproxy.change(func() { i.haproxy.locked = false })
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
+		elapse(2 * time.Second)
 		if !i.Status().Ready() {
 			t.Fatal(i.Status().Reasons)
 		}
@@ -344,10 +343,9 @@ func TestTheProcessFollowsAtOnceAndTheFileOnceForAllThatGathers(t *testing.T) {
 			if i.haproxy.now().commands != n+1 || i.haproxy.now().version > 0 {
 				t.Fatalf("%d commands, %d writes after %d changes", i.haproxy.now().commands, i.haproxy.now().version, n+1)
 			}
-			time.Sleep(100 * time.Millisecond)
+			elapse(100 * time.Millisecond)
 		}
-		time.Sleep(fileDelay)
-		synctest.Wait()
+		elapse(fileDelay)
 		if i.haproxy.now().version != 1 || i.Status().Applied != 904 || !i.Status().Ready() {
 			t.Fatalf("%d writes, %+v", i.haproxy.now().version, i.Status())
 		}
@@ -385,7 +383,7 @@ func TestHostsThatExpireOneByOneAreHeldTogether(t *testing.T) {
 						u.Expired = []string{name + "/s1", name + "/s2"}
 					}
 					i.registry.updates <- u
-					time.Sleep(300 * time.Millisecond)
+					elapse(300 * time.Millisecond)
 				}
 				synctest.Wait()
 				if i.Status().Held == "" || len(i.haproxy.now().file.Backends) < 5 {
