@@ -38,12 +38,15 @@ type Update struct {
 // ErrUnavailable, and goes on trying; when it can again, it calls lost with nil and then update with
 // All. A connection that comes back at the first attempt is not told. Only one Follow may run at a time.
 func (c *Client) Follow(ctx context.Context, update func(Update), lost func(error)) error {
-	f := follower{
+	return c.follower(update, lost).run(ctx)
+}
+
+func (c *Client) follower(update func(Update), lost func(error)) *follower {
+	return &follower{
 		client: c, list: c.whole, watch: c.watch, ended: c.ended, relist: c.relist,
 		update: update, lost: lost,
 		retry: backoff.ExponentialBackOff{InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 10 * time.Second},
 	}
-	return f.run(ctx)
 }
 
 // Relist makes Follow read the registry whole and deliver All. It does not wait for it. Changes are
@@ -73,8 +76,9 @@ type follower struct {
 	retry  backoff.ExponentialBackOff
 
 	mirror *mirror
-	away   bool // lost has been called
-	breaks int  // ends of a session since the last steady one
+	away   bool  // lost has been called
+	why    error // the last watch ended with
+	breaks int   // ends of a session since the last steady one
 	pace   pace
 }
 
@@ -100,9 +104,15 @@ func (f *follower) broke(ctx context.Context, up time.Duration, err error) {
 		f.retry.Reset()
 	}
 	f.breaks++
+	if up > 0 {
+		f.why = err
+	}
 	outage := up == 0 && !errors.Is(err, rpctypes.ErrCompacted) || f.breaks >= manyBreaks
 	if outage && !f.away {
 		f.away = true
+		if errors.Is(err, context.DeadlineExceeded) && f.why != nil {
+			err = f.why // says more
+		}
 		f.lost(f.client.explain(ctx, err))
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // A following is a Follow that runs until the test ends.
@@ -20,16 +20,32 @@ type following struct {
 	told   []Update
 	lost   []error
 	wake   chan struct{}
+	slow   func(n int) // is called in the update with the number, if it is not nil
 	stop   func()
 }
 
-// follow starts a Follow. slow is called in each update, if it is not nil.
-func follow(t *testing.T, client *Client, slow func(Update)) *following {
+func follow(t *testing.T, client *Client) *following {
 	t.Helper()
 	f := &following{client: client, wake: make(chan struct{}, 1)}
+	f.start(t, func(ctx context.Context) error { return client.Follow(ctx, f.update, f.lose) })
+	return f
+}
+
+// followQuickly does not wait long before it tries again.
+func followQuickly(t *testing.T, client *Client) *following {
+	t.Helper()
+	f := &following{client: client, wake: make(chan struct{}, 1)}
+	quick := client.follower(f.update, f.lose)
+	quick.retry.InitialInterval, quick.retry.MaxInterval = time.Millisecond, 20*time.Millisecond
+	f.start(t, quick.run)
+	return f
+}
+
+func (f *following) start(t *testing.T, run func(context.Context) error) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- client.Follow(ctx, func(u Update) { f.update(u, slow) }, f.lose) }()
+	go func() { done <- run(ctx) }()
 	f.stop = sync.OnceFunc(func() {
 		cancel()
 		select {
@@ -42,16 +58,16 @@ func follow(t *testing.T, client *Client, slow func(Update)) *following {
 		}
 	})
 	t.Cleanup(f.stop)
-	return f
 }
 
-func (f *following) update(u Update, slow func(Update)) {
+func (f *following) update(u Update) {
 	f.mu.Lock()
 	f.told = append(f.told, u)
+	n := len(f.told)
 	f.mu.Unlock()
 	f.poke()
-	if slow != nil {
-		slow(u)
+	if f.slow != nil {
+		f.slow(n)
 	}
 }
 
@@ -74,9 +90,7 @@ func (f *following) until(t *testing.T, what string, so func(told []Update, lost
 	t.Helper()
 	late := time.After(30 * time.Second)
 	for {
-		f.mu.Lock()
-		told, lost := slices.Clone(f.told), slices.Clone(f.lost)
-		f.mu.Unlock()
+		told, lost := f.all()
 		if so(told, lost) {
 			return told, lost
 		}
@@ -108,17 +122,25 @@ func (f *following) shows(t *testing.T, want string) []Update {
 	return told
 }
 
-// sameAsSnapshot wants the last snapshot to be what a whole read of the registry has.
+// sameAsSnapshot waits until the last snapshot is what a whole read of the registry has.
 func (f *following) sameAsSnapshot(t *testing.T) {
 	t.Helper()
 	want := snapshot(t, f.client)
-	told, _ := f.until(t, "the last revision", func(told []Update, _ []error) bool {
-		return len(told) > 0 && told[len(told)-1].Snapshot.Keys == want.Keys
+	text := describe(want.Domains, want.Problems)
+	f.until(t, fmt.Sprintf("want %d keys of cluster %x, and\n%s", want.Keys, want.ClusterID, text), func(told []Update, _ []error) bool {
+		if len(told) == 0 {
+			return false
+		}
+		s := told[len(told)-1].Snapshot
+		return s.Keys == want.Keys && s.ClusterID == want.ClusterID && describe(s.Domains, s.Problems) == text
 	})
-	have := told[len(told)-1].Snapshot
-	if diff := cmp.Diff(describe(want.Domains, want.Problems), describe(have.Domains, have.Problems)); diff != "" || have.ClusterID != want.ClusterID {
-		t.Errorf("-want +have:\n%s", diff)
-	}
+}
+
+// all is what was told so far.
+func (f *following) all() ([]Update, []error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.told), slices.Clone(f.lost)
 }
 
 func TestFollowTellsWhatIsThereAndThenWhatChanges(t *testing.T) {
@@ -130,7 +152,7 @@ func TestFollowTellsWhatIsThereAndThenWhatChanges(t *testing.T) {
 		/a.com/s1/port 80
 		/b.com/s1/ip 10.0.0.2
 	`)
-	f := follow(t, dial(t, Config{Endpoints: []string{at}, Prefix: prefix}), nil)
+	f := follow(t, dial(t, Config{Endpoints: []string{at}, Prefix: prefix}))
 	told := f.shows(t, "a.com\n  s1 10.0.0.1:80 weight=1 maxconn=0 backup=false ready\nb.com\n  s1 pending: no port\n")
 	if len(told) != 1 || !told[0].All || told[0].Changed != nil || told[0].Snapshot.Keys != 3 {
 		t.Errorf("have %+v, want one update of all", told)
@@ -161,4 +183,162 @@ c.com
 	}
 	f.shows(t, "b.com\n  s1 10.0.0.2:81 weight=1 maxconn=0 backup=false ready\n")
 	f.sameAsSnapshot(t)
+}
+
+func TestABurstIsFewUpdatesAndMissesNothing(t *testing.T) {
+	t.Parallel()
+	at, prefix := started(t, etcds.plain), etcds.prefix()
+	etcd := writer(t, at)
+	client := dial(t, Config{Endpoints: []string{at}, Prefix: prefix})
+	f := &following{client: client, wake: make(chan struct{}, 1)}
+	written := make(chan struct{})
+	f.slow = func(n int) { // as a caller that takes its time
+		if n == 2 {
+			<-written
+		}
+	}
+	f.start(t, func(ctx context.Context) error { return client.Follow(ctx, f.update, f.lose) })
+	f.shows(t, "")
+	var writers sync.WaitGroup
+	for w := range 8 {
+		writers.Go(func() {
+			for i := range 125 {
+				if _, err := etcd.Put(t.Context(), fmt.Sprintf("%s/www%d-%d.com/s/ip", prefix, w, i), "10.0.0.1"); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	writers.Wait()
+	close(written)
+	told, _ := f.until(t, "1000 domains", func(told []Update, _ []error) bool {
+		return len(told[len(told)-1].Snapshot.Domains) == 1000
+	})
+	var changed []string
+	for _, u := range told {
+		changed = append(changed, u.Changed...)
+	}
+	slices.Sort(changed)
+	if n := len(slices.Compact(slices.Clone(changed))); n != 1000 || len(changed) != 1000 {
+		t.Errorf("%d domains are named %d times, want 1000 once", n, len(changed))
+	}
+	if len(told) > 50 {
+		t.Errorf("%d updates", len(told))
+	}
+}
+
+func TestWhatIsWrittenInARowIsShownInThatOrder(t *testing.T) {
+	t.Parallel()
+	at, prefix := started(t, etcds.plain), etcds.prefix()
+	etcd := writer(t, at)
+	f := follow(t, dial(t, Config{Endpoints: []string{at}, Prefix: prefix, PageSize: 3}))
+	f.shows(t, "")
+	for i := range 100 {
+		host := fmt.Sprintf("%s/a.com/s%d/", prefix, i%7)
+		var err error
+		if i%5 == 4 {
+			_, err = etcd.Delete(t.Context(), host, clientv3.WithPrefix())
+		} else {
+			_, err = etcd.Txn(t.Context()).Then(clientv3.OpPut(host+"ip", "10.0.0.1"), clientv3.OpPut(host+"port", fmt.Sprint(i+1))).Commit()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i%10 == 0 {
+			f.client.Relist()
+		}
+	}
+	f.sameAsSnapshot(t)
+	told, _ := f.all()
+	for i, u := range told[1:] {
+		if u.Snapshot.Revision < told[i].Snapshot.Revision {
+			t.Errorf("revision %d after %d", u.Snapshot.Revision, told[i].Snapshot.Revision)
+		}
+		if u.Snapshot.Keys%2 != 0 || u.Snapshot.Keys != 2*hostsIn(u.Snapshot) {
+			t.Errorf("half of a revision: %s", describe(u.Snapshot.Domains, u.Snapshot.Problems))
+		}
+	}
+}
+
+func hostsIn(s Snapshot) int {
+	n := 0
+	for _, d := range s.Domains {
+		n += len(d.Hosts)
+	}
+	return n
+}
+
+func TestRelistTellsAllOnceMore(t *testing.T) {
+	t.Parallel()
+	at, prefix := started(t, etcds.plain), etcds.prefix()
+	etcd := writer(t, at)
+	put(t, etcd, prefix, "/a.com/s1/ip 10.0.0.1\n")
+	f := follow(t, dial(t, Config{Endpoints: []string{at}, Prefix: prefix}))
+	f.shows(t, "a.com\n  s1 pending: no port\n")
+	for n := 2; n < 5; n++ {
+		f.client.Relist()
+		told, _ := f.until(t, "all", func(told []Update, _ []error) bool { return len(told) == n })
+		if u := told[n-1]; !u.All || u.Changed != nil || u.Snapshot.Keys != 1 {
+			t.Errorf("have %+v", u)
+		}
+	}
+	put(t, etcd, prefix, "/a.com/s1/port 80\n")
+	f.shows(t, "a.com\n  s1 10.0.0.1:80 weight=1 maxconn=0 backup=false ready\n")
+	f.sameAsSnapshot(t)
+}
+
+func TestAHostWhoseLeaseEndsHasExpired(t *testing.T) {
+	t.Parallel()
+	at, prefix := started(t, etcds.plain), etcds.prefix()
+	etcd := writer(t, at)
+	register := func(host string, ttl int64) {
+		t.Helper()
+		lease, err := etcd.Grant(t.Context(), ttl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := prefix + "/a.com/" + host + "/"
+		_, err = etcd.Txn(t.Context()).Then(clientv3.OpPut(path+"ip", "10.0.0.1", clientv3.WithLease(lease.ID)),
+			clientv3.OpPut(path+"port", "80", clientv3.WithLease(lease.ID))).Commit()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	register("dies", 1)
+	register("leaves", 60)
+	put(t, etcd, prefix, "/a.com/plain/ip 10.0.0.1\n/a.com/plain/port 80\n")
+	f := follow(t, dial(t, Config{Endpoints: []string{at}, Prefix: prefix}))
+	f.until(t, "three hosts", func(told []Update, _ []error) bool { return len(told) == 1 && hostsIn(told[0].Snapshot) == 3 })
+	for _, host := range []string{"leaves", "plain"} {
+		if _, err := etcd.Delete(t.Context(), prefix+"/a.com/"+host+"/", clientv3.WithPrefix()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told, _ := f.until(t, "no host", func(told []Update, _ []error) bool { return told[len(told)-1].Snapshot.Keys == 0 })
+	var expired []string
+	for _, u := range told {
+		expired = append(expired, u.Expired...)
+	}
+	if !slices.Equal(expired, []string{"a.com/dies"}) {
+		t.Errorf("have %q expired, want a.com/dies", expired)
+	}
+}
+
+func TestMegabytesAreFollowed(t *testing.T) {
+	t.Parallel()
+	at, prefix := started(t, etcds.other), etcds.prefix()
+	etcd := writer(t, at)
+	f := follow(t, dial(t, Config{Endpoints: []string{at}, Prefix: prefix}))
+	f.shows(t, "")
+	for i := range 20 {
+		mustPut(t, etcd, fmt.Sprintf("%s/a.com/x%02d/port", prefix, i), strings.Repeat("1", 1e6))
+	}
+	f.until(t, "20 held", func(told []Update, _ []error) bool { return len(told[len(told)-1].Snapshot.Problems) == 20 })
+	if _, err := etcd.Delete(t.Context(), prefix+"/", clientv3.WithPrefix()); err != nil { // 20 MB of values before
+		t.Fatal(err)
+	}
+	f.shows(t, "")
+	if _, lost := f.all(); len(lost) != 0 {
+		t.Errorf("lost: %v", lost)
+	}
 }

@@ -3,7 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
-	"fmt"
+	"io"
 	stdsync "sync"
 	"time"
 
@@ -96,8 +96,10 @@ func (w *watcher) create(id int64, key, end string) error {
 func (w *watcher) receive() (b batch, whole bool, err error) {
 	r, err := w.stream.Recv()
 	switch {
+	case errors.Is(err, io.EOF):
+		return batch{}, false, canceled("")
 	case err != nil:
-		return batch{}, false, fmt.Errorf("the watch ended: %w", err)
+		return batch{}, false, err
 	case r.Header.GetClusterId() != w.from.cluster:
 		return batch{}, false, errClusters
 	case r.CompactRevision != 0:

@@ -1,0 +1,219 @@
+package registry
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// forever is after all that settles.
+var forever = time.Unix(1<<40, 0)
+
+// A model is what etcd has, and the mirror that follows it.
+type model struct {
+	*mirror
+	keys     map[string]string
+	revision int64
+	told     Snapshot
+}
+
+func newModel() *model {
+	return &model{mirror: newMirror("/p", time.Second), keys: map[string]string{}}
+}
+
+func (m *model) listing() listing {
+	l := listing{cluster: 1, revision: m.revision}
+	for key, value := range m.keys {
+		if key == "/p" {
+			l.itself = []KeyValue{{key, ""}}
+		} else if strings.HasPrefix(key, "/p/") {
+			l.keys = append(l.keys, KeyValue{key, value})
+		}
+	}
+	return l
+}
+
+// draw makes the changes of a revision: no key twice, as in etcd.
+func (m *model) draw(t *rapid.T) []change {
+	m.revision++
+	var changes []change
+	for _, kv := range keyValues().Draw(t, "puts") {
+		if !slices.ContainsFunc(changes, func(c change) bool { return c.Key == kv.Key }) {
+			changes = append(changes, change{KeyValue: kv, revision: m.revision})
+			m.keys[kv.Key] = kv.Value
+		}
+	}
+	for _, kv := range inOrder(m.listing().keys) {
+		if rapid.IntRange(0, 3).Draw(t, "delete") == 0 && !slices.ContainsFunc(changes, func(c change) bool { return c.Key == kv.Key }) {
+			changes = append(changes, change{KeyValue: KeyValue{Key: kv.Key}, revision: m.revision, deleted: true})
+			delete(m.keys, kv.Key)
+		}
+	}
+	return changes
+}
+
+// check wants the update to have what Decode makes of all keys, and to name what differs.
+func (m *model) check(t *rapid.T, u Update) {
+	t.Helper()
+	l := m.listing()
+	domains, problems := Decode("/p", append(l.keys, l.itself...))
+	if diff := cmp.Diff(describe(domains, problems), describe(u.Snapshot.Domains, u.Snapshot.Problems)); diff != "" {
+		t.Fatalf("-decoded +mirrored:\n%s", diff)
+	}
+	if u.Snapshot.Keys != len(l.keys) {
+		t.Fatalf("have %d keys, want %d", u.Snapshot.Keys, len(l.keys))
+	}
+	if want := differing(m.told.Domains, u.Snapshot.Domains); !slices.Equal(want, u.Changed) {
+		t.Fatalf("have %q changed, want %q", u.Changed, want)
+	}
+	m.told = u.Snapshot
+}
+
+func differing(have, want []Domain) []string {
+	texts := func(domains []Domain) map[string]string {
+		m := map[string]string{}
+		for _, d := range domains {
+			m[d.Name] = describe([]Domain{d}, nil)
+		}
+		return m
+	}
+	before, after := texts(have), texts(want)
+	var names []string
+	for _, d := range slices.Concat(have, want) {
+		if before[d.Name] != after[d.Name] {
+			names = append(names, d.Name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func TestTheMirrorIsWhatDecodeMakesOfAllKeys(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		m := newModel()
+		for range rapid.IntRange(1, 6).Draw(t, "updates") {
+			before, text := m.told, describe(m.told.Domains, m.told.Problems)
+			var changes []change
+			for range rapid.IntRange(1, 3).Draw(t, "revisions") {
+				changes = append(changes, m.draw(t)...)
+			}
+			if rapid.IntRange(0, 3).Draw(t, "listing") == 0 {
+				m.become(m.listing(), nil, time.Time{})
+			} else {
+				m.apply(changes, time.Time{})
+			}
+			m.settled(forever)
+			m.check(t, m.update())
+			if now := describe(before.Domains, before.Problems); now != text {
+				t.Fatalf("the snapshot before was written to:\n%s", cmp.Diff(text, now))
+			}
+			if len(m.unsettled) != 0 || len(m.groups) > len(m.keys) {
+				t.Fatalf("%d groups of %d keys, and %v not settled", len(m.groups), len(m.keys), m.unsettled)
+			}
+		}
+	})
+}
+
+func TestTheMirrorTakesChangesThatTheListingHasOrHasNot(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		m := newModel()
+		var all, since []change
+		at := rapid.IntRange(0, 5).Draw(t, "listed at")
+		from := rapid.IntRange(0, at).Draw(t, "asked at")
+		until := rapid.IntRange(from, 5).Draw(t, "came at")
+		var l listing
+		for i := range 6 {
+			all = append(all, m.draw(t)...)
+			if i == at {
+				l = m.listing()
+			}
+		}
+		revision := func(n int) int { // the index of the first change of the step
+			i, _ := slices.BinarySearchFunc(all, int64(n+1), func(c change, r int64) int { return int(c.revision - r) })
+			return i
+		}
+		m.apply(all[:revision(from)], time.Time{})
+		since = all[revision(from):revision(until)]
+		m.apply(since, time.Time{})
+		m.become(l, since, time.Time{})
+		m.apply(all[revision(until):], time.Time{})
+		m.settled(forever)
+		m.check(t, m.update())
+	})
+}
+
+func TestAChangeCostsNoMoreWithOtherDomains(t *testing.T) {
+	m := newMirror("/p", time.Second)
+	fillHosts(m, 1000)
+	revision := int64(2)
+	change := func() {
+		revision++
+		m.apply([]change{{KeyValue: KeyValue{"/p/www00500.example.com/server0/weight", fmt.Sprint(revision % 200)}, revision: revision}}, time.Time{})
+		if u := m.update(); len(u.Changed) != 1 || len(u.Snapshot.Domains) != 1000 {
+			t.Fatalf("have %q of %d", u.Changed, len(u.Snapshot.Domains))
+		}
+	}
+	if n := testing.AllocsPerRun(20, change); n > 60 {
+		t.Errorf("%.0f allocations", n)
+	}
+}
+
+// fillHosts lists domains with two hosts each, and returns the snapshot.
+func fillHosts(m *mirror, domains int) Update {
+	l := listing{cluster: 1, revision: 1}
+	for d := range domains {
+		for h := range 2 {
+			host := fmt.Sprintf("%s/www%05d.example.com/server%d/", m.prefix, d, h)
+			l.keys = append(l.keys, KeyValue{host + "ip", fmt.Sprintf("10.0.%d.%d", d%256, h)}, KeyValue{host + "port", "10000"})
+		}
+	}
+	m.become(l, nil, time.Time{})
+	return m.update()
+}
+
+func BenchmarkUpdate(b *testing.B) {
+	for _, domains := range []int{10, 1_000, 10_000} {
+		b.Run(fmt.Sprintf("one of %d domains", domains), func(b *testing.B) {
+			m := newMirror("/services/web", time.Second)
+			fillHosts(m, domains)
+			revision := int64(1)
+			b.ReportAllocs()
+			for b.Loop() {
+				revision++
+				key := fmt.Sprintf("/services/web/www%05d.example.com/server0/weight", revision%int64(domains))
+				m.apply([]change{{KeyValue: KeyValue{key, fmt.Sprint(2 + revision/int64(domains)%250)}, revision: revision}}, time.Time{})
+				if u := m.update(); len(u.Changed) != 1 || len(u.Snapshot.Domains) != domains {
+					b.Fatal(u.Changed, len(u.Snapshot.Domains))
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkMirror says what 10,000 domains of two hosts cost, in time and in memory that stays.
+func BenchmarkMirror(b *testing.B) {
+	memory := func() float64 {
+		runtime.GC()
+		var s runtime.MemStats
+		runtime.ReadMemStats(&s)
+		return float64(s.HeapAlloc) / (1 << 20)
+	}
+	before := memory()
+	var m *mirror
+	for b.Loop() {
+		m = newMirror("/services/web", time.Second)
+		if u := fillHosts(m, 10_000); len(u.Snapshot.Domains) != 10_000 {
+			b.Fatal(len(u.Snapshot.Domains))
+		}
+	}
+	b.ReportMetric(memory()-before, "MB")
+	runtime.KeepAlive(m)
+}
