@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -38,6 +39,8 @@ const (
 	checkWait = 3 * time.Second
 	// deleteWait is how long a server in maintenance has to get rid of its last connections.
 	deleteWait = 2 * time.Second
+	// seenWait is how long a change that HAProxy has taken may need to be seen: milliseconds, measured.
+	seenWait = 200 * time.Millisecond
 	// noWait is a drain that waits for nothing.
 	noWait    = time.Duration(-1)
 	pollFirst = 20 * time.Millisecond
@@ -90,7 +93,7 @@ func (r runtime) run(
 
 // settle reads back, makes what is not in effect once more, one by one, and reports what still is not.
 func (r runtime) settle(ctx context.Context, o orders, changes []Change) error {
-	live, err := r.view(ctx, changes)
+	live, err := r.readBack(ctx, changes)
 	if err != nil {
 		return err
 	}
@@ -112,7 +115,7 @@ func (r runtime) settle(ctx context.Context, o orders, changes []Change) error {
 	for i, f := range failures {
 		again[i] = f.Change
 	}
-	if live, err = r.view(ctx, again); err != nil {
+	if live, err = r.readBack(ctx, again); err != nil {
 		return err
 	}
 	var left []Failure
@@ -125,6 +128,19 @@ func (r runtime) settle(ctx context.Context, o orders, changes []Change) error {
 		return nil
 	}
 	return &RunError{left}
+}
+
+// readBack reads the servers of the changes, and again for a while where one that stays is not as it is to be: with
+// several threads, HAProxy 3.0 and later answer a change of an address a little before it is to be seen.
+func (r runtime) readBack(ctx context.Context, changes []Change) (live view, err error) {
+	err = poll(ctx, seenWait, func() (bool, error) {
+		live, err = r.view(ctx, changes)
+		return !slices.ContainsFunc(changes, func(c Change) bool {
+			_, remove := c.(RemoveServer)
+			return !remove && !inEffect(c, live)
+		}), err
+	})
+	return live, err
 }
 
 // single makes one change, up to the first command that has to be taken, and returns HAProxy's last words.
