@@ -128,10 +128,7 @@ func (l *load) endsWithoutFailure(t testing.TB) {
 }
 
 // A request is under way: the server has answered, but not to the end.
-type request struct {
-	client client
-	resp   *http.Response
-}
+type request struct{ resp *http.Response }
 
 // startSlow makes a request to a server that takes 2 s, and returns when the answer has begun.
 func startSlow(t *testing.T, b *box, domain, server string) *request {
@@ -140,13 +137,15 @@ func startSlow(t *testing.T, b *box, domain, server string) *request {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &request{}
-	r.client.take(conn)
-	t.Cleanup(r.client.close)
-	if r.resp, err = r.client.send("/slow", domain, server, "close"); err != nil {
+	c := client{}
+	c.take(conn)
+	t.Cleanup(c.close)
+	resp, err := c.send("/slow", domain, server, "close")
+	if err != nil {
 		t.Fatal(err)
 	}
-	return r
+	t.Cleanup(func() { _ = resp.Body.Close() })
+	return &request{resp}
 }
 
 // endsAt fails the test unless the host's answer comes to its end.
