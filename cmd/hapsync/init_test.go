@@ -177,13 +177,22 @@ func TestInitNeverTouchesWhatExists(t *testing.T) {
 		if got.code != exitOK {
 			t.Fatalf("code %d: %s", got.code, got.stderr)
 		}
-		wantContains(t, "output", got.stdout, "kept     "+dir+"/haproxy.cfg")
+		wantContains(t, "output", got.stdout, "kept     "+dir+"/haproxy.cfg",
+			"setenv HAPSYNC_MASTER_SOCKET "+dir+"/run/haproxy-master.sock")
 		if base := read(t, dir+"/haproxy.cfg"); base != mine {
 			t.Errorf("base file:\n%s", base)
 		}
 	}
 	if _, err := os.Stat(dir + "/run"); err == nil {
 		t.Error("a run directory is created that the base file does not name")
+	}
+}
+
+func TestInitSaysNothingOfAMasterSocketThatTheBaseFileNames(t *testing.T) {
+	_, flags := place(t)
+	got := new(bench).run(t, flags...)
+	if got.code != exitOK || strings.Contains(got.stdout, "setenv") {
+		t.Errorf("code %d: %s\n%s", got.code, got.stderr, got.stdout)
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -41,6 +42,10 @@ func (p program) printStart(s setup) {
 	if !s.oneFile() {
 		options += " -f " + s.managedFile
 	}
+	if !s.baseNamesMaster() {
+		p.say("\nHAProxy after 3.0 does not tell its master's socket. Write it into the global section of %s:\n\n    setenv HAPSYNC_MASTER_SOCKET %s\n",
+			s.baseFile, s.masterSocket())
+	}
 	p.say(`
 Start HAProxy:
 
@@ -65,6 +70,13 @@ and then "systemctl restart haproxy". Next:
     hapsync check%[5]s
     hapsync sync%[5]s
 `, s.masterSocket(), files, s.baseFile, options, s.flagArgs(), s.binary, s.program())
+}
+
+// baseNamesMaster reports whether hapsync finds the master's socket in the base file: one that init did not write may
+// not name it.
+func (s setup) baseNamesMaster() bool {
+	text, err := os.ReadFile(s.baseFile)
+	return err == nil && strings.Contains(string(text), "HAPSYNC_MASTER_SOCKET")
 }
 
 // program is the absolute path of haproxy, which systemd wants; Debian's where there is none yet.
