@@ -104,12 +104,12 @@ func TestAHostSettles(t *testing.T) {
 	for name, steps := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			play(t, steps)
+			playSteps(t, steps)
 		})
 	}
 }
 
-func play(t *testing.T, steps string) {
+func playSteps(t *testing.T, steps string) {
 	t.Helper()
 	m := newMirror("/p", 100*time.Millisecond)
 	start := time.Unix(1000, 0)
