@@ -112,6 +112,7 @@ func (p *Plan) planProcess(want haproxy.Config, st haproxy.State) {
 		running[b.Name] = b.Options
 	}
 	ruled := map[string]bool{} // domains whose new rule is a reason enough
+	late := map[string]bool{}  // backends with a server that only comes with the reload
 	var reasons reasons
 	for _, c := range Diff(st.Live, want) {
 		switch ch := c.(type) {
@@ -121,6 +122,8 @@ func (p *Plan) planProcess(want haproxy.Config, st haproxy.State) {
 			if _, ok := running[ch.Backend]; !ok {
 				continue // comes with its backend
 			}
+			ok, _ := live(c, st.Capabilities, running)
+			late[ch.Backend] = late[ch.Backend] || !ok
 		case haproxy.AddRule:
 			ruled[ch.Rule.Domain] = true
 		}
@@ -130,7 +133,34 @@ func (p *Plan) planProcess(want haproxy.Config, st haproxy.State) {
 			reasons.add(c, why)
 		}
 	}
+	p.Actions = slices.DeleteFunc(p.Actions, func(a Action) bool {
+		remove, ok := a.Change.(haproxy.RemoveServer)
+		return ok && late[remove.Backend] && !keepsServing(st.Live, want, remove.Backend)
+	})
 	p.Reload = reasons.lines(ruled)
+}
+
+// keepsServing reports whether a server that takes traffic stays in a backend. Where none does and those that come need a
+// reload, the ones that leave serve until then, and go with it.
+func keepsServing(have, want haproxy.Config, backend string) bool {
+	stays := false
+	for _, b := range want.Backends {
+		if b.Name != backend {
+			continue
+		}
+		merge(serversOf(have, backend), b.Servers, byServer, func(have, want *haproxy.Server) {
+			stays = stays || have != nil && want != nil && want.State == haproxy.Ready && want.Weight > 0
+		})
+	}
+	return stays
+}
+
+func serversOf(c haproxy.Config, backend string) []haproxy.Server {
+	i := slices.IndexFunc(c.Backends, func(b haproxy.Backend) bool { return b.Name == backend })
+	if i < 0 {
+		return nil
+	}
+	return c.Backends[i].Servers
 }
 
 // live adds to what the version can do what the backend's algorithm allows.

@@ -64,6 +64,9 @@ func planCases() map[string]planCase {
 		"new-server-2.6": {v26, func(s *registry.Snapshot, _ *memory) {
 			s.Domains[1].Hosts = append(s.Domains[1].Hosts, host("server2", "10.0.0.9:80"))
 		}},
+		"only-server-replaced-2.6": {v26, func(s *registry.Snapshot, _ *memory) {
+			s.Domains[1].Hosts = []registry.Host{host("server2", "10.0.0.9:80")}
+		}},
 		"new-server-static": {v32, func(s *registry.Snapshot, m *memory) {
 			s.Domains[1].Options.Balance = "source"
 			m.file.Backends[1].Options.Balance, m.live.Backends[1].Options.Balance = "source", "source"
