@@ -23,6 +23,7 @@ EXAMPLE:
    hapsync init     # once: writes haproxy.cfg and hapsync.cfg, says how to start HAProxy
    hapsync plan     # what would be done, and why
    hapsync sync     # do it
+   hapsync agent    # do it again at each change, for as long as it runs
 
 EXIT CODES:
    0    in line, or brought in line
@@ -47,7 +48,7 @@ func (p program) app() *cli.App {
 		Version:               thisBuild().Version,
 		Flags:                 sharedFlags(),
 		Commands: []*cli.Command{
-			p.initCommand(), p.syncCommand(), p.planCommand(), p.listCommand(),
+			p.initCommand(), p.syncCommand(), p.planCommand(), p.agentCommand(), p.listCommand(),
 			p.checkCommand(), p.versionCommand(), p.completionCommand(),
 		},
 		Action:               noCommand,

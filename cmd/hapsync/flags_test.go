@@ -37,8 +37,10 @@ func samples(s *setting) (string, string) {
 		return "true", "false"
 	case s.tag == "!!int":
 		return "30", "70"
-	case strings.HasSuffix(s.name, "-timeout"):
+	case strings.HasSuffix(s.name, "-timeout") || s.name == "resync" || s.name == "reload-interval":
 		return "3s", "7s"
+	case s.name == "listen":
+		return "127.0.0.1:9102", "unix:/run/hapsync/agent.sock"
 	case s.name == "output" || s.name == "log-format":
 		return "json", "text"
 	case s.name == "log-level":

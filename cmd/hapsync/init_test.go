@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io/fs"
 	"net"
 	"os"
@@ -79,8 +80,15 @@ func complains(output string) bool {
 	return strings.Contains(output, "WARNING") || strings.Contains(output, "ALERT")
 }
 
-// start runs HAProxy as init says, until its Runtime API answers at level admin and its master does, and returns what it printed by then.
+// start runs HAProxy as init says, and returns what it printed by the time that it answers.
 func start(t *testing.T, binary, dir string) string {
+	t.Helper()
+	defer launch(t, binary, dir)()
+	return read(t, dir+"/log")
+}
+
+// launch runs HAProxy as init says, and returns when its Runtime API answers at level admin, and its master does.
+func launch(t *testing.T, binary, dir string) (stop func()) {
 	t.Helper()
 	log, err := os.Create(dir + "/log")
 	if err != nil {
@@ -92,22 +100,37 @@ func start(t *testing.T, binary, dir string) string {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer cmd.Wait()                          //nolint:errcheck // it is ended by a signal
-	defer cmd.Process.Signal(syscall.SIGTERM) //nolint:errcheck // it may have ended
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
+	stop = func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+		_ = cmd.Wait()                          // it is ended by a signal
+	}
+	eventually(t, "the Runtime API and the master answer", func() error {
+		if !strings.Contains(ask(t.Context(), dir+"/run/haproxy.sock", "show cli level"), "admin") ||
+			!strings.Contains(ask(t.Context(), dir+"/run/haproxy-master.sock", "show proc"), "worker") {
+			return errors.New("not yet: " + read(t, dir+"/log"))
+		}
+		return nil
+	})
+	return stop
+}
+
+// eventually returns when f finds nothing wrong any more; what is wrong after 30 seconds ends the test.
+func eventually(t *testing.T, what string, f func() error) {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for !strings.Contains(ask(ctx, dir+"/run/haproxy.sock", "show cli level"), "admin") ||
-		!strings.Contains(ask(ctx, dir+"/run/haproxy-master.sock", "show proc"), "worker") {
+	for {
+		err := f()
+		if err == nil {
+			return
+		}
 		select {
-		case <-ctx.Done():
-			t.Error("the Runtime API or the master does not answer")
-			return read(t, dir+"/log")
+		case <-deadline:
+			t.Fatalf("%s: %v", what, err)
 		case <-tick.C:
 		}
 	}
-	return read(t, dir+"/log")
 }
 
 func ask(ctx context.Context, socket, command string) string {
@@ -116,9 +139,7 @@ func ask(ctx context.Context, socket, command string) string {
 		return ""
 	}
 	defer conn.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline)
-	}
+	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
 	if _, err := conn.Write([]byte(command + ";quit\n")); err != nil {
 		return ""
 	}

@@ -30,11 +30,13 @@ type program struct {
 	getenv         func(string) string
 	dial           func(context.Context, registry.Config) (source, error)
 	open           func(haproxy.Settings) (target, error)
+	args           []string // the command line, program name included
 }
 
 // A source is a registry that can be hung up.
 type source interface {
 	sync.Source
+	sync.Follower
 	Close() error
 }
 
@@ -68,6 +70,7 @@ func open(s haproxy.Settings) (target, error) {
 
 // run carries out one command line, program name included, and returns the exit code.
 func (p program) run(ctx context.Context, args []string) int {
+	p.args = args
 	err := p.app().RunContext(ctx, args)
 	code := exitCode(ctx, err)
 	p.explain(code, err)

@@ -68,6 +68,18 @@ func (b benchSource) Snapshot(context.Context) (registry.Snapshot, error) {
 	return b.snapshot, b.snapshotErr
 }
 func (b benchSource) Close() error { return nil }
+func (b benchSource) Relist()      {}
+
+// Follow tells once what there is, or that nothing can be read.
+func (b benchSource) Follow(ctx context.Context, update func(registry.Update), lost func(error)) error {
+	if b.snapshotErr != nil {
+		lost(b.snapshotErr)
+	} else {
+		update(registry.Update{Snapshot: b.snapshot, All: true})
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
 
 type benchTarget struct{ *bench }
 

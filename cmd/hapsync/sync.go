@@ -41,9 +41,13 @@ func passFlags() []cli.Flag {
 		outputFlag(),
 		toggle(spec{name: "rewrite", usage: "write the managed file anew even where a transaction would do"}),
 		toggle(spec{name: "allow-mass-removal", usage: "remove servers even where --max-removal would hold it"}),
-		text(spec{name: "max-removal", value: "50", check: percent, tag: "!!int",
-			usage: "hold a pass that would remove more than this `PERCENT` of the managed servers"}),
+		maxRemovalFlag(),
 	}
+}
+
+func maxRemovalFlag() cli.Flag {
+	return text(spec{name: "max-removal", value: "50", check: percent, tag: "!!int",
+		usage: "hold a pass that would remove more than this `PERCENT` of the managed servers"})
 }
 
 func (p program) sync(c *cli.Context) (err error) {

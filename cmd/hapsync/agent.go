@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/urfave/cli/v2"
+
+	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/sync"
+)
+
+//go:embed hapsync-agent.service
+var agentUnit string
+
+//go:embed hapsync.yaml
+var agentConfig string
+
+func (p program) agentCommand() *cli.Command {
+	flags := []cli.Flag{
+		listenFlag(),
+		text(spec{name: "resync", value: "60s", check: duration,
+			usage: "`TIME` after which registry, file and process are read and compared although nothing is known to have changed"}),
+		text(spec{name: "reload-interval", value: "2s", check: duration,
+			usage: "least `TIME` between two reloads; the first comes at once, a postponed one stays pending"}),
+		maxRemovalFlag(),
+		&cli.BoolFlag{Name: "print-unit", DisableDefaultText: true, Usage: "print a systemd unit for the agent, and how to install it; do nothing else"},
+		&cli.BoolFlag{Name: "print-config", DisableDefaultText: true, Usage: "print an example of the file for --config-file; do nothing else"},
+	}
+	return p.command(&cli.Command{
+		Name:   "agent",
+		Usage:  "keep HAProxy in line with the registry, for as long as it runs",
+		Flags:  append(flags, sharedFlags()...),
+		Action: p.agent,
+	}, page{
+		description: `Follows the registry and brings HAProxy in line with every change, as hapsync sync does once. With etcd away,
+HAProxy keeps what it has, and the agent waits; a pass that a safeguard objects to is held, and the agent stays.
+
+On --listen it answers /healthz (the agent works), /readyz (HAProxy is in line; else why not), /metrics (for
+Prometheus) and /status (JSON). SIGTERM and SIGINT end it after the running pass and leave
+HAProxy as it is. SIGHUP makes it read the config file again, and everything else too. Under systemd it says
+when it is ready, and feeds the watchdog.`,
+		example: `
+hapsync agent
+hapsync agent --config-file /etc/hapsync/hapsync.yaml --log-format json
+hapsync agent --listen unix:/run/hapsync/agent.sock
+hapsync agent --print-unit > /etc/systemd/system/hapsync-agent.service`,
+		exitCodes: `0 ended by SIGTERM or SIGINT; 1 error; 2 usage`,
+	})
+}
+
+func (p program) agent(c *cli.Context) error {
+	switch {
+	case c.Bool("print-unit"):
+		p.say("%s", agentUnit)
+		return nil
+	case c.Bool("print-config"):
+		p.say("%s", agentConfig)
+		return nil
+	}
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	s := newService()
+	j, err := p.newJob(c, s.took)
+	if err != nil {
+		return err
+	}
+	return s.run(c.Context, j, hangups, func(now *job) (*job, error) { return p.nextJob(c.Context, now, s.took) })
+}
+
+// A job is one agent with what it works on: all that depends on the settings.
+type job struct {
+	agent    *sync.Agent
+	registry *redial
+	pulse    *pulse
+	listen   listenAddress
+	log      *slog.Logger
+	settings string // what the settings are, the files that they name included
+	ended    chan error
+}
+
+// newJob makes what the settings ask for. An etcd that is away is no error.
+func (p program) newJob(c *cli.Context, took prometheus.Observer) (*job, error) {
+	settings, err := p.haproxySettings(c)
+	if err != nil {
+		return nil, err
+	}
+	listen, err := parseListen(c.String("listen"))
+	if err != nil {
+		return nil, usagef(c, "--listen: %w", err)
+	}
+	settings.Background = true
+	target, err := p.open(settings)
+	if err != nil {
+		return nil, err
+	}
+	source, err := p.registry(c)
+	if err != nil && !errors.Is(err, registry.ErrUnavailable) {
+		return nil, err
+	}
+	j := &job{
+		registry: &redial{dial: p.dialler(c), source: source, failed: err},
+		pulse:    &pulse{locker: target, limit: longestPass + settings.ReloadTimeout, took: took},
+		listen:   listen,
+		log:      settings.Logger,
+		settings: fingerprint(c),
+		ended:    make(chan error, 1),
+	}
+	j.agent, err = sync.NewAgent(sync.AgentConfig{
+		Follower:       j.registry,
+		Target:         target,
+		Locker:         j.pulse,
+		Layout:         sync.Layout{Frontends: settings.Frontends},
+		Policy:         policy(c),
+		ReloadInterval: c.Duration("reload-interval"),
+		Resync:         c.Duration("resync"),
+		Logger:         j.log,
+	})
+	if err != nil {
+		return nil, errors.Join(err, j.registry.close())
+	}
+	return j, nil
+}
+
+// dialler dials the registry that the settings name.
+func (p program) dialler(c *cli.Context) func(context.Context) (source, error) {
+	return func(ctx context.Context) (source, error) {
+		cfg, err := p.registryConfig(c)
+		if err != nil {
+			return nil, err
+		}
+		return p.dial(ctx, cfg)
+	}
+}
+
+// nextJob settles flags, environment and config file anew. It returns no job where the settings are what they were.
+func (p program) nextJob(ctx context.Context, now *job, took prometheus.Observer) (*job, error) {
+	var next *job
+	app := p.app()
+	app.Command("agent").Action = func(c *cli.Context) (err error) {
+		if fingerprint(c) != now.settings {
+			next, err = p.newJob(c, took)
+		}
+		return err
+	}
+	err := app.RunContext(ctx, p.args)
+	return next, err
+}
+
+// fingerprint tells settings apart. Of the files that they name it has those that are read at the start only.
+func fingerprint(c *cli.Context) string {
+	var b strings.Builder
+	for _, f := range c.Command.Flags {
+		s, ok := f.(*setting)
+		switch {
+		case !ok:
+		case s.list:
+			fmt.Fprintf(&b, "%s=%q\n", s.name, c.StringSlice(s.name))
+		default:
+			fmt.Fprintf(&b, "%s=%q\n", s.name, c.String(s.name))
+		}
+	}
+	for _, name := range []string{"cacert", "password-file"} {
+		content, _ := os.ReadFile(c.String(name)) // a job that cannot read it says so
+		fmt.Fprintf(&b, "%x\n", sha256.Sum256(content))
+	}
+	return b.String()
+}
+
+// start makes the agent run until stop is called, which waits for the pass that is under way.
+func (j *job) start(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		j.ended <- j.agent.Run(ctx)
+		close(j.ended)
+	}()
+	return func() {
+		cancel()
+		for range j.ended {
+		}
+		if err := j.registry.close(); err != nil {
+			j.log.Warn("hang up on etcd", "error", err)
+		}
+	}
+}
+
+// longestPass is what no pass takes, reload apart: beyond it the pass loop counts as stuck.
+const longestPass = 10 * time.Minute

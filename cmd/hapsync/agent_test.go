@@ -1,0 +1,240 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	stdsync "sync"
+	"testing"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+// A log is what a running hapsync prints.
+type log struct {
+	mu  stdsync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// A runningAgent runs in this process.
+type runningAgent struct {
+	*log
+	listen listenAddress
+	end    context.CancelFunc // what SIGTERM and SIGINT do
+	code   chan int
+}
+
+// startAgent runs hapsync agent until its address answers; the test waits for its end.
+func startAgent(t *testing.T, p program, listen string, args ...string) *runningAgent {
+	t.Helper()
+	address, err := parseListen(listen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	a := &runningAgent{log: new(log), listen: address, end: cancel, code: make(chan int, 1)}
+	p.stdout, p.stderr = a.log, a.log
+	go func() { a.code <- p.run(ctx, append([]string{"hapsync", "agent", "--listen", listen}, args...)) }()
+	t.Cleanup(func() {
+		cancel()
+		a.code <- <-a.code // wait for its end; a test may have taken the code already
+	})
+	a.says(t, "the agent runs")
+	return a
+}
+
+// ends ends the agent and returns its exit code.
+func (a *runningAgent) ends() int {
+	a.end()
+	code := <-a.code
+	a.code <- code
+	return code
+}
+
+// says waits until the agent has logged the words.
+func (a *runningAgent) says(t *testing.T, words string) {
+	t.Helper()
+	eventually(t, "the agent says "+words, func() error {
+		if said := a.String(); !strings.Contains(said, words) {
+			return errors.New(said)
+		}
+		return nil
+	})
+}
+
+// get asks the agent.
+func (a *runningAgent) get(t *testing.T, path string) (code int, body string, err error) {
+	t.Helper()
+	return get(t, a.listen, path)
+}
+
+func get(t *testing.T, where listenAddress, path string) (code int, body string, err error) {
+	t.Helper()
+	transport := &http.Transport{
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return where.dial(ctx) },
+		DisableKeepAlives: true,
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://hapsync"+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return 0, "", err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	return response.StatusCode, string(text), err
+}
+
+// answers waits until the agent answers with the code, and with the words in the body.
+func (a *runningAgent) answers(t *testing.T, path string, code int, words ...string) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%s answers %d", path, code), func() error {
+		got, body, err := a.get(t, path)
+		if err != nil || got != code {
+			return fmt.Errorf("%d %q %w", got, body, err)
+		}
+		for _, w := range words {
+			if !strings.Contains(body, w) {
+				return fmt.Errorf("%q lacks %q", body, w)
+			}
+		}
+		return nil
+	})
+}
+
+func TestAgentIsSeenFromOutside(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*bench)
+		code   int    // of readyz
+		ready  string // the body
+	}{
+		{"ready", func(*bench) {}, 200, "ready\n"},
+		{"registry away", func(b *bench) { b.snapshotErr = fmt.Errorf("%w: etcd at x: no answer", registry.ErrUnavailable) },
+			503, "the registry has not been read yet\nregistry: registry not reachable: etcd at x: no answer\n"},
+		{"HAProxy away", func(b *bench) { b.state.Down = fmt.Errorf("/run/x.sock: %w", haproxy.ErrDown) },
+			503, "no good pass has been made yet\nhaproxy: /run/x.sock: " + haproxy.ErrDown.Error() + "\n"},
+		{"held", func(b *bench) {
+			b.state.File, b.state.Live = threeServers(), threeServers()
+			b.snapshot = registry.Snapshot{Revision: 7}
+		}, 503, "no good pass has been made yet\nheld: the registry has no key below the prefix"},
+		{"the file cannot be committed", func(b *bench) { b.commitErr = errors.New("disk\nfull") },
+			503, "no good pass has been made yet\nthe last pass failed: disk; full\n"},
+		{"another one is at work", func(b *bench) { b.lockErr = haproxy.ErrLocked },
+			503, "no good pass has been made yet\nthe last pass failed: another hapsync is at work\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := oneHost()
+			tt.change(b)
+			listen := freeAddr(t)
+			a := startAgent(t, b.program(nil, nil), listen)
+			a.answers(t, "/readyz", tt.code, tt.ready)
+			a.answers(t, "/healthz", 200, "ok\n")
+			if code := a.ends(); code != exitOK {
+				t.Errorf("code %d at the end\n%s", code, a)
+			}
+			if !b.opened.Background {
+				t.Error("passes wait for checks and drains")
+			}
+		})
+	}
+}
+
+func TestAgentWithoutAnAddress(t *testing.T) {
+	b := oneHost()
+	a := startAgent(t, b.program(nil, nil), "off")
+	a.says(t, "synced")
+	if code := a.ends(); code != exitOK || !b.wrote {
+		t.Errorf("code %d, wrote %t\n%s", code, b.wrote, a)
+	}
+}
+
+func TestAgentRefusesWhatCannotBeFollowed(t *testing.T) {
+	for _, tt := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"--listen 9101", exitUsage, "host:port"},
+		{"--listen 127.0.0.1:http:80", exitUsage, "host:port"},
+		{"--listen unix:", exitUsage, "unix socket"},
+		{"--resync 0s", exitUsage, "with its unit"},
+		{"--reload-interval -1s", exitUsage, "with its unit"},
+		{"--max-removal 0", exitUsage, "percent"},
+		{"--frontend ,", exitUsage, "--frontend"},
+		{"--dry-run", exitUsage, `--dry-run`},
+		{"stray", exitUsage, `stray argument "stray"`},
+		{"--listen /nowhere/agent.sock", exitError, "--listen unix:/nowhere/agent.sock"},
+	} {
+		got := oneHost().run(t, append([]string{"agent"}, strings.Fields(tt.args)...)...)
+		if got.code != tt.code || got.stdout != "" {
+			t.Errorf("%s: code %d, want %d\n%s", tt.args, got.code, tt.code, got.stderr)
+		}
+		wantContains(t, tt.args, got.stderr, tt.want)
+	}
+	b := oneHost()
+	b.openErr = errors.New("no haproxy here")
+	if got := b.run(t, "agent"); got.code != exitError {
+		t.Errorf("HAProxy cannot be opened: code %d, %s", got.code, got.stderr)
+	}
+}
+
+func TestAgentWaitsForALogin(t *testing.T) {
+	b := oneHost()
+	p := b.program(nil, nil)
+	tries, dial := 0, p.dial
+	p.dial = func(ctx context.Context, cfg registry.Config) (source, error) {
+		if tries++; tries < 3 {
+			return nil, fmt.Errorf("log in: %w", registry.ErrUnavailable)
+		}
+		return dial(ctx, cfg)
+	}
+	a := startAgent(t, p, freeAddr(t), "--user", "root:s3cret")
+	a.answers(t, "/readyz", 503, "registry: log in: registry not reachable")
+	a.answers(t, "/readyz", 200)
+	if code := a.ends(); code != exitOK || tries != 3 || b.dialled.User != "root" || strings.Contains(a.String(), "s3cret") {
+		t.Errorf("code %d, %d tries as %q\n%s", code, tries, b.dialled.User, a)
+	}
+}
+
+func TestAgentSettingsThatEtcdCannotTakeAreUsage(t *testing.T) {
+	p := oneHost().program(new(bytes.Buffer), new(bytes.Buffer))
+	p.dial = dial
+	if code := p.run(t.Context(), []string{"hapsync", "agent", "--prefix", "services"}); code != exitUsage {
+		t.Errorf("code %d: %s", code, p.stderr)
+	}
+}
+
+// jobOf is what hapsync agent works on, without running.
+func jobOf(t *testing.T, b *bench, args ...string) (j *job, err error) {
+	t.Helper()
+	p := b.program(new(bytes.Buffer), new(bytes.Buffer))
+	app := p.app()
+	app.Command("agent").Action = func(c *cli.Context) error {
+		j, err = p.newJob(c, newService().took)
+		return err
+	}
+	return j, app.RunContext(t.Context(), append([]string{"hapsync", "agent"}, args...))
+}

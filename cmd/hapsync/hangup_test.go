@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/hapsync/hapsync/registry"
+)
+
+func hangUp(t *testing.T) {
+	t.Helper()
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestHangupReadsTheConfigFileAgain(t *testing.T) {
+	file := writeFile(t, "max-removal: 30\n")
+	write := func(content string) {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir, _ := place(t)
+	first, second := filepath.Join(dir, "1.sock"), filepath.Join(dir, "2.sock")
+	b := oneHost()
+	b.env = map[string]string{"HAPSYNC_CONFIG_FILE": file, "HAPSYNC_LISTEN": first}
+	var prefixes []string
+	p := b.program(nil, nil)
+	dial := p.dial
+	p.dial = func(ctx context.Context, cfg registry.Config) (source, error) {
+		prefixes = append(prefixes, cfg.Prefix)
+		return dial(ctx, cfg)
+	}
+	a := startAgent(t, p, first, "--log-level", "info")
+	a.answers(t, "/readyz", 200)
+
+	hangUp(t)
+	a.says(t, "the settings are what they were, all is read again")
+	write("prefix: 5\n")
+	hangUp(t)
+	a.says(t, "the new settings cannot be used, the old ones stay")
+	a.says(t, "prefix: want text")
+	a.answers(t, "/readyz", 200)
+	write("prefix: /other\n")
+	hangUp(t)
+	a.says(t, "the agent runs with new settings")
+	a.answers(t, "/readyz", 200)
+	write("prefix: /other\nlisten: " + second + "\n")
+	hangUp(t) // the flag comes before the file
+	a.says(t, "all is read again")
+	a.answers(t, "/readyz", 200)
+	if code := a.ends(); code != exitOK {
+		t.Errorf("code %d", code)
+	}
+	if got := strings.Join(prefixes, " "); got != "/services/web /other" {
+		t.Errorf("dialled for %s\n%s", got, a)
+	}
+	if _, err := os.Lstat(first); err == nil {
+		t.Error("the socket is left behind")
+	}
+}
+
+func TestHangupMovesTheAddress(t *testing.T) {
+	dir, _ := place(t)
+	first, second := filepath.Join(dir, "1.sock"), filepath.Join(dir, "2.sock")
+	file := writeFile(t, "listen: "+first+"\n")
+	b := oneHost()
+	p := b.program(nil, nil)
+	stderr := new(log)
+	p.stdout, p.stderr = stderr, stderr
+	ctx, cancel := context.WithCancel(t.Context())
+	code := make(chan int, 1)
+	go func() { code <- p.run(ctx, []string{"hapsync", "agent", "--config-file", file}) }()
+	defer func() {
+		cancel()
+		if got := <-code; got != exitOK {
+			t.Errorf("code %d\n%s", got, stderr)
+		}
+	}()
+	at := func(path string) *runningAgent {
+		return &runningAgent{log: stderr, listen: listenAddress{"unix", path}}
+	}
+	at(first).answers(t, "/readyz", 200)
+	at(first).says(t, "the agent runs")
+
+	for content, word := range map[string]string{"listen: " + dir + "\n": "is no socket", "listen: /nowhere/x.sock\n": "no such file"} {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		hangUp(t)
+		at(first).says(t, word)
+		at(first).answers(t, "/readyz", 200)
+	}
+	if err := os.WriteFile(file, []byte("listen: "+second+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	hangUp(t)
+	at(second).answers(t, "/readyz", 200)
+	eventually(t, "the first socket is gone", func() error {
+		if _, err := os.Lstat(first); err == nil {
+			return errors.New("it is there")
+		}
+		return nil
+	})
+}

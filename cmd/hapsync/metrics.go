@@ -1,0 +1,107 @@
+package main
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/hapsync/hapsync/sync"
+)
+
+// metrics answers in Prometheus' format. What the agent's status says is read from there at each scrape.
+func (s *service) metrics() http.Handler {
+	all := prometheus.NewRegistry()
+	all.MustRegister(
+		statusCollector{s.status}, s.took, buildInfo(),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return promhttp.HandlerFor(all, promhttp.HandlerOpts{})
+}
+
+func buildInfo() prometheus.Collector {
+	b := thisBuild()
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name:        "hapsync_build_info",
+		Help:        "What hapsync was built from; always 1.",
+		ConstLabels: prometheus.Labels{"version": b.Version, "commit": b.Commit, "go": b.Go},
+	}, func() float64 { return 1 })
+}
+
+// A statusCollector is the agent's status as metrics.
+type statusCollector struct{ status func() sync.Status }
+
+// Describe implements prometheus.Collector: whatever the status is, the metrics are the same.
+func (c statusCollector) Describe(ch chan<- *prometheus.Desc) {
+	prometheus.DescribeByCollect(statusCollector{func() sync.Status { return sync.Status{} }}, ch)
+}
+
+// Collect implements prometheus.Collector.
+func (c statusCollector) Collect(ch chan<- prometheus.Metric) {
+	for _, m := range measures(c.status()) {
+		var labels, values []string
+		if m.label != "" {
+			labels, values = []string{m.label}, []string{m.of}
+		}
+		ch <- prometheus.MustNewConstMetric(prometheus.NewDesc(m.name, m.help, labels, nil), m.kind, m.value, values...)
+	}
+}
+
+// A measure is one value of a metric, of one kind of a thing where there is a label.
+type measure struct {
+	name, help string
+	kind       prometheus.ValueType
+	value      float64
+	label, of  string
+}
+
+func measures(s sync.Status) []measure {
+	const counter, gauge = prometheus.CounterValue, prometheus.GaugeValue
+	passes := func(result string, n int) measure {
+		return measure{"hapsync_passes_total", "Passes, by what became of them.", counter, float64(n), "result", result}
+	}
+	changes := func(via string, n int) measure {
+		return measure{"hapsync_changes_total", "Changes made, live through the Runtime API or in the managed file.", counter, float64(n), "via", via}
+	}
+	n := s.Counts
+	return []measure{
+		passes("ok", n.Passes-n.FailedPasses-n.HeldPasses), passes("failed", n.FailedPasses), passes("held", n.HeldPasses),
+		changes("runtime", n.RuntimeChanges), changes("file", n.FileChanges),
+		{"hapsync_rewrites_total", "Times that the managed file was written anew.", counter, float64(n.FileRewrites), "", ""},
+		{"hapsync_reloads_total", "Reloads of HAProxy.", counter, float64(n.Reloads), "", ""},
+		{"hapsync_revision_seen", "The registry's revision that was last heard of.", gauge, float64(s.Seen), "", ""},
+		{"hapsync_revision_applied", "The registry's revision that HAProxy was last brought in line with.", gauge, float64(s.Applied), "", ""},
+		{"hapsync_applied_timestamp_seconds", "When HAProxy was last in line; 0 before the first good pass.", gauge, unixSeconds(s.AppliedAt), "", ""},
+		{"hapsync_ready", "1 where /readyz answers 200.", gauge, truth(s.Ready()), "", ""},
+		{"hapsync_held", "1 where a safeguard holds a pass.", gauge, truth(s.Held != ""), "", ""},
+		{"hapsync_failed", "1 where the last pass failed.", gauge, truth(s.Failed != ""), "", ""},
+		{"hapsync_registry_up", "1 where the registry can be followed.", gauge, truth(registryUp(s)), "", ""},
+		{"hapsync_haproxy_up", "1 where HAProxy answered in the last pass.", gauge, truth(haproxyUp(s)), "", ""},
+		{"hapsync_domains", "Good domains in the registry.", gauge, float64(s.Last.Domains), "", ""},
+		{"hapsync_hosts", "Good hosts in the registry.", gauge, float64(s.Last.Hosts), "", ""},
+		{"hapsync_problems", "Keys that cannot be used, and what is left alone in HAProxy.", gauge, float64(len(s.Last.Problems)), "", ""},
+		{"hapsync_pending_hosts", "Hosts that are half written in the registry.", gauge, float64(len(s.Last.Pending)), "", ""},
+		{"hapsync_draining_servers", "Removed servers that still have sessions.", gauge, float64(s.Last.Draining), "", ""},
+		{"hapsync_reload_postponed", "1 where a reload waits for --reload-interval.", gauge, truth(s.Last.Postponed), "", ""},
+	}
+}
+
+// registryUp and haproxyUp are false before anything is known.
+func registryUp(s sync.Status) bool { return s.Lost == "" && s.Seen > 0 }
+func haproxyUp(s sync.Status) bool  { return s.Down == "" && s.Counts.Passes > 0 }
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func unixSeconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixNano()) / 1e9
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// handler answers what is asked about the agent. It only reads.
+func (s *service) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", s.healthz)
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.HandleFunc("GET /status", s.statusz)
+	mux.Handle("GET /metrics", s.metrics())
+	return mux
+}
+
+// healthz answers 200 as long as the pass loop works, whatever becomes of the passes.
+func (s *service) healthz(w http.ResponseWriter, _ *http.Request) {
+	if err := s.alive(); err != nil {
+		reply(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	reply(w, http.StatusOK, "ok")
+}
+
+// readyz answers 200 where HAProxy is in line and everything can be reached, else 503 and the reasons, one a line.
+func (s *service) readyz(w http.ResponseWriter, _ *http.Request) {
+	status := s.status()
+	if status.Ready() {
+		reply(w, http.StatusOK, "ready")
+		return
+	}
+	reply(w, http.StatusServiceUnavailable, oneLineEach(status.Reasons)...)
+}
+
+func reply(w http.ResponseWriter, code int, lines ...string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_, _ = io.WriteString(w, strings.Join(lines, "\n")+"\n") // who has gone needs no answer
+}
+
+// oneLineEach joins the lines of texts that have several: what haproxy -c prints, for one.
+func oneLineEach(texts []string) []string {
+	lines := make([]string, len(texts))
+	for i, text := range texts {
+		lines[i] = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
+	}
+	return lines
+}
+
+// A site is an HTTP server at its address.
+type site struct {
+	server *http.Server
+	failed chan error // why it ended by itself; nil where there is no address
+}
+
+// openSite listens and serves until the site is closed.
+func openSite(where listenAddress, handler http.Handler, log *slog.Logger) (*site, error) {
+	if where.none() {
+		return &site{}, nil
+	}
+	l, err := where.listen(context.Background())
+	if err != nil {
+		return nil, fmt.Errorf("--listen %s: %w", where, err)
+	}
+	s := &site{
+		server: &http.Server{
+			Handler:           handler,
+			ReadHeaderTimeout: 5 * time.Second,
+			ReadTimeout:       5 * time.Second,
+			WriteTimeout:      10 * time.Second,
+			IdleTimeout:       time.Minute,
+			MaxHeaderBytes:    16 << 10,
+			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		},
+		failed: make(chan error, 1),
+	}
+	go func() { s.failed <- s.server.Serve(l) }()
+	return s, nil
+}
+
+// close lets answers that are under way go out. A unix socket is removed.
+func (s *site) close() {
+	if s.server == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if err := s.server.Shutdown(ctx); errors.Is(err, context.DeadlineExceeded) {
+		_ = s.server.Close() // who has not read its answer by now will not
+	}
+}

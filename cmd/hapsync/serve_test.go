@@ -1,0 +1,145 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"github.com/hapsync/hapsync/registry"
+)
+
+// scrape returns what the agent's metrics are, by name, and with the value of the label where there is one.
+func scrape(t *testing.T, a *runningAgent) map[string]float64 {
+	t.Helper()
+	code, body, err := a.get(t, "/metrics")
+	if err != nil || code != http.StatusOK {
+		t.Fatalf("code %d, %v", code, err)
+	}
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if problems, err := promlint.New(strings.NewReader(body)).Lint(); err != nil || len(problems) > 0 {
+		t.Errorf("promlint: %v, %v", problems, err)
+	}
+	values := map[string]float64{}
+	for name, family := range families {
+		for _, m := range family.GetMetric() {
+			key := name
+			if len(m.GetLabel()) == 1 {
+				key += "/" + m.GetLabel()[0].GetValue()
+			}
+			values[key] = valueOf(m)
+		}
+	}
+	return values
+}
+
+func valueOf(m *dto.Metric) float64 {
+	if h := m.GetHistogram(); h != nil {
+		return float64(h.GetSampleCount())
+	}
+	return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+}
+
+func TestMetrics(t *testing.T) {
+	b := oneHost()
+	b.snapshot.Domains[0].Pending = []registry.Pending{{Host: "server2", Missing: "port"}}
+	b.snapshot.Problems = []registry.Problem{{Key: "/services/web/x", Reason: "bad"}}
+	a := startAgent(t, b.program(nil, nil), freeAddr(t))
+	a.answers(t, "/readyz", 200)
+	got := scrape(t, a)
+	for name, want := range map[string]float64{
+		"hapsync_passes_total/ok": 1, "hapsync_passes_total/failed": 0, "hapsync_passes_total/held": 0,
+		"hapsync_changes_total/file": 3, "hapsync_changes_total/runtime": 0, "hapsync_rewrites_total": 0,
+		"hapsync_reloads_total": 1, "hapsync_revision_seen": 812, "hapsync_revision_applied": 812,
+		"hapsync_ready": 1, "hapsync_held": 0, "hapsync_failed": 0, "hapsync_registry_up": 1, "hapsync_haproxy_up": 1,
+		"hapsync_domains": 1, "hapsync_hosts": 1, "hapsync_problems": 1, "hapsync_pending_hosts": 1,
+		"hapsync_draining_servers": 0, "hapsync_reload_postponed": 0, "hapsync_pass_duration_seconds": 1,
+		"hapsync_build_info": 1,
+	} {
+		if value, ok := got[name]; !ok || value != want {
+			t.Errorf("%s is %v (there: %t), want %v", name, value, ok, want)
+		}
+	}
+	if at := time.Unix(int64(got["hapsync_applied_timestamp_seconds"]), 0); time.Since(at) > time.Minute {
+		t.Errorf("applied at %s", at)
+	}
+	for _, name := range []string{"go_goroutines", "process_resident_memory_bytes"} {
+		if got[name] == 0 {
+			t.Errorf("no %s", name)
+		}
+	}
+}
+
+func TestMetricsSayWhatIsWrong(t *testing.T) {
+	b := oneHost()
+	b.snapshotErr = registry.ErrUnavailable
+	a := startAgent(t, b.program(nil, nil), freeAddr(t))
+	a.answers(t, "/readyz", 503, "registry: ")
+	got := scrape(t, a)
+	for _, name := range []string{"hapsync_ready", "hapsync_registry_up", "hapsync_haproxy_up", "hapsync_applied_timestamp_seconds"} {
+		if value, ok := got[name]; !ok || value != 0 {
+			t.Errorf("%s is %v (there: %t), want 0", name, value, ok)
+		}
+	}
+}
+
+func TestOnlyReadingIsServed(t *testing.T) {
+	a := startAgent(t, oneHost().program(nil, nil), freeAddr(t))
+	for path, code := range map[string]int{"/": 404, "/debug/pprof/": 404, "/healthz/x": 404} {
+		if got, _, err := a.get(t, path); got != code || err != nil {
+			t.Errorf("%s: %d, %v", path, got, err)
+		}
+	}
+	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/status"} {
+		w := httptest.NewRecorder()
+		newService().handler().ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, nil))
+		if w.Code != http.StatusMethodNotAllowed {
+			t.Errorf("POST %s: %d", path, w.Code)
+		}
+	}
+}
+
+func TestHealthzSaysThatAPassIsStuck(t *testing.T) {
+	s := newService()
+	j := &job{pulse: &pulse{locker: benchTarget{new(bench)}, limit: time.Nanosecond, took: s.took}}
+	s.job.Store(j)
+	ask := func() (int, string) {
+		w := httptest.NewRecorder()
+		s.handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/healthz", nil))
+		return w.Code, w.Body.String()
+	}
+	if code, body := ask(); code != http.StatusOK {
+		t.Errorf("between two passes: %d %s", code, body)
+	}
+	unlock, err := j.pulse.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, body := ask(); code != http.StatusServiceUnavailable || !strings.Contains(body, "the pass loop is stuck") {
+		t.Errorf("in a pass that takes too long: %d %s", code, body)
+	}
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if code, body := ask(); code != http.StatusOK {
+		t.Errorf("after it: %d %s", code, body)
+	}
+}
+
+func TestReasonsAreOneLineEach(t *testing.T) {
+	got := oneLineEach([]string{"a", "b\nc\n"})
+	if want := []string{"a", "b; c"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}

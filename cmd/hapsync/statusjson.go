@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/sync"
+)
+
+// statusVersion is raised when a field of /status and of status -o json changes its meaning or goes away.
+const statusVersion = 1
+
+// The shape of /status and of status -o json.
+type (
+	statusJSON struct {
+		Version  int              `json:"version"`
+		Agent    *agentJSON       `json:"agent"` // null where no agent answers
+		Ready    bool             `json:"ready"`
+		Reasons  []string         `json:"reasons"` // why it is not ready, one line each
+		Registry registryJSON     `json:"registry"`
+		HAProxy  haproxyJSON      `json:"haproxy"`
+		Held     string           `json:"held,omitempty"`   // what a safeguard holds
+		Failed   string           `json:"failed,omitempty"` // why the last pass failed
+		Applied  appliedJSON      `json:"applied"`
+		Counts   countsJSON       `json:"counts"`
+		Report   *json.RawMessage `json:"report"` // of the last pass, as of sync -o json; null before the first
+		Passes   []passJSON       `json:"passes"` // the last ones that did something or failed, newest first
+	}
+	agentJSON struct {
+		Version string    `json:"version"`
+		PID     int       `json:"pid"`
+		Started time.Time `json:"started"`
+	}
+	registryJSON struct {
+		Up       bool              `json:"up"`
+		Error    string            `json:"error,omitempty"`
+		Revision registry.Revision `json:"revision"` // the last one heard of
+	}
+	haproxyJSON struct {
+		Up    bool   `json:"up"`
+		Error string `json:"error,omitempty"`
+	}
+	appliedJSON struct {
+		Revision registry.Revision `json:"revision"`
+		At       *time.Time        `json:"at"` // null before the first good pass
+	}
+	countsJSON struct {
+		Passes         int `json:"passes"`
+		FailedPasses   int `json:"failed_passes"`
+		HeldPasses     int `json:"held_passes"`
+		RuntimeChanges int `json:"runtime_changes"`
+		FileChanges    int `json:"file_changes"`
+		FileRewrites   int `json:"file_rewrites"`
+		Reloads        int `json:"reloads"`
+	}
+	passJSON struct {
+		At       time.Time         `json:"at"`
+		Seconds  float64           `json:"seconds"`
+		Revision registry.Revision `json:"revision"`
+		Summary  string            `json:"summary"`
+		Reload   []string          `json:"reload"`
+		Error    string            `json:"error,omitempty"`
+	}
+)
+
+// statusz answers with the whole status.
+func (s *service) statusz(w http.ResponseWriter, _ *http.Request) {
+	out, err := statusToJSON(s.status())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	out.Agent = &agentJSON{thisBuild().Version, os.Getpid(), s.started}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = writeJSON(w, out) // who has gone needs no answer
+}
+
+func statusToJSON(s sync.Status) (statusJSON, error) {
+	out := statusJSON{
+		Version:  statusVersion,
+		Ready:    s.Ready(),
+		Reasons:  oneLineEach(s.Reasons),
+		Registry: registryJSON{registryUp(s), s.Lost, s.Seen},
+		HAProxy:  haproxyJSON{haproxyUp(s), s.Down},
+		Held:     s.Held,
+		Failed:   s.Failed,
+		Applied:  appliedJSON{Revision: s.Applied},
+		Counts:   countsJSON(s.Counts),
+		Passes:   make([]passJSON, len(s.Passes)),
+	}
+	if !s.AppliedAt.IsZero() {
+		out.Applied.At = &s.AppliedAt
+	}
+	for i, p := range s.Passes {
+		out.Passes[i] = passJSON{p.At, p.Took.Seconds(), p.Revision, p.Summary, append([]string{}, p.Reload...), p.Error}
+	}
+	if s.Counts.Passes == 0 {
+		return out, nil
+	}
+	var err error
+	out.Report, err = reportJSON(s.Last)
+	return out, err
+}
+
+func reportJSON(r sync.Report) (*json.RawMessage, error) {
+	var b bytes.Buffer
+	err := r.WriteJSON(&b)
+	raw := json.RawMessage(b.Bytes())
+	return &raw, err
+}
+
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
