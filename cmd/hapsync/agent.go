@@ -47,7 +47,7 @@ func (p program) agentCommand() *cli.Command {
 HAProxy keeps what it has, and the agent waits; a pass that a safeguard objects to is held, and the agent stays.
 
 On --listen it answers /healthz (the agent works), /readyz (HAProxy is in line; else why not), /metrics (for
-Prometheus) and /status (JSON). SIGTERM and SIGINT end it after the running pass and leave
+Prometheus) and /status (JSON; hapsync status shows it). SIGTERM and SIGINT end it after the running pass and leave
 HAProxy as it is. SIGHUP makes it read the config file again, and everything else too. Under systemd it says
 when it is ready, and feeds the watchdog.`,
 		example: `

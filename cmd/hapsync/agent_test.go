@@ -130,20 +130,21 @@ func TestAgentIsSeenFromOutside(t *testing.T) {
 		change func(*bench)
 		code   int    // of readyz
 		ready  string // the body
+		status int    // the exit code of hapsync status
 	}{
-		{"ready", func(*bench) {}, 200, "ready\n"},
+		{"ready", func(*bench) {}, 200, "ready\n", exitOK},
 		{"registry away", func(b *bench) { b.snapshotErr = fmt.Errorf("%w: etcd at x: no answer", registry.ErrUnavailable) },
-			503, "the registry has not been read yet\nregistry: registry not reachable: etcd at x: no answer\n"},
+			503, "the registry has not been read yet\nregistry: registry not reachable: etcd at x: no answer\n", exitRegistry},
 		{"HAProxy away", func(b *bench) { b.state.Down = fmt.Errorf("/run/x.sock: %w", haproxy.ErrDown) },
-			503, "no good pass has been made yet\nhaproxy: /run/x.sock: " + haproxy.ErrDown.Error() + "\n"},
+			503, "no good pass has been made yet\nhaproxy: /run/x.sock: " + haproxy.ErrDown.Error() + "\n", exitHAProxy},
 		{"held", func(b *bench) {
 			b.state.File, b.state.Live = threeServers(), threeServers()
 			b.snapshot = registry.Snapshot{Revision: 7}
-		}, 503, "no good pass has been made yet\nheld: the registry has no key below the prefix"},
+		}, 503, "no good pass has been made yet\nheld: the registry has no key below the prefix", exitHeld},
 		{"the file cannot be committed", func(b *bench) { b.commitErr = errors.New("disk\nfull") },
-			503, "no good pass has been made yet\nthe last pass failed: disk; full\n"},
+			503, "no good pass has been made yet\nthe last pass failed: disk; full\n", exitError},
 		{"another one is at work", func(b *bench) { b.lockErr = haproxy.ErrLocked },
-			503, "no good pass has been made yet\nthe last pass failed: another hapsync is at work\n"},
+			503, "no good pass has been made yet\nthe last pass failed: another hapsync is at work\n", exitError},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := oneHost()
@@ -152,6 +153,13 @@ func TestAgentIsSeenFromOutside(t *testing.T) {
 			a := startAgent(t, b.program(nil, nil), listen)
 			a.answers(t, "/readyz", tt.code, tt.ready)
 			a.answers(t, "/healthz", 200, "ok\n")
+			got := new(bench).run(t, "status", "--listen", listen)
+			if got.code != tt.status {
+				t.Errorf("status: code %d, want %d\n%s%s", got.code, tt.status, got.stdout, got.stderr)
+			}
+			for line := range strings.Lines(tt.ready) {
+				wantContains(t, "status", got.stdout, strings.TrimSpace(line))
+			}
 			if code := a.ends(); code != exitOK {
 				t.Errorf("code %d at the end\n%s", code, a)
 			}

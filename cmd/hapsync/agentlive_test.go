@@ -139,6 +139,9 @@ func keepInLine(t *testing.T, binary string) {
 	stopEtcd()
 	a.answers(t, "/readyz", 503, "registry: ")
 	serves(t, web, "a.abc.com", "two")
+	if got := new(bench).run(t, "status", "--listen", dir+"/agent.sock"); got.code != exitRegistry {
+		t.Errorf("status without etcd: code %d\n%s%s", got.code, got.stdout, got.stderr)
+	}
 	etcd, _ = startEtcd(t, etcdDir, etcdAddr)
 	a.answers(t, "/readyz", 200)
 	host(t, etcd, "b.abc.com/server1", one)

@@ -49,7 +49,7 @@ func (p program) app() *cli.App {
 		Flags:                 sharedFlags(),
 		Commands: []*cli.Command{
 			p.initCommand(), p.syncCommand(), p.planCommand(), p.agentCommand(), p.listCommand(),
-			p.checkCommand(), p.versionCommand(), p.completionCommand(),
+			p.statusCommand(), p.checkCommand(), p.versionCommand(), p.completionCommand(),
 		},
 		Action:               noCommand,
 		OnUsageError:         onUsageError,

@@ -76,11 +76,14 @@ func exitCode(ctx context.Context, err error) int {
 
 func exitCodeOfType(err error) int {
 	var check checkError
+	var ready notReadyError
 	var held *sync.HeldError
 	var invalid *haproxy.InvalidConfigError
 	switch {
 	case errors.As(err, &check):
 		return check.code
+	case errors.As(err, &ready):
+		return ready.code
 	case errors.As(err, &held):
 		return exitHeld
 	case errors.As(err, &invalid):

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/sync"
+)
+
+func (p program) statusCommand() *cli.Command {
+	return p.command(&cli.Command{
+		Name:   "status",
+		Usage:  "show how the running agent is, its last passes, and what is wrong",
+		Flags:  append([]cli.Flag{outputFlag(), listenFlag(), maxRemovalFlag()}, sharedFlags()...),
+		Action: p.status,
+	}, page{
+		description: `Asks the agent on --listen: is it ready, and if not why; what it has heard from the registry and applied to
+HAProxy; problems, pending hosts, and its last passes. Where no agent answers, it says so, reads the registry, the
+file and the process itself, and shows what differs, as hapsync plan does.`,
+		example: `
+hapsync status
+hapsync status --listen unix:/run/hapsync/agent.sock -o json`,
+		exitCodes: `
+0 the agent is ready; 1 it is not, or none answers; 2 usage; 3 the registry is not reachable; 4 HAProxy is not
+reachable or refused; 5 held by a safeguard; 130 interrupted`,
+	})
+}
+
+// errNoAgent is wrapped where nobody listens.
+var errNoAgent = errors.New("no agent answers")
+
+// A notReadyError has its reasons on standard output already.
+type notReadyError struct {
+	why  string
+	code int
+}
+
+func (e notReadyError) Error() string { return e.why }
+
+func (p program) status(c *cli.Context) error {
+	where, err := parseListen(c.String("listen"))
+	if err != nil {
+		return usagef(c, "--listen: %w", err)
+	}
+	status, err := askAgent(c.Context, where)
+	if errors.Is(err, errNoAgent) && c.Err() == nil {
+		return p.statusWithoutAgent(c, err)
+	}
+	if err != nil {
+		return err
+	}
+	write := status.writeText
+	if c.String("output") == "json" {
+		write = func(w io.Writer) error { return writeJSON(w, status) }
+	}
+	if err := write(p.stdout); err != nil {
+		return fmt.Errorf("write the status: %w", err)
+	}
+	return status.verdict()
+}
+
+// verdict is the first of what stands in the way.
+func (s statusJSON) verdict() error {
+	const why = "the agent is not ready, see above"
+	switch {
+	case s.Ready:
+		return nil
+	case s.Registry.Error != "":
+		return notReadyError{why, exitRegistry}
+	case s.HAProxy.Error != "":
+		return notReadyError{why, exitHAProxy}
+	case s.Held != "":
+		return notReadyError{why, exitHeld}
+	}
+	return notReadyError{why, exitError}
+}
+
+// askAgent returns an error that wraps errNoAgent where nobody listens.
+func askAgent(ctx context.Context, where listenAddress) (statusJSON, error) {
+	if where.none() {
+		return statusJSON{}, fmt.Errorf("%w: --listen is off", errNoAgent)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://hapsync/status", nil)
+	if err != nil {
+		return statusJSON{}, err
+	}
+	transport := &http.Transport{
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return where.dial(ctx) },
+		DisableKeepAlives: true,
+	}
+	response, err := (&http.Client{Transport: transport}).Do(request)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
+		return statusJSON{}, fmt.Errorf("%w on %s", errNoAgent, where)
+	case err != nil:
+		return statusJSON{}, fmt.Errorf("ask the agent on %s: %w", where, errors.Unwrap(err))
+	}
+	defer response.Body.Close()
+	status, err := readStatus(response)
+	if err != nil {
+		return statusJSON{}, fmt.Errorf("ask the agent on %s: %w", where, err)
+	}
+	return status, nil
+}
+
+func readStatus(response *http.Response) (statusJSON, error) {
+	const most = 64 << 20 // a report of 100,000 problems
+	var status statusJSON
+	body, err := io.ReadAll(io.LimitReader(response.Body, most))
+	switch {
+	case err != nil:
+		return status, err
+	case response.StatusCode != http.StatusOK:
+		return status, fmt.Errorf("it answers %s to /status: is it hapsync's address (--listen)?", response.Status)
+	}
+	if err := json.NewDecoder(bytes.NewReader(body)).Decode(&status); err != nil || status.Version == 0 || status.Agent == nil {
+		return status, errors.New("what answers there is no hapsync agent: give the agent's --listen")
+	}
+	if status.Version != statusVersion {
+		return status, fmt.Errorf("it is version %s, whose status this one cannot read: use the same version", status.Agent.Version)
+	}
+	return status, nil
+}
+
+// statusWithoutAgent shows what sync would do: registry, file and process as they are now.
+func (p program) statusWithoutAgent(c *cli.Context, why error) error {
+	report, err := p.planOnly(c)
+	if c.String("output") == "json" {
+		err = errors.Join(err, p.absentJSON(report, why, err))
+	} else {
+		p.say("agent        %s; registry, file and process are compared now\n", why)
+		err = p.show(c, report, err)
+	}
+	switch {
+	case err != nil:
+		return err
+	case report.Down != nil:
+		return fmt.Errorf("%w: %w", errNotRunning, report.Down)
+	}
+	return notReadyError{why.Error(), exitError}
+}
+
+func (p program) planOnly(c *cli.Context) (sync.Report, error) {
+	pass, err := p.prepare(c)
+	if err != nil {
+		return sync.Report{}, err
+	}
+	defer pass.source.Close()
+	return pass.syncer.Plan(c.Context)
+}
+
+// absentJSON writes the status of an agent that is not there.
+func (p program) absentJSON(report sync.Report, why, failed error) error {
+	out := statusJSON{Version: statusVersion, Reasons: []string{why.Error()}, Passes: []passJSON{}}
+	out.Registry.Revision = report.Revision
+	out.Registry.Up = report.Revision > 0
+	var held *sync.HeldError
+	switch {
+	case errors.Is(failed, registry.ErrUnavailable):
+		out.Registry.Error = failed.Error()
+	case errors.As(failed, &held):
+		out.Held = held.Reason
+	case failed != nil:
+		out.Failed = failed.Error()
+	}
+	out.HAProxy.Up = report.Revision > 0 && report.Down == nil
+	if report.Down != nil {
+		out.HAProxy.Error = report.Down.Error()
+	}
+	var err error
+	if report.Revision > 0 {
+		out.Report, err = reportJSON(report)
+	}
+	return errors.Join(err, writeJSON(p.stdout, out))
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+func TestStatusOfARunningAgent(t *testing.T) {
+	b := oneHost()
+	b.snapshot.Problems = []registry.Problem{{Key: "/services/web/x", Reason: "bad"}}
+	b.snapshot.Domains[0].Pending = []registry.Pending{{Host: "server2", Missing: "port"}}
+	b.state.Warnings = []string{"mend this"}
+	listen := freeAddr(t)
+	a := startAgent(t, b.program(nil, nil), listen)
+	a.answers(t, "/readyz", 200)
+
+	got := new(bench).run(t, "status", "--listen", listen)
+	if got.code != exitOK || got.stderr != "" {
+		t.Errorf("code %d: %s", got.code, got.stderr)
+	}
+	wantContains(t, "status", got.stdout, "agent        ready: hapsync ", "registry     followed, revision 812: 1 domain, 1 host\n",
+		"haproxy      answers, revision 812 applied", "held         -\n", "passes       1, 0 failed, 0 held\n",
+		"problem      /services/web/x: bad\n", "pending      a.abc.com/server2: port is missing\n", "warning      mend this\n",
+		"\nPASS ", " transaction=3 reload=1  use_backend rule of a.abc.com")
+
+	got = new(bench).run(t, "status", "--listen", listen, "-o", "json")
+	var status struct {
+		Version int
+		Ready   bool
+		Applied struct{ Revision int }
+		Report  struct{ Version, Domains int }
+		Passes  []struct{ Summary string }
+	}
+	if err := json.Unmarshal([]byte(got.stdout), &status); err != nil || got.code != exitOK {
+		t.Fatalf("code %d, %v: %s", got.code, err, got.stdout)
+	}
+	if status.Version != 1 || !status.Ready || status.Applied.Revision != 812 || status.Report.Version != 1 || len(status.Passes) != 1 {
+		t.Errorf("%+v", status)
+	}
+}
+
+func TestStatusColumnsAreAligned(t *testing.T) {
+	at := time.Now()
+	s := statusJSON{Version: 1, Agent: &agentJSON{"v1", 7, at}, Reasons: []string{"one"}, Passes: []passJSON{
+		{At: at, Seconds: 0.0071, Revision: 812, Summary: "runtime=3 reload=0"},
+		{At: at, Seconds: 12, Revision: 9, Summary: "transaction=1 reload=1", Reload: []string{"a", "b"}},
+		{At: at, Seconds: 1, Revision: 10000, Summary: "reload=0", Error: "two\nlines"},
+	}}
+	var b strings.Builder
+	if err := s.writeText(&b); err != nil {
+		t.Fatal(err)
+	}
+	stamp := at.Local().Format(time.DateTime)
+	_, table, _ := strings.Cut(b.String(), "\n\n")
+	want := "PASS                 TOOK   REVISION  DONE                    WHY\n" +
+		stamp + "  7.1ms  812       runtime=3 reload=0      -\n" +
+		stamp + "  12s    9         transaction=1 reload=1  a; b\n" +
+		stamp + "  1s     10000     reload=0                failed: two; lines\n"
+	if table != want {
+		t.Errorf("\n%swant\n%s", table, want)
+	}
+	wantContains(t, "status", b.String(), "agent        not ready: hapsync v1, process 7", "reason       one\n",
+		"registry     not reachable", "haproxy      not reachable, nothing applied yet")
+}
+
+func TestStatusWithoutAnAgentComparesItself(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*bench)
+		code   int
+		stdout string
+	}{
+		{"something to do", func(*bench) {}, exitError, "transaction  + server a.abc.com_cluster/server1"},
+		{"registry away", func(b *bench) { b.snapshotErr = fmt.Errorf("etcd at x: %w", registry.ErrUnavailable) }, exitRegistry, ""},
+		{"HAProxy away", func(b *bench) { b.state.Down = haproxy.ErrDown }, exitHAProxy, "+ server"},
+		{"would be held", func(b *bench) {
+			b.state.File, b.state.Live = threeServers(), threeServers()
+			b.snapshot = registry.Snapshot{Revision: 7}
+		}, exitHeld, "- server b.abc.com_cluster/s"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := oneHost()
+			tt.change(b)
+			listen := freeAddr(t)
+			got := b.run(t, "status", "--listen", listen)
+			if got.code != tt.code || b.wrote || b.locked {
+				t.Errorf("code %d, want %d; wrote %t, locked %t\n%s%s", got.code, tt.code, b.wrote, b.locked, got.stdout, got.stderr)
+			}
+			wantContains(t, "status", got.stdout, "agent        no agent answers on "+listen, tt.stdout)
+
+			got = b.run(t, "status", "--listen", "/nowhere/agent.sock", "-o", "json")
+			var status statusJSON
+			if err := json.Unmarshal([]byte(got.stdout), &status); err != nil || got.code != tt.code {
+				t.Fatalf("code %d, want %d: %v\n%s", got.code, tt.code, err, got.stdout)
+			}
+			if status.Agent != nil || status.Ready || status.Reasons[0] != "no agent answers on unix:/nowhere/agent.sock" {
+				t.Errorf("%+v", status)
+			}
+			if status.Registry.Up != (tt.code != exitRegistry) || status.HAProxy.Up != (tt.code != exitRegistry && tt.code != exitHAProxy) ||
+				(status.Held != "") != (tt.code == exitHeld) {
+				t.Errorf("%+v", status)
+			}
+		})
+	}
+}
+
+func TestStatusWithTheAddressOff(t *testing.T) {
+	got := oneHost().run(t, "status", "--listen", "off")
+	wantContains(t, "status", got.stdout, "no agent answers: --listen is off")
+}
+
+func TestStatusFromSomebodyElse(t *testing.T) {
+	for name, tt := range map[string]struct {
+		answer http.HandlerFunc
+		want   string
+	}{
+		"another service": {http.NotFound, "it answers 404 Not Found to /status: is it hapsync's address (--listen)?"},
+		"no JSON":         {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello")) }, "no hapsync agent"},
+		"other JSON":      {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("{}")) }, "no hapsync agent"},
+		"a later version": {func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte(`{"version": 2, "agent": {"version": "v9"}}`))
+		}, "it is version v9, whose status this one cannot read"},
+		"nothing": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "EOF"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			other := httptest.NewServer(tt.answer)
+			defer other.Close()
+			listen := other.Listener.Addr().String()
+			got := oneHost().run(t, "status", "--listen", listen)
+			if got.code != exitError || got.stdout != "" {
+				t.Errorf("code %d: %s", got.code, got.stdout)
+			}
+			wantContains(t, "error", got.stderr, "ask the agent on "+listen+": ", tt.want)
+		})
+	}
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// A shownReport is what a person gets to see of the last pass's report.
+type shownReport struct {
+	Domains  int      `json:"domains"`
+	Hosts    int      `json:"hosts"`
+	Pending  []string `json:"pending"`
+	Warnings []string `json:"warnings"`
+	Problems []struct {
+		Key    string `json:"key"`
+		Reason string `json:"reason"`
+	} `json:"problems"`
+}
+
+// writeText writes the status for a person: what is asked first stands first.
+func (s statusJSON) writeText(w io.Writer) error {
+	var report shownReport
+	if s.Report != nil {
+		if err := json.Unmarshal(*s.Report, &report); err != nil {
+			return fmt.Errorf("read the report: %w", err)
+		}
+	}
+	var out bytes.Buffer
+	row := func(what, format string, args ...any) {
+		text := strings.Join(oneLineEach([]string{fmt.Sprintf(format, args...)}), "")
+		fmt.Fprintf(&out, "%-12s %s\n", what, text)
+	}
+	row("agent", "%s: hapsync %s, process %d, for %s", s.verdictWord(), s.Agent.Version, s.Agent.PID, since(s.Agent.Started))
+	for _, reason := range s.Reasons {
+		row("reason", "%s", reason)
+	}
+	row("registry", "%s, revision %d: %s, %s", upWord(s.Registry.Up, "followed"), s.Registry.Revision,
+		count(report.Domains, "domain"), count(report.Hosts, "host"))
+	row("haproxy", "%s, %s", upWord(s.HAProxy.Up, "answers"), s.Applied.text())
+	row("held", "%s", dash(s.Held))
+	row("passes", "%d, %d failed, %d held", s.Counts.Passes, s.Counts.FailedPasses, s.Counts.HeldPasses)
+	row("changes", "%d live, %d in the file, %s, %s", s.Counts.RuntimeChanges, s.Counts.FileChanges,
+		count(s.Counts.FileRewrites, "rewrite"), count(s.Counts.Reloads, "reload"))
+	for _, p := range report.Problems {
+		row("problem", "%s: %s", p.Key, p.Reason)
+	}
+	for _, p := range report.Pending {
+		row("pending", "%s", p)
+	}
+	for _, p := range report.Warnings {
+		row("warning", "%s", p)
+	}
+	writePasses(&out, s.Passes)
+	_, err := out.WriteTo(w)
+	return err
+}
+
+func writePasses(out *bytes.Buffer, passes []passJSON) {
+	if len(passes) == 0 {
+		return
+	}
+	fmt.Fprintln(out)
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "PASS\tTOOK\tREVISION\tDONE\tWHY")
+	for _, p := range passes {
+		why := oneLineEach(p.Reload)
+		if p.Error != "" {
+			why = oneLineEach([]string{"failed: " + p.Error})
+		}
+		took := time.Duration(p.Seconds * float64(time.Second)).Round(100 * time.Microsecond)
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", p.At.Local().Format(time.DateTime), took, p.Revision, p.Summary, dash(strings.Join(why, "; ")))
+	}
+	_ = table.Flush() // into the buffer
+}
+
+func (s statusJSON) verdictWord() string {
+	if s.Ready {
+		return "ready"
+	}
+	return "not ready"
+}
+
+func upWord(up bool, word string) string {
+	if up {
+		return word
+	}
+	return "not reachable"
+}
+
+func (a appliedJSON) text() string {
+	if a.At == nil {
+		return "nothing applied yet"
+	}
+	return fmt.Sprintf("revision %d applied %s ago", a.Revision, since(*a.At))
+}
+
+func since(t time.Time) string { return time.Since(t).Round(time.Second).String() }
