@@ -194,3 +194,27 @@ func TestSyncThatIsKilledWhileItWritesFilesIsCompletedByTheNext(t *testing.T) {
 	c.trap.onFiles(t, c.dir, filepath.Join(c.dir, "tmp"))
 	c.survives(t, 1, 1)
 }
+
+// TestSyncThatIsKilledBeforeItsReloadIsReloadedByTheNext changes what a process does not tell of itself, and has a worker
+// that hapsync has not seen before.
+func TestSyncThatIsKilledBeforeItsReloadIsReloadedByTheNext(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b := startABC(t, h)
+		var master trap
+		b.env = append(b.env, "HAPSYNC_MASTER_SOCKET="+master.onSocket(t, b.dir, b.masterSocket))
+		b.reload(t)
+		before := b.generation(t)
+		b.put(t, "b.abc.com/check", "/health")
+
+		if !master.set(t, b.box, 1, "sync") {
+			t.Fatal("the sync has ended without a word to the master")
+		}
+
+		says(t, read(t, b.managedFile), "http-check send", "/health")
+		b.notReloaded(t, before)
+		b.must(t, "sync")
+		b.reloadedOnce(t, before)
+		b.serves(t, "b.abc.com", "", b.b1)
+		b.inLine(t)
+	})
+}
