@@ -88,7 +88,7 @@ func (c *crashBox) eitherWay(t *testing.T, old, next side) {
 func (c *crashBox) completes(t *testing.T, to side) (text string) {
 	t.Helper()
 	c.must(t, "sync")
-	c.box.managed(t, c.domains(to)...)
+	c.managed(t, c.domains(to)...)
 	for i, h := range to.a {
 		eventually(t, "a.abc.com is served by "+h.name, func() error { // once HAProxy has checked it
 			a, err := get(c.web, "a.abc.com", fmt.Sprintf("server%d", i+1))
