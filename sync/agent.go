@@ -249,6 +249,7 @@ func (a *Agent) quick(ctx context.Context, in inbox) bool {
 		a.fileAt = start.Add(fileDelay)
 	}
 	took := time.Since(start)
+	report.Plan = report.Plan.live()
 	a.log(report, nil, took)
 	a.recordQuick(report, a.fileAt.IsZero(), took)
 	return true
@@ -327,7 +328,10 @@ func (a *Agent) log(report Report, err error, took time.Duration) {
 		"revision", report.Revision, "runtime", len(plan.changes(ViaRuntime)), "transaction", len(plan.changes(ViaTransaction)),
 		"rewrite", len(plan.changes(ViaRewrite)), "reload", plan.Reload, "took", took.Round(time.Microsecond),
 	}
+	var held *HeldError
 	switch {
+	case errors.As(err, &held):
+		a.cfg.Logger.Warn("held, nothing is touched", "revision", report.Revision, "reason", held.Reason)
 	case err != nil:
 		a.cfg.Logger.Error("the pass failed", append(attrs, "error", err)...)
 	case report.Down != nil:

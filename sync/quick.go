@@ -47,6 +47,17 @@ func only(snapshot registry.Snapshot, domains []string) registry.Snapshot {
 	return part
 }
 
+// live is the plan's part in the process.
+func (p Plan) live() Plan {
+	var live Plan
+	for _, a := range p.Actions {
+		if a.Via == ViaRuntime {
+			live.Actions = append(live.Actions, a)
+		}
+	}
+	return live
+}
+
 // ofServers are the changes in the process of domains of which only servers change: of the others the file has to be
 // accepted first.
 func (p Plan) ofServers() []haproxy.Change {
