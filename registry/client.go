@@ -86,7 +86,7 @@ func (c *Client) Snapshot(ctx context.Context) (Snapshot, error) {
 	if err != nil {
 		return Snapshot{}, c.explain(ctx, err)
 	}
-	s := Snapshot{ClusterID: l.cluster, Revision: Revision(l.revision), Keys: len(l.keys)}
+	s := Snapshot{Prefix: c.conf.Prefix, ClusterID: l.cluster, Revision: Revision(l.revision), Keys: len(l.keys)}
 	s.Domains, s.Problems = Decode(c.conf.Prefix, append(l.keys, l.itself...))
 	return s, nil
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
 // An Update is what Follow tells: the registry as it is now, and what to look at again.
@@ -107,7 +106,7 @@ func (f *follower) broke(ctx context.Context, up time.Duration, err error) {
 	if up > 0 {
 		f.why = err
 	}
-	outage := up == 0 && !errors.Is(err, rpctypes.ErrCompacted) || f.breaks >= manyBreaks
+	outage := up == 0 || f.breaks >= manyBreaks
 	if outage && !f.away {
 		f.away = true
 		if errors.Is(err, context.DeadlineExceeded) && f.why != nil {

@@ -323,22 +323,3 @@ func TestAHostWhoseLeaseEndsHasExpired(t *testing.T) {
 		t.Errorf("have %q expired, want a.com/dies", expired)
 	}
 }
-
-func TestMegabytesAreFollowed(t *testing.T) {
-	t.Parallel()
-	at, prefix := started(t, etcds.other), etcds.prefix()
-	etcd := writer(t, at)
-	f := follow(t, dial(t, Config{Endpoints: []string{at}, Prefix: prefix}))
-	f.shows(t, "")
-	for i := range 20 {
-		mustPut(t, etcd, fmt.Sprintf("%s/a.com/x%02d/port", prefix, i), strings.Repeat("1", 1e6))
-	}
-	f.until(t, "20 held", func(told []Update, _ []error) bool { return len(told[len(told)-1].Snapshot.Problems) == 20 })
-	if _, err := etcd.Delete(t.Context(), prefix+"/", clientv3.WithPrefix()); err != nil { // 20 MB of values before
-		t.Fatal(err)
-	}
-	f.shows(t, "")
-	if _, lost := f.all(); len(lost) != 0 {
-		t.Errorf("lost: %v", lost)
-	}
-}

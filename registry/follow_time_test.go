@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
 // A puppet is a follower in virtual time, and the etcd that it follows. Nothing happens in it but
@@ -18,6 +21,7 @@ type puppet struct {
 	mu      sync.Mutex // the test holds it, but while it waits
 	down    error      // why etcd cannot be read
 	broken  bool       // each watch ends at once
+	cut     error      // what a watch ends with
 	listing func() listing
 	batches chan batch
 	lists   int
@@ -35,7 +39,7 @@ func play(t *testing.T, test func(t *testing.T, p *puppet)) {
 			t.Fatal(err)
 		}
 		client := &Client{conf: conf, last: new(lastError), relist: make(chan struct{}, 1)}
-		p := &puppet{client: client, batches: make(chan batch), listing: func() listing { return oneListed(1, "10.0.0.1") }}
+		p := &puppet{client: client, batches: make(chan batch), cut: errors.New("cut"), listing: func() listing { return oneListed(1, "10.0.0.1") }}
 		start := time.Now()
 		f := client.follower(func(u Update) {
 			p.do(func() { p.told, p.at = append(p.told, u), append(p.at, time.Since(start)) })
@@ -104,7 +108,7 @@ func (p *puppet) tell(ctx context.Context, _ listing, to chan<- batch) error {
 		select {
 		case b := <-p.batches:
 			if b.revision < 0 {
-				return errors.New("cut")
+				return p.cut
 			}
 			to <- b
 		case <-ctx.Done():
@@ -223,27 +227,45 @@ func TestARelistDoesNotEndTheSettleTime(t *testing.T) {
 
 func TestChangesAreToldWhileTheRegistryIsReadAgain(t *testing.T) {
 	t.Parallel()
+	const held = "s held ! /p/a.com/s/weight"
 	play(t, func(t *testing.T, p *puppet) {
 		p.run(time.Second)
-		p.listing = func() listing {
+		l := oneListed(1, "10.0.0.1")
+		p.listing = func() (read listing) {
+			p.do(func() { read = l })
 			<-time.After(time.Second)
-			return oneListed(1, "10.0.0.1") // before the change
+			return read
 		}
 		p.client.Relist()
-		p.run(100 * time.Millisecond)
-		p.send(putBatch(2, "s/weight", "x"))
-		p.run(0)
-		if u := p.told[1]; u.All || shown(u) != "s held ! /p/a.com/s/weight" {
-			t.Errorf("have %+v", u)
-		}
+		p.run(50 * time.Millisecond)
 		p.client.Relist() // is not forgotten
-		p.run(time.Second)
-		if u := p.told[2]; !u.All || shown(u) != "s held ! /p/a.com/s/weight" || u.Snapshot.Revision != 2 || u.Snapshot.Keys != 3 {
+		p.run(50 * time.Millisecond)
+		p.send(putBatch(2, "s/weight", "x"))
+		l.revision, l.keys = 2, append(l.keys[:2:2], KeyValue{"/p/a.com/s/weight", "x"})
+		p.run(0)
+		if u := p.told[1]; u.All || shown(u) != held {
 			t.Errorf("have %+v", u)
 		}
 		p.run(time.Second)
-		if p.lists != 3 {
-			t.Errorf("%d listings", p.lists)
+		if u := p.told[2]; !u.All || shown(u) != held || u.Snapshot.Revision != 2 || u.Snapshot.Keys != 3 {
+			t.Errorf("have %+v", u)
+		}
+		p.run(time.Minute)
+		if u := p.told[3]; p.lists != 3 || len(p.told) != 4 || !u.All || shown(u) != held {
+			t.Errorf("%d listings, the last update of %d is %+v", p.lists, len(p.told), u)
+		}
+	})
+}
+
+func TestTheReasonIsThatOfTheWatchWhereTheListingJustGetsNoAnswer(t *testing.T) {
+	t.Parallel()
+	play(t, func(t *testing.T, p *puppet) {
+		p.run(time.Minute)
+		p.down, p.cut = context.DeadlineExceeded, rpctypes.ErrNoLeader
+		p.send(batch{revision: -1})
+		p.run(time.Minute)
+		if len(p.lost) != 1 || !strings.Contains(p.lost[0], "it has no leader") {
+			t.Errorf("lost %q", p.lost)
 		}
 	})
 }

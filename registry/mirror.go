@@ -46,7 +46,7 @@ const itself = "/"
 func newMirror(prefix string, settle time.Duration) *mirror {
 	return &mirror{
 		prefix: prefix, root: prefix + "/", settle: settle,
-		snapshot: Snapshot{Domains: []Domain{}}, groups: map[string]*group{},
+		snapshot: Snapshot{Prefix: prefix, Domains: []Domain{}}, groups: map[string]*group{},
 		dirty: map[string]struct{}{}, unsettled: map[string]struct{}{}, lapsed: map[address]struct{}{},
 	}
 }

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -125,28 +126,38 @@ func TestTheMirrorTakesChangesThatTheListingHasOrHasNot(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		m := newModel()
-		var all, since []change
+		var changes [][]change
+		var keys []map[string]string // after each
+		for range 6 {
+			changes, keys = append(changes, m.draw(t)), append(keys, maps.Clone(m.keys))
+		}
+		check := func(n int) { // the mirror is as it was after the change
+			t.Helper()
+			m.settled(forever)
+			m.keys = keys[n]
+			m.check(t, m.update())
+		}
 		at := rapid.IntRange(0, 5).Draw(t, "listed at")
-		from := rapid.IntRange(0, at).Draw(t, "asked at")
-		until := rapid.IntRange(from, 5).Draw(t, "came at")
-		var l listing
-		for i := range 6 {
-			all = append(all, m.draw(t)...)
-			if i == at {
-				l = m.listing()
+		asked := rapid.IntRange(0, at).Draw(t, "asked at")
+		came := rapid.IntRange(asked, 5).Draw(t, "came at")
+		m.keys, m.revision = keys[at], int64(at+1)
+		l := m.listing()
+		var since []change
+		for n := range 6 {
+			if n == came {
+				m.become(l, since, time.Time{})
+				check(max(at, n-1))
 			}
+			m.apply(changes[n], time.Time{})
+			if n >= asked {
+				since = append(since, changes[n]...)
+			}
+			if n < came {
+				check(n)
+				continue
+			}
+			check(max(at, n))
 		}
-		revision := func(n int) int { // the index of the first change of the step
-			i, _ := slices.BinarySearchFunc(all, int64(n+1), func(c change, r int64) int { return int(c.revision - r) })
-			return i
-		}
-		m.apply(all[:revision(from)], time.Time{})
-		since = all[revision(from):revision(until)]
-		m.apply(since, time.Time{})
-		m.become(l, since, time.Time{})
-		m.apply(all[revision(until):], time.Time{})
-		m.settled(forever)
-		m.check(t, m.update())
 	})
 }
 

@@ -7,6 +7,8 @@ type Revision int64
 
 // A Snapshot is the registry as it was at one revision: complete, checked and sorted.
 type Snapshot struct {
+	// Prefix is the key below which it was read, without a slash at its end.
+	Prefix string
 	// ClusterID names the etcd cluster; a restored or re-created one has another.
 	ClusterID uint64
 	Revision  Revision
