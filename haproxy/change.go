@@ -123,6 +123,9 @@ func (c RemoveRule) String() string {
 // String is what a person reads in a plan.
 func (o BackendOptions) String() string {
 	s := "balance " + o.Balance
+	if o.Balance == "" {
+		s = "no balance"
+	}
 	if o.Cookie != StickyCookie {
 		s += ", cookie " + strconv.Quote(o.Cookie)
 	}

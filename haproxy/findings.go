@@ -137,8 +137,8 @@ func (c *findings) health(h *Instance, f files) {
 		c.warn("health", "a reload forgets which servers are down, and sends them requests until a check fails", remedy)
 	case file[0] != '/':
 		c.warn("health", "the server-state file "+file+" is not named by its whole path", remedy)
-	case unix.Access(file, unix.W_OK) != nil && unix.Access(filepath.Dir(file), unix.W_OK) != nil:
-		c.warn("health", "the server-state file "+file+" cannot be written", "give hapsync's user the file")
+	case unix.Access(filepath.Dir(file), unix.W_OK|unix.X_OK) != nil:
+		c.warn("health", "the server-state file "+file+" cannot be replaced", "give hapsync's user its directory")
 	default:
 		c.ok("health", "goes with a reload, in "+file)
 	}

@@ -189,11 +189,11 @@ func (h *Instance) findFrontends(f files) error {
 	for _, name := range h.settings.Frontends {
 		s, ok := f.managed.frontends[name]
 		switch place := f.base.frontends[name]; {
+		case !h.oneFile() && place != "":
+			return fmt.Errorf("%s is in the base file, which hapsync does not write; move it to %s, or use one file for both (--managed-file %s)", place, h.managed, h.base)
 		case ok && f.doc.lines[s.head].conditional:
 			return fmt.Errorf("%s:%d: frontend %s stands between .if and .endif, where hapsync does not write; move it out", h.managed, s.head+1, name)
 		case ok:
-		case place != "":
-			return fmt.Errorf("%s is not in the managed file; move it to %s, or use one file for both (--managed-file %s)", place, h.managed, h.base)
 		default:
 			return fmt.Errorf("%s has no frontend %s; add it with its bind line, or name yours with --frontend", h.managed, name)
 		}

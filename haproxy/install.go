@@ -54,7 +54,8 @@ func newCandidate(target, like, text string) (candidate, error) {
 	dir, name := filepath.Split(target)
 	c := candidate{path: filepath.Join(dir, "."+name+".new"), target: target}
 	if err := c.write(text, like); err != nil {
-		return c, errors.Join(fmt.Errorf("write beside %s: %w (hapsync must be able to create files in that directory)", target, err), c.discard())
+		_ = c.discard() // whatever keeps it from being written keeps it from being removed
+		return c, fmt.Errorf("write beside %s: %w (hapsync must be able to create files in that directory)", target, err)
 	}
 	return c, nil
 }

@@ -32,7 +32,7 @@ func (h *Instance) readLive(ctx context.Context, f files, st *State, names ...st
 	}
 	w, err := r.info(ctx)
 	if errors.Is(err, ErrDown) {
-		st.Down = err
+		st.Down = h.whyDown(ctx, f.base, r, err)
 		return nil
 	}
 	if err != nil {
@@ -49,6 +49,19 @@ func (h *Instance) readLive(ctx context.Context, f files, st *State, names ...st
 	}
 	st.Live = liveConfig(backends, loaded, f)
 	return nil
+}
+
+// whyDown adds to a stats socket that does not answer what its master says: HAProxy 3.2 and 3.4 lose the socket of the
+// worker that serves on after two reloads in a row that they refused.
+func (h *Instance) whyDown(ctx context.Context, b base, r runtime, err error) error {
+	l := h.reloader(ctx, b, r)
+	if l.master == "" {
+		return err
+	}
+	if procs, masterErr := l.master.procs(ctx); masterErr != nil || len(procs.Workers)+len(procs.Old) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w; its master on %s does answer, so that HAProxy runs: reload it once by hand, which gives it its stats socket back if refused reloads took that away", err, l.master)
 }
 
 // liveConfig is the managed part of what the process runs. Servers, and whether a backend is there, come from the

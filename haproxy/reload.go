@@ -70,8 +70,8 @@ func (l reloader) reload(ctx context.Context) error {
 	case len(l.command) > 0:
 		return l.byCommand(ctx, before)
 	}
-	return errors.New("reload: no way to do it: name the master's socket with --master-socket " +
-		"(haproxy -W -S <socket>), or a command with --reload-command")
+	return fmt.Errorf("%w to reload: there is no way to ask it; name the master's socket with --master-socket "+
+		"(haproxy -W -S <socket>), or a command with --reload-command", ErrRefused)
 }
 
 // byMaster asks the master, again while it is busy with another reload.

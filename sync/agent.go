@@ -48,6 +48,7 @@ const (
 	retryFirst            = time.Second
 	retryLast             = 30 * time.Second
 	drainPoll             = 250 * time.Millisecond
+	heldPoll              = 5 * time.Second
 	// fileDelay is how long the file may lag behind the process, so that one commit serves all that gathers.
 	fileDelay = time.Second
 	// removalWindow is how long a removal counts for the next one's safeguard.
@@ -72,6 +73,7 @@ type Agent struct {
 	reloadAt  time.Time         // when a reload is allowed again
 	fileAt    time.Time         // when the file is due; zero where it is in line
 	failures  int               // passes in a row that failed
+	hold      string            // why the last pass was held
 	servers   int               // how many managed servers there are
 	removed   []removal         // what was removed not long ago
 	leaving   map[string]int    // what quick passes removed since the last whole one, by backend
@@ -309,6 +311,7 @@ func (a *Agent) next(snapshot registry.Snapshot, report Report, err error) time.
 	a.failures = 0
 	switch {
 	case held != nil:
+		return heldPoll // somebody may have confirmed it
 	case report.Postponed:
 		return max(time.Until(a.reloadAt), time.Millisecond)
 	case report.Draining > 0:
@@ -331,7 +334,9 @@ func (a *Agent) log(report Report, err error, took time.Duration) {
 	var held *HeldError
 	switch {
 	case errors.As(err, &held):
-		a.cfg.Logger.Warn("held, nothing is touched", "revision", report.Revision, "reason", held.Reason)
+		if held.Reason != a.hold {
+			a.cfg.Logger.Warn("held, nothing is touched", "revision", report.Revision, "reason", held.Reason)
+		}
 	case err != nil:
 		a.cfg.Logger.Error("the pass failed", append(attrs, "error", err)...)
 	case report.Down != nil:
@@ -339,6 +344,7 @@ func (a *Agent) log(report Report, err error, took time.Duration) {
 	case !plan.Empty() && !report.Postponed:
 		a.cfg.Logger.Info("synced", attrs...)
 	}
+	a.hold = report.Held
 }
 
 var _ Locker = (*haproxy.Instance)(nil)

@@ -21,14 +21,8 @@ type Layout struct {
 // a host or an option that was good keeps its last good value.
 func (l Layout) Desired(snapshot registry.Snapshot, st haproxy.State) (haproxy.Config, []registry.Problem) {
 	var want haproxy.Config
-	var left []registry.Problem
 	for _, d := range snapshot.Domains {
-		if place, taken := st.Foreign[d.Name]; taken {
-			left = append(left, registry.Problem{
-				Key:    d.Name,
-				Reason: "left alone: HAProxy has " + place + ", which is not hapsync's; rename that, or the domain",
-				Domain: d.Name,
-			})
+		if _, taken := st.Foreign[d.Name]; taken {
 			continue
 		}
 		file, _ := backendOf(st.File, d.Name)
@@ -37,7 +31,22 @@ func (l Layout) Desired(snapshot registry.Snapshot, st haproxy.State) (haproxy.C
 			want.Backends = append(want.Backends, b)
 		}
 	}
-	return l.complete(want), left
+	return l.complete(want), LeftAlone(snapshot, st.Foreign)
+}
+
+// LeftAlone are the domains that HAProxy's configuration has something else for, under their names.
+func LeftAlone(snapshot registry.Snapshot, foreign map[string]string) []registry.Problem {
+	var left []registry.Problem
+	for _, d := range snapshot.Domains {
+		if place, taken := foreign[d.Name]; taken {
+			left = append(left, registry.Problem{
+				Key:    snapshot.Prefix + "/" + d.Name,
+				Reason: "left alone: HAProxy has " + place + ", which is not hapsync's; rename that, or the domain",
+				Domain: d.Name,
+			})
+		}
+	}
+	return left
 }
 
 // complete sorts the backends and gives each its rules.
@@ -126,7 +135,7 @@ func serverOf(b haproxy.Backend, name string) (haproxy.Server, bool) {
 }
 
 // quarantine puts the file's version of some domains in the place of what is wanted of them, and says so.
-func (l Layout) quarantine(want haproxy.Config, file haproxy.Config, reasons map[string]string) (haproxy.Config, []registry.Problem) {
+func (l Layout) quarantine(want, file haproxy.Config, prefix string, reasons map[string]string) (haproxy.Config, []registry.Problem) {
 	out := haproxy.Config{}
 	for _, b := range want.Backends {
 		if domain, _ := haproxy.DomainOf(b.Name); reasons[domain] == "" {
@@ -138,7 +147,7 @@ func (l Layout) quarantine(want haproxy.Config, file haproxy.Config, reasons map
 		if b, ok := backendOf(file, domain); ok {
 			out.Backends = append(out.Backends, b)
 		}
-		left = append(left, registry.Problem{Key: domain, Reason: fmt.Sprintf("left as it was: HAProxy refuses the change: %s", reason), Domain: domain})
+		left = append(left, registry.Problem{Key: prefix + "/" + domain, Reason: fmt.Sprintf("left as it was: HAProxy refuses the change: %s", reason), Domain: domain})
 	}
 	slices.SortFunc(left, func(a, b registry.Problem) int { return cmp.Compare(a.Key, b.Key) })
 	return l.complete(out), left

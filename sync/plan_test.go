@@ -40,7 +40,7 @@ func host(name, addr string) registry.Host {
 
 // twoDomains is a registry of two domains.
 func twoDomains() registry.Snapshot {
-	return registry.Snapshot{Revision: 812, Keys: 6, Domains: []registry.Domain{
+	return registry.Snapshot{Prefix: "/services/web", Revision: 812, Keys: 6, Domains: []registry.Domain{
 		{Name: "a.abc.com", Hosts: []registry.Host{host("server1", "10.0.0.1:10000"), host("server2", "10.0.0.1:10001")}},
 		{Name: "b.abc.com", Hosts: []registry.Host{host("server1", "10.0.0.2:12345")}},
 	}}

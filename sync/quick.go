@@ -18,10 +18,11 @@ func (s *Syncer) quick(ctx context.Context, snapshot registry.Snapshot, domains 
 	if err != nil {
 		return p.report, err
 	}
-	p.report = Report{Revision: snapshot.Revision, Down: state.Down}
-	want, left := s.cfg.Layout.Desired(only(snapshot, domains), state)
+	p.report = newReport(snapshot)
+	p.report.Down = state.Down
+	p.report.leaveOut(LeftAlone(snapshot, state.Foreign))
+	want, _ := s.cfg.Layout.Desired(only(snapshot, domains), state)
 	p.want, p.state = want, state
-	p.report.leaveOut(left)
 	p.report.Plan = NewPlan(want, state)
 	if state.Down != nil {
 		return p.report, nil

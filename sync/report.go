@@ -27,6 +27,8 @@ type Report struct {
 	Warnings []string
 	// Refused holds what the running process did not take, so that it came by a reload.
 	Refused []string
+	// Held says why a safeguard holds the plan back; empty where none does.
+	Held string
 	// Down says why the process could not be reached; nil when it was.
 	Down error
 	// Reloaded is set when HAProxy was reloaded, Postponed when that is left to a later pass.
@@ -147,6 +149,7 @@ type jsonReport struct {
 	Problems []jsonProblem     `json:"problems"`
 	Pending  []string          `json:"pending"`
 	Warnings []string          `json:"warnings"`
+	Held     string            `json:"held,omitempty"`
 	Down     string            `json:"down,omitempty"`
 }
 
@@ -173,6 +176,7 @@ func (r Report) WriteJSON(w io.Writer) error {
 		Actions: make([]jsonAction, len(r.Plan.Actions)), Reload: orEmpty(r.Plan.Reload), Refused: r.Refused,
 		Problems: make([]jsonProblem, len(r.Problems)), Pending: orEmpty(r.Pending), Warnings: orEmpty(r.Warnings),
 	}
+	out.Held = r.Held
 	if r.Down != nil {
 		out.Down = r.Down.Error()
 	}

@@ -85,6 +85,8 @@ func (a *Agent) recordQuick(report Report, inLine bool, took time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := &a.status
+	report.Warnings = s.Last.Warnings // the files were not read
+	s.Last = report
 	s.Counts.Passes++
 	s.Counts.RuntimeChanges += len(report.Plan.changes(ViaRuntime))
 	s.remember(report, nil, took)
@@ -117,6 +119,9 @@ func (s *Status) count(report Report, err error, held bool) {
 func (s *Status) remember(report Report, err error, took time.Duration) {
 	if report.Plan.Empty() && err == nil {
 		return
+	}
+	if len(s.Passes) > 0 && err != nil && s.Passes[0].Error == err.Error() {
+		return // the same again
 	}
 	p := PassRecord{time.Now(), took, report.Revision, report.Plan.summary(), report.Plan.Reload, text(err)}
 	s.Passes = append([]PassRecord{p}, s.Passes[:min(len(s.Passes), keptPasses-1)]...)

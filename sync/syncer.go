@@ -98,6 +98,7 @@ func (s *Syncer) Sync(ctx context.Context) (Report, error) {
 // A pass is one comparison of registry and HAProxy, and what follows from it.
 type pass struct {
 	cfg    Config
+	prefix string // the registry's
 	want   haproxy.Config
 	state  haproxy.State
 	report Report
@@ -125,12 +126,17 @@ func (s *Syncer) prepare(ctx context.Context) (*pass, error) {
 		return p, err
 	}
 	want, left := s.cfg.Layout.Desired(snapshot, state)
-	p.want, p.state = want, state
+	p.prefix, p.want, p.state = snapshot.Prefix, want, state
 	p.report.leaveOut(left)
 	p.report.Warnings = state.Warnings
 	p.report.Down = state.Down
 	p.report.Plan = s.plan(want, state)
-	return p, s.check(p, snapshot)
+	err = s.check(p, snapshot)
+	var held *HeldError
+	if errors.As(err, &held) {
+		p.report.Held = held.Reason
+	}
+	return p, err
 }
 
 // check holds a plan that a safeguard objects to. A plan with nothing in it proves that nothing is wrong.

@@ -59,6 +59,9 @@ const maxValidations = 64
 // file as it stands is accepted, no domain is at fault, and the refusal is the pass's error.
 func (q *quarantine) write(ctx context.Context, invalid *haproxy.InvalidConfigError) error {
 	changed := q.changed()
+	if len(changed) == 0 {
+		return invalid
+	}
 	named := intersect(invalid.Domains, changed)
 	for _, d := range named {
 		q.reasons[d] = oneLine(invalid.Output)
@@ -77,7 +80,7 @@ func (q *quarantine) write(ctx context.Context, invalid *haproxy.InvalidConfigEr
 	if err != nil {
 		return err
 	}
-	want, left := q.cfg.Layout.quarantine(q.want, q.state.File, q.reasons)
+	want, left := q.cfg.Layout.quarantine(q.want, q.state.File, q.prefix, q.reasons)
 	q.want, q.quarantined = want, true
 	q.report.Plan = (&Syncer{q.cfg}).plan(want, q.state) // of what was done
 	q.report.leaveOut(left)
@@ -112,7 +115,7 @@ func (q *quarantine) try(ctx context.Context, later []string) error {
 	for _, d := range later {
 		without[d] = "later"
 	}
-	want, _ := q.cfg.Layout.quarantine(q.want, q.state.File, without)
+	want, _ := q.cfg.Layout.quarantine(q.want, q.state.File, q.prefix, without)
 	if err := q.commit(ctx, want, &q.plan); err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ const (
 // What a command ends with though nothing went wrong on the way.
 var (
 	errChanges    = errors.New("there are changes")
-	errLeftOut    = errors.New("applied, but some domain or host is left out: the problems above name the keys to mend (hapsync list shows them again)")
+	errLeftOut    = errors.New("applied, but some domain or host is left out: the problems above name the keys to mend (hapsync plan shows them again)")
 	errNotRunning = errors.New("the file is in line, but no running HAProxy was reached")
 )
 

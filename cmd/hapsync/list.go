@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/sync"
 )
 
 func (p program) listCommand() *cli.Command {
@@ -22,7 +23,8 @@ func (p program) listCommand() *cli.Command {
 		Action: p.list,
 	}, page{
 		description: `Shows what is in the registry, all of it at one revision: each domain with its hosts, hosts that lack their
-ip or port so far (pending), and each key that cannot be used, with the reason. HAProxy is not asked.`,
+ip or port so far (pending), and each key that cannot be used, with the reason. On a HAProxy machine, where its files can
+be read, it shows the domains, too, whose names HAProxy's configuration has for something else.`,
 		example: `
 hapsync list
 hapsync list --prefix /services/web -o json`,
@@ -40,6 +42,7 @@ func (p program) list(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	p.addForeign(c, &snapshot)
 	write := writeListText
 	if c.String("output") == "json" {
 		write = writeListJSON
@@ -48,6 +51,21 @@ func (p program) list(c *cli.Context) error {
 		return fmt.Errorf("write the list: %w", err)
 	}
 	return nil
+}
+
+// addForeign adds the domains that are left alone because of what HAProxy's files have, where there are such files.
+func (p program) addForeign(c *cli.Context, snapshot *registry.Snapshot) {
+	settings, err := p.haproxySettings(c)
+	if err != nil {
+		return
+	}
+	instance, err := p.open(settings)
+	if err != nil {
+		return
+	}
+	if foreign, err := instance.Foreign(); err == nil {
+		snapshot.Problems = append(snapshot.Problems, sync.LeftAlone(*snapshot, foreign)...)
+	}
 }
 
 func writeListText(w io.Writer, prefix string, s registry.Snapshot) error {

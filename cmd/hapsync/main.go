@@ -40,11 +40,12 @@ type source interface {
 	Close() error
 }
 
-// A target is a HAProxy that can be locked against other writers, and looked at by check.
+// A target is a HAProxy that can be locked against other writers, and looked at by check and list.
 type target interface {
 	sync.Target
 	Lock() (unlock func() error, err error)
 	Check(ctx context.Context) []haproxy.Finding
+	Foreign() (map[string]string, error)
 }
 
 // say tells a person what happens. Where nobody can be told, there is nobody to tell that either.

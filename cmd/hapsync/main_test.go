@@ -83,6 +83,8 @@ func (b benchSource) Follow(ctx context.Context, update func(registry.Update), l
 
 type benchTarget struct{ *bench }
 
+func (b benchTarget) Foreign() (map[string]string, error) { return b.state.Foreign, b.stateErr }
+
 func (b benchTarget) Lock() (func() error, error) {
 	b.locked = true
 	return func() error { return nil }, b.lockErr

@@ -1,0 +1,11 @@
+package haproxy
+
+// Foreign names, by domain, the ACLs and backends of the files that bear a name of ours without our shape, with their
+// place: such a domain is left alone. The process is not asked.
+func (h *Instance) Foreign() (map[string]string, error) {
+	f, err := h.read()
+	if err != nil {
+		return nil, err
+	}
+	return f.managed.foreign, nil
+}
