@@ -75,7 +75,7 @@ func (c *Client) Close() error {
 // reconnect bounds the time between two attempts to connect, which gRPC would let grow to two
 // minutes: an etcd that is back after a long time is found soon.
 func reconnect(conf Config) grpc.ConnectParams {
-	params := grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: conf.DialTimeout}
+	params := grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: 2 * conf.DialTimeout}
 	params.Backoff.BaseDelay, params.Backoff.MaxDelay = 200*time.Millisecond, 3*time.Second
 	return params
 }

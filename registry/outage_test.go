@@ -263,27 +263,6 @@ func TestWhatIsWrittenBetweenTheListingAndTheWatchIsNotMissed(t *testing.T) {
 	f.stop()
 }
 
-func TestMegabytesAreFollowed(t *testing.T) {
-	t.Parallel()
-	s := server{at: closedPort(t)}
-	s.start(t, filepath.Join(t.TempDir(), "megabytes"))
-	etcd := writer(t, s.at)
-	f := follow(t, dial(t, Config{Endpoints: []string{s.at}, Prefix: "/p"}))
-	f.shows(t, "")
-	for i := range 20 {
-		mustPut(t, etcd, fmt.Sprintf("/p/a.com/x%02d/port", i), strings.Repeat("1", 1e6))
-	}
-	f.until(t, "20 held", func(told []Update, _ []error) bool { return len(told[len(told)-1].Snapshot.Problems) == 20 })
-	if _, err := etcd.Delete(t.Context(), "/p/", clientv3.WithPrefix()); err != nil { // 20 MB of values before
-		t.Fatal(err)
-	}
-	told := f.shows(t, "")
-	if n, last := countAll(told), told[len(told)-1]; n != 1 || last.Snapshot.Keys != 0 {
-		t.Errorf("%d updates of all, the last with %d keys", n, last.Snapshot.Keys)
-	}
-	f.stop()
-}
-
 func TestATokenThatEtcdRevokesIsRenewedAndAWrongPasswordIsTold(t *testing.T) {
 	t.Parallel()
 	s := server{at: closedPort(t)}
