@@ -26,7 +26,7 @@ func (h *Instance) Lock() (unlock func() error, err error) {
 	}
 	// Who cannot write it (another user's lock file, a full disk) is locked out of nothing: the lock is what counts.
 	_ = os.WriteFile(path, fmt.Appendf(nil, "process %d (%s)\n", os.Getpid(), filepath.Base(os.Args[0])), 0o644)
-	if f, err := h.read(); err == nil && leftHealth(f.base.stateFile) {
+	if f, err := h.reread(); err == nil && leftHealth(f.base.stateFile) {
 		h.clearHealth(f.base.stateFile)
 	}
 	return lock.Close, nil

@@ -214,7 +214,11 @@ func (h *Instance) Run(ctx context.Context, changes []Change) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	f, r, err := h.open()
+	f, err := h.reread()
+	if err != nil {
+		return err
+	}
+	r, err := h.runtime(f.base)
 	if err != nil {
 		return err
 	}
