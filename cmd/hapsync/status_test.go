@@ -53,6 +53,7 @@ func TestStatusColumnsAreAligned(t *testing.T) {
 		{At: at, Seconds: 0.0071, Revision: 812, Summary: "runtime=3 reload=0"},
 		{At: at, Seconds: 12, Revision: 9, Summary: "transaction=1 reload=1", Reload: []string{"a", "b"}},
 		{At: at, Seconds: 1, Revision: 10000, Summary: "reload=0", Error: "two\nlines"},
+		{At: at, Seconds: 1, Revision: 11, Summary: "reload=0", Error: "held: why"},
 	}}
 	var b strings.Builder
 	if err := s.writeText(&b); err != nil {
@@ -63,7 +64,8 @@ func TestStatusColumnsAreAligned(t *testing.T) {
 	want := "PASS                 TOOK   REVISION  DONE                    WHY\n" +
 		stamp + "  7.1ms  812       runtime=3 reload=0      -\n" +
 		stamp + "  12s    9         transaction=1 reload=1  a; b\n" +
-		stamp + "  1s     10000     reload=0                failed: two; lines\n"
+		stamp + "  1s     10000     reload=0                failed: two; lines\n" +
+		stamp + "  1s     11        reload=0                held: why\n"
 	if table != want {
 		t.Errorf("\n%swant\n%s", table, want)
 	}

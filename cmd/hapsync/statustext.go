@@ -69,7 +69,10 @@ func writePasses(out *bytes.Buffer, passes []passJSON) {
 	fmt.Fprintln(table, "PASS\tTOOK\tREVISION\tDONE\tWHY")
 	for _, p := range passes {
 		why := oneLineEach(p.Reload)
-		if p.Error != "" {
+		switch {
+		case strings.HasPrefix(p.Error, "held: "):
+			why = []string{p.Error}
+		case p.Error != "":
 			why = oneLineEach([]string{"failed: " + p.Error})
 		}
 		took := time.Duration(p.Seconds * float64(time.Second)).Round(100 * time.Microsecond)
