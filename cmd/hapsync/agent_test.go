@@ -8,11 +8,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	stdsync "sync"
 	"testing"
-
-	"github.com/urfave/cli/v2"
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
@@ -235,14 +234,55 @@ func TestAgentSettingsThatEtcdCannotTakeAreUsage(t *testing.T) {
 	}
 }
 
-// jobOf is what hapsync agent works on, without running.
-func jobOf(t *testing.T, b *bench, args ...string) (j *job, err error) {
-	t.Helper()
-	p := b.program(new(bytes.Buffer), new(bytes.Buffer))
-	app := p.app()
-	app.Command("agent").Action = func(c *cli.Context) error {
-		j, err = p.newJob(c, newService().took)
-		return err
+func TestAgentFinishesThePassThatIsUnderWay(t *testing.T) {
+	heard := startSystemd(t)
+	t.Setenv("WATCHDOG_USEC", "20000")
+	b := oneHost()
+	began, held := make(chan struct{}), make(chan struct{})
+	release := stdsync.OnceFunc(func() { close(held) })
+	defer release()
+	b.writing = func() {
+		close(began)
+		<-held
 	}
-	return j, app.RunContext(t.Context(), append([]string{"hapsync", "agent"}, args...))
+	a := startAgent(t, b.program(nil, nil), freeAddr(t))
+	<-began
+	a.end()
+	hears(t, heard, "STOPPING=1\n\n.*WATCHDOG=1\n\n") // it may take longer than the watchdog waits
+	a.answers(t, "/healthz", 200)
+	release()
+	if code := a.ends(); code != exitOK || len(b.state.Live.Rules) != 1 {
+		t.Errorf("code %d, rules %v\n%s", code, b.state.Live.Rules, a)
+	}
+}
+
+func TestAgentFollowsItsOwnFlags(t *testing.T) {
+	leaving := func() *bench { // five of eight servers leave
+		b := &bench{snapshot: registry.Snapshot{Revision: 8, Keys: 6}, state: oneHost().state}
+		for i := range 8 {
+			d := fmt.Sprintf("d%d.abc.com", i)
+			server := haproxy.Server{Name: "s", Cookie: "s", Addr: netip.MustParseAddrPort("10.0.0.1:80"), Check: true, Weight: 1, State: haproxy.Ready}
+			b.state.File.Backends = append(b.state.File.Backends, haproxy.Backend{Name: haproxy.BackendName(d), Servers: []haproxy.Server{server},
+				Options: haproxy.BackendOptions{Balance: "roundrobin", Cookie: haproxy.StickyCookie}})
+			b.state.File.Rules = append(b.state.File.Rules, haproxy.Rule{Frontend: "webin", Domain: d})
+			if i < 3 {
+				host := registry.Host{Name: "s", Addr: server.Addr, Weight: 1, State: registry.Ready}
+				b.snapshot.Domains = append(b.snapshot.Domains, registry.Domain{Name: d, Hosts: []registry.Host{host}})
+			}
+		}
+		b.state.Live = b.state.File
+		return b
+	}
+	a := startAgent(t, leaving().program(nil, nil), freeAddr(t))
+	a.answers(t, "/readyz", 503, "held: 5 of 8 managed servers would be removed")
+	a.ends()
+	b := leaving()
+	a = startAgent(t, b.program(nil, nil), freeAddr(t), "--max-removal", "70", "--resync", "10ms")
+	a.says(t, "synced")
+	eventually(t, "all is read again every 10 ms", func() error {
+		if n := b.relists.Load(); n < 5 {
+			return fmt.Errorf("%d times", n)
+		}
+		return nil
+	})
 }

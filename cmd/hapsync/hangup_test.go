@@ -31,17 +31,24 @@ func TestHangupReadsTheConfigFileAgain(t *testing.T) {
 	b := oneHost()
 	b.env = map[string]string{"HAPSYNC_CONFIG_FILE": file, "HAPSYNC_LISTEN": first}
 	var prefixes []string
+	other := oneHost()
+	other.snapshot.Revision = 900
 	p := b.program(nil, nil)
-	dial := p.dial
-	p.dial = func(ctx context.Context, cfg registry.Config) (source, error) {
+	p.dial = func(_ context.Context, cfg registry.Config) (source, error) {
 		prefixes = append(prefixes, cfg.Prefix)
-		return dial(ctx, cfg)
+		if cfg.Prefix == "/other" {
+			return benchSource{other}, nil
+		}
+		return benchSource{b}, nil
 	}
 	a := startAgent(t, p, first, "--log-level", "info")
 	a.answers(t, "/readyz", 200)
 
 	hangUp(t)
 	a.says(t, "the settings are what they were, all is read again")
+	if n := b.relists.Load(); n != 1 {
+		t.Errorf("the registry was read again %d times", n)
+	}
 	write("prefix: 5\n")
 	hangUp(t)
 	a.says(t, "the new settings cannot be used, the old ones stay")
@@ -51,6 +58,7 @@ func TestHangupReadsTheConfigFileAgain(t *testing.T) {
 	hangUp(t)
 	a.says(t, "the agent runs with new settings")
 	a.answers(t, "/readyz", 200)
+	a.answers(t, "/status", 200, `"revision": 900`)
 	write("prefix: /other\nlisten: " + second + "\n")
 	hangUp(t) // the flag comes before the file
 	a.says(t, "all is read again")

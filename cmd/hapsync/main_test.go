@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hapsync/hapsync/haproxy"
@@ -27,6 +28,9 @@ type bench struct {
 	opened  haproxy.Settings
 	locked  bool
 	wrote   bool
+	writing func() // called before the file is written
+	relists atomic.Int32
+	updates chan registry.Snapshot // what the registry tells, instead of snapshot
 }
 
 // An outcome is what a person sees of a run.
@@ -68,17 +72,24 @@ func (b benchSource) Snapshot(context.Context) (registry.Snapshot, error) {
 	return b.snapshot, b.snapshotErr
 }
 func (b benchSource) Close() error { return nil }
-func (b benchSource) Relist()      {}
+func (b benchSource) Relist()      { b.relists.Add(1) }
 
-// Follow tells once what there is, or that nothing can be read.
+// Follow tells once what there is, or that nothing can be read; or what the updates are.
 func (b benchSource) Follow(ctx context.Context, update func(registry.Update), lost func(error)) error {
-	if b.snapshotErr != nil {
+	switch {
+	case b.snapshotErr != nil:
 		lost(b.snapshotErr)
-	} else {
+	case b.updates == nil:
 		update(registry.Update{Snapshot: b.snapshot, All: true})
 	}
-	<-ctx.Done()
-	return ctx.Err()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case s := <-b.updates:
+			update(registry.Update{Snapshot: s, All: true})
+		}
+	}
 }
 
 type benchTarget struct{ *bench }
@@ -107,6 +118,9 @@ func (b benchTarget) Rewrite(_ context.Context, want haproxy.Config, _ haproxy.D
 func (b benchTarget) write(want haproxy.Config) error {
 	if b.commitErr != nil {
 		return b.commitErr
+	}
+	if b.writing != nil {
+		b.writing()
 	}
 	b.wrote, b.state.File = true, want
 	return nil

@@ -94,6 +94,30 @@ func TestMetricsSayWhatIsWrong(t *testing.T) {
 	}
 }
 
+func TestMetricsFollowTheAgent(t *testing.T) {
+	for interval, then := range map[string][]string{
+		"1h":  {"hapsync_revision_seen 813\n", "hapsync_revision_applied 812\n", "hapsync_reload_postponed 1\n"},
+		"1ms": {"hapsync_revision_applied 813\n", "hapsync_reload_postponed 0\n", "hapsync_passes_total{result=\"ok\"} 2\n"},
+	} {
+		t.Run("with a reload every "+interval, func(t *testing.T) {
+			b := oneHost()
+			first, second := b.snapshot, b.snapshot
+			second.Revision++
+			second.Domains = append(slices.Clone(second.Domains), second.Domains[0])
+			second.Domains[1].Name = "b.abc.com"
+			b.updates = make(chan registry.Snapshot)
+			a := startAgent(t, b.program(nil, nil), freeAddr(t), "--reload-interval", interval)
+			if got := scrape(t, a); got["hapsync_registry_up"] != 0 || got["hapsync_revision_seen"] != 0 {
+				t.Errorf("before anything is known: %v", got)
+			}
+			b.updates <- first
+			a.answers(t, "/metrics", 200, "hapsync_registry_up 1\n", "hapsync_revision_applied 812\n", "hapsync_reload_postponed 0\n")
+			b.updates <- second
+			a.answers(t, "/metrics", 200, then...)
+		})
+	}
+}
+
 func TestOnlyReadingIsServed(t *testing.T) {
 	a := startAgent(t, oneHost().program(nil, nil), freeAddr(t))
 	for path, code := range map[string]int{"/": 404, "/debug/pprof/": 404, "/healthz/x": 404} {

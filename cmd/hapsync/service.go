@@ -48,12 +48,12 @@ func (s *service) run(ctx context.Context, first *job, hangups <-chan os.Signal,
 	if err != nil {
 		return errors.Join(err, first.registry.close())
 	}
+	defer s.tellSystemd()() // until the last pass is finished
 	now := shift{first, site, first.start(ctx)}
 	defer func() {
 		now.stop()
 		now.site.close()
 	}()
-	defer s.tellSystemd()()
 	now.log.Info("the agent runs", "listen", now.listen.String(), "version", thisBuild().Version)
 	notify(now.log, stateReady)
 	for ctx.Err() == nil {

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/urfave/cli/v2"
 
 	"github.com/hapsync/hapsync/registry"
 )
@@ -101,4 +104,16 @@ func TestWatchdogIsNotFedWhenAPassIsStuck(t *testing.T) {
 	}
 	s.feedWatchdog()
 	hears(t, heard, "WATCHDOG=1\n\n$")
+}
+
+// jobOf is what hapsync agent works on, without running.
+func jobOf(t *testing.T, b *bench, args ...string) (j *job, err error) {
+	t.Helper()
+	p := b.program(new(bytes.Buffer), new(bytes.Buffer))
+	app := p.app()
+	app.Command("agent").Action = func(c *cli.Context) error {
+		j, err = p.newJob(c, newService().took)
+		return err
+	}
+	return j, app.RunContext(t.Context(), append([]string{"hapsync", "agent"}, args...))
 }
