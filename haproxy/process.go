@@ -38,6 +38,7 @@ func (h *Instance) readLive(ctx context.Context, f files, st *State, names ...st
 	if err != nil {
 		return err
 	}
+	st.Worker = fmt.Sprintf("%d of %d", w.Pid, w.Started.Unix())
 	st.Capabilities = CapabilitiesOf(w.Version)
 	backends, err := r.backends(ctx, names...)
 	if err != nil {

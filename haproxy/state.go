@@ -19,6 +19,8 @@ type State struct {
 	Size int
 	// Missing is set where there is no managed file, or an empty one.
 	Missing bool
+	// Worker names the process that answers: another one after a restart or a reload. Empty without one.
+	Worker string
 	// Capabilities are those of the process.
 	Capabilities Capabilities
 	// NoEdit says why a transaction cannot edit the file without loss; empty where it can.

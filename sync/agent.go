@@ -49,6 +49,7 @@ const (
 	retryLast             = 30 * time.Second
 	drainPoll             = 250 * time.Millisecond
 	heldPoll              = 5 * time.Second
+	lookPoll              = 2 * time.Second // how often HAProxy is looked at, at next to no cost
 	// fileDelay is how long the file may lag behind the process, so that one commit serves all that gathers.
 	fileDelay = time.Second
 	// removalWindow is how long a removal counts for the next one's safeguard.
@@ -77,7 +78,16 @@ type Agent struct {
 	servers   int               // how many managed servers there are
 	removed   []removal         // what was removed not long ago
 	leaving   map[string]int    // what quick passes removed since the last whole one, by backend
+	nextAt    time.Time         // when the next pass is due at the latest
 	resyncAt  time.Time         // when all is read again
+	seen      sight             // what was seen of HAProxy last
+}
+
+// A sight is what tells that HAProxy was restarted, reloaded or stopped, or its file edited, by someone else.
+type sight struct {
+	worker string
+	digest haproxy.Digest
+	down   bool
 }
 
 // A removal is how many servers went at some time.
@@ -137,22 +147,43 @@ func (a *Agent) Run(ctx context.Context) error {
 		_ = a.cfg.Follower.Follow(ctx, a.updated, a.lost)
 	}()
 	a.resyncAt = time.Now().Add(a.cfg.Resync)
-	timer := time.NewTimer(a.cfg.Resync)
+	a.nextAt = a.resyncAt
+	timer := time.NewTimer(lookPoll)
 	defer timer.Stop()
 	for {
+		woken := false
 		select {
 		case <-ctx.Done():
 			<-followed
 			return ctx.Err()
 		case <-a.wake:
+			woken = true
 		case <-timer.C:
 		}
-		if !time.Now().Before(a.resyncAt) {
-			a.resyncAt = time.Now().Add(a.cfg.Resync)
-			a.cfg.Follower.Relist()
+		if woken || !time.Now().Before(a.nextAt) || a.look(ctx) != a.seen {
+			a.step(ctx)
 		}
-		timer.Reset(min(a.pass(ctx), time.Until(a.resyncAt)))
+		timer.Reset(min(time.Until(a.nextAt), lookPoll))
 	}
+}
+
+// step makes one pass, and has the registry read as a whole where that is due.
+func (a *Agent) step(ctx context.Context) {
+	if !time.Now().Before(a.resyncAt) {
+		a.resyncAt = time.Now().Add(a.cfg.Resync)
+		a.cfg.Follower.Relist()
+	}
+	pause := a.pass(ctx)
+	a.nextAt = time.Now().Add(min(pause, time.Until(a.resyncAt)))
+}
+
+// look takes a cheap look at HAProxy: at no domain at all.
+func (a *Agent) look(ctx context.Context) sight {
+	st, err := a.cfg.Target.State(ctx, "hapsync.invalid")
+	if err != nil {
+		return sight{}
+	}
+	return sight{st.Worker, st.Digest, st.Down != nil}
 }
 
 // Resync makes the agent read and compare everything now.
@@ -270,6 +301,7 @@ func (a *Agent) whole(ctx context.Context, in inbox) time.Duration {
 		a.removed = append(a.removed, removal{time.Now(), gone})
 	}
 	took := time.Since(start)
+	a.seen = a.look(ctx)
 	a.log(report, err, took)
 	a.record(in, report, err, took)
 	a.good = err == nil && report.Down == nil && !report.Postponed && report.Draining == 0

@@ -1,12 +1,8 @@
 package sync
 
 import (
-	"context"
 	"errors"
-	"log/slog"
 	"net/netip"
-	stdsync "sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,141 +10,6 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
 )
-
-// A script is a Follower that tells what a test says.
-type script struct {
-	updates chan registry.Update
-	lost    chan error
-	relists atomic.Int64
-}
-
-func newScript() *script {
-	return &script{updates: make(chan registry.Update), lost: make(chan error)}
-}
-
-func (s *script) Follow(ctx context.Context, update func(registry.Update), lost func(error)) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case u := <-s.updates:
-			update(u)
-		case err := <-s.lost:
-			lost(err)
-		}
-	}
-}
-
-func (s *script) Relist() { s.relists.Add(1) }
-
-// change tells of some domains, as events do.
-func (s *script) change(snapshot registry.Snapshot, changed ...string) {
-	s.updates <- registry.Update{Snapshot: snapshot, Changed: changed}
-}
-
-func (s *script) tell(snapshot registry.Snapshot) {
-	s.updates <- registry.Update{Snapshot: snapshot, All: true}
-}
-
-// A guarded is a memory that a test changes while an agent works on it. It is the Locker, too.
-type guarded struct {
-	mu stdsync.Mutex
-	*memory
-	locked bool
-}
-
-// change changes what the agent finds from now on.
-func (g *guarded) change(f func()) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	f()
-}
-
-func (g *guarded) State(ctx context.Context, domains ...string) (haproxy.State, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.memory.State(ctx, domains...)
-}
-
-func (g *guarded) Commit(ctx context.Context, want haproxy.Config, base haproxy.Digest) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.memory.Commit(ctx, want, base)
-}
-
-func (g *guarded) Rewrite(ctx context.Context, want haproxy.Config, base haproxy.Digest) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.memory.Rewrite(ctx, want, base)
-}
-
-func (g *guarded) Run(ctx context.Context, changes []haproxy.Change) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.memory.Run(ctx, changes)
-}
-
-func (g *guarded) Reload(ctx context.Context) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.memory.Reload(ctx)
-}
-
-// now is how it is at this moment.
-func (g *guarded) now() *memory {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	m := *g.memory
-	m.file, m.live = clone(m.file), clone(m.live)
-	return &m
-}
-
-func (g *guarded) Lock() (func() error, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.locked {
-		return nil, haproxy.ErrLocked
-	}
-	return func() error { return nil }, nil
-}
-
-// An inn is an agent in a bubble of virtual time, with all it works on.
-type inn struct {
-	*Agent
-	registry *script
-	haproxy  *guarded
-}
-
-// inBubble runs an agent over a HAProxy in virtual time.
-func inBubble(t *testing.T, m *memory, f func(t *testing.T, i inn)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		i := inn{registry: newScript(), haproxy: &guarded{memory: m}}
-		agent, err := NewAgent(AgentConfig{
-			Follower: i.registry, Target: i.haproxy, Locker: i.haproxy, Layout: layout, Logger: slog.New(slog.DiscardHandler),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		i.Agent = agent
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error)
-		go func() { ended <- agent.Run(ctx) }()
-		defer func() {
-			stop()
-			if err := <-ended; !errors.Is(err, context.Canceled) {
-				t.Error(err)
-			}
-		}()
-		f(t, i)
-	})
-}
-
-// elapse lets virtual time pass, and what is due by then happen.
-func elapse(d time.Duration) {
-	<-time.After(d)
-	synctest.Wait()
-}
 
 func revised(s registry.Snapshot, revision registry.Revision, domains ...registry.Domain) registry.Snapshot {
 	s.Revision = revision
@@ -392,4 +253,53 @@ func TestHostsThatExpireOneByOneAreHeldTogether(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestWhatSomeoneElseDidToHAProxyIsSeenWithinSeconds(t *testing.T) {
+	t.Parallel()
+	m := inLine(twoDomains(), v32)
+	inBubble(t, m, func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		i.haproxy.change(func() { // stopped
+			m.down = true
+		})
+		elapse(lookPoll)
+		if i.Status().Ready() || i.Status().Down == "" {
+			t.Fatal("a HAProxy that is gone is called ready")
+		}
+		i.haproxy.change(func() { // started anew, and its file edited by hand
+			m.down = false
+			m.file.Backends[0].Servers[0].Weight = 9
+			m.live = clone(m.file)
+			m.version++
+		})
+		elapse(lookPoll)
+		if now := i.haproxy.now(); !i.Status().Ready() || now.live.Backends[0].Servers[0].Weight != 1 || now.file.Backends[0].Servers[0].Weight != 1 {
+			t.Fatalf("%+v", i.Status().Reasons)
+		}
+	})
+}
+
+func TestAHostThatTurnsBadBeforeTheFileFollowsKeepsWhatTheProcessHas(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		s := revised(twoDomains(), 900)
+		s.Domains[1].Hosts = []registry.Host{host("server1", "10.0.0.7:7"), host("server2", "10.0.0.8:8")}
+		i.registry.change(s, "b.abc.com")
+		synctest.Wait()
+		bad := revised(s, 901)
+		bad.Domains[1].Hosts, bad.Domains[1].HeldHosts = nil, []string{"server1", "server2"}
+		i.registry.change(bad, "b.abc.com")
+		elapse(2 * fileDelay)
+		now := i.haproxy.now()
+		for where, c := range map[string]haproxy.Config{"process": now.live, "file": now.file} {
+			b, _ := backendOf(c, "b.abc.com")
+			if len(b.Servers) != 2 || b.Servers[0].Addr.Port() != 7 || b.Servers[1].Addr.Port() != 8 {
+				t.Errorf("the %s has %v", where, b.Servers)
+			}
+		}
+	})
 }

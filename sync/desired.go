@@ -26,7 +26,8 @@ func (l Layout) Desired(snapshot registry.Snapshot, st haproxy.State) (haproxy.C
 			continue
 		}
 		file, _ := backendOf(st.File, d.Name)
-		b := desiredBackend(d, file)
+		live, _ := backendOf(st.Live, d.Name)
+		b := desiredBackend(d, file, live)
 		if len(b.Servers) > 0 {
 			want.Backends = append(want.Backends, b)
 		}
@@ -63,7 +64,7 @@ func (l Layout) complete(want haproxy.Config) haproxy.Config {
 	return want
 }
 
-func desiredBackend(d registry.Domain, file haproxy.Backend) haproxy.Backend {
+func desiredBackend(d registry.Domain, file, live haproxy.Backend) haproxy.Backend {
 	b := haproxy.Backend{Name: haproxy.BackendName(d.Name), Options: desiredOptions(d, file)}
 	checked := d.Options.Check != "off"
 	if d.Held && len(file.Servers) > 0 {
@@ -74,12 +75,30 @@ func desiredBackend(d registry.Domain, file haproxy.Backend) haproxy.Backend {
 		b.Servers = append(b.Servers, desiredServer(h, checked, file))
 	}
 	for _, name := range d.HeldHosts {
-		if s, ok := serverOf(file, name); ok && s.Addr.IsValid() {
+		if s, ok := lastGood(name, checked, file, live); ok {
 			b.Servers = append(b.Servers, s)
 		}
 	}
 	slices.SortFunc(b.Servers, byServer)
 	return b
+}
+
+// lastGood is the server of a host that has turned bad, as it was: what can change live as the process has it, because
+// the file may lag behind.
+func lastGood(name string, checked bool, file, live haproxy.Backend) (haproxy.Server, bool) {
+	s, written := serverOf(file, name)
+	l, runs := serverOf(live, name)
+	switch {
+	case !written:
+		s = l
+		s.Check = checked
+	case runs && l.Addr.IsValid():
+		s.Addr, s.Weight, s.MaxConn, s.State = l.Addr, l.Weight, l.MaxConn, l.State
+	}
+	if s.State == haproxy.Drain {
+		s.State, s.Weight = haproxy.Ready, 0
+	}
+	return s, s.Addr.IsValid()
 }
 
 func desiredOptions(d registry.Domain, file haproxy.Backend) haproxy.BackendOptions {

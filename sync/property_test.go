@@ -101,7 +101,8 @@ func TestARefusedDomainHoldsBackNoOther(t *testing.T) {
 		}
 		snapshot := drawSnapshot(t)
 		syncer := newSyncer(t, source{snapshot: snapshot}, m, Policy{AllowMassRemoval: true})
-		full, _ := layout.Desired(snapshot, haproxy.State{File: m.file})
+		before, _ := m.State(t.Context())
+		full, _ := layout.Desired(snapshot, before)
 		report, err := syncer.Sync(t.Context())
 		if err != nil {
 			t.Fatal(err)
