@@ -46,6 +46,8 @@ func resolve(path string) (string, error) {
 // paths in it mean the same; hidden, so that a HAProxy that loads the whole directory does not see it.
 type candidate struct {
 	path, target string
+	// volatile is set for what need not outlive a crash of the machine: it is not waited for until it is on the disk.
+	volatile bool
 }
 
 // newCandidate writes text beside target, with the mode and owner of the file like, and sees it onto the disk.
@@ -53,11 +55,15 @@ type candidate struct {
 func newCandidate(target, like, text string) (candidate, error) {
 	dir, name := filepath.Split(target)
 	c := candidate{path: filepath.Join(dir, "."+name+".new"), target: target}
+	return c, c.fill(text, like)
+}
+
+func (c candidate) fill(text, like string) error {
 	if err := c.write(text, like); err != nil {
 		_ = c.discard() // whatever keeps it from being written keeps it from being removed
-		return c, fmt.Errorf("write beside %s: %w (hapsync must be able to create files in that directory)", target, err)
+		return fmt.Errorf("write beside %s: %w (hapsync must be able to create files in that directory)", c.target, err)
 	}
-	return c, nil
+	return nil
 }
 
 func (c candidate) write(text, like string) error {
@@ -89,6 +95,9 @@ func (c candidate) write(text, like string) error {
 	if err := f.Chmod(mode); err != nil {
 		return err
 	}
+	if c.volatile {
+		return f.Close()
+	}
 	if err := f.Sync(); err != nil {
 		return err
 	}
@@ -100,6 +109,9 @@ func (c candidate) write(text, like string) error {
 func (c candidate) install() error {
 	if err := os.Rename(c.path, c.target); err != nil {
 		return err
+	}
+	if c.volatile {
+		return nil
 	}
 	return syncDir(filepath.Dir(c.target))
 }
@@ -123,6 +135,15 @@ func syncDir(dir string) error {
 func replaceFile(path, like, text string) error {
 	c, err := newCandidate(path, like, text)
 	if err != nil {
+		return err
+	}
+	return c.install()
+}
+
+// replaceVolatile is replaceFile for what is of use only as long as the machine runs.
+func replaceVolatile(path, like, text string) error {
+	c := candidate{path: path + ".new", target: path, volatile: true}
+	if err := c.fill(text, like); err != nil {
 		return err
 	}
 	return c.install()

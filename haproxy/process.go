@@ -195,7 +195,7 @@ func (h *Instance) rememberLoaded(ctx context.Context, f files) error {
 	if header, _, _ := strings.Cut(kept, "\n"); sameWorker(header+"\n", w) {
 		return nil
 	}
-	return replaceFile(h.loadedFile(), h.managed, loadedHeader(w)+f.text)
+	return replaceVolatile(h.loadedFile(), h.managed, loadedHeader(w)+f.text)
 }
 
 // open reads the files and finds the process.

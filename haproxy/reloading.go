@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	stdsync "sync"
 )
 
 // Reload makes HAProxy load its files, and returns when the new worker answers. The health of the servers goes with it
@@ -33,7 +34,7 @@ func (h *Instance) Reload(ctx context.Context) error {
 		return err
 	}
 	h.previous = nil
-	return replaceFile(h.loadedFile(), h.managed, loadedHeader(w)+f.text)
+	return replaceVolatile(h.loadedFile(), h.managed, loadedHeader(w)+f.text)
 }
 
 // reloader finds the way to reload: what the settings name, what the base file names, what the process knows.
@@ -99,9 +100,9 @@ func (h *Instance) carryHealth(ctx context.Context, f files, r runtime) bool {
 	}
 	state, err := r.ask(ctx, "show servers state")
 	if err == nil {
-		addrs := serverAddrs(f.doc, f.baseDoc)
+		addrs := stdsync.OnceValue(func() map[serverKey]netip.AddrPort { return serverAddrs(f.doc, f.baseDoc) })
 		lines := downLines([]byte(state), func(backend, server string, addr netip.AddrPort) bool {
-			return addrs[serverKey{backend, server}] == addr
+			return addrs()[serverKey{backend, server}] == addr
 		})
 		err = writeHealth(f.base.stateFile, append(lines, oneReload...))
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 
 	"github.com/urfave/cli/v2"
 
@@ -54,6 +55,9 @@ func (p program) sync(c *cli.Context) (err error) {
 	if c.Bool("dry-run") {
 		_, err := p.makePlan(c)
 		return err
+	}
+	if p.getenv("GOGC") == "" {
+		debug.SetGCPercent(150) // one pass and gone: at 10,000 domains a tenth less CPU for some 20 MB
 	}
 	pass, err := p.prepare(c)
 	if err != nil {
