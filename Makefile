@@ -63,7 +63,7 @@ ci: deps lint build ## what a change must pass: lint, build, the demo on each HA
 		echo "bin/hapsync-demo --exit --haproxy $$haproxy"; \
 		tour=$$(bin/hapsync-demo --exit --haproxy "$$haproxy" 2>&1) || { echo "$$tour"; exit 1; }; \
 	done
-	$(GO) test -race $(TESTFLAGS) ./...
+	$(MAKE) test TESTFLAGS='-race $(TESTFLAGS)'
 
 deps: ## install haproxy, nginx, etcdctl and curl with apt-get where they are missing
 	@sh .ci/deps
