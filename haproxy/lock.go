@@ -29,6 +29,7 @@ func (h *Instance) Lock() (unlock func() error, err error) {
 	if f, err := h.reread(); err == nil && leftHealth(f.base.stateFile) {
 		h.clearHealth(f.base.stateFile)
 	}
+	h.previous = nil // what an earlier pass replaced is not this one's to restore
 	return lock.Close, nil
 }
 
