@@ -1,18 +1,11 @@
 package haproxy
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // due are the changes that can be made without waiting: a removal whose server has sessions, and time left to finish
 // them, is a mere drain; one beside a server that has not been checked yet is left for later, because that may be the
 // one that is to take its place.
-func (h *Instance) due(ctx context.Context, r runtime, changes []Change) ([]Change, error) {
-	live, err := r.view(ctx, changes)
-	if err != nil {
-		return nil, err
-	}
+func (h *Instance) due(changes []Change, live view) []Change {
 	if h.draining == nil {
 		h.draining = map[serverKey]time.Time{}
 	}
@@ -46,7 +39,7 @@ func (h *Instance) due(ctx context.Context, r runtime, changes []Change) ([]Chan
 			due = append(due, SetServer{Backend: remove.Backend, Have: s.Server, Want: drained})
 		}
 	}
-	return due, nil
+	return due
 }
 
 // unreadyBackends are those with a server that takes no traffic yet, but may do so soon.

@@ -61,6 +61,8 @@ type Instance struct {
 		worker  worker
 		managed managed
 	}
+	// recollection is of the process, for Background.
+	recollection *recollection
 	// draining is until when servers that Background left may finish their sessions.
 	draining map[serverKey]time.Time
 	// previous is the managed file's text before the last commit; nil before one, and after a reload.
@@ -98,7 +100,11 @@ func Open(s Settings) (*Instance, error) {
 		return nil, err
 	}
 	s.Binary = binary
-	return &Instance{settings: s, base: base, managed: managed, checker: checker{binary, s.CheckTimeout}, log: cmp.Or(s.Logger, slog.New(slog.DiscardHandler))}, nil
+	h := &Instance{settings: s, base: base, managed: managed, checker: checker{binary, s.CheckTimeout}, log: cmp.Or(s.Logger, slog.New(slog.DiscardHandler))}
+	if s.Background {
+		h.recollection = &recollection{}
+	}
+	return h, nil
 }
 
 // oneFile reports whether the operator's configuration and the managed part share a file.

@@ -31,6 +31,29 @@ func (r runtime) info(ctx context.Context) (worker, error) {
 	return w, nil
 }
 
+// An infoReader takes the reply to "show info" where others follow.
+type infoReader struct {
+	expected bool
+	text     []byte
+	worker   worker
+}
+
+// line takes a line without its end; an empty one is the last.
+func (i *infoReader) line(line []byte) (err error) {
+	if err := checkNote(line); err != nil {
+		return err
+	}
+	i.text = append(append(i.text, line...), '\n')
+	if len(line) > 0 {
+		return nil
+	}
+	i.expected = false
+	if i.worker, err = parseInfo(string(i.text), time.Now()); err != nil {
+		return fmt.Errorf("show info: %w", err)
+	}
+	return nil
+}
+
 // parseInfo reads the reply to "show info".
 func parseInfo(reply string, now time.Time) (worker, error) {
 	if !strings.HasSuffix(reply, "\n\n") {

@@ -36,49 +36,83 @@ type liveServer struct {
 // fullRead is the number of names from which on reading all backends is the cheaper way.
 const fullRead = 2000
 
+const (
+	showInfo = "show info"
+	showAll  = "show servers state;show stat -1 6 -1"
+)
+
 // backends reads the backends of these names, or all without names, sorted by name. Those that the process does
 // not have are left out.
 func (r runtime) backends(ctx context.Context, names ...string) ([]liveBackend, error) {
-	if len(names) == 0 {
-		return r.read(ctx, newLiveReader(nil), []string{showAll})
-	}
+	_, backends, err := r.look(ctx, names...)
+	return backends, err
+}
+
+// look reads who the process is, and the backends as backends does.
+func (r runtime) look(ctx context.Context, names ...string) (worker, []liveBackend, error) {
 	for _, name := range names {
 		if err := safeName(name); err != nil {
-			return nil, fmt.Errorf("backend %q: %w", name, err)
+			return worker{}, nil, fmt.Errorf("backend %q: %w", name, err)
 		}
 	}
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
-	if len(names) < fullRead {
-		reader := newLiveReader(names)
-		backends, err := r.read(ctx, reader, pack(showEach(names)))
-		// A frontend or a number hides a backend of the same name from "show stat <name>".
-		if err != nil || len(backends)+reader.absent == len(names) {
-			return backends, err
+	if len(names) > 0 && len(names) < fullRead {
+		w, backends, ok, err := r.lookAt(ctx, names)
+		if err != nil || ok {
+			return w, backends, err
 		}
 	}
-	return r.read(ctx, newLiveReader(names), []string{showAll})
-}
-
-const showAll = "show servers state;show stat -1 6 -1"
-
-func showEach(names []string) []string {
-	commands := make([]string, len(names))
-	for i, name := range names {
-		commands[i] = "show servers state " + name + ";show stat " + name + " 6 -1"
+	reader := newLiveReader(names)
+	w, err := r.read(ctx, reader, []string{showInfo + ";" + showAll})
+	if err != nil {
+		return w, nil, err
 	}
-	return commands
+	backends := reader.result()
+	if len(names) == 0 {
+		r.recollection.replace(w, backends)
+	}
+	return w, backends, nil
 }
 
-func (r runtime) read(ctx context.Context, reader *liveReader, lines []string) ([]liveBackend, error) {
+// lookAt reads some backends. It is not ok where a frontend or a number hides one from "show stat <name>".
+func (r runtime) lookAt(ctx context.Context, names []string) (w worker, backends []liveBackend, ok bool, err error) {
+	reader := newLiveReader(names)
+	states := make([]string, len(names))
+	for i, name := range names {
+		states[i] = "show servers state " + name
+	}
+	if w, err = r.read(ctx, reader, pack(append([]string{showInfo}, states...))); err != nil {
+		return w, nil, false, err
+	}
+	var stats []string
+	for _, name := range names {
+		b := reader.byName[name]
+		if b == nil && reader.absent == len(names) {
+			break
+		}
+		if b == nil || !r.recollection.complete(w, b) {
+			stats = append(stats, "show stat "+name+" 6 -1")
+		}
+	}
+	if _, err = r.read(ctx, reader, pack(stats)); err != nil {
+		return w, nil, false, err
+	}
+	backends = reader.result()
+	r.recollection.take(w, backends)
+	return w, backends, len(backends)+reader.absent == len(names), nil
+}
+
+func (r runtime) read(ctx context.Context, reader *liveReader, lines []string) (worker, error) {
 	for _, line := range lines {
 		err := r.converse(ctx, line, func(conn io.Reader) error {
+			reader.info.expected = strings.HasPrefix(line, showInfo)
 			return reader.read(conn, 1+strings.Count(line, ";"))
 		})
 		if err != nil {
-			return nil, err
+			return worker{}, err
 		}
 	}
-	return reader.result(), nil
+	return reader.info.worker, nil
 }
 
 // result joins what was read. A server or backend that only one of the two commands showed came or went meanwhile.

@@ -27,6 +27,7 @@ type liveReader struct {
 	table  *table
 	fields [][]byte
 	words  map[string]string
+	info   infoReader
 }
 
 // A joinedBackend is a backend in the making.
@@ -63,6 +64,14 @@ func (l *liveReader) read(r io.Reader, commands int) error {
 			return err
 		case commands == 0:
 			return fmt.Errorf("unexpected %q at the end of the answer", clip(string(line), 80))
+		case l.info.expected:
+			if err := l.info.line(line); err != nil {
+				return err
+			}
+			if len(line) == 0 {
+				commands--
+			}
+			continue
 		case len(line) == 0:
 			commands--
 			l.row, l.table = nil, nil

@@ -20,7 +20,7 @@ func (h *Instance) runtime(b base) (runtime, error) {
 	if socket == "" {
 		return runtime{}, fmt.Errorf("%w: %s names no stats socket; write \"stats socket /run/haproxy/haproxy.sock mode 660 level admin expose-fd listeners\" into its global section, or name one with --runtime-socket", ErrDown, h.base)
 	}
-	return runtime{socket: strings.TrimPrefix(socket, "unix@")}, nil
+	return runtime{socket: strings.TrimPrefix(socket, "unix@"), recollection: h.recollection}, nil
 }
 
 // readLive reads the process into st.Live. A process that does not answer is no error: st.Down says so.
@@ -30,7 +30,7 @@ func (h *Instance) readLive(ctx context.Context, f files, st *State, names ...st
 		st.Down = err
 		return nil //nolint:nilerr // said by st.Down
 	}
-	w, err := r.info(ctx)
+	w, backends, err := r.look(ctx, names...)
 	if errors.Is(err, ErrDown) {
 		st.Down = h.whyDown(ctx, f.base, r, err)
 		return nil
@@ -40,10 +40,6 @@ func (h *Instance) readLive(ctx context.Context, f files, st *State, names ...st
 	}
 	st.Worker = fmt.Sprintf("%d of %d", w.Pid, w.Started.Unix())
 	st.Capabilities = CapabilitiesOf(w.Version)
-	backends, err := r.backends(ctx, names...)
-	if err != nil {
-		return err
-	}
 	loaded, err := h.loaded(f, w)
 	if err != nil {
 		return err
@@ -223,10 +219,6 @@ func (h *Instance) Run(ctx context.Context, changes []Change) error {
 	if err != nil {
 		return err
 	}
-	w, err := r.info(ctx)
-	if err != nil {
-		return err
-	}
 	params := func(backend string) string {
 		s, ok := f.managed.backends[backend]
 		if !ok {
@@ -234,12 +226,29 @@ func (h *Instance) Run(ctx context.Context, changes []Change) error {
 		}
 		return strings.TrimSpace(f.base.defaultServer + " " + defaultServerWords(f.doc.body(s)))
 	}
-	if !h.settings.Background {
-		return r.run(ctx, CapabilitiesOf(w.Version), changes, params, h.settings.DrainTimeout)
+	if err := sound(changes, params); err != nil {
+		return err
 	}
-	due, err := h.due(ctx, r, changes)
+	w, live, err := h.recall(ctx, r, changes)
 	if err != nil {
 		return err
 	}
-	return r.run(ctx, CapabilitiesOf(w.Version), due, params, noWait)
+	defer h.recollection.ran()
+	drain := h.settings.DrainTimeout
+	if h.settings.Background {
+		changes, drain = h.due(changes, live), noWait
+	}
+	return r.carryOut(ctx, orders{CapabilitiesOf(w.Version), params}, changes, live, drain)
+}
+
+// recall is what the process has of the changes' servers, as State read it just before where nothing goes: whether one
+// that goes has sessions is to be known as of now.
+func (h *Instance) recall(ctx context.Context, r runtime, changes []Change) (worker, view, error) {
+	if slices.ContainsFunc(changes, func(c Change) bool { _, remove := c.(RemoveServer); return remove }) {
+		h.recollection.forget(changes)
+	}
+	if live, ok := h.recollection.view(changes); ok {
+		return h.recollection.worker, live, nil
+	}
+	return r.view(ctx, changes)
 }

@@ -146,7 +146,7 @@ func (l reloader) stranger(ctx context.Context, before worker) error {
 
 // await waits until another worker than before answers.
 func (l reloader) await(ctx context.Context, before worker, failed int) error {
-	stats := runtime{l.runtime.socket, awaitPatience}
+	stats := runtime{socket: l.runtime.socket, timeout: awaitPatience}
 	for {
 		after, err := stats.info(ctx)
 		if err == nil && after.Pid != before.Pid {

@@ -42,7 +42,7 @@ func (r runtime) drain(ctx context.Context, changes []Change, live view, limit t
 		return err
 	}
 	return poll(ctx, limit, func() (bool, error) {
-		live, err := r.view(ctx, draining)
+		_, live, err := r.view(ctx, draining)
 		if err != nil {
 			return false, err
 		}
@@ -74,7 +74,7 @@ func (r runtime) delete(ctx context.Context, changes []Change) error {
 	if err := r.exec(ctx, commands); err != nil || len(changes) == 0 {
 		return err
 	}
-	live, err := r.view(ctx, changes)
+	_, live, err := r.view(ctx, changes)
 	if err != nil {
 		return err
 	}

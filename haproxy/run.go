@@ -54,13 +54,24 @@ type serverKey struct{ backend, name string }
 type view map[serverKey]liveServer
 
 // run makes AddServer, SetServer and RemoveServer changes in the process, each server in at most one of them, and
-// reads back that they are in effect: those that are already are left alone. Servers come before servers go. params
-// are the words of a backend's default-server lines, which HAProxy does not apply to a server that is added live.
-// A removed server has drain to finish its sessions; with noWait, added ones are not waited for either. The error
-// is a *RunError where HAProxy took only some.
+// reads back that they are in effect. params are the words of a backend's default-server lines, which HAProxy does not
+// apply to a server that is added live. A removed server has drain to finish its sessions. The error is a *RunError
+// where HAProxy took only some.
 func (r runtime) run(
 	ctx context.Context, caps Capabilities, changes []Change, params func(backend string) string, drain time.Duration,
 ) error {
+	if err := sound(changes, params); err != nil {
+		return err
+	}
+	_, live, err := r.view(ctx, changes)
+	if err != nil {
+		return err
+	}
+	return r.carryOut(ctx, orders{caps, params}, changes, live, drain)
+}
+
+// sound refuses changes that no command may be made of.
+func sound(changes []Change, params func(backend string) string) error {
 	seen := map[serverKey]bool{}
 	for _, c := range changes {
 		if err := safeChange(c, params); err != nil {
@@ -71,12 +82,14 @@ func (r runtime) run(
 		}
 		seen[keyOf(c)] = true
 	}
-	o := orders{caps, params}
-	live, err := r.view(ctx, changes)
-	if err != nil {
-		return err
-	}
+	return nil
+}
+
+// carryOut makes sound changes; live is what the process has of them: those that are in effect are left alone. Servers
+// come before servers go. With noWait, added ones are not waited for, and those that go do not drain.
+func (r runtime) carryOut(ctx context.Context, o orders, changes []Change, live view, drain time.Duration) error {
 	stay, leave := o.pending(changes, live)
+	r.recollection.forget(unread(append(stay, leave...), live))
 	if err := r.exec(ctx, o.commands(stay, live)); err != nil {
 		return err
 	}
@@ -85,7 +98,7 @@ func (r runtime) run(
 			return err
 		}
 	}
-	if err := r.remove(ctx, caps, leave, live, drain); err != nil {
+	if err := r.remove(ctx, o.caps, leave, live, drain); err != nil {
 		return err
 	}
 	return r.settle(ctx, o, append(stay, leave...))
@@ -134,7 +147,7 @@ func (r runtime) settle(ctx context.Context, o orders, changes []Change) error {
 // several threads, HAProxy 3.0 and later answer a change of an address a little before it is to be seen.
 func (r runtime) readBack(ctx context.Context, changes []Change) (live view, err error) {
 	err = poll(ctx, seenWait, func() (bool, error) {
-		live, err = r.view(ctx, changes)
+		_, live, err = r.view(ctx, changes)
 		return !slices.ContainsFunc(changes, func(c Change) bool {
 			_, remove := c.(RemoveServer)
 			return !remove && !inEffect(c, live)
@@ -184,7 +197,7 @@ func (r runtime) awaitChecks(ctx context.Context, changes []Change) error {
 		return nil
 	}
 	return poll(ctx, checkWait, func() (bool, error) {
-		live, err := r.view(ctx, added)
+		_, live, err := r.view(ctx, added)
 		if err != nil {
 			return false, err
 		}
@@ -197,26 +210,30 @@ func (r runtime) awaitChecks(ctx context.Context, changes []Change) error {
 	})
 }
 
-// view reads the servers of the backends that the changes are about.
-func (r runtime) view(ctx context.Context, changes []Change) (view, error) {
+// view reads the servers of the backends that the changes are about, and who the process is.
+func (r runtime) view(ctx context.Context, changes []Change) (worker, view, error) {
 	live := view{}
 	if len(changes) == 0 {
-		return live, nil
+		return worker{}, live, nil
 	}
 	names := make([]string, len(changes))
 	for i, c := range changes {
 		names[i] = keyOf(c).backend
 	}
-	backends, err := r.backends(ctx, names...)
+	w, backends, err := r.look(ctx, names...)
 	if err != nil {
-		return nil, err
+		return worker{}, nil, err
 	}
 	for _, b := range backends {
-		for _, s := range b.Servers {
-			live[serverKey{b.Name, s.Name}] = s
-		}
+		live.add(b)
 	}
-	return live, nil
+	return w, live, nil
+}
+
+func (v view) add(b liveBackend) {
+	for _, s := range b.Servers {
+		v[serverKey{b.Name, s.Name}] = s
+	}
 }
 
 func keyOf(c Change) serverKey {

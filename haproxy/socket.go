@@ -28,6 +28,8 @@ type runtime struct {
 	socket string
 	// timeout bounds a line and its reply; 0 means 10 s.
 	timeout time.Duration
+	// recollection spares readings; nil means that none are spared.
+	recollection *recollection
 }
 
 // ask sends one line of commands and returns the whole reply.

@@ -83,11 +83,12 @@ func TestAReplyThatIsNoneIsAnError(t *testing.T) {
 
 func TestAReplyToAReadThatIsNoneIsAnError(t *testing.T) {
 	t.Parallel()
+	const info = "Pid: 3\nVersion: 3.2.0\nUptime_sec: 1\n\n"
 	const state = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_check_result srv_check_state srv_port\n"
 	const stat = "# pxname,svname,scur,slim,bck,status,type,cookie,mode,algo\n"
 	for name, try := range map[string]struct{ reply, want string }{
 		"closed without an answer":   {"", "cut off"},
-		"garbage":                    {"\x00\xff\x01garbage\n\n\n\n", "unexpected answer"},
+		"garbage":                    {"\x00\xff\x01garbage\n\n", "unexpected answer"},
 		"half a line":                {state + "2 b 1 s 127.0", "cut off"},
 		"only one of two tables":     {state + "\n", "cut off"},
 		"no end of the last table":   {state + "\n" + stat, "cut off"},
@@ -102,7 +103,7 @@ func TestAReplyToAReadThatIsNoneIsAnError(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := replies(t, try.reply)
+			r := replies(t, info+try.reply)
 			have, err := r.backends(t.Context())
 			if err == nil || !strings.Contains(err.Error(), try.want) {
 				t.Fatalf("read %v, error %v, want %q", have, err, try.want)

@@ -1,0 +1,119 @@
+package haproxy
+
+// A recollection is what the backends of one worker looked like when they were read last. "show servers state" finds a
+// backend by its name; "show stat" walks all of them (1.6 ms of 10,000 domains, on 3.2), and what it alone tells
+// changes but rarely: so that is remembered. Nil remembers nothing. The goroutine that owns the Instance owns it.
+type recollection struct {
+	worker   worker
+	backends map[string]liveBackend
+	// recent are the backends read since the last Run; with all, every one.
+	recent map[string]bool
+	all    bool
+}
+
+// replace takes all backends.
+func (m *recollection) replace(w worker, backends []liveBackend) {
+	if m == nil {
+		return
+	}
+	m.worker, m.backends, m.all = w, make(map[string]liveBackend, len(backends)), true
+	for _, b := range backends {
+		m.backends[b.Name] = b
+	}
+}
+
+// take takes some backends.
+func (m *recollection) take(w worker, backends []liveBackend) {
+	if m == nil {
+		return
+	}
+	m.become(w)
+	for _, b := range backends {
+		m.backends[b.Name] = b
+		m.recent[b.Name] = true
+	}
+}
+
+// become forgets what another worker had.
+func (m *recollection) become(w worker) {
+	if m.backends == nil || !m.worker.same(w) {
+		*m = recollection{worker: w, backends: map[string]liveBackend{}}
+	}
+	if m.recent == nil {
+		m.recent = map[string]bool{}
+	}
+}
+
+// complete adds to what "show servers state" told of a backend what is remembered of it. It reports false, and adds
+// nothing, where the backend has other servers than it had.
+func (m *recollection) complete(w worker, b *joinedBackend) bool {
+	if m == nil || !m.worker.same(w) {
+		return false
+	}
+	known, ok := m.backends[b.Name]
+	if !ok || len(known.Servers) != len(b.Servers) {
+		return false
+	}
+	was := make(map[string]liveServer, len(known.Servers))
+	for _, s := range known.Servers {
+		was[s.Name] = s
+	}
+	for _, s := range b.Servers {
+		if _, ok := was[s.Name]; !ok {
+			return false
+		}
+	}
+	for i := range b.Servers {
+		s := was[b.Servers[i].Name]
+		b.Servers[i].Cookie, b.Servers[i].Backup, b.Servers[i].MaxConn = s.Cookie, s.Backup, s.MaxConn
+		b.Servers[i].Status, b.Servers[i].Sessions = s.Status, s.Sessions
+	}
+	b.Mode, b.Balance, b.Cookie, b.seen = known.Mode, known.Balance, known.Cookie, true
+	return true
+}
+
+// forget makes the next reading of the changes' backends a full one.
+func (m *recollection) forget(changes []Change) {
+	if m == nil {
+		return
+	}
+	for _, c := range changes {
+		delete(m.backends, keyOf(c).backend)
+	}
+}
+
+// take back the view of the changes' servers as they were read since the last Run; it is not ok where one was not.
+func (m *recollection) view(changes []Change) (live view, ok bool) {
+	if m == nil {
+		return nil, false
+	}
+	live = view{}
+	for _, c := range changes {
+		name := keyOf(c).backend
+		b, known := m.backends[name]
+		if !known || !m.all && !m.recent[name] {
+			return nil, false
+		}
+		live.add(b)
+	}
+	return live, true
+}
+
+// ran takes note that the process was changed.
+func (m *recollection) ran() {
+	if m != nil {
+		m.recent, m.all = nil, false
+	}
+}
+
+// unread are the changes that do more to a server than "show servers state" tells.
+func unread(changes []Change, live view) []Change {
+	var more []Change
+	for _, c := range changes {
+		set, ok := c.(SetServer)
+		if !ok || live[keyOf(c)].MaxConn != set.Want.MaxConn {
+			more = append(more, c)
+		}
+	}
+	return more
+}
