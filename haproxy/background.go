@@ -3,7 +3,7 @@ package haproxy
 import "time"
 
 // due are the changes that can be made without waiting: a removal whose server has sessions, and time left to finish
-// them, is a mere drain; one beside a server that has not been checked yet is left for later, because that may be the
+// them, is a mere drain, unless its host is dead; one beside a server that has not been checked yet is left for later, because that may be the
 // one that is to take its place.
 func (h *Instance) due(changes []Change, live view) []Change {
 	if h.draining == nil {
@@ -15,6 +15,11 @@ func (h *Instance) due(changes []Change, live view) []Change {
 		key := keyOf(c)
 		remove, ok := c.(RemoveServer)
 		if !ok {
+			delete(h.draining, key)
+			due = append(due, c)
+			continue
+		}
+		if remove.Dead {
 			delete(h.draining, key)
 			due = append(due, c)
 			continue

@@ -44,6 +44,8 @@ type (
 	RemoveServer struct {
 		Backend string
 		Server  Server
+		// Dead: the host is known to be gone, so that there is nothing to drain.
+		Dead bool
 	}
 
 	// AddRule adds an ACL and its use_backend rule.

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os/exec"
-	"path/filepath"
 	"strings"
+	stdsync "sync"
 	"time"
 )
 
@@ -45,17 +45,16 @@ type Settings struct {
 // defaultBind is where the first frontend of a managed file listens that is written from nothing.
 const defaultBind = ":80"
 
-// An Instance is one HAProxy: its files and its process. One goroutine owns it.
+// An Instance is one HAProxy: its files and its process. One goroutine owns it; only Amend may run in another one.
 type Instance struct {
 	settings Settings
 	base     string // the base file, links resolved
 	managed  string // the managed file, links resolved
 	checker  checker
 	log      *slog.Logger
+	mu       stdsync.Mutex // guards last
 	// last is what was read last: neither file is taken apart again while its bytes are the same.
 	last files
-	// marks are the signs of the two files' last change when reread read them.
-	marks [2]mark
 	// lastLoaded is what that worker has loaded, by its copy.
 	lastLoaded struct {
 		worker  worker
@@ -112,6 +111,8 @@ func (h *Instance) oneFile() bool { return h.base == h.managed }
 
 // files is what has been read of the two files.
 type files struct {
+	// marks are the signs of the two files' last change, from before they were read.
+	marks      [2]mark
 	text       string
 	digest     Digest
 	baseDigest Digest
@@ -123,7 +124,7 @@ type files struct {
 
 // read reads both files. A missing managed file reads as a new one.
 func (h *Instance) read() (files, error) {
-	var f files
+	f := files{marks: h.marks()}
 	var baseText string
 	var err error
 	if f.text, f.digest, err = readText(h.managed); err != nil {
@@ -134,26 +135,37 @@ func (h *Instance) read() (files, error) {
 			return files{}, err
 		}
 	}
-	if h.last.doc.lines != nil && h.last.digest == f.digest && h.last.baseDigest == f.baseDigest {
-		return h.last, nil
+	if last := h.lastRead(); last.doc.lines != nil && last.digest == f.digest && last.baseDigest == f.baseDigest {
+		last.marks = f.marks
+		h.keep(last)
+		return last, nil
 	}
 	if err := h.take(&f, baseText); err != nil {
 		return files{}, err
 	}
-	h.last = f
+	h.keep(f)
 	return f, nil
 }
 
 // reread is read, without a look into files that are by all signs as they were.
 func (h *Instance) reread() (files, error) {
-	if marks := [2]mark{markOf(h.managed), markOf(h.base)}; h.last.doc.lines == nil || marks != h.marks || marks[0] == (mark{}) {
-		f, err := h.read()
-		if err == nil {
-			h.marks = marks // taken before the reading: a change meanwhile shows
-		}
-		return f, err
+	last := h.lastRead()
+	if last.doc.lines == nil || last.marks[0] == (mark{}) || last.marks != h.marks() {
+		return h.read()
 	}
-	return h.last, nil
+	return last, nil
+}
+
+func (h *Instance) lastRead() files {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.last
+}
+
+func (h *Instance) keep(f files) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.last = f
 }
 
 // take takes the files apart.
@@ -207,11 +219,6 @@ func (h *Instance) findFrontends(f files) error {
 	return nil
 }
 
-// editLimit is the size in bytes up to which a file is looked at for whether a transaction can edit it. Beyond it
-// client-native costs more than it gives: at 2.9 MB, 2.5 s and 900 MB against 26 ms and 13 MB for the splice
-// (EditBySize in the benchmarks), at 256 kB 0.2 s against 3 ms.
-const editLimit = 256 << 10
-
 // State reads the files, then the process. With domains, it reads only theirs, at a cost that does not grow with the
 // others: the files are not read again where they are as they were, and whether they can be edited is not looked at.
 func (h *Instance) State(ctx context.Context, domains ...string) (State, error) {
@@ -230,14 +237,8 @@ func (h *Instance) State(ctx context.Context, domains ...string) (State, error) 
 		Foreign: f.managed.foreign,
 		NoWrite: h.unwritable(len(f.text)),
 	}
-	switch {
-	case st.Missing:
-	case st.Size > editLimit:
-		st.NoEdit = fmt.Sprintf("at %d kB the file is cheaper to write than to edit", st.Size>>10)
-	default:
-		if line, ok := reproduces(f.text); !ok {
-			st.NoEdit = fmt.Sprintf("client-native would not leave line %d of %s as it is", line, filepath.Base(h.managed))
-		}
+	if !st.Missing {
+		st.NoEdit = h.noEdit(f.text)
 	}
 	st.Warnings = h.warnings(f)
 	err = h.readLive(ctx, f, &st)
@@ -260,95 +261,4 @@ func (h *Instance) warnings(f files) []string {
 		}
 	}
 	return found
-}
-
-// Commit edits the managed file in one client-native transaction: on a copy, verified by a second reader, validated by
-// haproxy -c where it will stand, and put in place atomically. ErrConflict says that the file is not the one of base
-// any more, an *InvalidConfigError that HAProxy refuses the result; the file is then as it was.
-func (h *Instance) Commit(ctx context.Context, want Config, base Digest) error {
-	f, err := h.readAt(base)
-	if err != nil {
-		return err
-	}
-	if line, ok := reproduces(f.text); !ok {
-		return fmt.Errorf("edit %s: client-native would not leave line %d as it is; use a rewrite", h.managed, line)
-	}
-	dir, name := filepath.Split(h.managed)
-	edited, err := transact(ctx, filepath.Join(dir, "."+name+".transaction"), h.settings.Binary, f.text, f.managed.config, want)
-	if err != nil {
-		return fmt.Errorf("edit %s: %w", h.managed, err)
-	}
-	return h.commit(ctx, f, edited, want)
-}
-
-// Rewrite writes the managed file anew: our own lines are spliced in, foreign ones stay as they are, byte for byte. It
-// is validated and put in place like a Commit, and has the same errors.
-func (h *Instance) Rewrite(ctx context.Context, want Config, base Digest) error {
-	f, err := h.readAt(base)
-	if err != nil {
-		return err
-	}
-	return h.commit(ctx, f, splice(f.doc, f.managed, want), want)
-}
-
-func (h *Instance) readAt(base Digest) (files, error) {
-	f, err := h.read()
-	if err != nil {
-		return files{}, err
-	}
-	if f.digest != base {
-		return files{}, fmt.Errorf("%s: %w", h.managed, ErrConflict)
-	}
-	return f, nil
-}
-
-// commit verifies, validates and installs a new text of the managed file. It is not cut in two by the end of ctx.
-func (h *Instance) commit(ctx context.Context, f files, text string, want Config) error {
-	next := files{text: text, digest: digestOf(text), baseDigest: f.baseDigest, doc: parseDocument(text), base: f.base, baseDoc: f.baseDoc}
-	next.managed = h.readManaged(next.doc, f.base)
-	if h.oneFile() {
-		next.baseDoc = next.doc
-	}
-	if err := verify(f, next, want); err != nil {
-		return fmt.Errorf("%s is left as it is: %w", h.managed, err)
-	}
-	c, err := newCandidate(h.managed, h.managed, text)
-	if err != nil {
-		return err
-	}
-	if err := h.validate(ctx, c, next.doc); err != nil {
-		return errors.Join(err, c.discard())
-	}
-	if err := h.rememberLoaded(ctx, f); err != nil {
-		return errors.Join(err, c.discard())
-	}
-	if _, digest, err := readText(h.managed); err != nil || digest != f.digest {
-		return errors.Join(err, fmt.Errorf("%s: %w", h.managed, ErrConflict), c.discard())
-	}
-	if text == f.text {
-		return c.discard() // HAProxy was only to be asked about it
-	}
-	if err := c.install(); err != nil {
-		return errors.Join(fmt.Errorf("replace %s: %w", h.managed, err), c.discard())
-	}
-	h.last = next
-	if h.previous == nil {
-		h.previous = &f.text
-	}
-	return nil
-}
-
-// validate asks HAProxy about the candidate, together with the base file.
-func (h *Instance) validate(ctx context.Context, c candidate, doc document) error {
-	checked := []string{c.path}
-	if !h.oneFile() {
-		checked = []string{h.base, c.path}
-	}
-	_, err := h.checker.check(ctx, checked...)
-	var invalid *InvalidConfigError
-	if errors.As(err, &invalid) {
-		invalid.Domains = domainsOf(invalid.Output, c.path, doc)
-		invalid.Output = strings.ReplaceAll(invalid.Output, c.path, h.managed)
-	}
-	return err
 }

@@ -159,10 +159,10 @@ func plainName(s string) bool {
 	return s != ""
 }
 
-func sortRules(rules []Rule) {
-	slices.SortFunc(rules, func(a, b Rule) int {
-		return cmp.Or(cmp.Compare(a.Frontend, b.Frontend), cmp.Compare(a.Domain, b.Domain))
-	})
+func sortRules(rules []Rule) { slices.SortFunc(rules, compareRules) }
+
+func compareRules(a, b Rule) int {
+	return cmp.Or(cmp.Compare(a.Frontend, b.Frontend), cmp.Compare(a.Domain, b.Domain))
 }
 
 // A lineRole says what a line of a managed backend is to us.

@@ -29,6 +29,9 @@ func markOf(path string) mark {
 	return mark{stat.Ino, info.Size(), info.ModTime()}
 }
 
+// marks are those of the managed file and the base file.
+func (h *Instance) marks() [2]mark { return [2]mark{markOf(h.managed), markOf(h.base)} }
+
 // stateOf is the State of some domains.
 func (h *Instance) stateOf(ctx context.Context, domains []string) (State, error) {
 	f, err := h.reread()
@@ -41,28 +44,30 @@ func (h *Instance) stateOf(ctx context.Context, domains []string) (State, error)
 		names[i] = BackendName(d)
 	}
 	slices.Sort(names)
-	st.File = f.managed.config.only(names)
+	st.File = f.managed.config.only(names, h.settings.Frontends)
 	if err := h.readLive(ctx, f, &st, names...); err != nil {
 		return State{}, err
 	}
-	st.Live = st.Live.only(names)
+	st.Live = st.Live.only(names, h.settings.Frontends)
 	return st, nil
 }
 
 // only is the part of a configuration that is about some backends, whose names are sorted.
-func (c Config) only(names []string) Config {
+func (c Config) only(names, frontends []string) Config {
 	var part Config
-	wanted := map[string]bool{}
 	for _, name := range names {
-		wanted[domainOf(name)] = true
 		if b, ok := find(c.Backends, name); ok {
 			part.Backends = append(part.Backends, b)
 		}
 	}
-	for _, r := range c.Rules {
-		if wanted[r.Domain] {
-			part.Rules = append(part.Rules, r)
+	for _, frontend := range slices.Compact(slices.Sorted(slices.Values(frontends))) {
+		for _, name := range names {
+			r := Rule{Frontend: frontend, Domain: domainOf(name)}
+			if _, ok := slices.BinarySearchFunc(c.Rules, r, compareRules); ok {
+				part.Rules = append(part.Rules, r)
+			}
 		}
 	}
+	sortRules(part.Rules)
 	return part
 }

@@ -36,7 +36,7 @@ func TestWhatHAProxyRefusesIsReportedInItsWordsAndTheRestIsDone(t *testing.T) {
 			SetServer{backendA, server1(one.Addr), named("server1")}:                              "cookie",
 			AddServer{backendB, Server{"p", one.Addr, "", false, 1, 0, false, Ready, "nonsense"}}: "nonsense",
 		}
-		changes := []Change{AddServer{backendB, good}, RemoveServer{backendB, Server{Name: "never-there"}}}
+		changes := []Change{AddServer{backendB, good}, RemoveServer{Backend: backendB, Server: Server{Name: "never-there"}}}
 		for c := range refused {
 			changes = append(changes, c)
 		}
@@ -88,11 +88,11 @@ func TestNothingUncheckedGoesToTheSocket(t *testing.T) {
 	for name, c := range map[string]Change{
 		"a backend with a semicolon":        AddServer{"a;b", good},
 		"a backend with a newline":          SetServer{"a\nb", good, good},
-		"a removal with a space":            RemoveServer{"a b", good},
+		"a removal with a space":            RemoveServer{Backend: "a b", Server: good},
 		"an empty backend":                  AddServer{"", good},
 		"a server with a slash":             with(func(s *Server) { s.Name = "a/b" }),
-		"a removed server with a semicolon": RemoveServer{backendA, Server{Name: "a;b"}},
-		"a removed server without a name":   RemoveServer{backendA, Server{}},
+		"a removed server with a semicolon": RemoveServer{Backend: backendA, Server: Server{Name: "a;b"}},
+		"a removed server without a name":   RemoveServer{Backend: backendA, Server: Server{}},
 		"a server with a hash":              with(func(s *Server) { s.Name = "#1" }),
 		"a new name":                        SetServer{backendA, Server{Name: "x"}, good},
 		"a cookie with a space":             with(func(s *Server) { s.Cookie = "a b" }),
@@ -130,7 +130,7 @@ func TestNothingUncheckedGoesToTheSocket(t *testing.T) {
 	})
 	t.Run("two changes of one server", func(t *testing.T) {
 		t.Parallel()
-		err := r.run(t.Context(), Capabilities{}, []Change{AddServer{backendA, good}, RemoveServer{backendA, good}}, noParams, 0)
+		err := r.run(t.Context(), Capabilities{}, []Change{AddServer{backendA, good}, RemoveServer{Backend: backendA, Server: good}}, noParams, 0)
 		if err == nil || errors.Is(err, ErrDown) {
 			t.Errorf("error %v", err)
 		}
@@ -162,7 +162,7 @@ func TestHundredsOfServersComeAndGoInOneRun(t *testing.T) {
 		for i := range 600 {
 			s := Server{Name: fmt.Sprintf("new%d", i), Addr: one.Addr, Weight: 1, State: Ready}
 			add = append(add, AddServer{backendB, s})
-			remove = append(remove, RemoveServer{backendB, s})
+			remove = append(remove, RemoveServer{Backend: backendB, Server: s})
 		}
 		if err := r.run(t.Context(), caps, add, noParams, 0); err != nil {
 			t.Fatal(err)

@@ -21,7 +21,7 @@ func (r runtime) remove(ctx context.Context, caps Capabilities, changes []Change
 	if err := r.exec(ctx, commands); err != nil {
 		return err
 	}
-	return r.delete(ctx, changes)
+	return r.delete(ctx, changes, drain)
 }
 
 // drain lets the servers that are not in maintenance finish their sessions: they get no new ones, but for requests
@@ -65,13 +65,13 @@ func maintain(caps Capabilities, c Change, live view) string {
 	return command
 }
 
-// delete deletes servers in maintenance; those with connections are tried again for a while.
-func (r runtime) delete(ctx context.Context, changes []Change) error {
+// delete deletes servers in maintenance; those with connections are tried again for a while, but not with noWait.
+func (r runtime) delete(ctx context.Context, changes []Change, drain time.Duration) error {
 	commands := make([]string, len(changes))
 	for i, c := range changes {
 		commands[i] = "del server " + serverName(c)
 	}
-	if err := r.exec(ctx, commands); err != nil || len(changes) == 0 {
+	if err := r.exec(ctx, commands); err != nil || len(changes) == 0 || drain == noWait {
 		return err
 	}
 	_, live, err := r.view(ctx, changes)

@@ -67,7 +67,7 @@ func TestARemovedServerFinishesItsRequests(t *testing.T) {
 		answer := h.request(t, p)
 		done := make(chan error, 1)
 		go func() {
-			done <- r.run(t.Context(), caps, []Change{RemoveServer{backendA, server1(h.Addr)}}, noParams, 10*time.Second)
+			done <- r.run(t.Context(), caps, []Change{RemoveServer{Backend: backendA, Server: server1(h.Addr)}}, noParams, 10*time.Second)
 		}()
 		eventually(t, "the server drains", func() error {
 			if have := servers(t, r, backendA); len(have) != 1 || have[0].State != Drain {
@@ -94,8 +94,8 @@ func TestAServerThatKeepsASessionStaysInMaintenanceAndIsReported(t *testing.T) {
 		r := p.runtime()
 		caps := capabilities(t, r)
 		answer := h.request(t, p)
-		gone := RemoveServer{backendB, Server{Name: "server1"}}
-		kept := RemoveServer{backendA, server1(h.Addr)}
+		gone := RemoveServer{Backend: backendB, Server: Server{Name: "server1"}}
+		kept := RemoveServer{Backend: backendA, Server: server1(h.Addr)}
 		err := r.run(t.Context(), caps, []Change{kept, gone}, noParams, 100*time.Millisecond)
 		var refused *RunError
 		if !errors.As(err, &refused) || !errors.Is(err, ErrRefused) || len(refused.Failures) != 1 || refused.Failures[0].Change != Change(kept) {
@@ -135,7 +135,7 @@ func TestIdleConnectionsDoNotHinderARemoval(t *testing.T) {
 		if idle := idleConnections(t, p, backendA+"/server1"); idle == "0" {
 			t.Fatal("there are no idle connections")
 		}
-		err := r.run(t.Context(), capabilities(t, r), []Change{RemoveServer{backendA, server1(h.Addr)}}, noParams, 5*time.Second)
+		err := r.run(t.Context(), capabilities(t, r), []Change{RemoveServer{Backend: backendA, Server: server1(h.Addr)}}, noParams, 5*time.Second)
 		if err != nil {
 			t.Error(err)
 		}
@@ -164,7 +164,7 @@ func TestAServerThatOthersPointToIsReportedWithoutWaiting(t *testing.T) {
 		managed := fmt.Sprintf(twoDomains, one.Addr, one.Addr) + "    use-server server1 if TRUE\n"
 		p := startHAProxy(t, bin, "", managed)
 		r := p.runtime()
-		change := RemoveServer{backendB, Server{Name: "server1"}}
+		change := RemoveServer{Backend: backendB, Server: Server{Name: "server1"}}
 		err := r.run(t.Context(), capabilities(t, r), []Change{change}, noParams, time.Minute)
 		if err == nil || !strings.Contains(err.Error(), "cannot be removed at runtime") {
 			t.Errorf("error %v", err)

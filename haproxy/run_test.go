@@ -115,7 +115,7 @@ func TestAddedServersAreReadBackAsTheyWereWanted(t *testing.T) {
 		}
 		wantServers(t, r, backendB, want...)
 		for _, s := range want[1:] {
-			changes = append(changes, RemoveServer{backendB, s})
+			changes = append(changes, RemoveServer{Backend: backendB, Server: s})
 		}
 		if err := r.run(t.Context(), caps, changes[len(want)-1:], noParams, time.Second); err != nil {
 			t.Fatal(err)

@@ -183,7 +183,7 @@ func TestASocketOfALowerLevelSaysWhatItNeeds(t *testing.T) {
 		if have, err := user.backends(t.Context()); err == nil || !strings.Contains(err.Error(), "level admin") {
 			t.Errorf("backends: %v, %v", have, err)
 		}
-		change := RemoveServer{"b", Server{Name: "s"}}
+		change := RemoveServer{Backend: "b", Server: Server{Name: "s"}}
 		err := operator.run(t.Context(), capabilities(t, operator), []Change{change}, noParams, time.Second)
 		if err == nil || !strings.Contains(err.Error(), "level admin") {
 			t.Errorf("run: %v", err)

@@ -264,12 +264,14 @@ func serverWords(s Server) []string {
 }
 
 func find(backends []Backend, name string) (Backend, bool) {
-	i, ok := slices.BinarySearchFunc(backends, name, func(b Backend, name string) int { return cmp.Compare(b.Name, name) })
+	i, ok := slices.BinarySearchFunc(backends, Backend{Name: name}, compareBackends)
 	if !ok {
 		return Backend{}, false
 	}
 	return backends[i], true
 }
+
+func compareBackends(a, b Backend) int { return cmp.Compare(a.Name, b.Name) }
 
 // editBackend writes a managed backend as it is wanted, or nothing where it is not.
 func (p *splicer) editBackend(s section) {
