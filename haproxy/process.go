@@ -44,6 +44,9 @@ func (h *Instance) readLive(ctx context.Context, f files, st *State, names ...st
 	if err != nil {
 		return err
 	}
+	if len(names) == 0 && h.settings.Background {
+		st.OldWorkers = h.oldWorkers(ctx, f.base, r, w)
+	}
 	if len(names) > 0 {
 		loaded.config = loaded.config.only(names, h.settings.Frontends)
 	}

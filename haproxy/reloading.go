@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	stdsync "sync"
+	"time"
 )
 
 // Reload makes HAProxy load its files, and returns when the new worker answers. The health of the servers goes with it
@@ -51,6 +53,25 @@ func (h *Instance) reloader(ctx context.Context, b base, r runtime) reloader {
 		l.master = masterSocket(toldMasterSocket(ctx, r))
 	}
 	return l
+}
+
+// countPatience is how long the master may take to tell its workers: it is busy while somebody else reloads it.
+const countPatience = 500 * time.Millisecond
+
+// oldWorkers counts the master's processes that finish what they have; 0 where it does not tell.
+func (h *Instance) oldWorkers(ctx context.Context, b base, r runtime, serving worker) int {
+	ctx, cancel := context.WithTimeout(ctx, countPatience)
+	defer cancel()
+	l := h.reloader(ctx, b, r)
+	if l.master == "" {
+		return 0
+	}
+	procs, err := l.master.procs(ctx)
+	if err != nil {
+		return 0
+	}
+	// From 3.1 the worker that serves is among the old ones after a reload that failed.
+	return len(slices.DeleteFunc(procs.Old, func(pid int) bool { return pid == serving.Pid }))
 }
 
 // toldMasterSocket is the master's socket as the worker's environment has it (2.6 and 3.0; not 3.2 and 3.4), or "".

@@ -21,6 +21,8 @@ type State struct {
 	Missing bool
 	// Worker names the process that answers: another one after a restart or a reload. Empty without one.
 	Worker string
+	// OldWorkers is the number of processes that a reload has left to finish what they have; counted for Background only.
+	OldWorkers int
 	// Capabilities are those of the process.
 	Capabilities Capabilities
 	// NoEdit says why a transaction cannot edit the file without loss; empty where it can.

@@ -137,7 +137,7 @@ func (m *mirror) update() Update {
 		g := m.groups[name]
 		domain, problems := Decode(m.prefix, g.effective())
 		out.problems, in.problems = append(out.problems, g.problems...), append(in.problems, problems...)
-		if !slices.EqualFunc(g.domain, domain, sameDomain) {
+		if !slices.EqualFunc(g.domain, domain, Domain.Equal) {
 			out.domain, in.domain = append(out.domain, g.domain...), append(in.domain, domain...)
 			changed = append(changed, name)
 			g.domain = domain
@@ -156,11 +156,6 @@ func (m *mirror) update() Update {
 }
 
 func byName(a, b Domain) int { return cmp.Compare(a.Name, b.Name) }
-
-func sameDomain(a, b Domain) bool {
-	return a.Name == b.Name && a.Options == b.Options && a.Held == b.Held && slices.Equal(a.Hosts, b.Hosts) &&
-		slices.Equal(a.Pending, b.Pending) && slices.Equal(a.HeldHosts, b.HeldHosts)
-}
 
 // patch returns a copy without out and with in. All are sorted; out is part of have.
 func patch[T any](have, out, in []T, order func(a, b T) int) []T {

@@ -1,6 +1,9 @@
 package registry
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // A Revision is etcd's revision of the whole store: it grows with every write.
 type Revision int64
@@ -35,6 +38,12 @@ type Domain struct {
 	Held bool
 	// HeldHosts names the hosts with a bad value, sorted: the last good ones stay.
 	HeldHosts []string
+}
+
+// Equal reports whether two domains say the same.
+func (d Domain) Equal(other Domain) bool {
+	return d.Name == other.Name && d.Options == other.Options && d.Held == other.Held && slices.Equal(d.Hosts, other.Hosts) &&
+		slices.Equal(d.Pending, other.Pending) && slices.Equal(d.HeldHosts, other.HeldHosts)
 }
 
 // DomainOptions are the optional keys of a domain; empty means that the key is not set.

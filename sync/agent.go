@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
-	"slices"
 	stdsync "sync"
 	"time"
 
@@ -27,10 +25,17 @@ type Locker interface {
 	Lock() (unlock func() error, err error)
 }
 
+// An Amender writes what quick passes changed to the managed file.
+type Amender interface {
+	// Amend brings backends that the file has to what is wanted of them. It may run beside State with domains, and Run.
+	Amend(ctx context.Context, backends []haproxy.Backend) error
+}
+
 // AgentConfig says what an Agent works on. Zero durations mean the default.
 type AgentConfig struct {
 	Follower Follower
 	Target   Target
+	Amender  Amender
 	Locker   Locker
 	Layout   Layout
 	Policy   Policy
@@ -39,8 +44,20 @@ type AgentConfig struct {
 	ReloadInterval time.Duration
 	// Resync is how often all is read and compared although nothing is known to have changed. The default is 60 s.
 	Resync time.Duration
-	Logger *slog.Logger
+	// Observe is told how long each pass took; nil means that nobody asks.
+	Observe func(PassKind, time.Duration)
+	Logger  *slog.Logger
 }
+
+// A PassKind is what a pass works on.
+type PassKind string
+
+// The kinds of passes.
+const (
+	QuickPass PassKind = "quick" // the servers of some domains, in the process
+	FilePass  PassKind = "file"  // what quick passes changed, in the file
+	WholePass PassKind = "whole" // everything
+)
 
 const (
 	defaultReloadInterval = 2 * time.Second
@@ -48,18 +65,17 @@ const (
 	retryFirst            = time.Second
 	retryLast             = 30 * time.Second
 	drainPoll             = 250 * time.Millisecond
+	drainPollLast         = 5 * time.Second
 	heldPoll              = 5 * time.Second
 	lookPoll              = 2 * time.Second // how often HAProxy is looked at, at next to no cost
 	// fileDelay is how long the file may lag behind the process, so that one commit serves all that gathers.
 	fileDelay = time.Second
-	// removalWindow is how long a removal counts for the next one's safeguard.
-	removalWindow = time.Minute
 	// maxQuick is the number of domains from which on a whole pass is the cheaper one.
 	maxQuick = 500
 )
 
-// An Agent keeps HAProxy in line with the registry for as long as it runs. One goroutine makes the passes, another
-// one follows the registry and wakes it.
+// An Agent keeps HAProxy in line with the registry for as long as it runs. One goroutine makes the passes, one
+// follows the registry and wakes it, and one writes the file while passes over some domains go on.
 type Agent struct {
 	cfg  AgentConfig
 	wake chan struct{} // of size one
@@ -69,18 +85,26 @@ type Agent struct {
 	status Status
 
 	// The rest is the passes'.
-	confirmed registry.Snapshot // the last one that HAProxy was brought in line with
-	good      bool              // the last whole pass left nothing to do
-	reloadAt  time.Time         // when a reload is allowed again
-	fileAt    time.Time         // when the file is due; zero where it is in line
-	failures  int               // passes in a row that failed
-	hold      string            // why the last pass was held
-	servers   int               // how many managed servers there are
-	removed   []removal         // what was removed not long ago
-	leaving   map[string]int    // what quick passes removed since the last whole one, by backend
-	nextAt    time.Time         // when the next pass is due at the latest
-	resyncAt  time.Time         // when all is read again
-	seen      sight             // what was seen of HAProxy last
+	past      past
+	quickly   bool      // the last whole pass left nothing to do that a quick one could not do
+	reloadAt  time.Time // when a reload is allowed again
+	postponed bool      // a reload waits for that
+	failures  int       // passes in a row that failed
+	hold      string    // why the last pass was held
+	servers   int       // how many managed servers there are, with those that went shortly before
+	wholeAt   time.Time // when a whole pass is due; zero where none is but for a resync
+	wholeEnd  time.Time // when the last one ended
+	resyncAt  time.Time // when all is read again
+	seen      sight     // what was seen of HAProxy last
+	drains    retry     // of the unfinished domains
+	file      filing
+	lock      sharedLock
+}
+
+// A retry is when something is tried again, and how long it waits after that.
+type retry struct {
+	at   time.Time
+	wait time.Duration
 }
 
 // A sight is what tells that HAProxy was restarted, reloaded or stopped, or its file edited, by someone else.
@@ -90,24 +114,19 @@ type sight struct {
 	down   bool
 }
 
-// A removal is how many servers went at some time.
-type removal struct {
-	at    time.Time
-	count int
-}
-
-// inbox is what is known of the registry; changed and expired (as in registry.Update), and all, are not looked at yet.
+// inbox is what is known of the registry; changed and expired (as in registry.Update), all, and that there are news, are
+// not looked at yet.
 type inbox struct {
 	snapshot         registry.Snapshot
-	known, all       bool
+	known, news, all bool
 	changed, expired map[string]bool
 	lost             error
 }
 
 // NewAgent returns an Agent, or an error where the configuration makes no sense.
 func NewAgent(cfg AgentConfig) (*Agent, error) {
-	if cfg.Follower == nil || cfg.Locker == nil || cfg.Logger == nil {
-		return nil, errors.New("a follower, a locker and a logger are needed")
+	if cfg.Follower == nil || cfg.Amender == nil || cfg.Locker == nil || cfg.Logger == nil {
+		return nil, errors.New("a follower, an amender, a locker and a logger are needed")
 	}
 	if cfg.ReloadInterval == 0 {
 		cfg.ReloadInterval = defaultReloadInterval
@@ -118,17 +137,26 @@ func NewAgent(cfg AgentConfig) (*Agent, error) {
 	if cfg.ReloadInterval < 0 || cfg.Resync < 0 {
 		return nil, errors.New("the reload interval and the resync interval must be positive")
 	}
-	a := &Agent{cfg: cfg, wake: make(chan struct{}, 1), leaving: map[string]int{}}
-	a.status.Reasons = []string{"the registry has not been read yet"}
+	if cfg.Observe == nil {
+		cfg.Observe = func(PassKind, time.Duration) {}
+	}
+	a := &Agent{cfg: cfg, wake: make(chan struct{}, 1), past: newPast(), lock: sharedLock{locker: cfg.Locker}}
+	a.status.Reasons = []string{notRead}
 	_, err := a.syncer(registry.Snapshot{})
 	return a, err
+}
+
+// Inherit takes over the counts and the memory of an agent that has ended. It is called before Run.
+func (a *Agent) Inherit(from *Agent) {
+	a.past, a.servers, a.reloadAt, a.status = from.past, from.servers, from.reloadAt, from.Status()
+	a.past.inLine = ""
 }
 
 // syncer makes the passes over one snapshot.
 func (a *Agent) syncer(snapshot registry.Snapshot) (*Syncer, error) {
 	return New(Config{
 		Source: fixed(snapshot), Target: a.cfg.Target, Layout: a.cfg.Layout, Policy: a.cfg.Policy,
-		Earlier: a.confirmed, Removed: removals{earlier: a.recentlyRemoved()}, MayReload: func() bool { return !time.Now().Before(a.reloadAt) },
+		MayReload: func() bool { return !time.Now().Before(a.reloadAt) }, past: a.past,
 	})
 }
 
@@ -138,8 +166,8 @@ type fixed registry.Snapshot
 // Snapshot implements Source.
 func (f fixed) Snapshot(context.Context) (registry.Snapshot, error) { return registry.Snapshot(f), nil }
 
-// Run follows the registry and makes passes until ctx ends; a pass that has begun is finished. What HAProxy has stays
-// as it is. The error is ctx's.
+// Run follows the registry and makes passes until ctx ends; a pass that has begun is finished, and the file gets what
+// the process has. Else HAProxy stays as it is. The error is ctx's.
 func (a *Agent) Run(ctx context.Context) error {
 	followed := make(chan struct{})
 	go func() {
@@ -147,39 +175,30 @@ func (a *Agent) Run(ctx context.Context) error {
 		_ = a.cfg.Follower.Follow(ctx, a.updated, a.lost)
 	}()
 	a.resyncAt = time.Now().Add(a.cfg.Resync)
-	a.nextAt = a.resyncAt
 	timer := time.NewTimer(lookPoll)
 	defer timer.Stop()
 	for {
-		woken := false
 		select {
 		case <-ctx.Done():
+			a.fileAll(ctx)
 			<-followed
 			return ctx.Err()
+		case err := <-a.file.done:
+			a.filed(err)
 		case <-a.wake:
-			woken = true
 		case <-timer.C:
+			if seen := a.look(ctx); a.file.done == nil && seen != a.seen {
+				a.wholeAt = time.Now()
+			}
 		}
-		if woken || !time.Now().Before(a.nextAt) || a.look(ctx) != a.seen {
-			a.step(ctx)
-		}
-		timer.Reset(min(time.Until(a.nextAt), lookPoll))
+		a.step(ctx)
+		timer.Reset(min(time.Until(a.next()), lookPoll))
 	}
-}
-
-// step makes one pass, and has the registry read as a whole where that is due.
-func (a *Agent) step(ctx context.Context) {
-	if !time.Now().Before(a.resyncAt) {
-		a.resyncAt = time.Now().Add(a.cfg.Resync)
-		a.cfg.Follower.Relist()
-	}
-	pause := a.pass(ctx)
-	a.nextAt = time.Now().Add(min(pause, time.Until(a.resyncAt)))
 }
 
 // look takes a cheap look at HAProxy: at no domain at all.
 func (a *Agent) look(ctx context.Context) sight {
-	st, err := a.cfg.Target.State(ctx, "hapsync.invalid")
+	st, err := a.cfg.Target.State(ctx, nobody)
 	if err != nil {
 		return sight{}
 	}
@@ -188,6 +207,9 @@ func (a *Agent) look(ctx context.Context) sight {
 
 // Resync makes the agent read and compare everything now.
 func (a *Agent) Resync() {
+	a.mu.Lock()
+	a.inbox.all, a.inbox.news = true, true
+	a.mu.Unlock()
 	a.cfg.Follower.Relist()
 	a.nudge()
 }
@@ -202,7 +224,7 @@ func (a *Agent) nudge() {
 func (a *Agent) updated(u registry.Update) {
 	a.mu.Lock()
 	in := &a.inbox
-	in.snapshot, in.known, in.all = u.Snapshot, true, in.all || u.All
+	in.snapshot, in.known, in.news, in.all = u.Snapshot, true, true, in.all || u.All
 	if in.changed == nil {
 		in.changed, in.expired = map[string]bool{}, map[string]bool{}
 	}
@@ -213,6 +235,9 @@ func (a *Agent) updated(u registry.Update) {
 		in.expired[name] = true
 	}
 	a.status.Seen = u.Snapshot.Revision
+	if a.status.Behind.IsZero() {
+		a.status.Behind = time.Now()
+	}
 	a.mu.Unlock()
 	a.nudge()
 }
@@ -222,161 +247,24 @@ func (a *Agent) take() inbox {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	in := a.inbox
-	a.inbox.all, a.inbox.changed, a.inbox.expired = false, nil, nil
+	a.inbox.news, a.inbox.all, a.inbox.changed, a.inbox.expired = false, false, nil, nil
 	return in
 }
 
 func (a *Agent) lost(err error) {
 	a.mu.Lock()
 	a.inbox.lost = err
+	a.status.Lost = text(err)
+	a.status.Reasons = a.status.reasons(a.inbox.known)
 	a.mu.Unlock()
 	if err != nil {
 		a.cfg.Logger.Warn("the registry is lost, HAProxy stays as it is", "error", err)
 	} else {
 		a.cfg.Logger.Info("the registry is back")
 	}
-	a.nudge()
 }
 
-// pass makes one pass over what is known and returns when the next is due at the latest: a quick one over the domains
-// that changed, if everything else is known to be in line, or a whole one.
-func (a *Agent) pass(ctx context.Context) time.Duration {
-	in := a.take()
-	if !in.known {
-		a.record(in, Report{}, nil, 0)
-		return a.cfg.Resync
-	}
-	due := !a.fileAt.IsZero() && !time.Now().Before(a.fileAt)
-	if a.good && !due && !in.all && len(in.changed) > 0 && len(in.changed) <= maxQuick && sameRegistry(a.confirmed, in.snapshot) == nil {
-		if a.quick(ctx, in) {
-			if a.fileAt.IsZero() {
-				return a.cfg.Resync
-			}
-			return time.Until(a.fileAt)
-		}
-	}
-	return a.whole(ctx, in)
-}
-
-// quick makes a quick pass; it reports false where a whole one must follow at once.
-func (a *Agent) quick(ctx context.Context, in inbox) bool {
-	start := time.Now()
-	report, err := a.locked(func(s *Syncer) (Report, error) {
-		before := removals{have: a.servers, earlier: a.recentlyRemoved(), expired: len(in.expired) > 0}
-		for backend, n := range a.leaving {
-			if domain, _ := haproxy.DomainOf(backend); !in.changed[domain] {
-				before.now += n
-			}
-		}
-		return s.quick(ctx, in.snapshot, slices.Sorted(maps.Keys(in.changed)), before)
-	}, in.snapshot)
-	if err != nil || report.Down != nil || report.Plan.structural() || len(report.Refused) > 0 {
-		a.good = false
-		return false // it is told by the whole pass
-	}
-	for name := range in.changed {
-		backend := haproxy.BackendName(name)
-		a.leaving[backend] = report.Removed[backend]
-	}
-	if !report.Plan.Empty() && a.fileAt.IsZero() {
-		a.fileAt = start.Add(fileDelay)
-	}
-	took := time.Since(start)
-	report.Plan = report.Plan.live()
-	a.log(report, nil, took)
-	a.recordQuick(report, a.fileAt.IsZero(), took)
-	return true
-}
-
-// whole makes a pass over everything.
-func (a *Agent) whole(ctx context.Context, in inbox) time.Duration {
-	start := time.Now()
-	report, err := a.locked(func(s *Syncer) (Report, error) { return s.Sync(ctx) }, in.snapshot)
-	if report.Reloaded {
-		a.reloadAt = time.Now().Add(a.cfg.ReloadInterval)
-	}
-	if err == nil {
-		gone := sum(report.Removed)
-		a.fileAt, a.servers, a.leaving = time.Time{}, report.Servers-gone, map[string]int{}
-		a.removed = append(a.removed, removal{time.Now(), gone})
-	}
-	took := time.Since(start)
-	a.seen = a.look(ctx)
-	a.log(report, err, took)
-	a.record(in, report, err, took)
-	a.good = err == nil && report.Down == nil && !report.Postponed && report.Draining == 0
-	return a.next(in.snapshot, report, err)
-}
-
-// recentlyRemoved is how many servers went within the window.
-func (a *Agent) recentlyRemoved() int {
-	a.removed = slices.DeleteFunc(a.removed, func(r removal) bool { return time.Since(r.at) > removalWindow })
-	n := 0
-	for _, r := range a.removed {
-		n += r.count
-	}
-	return n
-}
-
-// locked runs a pass as the only writer.
-func (a *Agent) locked(pass func(*Syncer) (Report, error), snapshot registry.Snapshot) (report Report, err error) {
-	unlock, err := a.cfg.Locker.Lock()
-	if err != nil {
-		return Report{}, err
-	}
-	defer func() { err = errors.Join(err, unlock()) }()
-	syncer, err := a.syncer(snapshot)
-	if err != nil {
-		return Report{}, err
-	}
-	return pass(syncer)
-}
-
-// next is when the following pass is due: soon where something is still to do, later and later where passes fail.
-func (a *Agent) next(snapshot registry.Snapshot, report Report, err error) time.Duration {
-	var held *HeldError
-	if err != nil && !errors.As(err, &held) {
-		wait := retryFirst << min(a.failures, 10)
-		a.failures++
-		return min(wait, retryLast)
-	}
-	a.failures = 0
-	switch {
-	case held != nil:
-		return heldPoll // somebody may have confirmed it
-	case report.Postponed:
-		return max(time.Until(a.reloadAt), time.Millisecond)
-	case report.Draining > 0:
-		return drainPoll
-	case report.Down == nil:
-		a.confirmed = snapshot
-	default:
-		return retryFirst
-	}
-	return a.cfg.Resync
-}
-
-// log writes one line for a pass that did something, or failed.
-func (a *Agent) log(report Report, err error, took time.Duration) {
-	plan := report.Plan
-	attrs := []any{
-		"revision", report.Revision, "runtime", len(plan.changes(ViaRuntime)), "transaction", len(plan.changes(ViaTransaction)),
-		"rewrite", len(plan.changes(ViaRewrite)), "reload", plan.Reload, "took", took.Round(time.Microsecond),
-	}
-	var held *HeldError
-	switch {
-	case errors.As(err, &held):
-		if held.Reason != a.hold {
-			a.cfg.Logger.Warn("held, nothing is touched", "revision", report.Revision, "reason", held.Reason)
-		}
-	case err != nil:
-		a.cfg.Logger.Error("the pass failed", append(attrs, "error", err)...)
-	case report.Down != nil:
-		a.cfg.Logger.Error("haproxy does not answer", append(attrs, "error", report.Down)...)
-	case !plan.Empty() && !report.Postponed:
-		a.cfg.Logger.Info("synced", attrs...)
-	}
-	a.hold = report.Held
-}
-
-var _ Locker = (*haproxy.Instance)(nil)
+var (
+	_ Locker  = (*haproxy.Instance)(nil)
+	_ Amender = (*haproxy.Instance)(nil)
+)

@@ -75,6 +75,12 @@ func (g *guarded) Commit(ctx context.Context, want haproxy.Config, base haproxy.
 	return g.memory.Commit(ctx, want, base)
 }
 
+func (g *guarded) Amend(ctx context.Context, backends []haproxy.Backend) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.memory.Amend(ctx, backends)
+}
+
 func (g *guarded) Rewrite(ctx context.Context, want haproxy.Config, base haproxy.Digest) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -124,7 +130,7 @@ func inBubble(t *testing.T, m *memory, f func(t *testing.T, i inn)) {
 	synctest.Test(t, func(t *testing.T) {
 		i := inn{registry: newScript(), haproxy: &guarded{memory: m}}
 		agent, err := NewAgent(AgentConfig{
-			Follower: i.registry, Target: i.haproxy, Locker: i.haproxy, Layout: layout, Logger: slog.New(slog.DiscardHandler),
+			Follower: i.registry, Target: i.haproxy, Amender: i.haproxy, Locker: i.haproxy, Layout: layout, Logger: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {
 			t.Fatal(err)

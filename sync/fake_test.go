@@ -101,6 +101,18 @@ func (m *memory) Commit(_ context.Context, want haproxy.Config, base haproxy.Dig
 	return m.write(want, base)
 }
 
+func (m *memory) Amend(ctx context.Context, backends []haproxy.Backend) error {
+	want := clone(m.file)
+	for _, b := range backends {
+		i, ok := slices.BinarySearchFunc(want.Backends, b, byBackend)
+		if !ok {
+			return haproxy.ErrConflict
+		}
+		want.Backends[i] = b
+	}
+	return m.Commit(ctx, want, m.digest())
+}
+
 func (m *memory) Rewrite(_ context.Context, want haproxy.Config, base haproxy.Digest) error {
 	m.rewrites++
 	return m.write(want, base)

@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,6 +33,8 @@ type Plan struct {
 	Rewrite string
 	// Reload holds the reasons of the reload, sorted; without one there is no reload.
 	Reload []string
+
+	cause ReloadCause // of the reload, the first that applies of domain, options, server
 }
 
 // Empty reports whether there is nothing to do.
@@ -76,10 +79,13 @@ const maxEdits = 2000
 //
 // Domains that went away need no reload: their servers are taken out live, and a backend without servers answers 503 as
 // an unknown domain does. Without a process (st.Down) only the file is planned for.
-func NewPlan(want haproxy.Config, st haproxy.State) Plan {
+func NewPlan(want haproxy.Config, st haproxy.State) Plan { return newPlan(want, want, st) }
+
+// newPlan is NewPlan where something else is wanted of the process.
+func newPlan(want, process haproxy.Config, st haproxy.State) Plan {
 	var p Plan
 	if st.Down == nil {
-		p.planProcess(want, st)
+		p.planProcess(process, st)
 	}
 	edits := Diff(st.File, want)
 	via := ViaTransaction
@@ -137,7 +143,7 @@ func (p *Plan) planProcess(want haproxy.Config, st haproxy.State) {
 		remove, ok := a.Change.(haproxy.RemoveServer)
 		return ok && late[remove.Backend] && !keepsServing(st.Live, want, remove.Backend)
 	})
-	p.Reload = reasons.lines(ruled)
+	p.Reload, p.cause = reasons.lines(ruled), reasons.cause()
 }
 
 // keepsServing reports whether a server that takes traffic stays in a backend. Where none does and those that come need a
@@ -156,8 +162,8 @@ func keepsServing(have, want haproxy.Config, backend string) bool {
 }
 
 func serversOf(c haproxy.Config, backend string) []haproxy.Server {
-	i := slices.IndexFunc(c.Backends, func(b haproxy.Backend) bool { return b.Name == backend })
-	if i < 0 {
+	i, ok := slices.BinarySearchFunc(c.Backends, haproxy.Backend{Name: backend}, byBackend)
+	if !ok {
 		return nil
 	}
 	return c.Backends[i].Servers
@@ -192,6 +198,20 @@ type reasons struct {
 
 func (r *reasons) add(c haproxy.Change, why string) {
 	r.changes, r.whys = append(r.changes, c), append(r.whys, why)
+}
+
+func (r *reasons) cause() (cause ReloadCause) {
+	for _, c := range r.changes {
+		switch c.(type) {
+		case haproxy.AddBackend, haproxy.AddRule:
+			return ReloadDomain
+		case haproxy.SetBackend:
+			cause = ReloadOptions
+		default:
+			cause = cmp.Or(cause, ReloadServer)
+		}
+	}
+	return cause
 }
 
 // namedReasons is how many objects are named for a reason before they are counted.

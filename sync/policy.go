@@ -3,6 +3,9 @@ package sync
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
@@ -25,37 +28,82 @@ type HeldError struct{ Reason string }
 
 func (e *HeldError) Error() string { return "held: " + e.Reason }
 
-// removals is what a pass would remove, and what went shortly before: many small steps are as bad as one big one.
+// A serverName names a managed server.
+type serverName struct{ backend, server string }
+
+// departures are when servers were first found to be unwanted, within the last while: many small steps are as bad as one
+// big one.
+type departures map[serverName]time.Time
+
+const (
+	// departureWindow is how long a removal counts for the next one's safeguard.
+	departureWindow = time.Minute
+	// oneMoment is how long removals count as made together: none of them is a single one.
+	oneMoment = time.Second
+)
+
+// take adds those that leave, drops those that are wanted again, and forgets what is long ago.
+func (d departures) take(leaving []serverName, want haproxy.Config, now time.Time) {
+	for _, s := range leaving {
+		if _, known := d[s]; !known {
+			d[s] = now
+		}
+	}
+	for _, b := range want.Backends {
+		for _, s := range b.Servers {
+			delete(d, serverName{b.Name, s.Name})
+		}
+	}
+	d.forget(now)
+}
+
+func (d departures) forget(now time.Time) {
+	maps.DeleteFunc(d, func(_ serverName, at time.Time) bool { return now.Sub(at) > departureWindow })
+}
+
+// removals are those of a pass, and what went shortly before.
 type removals struct {
-	// have is the number of managed servers that there are now, earlier of those that went shortly before.
-	have, earlier int
-	// now is how many of have would go.
-	now int
+	// have is the number of managed servers, with those that went shortly before.
+	have int
+	// first leave with this pass, moment with it or a moment ago, gone with it or shortly before.
+	first, moment, gone int
 	// expired is set when some go because their lease ended, and not because somebody deleted them.
 	expired bool
 }
 
-func (r removals) with(now int) removals {
-	r.now += now
+// with counts what a pass adds.
+func (d departures) with(leaving []serverName, have int, now time.Time) removals {
+	r := removals{have: have, gone: len(d)}
+	for _, s := range leaving {
+		if _, known := d[s]; !known {
+			r.first++
+		}
+	}
+	r.gone += r.first
+	r.moment = r.first
+	for _, at := range d {
+		if now.Sub(at) < oneMoment {
+			r.moment++
+		}
+	}
 	return r
 }
 
 // check holds a pass that would take out too much at once: an answer of etcd's with nothing in it is what a wrong
 // prefix, an empty cluster and a lost data directory look like, too.
 func (p Policy) check(r removals, keys int) error {
-	if p.AllowMassRemoval || r.now == 0 {
+	if p.AllowMassRemoval || r.first == 0 {
 		return nil
 	}
 	limit := cmp.Or(p.MaxRemoval, 50)
-	have, removed := r.have+r.earlier, r.now+r.earlier
-	single := r.now == 1 && !r.expired
+	single := r.moment == 1 && !r.expired
 	switch {
 	case keys == 0:
 		return &HeldError{fmt.Sprintf("the registry has no key below the prefix, but HAProxy has %s (is the prefix right?)", count(r.have, "managed server"))}
-	case r.now == r.have && r.now > 1:
+	case r.gone == r.have && r.moment > 1:
 		return &HeldError{fmt.Sprintf("all %s would be removed", count(r.have, "managed server"))}
-	case have > handful && !single && removed*100 > have*limit:
-		return &HeldError{fmt.Sprintf("%d of %s would be removed, which is more than %d%%", removed, count(have, "managed server"), limit)}
+	case r.have > handful && !single && r.gone*100 > r.have*limit:
+		return &HeldError{fmt.Sprintf("%d of %s would be removed, which is more than %d%%", r.gone, count(r.have, "managed server"), limit)}
 	}
 	return nil
 }
@@ -81,34 +129,29 @@ func sameRegistry(earlier, now registry.Snapshot) error {
 	return nil
 }
 
-// countRemovals counts the servers that the file or the process has, and, by backend, those of them that are not wanted.
-func countRemovals(want haproxy.Config, st haproxy.State) (have int, removed map[string]int) {
-	type key struct{ backend, server string }
-	seen := map[key]bool{}
+// servers are those that the file or the process has, or that went shortly before, and, sorted, those of them that
+// are not wanted.
+func (d departures) servers(want haproxy.Config, st haproxy.State) (have int, leaving []serverName) {
+	seen := map[serverName]bool{}
 	for _, c := range []haproxy.Config{st.File, st.Live} {
 		for _, b := range c.Backends {
 			for _, s := range b.Servers {
-				seen[key{b.Name, s.Name}] = true
+				seen[serverName{b.Name, s.Name}] = true
 			}
 		}
 	}
 	have = len(seen)
-	for _, b := range want.Backends {
-		for _, s := range b.Servers {
-			delete(seen, key{b.Name, s.Name})
+	for s := range d {
+		if !seen[s] {
+			have++
 		}
 	}
-	removed = map[string]int{}
-	for k := range seen {
-		removed[k.backend]++
+	for _, b := range want.Backends {
+		for _, s := range b.Servers {
+			delete(seen, serverName{b.Name, s.Name})
+		}
 	}
-	return have, removed
-}
-
-func sum(counts map[string]int) int {
-	n := 0
-	for _, c := range counts {
-		n += c
-	}
-	return n
+	return have, slices.SortedFunc(maps.Keys(seen), func(a, b serverName) int {
+		return cmp.Or(cmp.Compare(a.backend, b.backend), cmp.Compare(a.server, b.server))
+	})
 }

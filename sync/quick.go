@@ -1,38 +1,68 @@
 package sync
 
 import (
-	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
 )
 
-// quick brings what the running process can take in line for some domains, at a cost in proportion to them. The
-// file, removals past their drain, reloads and the final word are a whole pass's: the report's plan says whether one
-// is needed. A *HeldError means that nothing was touched.
-func (s *Syncer) quick(ctx context.Context, snapshot registry.Snapshot, domains []string, before removals) (Report, error) {
+// nobody is a domain that there is not: a State of it is a cheap look at HAProxy.
+const nobody = "hapsync.invalid"
+
+// quick brings what the running process can take in line for some domains, at a cost in proportion to them; have is the
+// number of managed servers. The file, reloads and the final word on what did not work are others': the report's plan says
+// what is left to do. A *HeldError means that nothing was touched.
+func (s *Syncer) quick(ctx context.Context, snapshot registry.Snapshot, domains []string, have int) (*pass, error) {
 	p := &pass{cfg: s.cfg}
-	state, err := s.cfg.Target.State(ctx, domains...)
+	state, err := s.cfg.Target.State(ctx, append([]string{nobody}, domains...)...)
 	if err != nil {
-		return p.report, err
+		return p, err
 	}
 	p.report = newReport(snapshot)
 	p.report.Down = state.Down
 	p.report.leaveOut(LeftAlone(snapshot, state.Foreign))
-	want, _ := s.cfg.Layout.Desired(only(snapshot, domains), state)
-	p.want, p.state = want, state
-	p.report.Plan = NewPlan(want, state)
+	p.want, _ = s.cfg.Layout.Desired(only(snapshot, domains), state)
+	p.state = state
+	s.cfg.past.observe(p.want, state)
+	p.report.Plan = p.plan(state)
 	if state.Down != nil {
-		return p.report, nil
+		return p, nil
 	}
-	_, p.report.Removed = countRemovals(want, state)
-	if err := s.cfg.Policy.check(before.with(sum(p.report.Removed)), snapshot.Keys); err != nil {
-		return p.report, err
+	_, p.report.leaving = departures{}.servers(p.want, state)
+	if err := s.cfg.Policy.check(s.cfg.past.removals(p.report.leaving, have), snapshot.Keys); err != nil {
+		return p, err
 	}
-	p.report.Refused, err = p.run(context.WithoutCancel(ctx), p.report.Plan.ofServers())
-	return p.report, err
+	return p, p.runQuick(context.WithoutCancel(ctx))
+}
+
+// runQuick makes the changes of servers in the process. That a removed server is still there is no refusal: it is
+// unfinished.
+func (p *pass) runQuick(ctx context.Context) error {
+	changes := p.report.Plan.ofServers()
+	for _, c := range changes {
+		if _, ok := c.(haproxy.RemoveServer); ok {
+			p.report.unfinished = append(p.report.unfinished, c.Domain())
+			p.report.Draining++
+		}
+	}
+	if len(changes) == 0 {
+		return nil
+	}
+	err := p.cfg.Target.Run(ctx, changes)
+	var run *haproxy.RunError
+	if !errors.As(err, &run) {
+		return err
+	}
+	for _, f := range run.Failures {
+		if _, ok := f.Change.(haproxy.RemoveServer); !ok {
+			p.report.Refused = append(p.report.Refused, fmt.Sprintf("%s: %s", f.Change, f.Reply))
+		}
+	}
+	return nil
 }
 
 // only is the part of a snapshot that is about some domains.
@@ -40,9 +70,8 @@ func only(snapshot registry.Snapshot, domains []string) registry.Snapshot {
 	part := snapshot
 	part.Domains, part.Problems = nil, nil
 	for _, name := range domains {
-		i, ok := slices.BinarySearchFunc(snapshot.Domains, name, func(d registry.Domain, name string) int { return cmp.Compare(d.Name, name) })
-		if ok {
-			part.Domains = append(part.Domains, snapshot.Domains[i])
+		if d, ok := domainOf(snapshot, name); ok {
+			part.Domains = append(part.Domains, d)
 		}
 	}
 	return part
@@ -82,4 +111,14 @@ func aboutServer(c haproxy.Change) bool {
 // structural reports whether a plan changes more than servers.
 func (p Plan) structural() bool {
 	return len(p.Reload) > 0 || slices.ContainsFunc(p.Actions, func(a Action) bool { return !aboutServer(a.Change) })
+}
+
+// domains are those of the plan's actions, sorted.
+func (p Plan) domains() []string {
+	domains := make([]string, len(p.Actions))
+	for i, a := range p.Actions {
+		domains[i] = a.Change.Domain()
+	}
+	slices.Sort(domains)
+	return slices.Compact(domains)
 }

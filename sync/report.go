@@ -35,9 +35,17 @@ type Report struct {
 	Reloaded, Postponed bool
 	// Draining is the number of removed servers that still have sessions.
 	Draining int
-	// Servers is the number of managed servers that the pass found, Removed how many of them, by backend, are not wanted.
-	Servers int
-	Removed map[string]int
+	// Drift counts the changes of the plan that undo what somebody did to HAProxy: the registry says nothing new about
+	// their domains. Only an agent knows.
+	Drift int
+	// OldWorkers is the number of HAProxy's processes that finish what they have; a quick pass does not look.
+	OldWorkers int
+	// unfinished are the domains with a removed server that is still there.
+	unfinished []string
+	// servers is the number of managed servers that the pass found, or that went shortly before; leaving are those that
+	// are not wanted.
+	servers int
+	leaving []serverName
 	// Applied is set when the plan was carried out (or there was nothing to do), not only made.
 	Applied bool
 }
@@ -60,6 +68,20 @@ func (r *Report) leaveOut(problems []registry.Problem) {
 	r.Problems = append(r.Problems, problems...)
 	slices.SortStableFunc(r.Problems, func(a, b registry.Problem) int { return cmp.Compare(a.Key, b.Key) })
 }
+
+// A ReloadCause is the kind of thing that a reload was made for.
+type ReloadCause string
+
+// The causes of reloads.
+const (
+	ReloadDomain  ReloadCause = "domain"  // a new domain: its rules and backend
+	ReloadOptions ReloadCause = "options" // the options of a backend
+	ReloadServer  ReloadCause = "server"  // a server that the running process cannot take, or not change so
+	ReloadRefused ReloadCause = "refused" // a change that the running process was to take, and did not
+)
+
+// cause is what the pass's reload was made for.
+func (r Report) cause() ReloadCause { return cmp.Or(r.Plan.cause, ReloadRefused) }
 
 // LeftOut reports whether a problem keeps some domain or host from being followed (exit code 6).
 func (r Report) LeftOut() bool { return slices.ContainsFunc(r.Problems, registry.Problem.Holds) }

@@ -2,6 +2,7 @@ package sync
 
 import (
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/hapsync/hapsync/registry"
@@ -12,13 +13,18 @@ type Status struct {
 	// Reasons say why the agent is not ready, one a line; empty means ready: a good pass was made, registry and
 	// HAProxy can be reached, nothing is held.
 	Reasons []string
-	// Seen is the registry's revision that was last heard of, Applied the one that HAProxy was last brought in line with.
-	Seen, Applied registry.Revision
-	// AppliedAt is when that was; zero before the first good pass.
+	// Seen is the registry's revision that was last heard of, Applied the one that HAProxy's process was last brought in
+	// line with, and Filed its file.
+	Seen, Applied, Filed registry.Revision
+	// AppliedAt is when the process was; zero before the first good pass.
 	AppliedAt time.Time
+	// Behind is since when there has been something that is not applied; zero where nothing is.
+	Behind time.Time
 	// Lost says why the registry cannot be followed, Down why HAProxy does not answer, Held what a safeguard holds
 	// back, Failed why the last pass failed; empty where nothing is wrong.
 	Lost, Down, Held, Failed string
+	// Overrides are sorted by domain and host.
+	Overrides []Override
 	// Last is the report of the last pass.
 	Last Report
 	// Counts grow for as long as the agent lives.
@@ -31,7 +37,9 @@ type Status struct {
 type Counts struct {
 	Passes, FailedPasses, HeldPasses          int
 	RuntimeChanges, FileChanges, FileRewrites int
-	Reloads                                   int
+	// Reloads are those for the registry's sake, by what asked for them; Drift counts changes that undid what somebody did.
+	Reloads map[ReloadCause]int
+	Drift   int
 }
 
 // A PassRecord is what is remembered of a pass.
@@ -59,40 +67,64 @@ func (a *Agent) Status() Status {
 	return s
 }
 
-// record takes a pass into the status.
+const notRead = "the registry has not been read yet"
+
+// record takes a whole pass into the status.
 func (a *Agent) record(in inbox, report Report, err error, took time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := &a.status
-	s.Lost, s.Down, s.Held, s.Failed = text(in.lost), text(report.Down), "", text(err)
+	s.Down, s.Held, s.Failed = text(report.Down), "", text(err)
 	var held *HeldError
 	if errors.As(err, &held) {
 		s.Held, s.Failed = held.Reason, ""
 	}
-	if in.known {
-		s.Last = report
-		s.count(report, err, held != nil)
-		s.remember(report, err, took)
-		if err == nil && report.Down == nil && !report.Postponed {
-			s.Applied, s.AppliedAt = report.Revision, time.Now()
+	s.Last = report
+	s.count(report, err, held != nil)
+	s.remember(report, err, took)
+	if err == nil {
+		s.Filed = report.Revision
+		if report.Down == nil && !report.Postponed {
+			a.applied(in.snapshot.Revision)
 		}
 	}
+	s.Overrides = a.past.overrides.list()
 	s.Reasons = s.reasons(in.known)
 }
 
-// recordQuick takes a quick pass into the status: what it left to do is the whole pass's to tell.
-func (a *Agent) recordQuick(report Report, inLine bool, took time.Duration) {
+// recordQuick takes a quick pass into the status.
+func (a *Agent) recordQuick(in inbox, report Report, took time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := &a.status
-	report.Warnings = s.Last.Warnings // the files were not read
+	report.Warnings, report.OldWorkers = s.Last.Warnings, s.Last.OldWorkers // a quick pass does not look
 	s.Last = report
 	s.Counts.Passes++
 	s.Counts.RuntimeChanges += len(report.Plan.changes(ViaRuntime))
 	s.remember(report, nil, took)
-	if inLine {
-		s.Applied, s.AppliedAt = report.Revision, time.Now()
+	if !a.postponed {
+		a.applied(in.snapshot.Revision)
 	}
+	if a.file.at.IsZero() && a.file.done == nil {
+		s.Filed = report.Revision
+	}
+	s.Overrides = a.past.overrides.list()
+}
+
+// applied takes note that the process has what the registry said at a revision.
+func (a *Agent) applied(revision registry.Revision) {
+	a.status.Applied, a.status.AppliedAt = revision, time.Now()
+	if a.inbox.snapshot.Revision == revision {
+		a.status.Behind = time.Time{}
+	}
+}
+
+// recordFiled takes note that the file has what the process has of some domains.
+func (a *Agent) recordFiled(revision registry.Revision, domains int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.status.Filed = revision
+	a.status.Counts.FileChanges += domains
 }
 
 func (s *Status) count(report Report, err error, held bool) {
@@ -108,11 +140,15 @@ func (s *Status) count(report Report, err error, held bool) {
 	}
 	c.RuntimeChanges += len(report.Plan.changes(ViaRuntime))
 	c.FileChanges += len(report.Plan.changes(ViaTransaction)) + len(report.Plan.changes(ViaRewrite))
+	c.Drift += report.Drift
 	if report.Plan.Rewrite != "" {
 		c.FileRewrites++
 	}
 	if report.Reloaded {
-		c.Reloads++
+		reloads := map[ReloadCause]int{}
+		maps.Copy(reloads, c.Reloads)
+		reloads[report.cause()]++
+		c.Reloads = reloads
 	}
 }
 
@@ -135,7 +171,7 @@ func (s *Status) reasons(known bool) []string {
 		}
 	}
 	if !known {
-		reasons = append(reasons, "the registry has not been read yet")
+		reasons = append(reasons, notRead)
 	} else if s.AppliedAt.IsZero() {
 		reasons = append(reasons, "no good pass has been made yet")
 	}

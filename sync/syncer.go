@@ -39,14 +39,11 @@ type Config struct {
 	Policy Policy
 	// ForceRewrite writes the managed file anew even where a transaction would do, or nothing need be done.
 	ForceRewrite bool
-	// Earlier is the snapshot that HAProxy was brought in line with before. One of another cluster or of an earlier
-	// revision is held, unless it says the same.
-	Earlier registry.Snapshot
-	// Removed is what earlier passes removed not long ago.
-	Removed removals
 	// MayReload says whether a reload may be made now; nil means always. One that may not is postponed: a later pass
 	// finds it still to do.
 	MayReload func() bool
+
+	past past
 }
 
 // A Syncer brings HAProxy in line with the registry, a pass at a time. It is not safe for concurrent use.
@@ -81,17 +78,22 @@ const maxTries = 3
 // Sync brings HAProxy in line, once. A *HeldError means that nothing was touched; with any error the report says
 // what was planned, and what runs is the old or the new configuration, never a mixture of the two.
 func (s *Syncer) Sync(ctx context.Context) (Report, error) {
+	p, err := s.sync(ctx)
+	return p.report, err
+}
+
+func (s *Syncer) sync(ctx context.Context) (*pass, error) {
 	for try := 1; ; try++ {
 		p, err := s.prepare(ctx)
 		if err != nil {
-			return p.report, err
+			return p, err
 		}
 		err = p.apply(ctx)
 		if errors.Is(err, haproxy.ErrConflict) && try < maxTries {
 			continue
 		}
 		p.report.Applied = err == nil
-		return p.report, err
+		return p, err
 	}
 }
 
@@ -128,9 +130,11 @@ func (s *Syncer) prepare(ctx context.Context) (*pass, error) {
 	want, left := s.cfg.Layout.Desired(snapshot, state)
 	p.prefix, p.want, p.state = snapshot.Prefix, want, state
 	p.report.leaveOut(left)
-	p.report.Warnings = state.Warnings
+	p.report.Warnings, p.report.OldWorkers = state.Warnings, state.OldWorkers
 	p.report.Down = state.Down
-	p.report.Plan = s.plan(want, state)
+	s.cfg.past.observe(want, state)
+	p.report.Plan = p.firstPlan()
+	p.report.Drift = s.cfg.past.drift(p.report.Plan, snapshot)
 	err = s.check(p, snapshot)
 	var held *HeldError
 	if errors.As(err, &held) {
@@ -141,21 +145,25 @@ func (s *Syncer) prepare(ctx context.Context) (*pass, error) {
 
 // check holds a plan that a safeguard objects to. A plan with nothing in it proves that nothing is wrong.
 func (s *Syncer) check(p *pass, snapshot registry.Snapshot) error {
-	p.report.Servers, p.report.Removed = countRemovals(p.want, p.state)
+	p.report.servers, p.report.leaving = s.cfg.past.departures.servers(p.want, p.state)
 	if p.report.Plan.Empty() || s.cfg.Policy.AllowMassRemoval {
 		return nil
 	}
-	if err := sameRegistry(s.cfg.Earlier, snapshot); err != nil {
+	if err := sameRegistry(s.cfg.past.confirmed, snapshot); err != nil {
 		return err
 	}
-	before := s.cfg.Removed
-	before.have = p.report.Servers
-	return s.cfg.Policy.check(before.with(sum(p.report.Removed)), snapshot.Keys)
+	return s.cfg.Policy.check(s.cfg.past.removals(p.report.leaving, p.report.servers), snapshot.Keys)
 }
 
-func (s *Syncer) plan(want haproxy.Config, st haproxy.State) Plan {
-	plan := NewPlan(want, st)
-	if s.cfg.ForceRewrite && plan.Rewrite == "" {
+// plan is what is to be done in a state.
+func (p *pass) plan(st haproxy.State) Plan {
+	return p.cfg.past.bury(newPlan(p.want, p.cfg.past.overrides.apply(p.want), st))
+}
+
+// firstPlan is what is to be done, and what is asked for.
+func (p *pass) firstPlan() Plan {
+	plan := p.plan(p.state)
+	if p.cfg.ForceRewrite && plan.Rewrite == "" {
 		plan = plan.rewritten("--rewrite asks for it")
 	}
 	return plan
@@ -212,7 +220,7 @@ func (p *pass) reloadReasons(ctx context.Context, plan Plan) ([]string, error) {
 		return plan.Reload, nil
 	}
 	st, err := p.cfg.Target.State(ctx)
-	return NewPlan(p.want, st).Reload, err
+	return p.plan(st).Reload, err
 }
 
 // firstHalf is what runs before the file is written: what moves traffic. A domain that loses something, or whose rules or
@@ -267,6 +275,7 @@ func (p *pass) finish(ctx context.Context) error {
 		return nil
 	case onlyRemovals(rest):
 		p.report.Draining = len(rest.Actions)
+		p.report.unfinished = rest.domains()
 		p.report.Warnings = append(p.report.Warnings, fmt.Sprintf("%s still have connections, or are held by other rules; they take no new ones and are deleted by a later pass", count(len(rest.Actions), "removed server")))
 		return nil
 	case p.report.Reloaded || rest.editsFile():
@@ -284,7 +293,7 @@ func (p *pass) rest(ctx context.Context) (Plan, error) {
 	if err != nil {
 		return Plan{}, fmt.Errorf("read back: %w", err)
 	}
-	return NewPlan(p.want, st), nil
+	return p.plan(st), nil
 }
 
 func onlyRemovals(p Plan) bool {

@@ -82,7 +82,7 @@ func (q *quarantine) write(ctx context.Context, invalid *haproxy.InvalidConfigEr
 	}
 	want, left := q.cfg.Layout.quarantine(q.want, q.state.File, q.prefix, q.reasons)
 	q.want, q.quarantined = want, true
-	q.report.Plan = (&Syncer{q.cfg}).plan(want, q.state) // of what was done
+	q.report.Plan = q.firstPlan() // of what was done
 	q.report.leaveOut(left)
 	return nil
 }

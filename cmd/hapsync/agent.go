@@ -13,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/urfave/cli/v2"
 
 	"github.com/hapsync/hapsync/registry"
@@ -72,12 +71,15 @@ func (p program) agent(c *cli.Context) error {
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
 	s := newService()
-	j, err := p.newJob(c, s.took)
+	j, err := p.newJob(c, s.observe)
 	if err != nil {
 		return err
 	}
-	return s.run(c.Context, j, hangups, func(now *job) (*job, error) { return p.nextJob(c.Context, now, s.took) })
+	return s.run(c.Context, j, hangups, func(now *job) (*job, error) { return p.nextJob(c.Context, now, s.observe) })
 }
+
+// An observer is told how long passes take.
+type observer = func(sync.PassKind, time.Duration)
 
 // A job is one agent with what it works on: all that depends on the settings.
 type job struct {
@@ -91,7 +93,7 @@ type job struct {
 }
 
 // newJob makes what the settings ask for. An etcd that is away is no error.
-func (p program) newJob(c *cli.Context, took prometheus.Observer) (*job, error) {
+func (p program) newJob(c *cli.Context, observe observer) (*job, error) {
 	settings, err := p.haproxySettings(c)
 	if err != nil {
 		return nil, err
@@ -111,7 +113,7 @@ func (p program) newJob(c *cli.Context, took prometheus.Observer) (*job, error) 
 	}
 	j := &job{
 		registry: &redial{dial: p.dialler(c), source: source, failed: err},
-		pulse:    &pulse{locker: target, limit: longestPass + settings.ReloadTimeout, took: took},
+		pulse:    &pulse{locker: target, limit: longestPass + settings.ReloadTimeout},
 		listen:   listen,
 		log:      settings.Logger,
 		settings: fingerprint(c),
@@ -120,11 +122,13 @@ func (p program) newJob(c *cli.Context, took prometheus.Observer) (*job, error) 
 	j.agent, err = sync.NewAgent(sync.AgentConfig{
 		Follower:       j.registry,
 		Target:         target,
+		Amender:        target,
 		Locker:         j.pulse,
 		Layout:         sync.Layout{Frontends: settings.Frontends},
 		Policy:         policy(c),
 		ReloadInterval: c.Duration("reload-interval"),
 		Resync:         c.Duration("resync"),
+		Observe:        observe,
 		Logger:         j.log,
 	})
 	if err != nil {
@@ -145,12 +149,12 @@ func (p program) dialler(c *cli.Context) func(context.Context) (source, error) {
 }
 
 // nextJob settles flags, environment and config file anew. It returns no job where the settings are what they were.
-func (p program) nextJob(ctx context.Context, now *job, took prometheus.Observer) (*job, error) {
+func (p program) nextJob(ctx context.Context, now *job, observe observer) (*job, error) {
 	var next *job
 	app := p.app()
 	app.Command("agent").Action = func(c *cli.Context) (err error) {
 		if fingerprint(c) != now.settings {
-			next, err = p.newJob(c, took)
+			next, err = p.newJob(c, observe)
 		}
 		return err
 	}

@@ -43,6 +43,7 @@ type source interface {
 // A target is a HAProxy that can be locked against other writers, and looked at by check and list.
 type target interface {
 	sync.Target
+	sync.Amender
 	Lock() (unlock func() error, err error)
 	Check(ctx context.Context) []haproxy.Finding
 	Foreign() (map[string]string, error)

@@ -111,6 +111,8 @@ func (b benchTarget) Commit(_ context.Context, want haproxy.Config, _ haproxy.Di
 	return b.write(want)
 }
 
+func (b benchTarget) Amend(context.Context, []haproxy.Backend) error { return nil }
+
 func (b benchTarget) Rewrite(_ context.Context, want haproxy.Config, _ haproxy.Digest) error {
 	return b.write(want)
 }

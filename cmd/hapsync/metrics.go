@@ -65,15 +65,21 @@ func measures(s sync.Status) []measure {
 	changes := func(via string, n int) measure {
 		return measure{"hapsync_changes_total", "Changes made, live through the Runtime API or in the managed file.", counter, float64(n), "via", via}
 	}
+	reloads := func(cause sync.ReloadCause) measure {
+		return measure{"hapsync_reloads_total", "Reloads of HAProxy, by what asked for them.", counter, float64(s.Counts.Reloads[cause]), "cause", string(cause)}
+	}
 	n := s.Counts
 	return []measure{
 		passes("ok", n.Passes-n.FailedPasses-n.HeldPasses), passes("failed", n.FailedPasses), passes("held", n.HeldPasses),
 		changes("runtime", n.RuntimeChanges), changes("file", n.FileChanges),
 		{"hapsync_rewrites_total", "Times that the managed file was written anew.", counter, float64(n.FileRewrites), "", ""},
-		{"hapsync_reloads_total", "Reloads of HAProxy.", counter, float64(n.Reloads), "", ""},
+		reloads(sync.ReloadDomain), reloads(sync.ReloadOptions), reloads(sync.ReloadServer), reloads(sync.ReloadRefused),
+		{"hapsync_drift_total", "Changes that undid what somebody else did to HAProxy.", counter, float64(n.Drift), "", ""},
 		{"hapsync_revision_seen", "The registry's revision that was last heard of.", gauge, float64(s.Seen), "", ""},
-		{"hapsync_revision_applied", "The registry's revision that HAProxy was last brought in line with.", gauge, float64(s.Applied), "", ""},
+		{"hapsync_revision_applied", "The registry's revision that HAProxy's process was last brought in line with.", gauge, float64(s.Applied), "", ""},
+		{"hapsync_revision_filed", "The registry's revision that the managed file was last brought in line with.", gauge, float64(s.Filed), "", ""},
 		{"hapsync_applied_timestamp_seconds", "When HAProxy was last in line; 0 before the first good pass.", gauge, unixSeconds(s.AppliedAt), "", ""},
+		{"hapsync_lag_seconds", "For how long something has been waiting to be applied; 0 where nothing is.", gauge, lag(s).Seconds(), "", ""},
 		{"hapsync_ready", "1 where /readyz answers 200.", gauge, truth(s.Ready()), "", ""},
 		{"hapsync_held", "1 where a safeguard holds a pass.", gauge, truth(s.Held != ""), "", ""},
 		{"hapsync_failed", "1 where the last pass failed.", gauge, truth(s.Failed != ""), "", ""},
@@ -83,9 +89,19 @@ func measures(s sync.Status) []measure {
 		{"hapsync_hosts", "Good hosts in the registry.", gauge, float64(s.Last.Hosts), "", ""},
 		{"hapsync_problems", "Keys that cannot be used, and what is left alone in HAProxy.", gauge, float64(len(s.Last.Problems)), "", ""},
 		{"hapsync_pending_hosts", "Hosts that are half written in the registry.", gauge, float64(len(s.Last.Pending)), "", ""},
+		{"hapsync_overrides", "Servers with a state or weight that someone set on HAProxy's socket.", gauge, float64(len(s.Overrides)), "", ""},
 		{"hapsync_draining_servers", "Removed servers that still have sessions.", gauge, float64(s.Last.Draining), "", ""},
 		{"hapsync_reload_postponed", "1 where a reload waits for --reload-interval.", gauge, truth(s.Last.Postponed), "", ""},
+		{"hapsync_old_workers", "HAProxy's processes that finish what they had before a reload, as of the last whole pass.", gauge, float64(s.Last.OldWorkers), "", ""},
 	}
+}
+
+// lag is for how long something has been waiting.
+func lag(s sync.Status) time.Duration {
+	if s.Behind.IsZero() {
+		return 0
+	}
+	return time.Since(s.Behind)
 }
 
 // registryUp and haproxyUp are false before anything is known.

@@ -5,8 +5,6 @@ import (
 	stdsync "sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/hapsync/hapsync/sync"
 )
 
@@ -14,7 +12,6 @@ import (
 type pulse struct {
 	locker sync.Locker
 	limit  time.Duration
-	took   prometheus.Observer // in seconds
 
 	mu    stdsync.Mutex
 	since time.Time // when the pass that is under way began; zero between two passes
@@ -22,8 +19,7 @@ type pulse struct {
 
 // Lock implements sync.Locker.
 func (p *pulse) Lock() (unlock func() error, err error) {
-	began := time.Now()
-	p.set(began)
+	p.set(time.Now())
 	free, err := p.locker.Lock()
 	if err != nil {
 		p.set(time.Time{})
@@ -31,7 +27,6 @@ func (p *pulse) Lock() (unlock func() error, err error) {
 	}
 	return func() error {
 		defer p.set(time.Time{})
-		p.took.Observe(time.Since(began).Seconds())
 		return free()
 	}, nil
 }

@@ -61,10 +61,10 @@ func TestMetrics(t *testing.T) {
 	for name, want := range map[string]float64{
 		"hapsync_passes_total/ok": 1, "hapsync_passes_total/failed": 0, "hapsync_passes_total/held": 0,
 		"hapsync_changes_total/file": 3, "hapsync_changes_total/runtime": 0, "hapsync_rewrites_total": 0,
-		"hapsync_reloads_total": 1, "hapsync_revision_seen": 812, "hapsync_revision_applied": 812,
+		"hapsync_reloads_total/domain": 1, "hapsync_reloads_total/server": 0, "hapsync_revision_filed": 812, "hapsync_drift_total": 0, "hapsync_revision_seen": 812, "hapsync_revision_applied": 812,
 		"hapsync_ready": 1, "hapsync_held": 0, "hapsync_failed": 0, "hapsync_registry_up": 1, "hapsync_haproxy_up": 1,
 		"hapsync_domains": 1, "hapsync_hosts": 1, "hapsync_problems": 1, "hapsync_pending_hosts": 1,
-		"hapsync_draining_servers": 0, "hapsync_reload_postponed": 0, "hapsync_pass_duration_seconds": 1,
+		"hapsync_draining_servers": 0, "hapsync_reload_postponed": 0, "hapsync_pass_duration_seconds/whole": 1, "hapsync_overrides": 0, "hapsync_old_workers": 0, "hapsync_lag_seconds": 0,
 		"hapsync_build_info": 1,
 	} {
 		if value, ok := got[name]; !ok || value != want {
@@ -136,7 +136,7 @@ func TestOnlyReadingIsServed(t *testing.T) {
 
 func TestHealthzSaysThatAPassIsStuck(t *testing.T) {
 	s := newService()
-	j := &job{pulse: &pulse{locker: benchTarget{new(bench)}, limit: time.Nanosecond, took: s.took}}
+	j := &job{pulse: &pulse{locker: benchTarget{new(bench)}, limit: time.Nanosecond}}
 	s.job.Store(j)
 	ask := func() (int, string) {
 		w := httptest.NewRecorder()

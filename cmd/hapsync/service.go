@@ -17,18 +17,22 @@ import (
 type service struct {
 	job     atomic.Pointer[job]
 	started time.Time
-	took    prometheus.Histogram
+	took    *prometheus.HistogramVec
 }
 
 func newService() *service {
 	return &service{
 		started: time.Now(),
-		took: prometheus.NewHistogram(prometheus.HistogramOpts{
+		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "hapsync_pass_duration_seconds",
-			Help:    "How long passes took.",
+			Help:    "How long passes took: quick ones over some servers in the process, those of the file, and whole ones.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 9), // 1 ms to 65 s
-		}),
+		}, []string{"kind"}),
 	}
+}
+
+func (s *service) observe(kind sync.PassKind, took time.Duration) {
+	s.took.WithLabelValues(string(kind)).Observe(took.Seconds())
 }
 
 func (s *service) status() sync.Status { return s.job.Load().agent.Status() }
@@ -98,6 +102,7 @@ func (s *service) reload(ctx context.Context, now shift, next func(*job) (*job, 
 		return now
 	}
 	now.stop()
+	j.agent.Inherit(now.agent)
 	s.job.Store(j)
 	if place != now.site {
 		now.site.close()

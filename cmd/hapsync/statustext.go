@@ -42,10 +42,14 @@ func (s statusJSON) writeText(w io.Writer) error {
 	row("registry", "%s, revision %d: %s, %s", upWord(s.Registry.Up, "followed"), s.Registry.Revision,
 		count(report.Domains, "domain"), count(report.Hosts, "host"))
 	row("haproxy", "%s, %s", upWord(s.HAProxy.Up, "answers"), s.Applied.text())
+	row("file", "revision %d", s.Applied.File)
 	row("held", "%s", dash(s.Held))
 	row("passes", "%d, %d failed, %d held", s.Counts.Passes, s.Counts.FailedPasses, s.Counts.HeldPasses)
-	row("changes", "%d live, %d in the file, %s, %s", s.Counts.RuntimeChanges, s.Counts.FileChanges,
-		count(s.Counts.FileRewrites, "rewrite"), count(s.Counts.Reloads, "reload"))
+	row("changes", "%d live, %d in the file, %s, %s, %d of drift", s.Counts.RuntimeChanges, s.Counts.FileChanges,
+		count(s.Counts.FileRewrites, "rewrite"), count(s.Counts.Reloads, "reload"), s.Counts.Drift)
+	for _, o := range s.Overrides {
+		row("override", "%s/%s: %s on the socket, %s in the registry", o.Domain, o.Host, o.Live, o.Registry)
+	}
 	for _, p := range report.Problems {
 		row("problem", "%s: %s", p.Key, p.Reason)
 	}

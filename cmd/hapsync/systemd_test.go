@@ -112,7 +112,7 @@ func jobOf(t *testing.T, b *bench, args ...string) (j *job, err error) {
 	p := b.program(new(bytes.Buffer), new(bytes.Buffer))
 	app := p.app()
 	app.Command("agent").Action = func(c *cli.Context) error {
-		j, err = p.newJob(c, newService().took)
+		j, err = p.newJob(c, newService().observe)
 		return err
 	}
 	return j, app.RunContext(t.Context(), append([]string{"hapsync", "agent"}, args...))

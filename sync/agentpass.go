@@ -1,0 +1,251 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+// step does what is due.
+func (a *Agent) step(ctx context.Context) {
+	now := time.Now()
+	if !now.Before(a.resyncAt) {
+		a.resyncAt = now.Add(a.cfg.Resync)
+		a.cfg.Follower.Relist()
+		a.wholeAt = now
+	}
+	in := a.take()
+	if !in.known {
+		a.wholeAt = time.Time{}
+		return
+	}
+	a.past.expired(in.expired, in.snapshot)
+	if a.mayBeQuick(in, now) {
+		if !in.news && !a.drainsDue(now) || a.quick(ctx, in) {
+			a.maybeFile(ctx, now)
+			return
+		}
+	} else if !a.due(a.wholeAt, now) {
+		if !in.news {
+			return
+		}
+		if soon := a.wholeEnd.Add(retryFirst); a.failures > 0 && now.Before(soon) {
+			a.wholeAt = soon
+			return
+		}
+	}
+	a.whole(ctx, in)
+}
+
+// mayBeQuick reports whether some domains are all that there is to look at.
+func (a *Agent) mayBeQuick(in inbox, now time.Time) bool {
+	return a.quickly && !in.all && !a.due(a.wholeAt, now) && len(in.changed) <= maxQuick &&
+		sameRegistry(a.past.confirmed, in.snapshot) == nil
+}
+
+func (a *Agent) due(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }
+
+func (a *Agent) drainsDue(now time.Time) bool { return a.due(a.drains.at, now) }
+
+func (a *Agent) maybeFile(ctx context.Context, now time.Time) {
+	if a.file.done != nil || !a.due(a.file.at, now) {
+		return
+	}
+	if err := a.startFiling(ctx); err != nil {
+		a.wholeAt = now // which says why
+	}
+}
+
+// next is when something is due.
+func (a *Agent) next() time.Time {
+	next := a.resyncAt
+	sooner := func(at time.Time) {
+		if !at.IsZero() && at.Before(next) {
+			next = at
+		}
+	}
+	sooner(a.wholeAt)
+	if a.quickly {
+		sooner(a.drains.at)
+	}
+	if a.quickly && a.file.done == nil {
+		sooner(a.file.at)
+	}
+	return next
+}
+
+// quick makes a quick pass over what changed and what is unfinished; it reports false where a whole one must follow at
+// once, which tells what is wrong.
+func (a *Agent) quick(ctx context.Context, in inbox) bool {
+	start := time.Now()
+	looked := maps.Clone(a.past.unfinished)
+	maps.Copy(looked, in.changed)
+	domains := slices.Sorted(maps.Keys(looked))
+	var p *pass
+	err := a.locked(in.snapshot, func(s *Syncer) (err error) {
+		p, err = s.quick(ctx, in.snapshot, domains, a.servers)
+		return err
+	})
+	if err != nil || a.disturbed(p.state) || p.report.Plan.structural() || len(p.report.Refused) > 0 {
+		return false
+	}
+	a.pend(p, domains)
+	a.past.departures.take(p.report.leaving, p.want, start)
+	a.past.confirmed = in.snapshot
+	for _, act := range p.report.Plan.Actions {
+		if _, add := act.Change.(haproxy.AddServer); add && act.Via == ViaRuntime {
+			a.servers++
+		}
+	}
+	again := a.finish(p.report.unfinished, len(in.changed) > 0)
+	took := time.Since(start)
+	a.cfg.Observe(QuickPass, took)
+	if p.report.Plan = p.report.Plan.live(); again {
+		p.report.Plan = Plan{} // it has been told
+	}
+	a.log(p.report, nil, took)
+	a.recordQuick(in, p.report, took)
+	return true
+}
+
+// disturbed reports whether HAProxy is another one than a moment ago, or its file.
+func (a *Agent) disturbed(st haproxy.State) bool {
+	return st.Worker != a.seen.worker || a.file.done == nil && st.Digest != a.seen.digest
+}
+
+// finish remembers which domains are unfinished, and when to look at them again: later and later where it is for
+// nothing. It reports whether the same ones are unfinished as before.
+func (a *Agent) finish(unfinished []string, changed bool) (again bool) {
+	left := map[string]bool{}
+	for _, name := range unfinished {
+		left[name] = true
+	}
+	again = !changed && len(left) > 0 && maps.Equal(left, a.past.unfinished)
+	clear(a.past.unfinished)
+	maps.Copy(a.past.unfinished, left)
+	switch {
+	case len(left) == 0:
+		a.drains = retry{}
+	case again:
+		a.drains.wait = min(a.drains.wait*2, drainPollLast)
+	default:
+		a.drains.wait = drainPoll
+	}
+	if len(left) > 0 {
+		a.drains.at = time.Now().Add(a.drains.wait)
+	}
+	return again
+}
+
+// whole makes a pass over everything.
+func (a *Agent) whole(ctx context.Context, in inbox) {
+	a.awaitFiling()
+	start := time.Now()
+	p := &pass{}
+	err := a.locked(in.snapshot, func(s *Syncer) (err error) {
+		p, err = s.sync(ctx)
+		return err
+	})
+	if p.report.Reloaded {
+		a.reloadAt = time.Now().Add(a.cfg.ReloadInterval)
+	}
+	a.wholeEnd = time.Now()
+	took := a.wholeEnd.Sub(start)
+	a.cfg.Observe(WholePass, took)
+	a.seen = a.look(ctx)
+	a.settle(in.snapshot, p, err)
+	a.log(p.report, err, took)
+	a.record(in, p.report, err, took)
+	a.wholeAt = a.after(p.report, err)
+}
+
+// settle draws the conclusions from a whole pass for the following ones.
+func (a *Agent) settle(snapshot registry.Snapshot, p *pass, err error) {
+	a.quickly, a.past.inLine = false, ""
+	if err != nil {
+		return
+	}
+	a.servers = p.report.servers
+	a.past.departures.take(p.report.leaving, p.want, time.Now())
+	clear(a.past.pending)
+	a.file.at = time.Time{}
+	if p.report.Down != nil {
+		return
+	}
+	a.quickly, a.postponed = true, p.report.Postponed
+	a.finish(p.report.unfinished, true)
+	if a.postponed {
+		return
+	}
+	a.past.confirmed = snapshot
+	clear(a.past.dead)
+	a.past.overrides.keep(p.want)
+	if !p.quarantined {
+		a.past.inLine = a.seen.worker
+	}
+}
+
+// locked runs a pass as the only writer.
+func (a *Agent) locked(snapshot registry.Snapshot, pass func(*Syncer) error) error {
+	if err := a.lock.hold(); err != nil {
+		return err
+	}
+	syncer, err := a.syncer(snapshot)
+	if err == nil {
+		err = pass(syncer)
+	}
+	return errors.Join(err, a.lock.release())
+}
+
+// after is when a whole pass is due after one: soon where something is still to do, later and later where passes fail;
+// zero where nothing is.
+func (a *Agent) after(report Report, err error) time.Time {
+	now := time.Now()
+	var held *HeldError
+	if err != nil && !errors.As(err, &held) {
+		wait := retryFirst << min(a.failures, 10)
+		a.failures++
+		return now.Add(min(wait, retryLast))
+	}
+	a.failures = 0
+	switch {
+	case held != nil:
+		return now.Add(heldPoll) // somebody may have confirmed it
+	case report.Postponed:
+		return a.reloadAt
+	case report.Down != nil:
+		return now.Add(retryFirst)
+	}
+	return time.Time{}
+}
+
+// log writes one line for a pass that did something, or failed.
+func (a *Agent) log(report Report, err error, took time.Duration) {
+	plan := report.Plan
+	attrs := []any{
+		"revision", report.Revision, "runtime", len(plan.changes(ViaRuntime)), "transaction", len(plan.changes(ViaTransaction)),
+		"rewrite", len(plan.changes(ViaRewrite)), "reload", plan.Reload, "took", took.Round(time.Microsecond),
+	}
+	if report.Drift > 0 {
+		attrs = append(attrs, "drift", report.Drift)
+	}
+	var held *HeldError
+	switch {
+	case errors.As(err, &held):
+		if held.Reason != a.hold {
+			a.cfg.Logger.Warn("held, nothing is touched", "revision", report.Revision, "reason", held.Reason)
+		}
+	case err != nil:
+		a.cfg.Logger.Error("the pass failed", append(attrs, "error", err)...)
+	case report.Down != nil:
+		a.cfg.Logger.Error("haproxy does not answer", append(attrs, "error", report.Down)...)
+	case !plan.Empty() && !report.Postponed:
+		a.cfg.Logger.Info("synced", attrs...)
+	}
+	a.hold = report.Held
+}

@@ -1,0 +1,105 @@
+package sync
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+// overrides are the weights and states that someone gave servers on HAProxy's socket. They stay until the registry says
+// something new about the host, or they are taken back.
+type overrides map[serverName]override
+
+type override struct {
+	weight, had int // had is the registry's
+	state, was  haproxy.ServerState
+}
+
+// An Override is what someone set on HAProxy's socket, and the agent leaves as it is.
+type Override struct {
+	// Domain and Host name the server.
+	Domain, Host string
+	// Live is what HAProxy has, such as "maint" or "weight 5"; Registry what the registry says instead.
+	Live, Registry string
+}
+
+// observe compares what the process has with what it was brought to. basis is what was wanted of it before: where want
+// differs from it, the registry says something new.
+func (o overrides) observe(basis, want, live haproxy.Config) {
+	for _, b := range want.Backends {
+		before := serversOf(basis, b.Name)
+		runs := serversOf(live, b.Name)
+		merge(before, b.Servers, byServer, func(was, is *haproxy.Server) {
+			switch {
+			case is == nil:
+				delete(o, serverName{b.Name, was.Name})
+			case was == nil || *was != *is:
+				delete(o, serverName{b.Name, is.Name})
+			default:
+				i, there := slices.BinarySearchFunc(runs, *is, byServer)
+				if there {
+					o.take(serverName{b.Name, is.Name}, *is, runs[i])
+				}
+			}
+		})
+	}
+}
+
+// take compares one server with what it was brought to.
+func (o overrides) take(name serverName, want, live haproxy.Server) {
+	if live.Weight == want.Weight && live.State == want.State {
+		delete(o, name)
+		return
+	}
+	o[name] = override{live.Weight, want.Weight, live.State, want.State}
+}
+
+// keep drops those of hosts that are wanted no more.
+func (o overrides) keep(want haproxy.Config) {
+	maps.DeleteFunc(o, func(name serverName, _ override) bool {
+		servers := serversOf(want, name.backend)
+		_, wanted := slices.BinarySearchFunc(servers, haproxy.Server{Name: name.server}, byServer)
+		return !wanted
+	})
+}
+
+// apply is what is wanted of the process, where the file gets want.
+func (o overrides) apply(want haproxy.Config) haproxy.Config {
+	if len(o) == 0 {
+		return want
+	}
+	out := want
+	out.Backends = slices.Clone(want.Backends)
+	for name, set := range o {
+		b, ok := slices.BinarySearchFunc(out.Backends, haproxy.Backend{Name: name.backend}, byBackend)
+		if !ok {
+			continue
+		}
+		servers := slices.Clone(out.Backends[b].Servers)
+		if s, ok := slices.BinarySearchFunc(servers, haproxy.Server{Name: name.server}, byServer); ok {
+			servers[s].Weight, servers[s].State = set.weight, set.state
+		}
+		out.Backends[b].Servers = servers
+	}
+	return out
+}
+
+// list is for people: sorted.
+func (o overrides) list() []Override {
+	list := make([]Override, 0, len(o))
+	for name, set := range o {
+		domain, _ := haproxy.DomainOf(name.backend)
+		show := Override{Domain: domain, Host: name.server, Live: string(set.state), Registry: string(set.was)}
+		if set.state == set.was {
+			show.Live, show.Registry = fmt.Sprintf("weight %d", set.weight), fmt.Sprintf("weight %d", set.had)
+		}
+		list = append(list, show)
+	}
+	slices.SortFunc(list, func(a, b Override) int {
+		return cmp.Or(cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Host, b.Host))
+	})
+	return list
+}
