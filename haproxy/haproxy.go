@@ -99,9 +99,10 @@ func Open(s Settings) (*Instance, error) {
 		return nil, err
 	}
 	s.Binary = binary
-	h := &Instance{settings: s, base: base, managed: managed, checker: checker{binary, s.CheckTimeout}, log: cmp.Or(s.Logger, slog.New(slog.DiscardHandler))}
+	h := &Instance{settings: s, base: base, managed: managed, checker: checker{binary: binary, timeout: s.CheckTimeout}, log: cmp.Or(s.Logger, slog.New(slog.DiscardHandler))}
 	if s.Background {
 		h.recollection = &recollection{}
+		h.checker.nice = 10
 	}
 	return h, nil
 }

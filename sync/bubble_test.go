@@ -54,6 +54,8 @@ type guarded struct {
 	mu stdsync.Mutex
 	*memory
 	locked bool
+	// amending, where it is not nil, holds each Amend until a value comes.
+	amending chan struct{}
 }
 
 // change changes what the agent finds from now on.
@@ -76,6 +78,9 @@ func (g *guarded) Commit(ctx context.Context, want haproxy.Config, base haproxy.
 }
 
 func (g *guarded) Amend(ctx context.Context, backends []haproxy.Backend) error {
+	if g.amending != nil {
+		<-g.amending
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.memory.Amend(ctx, backends)

@@ -28,12 +28,18 @@ type memory struct {
 	// So many calls of each kind fail.
 	failCommit, failReload, conflicts int
 
-	edits, rewrites, reloads, commands, reads int
-	version                                   int
+	// lingers reports whether a removed server stays for now, as one with sessions does.
+	lingers func(haproxy.RemoveServer) bool
+
+	edits, rewrites, reloads, commands, reads, wholeReads int
+	version                                               int
 }
 
 func (m *memory) State(_ context.Context, domains ...string) (haproxy.State, error) {
 	m.reads++
+	if len(domains) == 0 {
+		m.wholeReads++
+	}
 	st := haproxy.State{
 		File: clone(m.file), Digest: m.digest(), Capabilities: m.caps,
 		NoEdit: m.noEdit, Missing: m.missing, Foreign: m.foreign,
@@ -49,6 +55,7 @@ func (m *memory) State(_ context.Context, domains ...string) (haproxy.State, err
 	}
 	st.Live.Rules = slices.Clone(m.live.Rules)
 	st.Live = clone(st.Live)
+	st.Worker = fmt.Sprintf("%d reloads", m.reloads)
 	if len(domains) > 0 {
 		st.File, st.Live = part(st.File, domains), part(st.Live, domains)
 	}
@@ -137,6 +144,9 @@ func (m *memory) Run(_ context.Context, changes []haproxy.Change) error {
 		}
 		if m.stubborn != nil && m.stubborn(c) {
 			failures = append(failures, haproxy.Failure{Change: c, Reply: "no"})
+			continue
+		}
+		if remove, ok := c.(haproxy.RemoveServer); ok && m.lingers != nil && m.lingers(remove) {
 			continue
 		}
 		if err := m.run(c); err != nil {

@@ -1,0 +1,163 @@
+package sync
+
+import (
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+// moved is twoDomains with server1 of b.abc.com at a port.
+func moved(revision registry.Revision, port uint16) registry.Snapshot {
+	s := revised(twoDomains(), revision)
+	h := host("server1", "10.0.0.2:1")
+	h.Addr = netip.AddrPortFrom(h.Addr.Addr(), port)
+	s.Domains[1].Hosts = []registry.Host{h}
+	return s
+}
+
+func portOf(c haproxy.Config, domain, server string) uint16 {
+	b, _ := backendOf(c, domain)
+	s, _ := serverOf(b, server)
+	return s.Addr.Port()
+}
+
+func TestTheProcessFollowsWhileTheFileIsWritten(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		i.haproxy.change(func() { i.haproxy.amending = make(chan struct{}) })
+		i.registry.change(moved(900, 7), "b.abc.com")
+		elapse(2 * fileDelay) // the file is being written
+		for n, port := range []uint16{8, 12345} {
+			i.registry.change(moved(registry.Revision(901+n), port), "b.abc.com")
+			synctest.Wait()
+			if now := i.haproxy.now(); portOf(now.live, "b.abc.com", "server1") != port || now.version > 0 {
+				t.Fatalf("port %d, %d writes", portOf(now.live, "b.abc.com", "server1"), now.version)
+			}
+			if s := i.Status(); s.Applied != registry.Revision(901+n) || s.Filed == s.Applied {
+				t.Fatalf("applied %d, filed %d", s.Applied, s.Filed)
+			}
+		}
+		i.haproxy.amending <- struct{}{}
+		synctest.Wait()
+		if port := portOf(i.haproxy.now().file, "b.abc.com", "server1"); port != 7 {
+			t.Fatalf("port %d was written first", port)
+		}
+		elapse(2 * fileDelay)
+		i.haproxy.amending <- struct{}{}
+		synctest.Wait()
+		now := i.haproxy.now()
+		if portOf(now.file, "b.abc.com", "server1") != 12345 || now.version != 2 || i.Status().Filed != 902 || now.wholeReads != 1 {
+			t.Fatalf("port %d, %d writes, %+v, %d whole reads", portOf(now.file, "b.abc.com", "server1"), now.version, i.Status(), now.wholeReads)
+		}
+		i.haproxy.change(func() { i.haproxy.amending = nil })
+	})
+}
+
+func TestAnAgentThatEndsWritesTheFileFirst(t *testing.T) {
+	t.Parallel()
+	m := inLine(twoDomains(), v32)
+	inBubble(t, m, func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		i.registry.change(moved(900, 7), "b.abc.com")
+		synctest.Wait()
+		if m.version > 0 {
+			t.Fatal("the file was written at once")
+		}
+	})
+	if portOf(m.file, "b.abc.com", "server1") != 7 {
+		t.Error("the file lags behind for ever")
+	}
+}
+
+func TestAFileThatCannotBeAmendedIsLeftToAWholePass(t *testing.T) {
+	t.Parallel()
+	m := inLine(twoDomains(), v32)
+	inBubble(t, m, func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		i.haproxy.change(func() { m.failCommit = 3 })
+		i.registry.change(moved(900, 7), "b.abc.com")
+		elapse(2 * fileDelay)
+		if now := i.haproxy.now(); portOf(now.file, "b.abc.com", "server1") != 7 || now.rewrites != 1 || !i.Status().Ready() {
+			t.Fatalf("%d rewrites, %v", now.rewrites, i.Status().Reasons)
+		}
+	})
+}
+
+func TestNewsThatChangeNoDomainCostNoWholePass(t *testing.T) {
+	t.Parallel()
+	m := inLine(twoDomains(), v32)
+	inBubble(t, m, func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		s := revised(twoDomains(), 900)
+		s.Problems = []registry.Problem{{Key: "/services/web/x", Reason: "bad"}}
+		i.registry.change(s)
+		synctest.Wait()
+		if now := i.haproxy.now(); now.wholeReads != 1 || i.Status().Applied != 900 || i.Status().Filed != 900 || len(i.Status().Last.Problems) != 1 {
+			t.Fatalf("%d whole reads, %+v", now.wholeReads, i.Status())
+		}
+	})
+}
+
+func TestAServerThatLingersIsLookedAfterWithoutWholePasses(t *testing.T) {
+	t.Parallel()
+	m := inLine(twoDomains(), v32)
+	busy := true
+	m.lingers = func(haproxy.RemoveServer) bool { return busy }
+	inBubble(t, m, func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		s := revised(twoDomains(), 900)
+		s.Domains[0].Hosts = s.Domains[0].Hosts[:1]
+		i.registry.change(s, "a.abc.com")
+		elapse(4 * time.Second)
+		now := i.haproxy.now()
+		if now.wholeReads != 1 || len(i.Status().Passes) != 1 || i.Status().Last.Draining != 1 {
+			t.Fatalf("%d whole reads, %+v", now.wholeReads, i.Status())
+		}
+		if b, _ := backendOf(now.file, "a.abc.com"); len(b.Servers) != 1 {
+			t.Error("the file waits for the server's sessions")
+		}
+		commands := now.commands
+		elapse(40 * time.Second)
+		if more := i.haproxy.now().commands - commands; more > 10 {
+			t.Errorf("%d tries in 40 s", more)
+		}
+		i.haproxy.change(func() { busy = false })
+		elapse(2 * drainPollLast)
+		if b, _ := backendOf(i.haproxy.now().live, "a.abc.com"); len(b.Servers) != 1 || i.Status().Last.Draining != 0 {
+			t.Fatalf("%+v", i.Status())
+		}
+	})
+}
+
+func TestADeadHostIsNotDrained(t *testing.T) {
+	t.Parallel()
+	for name, expired := range map[string][]string{"deleted": nil, "expired": {"a.abc.com/server2"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := inLine(twoDomains(), v32)
+			var dead []bool
+			m.lingers = func(r haproxy.RemoveServer) bool { dead = append(dead, r.Dead); return false }
+			inBubble(t, m, func(t *testing.T, i inn) {
+				i.registry.tell(twoDomains())
+				synctest.Wait()
+				s := revised(twoDomains(), 900)
+				s.Domains[0].Hosts = s.Domains[0].Hosts[:1]
+				i.registry.updates <- registry.Update{Snapshot: s, Changed: []string{"a.abc.com"}, Expired: expired}
+				synctest.Wait()
+			})
+			if len(dead) != 1 || dead[0] != (expired != nil) {
+				t.Errorf("removals, dead: %v", dead)
+			}
+		})
+	}
+}

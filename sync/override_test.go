@@ -1,0 +1,129 @@
+package sync
+
+import (
+	"net/netip"
+	"testing"
+	"testing/synctest"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+// onSocket changes server1 of a.abc.com in the process, as an operator does on the socket.
+func (i inn) onSocket(f func(*haproxy.Server)) {
+	i.haproxy.change(func() { f(&i.haproxy.live.Backends[0].Servers[0]) })
+}
+
+func (i inn) server1() haproxy.Server {
+	b, _ := backendOf(i.haproxy.now().live, "a.abc.com")
+	return b.Servers[0]
+}
+
+func TestWhatAnOperatorSetsOnTheSocketStays(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		set  func(*haproxy.Server)
+		want Override
+	}{
+		"maintenance": {func(s *haproxy.Server) { s.State = haproxy.Maint }, Override{"a.abc.com", "server1", "maint", "ready"}},
+		"drain":       {func(s *haproxy.Server) { s.State = haproxy.Drain }, Override{"a.abc.com", "server1", "drain", "ready"}},
+		"a weight":    {func(s *haproxy.Server) { s.Weight = 7 }, Override{"a.abc.com", "server1", "weight 7", "weight 1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+				i.registry.tell(twoDomains())
+				synctest.Wait()
+				i.onSocket(c.set)
+				set := i.server1()
+				stays := func(when string) {
+					t.Helper()
+					if i.server1() != set || !i.Status().Ready() {
+						t.Fatalf("%s: the server is %+v, %v", when, i.server1(), i.Status().Reasons)
+					}
+					if o := i.Status().Overrides; len(o) != 1 || o[0] != c.want {
+						t.Fatalf("%s: overrides %+v", when, o)
+					}
+				}
+				s := revised(twoDomains(), 900)
+				s.Domains[0].Hosts = []registry.Host{s.Domains[0].Hosts[0], host("server2", "10.0.0.9:9")}
+				i.registry.change(s, "a.abc.com")
+				synctest.Wait()
+				stays("after a change of another host")
+				elapse(2 * defaultResync)
+				stays("after a resync")
+				s = revised(s, 901, domain("new", host("s", "10.0.0.1:80")))
+				i.registry.change(s, "new")
+				synctest.Wait()
+				if i.haproxy.now().reloads != 1 {
+					t.Fatal("no reload")
+				}
+				stays("after a reload")
+				if f, _ := backendOf(i.haproxy.now().file, "a.abc.com"); f.Servers[0].State != haproxy.Ready || f.Servers[0].Weight != 1 {
+					t.Error("it is in the file")
+				}
+				s = revised(s, 902)
+				h := s.Domains[0].Hosts[0]
+				h.MaxConn = 50
+				s.Domains[0].Hosts = []registry.Host{h, s.Domains[0].Hosts[1]}
+				i.registry.change(s, "a.abc.com")
+				synctest.Wait()
+				if now := i.server1(); now.State != haproxy.Ready || now.Weight != 1 || len(i.Status().Overrides) > 0 {
+					t.Fatalf("the registry says something new, but the server is %+v, overrides %v", now, i.Status().Overrides)
+				}
+			})
+		})
+	}
+}
+
+func TestAnOverrideEndsWhenItIsTakenBack(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		i.onSocket(func(s *haproxy.Server) { s.State = haproxy.Maint })
+		elapse(defaultResync)
+		i.onSocket(func(s *haproxy.Server) { s.State = haproxy.Ready })
+		elapse(defaultResync)
+		if o := i.Status().Overrides; len(o) > 0 || i.server1().State != haproxy.Ready {
+			t.Errorf("%+v, %+v", o, i.server1())
+		}
+	})
+}
+
+func TestOtherDriftIsRepairedAndCounted(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		i.registry.change(moved(900, 7), "b.abc.com")
+		elapse(2 * fileDelay)
+		if n := i.Status().Counts.Drift; n > 0 {
+			t.Fatalf("%d changes of the registry's are called drift", n)
+		}
+		i.onSocket(func(s *haproxy.Server) { s.Addr = netip.MustParseAddrPort("10.9.9.9:9") })
+		elapse(defaultResync)
+		if i.server1().Addr.Port() != 10000 || i.Status().Counts.Drift != 1 {
+			t.Errorf("%+v, drift %d", i.server1(), i.Status().Counts.Drift)
+		}
+	})
+}
+
+func TestAProcessThatIsNotAsItWasBroughtIsNoOverride(t *testing.T) {
+	t.Parallel()
+	m := inLine(twoDomains(), v32)
+	m.stubborn = func(c haproxy.Change) bool { _, ok := c.(haproxy.SetServer); return ok }
+	inBubble(t, m, func(t *testing.T, i inn) {
+		i.registry.tell(revised(twoDomains(), 812, domain("new", host("s", "10.0.0.1:80")))) // the interval begins
+		synctest.Wait()
+		s := revised(twoDomains(), 900, domain("new", host("s", "10.0.0.1:80")))
+		h := s.Domains[0].Hosts[0]
+		h.Weight = 9
+		s.Domains[0].Hosts = []registry.Host{h, s.Domains[0].Hosts[1]}
+		i.registry.change(s, "a.abc.com")
+		elapse(2 * defaultReloadInterval)
+		if i.server1().Weight != 9 || len(i.Status().Overrides) > 0 {
+			t.Errorf("%+v, %+v", i.server1(), i.Status().Overrides)
+		}
+	})
+}
