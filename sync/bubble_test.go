@@ -56,6 +56,8 @@ type guarded struct {
 	locked bool
 	// amending, where it is not nil, holds each Amend until a value comes.
 	amending chan struct{}
+	// writers are the calls that write the file; two at once are an error.
+	writers, overlaps int
 }
 
 // change changes what the agent finds from now on.
@@ -68,6 +70,9 @@ func (g *guarded) change(f func()) {
 func (g *guarded) State(ctx context.Context, domains ...string) (haproxy.State, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if len(domains) == 0 && g.writers > 0 {
+		g.overlaps++
+	}
 	return g.memory.State(ctx, domains...)
 }
 
@@ -78,6 +83,8 @@ func (g *guarded) Commit(ctx context.Context, want haproxy.Config, base haproxy.
 }
 
 func (g *guarded) Amend(ctx context.Context, backends []haproxy.Backend) error {
+	g.change(func() { g.writers++ })
+	defer g.change(func() { g.writers-- })
 	if g.amending != nil {
 		<-g.amending
 	}
@@ -151,6 +158,9 @@ func inBubble(t *testing.T, m *memory, f func(t *testing.T, i inn)) {
 			}
 		}()
 		f(t, i)
+		if i.haproxy.overlaps > 0 {
+			t.Errorf("%d whole passes while the file was being written", i.haproxy.overlaps)
+		}
 	})
 }
 

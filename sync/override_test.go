@@ -127,3 +127,42 @@ func TestAProcessThatIsNotAsItWasBroughtIsNoOverride(t *testing.T) {
 		}
 	})
 }
+
+func TestAnOverrideGoesWithItsDomain(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		i.onSocket(func(s *haproxy.Server) { s.State = haproxy.Maint })
+		elapse(defaultResync)
+		s := revised(twoDomains(), 900)
+		s.Domains = s.Domains[1:]
+		i.registry.change(s, "a.abc.com")
+		synctest.Wait()
+		if o := i.Status().Overrides; len(o) > 0 {
+			t.Errorf("%+v", o)
+		}
+	})
+}
+
+func TestADomainThatHAProxyRefusesIsNoDrift(t *testing.T) {
+	t.Parallel()
+	m := inLine(twoDomains(), v32)
+	m.refuses = func(c haproxy.Config) []string {
+		if portOf(c, "b.abc.com", "server1") == 7 {
+			return []string{"b.abc.com"}
+		}
+		return nil
+	}
+	inBubble(t, m, func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		s := moved(900, 7)
+		s.Domains[1].Options.Balance = "leastconn"
+		i.registry.change(s, "b.abc.com")
+		elapse(5 * defaultResync)
+		if n := i.Status().Counts.Drift; n > 0 || !i.Status().Last.LeftOut() {
+			t.Errorf("drift %d, %+v", n, i.Status().Last.Problems)
+		}
+	})
+}
