@@ -177,6 +177,13 @@ func TestAWholePassTakesWhatIsPendingWithIt(t *testing.T) {
 		if now := i.haproxy.now(); now.version != 1 || portOf(now.file, "b.abc.com", "server1") != 8 {
 			t.Fatalf("%d writes, port %d", now.version, portOf(now.file, "b.abc.com", "server1"))
 		}
+		s = revised(s, 902)
+		s.Domains[0].Hosts = s.Domains[0].Hosts[:1]
+		i.registry.change(s, "a.abc.com")
+		elapse(2 * fileDelay)
+		if now := i.haproxy.now(); now.version != 2 || portOf(now.file, "b.abc.com", "server1") != 8 {
+			t.Fatalf("%d writes, port %d", now.version, portOf(now.file, "b.abc.com", "server1"))
+		}
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -67,6 +68,9 @@ func (p program) agent(c *cli.Context) error {
 		p.say("%s", agentConfig)
 		return nil
 	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
@@ -80,6 +84,10 @@ func (p program) agent(c *cli.Context) error {
 
 // An observer is told how long passes take.
 type observer = func(sync.PassKind, time.Duration)
+
+// gcPercent trades CPU, of which an agent needs little, for memory: at 10,000 domains it takes 115 to 140 MB instead of
+// 140 to 190.
+const gcPercent = 40
 
 // A job is one agent with what it works on: all that depends on the settings.
 type job struct {
