@@ -19,9 +19,10 @@ func moved(revision registry.Revision, port uint16) registry.Snapshot {
 	return s
 }
 
-func portOf(c haproxy.Config, domain, server string) uint16 {
-	b, _ := backendOf(c, domain)
-	s, _ := serverOf(b, server)
+// portOf is the one of that server.
+func portOf(c haproxy.Config) uint16 {
+	b, _ := backendOf(c, "b.abc.com")
+	s, _ := serverOf(b, "server1")
 	return s.Addr.Port()
 }
 
@@ -36,8 +37,8 @@ func TestTheProcessFollowsWhileTheFileIsWritten(t *testing.T) {
 		for n, port := range []uint16{8, 12345} {
 			i.registry.change(moved(registry.Revision(901+n), port), "b.abc.com")
 			synctest.Wait()
-			if now := i.haproxy.now(); portOf(now.live, "b.abc.com", "server1") != port || now.version > 0 {
-				t.Fatalf("port %d, %d writes", portOf(now.live, "b.abc.com", "server1"), now.version)
+			if now := i.haproxy.now(); portOf(now.live) != port || now.version > 0 {
+				t.Fatalf("port %d, %d writes", portOf(now.live), now.version)
 			}
 			if s := i.Status(); s.Applied != registry.Revision(901+n) || s.Filed == s.Applied {
 				t.Fatalf("applied %d, filed %d", s.Applied, s.Filed)
@@ -45,15 +46,15 @@ func TestTheProcessFollowsWhileTheFileIsWritten(t *testing.T) {
 		}
 		i.haproxy.amending <- struct{}{}
 		synctest.Wait()
-		if port := portOf(i.haproxy.now().file, "b.abc.com", "server1"); port != 7 {
+		if port := portOf(i.haproxy.now().file); port != 7 {
 			t.Fatalf("port %d was written first", port)
 		}
 		elapse(2 * fileDelay)
 		i.haproxy.amending <- struct{}{}
 		synctest.Wait()
 		now := i.haproxy.now()
-		if portOf(now.file, "b.abc.com", "server1") != 12345 || now.version != 2 || i.Status().Filed != 902 || now.wholeReads != 1 {
-			t.Fatalf("port %d, %d writes, %+v, %d whole reads", portOf(now.file, "b.abc.com", "server1"), now.version, i.Status(), now.wholeReads)
+		if portOf(now.file) != 12345 || now.version != 2 || i.Status().Filed != 902 || now.wholeReads != 1 {
+			t.Fatalf("port %d, %d writes, %+v, %d whole reads", portOf(now.file), now.version, i.Status(), now.wholeReads)
 		}
 		i.haproxy.change(func() { i.haproxy.amending = nil })
 	})
@@ -71,7 +72,7 @@ func TestAnAgentThatEndsWritesTheFileFirst(t *testing.T) {
 			t.Fatal("the file was written at once")
 		}
 	})
-	if portOf(m.file, "b.abc.com", "server1") != 7 {
+	if portOf(m.file) != 7 {
 		t.Error("the file lags behind for ever")
 	}
 }
@@ -85,7 +86,7 @@ func TestAFileThatCannotBeAmendedIsLeftToAWholePass(t *testing.T) {
 		i.haproxy.change(func() { m.failCommit = 3 })
 		i.registry.change(moved(900, 7), "b.abc.com")
 		elapse(2 * fileDelay)
-		if now := i.haproxy.now(); portOf(now.file, "b.abc.com", "server1") != 7 || now.rewrites != 1 || !i.Status().Ready() {
+		if now := i.haproxy.now(); portOf(now.file) != 7 || now.rewrites != 1 || !i.Status().Ready() {
 			t.Fatalf("%d rewrites, %v", now.rewrites, i.Status().Reasons)
 		}
 	})
@@ -147,7 +148,7 @@ func TestADeadHostIsNotDrained(t *testing.T) {
 			m := inLine(twoDomains(), v32)
 			var dead []bool
 			m.lingers = func(r haproxy.RemoveServer) bool { dead = append(dead, r.Dead); return false }
-			inBubble(t, m, func(t *testing.T, i inn) {
+			inBubble(t, m, func(_ *testing.T, i inn) {
 				i.registry.tell(twoDomains())
 				synctest.Wait()
 				s := revised(twoDomains(), 900)
@@ -174,15 +175,15 @@ func TestAWholePassTakesWhatIsPendingWithIt(t *testing.T) {
 		s.Domains[1].Options.Balance = "leastconn"
 		i.registry.change(s, "b.abc.com")
 		elapse(3 * fileDelay)
-		if now := i.haproxy.now(); now.version != 1 || portOf(now.file, "b.abc.com", "server1") != 8 {
-			t.Fatalf("%d writes, port %d", now.version, portOf(now.file, "b.abc.com", "server1"))
+		if now := i.haproxy.now(); now.version != 1 || portOf(now.file) != 8 {
+			t.Fatalf("%d writes, port %d", now.version, portOf(now.file))
 		}
 		s = revised(s, 902)
 		s.Domains[0].Hosts = s.Domains[0].Hosts[:1]
 		i.registry.change(s, "a.abc.com")
 		elapse(2 * fileDelay)
-		if now := i.haproxy.now(); now.version != 2 || portOf(now.file, "b.abc.com", "server1") != 8 {
-			t.Fatalf("%d writes, port %d", now.version, portOf(now.file, "b.abc.com", "server1"))
+		if now := i.haproxy.now(); now.version != 2 || portOf(now.file) != 8 {
+			t.Fatalf("%d writes, port %d", now.version, portOf(now.file))
 		}
 	})
 }
@@ -224,8 +225,8 @@ func TestWhatWaitsForAReloadIsNotAppliedByAQuickPass(t *testing.T) {
 		s.Domains[1] = moved(902, 7).Domains[1]
 		i.registry.change(s, "b.abc.com")
 		synctest.Wait()
-		if now := i.haproxy.now(); portOf(now.live, "b.abc.com", "server1") != 7 || now.reloads != 1 || i.Status().Applied != 900 {
-			t.Errorf("port %d, %d reloads, applied %d", portOf(now.live, "b.abc.com", "server1"), now.reloads, i.Status().Applied)
+		if now := i.haproxy.now(); portOf(now.live) != 7 || now.reloads != 1 || i.Status().Applied != 900 {
+			t.Errorf("port %d, %d reloads, applied %d", portOf(now.live), now.reloads, i.Status().Applied)
 		}
 		if i.Status().Behind.IsZero() {
 			t.Error("nothing is behind")
@@ -267,7 +268,7 @@ func TestAQuickPassMovesTheRevisionThatIsConfirmed(t *testing.T) {
 		elapse(2 * fileDelay)
 		i.registry.tell(moved(850, 8))
 		synctest.Wait()
-		if i.Status().Held == "" || portOf(i.haproxy.now().live, "b.abc.com", "server1") != 7 {
+		if i.Status().Held == "" || portOf(i.haproxy.now().live) != 7 {
 			t.Errorf("%+v", i.Status())
 		}
 	})

@@ -36,7 +36,8 @@ func (s *Syncer) quick(ctx context.Context, snapshot registry.Snapshot, domains 
 	if err := s.cfg.Policy.check(s.cfg.past.removals(p.report.leaving, have), snapshot.Keys); err != nil {
 		return p, err
 	}
-	return p, p.runQuick(context.WithoutCancel(ctx))
+	err = p.runQuick(context.WithoutCancel(ctx))
+	return p, err
 }
 
 // runQuick makes the changes of servers in the process. That a removed server is still there is no refusal: it is
