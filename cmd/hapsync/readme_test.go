@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/hapsync/hapsync/sync"
 )
 
 func readme(t *testing.T) string {
@@ -265,5 +267,26 @@ func TestReadmeLinksLead(t *testing.T) {
 				t.Error(err)
 			}
 		}
+	}
+}
+
+func TestReadmeHasEveryMetric(t *testing.T) {
+	t.Parallel()
+	told := map[string]bool{}
+	for _, name := range regexp.MustCompile(`\bhapsync_[a-z_]+`).FindAllString(readme(t), -1) {
+		told[name] = true
+	}
+	names := map[string]bool{"hapsync_pass_duration_seconds": true, "hapsync_build_info": true}
+	for _, m := range measures(sync.Status{}) {
+		names[m.name] = true
+	}
+	for name := range names {
+		if !told[name] {
+			t.Errorf("the README does not have %s", name)
+		}
+		delete(told, name)
+	}
+	for name := range told {
+		t.Errorf("the README has %s, which there is not", name)
 	}
 }
