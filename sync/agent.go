@@ -37,6 +37,7 @@ type AgentConfig struct {
 	Target   Target
 	Amender  Amender
 	Locker   Locker
+	Keeper   Keeper
 	Layout   Layout
 	Policy   Policy
 	// ReloadInterval is the least time between two reloads: the first comes at once, a postponed one stays pending.
@@ -99,6 +100,7 @@ type Agent struct {
 	drains    retry     // of the unfinished domains
 	file      filing
 	lock      sharedLock
+	kept      []byte // what the Keeper has
 }
 
 // A retry is when something is tried again, and how long it waits after that.
@@ -125,8 +127,8 @@ type inbox struct {
 
 // NewAgent returns an Agent, or an error where the configuration makes no sense.
 func NewAgent(cfg AgentConfig) (*Agent, error) {
-	if cfg.Follower == nil || cfg.Amender == nil || cfg.Locker == nil || cfg.Logger == nil {
-		return nil, errors.New("a follower, an amender, a locker and a logger are needed")
+	if cfg.Follower == nil || cfg.Amender == nil || cfg.Locker == nil || cfg.Keeper == nil || cfg.Logger == nil {
+		return nil, errors.New("a follower, an amender, a locker, a keeper and a logger are needed")
 	}
 	if cfg.ReloadInterval == 0 {
 		cfg.ReloadInterval = defaultReloadInterval
@@ -174,6 +176,9 @@ func (a *Agent) Run(ctx context.Context) error {
 		defer close(followed)
 		_ = a.cfg.Follower.Follow(ctx, a.updated, a.lost)
 	}()
+	if a.past.confirmed.Revision == 0 {
+		a.recall()
+	}
 	a.resyncAt = time.Now().Add(a.cfg.Resync)
 	timer := time.NewTimer(lookPoll)
 	defer timer.Stop()
@@ -267,4 +272,5 @@ func (a *Agent) lost(err error) {
 var (
 	_ Locker  = (*haproxy.Instance)(nil)
 	_ Amender = (*haproxy.Instance)(nil)
+	_ Keeper  = (*haproxy.Instance)(nil)
 )

@@ -82,7 +82,7 @@ func (a *Agent) next() time.Time {
 // quick makes a quick pass over what changed and what is unfinished; it reports false where a whole one must follow at
 // once, which tells what is wrong.
 func (a *Agent) quick(ctx context.Context, in inbox) bool {
-	start := time.Now()
+	start, overridden := time.Now(), len(a.past.overrides)
 	looked := maps.Clone(a.past.unfinished)
 	maps.Copy(looked, in.changed)
 	domains := slices.Sorted(maps.Keys(looked))
@@ -110,6 +110,9 @@ func (a *Agent) quick(ctx context.Context, in inbox) bool {
 	}
 	a.log(p.report, nil, took)
 	a.recordQuick(in, p.report, took)
+	if overridden != len(a.past.overrides) {
+		a.keep()
+	}
 	return true
 }
 
@@ -161,6 +164,9 @@ func (a *Agent) whole(ctx context.Context, in inbox) {
 	a.settle(in.snapshot, p, err)
 	a.log(p.report, err, took)
 	a.record(in, p.report, err, took)
+	if err == nil {
+		a.keep()
+	}
 	a.wholeAt = a.after(p.report, err)
 }
 

@@ -129,6 +129,10 @@ func (g *guarded) Lock() (func() error, error) {
 	return func() error { return nil }, nil
 }
 
+func (g *guarded) Keep(memo []byte) error { g.kept = memo; return nil }
+
+func (g *guarded) Kept() ([]byte, error) { return g.kept, nil }
+
 // An inn is an agent in a bubble of virtual time, with all it works on.
 type inn struct {
 	*Agent
@@ -142,7 +146,7 @@ func inBubble(t *testing.T, m *memory, f func(t *testing.T, i inn)) {
 	synctest.Test(t, func(t *testing.T) {
 		i := inn{registry: newScript(), haproxy: &guarded{memory: m}}
 		agent, err := NewAgent(AgentConfig{
-			Follower: i.registry, Target: i.haproxy, Amender: i.haproxy, Locker: i.haproxy, Layout: layout, Logger: slog.New(slog.DiscardHandler),
+			Follower: i.registry, Target: i.haproxy, Amender: i.haproxy, Locker: i.haproxy, Keeper: i.haproxy, Layout: layout, Logger: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {
 			t.Fatal(err)

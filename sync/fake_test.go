@@ -33,6 +33,7 @@ type memory struct {
 
 	edits, rewrites, reloads, commands, reads, wholeReads int
 	version                                               int
+	kept                                                  []byte
 }
 
 func (m *memory) State(_ context.Context, domains ...string) (haproxy.State, error) {

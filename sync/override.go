@@ -14,8 +14,10 @@ import (
 type overrides map[serverName]override
 
 type override struct {
-	weight, had int // had is the registry's
-	state, was  haproxy.ServerState
+	Weight int
+	State  haproxy.ServerState
+	// Want is the server as the registry had it then: another one is something new.
+	Want haproxy.Server
 }
 
 // An Override is what someone set on HAProxy's socket, and the agent leaves as it is.
@@ -30,19 +32,13 @@ type Override struct {
 // differs from it, the registry says something new.
 func (o overrides) observe(basis, want, live haproxy.Config) {
 	for _, b := range want.Backends {
-		before := serversOf(basis, b.Name)
 		runs := serversOf(live, b.Name)
-		merge(before, b.Servers, byServer, func(was, is *haproxy.Server) {
-			switch {
-			case is == nil:
-				delete(o, serverName{b.Name, was.Name})
-			case was == nil || *was != *is:
-				delete(o, serverName{b.Name, is.Name})
-			default:
-				i, there := slices.BinarySearchFunc(runs, *is, byServer)
-				if there {
-					o.take(serverName{b.Name, is.Name}, *is, runs[i])
-				}
+		merge(serversOf(basis, b.Name), b.Servers, byServer, func(was, is *haproxy.Server) {
+			if was == nil || is == nil || *was != *is {
+				return
+			}
+			if i, there := slices.BinarySearchFunc(runs, *is, byServer); there {
+				o.take(serverName{b.Name, is.Name}, *is, runs[i])
 			}
 		})
 	}
@@ -54,7 +50,22 @@ func (o overrides) take(name serverName, want, live haproxy.Server) {
 		delete(o, name)
 		return
 	}
-	o[name] = override{live.Weight, want.Weight, live.State, want.State}
+	o[name] = override{live.Weight, live.State, want}
+}
+
+// forget drops those of hosts of which something else is wanted now.
+func (o overrides) forget(want haproxy.Config) {
+	if len(o) == 0 {
+		return
+	}
+	for _, b := range want.Backends {
+		for _, s := range b.Servers {
+			name := serverName{b.Name, s.Name}
+			if set, ok := o[name]; ok && set.Want != s {
+				delete(o, name)
+			}
+		}
+	}
 }
 
 // keep drops those of hosts that are wanted no more.
@@ -80,7 +91,7 @@ func (o overrides) apply(want haproxy.Config) haproxy.Config {
 		}
 		servers := slices.Clone(out.Backends[b].Servers)
 		if s, ok := slices.BinarySearchFunc(servers, haproxy.Server{Name: name.server}, byServer); ok {
-			servers[s].Weight, servers[s].State = set.weight, set.state
+			servers[s].Weight, servers[s].State = set.Weight, set.State
 		}
 		out.Backends[b].Servers = servers
 	}
@@ -92,9 +103,9 @@ func (o overrides) list() []Override {
 	list := make([]Override, 0, len(o))
 	for name, set := range o {
 		domain, _ := haproxy.DomainOf(name.backend)
-		show := Override{Domain: domain, Host: name.server, Live: string(set.state), Registry: string(set.was)}
-		if set.state == set.was {
-			show.Live, show.Registry = fmt.Sprintf("weight %d", set.weight), fmt.Sprintf("weight %d", set.had)
+		show := Override{Domain: domain, Host: name.server, Live: string(set.State), Registry: string(set.Want.State)}
+		if set.State == set.Want.State {
+			show.Live, show.Registry = fmt.Sprintf("weight %d", set.Weight), fmt.Sprintf("weight %d", set.Want.Weight)
 		}
 		list = append(list, show)
 	}

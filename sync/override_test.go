@@ -166,3 +166,33 @@ func TestADomainThatHAProxyRefusesIsNoDrift(t *testing.T) {
 		}
 	})
 }
+
+func TestAnOverrideOutlivesTheAgent(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		weight int
+		want   haproxy.ServerState
+	}{"the registry says the same": {1, haproxy.Maint}, "the registry says something new": {5, haproxy.Ready}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := inLine(twoDomains(), v32)
+			inBubble(t, m, func(_ *testing.T, i inn) {
+				i.registry.tell(twoDomains())
+				synctest.Wait()
+				i.onSocket(func(s *haproxy.Server) { s.State = haproxy.Maint })
+				elapse(defaultResync)
+			})
+			inBubble(t, m, func(t *testing.T, i inn) {
+				s := revised(twoDomains(), 900)
+				h := s.Domains[0].Hosts[0]
+				h.Weight = c.weight
+				s.Domains[0].Hosts = []registry.Host{h, s.Domains[0].Hosts[1]}
+				i.registry.tell(s)
+				synctest.Wait()
+				if got := i.server1(); got.State != c.want || got.Weight != c.weight {
+					t.Errorf("%+v", got)
+				}
+			})
+		})
+	}
+}

@@ -36,6 +36,7 @@ func newPast() past {
 
 // observe takes note of what someone set on the socket of a process that was in line.
 func (p past) observe(want haproxy.Config, st haproxy.State) {
+	p.overrides.forget(want)
 	if p.inLine == "" || p.inLine != st.Worker {
 		return
 	}

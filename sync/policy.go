@@ -119,7 +119,7 @@ func count(n int, noun string) string {
 // cluster made anew, or restored from a backup.
 func sameRegistry(earlier, now registry.Snapshot) error {
 	switch {
-	case earlier.Revision == 0:
+	case earlier.Revision == 0, earlier.Prefix != now.Prefix:
 		return nil
 	case earlier.ClusterID != now.ClusterID:
 		return &HeldError{fmt.Sprintf("etcd is another cluster than before (id %x, was %x) and says something else", now.ClusterID, earlier.ClusterID)}

@@ -131,6 +131,7 @@ func (p program) newJob(c *cli.Context, observe observer) (*job, error) {
 		Follower:       j.registry,
 		Target:         target,
 		Amender:        target,
+		Keeper:         target,
 		Locker:         j.pulse,
 		Layout:         sync.Layout{Frontends: settings.Frontends},
 		Policy:         policy(c),

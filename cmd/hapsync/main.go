@@ -44,6 +44,7 @@ type source interface {
 type target interface {
 	sync.Target
 	sync.Amender
+	sync.Keeper
 	Lock() (unlock func() error, err error)
 	Check(ctx context.Context) []haproxy.Finding
 	Foreign() (map[string]string, error)

@@ -113,6 +113,10 @@ func (b benchTarget) Commit(_ context.Context, want haproxy.Config, _ haproxy.Di
 
 func (b benchTarget) Amend(context.Context, []haproxy.Backend) error { return nil }
 
+func (b benchTarget) Keep([]byte) error { return nil }
+
+func (b benchTarget) Kept() ([]byte, error) { return nil, nil }
+
 func (b benchTarget) Rewrite(_ context.Context, want haproxy.Config, _ haproxy.Digest) error {
 	return b.write(want)
 }
