@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -17,13 +18,19 @@ import (
 // An agent is a hapsync agent beside a box's HAProxy.
 type agent struct {
 	*process
-	listen string // where /readyz and the others are
+	listen string // where /readyz and the others are, as --listen takes it
 }
 
 // startAgent starts one that does not need to be ready yet.
 func (b *box) startAgent(t testing.TB, flags ...string) *agent {
 	t.Helper()
-	a := &agent{listen: freeAddr(t)}
+	return b.startAgentAt(t, freeAddr(t), flags...)
+}
+
+// startAgentAt starts one that answers at an address, or on "unix:" and a path.
+func (b *box) startAgentAt(t testing.TB, listen string, flags ...string) *agent {
+	t.Helper()
+	a := &agent{listen: listen}
 	args := append([]string{"-i"}, append(cleanEnv(), b.env...)...)
 	args = append(args, world.hapsync, "agent", "--listen", a.listen)
 	a.process = startProcess(t, filepath.Join(b.dir, "agent.log"), lookPath(t, "env"), append(args, flags...)...)
@@ -32,7 +39,11 @@ func (b *box) startAgent(t testing.TB, flags ...string) *agent {
 
 // get asks the agent's own server.
 func (a *agent) get(path string) (answer, error) {
-	conn, err := net.DialTimeout("tcp", a.listen, requestTimeout)
+	network, addr := "tcp", a.listen
+	if path, ok := strings.CutPrefix(a.listen, "unix:"); ok {
+		network, addr = "unix", path
+	}
+	conn, err := net.DialTimeout(network, addr, requestTimeout)
 	if err != nil {
 		return answer{}, err
 	}
@@ -74,6 +85,17 @@ func (a *agent) unready(t testing.TB, words ...string) {
 	if got, err := a.get("/healthz"); err != nil || got.status != http.StatusOK {
 		t.Errorf("/healthz: got %s, %v", got, err)
 	}
+}
+
+// logs waits for a line of the agent's log with all the words, beyond the first skip bytes.
+func (a *agent) logs(t testing.TB, skip int, words ...string) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("the agent logs %q", words), func() error {
+		if !hasLine(a.printed()[skip:], words) {
+			return errors.New("there is no such line")
+		}
+		return nil
+	})
 }
 
 func containsAll(text string, words []string) bool {

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -32,13 +33,26 @@ func (h haproxy) addsCookies() bool { return h.version >= 300 }
 func eachHAProxy(t *testing.T, f func(t *testing.T, h haproxy)) {
 	t.Helper()
 	t.Parallel()
-	for name := range strings.SplitSeq(cmp.Or(os.Getenv("HAPROXY_BINARIES"), "haproxy"), ":") {
-		h := haproxyOf(t, name)
+	for _, h := range allHAProxy(t) {
 		t.Run(h.String(), func(t *testing.T) {
 			t.Parallel()
 			f(t, h)
 		})
 	}
+}
+
+// latestHAProxy is the newest of the binaries, for what is the same on each version.
+func latestHAProxy(t testing.TB) haproxy {
+	t.Helper()
+	return slices.MaxFunc(allHAProxy(t), func(a, b haproxy) int { return cmp.Compare(a.version, b.version) })
+}
+
+func allHAProxy(t testing.TB) (all []haproxy) {
+	t.Helper()
+	for name := range strings.SplitSeq(cmp.Or(os.Getenv("HAPROXY_BINARIES"), "haproxy"), ":") {
+		all = append(all, haproxyOf(t, name))
+	}
+	return all
 }
 
 func haproxyOf(t testing.TB, name string) haproxy {

@@ -49,16 +49,18 @@ func (b *box) inLine(t *testing.T) {
 // says fails the test unless one line of the output has all the words.
 func says(t *testing.T, output string, words ...string) {
 	t.Helper()
+	if !hasLine(output, words) {
+		t.Errorf("no line with %q in:\n%s", words, output)
+	}
+}
+
+func hasLine(output string, words []string) bool {
 	for line := range strings.Lines(output) {
-		all := true
-		for _, w := range words {
-			all = all && strings.Contains(line, w)
-		}
-		if all {
-			return
+		if containsAll(line, words) {
+			return true
 		}
 	}
-	t.Errorf("no line with %q in:\n%s", words, output)
+	return false
 }
 
 // reloads fails the test where the output of a plan or sync has another number of reloads than wanted in its verdict.
