@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"os"
@@ -138,6 +139,7 @@ func TestAgentResumesWhereAHeldRegistryRecovers(t *testing.T) {
 // An ownEtcd is one that a test may stop.
 type ownEtcd struct {
 	dir    string
+	token  string // tells clusters apart; may be empty
 	listen url.URL
 	server *embed.Etcd
 	client *clientv3.Client
@@ -168,6 +170,7 @@ func (e *ownEtcd) start(t *testing.T) {
 	conf.ListenClientUrls, conf.AdvertiseClientUrls = []url.URL{e.listen}, []url.URL{e.listen}
 	conf.ListenPeerUrls, conf.AdvertisePeerUrls = []url.URL{peers}, []url.URL{peers}
 	conf.InitialCluster = conf.InitialClusterFromName(conf.Name)
+	conf.InitialClusterToken = cmp.Or(e.token, conf.InitialClusterToken)
 	var err error
 	if e.server, err = embed.StartEtcd(conf); err != nil {
 		t.Fatalf("start etcd: %v", err)

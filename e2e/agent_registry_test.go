@@ -1,0 +1,199 @@
+package e2e
+
+import (
+	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+)
+
+// A followed is a box with an agent that follows an etcd of its own over a wire.
+type followed struct {
+	*box
+	etcd *ownEtcd
+	wire *wire
+	*agent
+	a1, b1 *host
+}
+
+// startOverWire serves a.abc.com and b.abc.com from one server each.
+func startOverWire(t *testing.T, flags ...string) followed {
+	t.Helper()
+	f := followed{box: startBox(t, latestHAProxy(t)), etcd: newEtcd(t), a1: startHost(t, "a1"), b1: startHost(t, "b1")}
+	f.env = append(f.env, "HAPSYNC_ENDPOINTS="+f.etcd.listen.String())
+	f.wire = startWire(t, f.etcd.listen.Host)
+	f.putBoth(t)
+	f.agent = f.startAgent(t, append([]string{"--endpoints", "http://" + f.wire.at}, flags...)...)
+	f.ready(t)
+	f.comes(t, "a.abc.com", "server1", f.a1)
+	f.comes(t, "b.abc.com", "server1", f.b1)
+	f.settles(t)
+	return f
+}
+
+func (f followed) putBoth(t *testing.T) {
+	t.Helper()
+	f.etcd.put(t, f.box, addrOf(t, "a.abc.com/server1", f.a1.addr))
+	f.etcd.put(t, f.box, addrOf(t, "b.abc.com/server1", f.b1.addr))
+}
+
+// anew stops etcd and starts it with an empty data directory; with another token, it is another cluster.
+func (f followed) anew(t *testing.T, token string) {
+	t.Helper()
+	f.wire.cut()
+	f.etcd.token = token
+	f.etcd.stop()
+	f.etcd.dir = t.TempDir()
+	f.etcd.start(t)
+	f.wire.mend()
+}
+
+func TestAgentMissesNothingThatIsCompactedWhileItsWatchIsCut(t *testing.T) {
+	t.Parallel()
+	f := startOverWire(t, "--resync", "1h")
+	moved, fresh := startHost(t, "moved"), startHost(t, "fresh")
+	file, before := footprintOf(t, f.managedFile), f.generation(t)
+	l := startLoad(t, f.box, "b.abc.com")
+
+	f.wire.cut()
+	f.unready(t, "registry", f.wire.at)
+	f.etcd.put(t, f.box, addrOf(t, "a.abc.com/server1", moved.addr))
+	f.etcd.put(t, f.box, addrOf(t, "b.abc.com/server2", fresh.addr))
+	f.etcd.put(t, f.box, addrOf(t, "gone.abc.com/server1", fresh.addr))
+	deleted, err := f.etcd.client.Delete(t.Context(), f.prefix+"/gone.abc.com/", clientv3.WithPrefix())
+	if err == nil {
+		_, err = f.etcd.client.Compact(t.Context(), deleted.Header.Revision, clientv3.WithCompactPhysical())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.serves(t, "a.abc.com", "server1", f.a1)
+	if footprintOf(t, f.managedFile) != file {
+		t.Errorf("the file was written:\n%s", read(t, f.managedFile))
+	}
+
+	f.wire.mend()
+	f.comes(t, "a.abc.com", "server1", moved)
+	f.comes(t, "b.abc.com", "server2", fresh)
+	f.ready(t)
+	f.settles(t)
+	f.managed(t, "a.abc.com server1="+moved.addr, "b.abc.com server1="+f.b1.addr+" server2="+fresh.addr)
+	f.notReloaded(t, before)
+	l.endsWithoutFailure(t)
+}
+
+func TestAgentHoldsAnotherClusterUntilItIsFilledOrConfirmed(t *testing.T) {
+	t.Parallel()
+	f := startOverWire(t)
+	file, before := footprintOf(t, f.managedFile), f.generation(t)
+	l := startLoad(t, f.box, "b.abc.com")
+	isHeld := func(why string) {
+		t.Helper()
+		f.unready(t, "held", why)
+		f.serves(t, "a.abc.com", "server1", f.a1)
+		if footprintOf(t, f.managedFile) != file {
+			t.Errorf("the file was written:\n%s", read(t, f.managedFile))
+		}
+		f.notReloaded(t, before)
+	}
+
+	f.anew(t, "second")
+	isHeld("another cluster")
+	f.putBoth(t)
+	f.ready(t)
+	f.settles(t)
+	f.notReloaded(t, before)
+	l.endsWithoutFailure(t)
+
+	f.anew(t, "second")
+	isHeld("etcd is back at revision 1")
+	f.putBoth(t)
+	f.ready(t)
+
+	f.anew(t, "third")
+	moved := startHost(t, "moved")
+	f.etcd.put(t, f.box, addrOf(t, "a.abc.com/server1", moved.addr))
+	isHeld("another cluster")
+	f.must(t, "sync", "--allow-mass-removal")
+	f.serves(t, "a.abc.com", "server1", moved)
+	f.unknown(t, "b.abc.com")
+	f.ready(t)
+	f.etcd.put(t, f.box, addrOf(t, "a.abc.com/server1", f.a1.addr))
+	f.comes(t, "a.abc.com", "server1", f.a1)
+	f.settles(t)
+}
+
+// secure gives etcd a root, and a reader of the box's prefix with a password; from then on it asks for both.
+func (e *ownEtcd) secure(t *testing.T, b *box, password string) (root *clientv3.Client) {
+	t.Helper()
+	ctx := t.Context()
+	for _, do := range []func() error{
+		func() error { _, err := e.client.UserAdd(ctx, "root", "root"); return err },
+		func() error { _, err := e.client.UserGrantRole(ctx, "root", "root"); return err },
+		func() error { _, err := e.client.RoleAdd(ctx, "reader"); return err },
+		func() error {
+			read := clientv3.PermissionType(clientv3.PermRead)
+			_, err := e.client.RoleGrantPermission(ctx, "reader", b.prefix+"/", clientv3.GetPrefixRangeEnd(b.prefix+"/"), read)
+			return err
+		},
+		func() error { _, err := e.client.UserAdd(ctx, "reader", password); return err },
+		func() error { _, err := e.client.UserGrantRole(ctx, "reader", "reader"); return err },
+		func() error { _, err := e.client.AuthEnable(ctx); return err },
+	} {
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := clientv3.New(clientv3.Config{Endpoints: []string{e.listen.Host}, Username: "root", Password: "root", Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = root.Close() })
+	return root
+}
+
+// TestAgentOutlivesARevokedTokenAndSaysThatItsPasswordIsWrong changes the password, which revokes what was given for it.
+func TestAgentOutlivesARevokedTokenAndSaysThatItsPasswordIsWrong(t *testing.T) {
+	t.Parallel()
+	e, b := newEtcd(t), startBox(t, latestHAProxy(t))
+	b.env = append(b.env, "HAPSYNC_ENDPOINTS="+e.listen.String())
+	a1, moved := startHost(t, "a1"), startHost(t, "moved")
+	e.put(t, b, addrOf(t, "a.abc.com/server1", a1.addr))
+	root := e.secure(t, b, "first")
+	e.client = root
+	file := b.dir + "/password"
+	write(t, file, "first\n")
+	a := b.startAgent(t, "--resync", "1s", "--user", "reader", "--password-file", file)
+	a.ready(t)
+	b.comes(t, "a.abc.com", "server1", a1)
+	change := func(password string) {
+		t.Helper()
+		if _, err := root.UserChangePassword(t.Context(), "reader", password); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	change("first") // the token is void, the password is good
+	e.put(t, b, addrOf(t, "a.abc.com/server1", moved.addr))
+	b.comes(t, "a.abc.com", "server1", moved)
+	a.ready(t)
+
+	change("second")
+	a.unready(t, "registry", `it refuses user "reader" or the password`)
+	b.serves(t, "a.abc.com", "server1", moved)
+	write(t, file, "second\n")
+	a.hangUp(t, "the agent runs with new settings")
+	a.ready(t)
+	e.put(t, b, addrOf(t, "a.abc.com/server1", a1.addr))
+	b.comes(t, "a.abc.com", "server1", a1)
+
+	if _, err := root.UserRevokeRole(t.Context(), "reader", "reader"); err != nil {
+		t.Fatal(err)
+	}
+	a.unready(t, "registry", `user "reader" may not read `+b.prefix+"/")
+	b.serves(t, "a.abc.com", "server1", a1)
+	if _, err := root.UserGrantRole(t.Context(), "reader", "reader"); err != nil {
+		t.Fatal(err)
+	}
+	a.ready(t)
+}
