@@ -69,12 +69,18 @@ func (d *disk) sync(t *testing.T, pages int64) outcome {
 	if !d.mounted {
 		return d.syncLimited(t, pages)
 	}
+	defer d.fill(t, pages)()
+	return d.hapsync(t, "sync")
+}
+
+// fill leaves so many pages on the disk, until room is made again.
+func (d *disk) fill(t *testing.T, pages int64) (makeRoom func()) {
+	t.Helper()
 	fill := filepath.Join(d.dir, "fill")
 	file, err := os.Create(fill)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.Remove(fill)
 	defer file.Close()
 	for err == nil {
 		_, err = file.Write(make([]byte, page))
@@ -86,7 +92,7 @@ func (d *disk) sync(t *testing.T, pages int64) outcome {
 	if err := file.Truncate(info.Size() - pages*page); err != nil {
 		t.Fatal(err)
 	}
-	return d.hapsync(t, "sync")
+	return func() { _ = os.Remove(fill) }
 }
 
 // syncLimited cannot write a file of more than 512 bytes where no page is left.
