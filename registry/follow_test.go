@@ -37,7 +37,7 @@ func followQuickly(t *testing.T, client *Client) *following {
 	t.Helper()
 	f := &following{client: client, wake: make(chan struct{}, 1)}
 	quick := client.follower(f.update, f.lose)
-	quick.retry.InitialInterval, quick.retry.MaxInterval = time.Millisecond, 20*time.Millisecond
+	quick.retry.InitialInterval, quick.retry.MaxInterval = time.Millisecond, 2*time.Millisecond
 	f.start(t, quick.run)
 	return f
 }
