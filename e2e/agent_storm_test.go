@@ -275,7 +275,7 @@ func TestAgentEndsInLineAfterAStormOfChanges(t *testing.T) {
 			s.pause()
 		}
 		s.passes()
-		b.fewReloads(t, before, started, time.Second)
+		b.fewReloads(t, before, started, 1, time.Second)
 		a.ready(t)
 	})
 }
@@ -283,6 +283,7 @@ func TestAgentEndsInLineAfterAStormOfChanges(t *testing.T) {
 func TestAgentThatIsKilledInAStormIsFollowedByOneThatEndsInLine(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, h haproxy) {
 		b := startBox(t, h)
+		before, started := b.generation(t), time.Now()
 		s := startStorm(t, b)
 		a := b.startAgent(t, stormy()...)
 		b.comes(t, "stable0.abc.com", anchor, s.domains["stable0.abc.com"][anchor].host)
@@ -307,6 +308,7 @@ func TestAgentThatIsKilledInAStormIsFollowedByOneThatEndsInLine(t *testing.T) {
 			a = b.startAgent(t, stormy()...)
 		}
 		s.passes()
+		b.fewReloads(t, before, started, 1+kills, time.Second)
 		a.ready(t)
 	})
 }
