@@ -14,7 +14,7 @@ import (
 )
 
 // startEndless starts a host that answers with its name; an answer for /endless begins, and does not end before the test.
-func startEndless(t *testing.T, name string) (addr string) {
+func startEndless(t *testing.T, name string) *host {
 	t.Helper()
 	end := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -30,17 +30,18 @@ func startEndless(t *testing.T, name string) (addr string) {
 	}))
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { close(end) })
-	return server.Listener.Addr().String()
+	return &host{name: name, addr: server.Listener.Addr().String()}
 }
 
-// startSession begins a request that does not end, over HAProxy, and returns when the answer has begun.
-func (b *box) startSession(t *testing.T, domain, server string) {
+// startSession begins a request that does not end before the client does, over HAProxy, and returns when the answer has
+// begun.
+func (b *box) startSession(t *testing.T, domain, server string) (end func()) {
 	t.Helper()
 	conn, err := net.Dial("tcp", b.web)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := client{}
+	c := new(client)
 	c.take(conn)
 	t.Cleanup(c.close)
 	resp, err := c.send("/endless", domain, server, "close")
@@ -48,6 +49,7 @@ func (b *box) startSession(t *testing.T, domain, server string) {
 		t.Fatal(resp, err)
 	}
 	t.Cleanup(func() { _ = resp.Body.Close() })
+	return c.close
 }
 
 // lease puts the two keys of a host on a lease of two seconds, the shortest that etcd grants, which nobody renews.
@@ -85,13 +87,8 @@ func TestAgentRemovesAHostWhoseLeaseEndsWithoutADrain(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, h haproxy) {
 		b, a := startFollowed(t, h, "--drain-timeout", "60s")
 		endless := startEndless(t, "endless")
-		b.lease(t, "a.abc.com/leased", endless)
-		eventually(t, "the leased host serves", func() error {
-			if got, err := get(b.web, "a.abc.com", "leased"); err != nil || got.body != "endless" {
-				return fmt.Errorf("got %s, %w", got, err)
-			}
-			return nil
-		})
+		b.lease(t, "a.abc.com/leased", endless.addr)
+		b.comes(t, "a.abc.com", "leased", endless)
 		b.startSession(t, "a.abc.com", "leased")
 
 		expired := b.expires(t, "a.abc.com/leased")
