@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// startLeaving is an abc whose agent has brought a third server to a.abc.com, which has a session that the client can end,
-// and whose keys are deleted then.
+// startLeaving is an abc whose agent has brought a third server to a.abc.com, which has a session that end ends, and
+// whose keys are deleted then.
 func startLeaving(t *testing.T, drain time.Duration) (b abc, a *agent, skip int, end func()) {
 	t.Helper()
 	b, a = startFollowed(t, latestHAProxy(t), "--drain-timeout", drain.String())
-	endless := startEndless(t, "endless")
+	endless, end := startEndless(t, "endless")
 	b.register(t, "a.abc.com/leaving", endless.addr)
 	b.comes(t, "a.abc.com", "leaving", endless)
 	b.settles(t)
-	end = b.startSession(t, "a.abc.com", "leaving")
+	b.startSession(t, "a.abc.com", "leaving")
 	skip = len(a.printed())
 	b.unregister(t, "a.abc.com/leaving")
 	return b, a, skip, end
