@@ -152,48 +152,61 @@ func (e *ownEtcd) secure(t *testing.T, b *box, password string) (root *clientv3.
 	return root
 }
 
+// A guarded is a box with an agent whose etcd asks for a password.
+type guarded struct {
+	*box
+	*agent
+	etcd *ownEtcd
+	file string // has the password
+	a1   *host
+}
+
+func startGuarded(t *testing.T) guarded {
+	t.Helper()
+	g := guarded{box: startBox(t, latestHAProxy(t)), etcd: newEtcd(t), a1: startHost(t, "a1")}
+	g.env = append(g.env, "HAPSYNC_ENDPOINTS="+g.etcd.listen.String())
+	g.etcd.put(t, g.box, addrOf(t, "a.abc.com/server1", g.a1.addr))
+	g.etcd.client = g.etcd.secure(t, g.box, "first")
+	g.file = g.dir + "/password"
+	write(t, g.file, "first\n")
+	g.agent = g.startAgent(t, "--resync", "1s", "--user", "reader", "--password-file", g.file)
+	g.ready(t)
+	g.comes(t, "a.abc.com", "server1", g.a1)
+	return g
+}
+
+func (g guarded) change(t *testing.T, password string) {
+	t.Helper()
+	if _, err := g.etcd.client.UserChangePassword(t.Context(), "reader", password); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestAgentOutlivesARevokedTokenAndSaysThatItsPasswordIsWrong changes the password, which revokes what was given for it.
 func TestAgentOutlivesARevokedTokenAndSaysThatItsPasswordIsWrong(t *testing.T) {
 	t.Parallel()
-	e, b := newEtcd(t), startBox(t, latestHAProxy(t))
-	b.env = append(b.env, "HAPSYNC_ENDPOINTS="+e.listen.String())
-	a1, moved := startHost(t, "a1"), startHost(t, "moved")
-	e.put(t, b, addrOf(t, "a.abc.com/server1", a1.addr))
-	root := e.secure(t, b, "first")
-	e.client = root
-	file := b.dir + "/password"
-	write(t, file, "first\n")
-	a := b.startAgent(t, "--resync", "1s", "--user", "reader", "--password-file", file)
-	a.ready(t)
-	b.comes(t, "a.abc.com", "server1", a1)
-	change := func(password string) {
-		t.Helper()
-		if _, err := root.UserChangePassword(t.Context(), "reader", password); err != nil {
-			t.Fatal(err)
-		}
-	}
+	g := startGuarded(t)
+	moved := startHost(t, "moved")
+	g.change(t, "first") // the token is void, the password is good
+	g.etcd.put(t, g.box, addrOf(t, "a.abc.com/server1", moved.addr))
+	g.comes(t, "a.abc.com", "server1", moved)
+	g.ready(t)
 
-	change("first") // the token is void, the password is good
-	e.put(t, b, addrOf(t, "a.abc.com/server1", moved.addr))
-	b.comes(t, "a.abc.com", "server1", moved)
-	a.ready(t)
+	g.change(t, "second")
+	g.unready(t, "registry", `it refuses user "reader" or the password`)
+	g.serves(t, "a.abc.com", "server1", moved)
+	g.change(t, "first")
+	g.ready(t)
+	g.etcd.put(t, g.box, addrOf(t, "a.abc.com/server1", g.a1.addr))
+	g.comes(t, "a.abc.com", "server1", g.a1)
 
-	change("second")
-	a.unready(t, "registry", `it refuses user "reader" or the password`)
-	b.serves(t, "a.abc.com", "server1", moved)
-	write(t, file, "second\n")
-	a.hangUp(t, "the agent runs with new settings")
-	a.ready(t)
-	e.put(t, b, addrOf(t, "a.abc.com/server1", a1.addr))
-	b.comes(t, "a.abc.com", "server1", a1)
-
-	if _, err := root.UserRevokeRole(t.Context(), "reader", "reader"); err != nil {
+	if _, err := g.etcd.client.UserRevokeRole(t.Context(), "reader", "reader"); err != nil {
 		t.Fatal(err)
 	}
-	a.unready(t, "registry", `user "reader" may not read `+b.prefix+"/")
-	b.serves(t, "a.abc.com", "server1", a1)
-	if _, err := root.UserGrantRole(t.Context(), "reader", "reader"); err != nil {
+	g.unready(t, "registry", `user "reader" may not read `+g.prefix+"/")
+	g.serves(t, "a.abc.com", "server1", g.a1)
+	if _, err := g.etcd.client.UserGrantRole(t.Context(), "reader", "reader"); err != nil {
 		t.Fatal(err)
 	}
-	a.ready(t)
+	g.ready(t)
 }

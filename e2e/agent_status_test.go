@@ -10,18 +10,28 @@ import (
 	"testing"
 )
 
-// metric reads one of the agent's metrics, by its name and labels as they are printed.
-func (a *agent) metric(name string) (float64, error) {
+// metric reads one of the agent's metrics, by its name and labels as they are printed, or the sum of all with the name.
+func (a *agent) metric(name string) (sum float64, err error) {
 	got, err := a.get("/metrics")
 	if err != nil {
 		return 0, err
 	}
+	found := false
 	for line := range strings.Lines(got.body) {
-		if value, ok := strings.CutPrefix(line, name+" "); ok {
-			return strconv.ParseFloat(strings.TrimSpace(value), 64)
+		series, text, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if series != name && !strings.HasPrefix(series, name+"{") {
+			continue
 		}
+		value, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return 0, err
+		}
+		found, sum = true, sum+value
 	}
-	return 0, fmt.Errorf("there is no %s in %s", name, got)
+	if !found {
+		err = fmt.Errorf("there is no %s in %s", name, got)
+	}
+	return sum, err
 }
 
 // measures waits until metrics have values: "hapsync_ready 1".

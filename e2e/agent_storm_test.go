@@ -40,6 +40,7 @@ type storm struct {
 	// halves are the keys of hosts that lack the other one, mends what to put to make bad values good again.
 	halves, mends map[string]string
 	named         int
+	appeared      int // domains that did
 	load          []*load
 	sticky        []*sticky
 }
@@ -204,6 +205,7 @@ func (s *storm) forget(keys string) {
 
 func (s *storm) addDomain() {
 	domain := s.name("fleeting") + ".abc.com"
+	s.appeared++
 	for range 1 + s.random.IntN(3) {
 		s.add(domain, s.name("s"), s.live())
 	}
@@ -309,6 +311,9 @@ func TestAgentThatIsKilledInAStormIsFollowedByOneThatEndsInLine(t *testing.T) {
 		}
 		s.passes()
 		b.fewReloads(t, before, started, 1+kills, time.Second)
+		if n, most := b.generation(t).reloads-before.reloads, s.appeared+1+kills; h.addsCookies() && n > most {
+			t.Errorf("%d reloads, want %d at most: one for each new domain, and for each kill", n, most)
+		}
 		a.ready(t)
 	})
 }

@@ -104,10 +104,11 @@ var lies = []struct {
 	{"nothing", false, func([]byte) []byte { return nil }},
 	{"half a line", false, func(reply []byte) []byte { return bytes.TrimRight(reply[:len(reply)/2], "\n") }},
 	{"half of the servers", true, func(reply []byte) []byte {
-		if bytes.Contains(reply, []byte("\nPid: ")) {
-			return reply
+		process, servers := []byte(nil), reply
+		if end := bytes.Index(reply, []byte("\n\n")); end >= 0 && bytes.Contains(reply, []byte("\nPid: ")) {
+			process, servers = reply[:end+2], reply[end+2:]
 		}
-		lines := bytes.SplitAfter(reply, []byte("\n"))
-		return bytes.Join(lines[:len(lines)/2], nil)
+		lines := bytes.SplitAfter(servers, []byte("\n"))
+		return bytes.Join(append([][]byte{process}, lines[:len(lines)/2]...), nil)
 	}},
 }
