@@ -98,7 +98,8 @@ func startLeased(t *testing.T, h haproxy) (b abc, a *agent, expired time.Time, e
 	b.lease(t, "a.abc.com/leased", endless.addr)
 	b.comes(t, "a.abc.com", "leased", endless)
 	b.startSession(t, "a.abc.com", "leased")
-	return b, a, b.expires(t, "a.abc.com/leased"), end
+	expired = b.expires(t, "a.abc.com/leased")
+	return b, a, expired, end
 }
 
 // TestAgentDoesNotDrainAHostWhoseLeaseEnds: a server that drains is still asked by those who have its cookie.
