@@ -65,8 +65,10 @@ func (c checker) run(ctx context.Context, args []string) (warnings []string, err
 	switch {
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("haproxy -c gave no answer within %s: %w", c.timeout, ctx.Err())
-	case errors.As(err, &exit):
+	case errors.As(err, &exit) && exit.Exited():
 		return nil, &InvalidConfigError{Output: alerts(out.String())}
+	case errors.As(err, &exit):
+		return nil, fmt.Errorf("%s -c ended without an answer: %w (is memory short?)", c.binary, err)
 	case err != nil:
 		return nil, fmt.Errorf("run %s -c: %w (is HAProxy installed? name it with --haproxy-bin)", c.binary, err)
 	}

@@ -62,6 +62,8 @@ type Instance struct {
 	}
 	// recollection is of the process, for Background.
 	recollection *recollection
+	// answered is the worker that State saw last; 0 after a try to give it its socket back.
+	answered int
 	// draining is until when servers that Background left may finish their sessions.
 	draining map[serverKey]time.Time
 	// previous is the managed file's text before the last commit; nil before one, and after a reload.
@@ -231,8 +233,8 @@ func (h *Instance) State(ctx context.Context, domains ...string) (State, error) 
 		return State{}, err
 	}
 	st := State{
-		File:    f.managed.config,
-		Digest:  f.digest,
+		File:   f.managed.config,
+		Digest: f.digest, BaseDigest: f.baseDigest,
 		Size:    len(f.text),
 		Missing: strings.TrimSpace(f.text) == "",
 		Foreign: f.managed.foreign,

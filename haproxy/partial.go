@@ -38,7 +38,7 @@ func (h *Instance) stateOf(ctx context.Context, domains []string) (State, error)
 	if err != nil {
 		return State{}, err
 	}
-	st := State{Digest: f.digest, Size: len(f.text), Missing: strings.TrimSpace(f.text) == "", Foreign: f.managed.foreign}
+	st := State{Digest: f.digest, BaseDigest: f.baseDigest, Size: len(f.text), Missing: strings.TrimSpace(f.text) == "", Foreign: f.managed.foreign}
 	names := make([]string, len(domains))
 	for i, d := range domains {
 		names[i] = BackendName(d)

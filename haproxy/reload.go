@@ -53,6 +53,8 @@ type reloader struct {
 	runtime runtime
 	// timeout bounds a reload; 0 means 60 s.
 	timeout time.Duration
+	// deaf is the worker that may have lost its stats socket; 0 for none.
+	deaf int
 }
 
 // reload returns when the new worker answers. It is not cut in two by the end of ctx, only by its own timeout. The
@@ -61,6 +63,9 @@ func (l reloader) reload(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cmp.Or(l.timeout, reloadTimeout))
 	defer cancel()
 	before, err := l.runtime.info(ctx)
+	if errors.Is(err, ErrDown) && l.master != "" {
+		return l.revive(ctx, err)
+	}
 	if err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
@@ -72,6 +77,18 @@ func (l reloader) reload(ctx context.Context) error {
 	}
 	return fmt.Errorf("%w to reload: there is no way to ask it; name the master's socket with --master-socket "+
 		"(haproxy -W -S <socket>), or a command with --reload-command", ErrRefused)
+}
+
+// revive reloads a HAProxy whose worker serves, but has lost its stats socket (down says so): the new one has it again.
+func (l reloader) revive(ctx context.Context, down error) error {
+	procs, err := l.master.procs(ctx)
+	if err != nil || !procs.has(l.deaf) {
+		return fmt.Errorf("reload: %w", down)
+	}
+	if err := l.master.reload(ctx); err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	return l.await(ctx, worker{}, procs.Failed)
 }
 
 // byMaster asks the master, again while it is busy with another reload.

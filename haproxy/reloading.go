@@ -20,11 +20,16 @@ func (h *Instance) Reload(ctx context.Context) error {
 		return err
 	}
 	l := h.reloader(ctx, f.base, r)
-	if carried := h.carryHealth(ctx, f, r); carried {
+	_, down := r.info(ctx)
+	if down == nil && h.carryHealth(ctx, f, r) {
 		defer h.clearHealth(f.base.stateFile)
 	}
+	l.deaf = h.answered
 	err = l.reload(ctx)
 	var refusal *ReloadError
+	if down != nil && !errors.As(err, &refusal) {
+		h.answered = 0 // if that was not it, another reload is not, either
+	}
 	if errors.As(err, &refusal) {
 		return errors.Join(err, h.restore(f))
 	}
@@ -55,12 +60,12 @@ func (h *Instance) reloader(ctx context.Context, b base, r runtime) reloader {
 	return l
 }
 
-// countPatience is how long the master may take to tell its workers: it is busy while somebody else reloads it.
-const countPatience = 500 * time.Millisecond
+// masterPatience is how long the master may take to tell its workers: it is busy while somebody else reloads it.
+const masterPatience = 500 * time.Millisecond
 
 // oldWorkers counts the master's processes that finish what they have; 0 where it does not tell.
 func (h *Instance) oldWorkers(ctx context.Context, b base, r runtime, serving worker) int {
-	ctx, cancel := context.WithTimeout(ctx, countPatience)
+	ctx, cancel := context.WithTimeout(ctx, masterPatience)
 	defer cancel()
 	l := h.reloader(ctx, b, r)
 	if l.master == "" {

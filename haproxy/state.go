@@ -13,8 +13,10 @@ type State struct {
 	Live Config
 	// Down says why the process could not be read, in words that name the socket and the way out; nil when it was.
 	Down error
-	// Digest is that of the managed file as it was read. Commit and Rewrite take it back.
-	Digest Digest
+	// Deaf is set where HAProxy runs, but has lost its stats socket, which a reload gives back; Down is set then, too.
+	Deaf bool
+	// Digest is that of the managed file as it was read, which Commit and Rewrite take back, BaseDigest of the base file.
+	Digest, BaseDigest Digest
 	// Size is that of the managed file in bytes.
 	Size int
 	// Missing is set where there is no managed file, or an empty one.

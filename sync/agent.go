@@ -3,6 +3,7 @@ package sync
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	stdsync "sync"
 	"time"
@@ -69,6 +70,10 @@ const (
 	drainPollLast         = 5 * time.Second
 	heldPoll              = 5 * time.Second
 	lookPoll              = 2 * time.Second // how often HAProxy is looked at, at next to no cost
+	lookPatience          = 3 * time.Second // how long it may take to answer what costs it nothing
+	// refusedLast is how long it takes at most until a reload is tried again that HAProxy refused: each try may keep
+	// clients out for two seconds, where an address is in use.
+	refusedLast = 5 * time.Minute
 	// fileDelay is how long the file may lag behind the process, so that one commit serves all that gathers.
 	fileDelay = time.Second
 	// maxQuick is the number of domains from which on a whole pass is the cheaper one.
@@ -92,12 +97,15 @@ type Agent struct {
 	postponed bool      // a reload waits for that
 	failures  int       // passes in a row that failed
 	hold      string    // why the last pass was held
-	servers   int       // how many managed servers there are, with those that went shortly before
+	down      string    // why HAProxy did not answer then
+	servers   int       // how many managed servers are wanted
 	wholeAt   time.Time // when a whole pass is due; zero where none is but for a resync
 	wholeEnd  time.Time // when the last one ended
 	resyncAt  time.Time // when all is read again
 	seen      sight     // what was seen of HAProxy last
 	drains    retry     // of the unfinished domains
+	refused   retry     // of a reload that was refused, with refusal
+	refusal   error
 	file      filing
 	lock      sharedLock
 	kept      []byte // what the Keeper has
@@ -111,9 +119,9 @@ type retry struct {
 
 // A sight is what tells that HAProxy was restarted, reloaded or stopped, or its file edited, by someone else.
 type sight struct {
-	worker string
-	digest haproxy.Digest
-	down   bool
+	worker       string
+	digest, base haproxy.Digest
+	down         bool
 }
 
 // inbox is what is known of the registry; changed and expired (as in registry.Update), all, and that there are news, are
@@ -121,6 +129,7 @@ type sight struct {
 type inbox struct {
 	snapshot         registry.Snapshot
 	known, news, all bool
+	asked            bool // somebody wants to see all done again
 	changed, expired map[string]bool
 	lost             error
 }
@@ -150,15 +159,21 @@ func NewAgent(cfg AgentConfig) (*Agent, error) {
 
 // Inherit takes over the counts and the memory of an agent that has ended. It is called before Run.
 func (a *Agent) Inherit(from *Agent) {
-	a.past, a.servers, a.reloadAt, a.status = from.past, from.servers, from.reloadAt, from.Status()
+	a.past, a.servers, a.status = from.past, from.servers, from.Status()
 	a.past.inLine = ""
+	a.status.Lost = "" // another follower has yet to say so
+	a.status.Reasons = a.status.reasons(true)
 }
 
 // syncer makes the passes over one snapshot.
 func (a *Agent) syncer(snapshot registry.Snapshot) (*Syncer, error) {
+	past := a.past
+	if time.Now().Before(a.refused.at) {
+		past.refusal = fmt.Errorf("%w to reload; it is asked again at %s: %s", haproxy.ErrRefused, a.refused.at.Format(time.TimeOnly), a.refusal)
+	}
 	return New(Config{
 		Source: fixed(snapshot), Target: a.cfg.Target, Layout: a.cfg.Layout, Policy: a.cfg.Policy,
-		MayReload: func() bool { return !time.Now().Before(a.reloadAt) }, past: a.past,
+		MayReload: func() bool { return !time.Now().Before(a.reloadAt) }, past: past,
 	})
 }
 
@@ -192,8 +207,9 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.filed(err)
 		case <-a.wake:
 		case <-timer.C:
-			if seen := a.look(ctx); a.file.done == nil && seen != a.seen {
-				a.wholeAt = time.Now()
+			if seen, err := a.look(ctx); err != nil || a.file.done == nil && seen != a.seen {
+				a.note(err)
+				a.wholeAt, a.refused = time.Now(), retry{}
 			}
 		}
 		a.step(ctx)
@@ -202,18 +218,21 @@ func (a *Agent) Run(ctx context.Context) error {
 }
 
 // look takes a cheap look at HAProxy: at no domain at all.
-func (a *Agent) look(ctx context.Context) sight {
+func (a *Agent) look(ctx context.Context) (sight, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookPatience)
+	defer cancel()
 	st, err := a.cfg.Target.State(ctx, nobody)
-	if err != nil {
-		return sight{}
-	}
-	return sight{st.Worker, st.Digest, st.Down != nil}
+	return sightOf(st), err
+}
+
+func sightOf(st haproxy.State) sight {
+	return sight{st.Worker, st.Digest, st.BaseDigest, st.Down != nil}
 }
 
 // Resync makes the agent read and compare everything now.
 func (a *Agent) Resync() {
 	a.mu.Lock()
-	a.inbox.all, a.inbox.news = true, true
+	a.inbox.all, a.inbox.news, a.inbox.asked = true, true, true
 	a.mu.Unlock()
 	a.cfg.Follower.Relist()
 	a.nudge()
@@ -252,7 +271,7 @@ func (a *Agent) take() inbox {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	in := a.inbox
-	a.inbox.news, a.inbox.all, a.inbox.changed, a.inbox.expired = false, false, nil, nil
+	a.inbox.news, a.inbox.all, a.inbox.asked, a.inbox.changed, a.inbox.expired = false, false, false, nil, nil
 	return in
 }
 

@@ -25,6 +25,9 @@ func (a *Agent) step(ctx context.Context) {
 		return
 	}
 	a.past.expired(in.expired, in.snapshot)
+	if in.asked {
+		a.refused = retry{}
+	}
 	if a.mayBeQuick(in, now) {
 		if !in.news && !a.drainsDue(now) || a.quick(ctx, in) {
 			a.maybeFile(ctx, now)
@@ -91,10 +94,14 @@ func (a *Agent) quick(ctx context.Context, in inbox) bool {
 		p, err = s.quick(ctx, in.snapshot, domains, a.servers)
 		return err
 	})
+	if err != nil && p.state.Worker == "" {
+		a.note(err)
+	}
 	if err != nil || a.disturbed(p.state) || p.report.Plan.structural() || len(p.report.Refused) > 0 {
 		return false
 	}
 	a.pend(p, domains)
+	a.servers -= a.past.removals(p.report.leaving, 0).first
 	a.past.departures.take(p.report.leaving, p.want, start)
 	a.past.confirmed = in.snapshot
 	for _, act := range p.report.Plan.Actions {
@@ -118,7 +125,11 @@ func (a *Agent) quick(ctx context.Context, in inbox) bool {
 
 // disturbed reports whether HAProxy is another one than a moment ago, or its file.
 func (a *Agent) disturbed(st haproxy.State) bool {
-	return st.Worker != a.seen.worker || a.file.done == nil && st.Digest != a.seen.digest
+	seen := sightOf(st)
+	if a.file.done != nil {
+		seen.digest = a.seen.digest
+	}
+	return seen != a.seen
 }
 
 // finish remembers which domains are unfinished, and when to look at them again: later and later where it is for
@@ -160,7 +171,7 @@ func (a *Agent) whole(ctx context.Context, in inbox) {
 	a.wholeEnd = time.Now()
 	took := a.wholeEnd.Sub(start)
 	a.cfg.Observe(WholePass, took)
-	a.seen = a.look(ctx)
+	a.seen, _ = a.look(ctx)
 	a.settle(in.snapshot, p, err)
 	a.log(p.report, err, took)
 	a.record(in, p.report, err, took)
@@ -173,10 +184,19 @@ func (a *Agent) whole(ctx context.Context, in inbox) {
 // settle draws the conclusions from a whole pass for the following ones.
 func (a *Agent) settle(snapshot registry.Snapshot, p *pass, err error) {
 	a.quickly, a.past.inLine = false, ""
+	var refusal *haproxy.ReloadError
+	if errors.As(err, &refusal) {
+		a.refused.wait = min(max(2*a.refused.wait, retryFirst), refusedLast)
+		a.refused.at, a.refusal = time.Now().Add(a.refused.wait), refusal
+	}
 	if err != nil {
 		return
 	}
-	a.servers = p.report.servers
+	a.refused = retry{}
+	a.servers = 0
+	for _, b := range p.want.Backends {
+		a.servers += len(b.Servers)
+	}
 	a.past.departures.take(p.report.leaving, p.want, time.Now())
 	clear(a.past.pending)
 	a.file.at = time.Time{}
@@ -216,6 +236,9 @@ func (a *Agent) after(report Report, err error) time.Time {
 	if err != nil && !errors.As(err, &held) {
 		wait := retryFirst << min(a.failures, 10)
 		a.failures++
+		if now.Before(a.refused.at) {
+			return a.refused.at
+		}
 		return now.Add(min(wait, retryLast))
 	}
 	a.failures = 0
@@ -248,10 +271,11 @@ func (a *Agent) log(report Report, err error, took time.Duration) {
 		}
 	case err != nil:
 		a.cfg.Logger.Error("the pass failed", append(attrs, "error", err)...)
+	case report.Down != nil && text(report.Down) == a.down && plan.Empty():
 	case report.Down != nil:
 		a.cfg.Logger.Error("haproxy does not answer", append(attrs, "error", report.Down)...)
 	case !plan.Empty() && !report.Postponed:
 		a.cfg.Logger.Info("synced", attrs...)
 	}
-	a.hold = report.Held
+	a.hold, a.down = report.Held, text(report.Down)
 }

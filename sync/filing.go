@@ -75,7 +75,7 @@ func (a *Agent) filed(err error) {
 	if len(a.past.pending) > 0 && f.at.IsZero() {
 		f.at = time.Now().Add(fileDelay)
 	}
-	a.seen = a.look(context.Background())
+	a.seen, _ = a.look(context.Background())
 	took := time.Since(f.began)
 	a.cfg.Observe(FilePass, took)
 	a.cfg.Logger.Info("filed", "revision", f.of, "domains", len(written), "took", took.Round(time.Microsecond))

@@ -23,6 +23,8 @@ type past struct {
 	unfinished map[string]bool
 	departures departures
 	overrides  overrides
+	// refusal is why no reload is tried now: HAProxy has refused one. Each refused one may keep clients out for a while.
+	refusal error
 	// dead has "domain/host" of the hosts whose lease ended: there is nothing to drain.
 	dead map[string]bool
 }
@@ -78,7 +80,7 @@ func domainOf(s registry.Snapshot, name string) (registry.Domain, bool) {
 	return s.Domains[i], true
 }
 
-// removals are those of a pass.
+// removals are those of a pass; have is the number of managed servers, with those that went shortly before.
 func (p past) removals(leaving []serverName, have int) removals {
 	r := p.departures.with(leaving, have, time.Now())
 	for _, s := range leaving {

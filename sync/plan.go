@@ -84,7 +84,10 @@ func NewPlan(want haproxy.Config, st haproxy.State) Plan { return newPlan(want, 
 // newPlan is NewPlan where something else is wanted of the process.
 func newPlan(want, process haproxy.Config, st haproxy.State) Plan {
 	var p Plan
-	if st.Down == nil {
+	switch {
+	case st.Deaf:
+		p.Reload, p.cause = []string{"haproxy: it has lost its stats socket, which a reload gives back"}, ReloadRefused
+	case st.Down == nil:
 		p.planProcess(process, st)
 	}
 	edits := Diff(st.File, want)

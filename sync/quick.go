@@ -14,11 +14,11 @@ import (
 const nobody = "hapsync.invalid"
 
 // quick brings what the running process can take in line for some domains, at a cost in proportion to them; have is the
-// number of managed servers. The file, reloads and the final word on what did not work are others': the report's plan says
+// number of servers that were wanted so far. The file, reloads and the final word on what did not work are others': the report's plan says
 // what is left to do. A *HeldError means that nothing was touched.
 func (s *Syncer) quick(ctx context.Context, snapshot registry.Snapshot, domains []string, have int) (*pass, error) {
 	p := &pass{cfg: s.cfg}
-	state, err := s.cfg.Target.State(ctx, append([]string{nobody}, domains...)...)
+	state, err := s.glance(ctx, domains)
 	if err != nil {
 		return p, err
 	}
@@ -33,11 +33,19 @@ func (s *Syncer) quick(ctx context.Context, snapshot registry.Snapshot, domains 
 		return p, nil
 	}
 	_, p.report.leaving = departures{}.servers(p.want, state)
+	have += len(s.cfg.past.departures)
 	if err := s.cfg.Policy.check(s.cfg.past.removals(p.report.leaving, have), snapshot.Keys); err != nil {
 		return p, err
 	}
 	err = p.runQuick(context.WithoutCancel(ctx))
 	return p, err
+}
+
+// glance reads some domains, and does not wait for a HAProxy that is busy or stopped.
+func (s *Syncer) glance(ctx context.Context, domains []string) (haproxy.State, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookPatience)
+	defer cancel()
+	return s.cfg.Target.State(ctx, append([]string{nobody}, domains...)...)
 }
 
 // runQuick makes the changes of servers in the process. That a removed server is still there is no refusal: it is

@@ -111,6 +111,17 @@ func (a *Agent) recordQuick(in inbox, report Report, took time.Duration) {
 	s.Overrides = a.past.overrides.list()
 }
 
+// note takes into the status, ahead of the pass that will say more, that HAProxy gives no answer.
+func (a *Agent) note(err error) {
+	if err == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.status.Failed = text(err)
+	a.status.Reasons = a.status.reasons(a.inbox.known)
+}
+
 // applied takes note that the process has what the registry said at a revision.
 func (a *Agent) applied(revision registry.Revision) {
 	a.status.Applied, a.status.AppliedAt = revision, time.Now()

@@ -185,10 +185,13 @@ func (p *pass) apply(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if refusal := p.cfg.past.refusal; refusal != nil && len(plan.Reload)+len(refused) > 0 {
+		return refusal // the file stays the last good one
+	}
 	if err := p.write(ctx, plan); err != nil {
 		return err
 	}
-	if p.state.Down != nil {
+	if p.state.Down != nil && !p.state.Deaf {
 		return nil
 	}
 	if plan.Reload, err = p.reloadReasons(ctx, plan); err != nil {
@@ -210,7 +213,7 @@ func (p *pass) reload(ctx context.Context) error {
 	if err := p.cfg.Target.Reload(ctx); err != nil {
 		return err
 	}
-	p.report.Reloaded = true
+	p.report.Reloaded, p.report.Down = true, nil
 	return p.finish(ctx)
 }
 
