@@ -303,3 +303,49 @@ func TestAHostThatTurnsBadBeforeTheFileFollowsKeepsWhatTheProcessHas(t *testing.
 		}
 	})
 }
+
+func TestAReloadThatHAProxyRefusesIsAskedForSeldomAndStopsNothingElse(t *testing.T) {
+	t.Parallel()
+	m := inLine(twoDomains(), v32)
+	m.failReload = 1000
+	inBubble(t, m, func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		for n := range uint16(120) {
+			s := revised(moved(registry.Revision(900+n), 2000+n), registry.Revision(900+n), domain("new", host("s", "10.0.0.1:80")))
+			i.registry.change(s, "b.abc.com", "new")
+			elapse(time.Second)
+			if port := portOf(i.haproxy.now().live); n > 3 && port < 2000+n-2 {
+				t.Fatalf("port %d after %d seconds", port, n)
+			}
+		}
+		now := i.haproxy.now()
+		if now.reloads < 3 || now.reloads > 8 || i.Status().Failed == "" {
+			t.Fatalf("%d reloads in two minutes, %q", now.reloads, i.Status().Failed)
+		}
+		i.haproxy.change(func() { m.failReload = 0 })
+		i.Resync()
+		synctest.Wait()
+		if !i.Status().Ready() || i.haproxy.now().reloads != now.reloads+1 {
+			t.Errorf("asked for by hand: %d reloads, %v", i.haproxy.now().reloads-now.reloads, i.Status().Reasons)
+		}
+	})
+}
+
+func TestAHAProxyThatLostItsSocketIsReloaded(t *testing.T) {
+	t.Parallel()
+	m := inLine(twoDomains(), v32)
+	inBubble(t, m, func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		i.haproxy.change(func() { m.deaf = true })
+		elapse(2 * lookPoll)
+		if !i.Status().Ready() || i.haproxy.now().reloads != 1 {
+			t.Fatalf("%d reloads, %v", i.haproxy.now().reloads, i.Status().Reasons)
+		}
+		elapse(time.Hour)
+		if i.haproxy.now().reloads != 1 {
+			t.Errorf("%d reloads", i.haproxy.now().reloads)
+		}
+	})
+}

@@ -37,7 +37,7 @@ func (a *Agent) step(ctx context.Context) {
 		if !in.news {
 			return
 		}
-		if soon := a.wholeEnd.Add(retryFirst); a.failures > 0 && now.Before(soon) {
+		if soon := a.wholeEnd.Add(retryFirst); a.failures > 0 && !in.asked && now.Before(soon) {
 			a.wholeAt = soon
 			return
 		}

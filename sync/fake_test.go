@@ -17,7 +17,7 @@ import (
 type memory struct {
 	file, live haproxy.Config
 	caps       haproxy.Capabilities
-	down       bool
+	down, deaf bool
 	noEdit     string
 	missing    bool
 	foreign    map[string]string
@@ -45,8 +45,8 @@ func (m *memory) State(_ context.Context, domains ...string) (haproxy.State, err
 		File: clone(m.file), Digest: m.digest(), Capabilities: m.caps,
 		NoEdit: m.noEdit, Missing: m.missing, Foreign: m.foreign,
 	}
-	if m.down {
-		st.Down = haproxy.ErrDown
+	if m.down || m.deaf {
+		st.Down, st.Deaf = haproxy.ErrDown, m.deaf
 		return st, nil
 	}
 	for _, b := range m.live.Backends {
@@ -132,7 +132,7 @@ func (m *memory) Reload(context.Context) error {
 		m.failReload--
 		return &haproxy.ReloadError{Output: "no"}
 	}
-	m.live = clone(m.file)
+	m.live, m.deaf = clone(m.file), false
 	return nil
 }
 
