@@ -40,7 +40,7 @@ const (
 	// deleteWait is how long a server in maintenance has to get rid of its last connections.
 	deleteWait = 2 * time.Second
 	// seenWait is how long a change that HAProxy has taken may need to be seen: milliseconds, measured.
-	seenWait = 200 * time.Millisecond
+	seenWait = 500 * time.Millisecond
 	// noWait is a drain that waits for nothing.
 	noWait    = time.Duration(-1)
 	pollFirst = 20 * time.Millisecond
