@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"strings"
 
@@ -49,6 +50,7 @@ func (p program) app() *cli.App {
 		Flags:                 sharedFlags(),
 		Commands: []*cli.Command{
 			p.initCommand(), p.syncCommand(), p.planCommand(), p.agentCommand(), p.listCommand(),
+			p.registerCommand(), p.deregisterCommand(), p.readyCommand(), p.drainCommand(), p.maintCommand(), p.weightCommand(),
 			p.statusCommand(), p.checkCommand(), p.versionCommand(), p.completionCommand(),
 		},
 		Action:               noCommand,
@@ -78,12 +80,20 @@ func (p program) command(cmd *cli.Command, help page) *cli.Command {
 	cmd.Before = p.before
 	action := cmd.Action
 	cmd.Action = func(c *cli.Context) error {
-		if extra := c.Args().Slice(); len(extra) > len(strings.Fields(cmd.ArgsUsage)) {
+		if extra := c.Args().Slice(); len(extra) > mostArguments(cmd) {
 			return usagef(c, "stray argument %q (flags come before arguments)", extra[len(extra)-1])
 		}
 		return action(c)
 	}
 	return cmd
+}
+
+// mostArguments is how many arguments a command takes.
+func mostArguments(cmd *cli.Command) int {
+	if strings.Contains(cmd.ArgsUsage, "...") {
+		return math.MaxInt
+	}
+	return len(strings.Fields(cmd.ArgsUsage))
 }
 
 func section(title, text string) string {

@@ -53,6 +53,10 @@ func exitCode(ctx context.Context, err error) int {
 	if isUsage(err) {
 		return exitUsage
 	}
+	var child childError
+	if errors.As(err, &child) {
+		return child.code
+	}
 	if ctx.Err() != nil {
 		return exitInterrupted
 	}
@@ -101,7 +105,8 @@ func isUsage(err error) bool {
 
 // explain says on standard error what went wrong, once, and the way out.
 func (p program) explain(code int, err error) {
-	if code == exitOK || code == exitChanges {
+	var child childError
+	if code == exitOK || code == exitChanges || errors.As(err, &child) && child.err == nil {
 		return
 	}
 	message := err.Error()

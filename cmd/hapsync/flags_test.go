@@ -39,6 +39,14 @@ func samples(s *setting) (string, string) {
 		return "30", "70"
 	case strings.HasSuffix(s.name, "-timeout") || s.name == "resync" || s.name == "reload-interval":
 		return "3s", "7s"
+	case slices.Contains([]string{"drain", "ttl", "interval", "timeout"}, s.name):
+		return "3s", "7s"
+	case slices.Contains([]string{"port", "weight", "maxconn", "rise", "fall"}, s.name):
+		return "7", "9"
+	case s.name == "ip":
+		return "10.0.0.1", "fd00::1"
+	case s.name == "check":
+		return "tcp://127.0.0.1:1", "exec:/bin/true"
 	case s.name == "listen":
 		return "127.0.0.1:9102", "unix:/run/hapsync/agent.sock"
 	case s.name == "output" || s.name == "log-format":

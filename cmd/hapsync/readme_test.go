@@ -185,7 +185,7 @@ func TestHapsyncCalls(t *testing.T) {
 func parse(args []string) error {
 	app := new(bench).program(nil, nil).app()
 	for _, cmd := range app.Commands {
-		most := len(strings.Fields(cmd.ArgsUsage))
+		most := mostArguments(cmd)
 		cmd.Before = nil
 		cmd.Action = func(c *cli.Context) error {
 			if c.NArg() > most {

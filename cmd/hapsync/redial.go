@@ -33,9 +33,14 @@ func (r *redial) connect(ctx context.Context, lost func(error)) error {
 	if r.now() != nil {
 		return nil
 	}
+	return keepDialling(ctx, r.failed, r.try, lost)
+}
+
+// keepDialling calls dial after it has failed, with pauses, until it succeeds. It calls lost as Follow does.
+func keepDialling(ctx context.Context, failed error, dial func(context.Context) error, lost func(error)) error {
 	wait := backoff.NewExponentialBackOff()
 	wait.MaxInterval = 30 * time.Second
-	for why, err := "", r.failed; err != nil; {
+	for why, err := "", failed; err != nil; {
 		if err.Error() != why {
 			why = err.Error()
 			lost(err)
@@ -47,7 +52,7 @@ func (r *redial) connect(ctx context.Context, lost func(error)) error {
 			return ctx.Err()
 		case <-timer.C:
 		}
-		err = r.try(ctx)
+		err = dial(ctx)
 	}
 	lost(nil)
 	return nil

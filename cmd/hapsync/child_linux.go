@@ -1,0 +1,8 @@
+package main
+
+import "syscall"
+
+// ownGroup puts a child into a process group of its own. Linux ends the child where hapsync is killed and cannot.
+func ownGroup() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+}

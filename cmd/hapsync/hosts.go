@@ -1,0 +1,170 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hapsync/hapsync/registry"
+)
+
+// hostFlags name a host of a domain.
+func hostFlags() []cli.Flag {
+	return []cli.Flag{
+		text(spec{name: "domain", check: registry.CheckDomain, usage: "the `DOMAIN` that the host serves"}),
+		text(spec{name: "host", check: registry.CheckHost,
+			usage: "`NAME` of the host: the name of its server in HAProxy, and its cookie (default: the machine's host name)"}),
+	}
+}
+
+func drainFlag() cli.Flag {
+	return text(spec{name: "drain", value: "5s", check: pause,
+		usage: "`TIME` in drain before the host leaves; 0s for none"})
+}
+
+// pause is a duration that may be 0.
+func pause(s string) error {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return errors.New("must be a time with its unit, such as 5s, or 0s")
+	}
+	return nil
+}
+
+// hostName are the domain and the host that the flags name.
+func hostName(c *cli.Context) (domain, host string, err error) {
+	if domain = c.String("domain"); domain == "" {
+		return "", "", usagef(c, "--domain: no domain given")
+	}
+	if host = c.String("host"); host != "" {
+		return domain, host, nil
+	}
+	if host, err = os.Hostname(); err == nil {
+		err = registry.CheckHost(host)
+	}
+	if err != nil {
+		return "", "", usagef(c, "--host: the machine's host name cannot be used: %w", err)
+	}
+	return domain, host, nil
+}
+
+func (p program) deregisterCommand() *cli.Command {
+	return p.command(&cli.Command{
+		Name:   "deregister",
+		Usage:  "take a host out of the registry, whoever has registered it",
+		Flags:  append(append(hostFlags(), drainFlag()), sharedFlags(categoryHAProxy)...),
+		Action: p.deregister,
+	}, page{
+		description: `Sets the host's state to drain, waits, sets it to maint and deletes its keys: no request fails. A hapsync register
+that runs for the host sees that it was taken out on purpose, and leaves it out until it is started anew.`,
+		example:   `hapsync deregister --domain a.abc.com --host server1 --drain 30s`,
+		exitCodes: `0 out; 1 error, or there is no such host; 2 usage; 3 registry not reachable; 130 interrupted`,
+	})
+}
+
+func (p program) deregister(c *cli.Context) error {
+	domain, host, err := hostName(c)
+	if err != nil {
+		return err
+	}
+	client, err := p.client(c)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if err := client.Deregister(c.Context, domain, host, c.Duration("drain")); err != nil {
+		return err
+	}
+	p.say("%s/%s is out of the registry\n", domain, host)
+	return nil
+}
+
+func (p program) stateCommand(state registry.HostState, usage, description string) *cli.Command {
+	return p.command(&cli.Command{
+		Name:   string(state),
+		Usage:  usage,
+		Flags:  append(hostFlags(), sharedFlags(categoryHAProxy)...),
+		Action: func(c *cli.Context) error { return p.setHost(c, "state", string(state)) },
+	}, page{
+		description: description,
+		example:     fmt.Sprintf("hapsync %s --domain a.abc.com --host server1", state),
+		exitCodes:   `0 set; 1 error, or there is no such host; 2 usage; 3 registry not reachable; 130 interrupted`,
+	})
+}
+
+func (p program) readyCommand() *cli.Command {
+	return p.stateCommand(registry.Ready, "let a host take requests again",
+		`Sets the host's state to ready. Where hapsync register checks the host, the state follows the check from then on.`)
+}
+
+func (p program) drainCommand() *cli.Command {
+	return p.stateCommand(registry.Drain, "let a host finish with the clients that it has",
+		`Sets the host's state to drain: it gets no new clients; those with its cookie still come. It stays so until hapsync ready.`)
+}
+
+func (p program) maintCommand() *cli.Command {
+	return p.stateCommand(registry.Maint, "take a host out of service for maintenance",
+		`Sets the host's state to maint: it gets no requests. It stays so until hapsync ready.`)
+}
+
+func (p program) weightCommand() *cli.Command {
+	return p.command(&cli.Command{
+		Name:      "weight",
+		Usage:     "set the weight of a host",
+		ArgsUsage: "WEIGHT",
+		Flags:     append(hostFlags(), sharedFlags(categoryHAProxy)...),
+		Action: func(c *cli.Context) error {
+			value := c.Args().First()
+			if err := registry.CheckValue("weight", value); err != nil {
+				return usageError{command: commandName(c), err: err}
+			}
+			return p.setHost(c, "weight", value)
+		},
+	}, page{
+		description: `Sets the host's weight, 0 to 256, relative to the others of the domain.`,
+		example:     "hapsync weight --domain a.abc.com --host server1 10",
+		exitCodes:   `0 set; 1 error, or there is no such host; 2 usage; 3 registry not reachable; 130 interrupted`,
+	})
+}
+
+func (p program) setHost(c *cli.Context, attribute, value string) error {
+	domain, host, err := hostName(c)
+	if err != nil {
+		return err
+	}
+	client, err := p.client(c)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if err := client.SetHost(c.Context, domain, host, attribute, value); err != nil {
+		return err
+	}
+	p.say("%s of %s/%s is %s\n", attribute, domain, host, value)
+	return nil
+}
+
+// client dials etcd, for those who write. What is wrong with the settings is an error of usage.
+func (p program) client(c *cli.Context) (*registry.Client, error) {
+	cfg, err := p.registryConfig(c)
+	if err != nil {
+		return nil, err
+	}
+	client, err := registry.Dial(c.Context, cfg)
+	if err != nil && !errors.Is(err, registry.ErrUnavailable) && c.Err() == nil {
+		return nil, usageError{command: commandName(c), err: err}
+	}
+	return client, err
+}
+
+// number is a flag's check that a count is at least 1.
+func number(s string) error {
+	if n, err := strconv.Atoi(s); err != nil || n < 1 || n > 1000 {
+		return errors.New("must be a number, 1 to 1000")
+	}
+	return nil
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestGateCounts(t *testing.T) {
+	for results, want := range map[string]string{ // + good, - bad; ^ becomes healthy, v unhealthy, . neither
+		"+":           ".",
+		"++":          ".^",
+		"+-++":        "...^",
+		"++--+---":    ".^.....v",
+		"++---+-++":   ".^..v...^",
+		"-++":         "v.^",
+		"--":          "v.",
+		"++-+-+-+---": ".^........v",
+	} {
+		g, got := &gate{rise: 2, fall: 3}, ""
+		for _, r := range results {
+			switch changed := g.count(r == '+'); {
+			case changed && g.healthy:
+				got += "^"
+			case changed:
+				got += "v"
+			default:
+				got += "."
+			}
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s", results, got, want)
+		}
+	}
+}
+
+// tryProbe asks once, with little time.
+func tryProbe(t *testing.T, check string, timeout time.Duration) error {
+	t.Helper()
+	p, err := parseProbe(check)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gate{probe: p, timeout: timeout, rise: 1, fall: 1}
+	_, err = g.ask(t.Context())
+	return err
+}
+
+func TestProbes(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		code, err := strconv.Atoi(r.URL.Path[1:])
+		if err == nil {
+			http.Redirect(w, r, "/500", code)
+			return
+		}
+		<-r.Context().Done() // hangs
+	}))
+	defer server.Close()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	closed := silent.Addr().String()
+	for check, want := range map[string]string{
+		server.URL + "/200":  "",
+		server.URL + "/302":  "",
+		server.URL + "/404":  "404 Not Found",
+		server.URL + "/503":  "503 Service Unavailable",
+		server.URL + "/hang": "no answer in 200ms",
+		"http://" + closed:   "no answer in 200ms",
+		"tcp://" + closed:    "",
+		"tcp://127.0.0.1:1":  "refused",
+		"exec:/bin/true":     "",
+		"exec:/bin/false":    "exit status 1",
+		"exec:/bin/test a":   "",
+		"exec:/no/such":      "no such file",
+		"exec:/bin/sleep 60": "no answer in 200ms",
+	} {
+		began := time.Now()
+		err := tryProbe(t, check, 200*time.Millisecond)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: got %v, want %q", check, err, want)
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("%s: took %s", check, took)
+		}
+	}
+}
+
+func TestHangingProgramEndsWithAllThatItStarted(t *testing.T) {
+	dir := t.TempDir()
+	script, pid := filepath.Join(dir, "check"), filepath.Join(dir, "pid")
+	text := "#!/bin/sh\ntrap '' TERM\nsleep 1000 &\necho $! > " + pid + "\nwait\n"
+	if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := tryProbe(t, "exec:"+script, 2*time.Second); err == nil || !strings.Contains(err.Error(), "no answer in 2s") {
+		t.Errorf("got %v", err)
+	}
+	word, err := os.ReadFile(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := strconv.Atoi(strings.TrimSpace(string(word)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	deadline, poll := time.After(30*time.Second), time.NewTicker(5*time.Millisecond)
+	defer poll.Stop()
+	for alive(child) {
+		select {
+		case <-deadline:
+			_ = syscall.Kill(child, syscall.SIGKILL)
+			t.Fatal("what the program started is still there")
+		case <-poll.C:
+		}
+	}
+}
+
+// alive is false for a process that has ended, though nobody has waited for it.
+func alive(pid int) bool {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	return err == nil && !strings.Contains(string(stat), ") Z ")
+}
+
+func TestGateWatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		began, asked := time.Now(), 0
+		g := &gate{interval: 2 * time.Second, timeout: time.Second, rise: 2, fall: 3, probe: func(ctx context.Context) error {
+			asked++
+			switch {
+			case asked <= 3:
+				return nil
+			case asked <= 5:
+				return errors.New("bad")
+			}
+			<-ctx.Done() // hangs
+			return ctx.Err()
+		}}
+		told := ""
+		g.watch(ctx, func(healthy bool, why error) {
+			told += time.Since(began).String() + " "
+			if !healthy {
+				told += why.Error()
+				cancel()
+			}
+		})
+		if want := "2s 11s no answer in 1s"; told != want {
+			t.Errorf("told %q, want %q", told, want)
+		}
+	})
+}
+
+func TestLocalIP(t *testing.T) {
+	ip, err := localIP(t.Context(), []string{"http://127.0.0.1:2379/"})
+	if err != nil || ip.String() != "127.0.0.1" {
+		t.Errorf("%s, %v", ip, err)
+	}
+	if ip, err := localIP(t.Context(), []string{"http://bad.invalid:1", "127.0.0.1:1"}); err != nil || !ip.IsLoopback() {
+		t.Errorf("%s, %v", ip, err)
+	}
+	if _, err := localIP(t.Context(), []string{"http://bad.invalid:1"}); err == nil {
+		t.Error("no error")
+	}
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hapsync/hapsync/registry"
+)
+
+func (p program) registerCommand() *cli.Command {
+	value := func(attribute string) func(string) error {
+		return func(s string) error { return registry.CheckValue(attribute, s) }
+	}
+	flags := append(hostFlags(),
+		text(spec{name: "ip", check: value("ip"), usage: "`ADDRESS` of the host (default: the local one that leads to etcd)"}),
+		text(spec{name: "port", check: value("port"), usage: "`PORT` of the host"}),
+		text(spec{name: "weight", check: value("weight"), usage: "`WEIGHT` of the host, 0 to 256, relative to the others (default: 1)"}),
+		text(spec{name: "maxconn", check: value("maxconn"), usage: "most concurrent `CONNECTIONS` (default: no limit)"}),
+		toggle(spec{name: "backup", usage: "use the host only when all others are down"}),
+		text(spec{name: "ttl", value: "15s", check: leaseTime, usage: "`TIME` after which a host that has died is out of the registry"}),
+		drainFlag(),
+		toggle(spec{name: "replace", usage: "take the name over from whoever has it"}),
+		text(spec{name: "check", check: checkSpec,
+			usage: "`CHECK` the host, and register it only while it is good: http://127.0.0.1:10000/health, tcp://127.0.0.1:10000, exec:/path"}),
+		text(spec{name: "interval", value: "2s", check: duration, usage: "`TIME` between two checks"}),
+		text(spec{name: "timeout", value: "1s", check: duration, usage: "`TIME` after which a check has failed"}),
+		text(spec{name: "rise", value: "2", check: number, usage: "good `CHECKS` in a row after which the host is good"}),
+		text(spec{name: "fall", value: "3", check: number, usage: "bad `CHECKS` in a row after which it is bad"}),
+	)
+	return p.command(&cli.Command{
+		Name:      "register",
+		Usage:     "register a host for as long as it runs, and run its command",
+		ArgsUsage: "[-- COMMAND [ARGUMENT...]]",
+		Flags:     append(flags, sharedFlags(categoryHAProxy)...),
+		Action:    p.register,
+	}, page{
+		description: `Writes all keys of the host in one transaction, under a lease that it keeps alive. A lease that is lost is followed
+by a new one, with the keys again. SIGTERM and SIGINT take the host out: state drain, the time of --drain, state maint, and
+the keys are deleted. Who dies without that leaves with the lease, after --ttl.
+
+A name that another has is refused, unless --replace is given. With --check the host is in the registry once it is good;
+when it turns bad its state becomes maint, and ready again later. A state that an operator sets stays until hapsync ready.
+
+With a command after --, that is started, and registered when it takes connections, or when --check says that it is good.
+SIGTERM and SIGINT take the host out first, and are then passed on; other signals are passed on at once. When the command
+ends, so does the host, and hapsync ends with the same code (128 and the number for a signal).`,
+		example: `
+hapsync register --domain a.abc.com --host server1 --ip 10.0.0.1 --port 10000
+hapsync register --domain a.abc.com --port 10000 --check http://127.0.0.1:10000/health
+hapsync register --domain a.abc.com --port 10000 -- /usr/local/bin/server --listen :10000`,
+		exitCodes: `0 ended by SIGTERM or SIGINT; 1 error, or another has the name; 2 usage; with a command: its own`,
+	})
+}
+
+// leaseTime is what etcd takes for the time of a lease.
+func leaseTime(s string) error {
+	if d, err := time.ParseDuration(s); err != nil || d < 2*time.Second || d%time.Second != 0 {
+		return errors.New("must be whole seconds, 2s or more, such as 15s")
+	}
+	return nil
+}
+
+func (p program) register(c *cli.Context) error {
+	words := c.Args().Slice()
+	if at := len(p.args) - len(words) - 1; len(words) > 0 && (at < 0 || p.args[at] != "--") {
+		return usagef(c, "stray argument %q (a command comes after --)", words[0])
+	}
+	t, err := p.newTenure(c, words)
+	if err != nil {
+		return err
+	}
+	client, err := p.client(c)
+	if err != nil && !errors.Is(err, registry.ErrUnavailable) {
+		return err
+	}
+	defer func() {
+		if t.client != nil {
+			_ = t.client.Close()
+		}
+	}()
+	t.client, t.failed = client, err
+	t.dial = func(ctx context.Context) (*registry.Client, error) {
+		cfg, err := p.registryConfig(c)
+		if err != nil {
+			return nil, err
+		}
+		return registry.Dial(ctx, cfg)
+	}
+	if len(words) > 0 {
+		if t.child, err = p.startChild(words); err != nil {
+			return err
+		}
+	}
+	return t.run(c.Context)
+}
+
+// newTenure reads the flags.
+func (p program) newTenure(c *cli.Context, words []string) (*tenure, error) {
+	t := &tenure{log: p.logger(c), drain: c.Duration("drain")}
+	host, err := p.hostOf(c, t)
+	if err != nil {
+		return nil, err
+	}
+	t.conf = registry.RegistrationConfig{
+		Domain: c.String("domain"), Host: host, TTL: c.Duration("ttl"), Replace: c.Bool("replace"), Logger: t.log,
+	}
+	switch check := c.String("check"); {
+	case check != "":
+		probe, err := parseProbe(check)
+		if err != nil {
+			return nil, usagef(c, "--check: %q %w", check, err)
+		}
+		t.gate = &gate{probe: probe, interval: c.Duration("interval"), timeout: c.Duration("timeout"),
+			rise: c.Int("rise"), fall: c.Int("fall")}
+		t.checked = true
+	case len(words) > 0:
+		t.gate = &gate{probe: tcpProbe(host.Addr.String()), interval: 100 * time.Millisecond, timeout: time.Second, rise: 1, fall: 1}
+	}
+	return t, nil
+}
+
+// hostOf is the host that the flags describe.
+func (p program) hostOf(c *cli.Context, t *tenure) (registry.Host, error) {
+	_, name, err := hostName(c)
+	if err != nil {
+		return registry.Host{}, err
+	}
+	values := map[string]string{"backup": fmt.Sprint(c.Bool("backup"))}
+	for _, attribute := range []string{"ip", "port", "weight", "maxconn"} {
+		if value := c.String(attribute); value != "" {
+			values[attribute] = value
+		}
+	}
+	if values["port"] == "" {
+		return registry.Host{}, usagef(c, "--port: no port given")
+	}
+	if values["ip"] == "" {
+		ip, err := localIP(c.Context, words(c.StringSlice("endpoints")...))
+		if err != nil {
+			return registry.Host{}, usagef(c, "--ip: not given, and no local address found: %w", err)
+		}
+		t.log.Info("the host is registered with the local address that leads to etcd", "ip", ip.String())
+		if ip.IsLoopback() {
+			t.log.Warn("only this machine reaches that address: give another one with --ip, unless HAProxy runs here", "ip", ip.String())
+		}
+		values["ip"] = ip.String()
+	}
+	host, err := registry.ParseHost(name, values)
+	if err != nil {
+		return registry.Host{}, usageError{command: commandName(c), err: err}
+	}
+	return host, nil
+}
+
+// localIP is the address that this machine has for packets to the first of the endpoints to which there is a way. It
+// sends none.
+func localIP(ctx context.Context, endpoints []string) (netip.Addr, error) {
+	err := errors.New("no endpoint")
+	for _, endpoint := range endpoints {
+		if _, after, ok := strings.Cut(endpoint, "://"); ok {
+			endpoint = after
+		}
+		var conn net.Conn
+		if conn, err = new(net.Dialer).DialContext(ctx, "udp", strings.TrimRight(endpoint, "/")); err == nil {
+			_ = conn.Close()
+			return conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(), nil
+		}
+	}
+	return netip.Addr{}, err
+}
