@@ -29,24 +29,30 @@ type load struct {
 // startLoad starts the load and returns when each worker has been served.
 func startLoad(t testing.TB, b *box, domain string) *load {
 	t.Helper()
+	return startLoadOf(t, b, domain, "")
+}
+
+// startLoadOf is startLoad by clients with the cookie of a server, which may come and go.
+func startLoadOf(t testing.TB, b *box, domain, server string) *load {
+	t.Helper()
 	l := &load{stop: make(chan struct{}), kept: map[string]int{}, fresh: map[string]int{}}
 	for range loadWorkers {
-		l.done.Go(func() { l.work(b.web, domain, "keep-alive", l.kept) })
-		l.done.Go(func() { l.work(b.web, domain, "close", l.fresh) })
+		l.done.Go(func() { l.work(b.web, domain, server, "keep-alive", l.kept) })
+		l.done.Go(func() { l.work(b.web, domain, server, "close", l.fresh) })
 	}
 	t.Cleanup(func() { l.end() })
 	l.goesOn(t)
 	return l
 }
 
-func (l *load) work(addr, domain, connection string, served map[string]int) {
+func (l *load) work(addr, domain, server, connection string, served map[string]int) {
 	limit := time.After(loadLimit)
 	pause := time.NewTicker(loadPause)
 	defer pause.Stop()
 	c := &client{addr: addr}
 	defer c.close()
 	for {
-		a, err := c.get(domain, "", connection)
+		a, err := c.get(domain, server, connection)
 		l.count(a, err, connection, served)
 		select {
 		case <-pause.C:
