@@ -110,6 +110,12 @@ func (l *load) served(h *host) int {
 	return l.kept[h.name] + l.fresh[h.name]
 }
 
+func (l *load) failures() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.failed)
+}
+
 // end stops the load. It may be called more than once.
 func (l *load) end() {
 	l.mu.Lock()

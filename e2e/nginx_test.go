@@ -51,13 +51,9 @@ func startHost(t testing.TB, name string) *host {
 
 func startHostAt(t testing.TB, name, addr string) *host {
 	t.Helper()
-	dir := t.TempDir()
-	conf := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, addr, name, longName(name)), 0o644); err != nil {
-		t.Fatal(err)
-	}
 	h := &host{name: name, addr: addr}
-	h.process = startProcess(t, filepath.Join(dir, "nginx.log"), lookPath(t, "nginx"), "-p", dir, "-c", conf)
+	command := nginx(t, name, addr)
+	h.process = startProcess(t, filepath.Join(t.TempDir(), "nginx.log"), command[0], command[1:]...)
 	eventually(t, "nginx answers on "+addr, func() error {
 		if err := h.running(); err != nil {
 			t.Fatal(err)
@@ -69,6 +65,17 @@ func startHostAt(t testing.TB, name, addr string) *host {
 		return err
 	})
 	return h
+}
+
+// nginx is the command that serves a name at an address.
+func nginx(t testing.TB, name, addr string) []string {
+	t.Helper()
+	dir := t.TempDir()
+	conf := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, addr, name, longName(name)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return []string{lookPath(t, "nginx"), "-p", dir, "-c", conf}
 }
 
 // freeAddr is an address that nobody else is given until the test ends. A bound socket that does not listen holds it:
