@@ -349,7 +349,7 @@ func TestHostIsInServiceWhileItsCheckIsGood(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		b.startRegister(t, "a.abc.com/server1", a.addr, "--check", "exec:"+lookPath(t, "test")+" -e "+good, "--interval", "50ms")
+		b.startRegister(t, "a.abc.com/checked", a.addr, "--check", "exec:"+lookPath(t, "test")+" -e "+good, "--interval", "50ms")
 		gone := func() {
 			t.Helper()
 			eventually(t, "nobody serves", func() error {
@@ -359,28 +359,28 @@ func TestHostIsInServiceWhileItsCheckIsGood(t *testing.T) {
 				return nil
 			})
 		}
-		b.registered(t, "a.abc.com/server1", "")
+		b.registered(t, "a.abc.com/checked", "")
 		set(true)
 		b.comes(t, "a.abc.com", "", a)
 		set(false)
-		b.registered(t, "a.abc.com/server1", "maint")
+		b.registered(t, "a.abc.com/checked", "maint")
 		gone()
 		set(true)
 		b.comes(t, "a.abc.com", "", a)
 
-		says(t, b.must(t, "maint", "--domain", "a.abc.com", "--host", "server1").stdout, "state of a.abc.com/server1 is maint")
+		says(t, b.must(t, "maint", "--domain", "a.abc.com", "--host", "checked").stdout, "state of a.abc.com/checked is maint")
 		gone()
 		set(false)
 		set(true)
-		b.must(t, "weight", "--domain", "a.abc.com", "--host", "server1", "9")
-		b.eventuallyWeighs(t, "a.abc.com_cluster/server1", "9 ")
+		b.must(t, "weight", "--domain", "a.abc.com", "--host", "checked", "9")
+		b.eventuallyWeighs(t, "a.abc.com_cluster/checked", "9 ")
 		gone()
-		b.must(t, "ready", "--domain", "a.abc.com", "--host", "server1")
+		b.must(t, "ready", "--domain", "a.abc.com", "--host", "checked")
 		b.comes(t, "a.abc.com", "", a)
-		b.must(t, "drain", "--domain", "a.abc.com", "--host", "server1")
-		b.comes(t, "a.abc.com", "server1", a)
-		b.must(t, "deregister", "--domain", "a.abc.com", "--host", "server1", "--drain", "10ms")
+		b.must(t, "drain", "--domain", "a.abc.com", "--host", "checked")
+		b.comes(t, "a.abc.com", "checked", a)
+		b.must(t, "deregister", "--domain", "a.abc.com", "--host", "checked", "--drain", "10ms")
 		gone()
-		says(t, b.exits(t, 1, "maint", "--domain", "a.abc.com", "--host", "server1").stderr, "no such host", "server1", "a.abc.com", b.prefix)
+		says(t, b.exits(t, 1, "maint", "--domain", "a.abc.com", "--host", "checked").stderr, "no such host", "checked", "a.abc.com", b.prefix)
 	})
 }
