@@ -9,8 +9,12 @@ import (
 )
 
 // tend brings the keys in line with what the registration wants. A write that comes to nothing because the keys have
-// changed meanwhile is made good at the next event, which tells of that change.
+// changed meanwhile is made good at the next event, which tells of that change. Keys that are older than the last write say
+// nothing.
 func (r *Registration) tend(ctx context.Context, have hostKeys) error {
+	if have.revision < r.written {
+		return nil
+	}
 	other, taken := have.other(r.lease.id)
 	switch {
 	case r.out:
@@ -38,15 +42,16 @@ func (r *Registration) report(ctx context.Context, have hostKeys) error {
 	before := r.wrote
 	r.wrote = stateWrite{want, key.version + 1}
 	state := r.root + "state"
-	done, err := r.client.txn(ctx, append(have.same(), clientv3.Compare(clientv3.Version(state), "=", key.version)),
+	revision, err := r.client.txn(ctx, append(have.same(), clientv3.Compare(clientv3.Version(state), "=", key.version)),
 		clientv3.OpPut(state, want, clientv3.WithLease(r.lease.id)))
 	if err != nil {
 		return err
 	}
-	if !done {
+	if revision == 0 {
 		r.wrote = before
 		return nil
 	}
+	r.written = revision
 	r.log.Info("the state follows the health", "state", want)
 	return nil
 }
@@ -78,14 +83,15 @@ func (r *Registration) claim(ctx context.Context, have hostKeys) error {
 	}
 	before := r.wrote
 	ops := r.puts(have)
-	done, err := r.client.txn(ctx, []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(r.root), "<", have.revision+1).WithPrefix()}, ops...)
+	revision, err := r.client.txn(ctx, []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(r.root), "<", have.revision+1).WithPrefix()}, ops...)
 	if err != nil {
 		return err
 	}
-	if !done {
+	if revision == 0 {
 		r.wrote = before
 		return nil
 	}
+	r.written = revision
 	r.held, r.told, r.conf.Replace, r.lease.last = true, "", false, id
 	r.log.Info("registered", "address", r.conf.Host.Addr.String(), "state", r.stateToBe(), "lease", leaseName(id), "ttl", r.conf.TTL.String())
 	return nil

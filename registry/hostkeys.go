@@ -134,15 +134,15 @@ func (c *Client) left(ctx context.Context, lease clientv3.LeaseID) (time.Duratio
 	return max(0, time.Duration(left.TTL)*time.Second), nil
 }
 
-// txn carries out the operations if what they stand on is as it was.
-func (c *Client) txn(ctx context.Context, cmps []clientv3.Cmp, ops ...clientv3.Op) (done bool, err error) {
+// txn carries out the operations if what they stand on is as it was. It returns their revision, or 0 where it is not.
+func (c *Client) txn(ctx context.Context, cmps []clientv3.Cmp, ops ...clientv3.Op) (revision int64, err error) {
 	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), c.conf.DialTimeout)
 	defer cancel()
 	resp, err := c.etcd.Txn(ctx).If(cmps...).Then(ops...).Commit()
-	if err != nil {
-		return false, err
+	if err != nil || !resp.Succeeded {
+		return 0, err
 	}
-	return resp.Succeeded, nil
+	return resp.Header.Revision, nil
 }
 
 // explainWrite is explain for those who write.

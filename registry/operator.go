@@ -67,8 +67,8 @@ func (h hostKeys) same() []clientv3.Cmp {
 
 func (c *Client) set(ctx context.Context, have hostKeys, attribute, value string) error {
 	lease := have.keys[have.anchor()].lease
-	done, err := c.txn(ctx, have.same(), clientv3.OpPut(have.root+attribute, value, clientv3.WithLease(lease)))
-	if err == nil && !done || errors.Is(err, rpctypes.ErrLeaseNotFound) {
+	revision, err := c.txn(ctx, have.same(), clientv3.OpPut(have.root+attribute, value, clientv3.WithLease(lease)))
+	if err == nil && revision == 0 || errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		return errChanged
 	}
 	return err
@@ -97,8 +97,8 @@ func (c *Client) takeOut(ctx context.Context, have hostKeys, drain time.Duration
 			return err
 		}
 	}
-	done, err := c.txn(ctx, have.same(), clientv3.OpDelete(have.root, clientv3.WithPrefix()))
-	if err == nil && !done {
+	revision, err := c.txn(ctx, have.same(), clientv3.OpDelete(have.root, clientv3.WithPrefix()))
+	if err == nil && revision == 0 {
 		return errChanged
 	}
 	return err

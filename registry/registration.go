@@ -49,13 +49,14 @@ type Registration struct {
 
 	// What follows belongs to Run, and to Leave after it.
 
-	lease lease
-	held  bool              // the host was in the registry once
-	out   bool              // somebody has taken it out on purpose
-	want  map[string]string // the keys to write, by attribute, but for the state
-	state string            // that an operator wants; empty for none
-	wrote stateWrite        // the last one of the registration itself
-	told  string            // the trouble that was logged last; empty for none
+	lease   lease
+	held    bool              // the host was in the registry once
+	out     bool              // somebody has taken it out on purpose
+	want    map[string]string // the keys to write, by attribute, but for the state
+	state   string            // that an operator wants; empty for none
+	wrote   stateWrite        // the last one of the registration itself
+	written int64             // the revision of the last write of this session
+	told    string            // the trouble that was logged last; empty for none
 }
 
 // A stateWrite is a value of the key state and the version that the key has with it. It is noted before the write, whose
@@ -144,6 +145,7 @@ func (r *Registration) trouble(message string, err error) {
 func (r *Registration) session(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
+	r.written = 0 // an etcd that was created anew begins from the start
 	if err := r.lease.resume(ctx, r.client); err != nil {
 		return err
 	}
