@@ -56,8 +56,12 @@ func (g *registered) end() {
 
 // refused is the error that the registration ends with by itself.
 func (g *registered) refused() error {
-	<-g.done
-	return g.err
+	select {
+	case <-g.done:
+		return g.err
+	case <-time.After(30 * time.Second):
+		return errors.New("nothing: it goes on")
+	}
 }
 
 // leave ends the registration as its process does when it is told to.
@@ -311,8 +315,13 @@ func TestRegistrationLeavesWithItsKeysBeforeItsLease(t *testing.T) {
 		g.leave(t, 3*time.Second) // longer than the lease
 	}()
 	for _, want := range []string{"drain", "maint", "gone"} {
-		if got := <-states; got != want {
-			t.Errorf("%s, want %s", got, want)
+		select {
+		case got := <-states:
+			if got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("it does not become %s", want)
 		}
 		if want == "maint" && time.Since(began) < 3*time.Second {
 			t.Error("it was not drained for as long as it was to be")
