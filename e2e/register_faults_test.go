@@ -25,14 +25,14 @@ const fleetDomain = "fleet.abc.com"
 func serverName(i int) string { return fmt.Sprintf("server%d", i) }
 
 // startFleet starts more hosts than the safeguard against mass removal lets go.
-func startFleet(t *testing.T, h haproxy) *fleet {
+func startFleet(t *testing.T, h haproxy, ttl time.Duration) *fleet {
 	t.Helper()
 	f := &fleet{box: startBox(t, h), etcd: newEtcd(t)}
 	f.env = append(f.env, "HAPSYNC_ENDPOINTS="+f.etcd.listen.String(), "HAPSYNC_DIAL_TIMEOUT=1s")
 	for i := range 7 {
 		h := startHost(t, serverName(i))
 		f.hosts = append(f.hosts, h)
-		f.keepers = append(f.keepers, f.startRegister(t, fleetDomain+"/"+h.name, h.addr, "--ttl", "2s"))
+		f.keepers = append(f.keepers, f.startRegister(t, fleetDomain+"/"+h.name, h.addr, "--ttl", ttl.String()))
 	}
 	f.inAgain(t)
 	f.agent = f.startAgent(t, soon...)
@@ -97,30 +97,34 @@ func (f *fleet) servers() int {
 
 func TestHostsComeBackWhenEtcdWasAwayForLongerThanTheirLeases(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, h haproxy) {
-		f := startFleet(t, h)
-		before := f.generation(t)
+		const ttl = 6 * time.Second
+		f := startFleet(t, h, ttl)
+		before, leases := f.generation(t), f.leases(t)
 		l := startLoad(t, f.box, fleetDomain)
 		f.etcd.stop()
-		over := time.After(5 * time.Second)
+		over := time.After(ttl + time.Second)
 		f.agent.unready(t, "registry")
 		<-over
 		f.etcd.start(t)
 		back := time.Now()
 		f.inAgain(t)
 		f.agent.ready(t)
-		lived := time.After(5 * time.Second) // the leases that etcd has given their time again are kept alive
+		t.Logf("all in and ready %s after etcd was back", time.Since(back))
+		lived := time.After(ttl + time.Second) // the leases that etcd has given their time again are kept alive
 		<-lived
 		f.inAgain(t)
 		f.settles(t)
 		l.endsWithoutFailure(t)
 		f.notReloaded(t, before)
-		t.Logf("all in and ready %s after etcd was back, minus 5 s of looking on", time.Since(back))
+		if now := f.leases(t); !slices.Equal(now, leases) {
+			t.Errorf("a lease has ended, and so HAProxy has dropped a host: %x, and then %x", leases, now)
+		}
 	})
 }
 
 func TestHostsComeBackInAnEtcdThatHasLostEverything(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, firstHAProxy(t))
+	f := startFleet(t, firstHAProxy(t), 2*time.Second)
 	before := f.generation(t)
 	l := startLoad(t, f.box, fleetDomain)
 	f.etcd.stop()
@@ -143,7 +147,7 @@ func TestHostsComeBackInAnEtcdThatHasLostEverything(t *testing.T) {
 
 func TestHostsThatAllExpireComeBack(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, h haproxy) {
-		f := startFleet(t, h)
+		f := startFleet(t, h, 2*time.Second)
 		leases := f.leases(t)
 		f.cut(t, f.keepers, func() {
 			for _, h := range f.hosts {
@@ -169,7 +173,7 @@ func TestHostsThatAllExpireComeBack(t *testing.T) {
 
 func TestSomeHostsThatExpireLeaveHAProxyAndComeBack(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, h haproxy) {
-		f := startFleet(t, h)
+		f := startFleet(t, h, 2*time.Second)
 		l := startLoad(t, f.box, fleetDomain)
 		const some = 2
 		f.cut(t, f.keepers[:some], func() {

@@ -87,8 +87,9 @@ func (c *Client) NewRegistration(conf RegistrationConfig) (*Registration, error)
 		client: c, conf: conf, root: root, want: want, health: conf.Host.State,
 		log:  conf.Logger.With("domain", conf.Domain, "host", conf.Host.Name),
 		wake: make(chan struct{}, 1),
+		// An etcd that is back gives all leases their whole time: they are to be kept alive again before it is over.
 		retry: backoff.ExponentialBackOff{InitialInterval: 200 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2,
-			MaxInterval: 5 * time.Second},
+			MaxInterval: min(3*time.Second, conf.TTL/4)},
 	}, nil
 }
 

@@ -30,7 +30,7 @@ func BenchmarkRegistrations(b *testing.B) {
 		}
 		ctx, cancel := context.WithCancel(b.Context())
 		var running sync.WaitGroup
-		heap, goroutines := inUse()
+		heap, goroutines := memory()
 		began, cpu := time.Now(), cpuTime(b)
 		for i := range hosts {
 			conf := RegistrationConfig{Domain: fmt.Sprintf("d%d.abc.com", i/2), Logger: slog.New(slog.DiscardHandler),
@@ -44,7 +44,7 @@ func BenchmarkRegistrations(b *testing.B) {
 		leases := waitForLeases(b, client, hosts, nil)
 		b.ReportMetric(time.Since(began).Seconds(), "s-registered")
 		b.ReportMetric((cpuTime(b) - cpu).Seconds(), "cpu-s-registered")
-		after, more := inUse()
+		after, more := memory()
 		b.ReportMetric(float64(after-heap)/hosts/1024, "kB/host")
 		b.ReportMetric(float64(more-goroutines)/hosts, "goroutines/host")
 
@@ -94,7 +94,7 @@ func waitForLeases(b *testing.B, client *Client, want int, before map[int64]bool
 	}
 }
 
-func inUse() (heap int64, goroutines int) {
+func memory() (heap int64, goroutines int) {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
