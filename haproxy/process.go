@@ -32,7 +32,7 @@ func (h *Instance) readLive(ctx context.Context, f files, st *State, names ...st
 	}
 	w, backends, err := r.look(ctx, names...)
 	if errors.Is(err, ErrDown) {
-		st.Down, st.Deaf = h.whyDown(ctx, f.base, r, err)
+		st.Deaf, st.Down = h.whyDown(ctx, f.base, r, err)
 		return nil
 	}
 	if err != nil {
@@ -57,19 +57,19 @@ func (h *Instance) readLive(ctx context.Context, f files, st *State, names ...st
 
 // whyDown adds to a stats socket that does not answer what its master says: HAProxy 3.2 and 3.4 lose the socket of the
 // worker that serves on after two reloads in a row that they refused. deaf says that this is so: it has answered before.
-func (h *Instance) whyDown(ctx context.Context, b base, r runtime, err error) (why error, deaf bool) {
+func (h *Instance) whyDown(ctx context.Context, b base, r runtime, err error) (deaf bool, why error) {
 	ctx, cancel := context.WithTimeout(ctx, masterPatience)
 	defer cancel()
 	l := h.reloader(ctx, b, r)
 	if l.master == "" {
-		return err, false
+		return false, err
 	}
 	procs, masterErr := l.master.procs(ctx)
 	if masterErr != nil || len(procs.Workers)+len(procs.Old) == 0 {
-		return err, false
+		return false, err
 	}
-	return fmt.Errorf("%w; its master on %s does answer, so that HAProxy runs: a reload gives it its stats socket back "+
-		"if refused reloads took that away", err, l.master), procs.has(h.answered)
+	return procs.has(h.answered), fmt.Errorf("%w; its master on %s does answer, so that HAProxy runs: a reload gives it its "+
+		"stats socket back if refused reloads took that away", err, l.master)
 }
 
 // liveConfig is the managed part of what the process runs. Servers, and whether a backend is there, come from the

@@ -105,7 +105,7 @@ type Agent struct {
 	seen      sight     // what was seen of HAProxy last
 	drains    retry     // of the unfinished domains
 	refused   retry     // of a reload that was refused, with refusal
-	refusal   error
+	refusal   string
 	file      filing
 	lock      sharedLock
 	kept      []byte // what the Keeper has

@@ -187,7 +187,7 @@ func (a *Agent) settle(snapshot registry.Snapshot, p *pass, err error) {
 	var refusal *haproxy.ReloadError
 	if errors.As(err, &refusal) {
 		a.refused.wait = min(max(2*a.refused.wait, retryFirst), refusedLast)
-		a.refused.at, a.refusal = time.Now().Add(a.refused.wait), refusal
+		a.refused.at, a.refusal = time.Now().Add(a.refused.wait), refusal.Error()
 	}
 	if err != nil {
 		return
