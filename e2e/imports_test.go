@@ -28,9 +28,11 @@ var importRules = []importRule{
 	{name: "etcd's server is for the demo and for tests", imports: []string{"go.etcd.io/etcd/server"}, by: []string{"cmd/hapsync-demo"}, tests: true},
 	{name: "only haproxy knows HAProxy's libraries", imports: []string{"github.com/haproxytech"}, by: []string{"haproxy"}},
 	{name: "flags and commands belong to cmd", imports: []string{"github.com/urfave/cli"}, by: []string{"cmd/..."}},
-	{name: "registry and haproxy serve sync and cmd", imports: []string{module + "/registry", module + "/haproxy"}, by: []string{"sync", "cmd/hapsync"}},
+	{name: "registry and haproxy serve sync and cmd", imports: []string{module + "/registry", module + "/haproxy"}, by: []string{"sync", "cmd/hapsync/..."}},
 	{name: "sync serves cmd", imports: []string{module + "/sync"}, by: []string{"cmd/hapsync"}},
-	{name: "nothing imports cmd", imports: []string{module + "/cmd"}},
+	{name: "only cmd imports cmd", imports: []string{module + "/cmd"}, by: []string{"cmd/..."}},
+	{name: "only containers knows Docker's libraries", imports: []string{"github.com/moby", "github.com/docker", "github.com/containerd"},
+		by: []string{"cmd/hapsync/internal/containers"}},
 }
 
 func TestImports(t *testing.T) {
@@ -52,8 +54,8 @@ func TestImports(t *testing.T) {
 func TestLinked(t *testing.T) {
 	t.Parallel()
 	for pkg, without := range map[string][]string{
-		"registry":    {"github.com/haproxytech", "go.etcd.io/etcd/server", module + "/haproxy", module + "/sync"},
-		"haproxy":     {"go.etcd.io", module + "/registry", module + "/sync"},
+		"registry":    {"github.com/haproxytech", "go.etcd.io/etcd/server", "github.com/moby", module + "/haproxy", module + "/sync"},
+		"haproxy":     {"go.etcd.io", "github.com/moby", module + "/registry", module + "/sync"},
 		"cmd/hapsync": {"go.etcd.io/etcd/server"},
 	} {
 		t.Run(pkg, func(t *testing.T) {

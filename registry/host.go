@@ -21,6 +21,14 @@ func CheckValue(attribute, value string) error {
 	return nil
 }
 
+// CheckOption returns what is wrong with the value of an option of a domain, by the rules of Decode.
+func CheckOption(name, value string) error {
+	if err := new(DomainOptions).set(name, value); err != nil {
+		return trimmed(err, value, new(DomainOptions), name)
+	}
+	return nil
+}
+
 // ParseHost returns the host whose keys have the values, by attribute, by the rules of Decode. The optional ones may be
 // absent; which of several bad ones the error names is left open.
 func ParseHost(name string, values map[string]string) (Host, error) {

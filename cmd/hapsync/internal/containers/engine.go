@@ -1,0 +1,205 @@
+package containers
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/client"
+	"golang.org/x/sys/unix"
+)
+
+// answerTime is how long the engine may take for one answer.
+const answerTime = 10 * time.Second
+
+// An Engine is a Docker engine. Its methods may be called by several goroutines at once.
+type Engine struct {
+	api *client.Client
+}
+
+// Open finds the engine as the docker command does: DOCKER_HOST and its companions, or the local socket. It does not
+// connect.
+func Open() (*Engine, error) {
+	api, err := client.New(client.FromEnv)
+	if err != nil {
+		return nil, fmt.Errorf("the Docker engine of DOCKER_HOST: %w", err)
+	}
+	return &Engine{api: api}, nil
+}
+
+// Close ends the connections that nobody uses.
+func (e *Engine) Close() error { return e.api.Close() }
+
+// Host is where the engine is.
+func (e *Engine) Host() string { return e.api.DaemonHost() }
+
+// Containers are those that run, sorted by name: all of them, or those with the label.
+func (e *Engine) Containers(ctx context.Context, label string) ([]Container, error) {
+	options := client.ContainerListOptions{}
+	if label != "" {
+		options.Filters = make(client.Filters).Add("label", label)
+	}
+	short, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	list, err := e.api.ContainerList(short, options)
+	if err != nil {
+		return nil, fmt.Errorf("list the containers: %w", err)
+	}
+	var running []Container
+	for _, summary := range list.Items {
+		c, err := e.inspect(ctx, summary)
+		if errdefs.IsNotFound(err) {
+			continue // it has gone meanwhile
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		c.Unread = err
+		if err != nil || !c.Started.IsZero() {
+			running = append(running, c)
+		}
+	}
+	slices.SortFunc(running, func(a, b Container) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
+	return running, nil
+}
+
+// inspect reads one container. One that has stopped meanwhile is not Started.
+func (e *Engine) inspect(ctx context.Context, summary container.Summary) (Container, error) {
+	c := Container{ID: summary.ID, Name: summary.ID}
+	if len(summary.Names) > 0 {
+		c.Name = strings.TrimPrefix(summary.Names[0], "/")
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	answer, err := e.api.ContainerInspect(ctx, summary.ID, client.ContainerInspectOptions{})
+	if err != nil {
+		return c, fmt.Errorf("inspect the container: %w", err)
+	}
+	in := answer.Container
+	if in.State == nil || in.Config == nil || in.HostConfig == nil || in.NetworkSettings == nil {
+		return c, fmt.Errorf("inspect the container: the answer lacks its state, its configuration or its networks")
+	}
+	c.Name = strings.TrimPrefix(in.Name, "/")
+	if !in.State.Running || in.State.Restarting {
+		return c, nil
+	}
+	if c.Started, err = time.Parse(time.RFC3339Nano, in.State.StartedAt); err != nil {
+		return c, fmt.Errorf("inspect the container: %w", err)
+	}
+	c.Labels, c.Env, c.Paused = in.Config.Labels, in.Config.Env, in.State.Paused
+	c.StopSignal = signalNumber(in.Config.StopSignal)
+	if health := in.State.Health; health != nil && health.Status != container.NoHealthcheck {
+		c.Health = Health(health.Status)
+	}
+	c.HostNetwork = in.HostConfig.NetworkMode.IsHost()
+	c.Exposed = exposed(in.Config.ExposedPorts)
+	c.Published = published(in.NetworkSettings.Ports)
+	c.Networks = networks(in.NetworkSettings.Networks)
+	return c, nil
+}
+
+// signalNumber takes "SIGQUIT", "QUIT" and "3", and "" for the default.
+func signalNumber(name string) string {
+	if _, err := strconv.Atoi(name); err == nil {
+		return name
+	}
+	if n := unix.SignalNum("SIG" + strings.TrimPrefix(strings.ToUpper(name), "SIG")); n != 0 {
+		return strconv.Itoa(int(n))
+	}
+	return strconv.Itoa(int(unix.SIGTERM))
+}
+
+func exposed(set network.PortSet) (ports []uint16) {
+	for port := range set {
+		if port.Proto() == network.TCP {
+			ports = append(ports, port.Num())
+		}
+	}
+	slices.Sort(ports)
+	return ports
+}
+
+func published(ports network.PortMap) (all []Published) {
+	for port, bindings := range ports {
+		for _, b := range bindings {
+			n, err := strconv.ParseUint(b.HostPort, 10, 16)
+			if err != nil || n == 0 || port.Proto() != network.TCP {
+				continue
+			}
+			ip := b.HostIP.Unmap()
+			if !ip.IsValid() {
+				ip = netip.IPv4Unspecified()
+			}
+			all = append(all, Published{Port: port.Num(), At: netip.AddrPortFrom(ip, uint16(n))})
+		}
+	}
+	slices.SortFunc(all, func(a, b Published) int { return cmp.Or(cmp.Compare(a.Port, b.Port), a.At.Compare(b.At)) })
+	return all
+}
+
+func networks(settings map[string]*network.EndpointSettings) (all []Network) {
+	for name, endpoint := range settings {
+		if endpoint == nil {
+			continue
+		}
+		ip := endpoint.IPAddress
+		if !ip.IsValid() {
+			ip = endpoint.GlobalIPv6Address
+		}
+		if ip.IsValid() {
+			all = append(all, Network{Name: name, IP: ip.Unmap()})
+		}
+	}
+	slices.SortFunc(all, func(a, b Network) int { return cmp.Compare(a.Name, b.Name) })
+	return all
+}
+
+// An Event is something that has happened to a container.
+type Event struct {
+	Container string // its ID
+	// Signal is the number of the one that the container was sent; empty where the event is of another kind.
+	Signal string
+	Time   time.Time
+}
+
+// ErrEvents is wrapped by the errors of an engine that answers, but whose stream of events has ended or never began.
+var ErrEvents = errors.New("follow the events")
+
+// Follow tells of the events that may change what Containers returns, until the stream of events breaks or the context
+// ends: it never returns nil. It calls following when the stream is there, before the first event.
+func (e *Engine) Follow(ctx context.Context, following func(), tell func(Event)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	short, stop := context.WithTimeout(ctx, answerTime)
+	_, err := e.api.Ping(short, client.PingOptions{}) // else nothing bounds the wait for the stream
+	stop()
+	if err != nil {
+		return err
+	}
+	stream := e.api.Events(ctx, client.EventsListOptions{Filters: make(client.Filters).
+		Add("type", string(events.ContainerEventType), string(events.NetworkEventType)).
+		Add("event", "start", "die", "kill", "pause", "unpause", "rename", "health_status", "connect", "disconnect")})
+	following()
+	for {
+		select {
+		case err := <-stream.Err:
+			return fmt.Errorf("%w: %w", ErrEvents, err)
+		case m := <-stream.Messages:
+			event := Event{Container: m.Actor.ID, Time: time.Unix(0, m.TimeNano)}
+			if m.Action == events.ActionKill {
+				event.Signal = m.Actor.Attributes["signal"]
+			}
+			tell(event)
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package containers
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/hapsync/hapsync/registry"
+)
+
+// Settings say how containers become hosts.
+type Settings struct {
+	// Machine is the first part of the names of hosts whose container gives none.
+	Machine string
+	// IP is where the published ports of this machine are reached.
+	IP netip.Addr
+	// Internal takes the addresses that containers have in their networks, instead of the published ones.
+	Internal bool
+	// RegistratorNames takes SERVICE_NAME and SERVICE_<port>_NAME, too.
+	RegistratorNames bool
+}
+
+// Label is the one that all containers have that matter; empty where others may matter.
+func (s Settings) Label() string {
+	if s.RegistratorNames {
+		return ""
+	}
+	return LabelDomain
+}
+
+// A Host is what a container is to be in the registry under one name.
+type Host struct {
+	ID, Container string // the container's ID and its name
+	Domain        string // in lower case
+	registry.Host        // ready, or maint where the container is not healthy, or paused
+	// Check is "tcp", a path that is to answer, or empty.
+	Check string
+}
+
+// A Key is the place of a host in the registry.
+type Key struct{ Domain, Host string }
+
+// Key is the place of the host.
+func (h Host) Key() Key { return Key{h.Domain, h.Name} }
+
+// Hosts are what the containers are to be in the registry, sorted, each key once; and the problems, sorted. A key that several
+// containers want is that of the one that has it in held, by ID, or else of the first one.
+func (s Settings) Hosts(running []Container, held map[Key]string) ([]Host, []Problem) {
+	var hosts []Host
+	var problems []Problem
+	for _, c := range running {
+		some, wrong := s.hostsOf(c)
+		hosts = append(hosts, some...)
+		for _, p := range wrong {
+			p.Container = c.Name
+			problems = append(problems, p)
+		}
+	}
+	slices.SortStableFunc(hosts, func(a, b Host) int {
+		return cmp.Or(cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Name, b.Name),
+			compareHeld(a, b, held), cmp.Compare(a.Container, b.Container))
+	})
+	var once []Host
+	for _, h := range hosts {
+		last := len(once) - 1
+		switch {
+		case last < 0 || once[last].Key() != h.Key():
+			once = append(once, h)
+		case once[last].ID != h.ID || once[last].Addr != h.Addr:
+			problems = append(problems, Problem{Container: h.Container, Label: LabelHost, Reason: fmt.Sprintf(
+				"%s/%s is container %s already: give each container a name of its own with the label", h.Domain, h.Name, once[last].Container)})
+		}
+	}
+	slices.SortFunc(problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Container, b.Container), cmp.Compare(a.Label, b.Label), cmp.Compare(a.Reason, b.Reason))
+	})
+	return once, slices.Compact(problems)
+}
+
+// compareHeld puts the one before that has the key already.
+func compareHeld(a, b Host, held map[Key]string) int {
+	holder, there := held[a.Key()]
+	switch {
+	case !there || a.ID == b.ID:
+		return 0
+	case holder == a.ID:
+		return -1
+	case holder == b.ID:
+		return 1
+	}
+	return 0
+}
+
+// hostsOf are those of one container. One that Docker's HEALTHCHECK has not judged yet has none.
+func (s Settings) hostsOf(c Container) ([]Host, []Problem) {
+	if c.Unread != nil {
+		return nil, []Problem{{Reason: c.Unread.Error()}}
+	}
+	hosts, problems := s.decode(c)
+	if c.Health == Starting {
+		return nil, problems
+	}
+	for i := range hosts {
+		if c.Paused || c.Health == Unhealthy {
+			hosts[i].State = registry.Maint
+		}
+	}
+	return hosts, problems
+}
+
+// Compare orders by domain, then by host.
+func (k Key) Compare(other Key) int {
+	return cmp.Or(cmp.Compare(k.Domain, other.Domain), cmp.Compare(k.Host, other.Host))
+}
