@@ -34,6 +34,7 @@ func (p program) registerCommand() *cli.Command {
 		text(spec{name: "rise", value: "2", check: number, usage: "good `CHECKS` in a row after which the host is good"}),
 		text(spec{name: "fall", value: "3", check: number, usage: "bad `CHECKS` in a row after which it is bad"}),
 	)
+	flags = append(flags, dockerFlags()...)
 	return p.command(&cli.Command{
 		Name:      "register",
 		Usage:     "register a host for as long as it runs, and run its command",
@@ -68,6 +69,9 @@ func leaseTime(s string) error {
 }
 
 func (p program) register(c *cli.Context) error {
+	if c.Bool("docker") {
+		return p.registerContainers(c)
+	}
 	words := c.Args().Slice()
 	if at := len(p.args) - len(words) - 1; len(words) > 0 && (at < 0 || p.args[at] != "--") {
 		return usagef(c, "stray argument %q (a command comes after --)", words[0])
@@ -142,13 +146,9 @@ func (p program) hostOf(c *cli.Context, t *tenure) (registry.Host, error) {
 		return registry.Host{}, usagef(c, "--port: no port given")
 	}
 	if values["ip"] == "" {
-		ip, err := localIP(c.Context, words(c.StringSlice("endpoints")...))
+		ip, err := machineIP(c, t.log)
 		if err != nil {
-			return registry.Host{}, usagef(c, "--ip: not given, and no local address found: %w", err)
-		}
-		t.log.Info("the host is registered with the local address that leads to etcd", "ip", ip.String())
-		if ip.IsLoopback() {
-			t.log.Warn("only this machine reaches that address: give another one with --ip, unless HAProxy runs here", "ip", ip.String())
+			return registry.Host{}, err
 		}
 		values["ip"] = ip.String()
 	}
