@@ -113,7 +113,7 @@ func (d *dock) follow(ctx context.Context) {
 
 // engineRetry are the pauses after which an engine is asked again that has not answered.
 func engineRetry() *backoff.ExponentialBackOff {
-	return &backoff.ExponentialBackOff{InitialInterval: 200 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 5 * time.Second}
+	return &backoff.ExponentialBackOff{InitialInterval: 200 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 2 * time.Second}
 }
 
 // pass brings the stays in line with the containers.
