@@ -37,7 +37,7 @@ func (p program) registerCommand() *cli.Command {
 	flags = append(flags, dockerFlags()...)
 	return p.command(&cli.Command{
 		Name:      "register",
-		Usage:     "register a host for as long as it runs, and run its command",
+		Usage:     "register a host for as long as it runs, and run its command; or this machine's containers",
 		ArgsUsage: "[-- COMMAND [ARGUMENT...]]",
 		Flags:     append(flags, sharedFlags(categoryHAProxy)...),
 		Action:    p.register,
@@ -51,11 +51,16 @@ when it turns bad its state becomes maint, and ready again later. A state that a
 
 With a command after --, that is started, and registered when it takes connections, or when --check says that it is good.
 SIGTERM and SIGINT take the host out first, and are then passed on; other signals are passed on at once. When the command
-ends, so does the host, and hapsync ends with the same code (128 and the number for a signal).`,
+ends, so does the host, and hapsync ends with the same code (128 and the number for a signal).
+
+With --docker the containers of this machine's Docker engine are registered that have the label hapsync.domain. The labels
+hapsync.host, .port, .weight, .check and .network say more. A host is called <machine>_<container> where no label names it,
+follows Docker's HEALTHCHECK, and leaves when the container is told to stop. --host is then the name of the machine.`,
 		example: `
 hapsync register --domain a.abc.com --host server1 --ip 10.0.0.1 --port 10000
 hapsync register --domain a.abc.com --port 10000 --check http://127.0.0.1:10000/health
-hapsync register --domain a.abc.com --port 10000 -- /usr/local/bin/server --listen :10000`,
+hapsync register --domain a.abc.com --port 10000 -- /usr/local/bin/server --listen :10000
+hapsync register --docker`,
 		exitCodes: `0 ended by SIGTERM or SIGINT; 1 error, or another has the name; 2 usage; with a command: its own`,
 	})
 }
