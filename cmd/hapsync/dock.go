@@ -187,7 +187,7 @@ func (d *dock) bring(ctx context.Context, hosts []containers.Host, unread map[st
 			delete(d.stays, key)
 			continue
 		}
-		if host, wanted := want[key]; !unread[s.host.ID] && !(wanted && s.is(host)) {
+		if host, wanted := want[key]; !unread[s.host.ID] && (!wanted || !s.is(host)) {
 			s.end(0) // it has ended, or is about to: nobody waits for it to drain
 		}
 	}

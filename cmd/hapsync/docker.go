@@ -54,7 +54,7 @@ func (p program) registerContainers(c *cli.Context) error {
 				d.log.Warn("the registration has to wait for etcd", "error", err)
 			}
 		}
-		err = keepDialling(c.Context, err, func(ctx context.Context) (err error) {
+		err = keepDialling(c.Context, err, func(context.Context) (err error) {
 			d.client, err = p.client(c)
 			return err
 		}, lost)
