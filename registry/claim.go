@@ -92,6 +92,9 @@ func (r *Registration) claim(ctx context.Context, have hostKeys) error {
 		return nil
 	}
 	r.written = revision
+	if !r.held && r.conf.Registered != nil {
+		r.conf.Registered(Revision(revision))
+	}
 	r.held, r.told, r.conf.Replace, r.lease.last = true, "", false, id
 	r.log.Info("registered", "address", r.conf.Host.Addr.String(), "state", r.stateToBe(), "lease", leaseName(id), "ttl", r.conf.TTL.String())
 	return nil

@@ -161,6 +161,7 @@ func (f *follower) begin(l listing) {
 	if m == nil || m.snapshot.ClusterID != l.cluster || m.snapshot.Revision > Revision(l.revision) {
 		f.mirror = newMirror(f.client.conf.Prefix, f.client.conf.Settle)
 	}
+	f.mirror.heard = l.revision
 	f.mirror.become(l, nil, time.Now())
 	f.tellAll()
 }

@@ -147,9 +147,23 @@ func (c *Client) txn(ctx context.Context, cmps []clientv3.Cmp, ops ...clientv3.O
 
 // explainWrite is explain for those who write.
 func (c *Client) explainWrite(ctx context.Context, err error) error {
+	return c.explainWriteTo(ctx, err, c.conf.Prefix)
+}
+
+// explainWriteTo is explainWrite below another prefix.
+func (c *Client) explainWriteTo(ctx context.Context, err error, prefix string) error {
+	return c.explainDenied(ctx, err, prefix, "write", "readwrite")
+}
+
+// explainRead is explain below another prefix.
+func (c *Client) explainRead(ctx context.Context, err error, prefix string) error {
+	return c.explainDenied(ctx, err, prefix, "read", "read")
+}
+
+func (c *Client) explainDenied(ctx context.Context, err error, prefix, what, grant string) error {
 	if ctx.Err() == nil && errors.Is(err, rpctypes.ErrPermissionDenied) {
-		why := fmt.Sprintf("user %s may not write below %[2]s/: grant it with `etcdctl role grant-permission <role> readwrite %[2]s/ --prefix`",
-			quote(c.conf.User), c.conf.Prefix)
+		why := fmt.Sprintf("user %s may not %s below %[3]s/: grant it with `etcdctl role grant-permission <role> %[4]s %[3]s/ --prefix`",
+			quote(c.conf.User), what, prefix, grant)
 		return &unavailableError{fmt.Sprintf("%v: etcd at %s: %s", ErrUnavailable, strings.Join(c.conf.Endpoints, ", "), why), err}
 	}
 	return c.explain(ctx, err)

@@ -27,7 +27,7 @@ func (r *Registration) leave(ctx context.Context, drain time.Duration) error {
 	have, err := r.client.hostKeys(ctx, r.root)
 	if err == nil && have.complete(r.lease.id) {
 		r.log.Info("the host leaves", "drain", drain.String())
-		if err = r.client.takeOut(ctx, have, drain); err == nil {
+		if _, err = r.client.takeOut(ctx, have, drain); err == nil {
 			err = wait(ctx, settleRemoval)
 		}
 	}

@@ -25,6 +25,7 @@ type mirror struct {
 
 	snapshot  Snapshot
 	listed    int64 // the revision of the last listing: older changes are in it
+	heard     int64 // the revision of the last change, or of the listing that the watch goes on from
 	groups    map[string]*group
 	dirty     map[string]struct{} // names of groups to be decoded again
 	unsettled map[string]struct{} // names of groups with moves
@@ -75,6 +76,7 @@ func (m *mirror) apply(changes []change, now time.Time) {
 }
 
 func (m *mirror) applyRevision(changes []change, now time.Time) {
+	m.heard = max(m.heard, changes[0].revision)
 	if changes[0].revision <= m.listed {
 		return
 	}
@@ -152,7 +154,19 @@ func (m *mirror) update() Update {
 	slices.SortFunc(in.problems, compareProblems)
 	m.snapshot.Domains = patch(m.snapshot.Domains, out.domain, in.domain, byName)
 	m.snapshot.Problems = patch(m.snapshot.Problems, out.problems, in.problems, compareProblems)
+	m.snapshot.Changed = max(m.snapshot.Changed, m.whole())
 	return Update{Snapshot: m.snapshot, Changed: changed, Expired: m.expired()}
+}
+
+// whole is the last revision of which the snapshot has everything: a move holds the changes from its own on.
+func (m *mirror) whole() Revision {
+	whole := m.heard
+	for name := range m.unsettled {
+		for _, mv := range m.groups[name].moves {
+			whole = min(whole, mv.revision-1)
+		}
+	}
+	return Revision(whole)
 }
 
 func byName(a, b Domain) int { return cmp.Compare(a.Name, b.Name) }

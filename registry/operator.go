@@ -17,17 +17,27 @@ var ErrNoHost = errors.New("no such host")
 var errChanged = errors.New("the host has changed meanwhile")
 
 // SetHost writes one key of a host that is there ("state", "weight"), under the lease of the host where it has one, so
-// that the key ends with it. Errors wrap ErrNoHost or ErrUnavailable, but for those of the context and of a bad value.
-func (c *Client) SetHost(ctx context.Context, domain, host, attribute, value string) error {
+// that the key ends with it. It returns the revision of the write. Errors wrap ErrNoHost or ErrUnavailable, but for those of
+// the context and of a bad value.
+func (c *Client) SetHost(ctx context.Context, domain, host, attribute, value string) (at Revision, err error) {
 	if err := CheckValue(attribute, value); err != nil {
-		return err
+		return 0, err
 	}
-	return c.onHost(ctx, domain, host, func(have hostKeys) error { return c.set(ctx, have, attribute, value) })
+	err = c.onHost(ctx, domain, host, func(have hostKeys) (err error) {
+		at, err = c.set(ctx, have, attribute, value)
+		return err
+	})
+	return at, err
 }
 
 // Deregister takes a host out of the registry, whoever has registered it: see Registration.Leave for how. Its lease goes on.
-func (c *Client) Deregister(ctx context.Context, domain, host string, drain time.Duration) error {
-	return c.onHost(ctx, domain, host, func(have hostKeys) error { return c.takeOut(ctx, have, drain) })
+// It returns the revision of the deletion.
+func (c *Client) Deregister(ctx context.Context, domain, host string, drain time.Duration) (at Revision, err error) {
+	err = c.onHost(ctx, domain, host, func(have hostKeys) (err error) {
+		at, err = c.takeOut(ctx, have, drain)
+		return err
+	})
+	return at, err
 }
 
 // onHost reads a host and does something with it; where it changes meanwhile, again.
@@ -65,13 +75,13 @@ func (h hostKeys) same() []clientv3.Cmp {
 	}
 }
 
-func (c *Client) set(ctx context.Context, have hostKeys, attribute, value string) error {
+func (c *Client) set(ctx context.Context, have hostKeys, attribute, value string) (Revision, error) {
 	lease := have.keys[have.anchor()].lease
 	revision, err := c.txn(ctx, have.same(), clientv3.OpPut(have.root+attribute, value, clientv3.WithLease(lease)))
 	if err == nil && revision == 0 || errors.Is(err, rpctypes.ErrLeaseNotFound) {
-		return errChanged
+		return 0, errChanged
 	}
-	return err
+	return Revision(revision), err
 }
 
 // settleRemoval is how long a step of the removal of a host is given to come about in HAProxy before the next one, which
@@ -80,28 +90,28 @@ const settleRemoval = time.Second
 
 // takeOut drains the host, then puts it into maintenance, so that those who have its cookie go elsewhere, and deletes its
 // keys. One that is in maintenance has nobody to drain.
-func (c *Client) takeOut(ctx context.Context, have hostKeys, drain time.Duration) error {
+func (c *Client) takeOut(ctx context.Context, have hostKeys, drain time.Duration) (Revision, error) {
 	if have.keys["state"].value != string(Maint) {
 		if drain > 0 {
-			if err := c.set(ctx, have, "state", string(Drain)); err != nil {
-				return err
+			if _, err := c.set(ctx, have, "state", string(Drain)); err != nil {
+				return 0, err
 			}
 			if err := wait(ctx, drain); err != nil {
-				return err
+				return 0, err
 			}
 		}
-		if err := c.set(ctx, have, "state", string(Maint)); err != nil {
-			return err
+		if _, err := c.set(ctx, have, "state", string(Maint)); err != nil {
+			return 0, err
 		}
 		if err := wait(ctx, settleRemoval); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	revision, err := c.txn(ctx, have.same(), clientv3.OpDelete(have.root, clientv3.WithPrefix()))
 	if err == nil && revision == 0 {
-		return errChanged
+		return 0, errChanged
 	}
-	return err
+	return Revision(revision), err
 }
 
 func wait(ctx context.Context, d time.Duration) error {

@@ -13,7 +13,7 @@ import (
 
 func (g *registered) set(t *testing.T, attribute, value string) {
 	t.Helper()
-	if err := g.client.SetHost(t.Context(), "a.abc.com", "server1", attribute, value); err != nil {
+	if _, err := g.client.SetHost(t.Context(), "a.abc.com", "server1", attribute, value); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -88,7 +88,7 @@ func TestDeregisteredHostStaysOut(t *testing.T) {
 	client, etcd := onEtcd(t)
 	g := register(t, client, etcd, server1())
 	lease := g.comes(t, ready)
-	if err := client.Deregister(t.Context(), "a.abc.com", "server1", 100*time.Millisecond); err != nil {
+	if _, err := client.Deregister(t.Context(), "a.abc.com", "server1", 100*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
 	over := time.After(time.Second)
@@ -106,26 +106,26 @@ func TestDeregisteredHostStaysOut(t *testing.T) {
 func TestOperatorNeedsAHost(t *testing.T) {
 	t.Parallel()
 	client, etcd := onEtcd(t)
-	if err := client.SetHost(t.Context(), "a.abc.com", "server1", "state", "maint"); !errors.Is(err, ErrNoHost) {
+	if _, err := client.SetHost(t.Context(), "a.abc.com", "server1", "state", "maint"); !errors.Is(err, ErrNoHost) {
 		t.Errorf("got %v", err)
 	}
-	if err := client.Deregister(t.Context(), "a.abc.com", "server1", 0); !errors.Is(err, ErrNoHost) {
+	if _, err := client.Deregister(t.Context(), "a.abc.com", "server1", 0); !errors.Is(err, ErrNoHost) {
 		t.Errorf("got %v", err)
 	}
 	if s := snapshot(t, client); s.Keys != 0 {
 		t.Errorf("there are %d keys", s.Keys)
 	}
 	put(t, etcd, client.conf.Prefix, "/a.abc.com/server1/ip 10.0.0.1\n/a.abc.com/server1/port 10000")
-	if err := client.SetHost(t.Context(), "A.abc.com", "server1", "weight", "7"); err != nil {
+	if _, err := client.SetHost(t.Context(), "A.abc.com", "server1", "weight", "7"); err != nil {
 		t.Error(err)
 	}
-	if err := client.SetHost(t.Context(), "a.abc.com", "server1", "weight", "257"); err == nil {
+	if _, err := client.SetHost(t.Context(), "a.abc.com", "server1", "weight", "257"); err == nil {
 		t.Error("a bad weight was written")
 	}
 	if s := snapshot(t, client); s.Domains[0].Hosts[0].Weight != 7 {
 		t.Errorf("the registry has %+v", s.Domains)
 	}
-	if err := client.Deregister(t.Context(), "a.abc.com", "server1", 0); err != nil {
+	if _, err := client.Deregister(t.Context(), "a.abc.com", "server1", 0); err != nil {
 		t.Error(err)
 	}
 	if s := snapshot(t, client); s.Keys != 0 {

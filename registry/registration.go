@@ -25,6 +25,9 @@ type RegistrationConfig struct {
 	TTL time.Duration
 	// Replace takes the name over at the start, whoever has it.
 	Replace bool
+	// Registered is told, once, the revision at which the host has been written first; nil means that nobody asks. It may
+	// not block.
+	Registered func(Revision)
 	// Logger gets what happens to the host; it may not be nil.
 	Logger *slog.Logger
 }

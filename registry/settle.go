@@ -10,8 +10,9 @@ import (
 // A move is a host of which only one of ip and port has changed. Until the other key comes, or the
 // time is up, it is decoded with the key as it was.
 type move struct {
-	was   KeyValue
-	until time.Time
+	was      KeyValue
+	until    time.Time
+	revision int64 // of the change that began it
 }
 
 // An address names a host in etcd: the path is its keys' without the attribute.
@@ -20,6 +21,7 @@ type address struct{ path, domain, host string }
 // touch is a host whose ip or port is among the changes of a revision, with the values before.
 type touch struct {
 	address
+	revision       int64
 	ip, port       bool
 	wasIP, wasPort string
 	good           bool // both were there, and good
@@ -50,6 +52,7 @@ func (m *mirror) touched(changes []change) map[string]touch {
 		t, again := hosts[host.path]
 		if !again {
 			t = m.before(host)
+			t.revision = c.revision
 		}
 		t.ip, t.port = t.ip || attr == "ip", t.port || attr == "port"
 		hosts[host.path] = t
@@ -97,7 +100,7 @@ func (m *mirror) weigh(t touch, now time.Time) {
 		g.moves = map[string]move{}
 		m.unsettled[t.domain] = struct{}{}
 	}
-	g.moves[t.path] = move{was: was, until: now.Add(m.settle)}
+	g.moves[t.path] = move{was: was, until: now.Add(m.settle), revision: t.revision}
 }
 
 // touches returns the one key, or one of the two.

@@ -85,6 +85,7 @@ const (
 type Agent struct {
 	cfg  AgentConfig
 	wake chan struct{} // of size one
+	news chan struct{} // of size one: the status has changed
 
 	mu     stdsync.Mutex // guards what follows
 	inbox  inbox
@@ -151,7 +152,7 @@ func NewAgent(cfg AgentConfig) (*Agent, error) {
 	if cfg.Observe == nil {
 		cfg.Observe = func(PassKind, time.Duration) {}
 	}
-	a := &Agent{cfg: cfg, wake: make(chan struct{}, 1), past: newPast(), lock: sharedLock{locker: cfg.Locker}}
+	a := &Agent{cfg: cfg, wake: make(chan struct{}, 1), news: make(chan struct{}, 1), past: newPast(), lock: sharedLock{locker: cfg.Locker}}
 	a.status.Reasons = []string{notRead}
 	_, err := a.syncer(registry.Snapshot{})
 	return a, err
@@ -238,6 +239,14 @@ func (a *Agent) Resync() {
 	a.nudge()
 }
 
+// tell wakes Report.
+func (a *Agent) tell() {
+	select {
+	case a.news <- struct{}{}:
+	default:
+	}
+}
+
 func (a *Agent) nudge() {
 	select {
 	case a.wake <- struct{}{}:
@@ -258,7 +267,8 @@ func (a *Agent) updated(u registry.Update) {
 	for _, name := range u.Expired {
 		in.expired[name] = true
 	}
-	a.status.Seen = u.Snapshot.Revision
+	a.status.prefix = u.Snapshot.Prefix
+	a.status.Seen, a.status.Heard = u.Snapshot.Revision, u.Snapshot.Changed
 	if a.status.Behind.IsZero() {
 		a.status.Behind = time.Now()
 	}
@@ -280,6 +290,7 @@ func (a *Agent) lost(err error) {
 	a.inbox.lost = err
 	a.status.Lost = text(err)
 	a.status.Reasons = a.status.reasons(a.inbox.known)
+	a.tell()
 	a.mu.Unlock()
 	if err != nil {
 		a.cfg.Logger.Warn("the registry is lost, HAProxy stays as it is", "error", err)

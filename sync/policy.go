@@ -151,7 +151,9 @@ func (d departures) servers(want haproxy.Config, st haproxy.State) (have int, le
 			delete(seen, serverName{b.Name, s.Name})
 		}
 	}
-	return have, slices.SortedFunc(maps.Keys(seen), func(a, b serverName) int {
-		return cmp.Or(cmp.Compare(a.backend, b.backend), cmp.Compare(a.server, b.server))
-	})
+	return have, slices.SortedFunc(maps.Keys(seen), byServerName)
+}
+
+func byServerName(a, b serverName) int {
+	return cmp.Or(cmp.Compare(a.backend, b.backend), cmp.Compare(a.server, b.server))
 }

@@ -46,6 +46,10 @@ type Report struct {
 	// are not wanted.
 	servers int
 	leaving []serverName
+	// drained are the hosts in drain or maint, sorted.
+	drained []serverName
+	// Version is the process's; zero where it was not read.
+	Version haproxy.Version
 	// Applied is set when the plan was carried out (or there was nothing to do), not only made.
 	Applied bool
 }
@@ -54,6 +58,11 @@ func newReport(snapshot registry.Snapshot) Report {
 	r := Report{Revision: snapshot.Revision, Problems: slices.Clone(snapshot.Problems)}
 	for _, d := range snapshot.Domains {
 		r.Hosts += len(d.Hosts)
+		for _, h := range d.Hosts {
+			if h.State != registry.Ready {
+				r.drained = append(r.drained, serverName{haproxy.BackendName(d.Name), h.Name})
+			}
+		}
 		if len(d.Hosts) > 0 {
 			r.Domains++
 		}
@@ -62,6 +71,12 @@ func newReport(snapshot registry.Snapshot) Report {
 		}
 	}
 	return r
+}
+
+// toFinish are the servers that get no new clients, or are not wanted at all.
+func (r *Report) toFinish() []serverName {
+	all := slices.SortedFunc(slices.Values(slices.Concat(r.drained, r.leaving)), byServerName)
+	return slices.Compact(all)
 }
 
 func (r *Report) leaveOut(problems []registry.Problem) {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
 )
 
@@ -16,6 +17,11 @@ type Status struct {
 	// Seen is the registry's revision that was last heard of, Applied the one that HAProxy's process was last brought in
 	// line with, and Filed its file.
 	Seen, Applied, Filed registry.Revision
+	// Heard and Has are the last change below the prefix that was heard of, and that the process has: other than Seen and
+	// Applied they stay where nothing changes.
+	Heard, Has registry.Revision
+	// HAProxy is the version of the process; zero where it has not been read yet.
+	HAProxy haproxy.Version
 	// AppliedAt is when the process was; zero before the first good pass.
 	AppliedAt time.Time
 	// Behind is since when there has been something that is not applied; zero where nothing is.
@@ -31,6 +37,9 @@ type Status struct {
 	Counts Counts
 	// Passes are the last ones that did something or failed, newest first, at most 20.
 	Passes []PassRecord
+
+	prefix  string       // the registry's; empty where it has not been read yet
+	leaving []serverName // servers that are to have no sessions any more; sorted
 }
 
 // Counts count what an agent did.
@@ -80,16 +89,21 @@ func (a *Agent) record(in inbox, report Report, err error, took time.Duration) {
 		s.Held, s.Failed = held.Reason, ""
 	}
 	s.Last = report
+	if report.Version != (haproxy.Version{}) {
+		s.HAProxy = report.Version
+	}
 	s.count(report, err, held != nil)
 	s.remember(report, err, took)
 	if err == nil {
 		s.Filed = report.Revision
 		if report.Down == nil && !report.Postponed {
-			a.applied(in.snapshot.Revision)
+			a.applied(in.snapshot)
 		}
+		s.leaving = report.toFinish()
 	}
 	s.Overrides = a.past.overrides.list()
 	s.Reasons = s.reasons(in.known)
+	a.tell()
 }
 
 // recordQuick takes a quick pass into the status.
@@ -103,12 +117,14 @@ func (a *Agent) recordQuick(in inbox, report Report, took time.Duration) {
 	s.Counts.RuntimeChanges += len(report.Plan.changes(ViaRuntime))
 	s.remember(report, nil, took)
 	if !a.postponed {
-		a.applied(in.snapshot.Revision)
+		a.applied(in.snapshot)
 	}
 	if a.file.at.IsZero() && a.file.done == nil {
 		s.Filed = report.Revision
 	}
+	s.leaving = report.toFinish()
 	s.Overrides = a.past.overrides.list()
+	a.tell()
 }
 
 // note takes into the status, ahead of the pass that will say more, that HAProxy gives no answer.
@@ -120,12 +136,13 @@ func (a *Agent) note(err error) {
 	defer a.mu.Unlock()
 	a.status.Failed = text(err)
 	a.status.Reasons = a.status.reasons(a.inbox.known)
+	a.tell()
 }
 
-// applied takes note that the process has what the registry said at a revision.
-func (a *Agent) applied(revision registry.Revision) {
-	a.status.Applied, a.status.AppliedAt = revision, time.Now()
-	if a.inbox.snapshot.Revision == revision {
+// applied takes note that the process has what the registry said.
+func (a *Agent) applied(snapshot registry.Snapshot) {
+	a.status.Applied, a.status.Has, a.status.AppliedAt = snapshot.Revision, snapshot.Changed, time.Now()
+	if a.inbox.snapshot.Revision == snapshot.Revision {
 		a.status.Behind = time.Time{}
 	}
 }

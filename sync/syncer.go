@@ -132,6 +132,7 @@ func (s *Syncer) prepare(ctx context.Context) (*pass, error) {
 	p.report.leaveOut(left)
 	p.report.Warnings, p.report.OldWorkers = state.Warnings, state.OldWorkers
 	p.report.Down = state.Down
+	p.report.Version = state.Capabilities.Version
 	s.cfg.past.observe(want, state)
 	p.report.Plan = p.firstPlan()
 	p.report.Drift = s.cfg.past.drift(p.report.Plan, snapshot)

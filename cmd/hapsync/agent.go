@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"strings"
+	stdsync "sync"
 	"syscall"
 	"time"
 
@@ -34,6 +35,9 @@ func (p program) agentCommand() *cli.Command {
 		text(spec{name: "reload-interval", value: "2s", check: duration,
 			usage: "least `TIME` between two reloads; the first comes at once, a postponed one stays pending"}),
 		maxRemovalFlag(),
+		text(spec{name: "name", check: registry.CheckHost, usage: "`NAME` of the agent in its reports (default: the machine's host name)"}),
+		reportPrefixFlag(),
+		toggle(spec{name: "no-report", usage: "do not tell in the registry what is applied: commands with --wait do not wait for this agent"}),
 		&cli.BoolFlag{Name: "print-unit", DisableDefaultText: true, Usage: "print a systemd unit for the agent, and how to install it; do nothing else"},
 		&cli.BoolFlag{Name: "print-config", DisableDefaultText: true, Usage: "print an example of the file for --config-file; do nothing else"},
 	}
@@ -94,6 +98,8 @@ type job struct {
 	agent    *sync.Agent
 	registry *redial
 	pulse    *pulse
+	viewer   sync.Viewer
+	announce *registry.AnnounceConfig // nil where the agent does not report
 	listen   listenAddress
 	log      *slog.Logger
 	settings string // what the settings are, the files that they name included
@@ -110,6 +116,10 @@ func (p program) newJob(c *cli.Context, observe observer) (*job, error) {
 	if err != nil {
 		return nil, usagef(c, "--listen: %w", err)
 	}
+	announce, err := p.announceConfig(c, settings.Logger)
+	if err != nil {
+		return nil, err
+	}
 	settings.Background = true
 	target, err := p.open(settings)
 	if err != nil {
@@ -120,7 +130,9 @@ func (p program) newJob(c *cli.Context, observe observer) (*job, error) {
 		return nil, err
 	}
 	j := &job{
-		registry: &redial{dial: p.dialler(c), source: source, failed: err},
+		registry: newRedial(p.dialler(c), source, err),
+		viewer:   target,
+		announce: announce,
 		pulse:    &pulse{locker: target, limit: longestPass + settings.ReloadTimeout},
 		listen:   listen,
 		log:      settings.Logger,
@@ -198,10 +210,17 @@ func (j *job) start(ctx context.Context) (stop func()) {
 		j.ended <- j.agent.Run(ctx)
 		close(j.ended)
 	}()
+	var reporting stdsync.WaitGroup
+	if j.announce != nil {
+		reports := make(chan registry.AgentReport)
+		reporting.Go(func() { j.agent.Report(ctx, j.viewer, thisBuild().Version, reports) })
+		reporting.Go(func() { j.registry.Announce(ctx, *j.announce, reports) })
+	}
 	return func() {
 		cancel()
 		for range j.ended {
 		}
+		reporting.Wait()
 		if err := j.registry.close(); err != nil {
 			j.log.Warn("hang up on etcd", "error", err)
 		}

@@ -34,6 +34,7 @@ EXIT CODES:
    4    HAProxy not reachable, or it refused
    5    held by a safeguard
    6    applied, but some domain or host is left out
+   7    not in effect: --wait, some agent has not applied it in time; explain, the host gets no requests
    10   plan --detailed-exitcode: there are changes
    130  interrupted
 `
@@ -51,7 +52,7 @@ func (p program) app() *cli.App {
 		Commands: []*cli.Command{
 			p.initCommand(), p.syncCommand(), p.planCommand(), p.agentCommand(), p.listCommand(),
 			p.registerCommand(), p.deregisterCommand(), p.readyCommand(), p.drainCommand(), p.maintCommand(), p.weightCommand(),
-			p.statusCommand(), p.checkCommand(), p.versionCommand(), p.completionCommand(),
+			p.agentsCommand(), p.statusCommand(), p.checkCommand(), p.versionCommand(), p.completionCommand(),
 		},
 		Action:               noCommand,
 		OnUsageError:         onUsageError,

@@ -21,6 +21,7 @@ const (
 	exitHAProxy     = 4
 	exitHeld        = 5
 	exitLeftOut     = 6
+	exitNotYet      = 7
 	exitChanges     = 10
 	exitInterrupted = 130
 )
@@ -66,6 +67,7 @@ func exitCode(ctx context.Context, err error) int {
 	}{
 		{errChanges, exitChanges},
 		{errLeftOut, exitLeftOut},
+		{errNotYet, exitNotYet},
 		{registry.ErrUnavailable, exitRegistry},
 		{errNotRunning, exitHAProxy},
 		{haproxy.ErrDown, exitHAProxy},

@@ -4,12 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/sync"
 )
 
 // hostFlags name a host of a domain.
@@ -56,13 +59,14 @@ func (p program) deregisterCommand() *cli.Command {
 	return p.command(&cli.Command{
 		Name:   "deregister",
 		Usage:  "take a host out of the registry, whoever has registered it",
-		Flags:  append(append(hostFlags(), drainFlag()), sharedFlags(categoryHAProxy)...),
+		Flags:  slices.Concat(hostFlags(), []cli.Flag{drainFlag()}, waitFlags(), sharedFlags(categoryHAProxy)),
 		Action: p.deregister,
 	}, page{
 		description: `Sets the host's state to drain, waits, sets it to maint and deletes its keys: no request fails. A hapsync register
-that runs for the host sees that it was taken out on purpose, and leaves it out until it is started anew.`,
+that runs for the host sees that it was taken out on purpose, and leaves it out until it is started anew. With --wait it
+ends when every agent has applied that, and no session is left on the host.`,
 		example:   `hapsync deregister --domain a.abc.com --host server1 --drain 30s`,
-		exitCodes: `0 out; 1 error, or there is no such host; 2 usage; 3 registry not reachable; 130 interrupted`,
+		exitCodes: `0 out; 1 error, or there is no such host; 2 usage; 3 registry not reachable; 7 --wait: not in effect; 130 interrupted`,
 	})
 }
 
@@ -71,28 +75,33 @@ func (p program) deregister(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	wait, err := newWaiter(c)
+	if err != nil {
+		return err
+	}
 	client, err := p.client(c)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	if err := client.Deregister(c.Context, domain, host, c.Duration("drain")); err != nil {
+	at, err := client.Deregister(c.Context, domain, host, c.Duration("drain"))
+	if err != nil {
 		return err
 	}
 	p.say("%s/%s is out of the registry\n", domain, host)
-	return nil
+	return p.await(c, client, wait, sync.Receipt{Revision: at, Domain: strings.ToLower(domain), Host: host, Finished: true})
 }
 
 func (p program) stateCommand(state registry.HostState, usage, description string) *cli.Command {
 	return p.command(&cli.Command{
 		Name:   string(state),
 		Usage:  usage,
-		Flags:  append(hostFlags(), sharedFlags(categoryHAProxy)...),
+		Flags:  slices.Concat(hostFlags(), waitFlags(), sharedFlags(categoryHAProxy)),
 		Action: func(c *cli.Context) error { return p.setHost(c, "state", string(state)) },
 	}, page{
 		description: description,
 		example:     fmt.Sprintf("hapsync %s --domain a.abc.com --host server1", state),
-		exitCodes:   `0 set; 1 error, or there is no such host; 2 usage; 3 registry not reachable; 130 interrupted`,
+		exitCodes:   `0 set; 1 error, or there is no such host; 2 usage; 3 registry not reachable; 7 --wait: not in effect; 130 interrupted`,
 	})
 }
 
@@ -103,7 +112,8 @@ func (p program) readyCommand() *cli.Command {
 
 func (p program) drainCommand() *cli.Command {
 	return p.stateCommand(registry.Drain, "let a host finish with the clients that it has",
-		`Sets the host's state to drain: it gets no new clients; those with its cookie still come. It stays so until hapsync ready.`)
+		`Sets the host's state to drain: it gets no new clients; those with its cookie still come. It stays so until hapsync ready.
+With --wait it ends when every agent has applied that, and no session is left on the host at some moment since.`)
 }
 
 func (p program) maintCommand() *cli.Command {
@@ -116,7 +126,7 @@ func (p program) weightCommand() *cli.Command {
 		Name:      "weight",
 		Usage:     "set the weight of a host",
 		ArgsUsage: "WEIGHT",
-		Flags:     append(hostFlags(), sharedFlags(categoryHAProxy)...),
+		Flags:     slices.Concat(hostFlags(), waitFlags(), sharedFlags(categoryHAProxy)),
 		Action: func(c *cli.Context) error {
 			value := c.Args().First()
 			if err := registry.CheckValue("weight", value); err != nil {
@@ -127,7 +137,7 @@ func (p program) weightCommand() *cli.Command {
 	}, page{
 		description: `Sets the host's weight, 0 to 256, relative to the others of the domain.`,
 		example:     "hapsync weight --domain a.abc.com --host server1 10",
-		exitCodes:   `0 set; 1 error, or there is no such host; 2 usage; 3 registry not reachable; 130 interrupted`,
+		exitCodes:   `0 set; 1 error, or there is no such host; 2 usage; 3 registry not reachable; 7 --wait: not in effect; 130 interrupted`,
 	})
 }
 
@@ -136,16 +146,22 @@ func (p program) setHost(c *cli.Context, attribute, value string) error {
 	if err != nil {
 		return err
 	}
+	wait, err := newWaiter(c)
+	if err != nil {
+		return err
+	}
 	client, err := p.client(c)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	if err := client.SetHost(c.Context, domain, host, attribute, value); err != nil {
+	at, err := client.SetHost(c.Context, domain, host, attribute, value)
+	if err != nil {
 		return err
 	}
 	p.say("%s of %s/%s is %s\n", attribute, domain, host, value)
-	return nil
+	leaves := value == string(registry.Drain) || value == string(registry.Maint)
+	return p.await(c, client, wait, sync.Receipt{Revision: at, Domain: strings.ToLower(domain), Host: host, Finished: leaves})
 }
 
 // client dials etcd, for those who write. What is wrong with the settings is an error of usage.

@@ -37,6 +37,7 @@ type program struct {
 type source interface {
 	sync.Source
 	sync.Follower
+	Announce(ctx context.Context, conf registry.AnnounceConfig, reports <-chan registry.AgentReport)
 	Close() error
 }
 
@@ -45,6 +46,7 @@ type target interface {
 	sync.Target
 	sync.Amender
 	sync.Keeper
+	sync.Viewer
 	Lock() (unlock func() error, err error)
 	Check(ctx context.Context) []haproxy.Finding
 	Foreign() (map[string]string, error)

@@ -20,9 +20,10 @@ type bench struct {
 	env      map[string]string
 	snapshot registry.Snapshot
 	state    haproxy.State
+	servers  []haproxy.ServerStatus
 	findings []haproxy.Finding
 
-	snapshotErr, openErr, stateErr, lockErr, commitErr, runErr, reloadErr error
+	serversErr, snapshotErr, openErr, stateErr, lockErr, commitErr, runErr, reloadErr error
 
 	dialled registry.Config
 	opened  haproxy.Settings
@@ -72,7 +73,19 @@ func (b benchSource) Snapshot(context.Context) (registry.Snapshot, error) {
 	return b.snapshot, b.snapshotErr
 }
 func (b benchSource) Close() error { return nil }
-func (b benchSource) Relist()      { b.relists.Add(1) }
+
+// Announce takes the reports.
+func (b benchSource) Announce(ctx context.Context, _ registry.AnnounceConfig, reports <-chan registry.AgentReport) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-reports:
+		}
+	}
+}
+
+func (b benchSource) Relist() { b.relists.Add(1) }
 
 // Follow tells once what there is, or that nothing can be read; or what the updates are.
 func (b benchSource) Follow(ctx context.Context, update func(registry.Update), lost func(error)) error {
@@ -95,6 +108,10 @@ func (b benchSource) Follow(ctx context.Context, update func(registry.Update), l
 type benchTarget struct{ *bench }
 
 func (b benchTarget) Foreign() (map[string]string, error) { return b.state.Foreign, b.stateErr }
+
+func (b benchTarget) Servers(context.Context, ...string) ([]haproxy.ServerStatus, error) {
+	return b.servers, b.serversErr
+}
 
 func (b benchTarget) Lock() (func() error, error) {
 	b.locked = true

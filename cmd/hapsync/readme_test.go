@@ -88,7 +88,7 @@ func TestReadmeHasEveryExitCode(t *testing.T) {
 	for _, m := range listed {
 		codes = append(codes, m[1])
 	}
-	for _, code := range []int{exitOK, exitError, exitUsage, exitRegistry, exitHAProxy, exitHeld, exitLeftOut, exitChanges, exitInterrupted} {
+	for _, code := range []int{exitOK, exitError, exitUsage, exitRegistry, exitHAProxy, exitHeld, exitLeftOut, exitNotYet, exitChanges, exitInterrupted} {
 		if !slices.Contains(codes, fmt.Sprint(code)) {
 			t.Errorf("hapsync --help does not list exit code %d", code)
 		}

@@ -17,7 +17,32 @@ type redial struct {
 	failed error // why there is no source at the start
 
 	mu     stdsync.Mutex
-	source source // nil until there is one
+	source source        // nil until there is one
+	there  chan struct{} // closed when there is one
+}
+
+func newRedial(dial func(context.Context) (source, error), now source, failed error) *redial {
+	r := &redial{dial: dial, failed: failed, there: make(chan struct{})}
+	if now != nil {
+		r.become(now)
+	}
+	return r
+}
+
+func (r *redial) become(now source) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.source = now
+	close(r.there)
+}
+
+// Announce announces what the reports say once there is a registry.
+func (r *redial) Announce(ctx context.Context, conf registry.AnnounceConfig, reports <-chan registry.AgentReport) {
+	select {
+	case <-ctx.Done():
+	case <-r.there:
+		r.now().Announce(ctx, conf, reports)
+	}
 }
 
 // Follow implements sync.Follower.
@@ -63,9 +88,7 @@ func (r *redial) try(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.source = source
+	r.become(source)
 	return nil
 }
 

@@ -17,7 +17,7 @@ func TestRedialWaitsLongerAndLongerAndTellsOnce(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var told []string
 		var tries []time.Time
-		r := &redial{failed: errors.New("away"), dial: func(context.Context) (source, error) {
+		r := newRedial(func(context.Context) (source, error) {
 			tries = append(tries, time.Now())
 			switch n := len(tries); {
 			case n < 20:
@@ -26,7 +26,7 @@ func TestRedialWaitsLongerAndLongerAndTellsOnce(t *testing.T) {
 				return nil, errors.New("wrong password")
 			}
 			return benchSource{oneHost()}, nil
-		}}
+		}, nil, errors.New("away"))
 		r.Relist() // does nothing yet
 		update := func(registry.Update) { cancel() }
 		err := r.Follow(ctx, update, func(err error) { told = append(told, fmt.Sprint(err)) })
@@ -49,7 +49,7 @@ func TestRedialEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		r := &redial{failed: errors.New("away"), dial: func(context.Context) (source, error) { return nil, errors.New("away") }}
+		r := newRedial(func(context.Context) (source, error) { return nil, errors.New("away") }, nil, errors.New("away"))
 		if err := r.Follow(ctx, nil, func(error) {}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}

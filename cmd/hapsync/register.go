@@ -26,6 +26,9 @@ func (p program) registerCommand() *cli.Command {
 		toggle(spec{name: "backup", usage: "use the host only when all others are down"}),
 		text(spec{name: "ttl", value: "15s", check: leaseTime, usage: "`TIME` after which a host that has died is out of the registry"}),
 		drainFlag(),
+		toggle(spec{name: "wait", usage: "leave again unless every agent that reports applies the registration in time"}),
+		text(spec{name: "wait-timeout", value: "30s", check: duration, usage: "`TIME` after which --wait has failed"}),
+		reportPrefixFlag(),
 		toggle(spec{name: "replace", usage: "take the name over from whoever has it"}),
 		text(spec{name: "check", check: checkSpec,
 			usage: "`CHECK` the host, and register it only while it is good: http://127.0.0.1:10000/health, tcp://127.0.0.1:10000, exec:/path"}),
@@ -46,6 +49,9 @@ func (p program) registerCommand() *cli.Command {
 by a new one, with the keys again. SIGTERM and SIGINT take the host out: state drain, the time of --drain, state maint, and
 the keys are deleted. Who dies without that leaves with the lease, after --ttl.
 
+With --wait the host stays only if every agent applies the registration before --wait-timeout; then systemd is told that
+it is ready (Type=notify).
+
 A name that another has is refused, unless --replace is given. With --check the host is in the registry once it is good;
 when it turns bad its state becomes maint, and ready again later. A state that an operator sets stays until hapsync ready.
 
@@ -61,7 +67,7 @@ hapsync register --domain a.abc.com --host server1 --ip 10.0.0.1 --port 10000
 hapsync register --domain a.abc.com --port 10000 --check http://127.0.0.1:10000/health
 hapsync register --domain a.abc.com --port 10000 -- /usr/local/bin/server --listen :10000
 hapsync register --docker`,
-		exitCodes: `0 ended by SIGTERM or SIGINT; 1 error, or another has the name; 2 usage; with a command: its own`,
+		exitCodes: `0 ended by SIGTERM or SIGINT; 1 error, or another has the name; 2 usage; 7 --wait: not in effect; with a command: its own`,
 	})
 }
 
@@ -112,13 +118,18 @@ func (p program) register(c *cli.Context) error {
 
 // newTenure reads the flags.
 func (p program) newTenure(c *cli.Context, words []string) (*tenure, error) {
-	t := &tenure{log: p.logger(c), drain: c.Duration("drain")}
+	t := &tenure{log: p.logger(c), drain: c.Duration("drain"), registered: make(chan registry.Revision, 1)}
+	var err error
+	if t.waiter, err = newWaiter(c); err != nil {
+		return nil, err
+	}
 	host, err := p.hostOf(c, t)
 	if err != nil {
 		return nil, err
 	}
 	t.conf = registry.RegistrationConfig{
 		Domain: c.String("domain"), Host: host, TTL: c.Duration("ttl"), Replace: c.Bool("replace"), Logger: t.log,
+		Registered: func(at registry.Revision) { t.registered <- at },
 	}
 	switch check := c.String("check"); {
 	case check != "":

@@ -6,11 +6,13 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/sync"
 )
 
 // A tenure is hapsync register from its start to its end.
@@ -21,6 +23,9 @@ type tenure struct {
 	child   *child
 	drain   time.Duration
 	log     *slog.Logger
+
+	waiter     *waiter                // nil where nobody waits for the agents
+	registered chan registry.Revision // of size one: when the host is in the registry
 
 	client *registry.Client // nil until etcd has been dialled
 	failed error            // why it is not
@@ -100,15 +105,54 @@ func (t *tenure) hold(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	watched := t.watch(work, r)
+	watched, awaited := t.watch(work, r), t.awaitAgents(work, cancel)
 	err = r.Run(work)
 	cancel()
 	<-watched
+	notApplied := <-awaited
 	var held *registry.HeldError
 	if errors.As(err, &held) {
 		return &takenError{held}
 	}
 	t.leave(ctx, r)
+	return notApplied
+}
+
+// awaitAgents waits, where that is asked for, until the agents have applied the registration, and calls end where they do
+// not in time. The error comes at the latest when the context has ended.
+func (t *tenure) awaitAgents(ctx context.Context, end context.CancelFunc) <-chan error {
+	result := make(chan error, 1)
+	go func() {
+		err := t.acknowledge(ctx)
+		if err != nil {
+			t.log.Error("the host is taken out again: it is not in effect")
+			end()
+		}
+		result <- err
+	}()
+	return result
+}
+
+// acknowledge tells systemd when the host is in the registry, and the agents have applied that. The end of the context is
+// no error.
+func (t *tenure) acknowledge(ctx context.Context) error {
+	var at registry.Revision
+	select {
+	case <-ctx.Done():
+		return nil
+	case at = <-t.registered:
+	}
+	if t.waiter != nil {
+		n, err := t.waiter.wait(ctx, t.client, sync.Receipt{Revision: at, Domain: strings.ToLower(t.conf.Domain), Host: t.conf.Host.Name})
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return err
+		}
+		t.log.Info("applied by every agent", "agents", n, "revision", at)
+	}
+	notify(t.log, stateReady)
 	return nil
 }
 

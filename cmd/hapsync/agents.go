@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hapsync/hapsync/registry"
+)
+
+func (p program) agentsCommand() *cli.Command {
+	return p.command(&cli.Command{
+		Name:   "agents",
+		Usage:  "show the agents that report, and what each has applied",
+		Flags:  append([]cli.Flag{outputFlag(), reportPrefixFlag()}, sharedFlags(categoryHAProxy)...),
+		Action: p.agents,
+	}, page{
+		description: `Every agent that follows --prefix and lives, with the last change below that which its HAProxy has, and how far it is
+behind: for how long it has known of something that it has not applied, or that it has not heard of the last put of a
+key. (A deletion that an agent has not heard of does not show.) An agent that has died is gone within 15 s.`,
+		example: `
+hapsync agents
+hapsync agents -o json`,
+		exitCodes: `0 shown; 1 error; 2 usage; 3 registry not reachable; 130 interrupted`,
+	})
+}
+
+// A roster is what hapsync agents shows. Fields are only ever added while the version stays.
+type roster struct {
+	Version int    `json:"version"`
+	Prefix  string `json:"prefix"`
+	// Revision is that of the last put of a key that is there.
+	Revision registry.Revision  `json:"revision"`
+	Agents   []rosterLine       `json:"agents"`
+	Others   int                `json:"other_prefixes"` // agents that follow another prefix
+	Problems []registry.Problem `json:"-"`
+}
+
+type rosterLine struct {
+	Name string `json:"name"`
+	registry.AgentReport
+	// InLine says that the agent has heard of all and applied it; LagSeconds is for how long it has not, where it knows.
+	InLine     bool    `json:"in_line"`
+	LagSeconds float64 `json:"lag_seconds"`
+	AgeSeconds float64 `json:"age_seconds"` // of the report
+}
+
+func (p program) agents(c *cli.Context) error {
+	prefix, err := reportPrefix(c)
+	if err != nil {
+		return err
+	}
+	client, err := p.client(c)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	last, err := client.LastChange(c.Context) // before the reports: a later one would make liars of them
+	if err != nil {
+		return err
+	}
+	all, err := client.Agents(c.Context, prefix)
+	if err != nil {
+		return err
+	}
+	out := newRoster(c.String("prefix"), last, all, time.Now())
+	write := out.writeText
+	if c.String("output") == "json" {
+		write = func(w io.Writer) error { return writeJSON(w, out) }
+	}
+	if err := write(p.stdout); err != nil {
+		return fmt.Errorf("write the list: %w", err)
+	}
+	return nil
+}
+
+func newRoster(prefix string, last registry.Revision, all registry.Roster, now time.Time) roster {
+	out := roster{Version: 1, Prefix: prefix, Revision: last, Agents: []rosterLine{}, Others: all.Others, Problems: all.Problems}
+	for _, a := range all.Agents {
+		line := rosterLine{Name: a.Name, AgentReport: a, InLine: a.Applied >= max(last, a.Heard), AgeSeconds: now.Sub(a.Time).Seconds()}
+		if !line.InLine && !a.BehindSince.IsZero() {
+			line.LagSeconds = max(0, now.Sub(a.BehindSince).Seconds())
+		}
+		out.Agents = append(out.Agents, line)
+	}
+	return out
+}
+
+func (r roster) writeText(w io.Writer) error {
+	var out bytes.Buffer
+	table := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+	if len(r.Agents) > 0 {
+		fmt.Fprintln(table, "AGENT\tAPPLIED\tLAG\tHOLD\tPROBLEMS\tHAPROXY\tHAPSYNC\tREPORT")
+	}
+	for _, a := range r.Agents {
+		fmt.Fprintln(table, strings.Join([]string{a.Name, fmt.Sprint(a.Applied), a.lag(r.Revision), dash(cmp.Or(a.Held, a.Reason)),
+			fmt.Sprint(a.Problems), dash(a.HAProxy), dash(a.Hapsync), seconds(a.AgeSeconds) + " ago"}, "\t"))
+	}
+	_ = table.Flush() // into the buffer
+	for _, a := range r.Agents {
+		for _, l := range a.Leaving {
+			fmt.Fprintf(&out, "leaving  %s: %s/%s has %s\n", a.Name, l.Domain, l.Host, count(l.Sessions, "session"))
+		}
+	}
+	for _, problem := range r.Problems {
+		fmt.Fprintf(&out, "problem  %s: %s\n", problem.Key, problem.Reason)
+	}
+	fmt.Fprintf(&out, "revision %d below %s, %s", r.Revision, r.Prefix, count(len(r.Agents), "agent"))
+	if r.Others > 0 {
+		fmt.Fprintf(&out, "; %d more of other prefixes", r.Others)
+	}
+	fmt.Fprintln(&out)
+	_, err := out.WriteTo(w)
+	return err
+}
+
+// lag says how far the agent is behind.
+func (a rosterLine) lag(last registry.Revision) string {
+	switch {
+	case a.InLine:
+		return "-"
+	case a.Heard < last:
+		return fmt.Sprintf("has not heard of %d", last)
+	}
+	return seconds(a.LagSeconds)
+}
+
+func seconds(s float64) string {
+	return time.Duration(s * float64(time.Second)).Round(time.Second).String()
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hapsync/hapsync/registry"
+)
+
+func reportPrefixFlag() cli.Flag {
+	return text(spec{name: "report-prefix", value: registry.DefaultReportPrefix, usage: "`KEY` below which agents report"})
+}
+
+// reportPrefix is where agents report.
+func reportPrefix(c *cli.Context) (string, error) {
+	prefix, err := registry.CheckReportPrefix(c.String("report-prefix"), c.String("prefix"))
+	if err != nil {
+		return "", usagef(c, "--report-prefix: %w", err)
+	}
+	return prefix, nil
+}
+
+// announceConfig says where the agent reports; nil where it does not.
+func (p program) announceConfig(c *cli.Context, log *slog.Logger) (*registry.AnnounceConfig, error) {
+	if c.Bool("no-report") {
+		return nil, nil
+	}
+	prefix, err := reportPrefix(c)
+	if err != nil {
+		return nil, err
+	}
+	name := c.String("name")
+	if name == "" {
+		name, err = os.Hostname()
+		if err == nil {
+			err = registry.CheckHost(name)
+		}
+	}
+	if err != nil {
+		log.Warn("the agent does not report: the machine's host name cannot be used, give another one with --name", "error", err)
+		return nil, nil
+	}
+	return &registry.AnnounceConfig{Prefix: prefix, Name: name, Logger: log}, nil
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/sync"
+)
+
+// errNotYet is wrapped where something is not in effect.
+var errNotYet = errors.New("not in effect")
+
+// waitPoll is how often the agents' reports are read.
+const waitPoll = 200 * time.Millisecond
+
+func waitFlags() []cli.Flag {
+	return []cli.Flag{
+		toggle(spec{name: "wait", usage: "wait until every agent that reports has applied it"}),
+		text(spec{name: "wait-timeout", value: "30s", check: duration, usage: "`TIME` after which --wait has failed"}),
+		reportPrefixFlag(),
+	}
+}
+
+// A waiter waits for agents; nil does not.
+type waiter struct {
+	prefix  string
+	timeout time.Duration
+}
+
+// newWaiter is what the flags ask for.
+func newWaiter(c *cli.Context) (*waiter, error) {
+	if !c.Bool("wait") {
+		return nil, nil
+	}
+	prefix, err := reportPrefix(c)
+	return &waiter{prefix, c.Duration("wait-timeout")}, err
+}
+
+// wait returns when every agent has done what the receipt asks for, and how many there are. An error that wraps
+// errNotYet names those that have not.
+func (w *waiter) wait(ctx context.Context, client *registry.Client, receipt sync.Receipt) (agents int, err error) {
+	deadline := time.NewTimer(w.timeout)
+	defer deadline.Stop()
+	poll := time.NewTicker(waitPoll)
+	defer poll.Stop()
+	missing := []string{"no report could be read"}
+	for first := true; ; {
+		roster, err := client.Agents(ctx, w.prefix)
+		if err == nil {
+			if first && len(roster.Agents) == 0 {
+				return 0, w.nobody(roster)
+			}
+			first = false
+			if missing = receipt.Missing(roster.Agents); len(missing) == 0 {
+				return len(roster.Agents), nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-deadline.C:
+			if err != nil {
+				return 0, err
+			}
+			return 0, fmt.Errorf("%w after %s: the write stands at revision %d, but %s:\n  %s", errNotYet, w.timeout,
+				receipt.Revision, notDone(len(missing)), strings.Join(missing, "\n  "))
+		case <-poll.C:
+		}
+	}
+}
+
+func notDone(n int) string {
+	if n == 1 {
+		return "1 agent has not done it"
+	}
+	return fmt.Sprintf("%d agents have not done it", n)
+}
+
+func (w *waiter) nobody(roster registry.Roster) error {
+	why := "is hapsync agent running, and may it write there?"
+	if roster.Others > 0 {
+		why = fmt.Sprintf("%s there follow another --prefix", count(roster.Others, "agent"))
+	}
+	return fmt.Errorf("%w: the write stands, but no agent reports below %s: %s", errNotYet, w.prefix, why)
+}
+
+// await waits where --wait asks for it, and says so.
+func (p program) await(c *cli.Context, client *registry.Client, w *waiter, receipt sync.Receipt) error {
+	if w == nil {
+		return nil
+	}
+	n, err := w.wait(c.Context, client, receipt)
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("applied by %s at revision %d", count(n, "agent"), receipt.Revision)
+	if receipt.Finished {
+		text += ", no session is left"
+	}
+	p.say("%s\n", text)
+	return nil
+}

@@ -1,0 +1,99 @@
+package registry
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// DefaultReportPrefix is where agents report.
+const DefaultReportPrefix = "/hapsync/agents"
+
+// reportVersion is raised when a field of an AgentReport changes its meaning or goes away.
+const reportVersion = 1
+
+// An AgentReport is what an agent tells of itself, as JSON under one key.
+type AgentReport struct {
+	// Name is the last part of the key.
+	Name    string `json:"-"`
+	Version int    `json:"version"`
+	// Time is when the report was made: nothing has changed since, as long as the key is there.
+	Time time.Time `json:"time"`
+	// Prefix is that of the registry that the agent follows.
+	Prefix string `json:"prefix"`
+	// Heard is the last change below the prefix that the agent has heard of, Applied the last one that its HAProxy has.
+	Heard   Revision `json:"heard"`
+	Applied Revision `json:"applied"`
+	// AppliedAt is when it did; zero where nothing is applied yet.
+	AppliedAt time.Time `json:"applied_at,omitzero"`
+	// BehindSince is since when something is heard of and not applied; zero where nothing is.
+	BehindSince time.Time `json:"behind_since,omitzero"`
+	// Held is what a safeguard holds back, Reason the first reason why the agent is not ready; empty where there is none.
+	Held   string `json:"held,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	// Problems counts the keys and domains that are left out; LeftOut names some of them, as "domain" or "domain/host".
+	Problems int      `json:"problems"`
+	LeftOut  []string `json:"left_out,omitempty"`
+	// Leaving are the servers in drain or maint, and the removed ones, that still have sessions. More counts those that
+	// are not listed; Unknown says why the sessions could not be counted, and is empty where they were.
+	Leaving []Leaving `json:"leaving,omitempty"`
+	More    int       `json:"more,omitempty"`
+	Unknown string    `json:"unknown,omitempty"`
+	// HAProxy and Hapsync are versions.
+	HAProxy string `json:"haproxy"`
+	Hapsync string `json:"hapsync"`
+}
+
+// A Leaving server gets no new clients, but has sessions. Their number is as of the report's time.
+type Leaving struct {
+	Domain   string `json:"domain"`
+	Host     string `json:"host"`
+	Sessions int    `json:"sessions"`
+}
+
+// Same reports whether two reports say the same, but for times and for how many sessions are left.
+func (r AgentReport) Same(other AgentReport) bool {
+	return r.Prefix == other.Prefix && r.Heard == other.Heard && r.Applied == other.Applied && r.Held == other.Held &&
+		r.Reason == other.Reason && r.Problems == other.Problems && slices.Equal(r.LeftOut, other.LeftOut) &&
+		slices.EqualFunc(r.Leaving, other.Leaving, func(a, b Leaving) bool { return a.Domain == b.Domain && a.Host == b.Host }) &&
+		r.More == other.More && r.Unknown == other.Unknown && r.HAProxy == other.HAProxy && r.Hapsync == other.Hapsync
+}
+
+// maxReport is more bytes than any report has.
+const maxReport = 256 << 10
+
+func (r AgentReport) encode() (string, error) {
+	r.Version = reportVersion
+	text, err := json.Marshal(r)
+	return string(text), err
+}
+
+// decodeReport reads what anybody may have written: no text in it has a byte that does not print.
+func decodeReport(name string, value []byte) (AgentReport, error) {
+	if err := checkHost(name); err != nil {
+		return AgentReport{}, errors.New("the name of an agent has letters, digits, \"_\", \".\" and \"-\", 64 at most")
+	}
+	if len(value) > maxReport {
+		return AgentReport{}, fmt.Errorf("it has %d bytes: no report has more than %d", len(value), maxReport)
+	}
+	var r AgentReport
+	if err := json.Unmarshal(value, &r); err != nil {
+		return AgentReport{}, fmt.Errorf("it is no report of an agent's: %s", oneLine(err.Error()))
+	}
+	if r.Version != reportVersion {
+		return AgentReport{}, fmt.Errorf("it is a report of version %d, and this hapsync reads version %d: use the same hapsync everywhere", r.Version, reportVersion)
+	}
+	r.Name = name
+	for _, text := range []*string{&r.Prefix, &r.Held, &r.Reason, &r.Unknown, &r.HAProxy, &r.Hapsync} {
+		*text = oneLine(*text)
+	}
+	for i := range r.LeftOut {
+		r.LeftOut[i] = oneLine(r.LeftOut[i])
+	}
+	for i := range r.Leaving {
+		r.Leaving[i].Domain, r.Leaving[i].Host = oneLine(r.Leaving[i].Domain), oneLine(r.Leaving[i].Host)
+	}
+	return r, nil
+}

@@ -1,0 +1,167 @@
+package sync
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+// A Viewer tells how servers of the running process are.
+type Viewer interface {
+	Servers(ctx context.Context, domains ...string) ([]haproxy.ServerStatus, error)
+}
+
+const (
+	// tellPace is the least time between two reports, and between two looks at sessions.
+	tellPace = time.Second
+	// lookShare bounds the time that looks at sessions take: one part in so many.
+	lookShare = 50
+	// tellLook is how often the status is looked at although no pass was made: one may take long.
+	tellLook = 2 * time.Second
+
+	maxLeaving = 200
+	maxLeftOut = 100
+	maxReason  = 300
+)
+
+// Report sends what others are to know of the agent, until ctx ends: soon after each change of what matters, at most once
+// a second, and nothing where nothing changes. It runs beside Run. What is sent says that so many sessions are left as of
+// a look that was made after the revision was applied.
+func (a *Agent) Report(ctx context.Context, viewer Viewer, version string, out chan<- registry.AgentReport) {
+	l := lookout{viewer: viewer}
+	var sent registry.AgentReport
+	next := time.Now().Add(tellLook)
+	for {
+		if !await(ctx, a.news, next) {
+			return
+		}
+		status := a.Status()
+		if status.prefix == "" {
+			next = time.Now().Add(tellLook)
+			continue
+		}
+		l.look(ctx, status)
+		report := l.report(status)
+		report.Hapsync = version
+		if !report.Same(sent) {
+			select {
+			case out <- report:
+			case <-ctx.Done():
+				return
+			}
+			sent = report
+			if !await(ctx, nil, time.Now().Add(tellPace)) {
+				return
+			}
+		}
+		next = l.next()
+	}
+}
+
+// await returns at the time, or when something is told; false where the context has ended.
+func await(ctx context.Context, told <-chan struct{}, until time.Time) bool {
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-told:
+	case <-timer.C:
+	}
+	return ctx.Err() == nil
+}
+
+// A lookout counts the sessions of servers that are to have none any more.
+type lookout struct {
+	viewer Viewer
+
+	has     registry.Revision // and these servers: of the last whole look
+	of      []serverName
+	busy    []registry.Leaving // those with sessions
+	unknown string
+	at      time.Time // when the next look is due
+}
+
+// look looks at all servers where something has changed, else at those that had sessions.
+func (l *lookout) look(ctx context.Context, s Status) {
+	whole := l.unknown != "" || l.has != s.Has || !slices.Equal(l.of, s.leaving)
+	if !whole && (len(l.busy) == 0 || time.Now().Before(l.at)) {
+		return
+	}
+	began := time.Now()
+	var domains []string
+	if whole {
+		for _, name := range s.leaving {
+			domain, _ := haproxy.DomainOf(name.backend)
+			domains = append(domains, domain)
+		}
+	} else {
+		for _, b := range l.busy {
+			domains = append(domains, b.Domain)
+		}
+	}
+	l.has, l.of = s.Has, s.leaving
+	l.count(ctx, slices.Compact(domains))
+	l.at = time.Now().Add(max(tellPace, lookShare*time.Since(began)))
+}
+
+// count looks at the servers of some domains; the others have no sessions.
+func (l *lookout) count(ctx context.Context, domains []string) {
+	l.busy, l.unknown = nil, ""
+	if len(domains) == 0 {
+		return
+	}
+	servers, err := l.viewer.Servers(ctx, domains...)
+	if err != nil {
+		l.unknown = clip(err.Error())
+		return
+	}
+	for _, s := range servers {
+		_, leaving := slices.BinarySearchFunc(l.of, serverName{haproxy.BackendName(s.Domain), s.Name}, byServerName)
+		if leaving && s.Sessions > 0 {
+			l.busy = append(l.busy, registry.Leaving{Domain: s.Domain, Host: s.Name, Sessions: s.Sessions})
+		}
+	}
+}
+
+// next is when there is to be a look without any news.
+func (l *lookout) next() time.Time {
+	if len(l.busy) > 0 || l.unknown != "" {
+		return l.at
+	}
+	return time.Now().Add(tellLook)
+}
+
+func (l *lookout) report(s Status) registry.AgentReport {
+	r := registry.AgentReport{
+		Time: time.Now().UTC().Truncate(time.Millisecond), Prefix: s.prefix, Heard: s.Heard, Applied: s.Has,
+		AppliedAt: s.AppliedAt.UTC().Truncate(time.Millisecond), BehindSince: s.Behind.UTC().Truncate(time.Millisecond),
+		Held: clip(s.Held), Problems: len(s.Last.Problems), Unknown: l.unknown,
+	}
+	if s.HAProxy != (haproxy.Version{}) {
+		r.HAProxy = s.HAProxy.String()
+	}
+	if len(s.Reasons) > 0 {
+		r.Reason = clip(s.Reasons[0])
+	}
+	for _, p := range s.Last.Problems {
+		name := p.Domain
+		if p.Host != "" {
+			name += "/" + p.Host
+		}
+		whole := p.Host != "" || p.Key == s.prefix+"/"+p.Domain // not only the options of the domain
+		if name != "" && whole && len(r.LeftOut) < maxLeftOut {
+			r.LeftOut = append(r.LeftOut, name)
+		}
+	}
+	slices.Sort(r.LeftOut)
+	r.LeftOut = slices.Compact(r.LeftOut)
+	shown := min(len(l.busy), maxLeaving)
+	r.Leaving, r.More = l.busy[:shown], len(l.busy)-shown
+	return r
+}
+
+func clip(text string) string { return text[:min(len(text), maxReason)] }
