@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -30,6 +31,18 @@ type ServerStatus struct {
 	Code          int
 	// Since is how long the status has been this one, to the second.
 	Since time.Duration
+}
+
+// LastCheck is the outcome of the last check in a few words; empty where there was none.
+func (s ServerStatus) LastCheck() string {
+	text := s.Check
+	if s.Code != 0 {
+		text += " " + strconv.Itoa(s.Code)
+	}
+	if s.Detail != "" {
+		text += " " + strconv.QuoteToASCII(s.Detail)
+	}
+	return text
 }
 
 // The columns of "show stat" that tell how a server is.

@@ -101,6 +101,8 @@ func (s *Syncer) sync(ctx context.Context) (*pass, error) {
 type pass struct {
 	cfg    Config
 	prefix string // the registry's
+	// snapshot is the registry; zero where it could not be read.
+	snapshot registry.Snapshot
 	want   haproxy.Config
 	state  haproxy.State
 	report Report
@@ -123,12 +125,12 @@ func (s *Syncer) prepare(ctx context.Context) (*pass, error) {
 	if failed != nil {
 		return p, failed
 	}
-	p.report = newReport(snapshot)
+	p.report, p.snapshot, p.prefix = newReport(snapshot), snapshot, snapshot.Prefix
 	if err != nil {
 		return p, err
 	}
 	want, left := s.cfg.Layout.Desired(snapshot, state)
-	p.prefix, p.want, p.state = snapshot.Prefix, want, state
+	p.want, p.state = want, state
 	p.report.leaveOut(left)
 	p.report.Warnings, p.report.OldWorkers = state.Warnings, state.OldWorkers
 	p.report.Down = state.Down

@@ -52,7 +52,7 @@ func (p program) app() *cli.App {
 		Commands: []*cli.Command{
 			p.initCommand(), p.syncCommand(), p.planCommand(), p.agentCommand(), p.listCommand(),
 			p.registerCommand(), p.deregisterCommand(), p.readyCommand(), p.drainCommand(), p.maintCommand(), p.weightCommand(),
-			p.agentsCommand(), p.statusCommand(), p.checkCommand(), p.versionCommand(), p.completionCommand(),
+			p.agentsCommand(), p.explainCommand(), p.statusCommand(), p.checkCommand(), p.versionCommand(), p.completionCommand(),
 		},
 		Action:               noCommand,
 		OnUsageError:         onUsageError,

@@ -207,12 +207,15 @@ func writeListJSON(w io.Writer, prefix string, s registry.Snapshot) error {
 	return enc.Encode(out)
 }
 
+func hostToJSON(h registry.Host) hostJSON {
+	return hostJSON{Name: h.Name, Address: h.Addr.String(), Weight: h.Weight, MaxConn: h.MaxConn, Backup: h.Backup, State: string(h.State)}
+}
+
 func domainToJSON(d registry.Domain) domainJSON {
 	out := domainJSON{Name: d.Name, Balance: d.Options.Balance, Check: d.Options.Check, Held: d.Held,
 		Hosts: []hostJSON{}, Pending: []pendingJSON{}, HeldHosts: append([]string{}, d.HeldHosts...)}
 	for _, h := range d.Hosts {
-		out.Hosts = append(out.Hosts, hostJSON{Name: h.Name, Address: h.Addr.String(), Weight: h.Weight,
-			MaxConn: h.MaxConn, Backup: h.Backup, State: string(h.State)})
+		out.Hosts = append(out.Hosts, hostToJSON(h))
 	}
 	for _, h := range d.Pending {
 		out.Pending = append(out.Pending, pendingJSON(h))

@@ -37,6 +37,7 @@ type program struct {
 type source interface {
 	sync.Source
 	sync.Follower
+	sync.Ledger
 	Announce(ctx context.Context, conf registry.AnnounceConfig, reports <-chan registry.AgentReport)
 	Close() error
 }

@@ -21,6 +21,8 @@ type bench struct {
 	snapshot registry.Snapshot
 	state    haproxy.State
 	servers  []haproxy.ServerStatus
+	keys     []registry.Key
+	kept     string
 	findings []haproxy.Finding
 
 	serversErr, snapshotErr, openErr, stateErr, lockErr, commitErr, runErr, reloadErr error
@@ -73,6 +75,8 @@ func (b benchSource) Snapshot(context.Context) (registry.Snapshot, error) {
 	return b.snapshot, b.snapshotErr
 }
 func (b benchSource) Close() error { return nil }
+
+func (b benchSource) Keys(context.Context, string) ([]registry.Key, error) { return b.keys, b.snapshotErr }
 
 // Announce takes the reports.
 func (b benchSource) Announce(ctx context.Context, _ registry.AnnounceConfig, reports <-chan registry.AgentReport) {
@@ -132,7 +136,7 @@ func (b benchTarget) Amend(context.Context, []haproxy.Backend) error { return ni
 
 func (b benchTarget) Keep([]byte) error { return nil }
 
-func (b benchTarget) Kept() ([]byte, error) { return nil, nil }
+func (b benchTarget) Kept() ([]byte, error) { return []byte(b.kept), nil }
 
 func (b benchTarget) Rewrite(_ context.Context, want haproxy.Config, _ haproxy.Digest) error {
 	return b.write(want)

@@ -95,7 +95,9 @@ type pass struct {
 }
 
 // prepare opens HAProxy first: what is wrong on this machine needs no registry.
-func (p program) prepare(c *cli.Context) (pass, error) {
+func (p program) prepare(c *cli.Context) (pass, error) { return p.prepareFrom(c, p.registry) }
+
+func (p program) prepareFrom(c *cli.Context, dial func(*cli.Context) (source, error)) (pass, error) {
 	settings, err := p.haproxySettings(c)
 	if err != nil {
 		return pass{}, err
@@ -104,7 +106,7 @@ func (p program) prepare(c *cli.Context) (pass, error) {
 	if err != nil {
 		return pass{}, err
 	}
-	source, err := p.registry(c)
+	source, err := dial(c)
 	if err != nil {
 		return pass{}, err
 	}

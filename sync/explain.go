@@ -1,0 +1,189 @@
+package sync
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+// A Ledger has the keys of a domain one by one.
+type Ledger interface {
+	Keys(ctx context.Context, domain string) ([]registry.Key, error)
+}
+
+// An Explanation follows a domain from its keys to HAProxy's servers.
+type Explanation struct {
+	Domain   string
+	Revision registry.Revision // 0 where the registry could not be read
+	// Registry and HAProxy say why one of them could not be read; nil when it was.
+	Registry error
+	HAProxy  error
+	// Held is what a safeguard holds back of all there is to do.
+	Held string
+	// Ruled is set when the process leads requests for the domain to its backend.
+	Ruled bool
+	Hosts []ExplainedHost // sorted by name
+
+	prefix string
+}
+
+// An ExplainedHost is one host on its way.
+type ExplainedHost struct {
+	Host string
+	// Verdict is "in rotation", "not in rotation" or "unknown"; Why says why.
+	Verdict string
+	Why     string
+	Keys    []registry.Key
+	// Registered is what the keys make; nil where they make nothing. Missing says what a half-written host lacks.
+	Registered *registry.Host
+	Missing    string
+	Problems   []registry.Problem
+	// Plan has the lines of what sync would do for the host and its domain.
+	Plan []string
+	// Server is the host's in the process; nil where there is none, or HAProxy could not be read.
+	Server *haproxy.ServerStatus
+	// Override is what somebody set on HAProxy's socket, as an agent has found it.
+	Override *Override
+}
+
+// The verdicts on a host.
+const (
+	InRotation    = "in rotation"
+	NotInRotation = "not in rotation"
+	Unknown       = "unknown"
+)
+
+// Explain says how a domain's hosts are, or one of them where host is not empty. It only reads, and says what it could
+// not read: it has an error of its own only for that of the context.
+func (s *Syncer) Explain(ctx context.Context, ledger Ledger, viewer Viewer, kept []byte, domain, host string) (Explanation, error) {
+	e := Explanation{Domain: domain}
+	p, err := s.prepare(ctx)
+	var held *HeldError
+	switch {
+	case errors.As(err, &held):
+		e.Held = held.Reason
+	case errors.Is(err, registry.ErrUnavailable):
+		e.Registry = err
+		p.state, e.HAProxy = s.cfg.Target.State(ctx, domain)
+	case err != nil:
+		e.HAProxy = err
+	}
+	e.Revision, e.prefix = p.report.Revision, p.prefix
+	if e.HAProxy == nil {
+		e.HAProxy = p.state.Down
+	}
+	keys, err := ledger.Keys(ctx, domain)
+	if err != nil && e.Registry == nil {
+		e.Registry = err
+	}
+	var servers []haproxy.ServerStatus
+	if e.HAProxy == nil {
+		servers, e.HAProxy = viewer.Servers(ctx, domain)
+	}
+	e.Ruled = slices.ContainsFunc(p.state.Live.Rules, func(r haproxy.Rule) bool { return r.Domain == domain })
+	b := explainer{Explanation: e, pass: p, overrides: keptOverrides(kept)}
+	b.Hosts = b.hosts(host, keys, servers)
+	return b.Explanation, ctx.Err()
+}
+
+// keptOverrides are those that an agent has kept in mind.
+func keptOverrides(kept []byte) overrides {
+	var m memo
+	o := overrides{}
+	if len(kept) == 0 || json.Unmarshal(kept, &m) != nil || m.Version != memoVersion {
+		return o
+	}
+	for _, k := range m.Overrides {
+		o[serverName{k.Backend, k.Server}] = k.override
+	}
+	return o
+}
+
+// An explainer is an Explanation in the making.
+type explainer struct {
+	Explanation
+	pass      *pass
+	overrides overrides
+}
+
+// hosts are those that the registry or HAProxy has, or the one that is asked for.
+func (e explainer) hosts(only string, keys []registry.Key, servers []haproxy.ServerStatus) []ExplainedHost {
+	found := map[string]*ExplainedHost{}
+	at := func(name string) *ExplainedHost {
+		if found[name] == nil {
+			found[name] = &ExplainedHost{Host: name, Keys: []registry.Key{}, Problems: []registry.Problem{}, Plan: []string{}}
+		}
+		return found[name]
+	}
+	if only != "" {
+		at(only)
+	}
+	for _, k := range keys {
+		if k.Host != "" {
+			h := at(k.Host)
+			h.Keys = append(h.Keys, k)
+		}
+	}
+	d, _ := domainOf(e.pass.snapshot, e.Domain)
+	for i := range d.Hosts {
+		at(d.Hosts[i].Name).Registered = &d.Hosts[i]
+	}
+	for _, p := range d.Pending {
+		at(p.Host).Missing = p.Missing
+	}
+	for i := range servers {
+		at(servers[i].Name).Server = &servers[i]
+	}
+	var hosts []ExplainedHost
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		if only == "" || name == only {
+			hosts = append(hosts, e.complete(*found[name]))
+		}
+	}
+	return hosts
+}
+
+// complete adds what the pass knows of a host.
+func (e explainer) complete(h ExplainedHost) ExplainedHost {
+	for _, p := range e.pass.report.Problems {
+		if p.Domain == e.Domain && (p.Host == "" || p.Host == h.Host) {
+			h.Problems = append(h.Problems, p)
+		}
+	}
+	plan := e.pass.report.Plan
+	for _, a := range plan.Actions {
+		if a.Change.Domain() == e.Domain && (serverIn(a.Change) == "" || serverIn(a.Change) == h.Host) {
+			h.Plan = append(h.Plan, string(a.Via)+" "+a.Change.String())
+		}
+	}
+	if len(h.Plan) > 0 {
+		for _, reason := range plan.Reload {
+			h.Plan = append(h.Plan, "reload   "+reason)
+		}
+	}
+	for _, o := range e.overrides.list() {
+		if o.Domain == e.Domain && o.Host == h.Host {
+			h.Override = &o
+		}
+	}
+	h.Verdict, h.Why = e.verdict(h)
+	return h
+}
+
+// serverIn is the server that a change is about; empty where it is about the domain.
+func serverIn(c haproxy.Change) string {
+	switch ch := c.(type) {
+	case haproxy.AddServer:
+		return ch.Server.Name
+	case haproxy.SetServer:
+		return ch.Want.Name
+	case haproxy.RemoveServer:
+		return ch.Server.Name
+	}
+	return ""
+}

@@ -1,0 +1,122 @@
+package sync
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hapsync/hapsync/registry"
+)
+
+// verdict says whether a host is in rotation, and why: what HAProxy does counts, and what the registry says explains it.
+func (e explainer) verdict(h ExplainedHost) (verdict, why string) {
+	switch {
+	case e.HAProxy != nil && h.notWanted() && e.Registry == nil:
+		return NotInRotation, e.origin(h)
+	case e.HAProxy != nil:
+		return Unknown, e.origin(h) + "; what HAProxy does is not known: " + e.HAProxy.Error()
+	case h.Server == nil:
+		return NotInRotation, e.absent(h)
+	case !e.Ruled:
+		return NotInRotation, "HAProxy has no use_backend rule for the domain yet: it comes with a reload"
+	}
+	s := *h.Server
+	if why := e.stopped(h); why != "" {
+		return NotInRotation, why
+	}
+	why = fmt.Sprintf("%s, weight %d, at %s", s.Status, s.Weight, s.Addr)
+	if s.Backup {
+		why += ", as a backup: it gets requests while all others are down"
+	}
+	switch {
+	case e.Registry != nil:
+		why += "; what the registry says is not known"
+	case len(h.Keys) == 0:
+		why += "; it is not registered any more, and leaves"
+	case h.Registered == nil:
+		why += "; with its last good values: " + e.origin(h)
+	case len(h.Plan) > 0:
+		why += "; it is not in line with the registry: see the plan"
+	}
+	return InRotation, why
+}
+
+// notWanted reports whether the registry asks for no server.
+func (h ExplainedHost) notWanted() bool { return h.Registered == nil && h.held() == nil }
+
+// held is the first problem of the host; nil where it has none.
+func (h ExplainedHost) held() *registry.Problem {
+	for i := range h.Problems {
+		if h.Problems[i].Host == h.Host {
+			return &h.Problems[i]
+		}
+	}
+	return nil
+}
+
+// origin is what the registry says of a host.
+func (e explainer) origin(h ExplainedHost) string {
+	switch p := h.held(); {
+	case e.Registry != nil:
+		return "what the registry says is not known: " + e.Registry.Error()
+	case p != nil:
+		return p.Key + ": " + p.Reason
+	case h.Missing != "":
+		return "it is half written: " + h.Missing + " is missing"
+	case h.Registered == nil && len(h.Keys) == 0:
+		return fmt.Sprintf("it is not registered: there is no key below %s/%s/%s/", e.prefix, e.Domain, h.Host)
+	case h.Registered == nil:
+		return "its keys make no host"
+	}
+	return "the registry has it as " + string(h.Registered.State)
+}
+
+// absent says why HAProxy has no server of the host.
+func (e explainer) absent(h ExplainedHost) string {
+	if e.Registry != nil || h.Registered == nil {
+		return e.origin(h)
+	}
+	for _, p := range h.Problems {
+		if p.Host == "" {
+			return p.Key + ": " + p.Reason
+		}
+	}
+	if e.Held != "" {
+		return "it is registered, but a safeguard holds all changes: " + e.Held
+	}
+	return "it is registered, and not in HAProxy yet: hapsync sync, or the agent, does what the plan says"
+}
+
+// stopped says why the server of a host gets no requests, or none of new clients; empty where it does.
+func (e explainer) stopped(h ExplainedHost) string {
+	s := *h.Server
+	word, _, _ := strings.Cut(s.Status, " ")
+	switch {
+	case word == "MAINT":
+		return "HAProxy has it in maintenance: " + e.cause(h, registry.Maint)
+	case word == "DRAIN", s.Weight == 0:
+		return "HAProxy lets only clients with its cookie in: " + e.cause(h, registry.Drain)
+	case word == "DOWN", word == "NOLB":
+		return fmt.Sprintf("its check fails: %s, %s for %s", s.LastCheck(), s.Status, s.Since.Round(time.Second))
+	}
+	return ""
+}
+
+// cause says who stopped a server.
+func (e explainer) cause(h ExplainedHost, state registry.HostState) string {
+	switch {
+	case h.Override != nil:
+		return fmt.Sprintf("somebody set %s on its socket, the registry says %s", h.Override.Live, h.Override.Registry)
+	case e.Registry != nil:
+		return e.origin(h)
+	case h.Registered == nil && len(h.Keys) == 0:
+		return "it is not registered any more, and leaves"
+	case h.Registered == nil:
+		return e.origin(h)
+	case h.Registered.State == state:
+		return fmt.Sprintf("its state is %s in the registry (hapsync ready ends that)", state)
+	case state == registry.Drain && h.Registered.Weight == 0:
+		return "its weight is 0 in the registry"
+	}
+	return "the registry says " + string(h.Registered.State) + ": somebody set it on HAProxy's socket, or the change is on its way"
+}
