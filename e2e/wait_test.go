@@ -267,7 +267,7 @@ func TestReportsAreFew(t *testing.T) {
 	t.Logf("%d changes in %s, %d reports", changes, took.Round(time.Millisecond), after-before)
 
 	// Now nothing changes, but for the keys of others and the reading of all.
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second) // longer than between two signs of life of the lease
 	defer cancel()
 	reports := world.etcd.client.Watch(ctx, b.reports()+"/", clientv3.WithPrefix(), clientv3.WithPrevKV())
 	for ctx.Err() == nil {

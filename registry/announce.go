@@ -89,9 +89,10 @@ func (a *announcer) take(report AgentReport) {
 	}
 }
 
-// stands reports whether the key is there as it was written. An etcd that does not say so is asked again.
+// stands reports whether the key is there as it was written. An etcd that does not say so is asked again. (Of keys without
+// their values etcd does not tell the lease.)
 func (a *announcer) stands(ctx context.Context) bool {
-	page, err := a.client.get(ctx, a.client.conf.DialTimeout, a.conf.key(), clientv3.WithKeysOnly())
+	page, err := a.client.get(ctx, a.client.conf.DialTimeout, a.conf.key())
 	return err != nil || len(page.Kvs) == 1 && clientv3.LeaseID(page.Kvs[0].Lease) == a.lease.id
 }
 
@@ -103,7 +104,7 @@ func (a *announcer) write(ctx context.Context) error {
 			return err
 		}
 	}
-	have, err := c.get(ctx, c.conf.DialTimeout, key, clientv3.WithKeysOnly())
+	have, err := c.get(ctx, c.conf.DialTimeout, key)
 	if err != nil {
 		return err
 	}
