@@ -103,9 +103,9 @@ type pass struct {
 	prefix string // the registry's
 	// snapshot is the registry; zero where it could not be read.
 	snapshot registry.Snapshot
-	want   haproxy.Config
-	state  haproxy.State
-	report Report
+	want     haproxy.Config
+	state    haproxy.State
+	report   Report
 	// quarantined is set when the file got less than was wanted first.
 	quarantined bool
 }

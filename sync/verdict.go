@@ -96,6 +96,8 @@ func (e explainer) stopped(h ExplainedHost) string {
 		return "HAProxy has it in maintenance: " + e.cause(h, registry.Maint)
 	case word == "DRAIN", s.Weight == 0:
 		return "HAProxy lets only clients with its cookie in: " + e.cause(h, registry.Drain)
+	case word == "DOWN" && (s.Check == "" || s.Check == "INI"):
+		return "its first check is not done yet"
 	case word == "DOWN", word == "NOLB":
 		return fmt.Sprintf("its check fails: %s, %s for %s", s.LastCheck(), s.Status, s.Since.Round(time.Second))
 	}

@@ -29,7 +29,7 @@ them, what hapsync sync would do, and the server in the running process. The fir
 shows what can be seen while etcd or HAProxy is away.`,
 		example: `
 hapsync explain a.abc.com server1
-hapsync explain a.abc.com -o json`,
+hapsync explain -o json a.abc.com`,
 		exitCodes: `
 0 every host that is shown is in rotation; 1 error; 2 usage; 3 the registry is not reachable; 4 HAProxy is not reachable;
 7 some host is not in rotation, or there is none; 130 interrupted`,

@@ -76,7 +76,12 @@ func (b benchSource) Snapshot(context.Context) (registry.Snapshot, error) {
 }
 func (b benchSource) Close() error { return nil }
 
-func (b benchSource) Keys(context.Context, string) ([]registry.Key, error) { return b.keys, b.snapshotErr }
+func (b benchSource) Keys(context.Context, string) ([]registry.Key, error) {
+	if b.snapshotErr != nil {
+		return nil, b.snapshotErr
+	}
+	return b.keys, nil
+}
 
 // Announce takes the reports.
 func (b benchSource) Announce(ctx context.Context, _ registry.AnnounceConfig, reports <-chan registry.AgentReport) {
