@@ -1,0 +1,211 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	stdsync "sync"
+	"testing"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+// A counter is a Viewer: of each server it has some sessions.
+type counter struct {
+	mu       stdsync.Mutex
+	sessions map[string]int // by "domain/host"
+	looks    int
+	err      error
+}
+
+func (c *counter) set(name string, sessions int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sessions[name] = sessions
+}
+
+func (c *counter) Servers(_ context.Context, domains ...string) ([]haproxy.ServerStatus, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.looks++
+	var servers []haproxy.ServerStatus
+	for name, n := range c.sessions {
+		domain, host, _ := strings.Cut(name, "/")
+		if slices.Contains(domains, domain) {
+			servers = append(servers, haproxy.ServerStatus{Domain: domain, Name: host, Sessions: n})
+		}
+	}
+	return servers, c.err
+}
+
+// reportsOf collects what the agent reports.
+func reportsOf(t *testing.T, i inn, c *counter) *[]registry.AgentReport {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	out := make(chan registry.AgentReport)
+	var all []registry.AgentReport
+	var running stdsync.WaitGroup
+	running.Go(func() { i.Report(ctx, c, "v1", out) })
+	running.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case r := <-out:
+				all = append(all, r)
+			}
+		}
+	})
+	t.Cleanup(func() {
+		stop()
+		running.Wait()
+	})
+	return &all
+}
+
+// reported is a registry of one host at a revision.
+func reported(revision registry.Revision, state registry.HostState) registry.Snapshot {
+	return registry.Snapshot{Prefix: "/services/web", Revision: revision, Changed: revision, Keys: 2, Domains: []registry.Domain{
+		{Name: "a.abc.com", Hosts: []registry.Host{
+			{Name: "s1", Addr: netip.MustParseAddrPort("10.0.0.1:80"), Weight: int(revision)%200 + 1, State: state},
+			{Name: "s2", Addr: netip.MustParseAddrPort("10.0.0.2:80"), Weight: 1, State: registry.Ready},
+		}},
+	}}
+}
+
+func runningMemory() *memory {
+	return &memory{caps: haproxy.CapabilitiesOf(haproxy.Version{Major: 3, Minor: 2})}
+}
+
+func TestReportsComeAtOnceAndAtMostOnceASecond(t *testing.T) {
+	inBubble(t, runningMemory(), func(t *testing.T, i inn) {
+		all := reportsOf(t, i, &counter{})
+		i.registry.tell(reported(1, registry.Ready))
+		elapse(10 * time.Millisecond)
+		if len(*all) != 1 || (*all)[0].Applied != 1 || (*all)[0].HAProxy != "3.2" || (*all)[0].Hapsync != "v1" {
+			t.Fatalf("got %+v", *all)
+		}
+		for n := range 500 { // in 5 s
+			i.registry.change(reported(registry.Revision(2+n), registry.Ready), "a.abc.com")
+			elapse(10 * time.Millisecond)
+		}
+		elapse(time.Second)
+		if n := len(*all); n < 5 || n > 8 {
+			t.Errorf("%d reports of 500 changes in 6 s", n)
+		}
+		if last := (*all)[len(*all)-1]; last.Applied != 501 || last.Heard != 501 || !last.BehindSince.IsZero() {
+			t.Errorf("the last report is %+v", last)
+		}
+		n := len(*all)
+		later := reported(501, registry.Ready)
+		for r := range 100 { // others write to etcd, and all is read again
+			later.Revision = registry.Revision(600 + r)
+			i.registry.tell(later)
+			elapse(time.Minute)
+		}
+		if len(*all) != n {
+			t.Errorf("reported though nothing has changed: %+v", (*all)[n:])
+		}
+	})
+}
+
+func TestReportNamesWhatIsHeldBack(t *testing.T) {
+	inBubble(t, runningMemory(), func(t *testing.T, i inn) {
+		all := reportsOf(t, i, &counter{})
+		i.registry.tell(reported(1, registry.Ready))
+		elapse(2 * time.Second)
+		i.registry.tell(registry.Snapshot{Prefix: "/services/web", Revision: 2, Changed: 2})
+		elapse(2 * time.Second)
+		if last := (*all)[len(*all)-1]; last.Held == "" || last.Applied != 1 || last.Heard != 2 || last.BehindSince.IsZero() {
+			t.Errorf("the last report is %+v", last)
+		}
+	})
+}
+
+func TestReportHasTheSessionsThatWereLeftAfterTheRevisionWasApplied(t *testing.T) {
+	inBubble(t, runningMemory(), func(t *testing.T, i inn) {
+		c := &counter{sessions: map[string]int{"a.abc.com/s1": 3, "a.abc.com/s2": 4}}
+		all := reportsOf(t, i, c)
+		last := func() registry.AgentReport { return (*all)[len(*all)-1] }
+		i.registry.tell(reported(1, registry.Ready))
+		elapse(2 * time.Second)
+		i.registry.change(reported(2, registry.Drain), "a.abc.com")
+		elapse(2 * time.Second)
+		for _, r := range *all {
+			if r.Applied == 2 && fmt.Sprint(r.Leaving) != "[{a.abc.com s1 3}]" {
+				t.Errorf("of revision 2 it says %+v", r)
+			}
+		}
+		n := len(*all)
+		c.set("a.abc.com/s1", 2) // no news
+		elapse(5 * time.Second)
+		if len(*all) != n {
+			t.Errorf("%d reports more of the number of sessions", len(*all)-n)
+		}
+		c.set("a.abc.com/s1", 0)
+		elapse(2 * time.Second)
+		if len(last().Leaving) != 0 || last().Applied != 2 {
+			t.Errorf("the last report is %+v", last())
+		}
+		looks := c.looks
+		elapse(time.Hour)
+		if more := c.looks - looks; more > 0 {
+			t.Errorf("%d looks at a server without sessions", more)
+		}
+		c.mu.Lock()
+		c.err = errors.New("no answer")
+		c.mu.Unlock()
+		i.registry.change(reported(3, registry.Maint), "a.abc.com")
+		elapse(2 * time.Second)
+		if last().Unknown != "no answer" {
+			t.Errorf("the last report is %+v", last())
+		}
+	})
+}
+
+func TestReceipt(t *testing.T) {
+	good := registry.AgentReport{Name: "a1", Applied: 7}
+	with := func(change func(*registry.AgentReport)) registry.AgentReport {
+		r := good
+		r.Name = "a2"
+		change(&r)
+		return r
+	}
+	for _, tt := range []struct {
+		name  string
+		agent registry.AgentReport
+		want  string
+	}{
+		{"has applied it", with(func(r *registry.AgentReport) { r.Applied = 8 }), ""},
+		{"is behind", with(func(r *registry.AgentReport) { r.Applied = 6 }), "a2: it has applied revision 6, the write is 7"},
+		{"holds", with(func(r *registry.AgentReport) { r.Applied, r.Held = 6, "no key" }), "a2: it holds its changes back: no key"},
+		{"is not ready", with(func(r *registry.AgentReport) { r.Applied, r.Reason = 0, "haproxy: away" }), "a2: it is not ready: haproxy: away"},
+		{"leaves the domain out", with(func(r *registry.AgentReport) { r.LeftOut = []string{"a.abc.com"} }), "a2: it leaves the host out, hapsync status there says why"},
+		{"leaves another host out", with(func(r *registry.AgentReport) { r.LeftOut = []string{"a.abc.com/s2"} }), ""},
+		{"has sessions", with(func(r *registry.AgentReport) { r.Leaving = []registry.Leaving{{Domain: "a.abc.com", Host: "s1", Sessions: 2}} }),
+			"a2: 2 sessions left on server a.abc.com_cluster/s1"},
+		{"has sessions of another", with(func(r *registry.AgentReport) { r.Leaving = []registry.Leaving{{Domain: "a.abc.com", Host: "s2", Sessions: 2}} }), ""},
+		{"cannot count", with(func(r *registry.AgentReport) { r.Unknown = "no answer" }), "a2: its sessions cannot be counted: no answer"},
+		{"cannot tell of all", with(func(r *registry.AgentReport) { r.More = 3 }), "a2: it has more servers with sessions than it can tell of: 3 more"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := Receipt{Revision: 7, Domain: "a.abc.com", Host: "s1", Finished: true}
+			if got := strings.Join(r.Missing([]registry.AgentReport{good, tt.agent}), "\n"); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+	r := Receipt{Revision: 7}
+	r.Missing([]registry.AgentReport{good, {Name: "a2"}})
+	if got := r.Missing([]registry.AgentReport{good}); len(got) != 1 || !strings.HasPrefix(got[0], "a2: it was there and is gone") {
+		t.Errorf("of an agent that has died it says %q", got)
+	}
+	if got := r.Missing([]registry.AgentReport{good, {Name: "a2", Applied: 9}}); len(got) != 0 {
+		t.Errorf("of one that is back it says %q", got)
+	}
+}
