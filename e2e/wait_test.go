@@ -77,11 +77,11 @@ func TestRegisterWaitsForEveryAgent(t *testing.T) {
 		two := startHost(t, "two")
 
 		agents[1].signal(t, syscall.SIGSTOP)
-		p := b.startRegister(t, "a.abc.com/server2", two.addr, "--wait", "--wait-timeout", "2s", "--drain", "0s")
+		p := b.startRegister(t, "a.abc.com/server2", two.addr, "--wait", "--wait-timeout", "10s", "--drain", "0s")
 		if code := p.code(t); code != 7 {
 			t.Errorf("ended with %d", code)
 		}
-		says(t, p.printed(), "not in effect after 2s", "1 agent has not done it")
+		says(t, p.printed(), "not in effect after 10s", "1 agent has not done it")
 		says(t, p.printed(), "a2: it has applied revision")
 		for _, name := range []string{"a1:", "a3:"} {
 			if strings.Contains(p.printed(), name) {

@@ -187,9 +187,13 @@ func TestReceipt(t *testing.T) {
 		{"is not ready", with(func(r *registry.AgentReport) { r.Applied, r.Reason = 0, "haproxy: away" }), "a2: it is not ready: haproxy: away"},
 		{"leaves the domain out", with(func(r *registry.AgentReport) { r.LeftOut = []string{"a.abc.com"} }), "a2: it leaves the host out, hapsync status there says why"},
 		{"leaves another host out", with(func(r *registry.AgentReport) { r.LeftOut = []string{"a.abc.com/s2"} }), ""},
-		{"has sessions", with(func(r *registry.AgentReport) { r.Leaving = []registry.Leaving{{Domain: "a.abc.com", Host: "s1", Sessions: 2}} }),
+		{"has sessions", with(func(r *registry.AgentReport) {
+			r.Leaving = []registry.Leaving{{Domain: "a.abc.com", Host: "s1", Sessions: 2}}
+		}),
 			"a2: 2 sessions left on server a.abc.com_cluster/s1"},
-		{"has sessions of another", with(func(r *registry.AgentReport) { r.Leaving = []registry.Leaving{{Domain: "a.abc.com", Host: "s2", Sessions: 2}} }), ""},
+		{"has sessions of another", with(func(r *registry.AgentReport) {
+			r.Leaving = []registry.Leaving{{Domain: "a.abc.com", Host: "s2", Sessions: 2}}
+		}), ""},
 		{"cannot count", with(func(r *registry.AgentReport) { r.Unknown = "no answer" }), "a2: its sessions cannot be counted: no answer"},
 		{"cannot tell of all", with(func(r *registry.AgentReport) { r.More = 3 }), "a2: it has more servers with sessions than it can tell of: 3 more"},
 	} {
