@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -198,7 +199,7 @@ func TestDrainWaitsForTheSessionsThatAreOpen(t *testing.T) {
 		b.reporting(t, 1)
 		for _, command := range [][]string{{"drain"}, {"deregister", "--drain", "0s"}} {
 			body := k.session(t, b.box, "a.abc.com", "kept")
-			args := append(command, "--domain", "a.abc.com", "--host", "kept", "--wait")
+			args := slices.Concat(command, []string{"--domain", "a.abc.com", "--host", "kept", "--wait"})
 			if command[0] == "drain" {
 				o := b.exits(t, 7, append(args, "--wait-timeout", "2s")...)
 				says(t, o.stderr, "1 session left on server a.abc.com_cluster/kept")

@@ -70,7 +70,7 @@ func (a *announcer) run(ctx context.Context, reports <-chan AgentReport) {
 			if !ok {
 				a.lease.alive = nil
 			}
-			write = again == nil && !(ok && a.stands(ctx))
+			write = again == nil && (!ok || !a.stands(ctx))
 		case <-again:
 		}
 		if !write || a.report == "" {
