@@ -46,10 +46,16 @@ func TestExplainFollowsAHostToHAProxy(t *testing.T) {
 		b.explains(t, 7, "in maintenance", "state is maint in the registry")
 		b.put(t, "a.abc.com/server1/state", "ready")
 		b.explains(t, 0, "in rotation")
-		b.settles(t) // what is set during a pass is undone by it
-		if _, err := b.runtime("set server a.abc.com_cluster/server1 state maint"); err != nil {
-			t.Fatal(err)
-		}
+		b.settles(t)
+		eventually(t, "the agent takes it for an override", func() error { // what is set during a pass is undone by it
+			if _, err := b.runtime("set server a.abc.com_cluster/server1 state maint"); err != nil {
+				return err
+			}
+			if o := b.hapsync(t, "explain", "a.abc.com", "server1"); !strings.Contains(o.stdout, "override") {
+				return errors.New(o.String())
+			}
+			return nil
+		})
 		o = b.explains(t, 7, "somebody set maint on its socket, the registry says ready")
 		says(t, o.stdout, "override", "the agent leaves it")
 		if _, err := b.runtime("set server a.abc.com_cluster/server1 state ready"); err != nil {
