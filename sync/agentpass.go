@@ -208,7 +208,7 @@ func (a *Agent) settle(snapshot registry.Snapshot, p *pass, err error) {
 	if a.postponed {
 		return
 	}
-	a.past.confirmed = snapshot
+	a.past.confirmed, a.past.left = snapshot, p.left
 	clear(a.past.dead)
 	a.past.overrides.keep(p.want)
 	if !p.quarantined {

@@ -164,6 +164,13 @@ func TestADomainThatHAProxyRefusesIsNoDrift(t *testing.T) {
 		if n := i.Status().Counts.Drift; n > 0 || !i.Status().Last.LeftOut() {
 			t.Errorf("drift %d, %+v", n, i.Status().Last.Problems)
 		}
+		other := revised(s, 901)
+		other.Domains[0].Hosts = other.Domains[0].Hosts[:1]
+		i.registry.change(other, "a.abc.com")
+		synctest.Wait()
+		if last := i.Status().Last; last.Revision != 901 || !last.LeftOut() {
+			t.Errorf("after a pass over another domain: %+v", last)
+		}
 	})
 }
 

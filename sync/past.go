@@ -23,6 +23,8 @@ type past struct {
 	unfinished map[string]bool
 	departures departures
 	overrides  overrides
+	// left are the domains that HAProxy refused in the last whole pass.
+	left []registry.Problem
 	// refusal is why no reload is tried now: HAProxy has refused one. Each refused one may keep clients out for a while.
 	refusal error
 	// dead has "domain/host" of the hosts whose lease ended: there is nothing to drain.

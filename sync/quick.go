@@ -25,6 +25,7 @@ func (s *Syncer) quick(ctx context.Context, snapshot registry.Snapshot, domains 
 	p.report = newReport(snapshot)
 	p.report.Down = state.Down
 	p.report.leaveOut(LeftAlone(snapshot, state.Foreign))
+	p.report.leaveOut(slices.DeleteFunc(slices.Clone(s.cfg.past.left), func(r registry.Problem) bool { return slices.Contains(domains, r.Domain) }))
 	p.want, _ = s.cfg.Layout.Desired(only(snapshot, domains), state)
 	p.state = state
 	s.cfg.past.observe(p.want, state)

@@ -108,6 +108,8 @@ type pass struct {
 	report   Report
 	// quarantined is set when the file got less than was wanted first.
 	quarantined bool
+	// left are the domains that were left as they were then.
+	left []registry.Problem
 }
 
 // prepare reads both sides, at the same time, and makes the plan.

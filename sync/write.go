@@ -84,6 +84,7 @@ func (q *quarantine) write(ctx context.Context, invalid *haproxy.InvalidConfigEr
 	q.want, q.quarantined = want, true
 	q.report.Plan = q.firstPlan() // of what was done
 	q.report.leaveOut(left)
+	q.left = left
 	return nil
 }
 
