@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -11,6 +12,12 @@ import (
 
 	"github.com/hapsync/hapsync/registry"
 )
+
+// TestMain keeps a SIGHUP that comes while no agent listens, before its start or after its end, from ending the tests.
+func TestMain(m *testing.M) {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	os.Exit(m.Run())
+}
 
 func hangUp(t *testing.T) {
 	t.Helper()
