@@ -1,0 +1,43 @@
+# Two images from one build. The last one, made without --target, holds hapsync alone: for what needs only etcd, as
+# hapsync register does. The target agent is HAProxy's image with hapsync in it: before a configuration is used,
+# hapsync lets haproxy -c check it, and the haproxy that checks should be the one that runs.
+
+FROM golang:1.26 AS build
+WORKDIR /src
+# where modules come from; empty: Go's default
+ARG GOPROXY
+ENV CGO_ENABLED=0 GOFLAGS="-trimpath -buildvcs=false"
+COPY go.mod go.sum ./
+# The large ones of what hapsync is made of, in a layer of their own: they outlast a change of hapsync's code.
+RUN go build \
+    github.com/haproxytech/client-native/v5/configuration \
+    github.com/haproxytech/config-parser/v5 \
+    github.com/prometheus/client_golang/prometheus/promhttp \
+    github.com/urfave/cli/v2 \
+    go.etcd.io/etcd/client/v3
+COPY cmd/hapsync cmd/hapsync
+COPY haproxy haproxy
+COPY registry registry
+COPY sync sync
+ARG VERSION=unknown
+RUN go build -ldflags "-s -w -X main.version=$VERSION" -o /out/hapsync ./cmd/hapsync
+
+FROM haproxy:3.2 AS agent
+COPY --from=build /out/hapsync /usr/local/bin/
+USER root
+# New volumes that are mounted here get this owner. The last one is for etcd, whose image has no directory for a plain user.
+RUN install -d -o haproxy -g haproxy /etc/haproxy /run/haproxy && install -d -o haproxy -g haproxy -m 700 /var/lib/hapsync-etcd
+USER haproxy
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["hapsync"]
+CMD ["agent"]
+HEALTHCHECK --interval=5s --timeout=5s --start-period=30s CMD ["hapsync", "status"]
+
+FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=build /out/hapsync /usr/local/bin/
+ENV PATH=/usr/local/bin
+USER 65532:65532
+ENTRYPOINT ["hapsync"]
+# good where etcd answers
+HEALTHCHECK --interval=5s --timeout=5s --start-period=10s CMD ["hapsync", "list"]
