@@ -25,8 +25,8 @@ RUN go build -ldflags "-s -w -X main.version=$VERSION" -o /out/hapsync ./cmd/hap
 FROM haproxy:3.2 AS agent
 COPY --from=build /out/hapsync /usr/local/bin/
 USER root
-# New volumes that are mounted here get this owner. The last one is for etcd, whose image has no directory for a plain user.
-RUN install -d -o haproxy -g haproxy /etc/haproxy /run/haproxy && install -d -o haproxy -g haproxy -m 700 /var/lib/hapsync-etcd
+# a new volume that is mounted there gets this owner
+RUN install -d -o haproxy -g haproxy /etc/haproxy /run/haproxy
 USER haproxy
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["hapsync"]

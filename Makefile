@@ -15,12 +15,16 @@ export HAPROXY_BINARIES
 # Debian keeps haproxy and nginx where the PATH of a plain user does not look.
 export PATH := $(PATH):/usr/sbin:/sbin
 
+# docker-compose 1.29, or the plugin of docker.
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+compose_test = $(COMPOSE) -p hapsync-test
+
 build_flags = -trimpath -ldflags '-X main.version=$(VERSION)'
 
-.PHONY: help build demo test race lint fmt e2e bench fuzz ci deps clean
+.PHONY: help build demo test race lint fmt e2e bench fuzz compose-demo compose-test ci deps clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/hapsync and bin/hapsync-demo
 	$(GO) build $(build_flags) -o bin/hapsync ./cmd/hapsync
@@ -58,12 +62,24 @@ lint: ## gofmt, go vet, go mod tidy and golangci-lint; changes nothing
 fmt: ## format the code
 	$(GO) run $(GOLANGCI_LINT) fmt
 
-ci: deps lint build ## what a change must pass: lint, build, the demo on each HAProxy, every test with -race
+compose-demo: ## docker-compose.yml: brings it up, shows what it does, leaves it up
+	@COMPOSE='$(COMPOSE)' sh e2e/compose/demo.sh
+
+compose-test: ## the tests of docker-compose.yml (needs a Docker engine)
+	@if ! docker info >/dev/null 2>&1; then \
+		echo "compose-test: no Docker engine answers (docker info): nothing is tested"; [ "$$CI" != true ]; exit; \
+	fi; \
+	trap '$(compose_test) --profile cluster --profile two-balancers down -v --remove-orphans -t 5 >/dev/null 2>&1' EXIT; \
+	trap 'exit 130' INT TERM; \
+	HAPSYNC_COMPOSE='$(compose_test)' $(GO) test -count=1 -timeout=15m -v ./e2e/compose
+
+ci: deps lint build ## what a change must pass: lint, build, the demo on each HAProxy, every test with -race, compose-test
 	@IFS=:; for haproxy in $$HAPROXY_BINARIES; do \
 		echo "bin/hapsync-demo --exit --haproxy $$haproxy"; \
 		tour=$$(bin/hapsync-demo --exit --haproxy "$$haproxy" 2>&1) || { echo "$$tour"; exit 1; }; \
 	done
 	$(MAKE) test TESTFLAGS='-race $(TESTFLAGS)'
+	$(MAKE) compose-test
 
 deps: ## install haproxy, nginx, etcdctl and curl with apt-get where they are missing
 	@sh .ci/deps

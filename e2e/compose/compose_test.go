@@ -1,0 +1,195 @@
+package compose
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestCompose brings everything up once. Each subtest leaves it as it was.
+func TestCompose(t *testing.T) {
+	s := newStack(t)
+	start := time.Now()
+	s.run(t, "build")
+	t.Logf("built in %v", time.Since(start).Round(time.Second))
+	t.Cleanup(func() {
+		if t.Failed() {
+			out, _ := s.try("logs", "--no-color", "--timestamps")
+			t.Logf("logs:\n%s", out)
+		}
+	})
+	for _, test := range []struct {
+		name string
+		run  func(*stack, *testing.T)
+	}{
+		{"from nothing to right answers, without an error in any log", (*stack).up},
+		{"hosts take turns, a cookie leads back, a domain has its own hosts", (*stack).requests},
+		{"no container has more rights than it needs", (*stack).rights},
+		{"a web server that stops loses no request", (*stack).stop},
+		{"a web server that is killed loses only requests under way", (*stack).kill},
+		{"a web server that is paused keeps nobody but those who it had", (*stack).pause},
+		{"a registration that is killed leaves with its lease", (*stack).killRegistration},
+		{"an agent that is killed is not missed, and catches up", (*stack).killAgent},
+		{"an etcd that is killed is not missed", (*stack).killEtcd},
+		{"an HAProxy that is killed is right when it is back", (*stack).killHAProxy},
+		{"two balancers give the same cookie the same server", (*stack).balancers},
+		{"three etcd members, joined one after the other, are one cluster", (*stack).cluster},
+	} {
+		if !t.Run(test.name, func(t *testing.T) { test.run(s, t) }) {
+			return
+		}
+	}
+}
+
+func (s *stack) up(t *testing.T) {
+	start := time.Now()
+	s.run(t, "up", "-d", "--no-build")
+	took := time.Since(start)
+	s.ready(t)
+	t.Logf("up took %v, the first right answers came after %v", took.Round(time.Millisecond), time.Since(start).Round(time.Millisecond))
+	s.healthy(t)
+	s.logsAreClean(t)
+	for _, url := range []string{s.stats, s.agent + "/readyz", s.agent + "/status"} {
+		if err := page(url); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func page(url string) error {
+	resp, err := http.Get("http://" + url)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if text, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s\n%s", url, resp.Status, text)
+	}
+	return nil
+}
+
+// ready waits until both domains are served by all their hosts.
+func (s *stack) ready(t *testing.T) time.Duration {
+	t.Helper()
+	return eventually(t, "both domains are served", func() error {
+		if err := serves(s.web, domainA, "web1", "web2"); err != nil {
+			return err
+		}
+		return serves(s.web, domainB, "web3")
+	})
+}
+
+// healthy waits until each container is, or has ended well.
+func (s *stack) healthy(t *testing.T) {
+	t.Helper()
+	eventually(t, "all containers are healthy", func() error {
+		for _, c := range s.inspect(t) {
+			ended := c.State.Status == "exited" && c.State.ExitCode == 0
+			if !ended && c.State.Health.Status != "healthy" {
+				return fmt.Errorf("%s is %s, %s", c.Name, c.State.Status, c.State.Health.Status)
+			}
+		}
+		return nil
+	})
+}
+
+// logsAreClean looks for errors in the words of hapsync, etcd, HAProxy and nginx.
+func (s *stack) logsAreClean(t *testing.T) {
+	t.Helper()
+	bad := regexp.MustCompile(`level=(WARN|ERROR)|"level":"(error|fatal|panic)"|\[(ALERT|emerg|alert|crit|error|warn)\]|panic:`)
+	for line := range strings.Lines(s.run(t, "logs", "--no-color")) {
+		if bad.MatchString(line) {
+			t.Errorf("logged: %s", line)
+		}
+	}
+}
+
+func (s *stack) requests(t *testing.T) {
+	var turns []string
+	for range 4 {
+		turns = append(turns, s.asks(t, domainA, "").body)
+	}
+	if turns[0] == turns[1] || turns[0] != turns[2] || turns[1] != turns[3] {
+		t.Errorf("%s: its hosts do not take turns: %v", domainA, turns)
+	}
+	first := s.asks(t, domainA, "")
+	if first.cookie != first.body {
+		t.Errorf("%s answered, and its cookie is %q", first, first.cookie)
+	}
+	for range 3 {
+		if a := s.asks(t, domainA, first.cookie); a.body != first.body {
+			t.Errorf("the cookie of %s leads to %s", first.cookie, a)
+		}
+	}
+	if a := s.asks(t, domainB, ""); a.body != "web3" {
+		t.Errorf("%s: %s", domainB, a)
+	}
+	if a := s.asks(t, "unknown.abc.com", ""); a.status != http.StatusServiceUnavailable {
+		t.Errorf("an unknown domain: %s", a)
+	}
+}
+
+func (s *stack) asks(t *testing.T, domain, server string) answer {
+	t.Helper()
+	a, err := ask(s.web, domain, server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// A container is what docker inspect says of it.
+type container struct {
+	Name  string
+	State struct {
+		Status   string
+		ExitCode int
+		Health   struct{ Status string }
+	}
+	Config     struct{ User string }
+	HostConfig struct {
+		CapDrop, SecurityOpt []string
+		ReadonlyRootfs       bool
+		Privileged           bool
+		Memory               int64
+		PortBindings         map[string][]struct{ HostIP string }
+	}
+}
+
+func (s *stack) inspect(t *testing.T) (all []container) {
+	t.Helper()
+	out, err := exec.Command("docker", append([]string{"inspect"}, s.containers(t)...)...).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(out, &all); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func (s *stack) rights(t *testing.T) {
+	for _, c := range s.inspect(t) {
+		h := c.HostConfig
+		if !slices.Equal(h.CapDrop, []string{"ALL"}) || !slices.Contains(h.SecurityOpt, "no-new-privileges:true") || !h.ReadonlyRootfs || h.Memory == 0 {
+			t.Errorf("%s: %+v", c.Name, h)
+		}
+		if user, _, _ := strings.Cut(c.Config.User, ":"); user == "" || user == "0" || user == "root" {
+			t.Errorf("%s runs as %q", c.Name, c.Config.User)
+		}
+		for port, bindings := range h.PortBindings {
+			for _, b := range bindings {
+				if b.HostIP != "127.0.0.1" {
+					t.Errorf("%s: port %s is published on %q", c.Name, port, b.HostIP)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,221 @@
+package compose
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const (
+	domainA = "a.abc.com"
+	domainB = "b.abc.com"
+)
+
+// An answer is what a client got.
+type answer struct {
+	status int
+	body   string // without the line end
+	cookie string // the value of SERVERID that the answer sets
+}
+
+func (a answer) String() string { return fmt.Sprintf("%d %q", a.status, a.body) }
+
+// A client makes requests over one connection, for as long as that is kept. It never repeats one, so that none is lost
+// unseen.
+type client struct {
+	addr string
+	conn net.Conn
+	in   *bufio.Reader
+}
+
+// patience is how long a client waits for an answer; HAProxy's own limits are below it.
+const patience = 40 * time.Second
+
+func (c *client) get(domain, server, connection string, patience time.Duration) (answer, error) {
+	if c.conn == nil {
+		conn, err := net.DialTimeout("tcp", c.addr, patience)
+		if err != nil {
+			return answer{}, err
+		}
+		c.conn, c.in = conn, bufio.NewReader(conn)
+	}
+	a, closed, err := c.exchange(domain, server, connection, patience)
+	if err != nil || closed {
+		c.close()
+	}
+	return a, err
+}
+
+func (c *client) exchange(domain, server, connection string, patience time.Duration) (answer, bool, error) {
+	if err := c.conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return answer{}, false, err
+	}
+	cookie := ""
+	if server != "" {
+		cookie = "Cookie: SERVERID=" + server + "\r\n"
+	}
+	if _, err := fmt.Fprintf(c.conn, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: %s\r\n%s\r\n", domain, connection, cookie); err != nil {
+		return answer{}, false, err
+	}
+	resp, err := http.ReadResponse(c.in, nil)
+	if err != nil {
+		return answer{}, false, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	a := answer{status: resp.StatusCode, body: strings.TrimSpace(string(body))}
+	for _, cookie := range resp.Cookies() {
+		if cookie.Name == "SERVERID" {
+			a.cookie = cookie.Value
+		}
+	}
+	return a, resp.Close, err
+}
+
+func (c *client) close() {
+	if c.conn != nil {
+		_ = c.conn.Close()
+		c.conn = nil
+	}
+}
+
+// ask makes one request over a connection of its own.
+func ask(addr, domain, server string) (answer, error) {
+	c := client{addr: addr}
+	return c.get(domain, server, "close", patience)
+}
+
+// serves is an error unless the domain is served, by nobody but the hosts, each of which answers.
+func serves(addr, domain string, hosts ...string) error {
+	seen := map[string]bool{}
+	for range 20 { // a load asks at the same time: turns are not strict
+		c := client{addr: addr}
+		a, err := c.get(domain, "", "close", 2*time.Second)
+		if err != nil {
+			return err
+		}
+		if a.status != http.StatusOK {
+			return fmt.Errorf("%s: %s", domain, a)
+		}
+		seen[a.body] = true
+	}
+	for _, host := range hosts {
+		if !seen[host] {
+			return fmt.Errorf("%s: %s is not among %v", domain, host, seen)
+		}
+	}
+	if len(seen) != len(hosts) {
+		return fmt.Errorf("%s is served by %v, not by %v alone", domain, seen, hosts)
+	}
+	return nil
+}
+
+// loadClients is how many clients a load has: as many requests, and no more, are under way at a time. Half of them keep
+// their connection.
+const loadClients = 4
+
+// A load asks a domain steadily.
+type load struct {
+	stop chan struct{}
+	done sync.WaitGroup
+
+	mu     sync.Mutex
+	good   int
+	failed []failure
+	slow   time.Duration
+}
+
+// A failure is a request that was not served.
+type failure struct {
+	began time.Time
+	what  string
+}
+
+func startLoad(t *testing.T, addr, domain string) *load {
+	t.Helper()
+	l := &load{stop: make(chan struct{})}
+	for i := range loadClients {
+		connection := []string{"keep-alive", "close"}[i%2]
+		l.done.Go(func() { l.work(addr, domain, connection) })
+	}
+	t.Cleanup(l.end)
+	l.goesOn(t)
+	return l
+}
+
+func (l *load) work(addr, domain, connection string) {
+	c := &client{addr: addr}
+	defer c.close()
+	pause := time.NewTicker(10 * time.Millisecond)
+	defer pause.Stop()
+	for {
+		began := time.Now()
+		a, err := c.get(domain, "", connection, patience)
+		if err == nil && a.status != http.StatusOK {
+			err = fmt.Errorf("%s", a)
+		}
+		l.count(began, connection, err)
+		select {
+		case <-pause.C:
+		case <-l.stop:
+			return
+		}
+	}
+}
+
+func (l *load) count(began time.Time, connection string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.slow = max(l.slow, time.Since(began))
+	if err == nil {
+		l.good++
+		return
+	}
+	l.failed = append(l.failed, failure{began, fmt.Sprintf("%s: %v", connection, err)})
+}
+
+// goesOn waits for more good answers.
+func (l *load) goesOn(t *testing.T) {
+	t.Helper()
+	start := l.served()
+	eventually(t, "the load is served", func() error {
+		if l.served() < start+20*loadClients {
+			return errNotYet
+		}
+		return nil
+	})
+}
+
+func (l *load) served() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.good
+}
+
+func (l *load) end() {
+	l.mu.Lock()
+	select {
+	case <-l.stop:
+	default:
+		close(l.stop)
+	}
+	l.mu.Unlock()
+	l.done.Wait()
+}
+
+// loses ends the load, says what was lost, and fails the test where that is more than lost requests.
+func (l *load) loses(t *testing.T, lost int) {
+	t.Helper()
+	l.goesOn(t)
+	l.end()
+	t.Logf("served %d, lost %d, the slowest took %v", l.good, len(l.failed), l.slow.Round(time.Millisecond))
+	if len(l.failed) > lost {
+		t.Errorf("lost %d requests, want %d at most: %v", len(l.failed), lost, l.failed[:min(10, len(l.failed))])
+	}
+}
