@@ -177,7 +177,7 @@ func (l *load) count(began time.Time, connection string, err error) {
 		l.good++
 		return
 	}
-	l.failed = append(l.failed, failure{began, fmt.Sprintf("%s: %v", connection, err)})
+	l.failed = append(l.failed, failure{began, fmt.Sprintf("%s, after %v: %v", connection, time.Since(began).Round(time.Millisecond), err)})
 }
 
 // goesOn waits for more good answers.
@@ -214,8 +214,11 @@ func (l *load) loses(t *testing.T, lost int) {
 	t.Helper()
 	l.goesOn(t)
 	l.end()
-	t.Logf("served %d, lost %d, the slowest took %v", l.good, len(l.failed), l.slow.Round(time.Millisecond))
+	t.Logf("served %d, the slowest in %v; lost %d", l.good, l.slow.Round(time.Millisecond), len(l.failed))
+	for _, f := range l.failed {
+		t.Logf("lost: %s", f.what)
+	}
 	if len(l.failed) > lost {
-		t.Errorf("lost %d requests, want %d at most: %v", len(l.failed), lost, l.failed[:min(10, len(l.failed))])
+		t.Errorf("lost %d requests, want %d at most", len(l.failed), lost)
 	}
 }
