@@ -63,7 +63,7 @@ fmt: ## format the code
 	$(GO) run $(GOLANGCI_LINT) fmt
 
 compose-demo: ## docker-compose.yml: brings it up, shows what it does, leaves it up
-	@COMPOSE='$(COMPOSE)' sh e2e/compose/demo.sh
+	@COMPOSE='$(COMPOSE)' VERSION='$(VERSION)' sh e2e/compose/demo.sh
 
 compose-test: ## the tests of docker-compose.yml (needs a Docker engine)
 	@if ! docker info >/dev/null 2>&1; then \

@@ -38,9 +38,9 @@ show "$compose exec -T etcd etcdctl get --prefix /services/web/a.abc.com/web1/"
 show "$compose exec -T agent hapsync list"
 
 title "3. The two hosts of a.abc.com take turns; a client with a cookie comes back to its own; b.abc.com has another host"
-for _ in 1 2 3 4; do show "curl -H 'Host: a.abc.com' -s $web"; done
-for _ in 1 2 3; do show "curl -H 'Host: a.abc.com' -b SERVERID=web2 -s $web"; done
-show "curl -H 'Host: b.abc.com' -s $web"
+for _ in 1 2 3 4; do show "curl -s -H 'Host: a.abc.com' $web"; done
+for _ in 1 2 3; do show "curl -s -H 'Host: a.abc.com' -b SERVERID=web2 $web"; done
+show "curl -s -H 'Host: b.abc.com' $web"
 
 title "4. A web server stops: it is out of service before it does"
 show "$compose stop web1 2>/dev/null"

@@ -13,7 +13,7 @@ func (s *stack) onlyWeb2(t *testing.T) {
 }
 
 func (s *stack) stop(t *testing.T) {
-	l := startLoad(t, s.web, domainA)
+	l := startLoad(t, s.web)
 	s.run(t, "stop", "web1")
 	s.onlyWeb2(t)
 	s.run(t, "start", "web1")
@@ -22,7 +22,7 @@ func (s *stack) stop(t *testing.T) {
 }
 
 func (s *stack) kill(t *testing.T) {
-	l := startLoad(t, s.web, domainA)
+	l := startLoad(t, s.web)
 	s.run(t, "kill", "web1")
 	s.onlyWeb2(t)
 	s.run(t, "start", "web1")
@@ -32,7 +32,7 @@ func (s *stack) kill(t *testing.T) {
 
 // pause: a request that web1 has when it is paused is answered when it goes on.
 func (s *stack) pause(t *testing.T) {
-	l := startLoad(t, s.web, domainA)
+	l := startLoad(t, s.web)
 	s.run(t, "pause", "web1")
 	s.onlyWeb2(t)
 	s.run(t, "unpause", "web1")
@@ -41,7 +41,7 @@ func (s *stack) pause(t *testing.T) {
 }
 
 func (s *stack) killRegistration(t *testing.T) {
-	l := startLoad(t, s.web, domainA)
+	l := startLoad(t, s.web)
 	s.run(t, "kill", "register1")
 	s.onlyWeb2(t)
 	s.run(t, "start", "register1")
@@ -51,7 +51,7 @@ func (s *stack) killRegistration(t *testing.T) {
 
 // killAgent: what is registered meanwhile is served when the agent is back.
 func (s *stack) killAgent(t *testing.T) {
-	l := startLoad(t, s.web, domainA)
+	l := startLoad(t, s.web)
 	s.run(t, "kill", "agent")
 	s.put(t, "etcd", "c.abc.com/server1", s.address("web3"), "8080")
 	s.run(t, "start", "agent")
@@ -62,7 +62,7 @@ func (s *stack) killAgent(t *testing.T) {
 
 // killEtcd: registrations and agent find the way back, and the hosts stay.
 func (s *stack) killEtcd(t *testing.T) {
-	l := startLoad(t, s.web, domainA)
+	l := startLoad(t, s.web)
 	s.run(t, "kill", "etcd")
 	pass(8 * time.Second) // longer than a lease
 	s.run(t, "start", "etcd")
@@ -87,7 +87,7 @@ func (s *stack) follows(t *testing.T) {
 
 // killHAProxy: nobody is served until it is back; then everybody is, also before the agent has said anything.
 func (s *stack) killHAProxy(t *testing.T) {
-	l := startLoad(t, s.web, domainA)
+	l := startLoad(t, s.web)
 	start := time.Now()
 	s.run(t, "kill", "haproxy")
 	s.run(t, "start", "haproxy")

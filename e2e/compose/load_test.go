@@ -120,7 +120,7 @@ func serves(addr, domain string, hosts ...string) error {
 // their connection.
 const loadClients = 4
 
-// A load asks a domain steadily.
+// A load asks for a.abc.com steadily.
 type load struct {
 	stop chan struct{}
 	done sync.WaitGroup
@@ -137,26 +137,26 @@ type failure struct {
 	what  string
 }
 
-func startLoad(t *testing.T, addr, domain string) *load {
+func startLoad(t *testing.T, addr string) *load {
 	t.Helper()
 	l := &load{stop: make(chan struct{})}
 	for i := range loadClients {
 		connection := []string{"keep-alive", "close"}[i%2]
-		l.done.Go(func() { l.work(addr, domain, connection) })
+		l.done.Go(func() { l.work(addr, connection) })
 	}
 	t.Cleanup(l.end)
 	l.goesOn(t)
 	return l
 }
 
-func (l *load) work(addr, domain, connection string) {
+func (l *load) work(addr, connection string) {
 	c := &client{addr: addr}
 	defer c.close()
 	pause := time.NewTicker(10 * time.Millisecond)
 	defer pause.Stop()
 	for {
 		began := time.Now()
-		a, err := c.get(domain, "", connection, patience)
+		a, err := c.get(domainA, "", connection, patience)
 		if err == nil && a.status != http.StatusOK {
 			err = fmt.Errorf("%s", a)
 		}

@@ -36,17 +36,26 @@ func newStack(t *testing.T) *stack {
 		"WEB_PORT": &s.web, "STATS_PORT": &s.stats, "AGENT_PORT": &s.agent,
 		"WEB2_PORT": &s.web2, "STATS2_PORT": &s.stats2, "AGENT2_PORT": &s.agent2,
 	} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		*addr = l.Addr().String()
-		_, port, _ := net.SplitHostPort(*addr)
+		port := freePort(t)
+		*addr = "127.0.0.1:" + port
 		t.Setenv(name, port)
 	}
 	t.Setenv("NET", network)
 	return s
+}
+
+// freePort is a port that nobody listens on now. Linux does not give it again soon.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err = errors.Join(err, l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return port
 }
 
 // run runs a compose command, which must succeed, and returns what it printed.

@@ -34,7 +34,7 @@ func (s *stack) balancers(t *testing.T) {
 }
 
 func (s *stack) cluster(t *testing.T) {
-	l := startLoad(t, s.web, domainA)
+	l := startLoad(t, s.web)
 	s.run(t, "--profile", "cluster", "up", "-d", "--no-build")
 	l.loses(t, 0)
 	for _, member := range []string{"etcd2", "etcd3"} {
