@@ -231,7 +231,7 @@ func TestReadmeConfigFileIsTaken(t *testing.T) {
 func TestReadmeNamesTargetsOfTheMakefile(t *testing.T) {
 	makefile := read(t, "../../Makefile")
 	lines, spans := codeOf(readme(t))
-	target := regexp.MustCompile(`\bmake ((?:[a-z0-9]+ ?)+)`)
+	target := regexp.MustCompile(`\bmake ((?:[a-z0-9-]+ ?)+)`)
 	count := 0
 	for _, code := range slices.Concat(lines, spans) {
 		for _, m := range target.FindAllStringSubmatch(code, -1) {

@@ -14,11 +14,34 @@ func (s *stack) onlyWeb2(t *testing.T) {
 
 func (s *stack) stop(t *testing.T) {
 	l := startLoad(t, s.web)
-	s.run(t, "stop", "web1")
+	for _, d := range s.downloadWhile(t, "stop", "web1") {
+		d.completes(t)
+	}
 	s.onlyWeb2(t)
 	s.run(t, "start", "web1")
 	t.Logf("web1 was back %v later", s.ready(t).Round(time.Millisecond))
 	l.loses(t, 0)
+}
+
+// downloadWhile runs a compose command, and starts a download from web1 every 100 ms meanwhile.
+func (s *stack) downloadWhile(t *testing.T, args ...string) (downloads []download) {
+	t.Helper()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := s.try(args...)
+		ended <- err
+	}()
+	for {
+		downloads = append(downloads, startDownload(s.web, "web1"))
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Fatal(err)
+			}
+			return downloads
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 func (s *stack) kill(t *testing.T) {

@@ -2,6 +2,7 @@ package compose
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -30,6 +31,7 @@ func (a answer) String() string { return fmt.Sprintf("%d %q", a.status, a.body) 
 // unseen.
 type client struct {
 	addr string
+	path string // "/" where it is empty
 	conn net.Conn
 	in   *bufio.Reader
 }
@@ -60,7 +62,7 @@ func (c *client) exchange(domain, server, connection string, patience time.Durat
 	if server != "" {
 		cookie = "Cookie: SERVERID=" + server + "\r\n"
 	}
-	if _, err := fmt.Fprintf(c.conn, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: %s\r\n%s\r\n", domain, connection, cookie); err != nil {
+	if _, err := fmt.Fprintf(c.conn, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: %s\r\n%s\r\n", cmp.Or(c.path, "/"), domain, connection, cookie); err != nil {
 		return answer{}, false, err
 	}
 	resp, err := http.ReadResponse(c.in, nil)
@@ -220,5 +222,29 @@ func (l *load) loses(t *testing.T, lost int) {
 	}
 	if len(l.failed) > lost {
 		t.Errorf("lost %d requests, want %d at most", len(l.failed), lost)
+	}
+}
+
+// A download takes two seconds.
+type download struct{ done chan error }
+
+func startDownload(addr, server string) download {
+	d := download{make(chan error, 1)}
+	go func() {
+		c := client{addr: addr, path: "/slow"}
+		a, err := c.get(domainA, server, "close", patience)
+		if err == nil && strings.Count(a.body, "web") != 24 {
+			err = fmt.Errorf("%s", a)
+		}
+		d.done <- err
+	}()
+	return d
+}
+
+// completes fails the test unless the whole answer came.
+func (d download) completes(t *testing.T) {
+	t.Helper()
+	if err := <-d.done; err != nil {
+		t.Errorf("a download under way: %v", err)
 	}
 }
