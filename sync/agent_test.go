@@ -84,6 +84,13 @@ func TestAnotherRegistryIsHeldUntilItSaysTheSame(t *testing.T) {
 				if i.Status().Held == "" || i.Status().Ready() || i.haproxy.now().commands > 0 {
 					t.Fatalf("not held: %+v", i.Status())
 				}
+				grown := other
+				grown.Revision = 900
+				i.registry.tell(grown)
+				elapse(2 * heldPoll)
+				if i.Status().Held == "" || i.haproxy.now().commands > 0 {
+					t.Fatalf("not held when it has grown: %+v", i.Status())
+				}
 				i.registry.tell(same)
 				synctest.Wait()
 				if !i.Status().Ready() {

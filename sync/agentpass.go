@@ -24,6 +24,9 @@ func (a *Agent) step(ctx context.Context) {
 		a.wholeAt = time.Time{}
 		return
 	}
+	if a.past.other == nil {
+		a.past.other = sameRegistry(a.past.confirmed, in.snapshot)
+	}
 	a.past.expired(in.expired, in.snapshot)
 	if in.asked {
 		a.refused = retry{}
@@ -47,8 +50,7 @@ func (a *Agent) step(ctx context.Context) {
 
 // mayBeQuick reports whether some domains are all that there is to look at.
 func (a *Agent) mayBeQuick(in inbox, now time.Time) bool {
-	return a.quickly && !in.all && !a.due(a.wholeAt, now) && len(in.changed) <= maxQuick &&
-		sameRegistry(a.past.confirmed, in.snapshot) == nil
+	return a.quickly && !in.all && !a.due(a.wholeAt, now) && len(in.changed) <= maxQuick && a.past.other == nil
 }
 
 func (a *Agent) due(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }
@@ -208,7 +210,7 @@ func (a *Agent) settle(snapshot registry.Snapshot, p *pass, err error) {
 	if a.postponed {
 		return
 	}
-	a.past.confirmed, a.past.left = snapshot, p.left
+	a.past.confirmed, a.past.other, a.past.left = snapshot, nil, p.left
 	clear(a.past.dead)
 	a.past.overrides.keep(p.want)
 	if !p.quarantined {

@@ -15,6 +15,9 @@ type past struct {
 	// confirmed is the snapshot that HAProxy was brought in line with last. One of another cluster or of an earlier
 	// revision is held, unless it says the same.
 	confirmed registry.Snapshot
+	// other is why the registry may not be the one that was confirmed; nil where it is. It stays so, whatever revision is
+	// reached, until the registry says the same, or somebody else has brought HAProxy in line with it.
+	other error
 	// inLine names the worker that had nothing left to do after the last pass; empty where something was.
 	inLine string
 	// pending is what the file does not have yet, by domain.

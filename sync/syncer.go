@@ -154,8 +154,8 @@ func (s *Syncer) check(p *pass, snapshot registry.Snapshot) error {
 	if p.report.Plan.Empty() || s.cfg.Policy.AllowMassRemoval {
 		return nil
 	}
-	if err := sameRegistry(s.cfg.past.confirmed, snapshot); err != nil {
-		return err
+	if s.cfg.past.other != nil {
+		return s.cfg.past.other
 	}
 	return s.cfg.Policy.check(s.cfg.past.removals(p.report.leaving, p.report.servers), snapshot.Keys)
 }
