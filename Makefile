@@ -3,7 +3,7 @@
 GO            ?= go
 GOLANGCI_LINT ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 VERSION       ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-TESTFLAGS     ?= -count=1 -timeout=20m
+TESTFLAGS     ?= -count=1 -timeout=40m
 BENCHFLAGS    ?= -benchtime=1x -timeout=60m
 FUZZTIME      ?= 10s
 ARGS          ?=
