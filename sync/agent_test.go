@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"bytes"
 	"errors"
 	"net/netip"
 	"testing"
@@ -171,6 +172,10 @@ func TestAHAProxyThatIsAwayIsLookedForEachSecond(t *testing.T) {
 		synctest.Wait()
 		if i.Status().Down == "" || i.Status().Ready() || i.haproxy.now().file.Backends[0].Servers[0].Addr.Port() != 9 {
 			t.Fatalf("%+v", i.Status())
+		}
+		elapse(10 * time.Second)
+		if n := bytes.Count(i.logged.Bytes(), []byte("haproxy does not answer\"")); n > 2 {
+			t.Errorf("it is logged %d times:\n%s", n, i.logged)
 		}
 		i.haproxy.change(func() { m.down = false })
 		elapse(2 * time.Second)

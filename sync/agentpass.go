@@ -32,11 +32,11 @@ func (a *Agent) step(ctx context.Context) {
 		a.refused = retry{}
 	}
 	if a.mayBeQuick(in, now) {
-		if !in.news && !a.drainsDue(now) || a.quick(ctx, in) {
+		if !in.news && !due(a.drains.at, now) || a.quick(ctx, in) {
 			a.maybeFile(ctx, now)
 			return
 		}
-	} else if !a.due(a.wholeAt, now) {
+	} else if !due(a.wholeAt, now) {
 		if !in.news {
 			return
 		}
@@ -50,15 +50,14 @@ func (a *Agent) step(ctx context.Context) {
 
 // mayBeQuick reports whether some domains are all that there is to look at.
 func (a *Agent) mayBeQuick(in inbox, now time.Time) bool {
-	return a.quickly && !in.all && !a.due(a.wholeAt, now) && len(in.changed) <= maxQuick && a.past.other == nil
+	return a.quickly && !in.all && !due(a.wholeAt, now) && len(in.changed) <= maxQuick && a.past.other == nil
 }
 
-func (a *Agent) due(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }
-
-func (a *Agent) drainsDue(now time.Time) bool { return a.due(a.drains.at, now) }
+// due reports whether a time has come; the zero time never does.
+func due(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }
 
 func (a *Agent) maybeFile(ctx context.Context, now time.Time) {
-	if a.file.done != nil || !a.due(a.file.at, now) {
+	if a.file.done != nil || !due(a.file.at, now) {
 		return
 	}
 	if err := a.startFiling(ctx); err != nil {

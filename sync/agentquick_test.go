@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -148,13 +149,16 @@ func TestADeadHostIsNotDrained(t *testing.T) {
 			m := inLine(twoDomains(), v32)
 			var dead []bool
 			m.lingers = func(r haproxy.RemoveServer) bool { dead = append(dead, r.Dead); return false }
-			inBubble(t, m, func(_ *testing.T, i inn) {
+			inBubble(t, m, func(t *testing.T, i inn) {
 				i.registry.tell(twoDomains())
 				synctest.Wait()
 				s := revised(twoDomains(), 900)
 				s.Domains[0].Hosts = s.Domains[0].Hosts[:1]
 				i.registry.updates <- registry.Update{Snapshot: s, Changed: []string{"a.abc.com"}, Expired: expired}
-				synctest.Wait()
+				elapse(2 * defaultResync)
+				if n := len(i.past.dead); n > 0 {
+					t.Errorf("%d dead hosts are remembered for ever", n)
+				}
 			})
 			if len(dead) != 1 || dead[0] != (expired != nil) {
 				t.Errorf("removals, dead: %v", dead)
@@ -313,4 +317,54 @@ func TestAPassThatGoesOnFailingIsNoBusyLoop(t *testing.T) {
 			t.Errorf("%d reloads, %d reads", now.reloads, now.reads)
 		}
 	})
+}
+
+func TestServersThatCameSinceCountForTheSafeguard(t *testing.T) {
+	t.Parallel()
+	hosts := func(n int) registry.Domain {
+		d := registry.Domain{Name: "a.abc.com"}
+		for k := range n {
+			d.Hosts = append(d.Hosts, host(fmt.Sprintf("s%02d", k), "10.0.0.1:80"))
+		}
+		return d
+	}
+	s := revised(registry.Snapshot{}, 1, hosts(6))
+	m := inLine(s, v32)
+	inBubble(t, m, func(t *testing.T, i inn) {
+		i.registry.tell(s)
+		synctest.Wait()
+		for n, count := range []int{20, 12} {
+			i.registry.change(revised(registry.Snapshot{}, registry.Revision(2+n), hosts(count)), "a.abc.com")
+			elapse(2 * fileDelay)
+			if b, _ := backendOf(i.haproxy.now().live, "a.abc.com"); len(b.Servers) != count {
+				t.Fatalf("%d servers, want %d: %+v", len(b.Servers), count, i.Status().Reasons)
+			}
+		}
+		if n := i.haproxy.now().wholeReads; n != 1 {
+			t.Errorf("%d whole passes, where quick ones know enough", n)
+		}
+	})
+}
+
+func TestWhichRegistryIsTheSame(t *testing.T) {
+	t.Parallel()
+	earlier := registry.Snapshot{Prefix: "/services/web", ClusterID: 1, Revision: 7}
+	for name, c := range map[string]struct {
+		now  registry.Snapshot
+		same bool
+	}{
+		"later":             {registry.Snapshot{Prefix: "/services/web", ClusterID: 1, Revision: 8}, true},
+		"back":              {registry.Snapshot{Prefix: "/services/web", ClusterID: 1, Revision: 6}, false},
+		"another cluster":   {registry.Snapshot{Prefix: "/services/web", ClusterID: 2, Revision: 8}, false},
+		"another prefix":    {registry.Snapshot{Prefix: "/other", ClusterID: 2, Revision: 8}, true},
+		"nothing confirmed": {registry.Snapshot{}, true},
+	} {
+		was := earlier
+		if name == "nothing confirmed" {
+			was, c.now = registry.Snapshot{}, earlier
+		}
+		if err := sameRegistry(was, c.now); (err == nil) != c.same {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -138,15 +139,16 @@ type inn struct {
 	*Agent
 	registry *script
 	haproxy  *guarded
+	logged   *bytes.Buffer
 }
 
 // inBubble runs an agent over a HAProxy in virtual time.
 func inBubble(t *testing.T, m *memory, f func(t *testing.T, i inn)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		i := inn{registry: newScript(), haproxy: &guarded{memory: m}}
+		i := inn{registry: newScript(), haproxy: &guarded{memory: m}, logged: new(bytes.Buffer)}
 		agent, err := NewAgent(AgentConfig{
-			Follower: i.registry, Target: i.haproxy, Amender: i.haproxy, Locker: i.haproxy, Keeper: i.haproxy, Layout: layout, Logger: slog.New(slog.DiscardHandler),
+			Follower: i.registry, Target: i.haproxy, Amender: i.haproxy, Locker: i.haproxy, Keeper: i.haproxy, Layout: layout, Logger: slog.New(slog.NewTextHandler(i.logged, nil)),
 		})
 		if err != nil {
 			t.Fatal(err)
