@@ -150,10 +150,13 @@ func (h *Instance) read() (files, error) {
 	return f, nil
 }
 
+// unchanged reports whether the files have the marks that they had before they were read.
+func (f files) unchanged(now [2]mark) bool { return f.marks[0] != (mark{}) && f.marks == now }
+
 // reread is read, without a look into files that are by all signs as they were.
 func (h *Instance) reread() (files, error) {
 	last := h.lastRead()
-	if last.doc.lines == nil || last.marks[0] == (mark{}) || last.marks != h.marks() {
+	if last.doc.lines == nil || !last.unchanged(h.marks()) {
 		return h.read()
 	}
 	return last, nil

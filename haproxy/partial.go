@@ -38,18 +38,48 @@ func (h *Instance) stateOf(ctx context.Context, domains []string) (State, error)
 	if err != nil {
 		return State{}, err
 	}
-	st := State{Digest: f.digest, BaseDigest: f.baseDigest, Size: len(f.text), Missing: strings.TrimSpace(f.text) == "", Foreign: f.managed.foreign}
+	names := backendNames(domains)
+	st := h.fileState(f, names)
+	if err := h.readLive(ctx, f, &st, names...); err != nil {
+		return State{}, err
+	}
+	return st, nil
+}
+
+// Recall is the State of some domains as State or Run read it last, without a look at HAProxy. It is not ok where that is
+// not known of each, or where a file is not as it was. Whoever acts on it without a State in between has to compare what
+// Run leaves, by another Recall: Run reads back the backends that it changes. Only an Instance with Background remembers.
+func (h *Instance) Recall(domains ...string) (st State, ok bool) {
+	f, names := h.lastRead(), backendNames(domains)
+	if len(names) == 0 || f.doc.lines == nil || !f.unchanged(h.marks()) {
+		return State{}, false
+	}
+	backends, ok := h.recollection.recall(names)
+	if !ok {
+		return State{}, false
+	}
+	st = h.fileState(f, names)
+	err := h.takeLive(f, h.recollection.worker, backends, &st, names)
+	return st, err == nil
+}
+
+// backendNames are those of some domains, sorted.
+func backendNames(domains []string) []string {
 	names := make([]string, len(domains))
 	for i, d := range domains {
 		names[i] = BackendName(d)
 	}
 	slices.Sort(names)
-	st.File = f.managed.config.only(names, h.settings.Frontends)
-	if err := h.readLive(ctx, f, &st, names...); err != nil {
-		return State{}, err
+	return names
+}
+
+// fileState is what the files say of some backends.
+func (h *Instance) fileState(f files, names []string) State {
+	return State{
+		File:   f.managed.config.only(names, h.settings.Frontends),
+		Digest: f.digest, BaseDigest: f.baseDigest,
+		Size: len(f.text), Missing: strings.TrimSpace(f.text) == "", Foreign: f.managed.foreign,
 	}
-	st.Live = st.Live.only(names, h.settings.Frontends)
-	return st, nil
 }
 
 // only is the part of a configuration that is about some backends, whose names are sorted.

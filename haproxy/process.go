@@ -39,19 +39,27 @@ func (h *Instance) readLive(ctx context.Context, f files, st *State, names ...st
 		return err
 	}
 	h.answered = w.Pid
+	if len(names) == 0 && h.settings.Background {
+		st.OldWorkers = h.oldWorkers(ctx, f.base, r, w)
+	}
+	return h.takeLive(f, w, backends, st, names)
+}
+
+// takeLive takes into st.Live what a worker told of some backends, or, without names, of all.
+func (h *Instance) takeLive(f files, w worker, backends []liveBackend, st *State, names []string) error {
 	st.Worker = fmt.Sprintf("%d of %d", w.Pid, w.Started.Unix())
 	st.Capabilities = CapabilitiesOf(w.Version)
 	loaded, err := h.loaded(f, w)
 	if err != nil {
 		return err
 	}
-	if len(names) == 0 && h.settings.Background {
-		st.OldWorkers = h.oldWorkers(ctx, f.base, r, w)
-	}
 	if len(names) > 0 {
 		loaded.config = loaded.config.only(names, h.settings.Frontends)
 	}
 	st.Live = liveConfig(backends, loaded, f)
+	if len(names) > 0 {
+		st.Live = st.Live.only(names, h.settings.Frontends)
+	}
 	return nil
 }
 

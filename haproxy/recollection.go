@@ -6,7 +6,8 @@ package haproxy
 type recollection struct {
 	worker   worker
 	backends map[string]liveBackend
-	// recent are the backends read since the last Run; with all, every one.
+	// recent are the backends that Run may take as they are remembered: read or recalled since the last one; with all,
+	// every one.
 	recent map[string]bool
 	all    bool
 }
@@ -72,6 +73,27 @@ func (m *recollection) complete(w worker, b *joinedBackend) bool {
 	return true
 }
 
+// recall is what some backends looked like; it is not ok where one is not remembered.
+func (m *recollection) recall(names []string) (backends []liveBackend, ok bool) {
+	if m == nil {
+		return nil, false
+	}
+	for _, name := range names {
+		b, known := m.backends[name]
+		if !known {
+			return nil, false
+		}
+		backends = append(backends, b)
+	}
+	if m.recent == nil {
+		m.recent = map[string]bool{}
+	}
+	for _, name := range names {
+		m.recent[name] = true
+	}
+	return backends, true
+}
+
 // forget makes the next reading of the changes' backends a full one.
 func (m *recollection) forget(changes []Change) {
 	if m == nil {
@@ -82,7 +104,7 @@ func (m *recollection) forget(changes []Change) {
 	}
 }
 
-// take back the view of the changes' servers as they were read since the last Run; it is not ok where one was not.
+// take back the view of the changes' servers as they were read or recalled since the last Run; it is not ok where one was not.
 func (m *recollection) view(changes []Change) (live view, ok bool) {
 	if m == nil {
 		return nil, false

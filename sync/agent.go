@@ -37,6 +37,7 @@ type AgentConfig struct {
 	Follower Follower
 	Target   Target
 	Amender  Amender
+	Recaller Recaller
 	Locker   Locker
 	Keeper   Keeper
 	Layout   Layout
@@ -137,8 +138,8 @@ type inbox struct {
 
 // NewAgent returns an Agent, or an error where the configuration makes no sense.
 func NewAgent(cfg AgentConfig) (*Agent, error) {
-	if cfg.Follower == nil || cfg.Amender == nil || cfg.Locker == nil || cfg.Keeper == nil || cfg.Logger == nil {
-		return nil, errors.New("a follower, an amender, a locker, a keeper and a logger are needed")
+	if cfg.Follower == nil || cfg.Amender == nil || cfg.Recaller == nil || cfg.Locker == nil || cfg.Keeper == nil || cfg.Logger == nil {
+		return nil, errors.New("a follower, an amender, a recaller, a locker, a keeper and a logger are needed")
 	}
 	if cfg.ReloadInterval == 0 {
 		cfg.ReloadInterval = defaultReloadInterval
@@ -300,7 +301,8 @@ func (a *Agent) lost(err error) {
 }
 
 var (
-	_ Locker  = (*haproxy.Instance)(nil)
-	_ Amender = (*haproxy.Instance)(nil)
-	_ Keeper  = (*haproxy.Instance)(nil)
+	_ Locker   = (*haproxy.Instance)(nil)
+	_ Amender  = (*haproxy.Instance)(nil)
+	_ Recaller = (*haproxy.Instance)(nil)
+	_ Keeper   = (*haproxy.Instance)(nil)
 )

@@ -87,14 +87,7 @@ func (a *Agent) next() time.Time {
 // once, which tells what is wrong.
 func (a *Agent) quick(ctx context.Context, in inbox) bool {
 	start, overridden := time.Now(), len(a.past.overrides)
-	looked := maps.Clone(a.past.unfinished)
-	maps.Copy(looked, in.changed)
-	domains := slices.Sorted(maps.Keys(looked))
-	var p *pass
-	err := a.locked(in.snapshot, func(s *Syncer) (err error) {
-		p, err = s.quick(ctx, in.snapshot, domains, a.servers)
-		return err
-	})
+	p, domains, err := a.quickPass(ctx, in, start)
 	if err != nil && p.state.Worker == "" {
 		a.note(err)
 	}
@@ -104,13 +97,13 @@ func (a *Agent) quick(ctx context.Context, in inbox) bool {
 	a.pend(p, domains)
 	a.servers -= a.past.removals(p.report.leaving, 0).first
 	a.past.departures.take(p.report.leaving, p.want, start)
-	a.past.confirmed = in.snapshot
+	a.past.confirmed, a.past.tally = in.snapshot, p.tally
 	for _, act := range p.report.Plan.Actions {
 		if _, add := act.Change.(haproxy.AddServer); add && act.Via == ViaRuntime {
 			a.servers++
 		}
 	}
-	again := a.finish(p.report.unfinished, len(in.changed) > 0)
+	again := a.finish(domains, p.report.unfinished, len(in.changed) > 0)
 	took := time.Since(start)
 	a.cfg.Observe(QuickPass, took)
 	if p.report.Plan = p.report.Plan.live(); again {
@@ -124,6 +117,26 @@ func (a *Agent) quick(ctx context.Context, in inbox) bool {
 	return true
 }
 
+// quickPass goes ahead with what changed, or else looks at that and at what is unfinished. domains are those of the pass.
+func (a *Agent) quickPass(ctx context.Context, in inbox, now time.Time) (p *pass, domains []string, err error) {
+	err = a.locked(in.snapshot, func(s *Syncer) (err error) {
+		if domains = slices.Sorted(maps.Keys(in.changed)); len(domains) > 0 && !due(a.drains.at, now) {
+			if p = s.ahead(ctx, in.snapshot, domains, a.cfg.Recaller); p != nil {
+				return nil
+			}
+		}
+		looked := maps.Clone(a.past.unfinished)
+		maps.Copy(looked, in.changed)
+		domains = slices.Sorted(maps.Keys(looked))
+		p, err = s.quick(ctx, in.snapshot, domains, a.servers)
+		return err
+	})
+	if p == nil {
+		p = &pass{}
+	}
+	return p, domains, err
+}
+
 // disturbed reports whether HAProxy is another one than a moment ago, or its file.
 func (a *Agent) disturbed(st haproxy.State) bool {
 	seen := sightOf(st)
@@ -133,10 +146,12 @@ func (a *Agent) disturbed(st haproxy.State) bool {
 	return seen != a.seen
 }
 
-// finish remembers which domains are unfinished, and when to look at them again: later and later where it is for
-// nothing. It reports whether the same ones are unfinished as before.
-func (a *Agent) finish(unfinished []string, changed bool) (again bool) {
-	left := map[string]bool{}
+// finish remembers which of the domains that were looked at are unfinished, and when to look at those again: later and
+// later where it is for nothing. It reports whether the same ones are unfinished as before.
+func (a *Agent) finish(looked, unfinished []string, changed bool) (again bool) {
+	left := maps.Clone(a.past.unfinished)
+	maps.DeleteFunc(left, func(name string, _ bool) bool { return slices.Contains(looked, name) })
+	others := len(left) > 0 // are looked at when it is due
 	for _, name := range unfinished {
 		left[name] = true
 	}
@@ -146,14 +161,15 @@ func (a *Agent) finish(unfinished []string, changed bool) (again bool) {
 	switch {
 	case len(left) == 0:
 		a.drains = retry{}
+		return again
+	case others:
+		return again
 	case again:
 		a.drains.wait = min(a.drains.wait*2, drainPollLast)
 	default:
 		a.drains.wait = drainPoll
 	}
-	if len(left) > 0 {
-		a.drains.at = time.Now().Add(a.drains.wait)
-	}
+	a.drains.at = time.Now().Add(a.drains.wait)
 	return again
 }
 
@@ -193,7 +209,7 @@ func (a *Agent) settle(snapshot registry.Snapshot, p *pass, err error) {
 	if err != nil {
 		return
 	}
-	a.refused = retry{}
+	a.refused, a.past.tally = retry{}, p.tally
 	a.servers = 0
 	for _, b := range p.want.Backends {
 		a.servers += len(b.Servers)
@@ -205,7 +221,7 @@ func (a *Agent) settle(snapshot registry.Snapshot, p *pass, err error) {
 		return
 	}
 	a.quickly, a.postponed = true, p.report.Postponed
-	a.finish(p.report.unfinished, true)
+	a.finish(slices.Collect(maps.Keys(a.past.unfinished)), p.report.unfinished, true)
 	if a.postponed {
 		return
 	}

@@ -77,6 +77,12 @@ func (g *guarded) State(ctx context.Context, domains ...string) (haproxy.State, 
 	return g.memory.State(ctx, domains...)
 }
 
+func (g *guarded) Recall(domains ...string) (haproxy.State, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.memory.Recall(domains...)
+}
+
 func (g *guarded) Commit(ctx context.Context, want haproxy.Config, base haproxy.Digest) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -148,7 +154,7 @@ func inBubble(t *testing.T, m *memory, f func(t *testing.T, i inn)) {
 	synctest.Test(t, func(t *testing.T) {
 		i := inn{registry: newScript(), haproxy: &guarded{memory: m}, logged: new(bytes.Buffer)}
 		agent, err := NewAgent(AgentConfig{
-			Follower: i.registry, Target: i.haproxy, Amender: i.haproxy, Locker: i.haproxy, Keeper: i.haproxy, Layout: layout, Logger: slog.New(slog.NewTextHandler(i.logged, nil)),
+			Follower: i.registry, Target: i.haproxy, Amender: i.haproxy, Recaller: i.haproxy, Locker: i.haproxy, Keeper: i.haproxy, Layout: layout, Logger: slog.New(slog.NewTextHandler(i.logged, nil)),
 		})
 		if err != nil {
 			t.Fatal(err)

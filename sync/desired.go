@@ -3,6 +3,7 @@ package sync
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -35,15 +36,15 @@ func (l Layout) Desired(snapshot registry.Snapshot, st haproxy.State) (haproxy.C
 	return l.complete(want), LeftAlone(snapshot, st.Foreign)
 }
 
-// LeftAlone are the domains that HAProxy's configuration has something else for, under their names.
+// LeftAlone are the domains that HAProxy's configuration has something else for, under their names, sorted.
 func LeftAlone(snapshot registry.Snapshot, foreign map[string]string) []registry.Problem {
 	var left []registry.Problem
-	for _, d := range snapshot.Domains {
-		if place, taken := foreign[d.Name]; taken {
+	for _, name := range slices.Sorted(maps.Keys(foreign)) {
+		if _, there := domainOf(snapshot, name); there {
 			left = append(left, registry.Problem{
-				Key:    snapshot.Prefix + "/" + d.Name,
-				Reason: "left alone: HAProxy has " + place + ", which is not hapsync's; rename that, or the domain",
-				Domain: d.Name,
+				Key:    snapshot.Prefix + "/" + name,
+				Reason: "left alone: HAProxy has " + foreign[name] + ", which is not hapsync's; rename that, or the domain",
+				Domain: name,
 			})
 		}
 	}

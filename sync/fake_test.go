@@ -34,6 +34,14 @@ type memory struct {
 	edits, rewrites, reloads, commands, reads, wholeReads int
 	version                                               int
 	kept                                                  []byte
+	recollection                                          recollection
+}
+
+// A recollection is what was read of a memory last.
+type recollection struct {
+	worker   string
+	version  int
+	backends map[string]haproxy.Backend
 }
 
 func (m *memory) State(_ context.Context, domains ...string) (haproxy.State, error) {
@@ -41,13 +49,47 @@ func (m *memory) State(_ context.Context, domains ...string) (haproxy.State, err
 	if len(domains) == 0 {
 		m.wholeReads++
 	}
+	st := m.state(domains...)
+	m.recollection.version = m.version
+	m.remember(st)
+	return st, nil
+}
+
+// remember takes what was read of the process, and that the file was read.
+func (m *memory) remember(st haproxy.State) {
+	r := &m.recollection
+	if r.backends == nil || r.worker != st.Worker {
+		r.worker, r.backends = st.Worker, map[string]haproxy.Backend{}
+	}
+	for _, b := range st.Live.Backends {
+		r.backends[b.Name] = b
+	}
+}
+
+func (m *memory) Recall(domains ...string) (haproxy.State, bool) {
+	st := m.state(domains...)
+	if m.version != m.recollection.version {
+		return haproxy.State{}, false
+	}
+	st.Worker, st.Live.Backends = m.recollection.worker, nil
+	for _, name := range slices.Sorted(slices.Values(domains)) {
+		b, known := m.recollection.backends[haproxy.BackendName(name)]
+		if !known {
+			return haproxy.State{}, false
+		}
+		st.Live.Backends = append(st.Live.Backends, clone(haproxy.Config{Backends: []haproxy.Backend{b}}).Backends[0])
+	}
+	return st, true
+}
+
+func (m *memory) state(domains ...string) haproxy.State {
 	st := haproxy.State{
 		File: clone(m.file), Digest: m.digest(), Capabilities: m.caps,
 		NoEdit: m.noEdit, Missing: m.missing, Foreign: m.foreign,
 	}
 	if m.down || m.deaf {
 		st.Down, st.Deaf = haproxy.ErrDown, m.deaf
-		return st, nil
+		return st
 	}
 	for _, b := range m.live.Backends {
 		if _, ok := slices.BinarySearchFunc(m.file.Backends, b, byBackend); ok || len(b.Servers) > 0 {
@@ -60,7 +102,7 @@ func (m *memory) State(_ context.Context, domains ...string) (haproxy.State, err
 	if len(domains) > 0 {
 		st.File, st.Live = part(st.File, domains), part(st.Live, domains)
 	}
-	return st, nil
+	return st
 }
 
 func part(c haproxy.Config, domains []string) haproxy.Config {
@@ -97,6 +139,7 @@ func (m *memory) write(want haproxy.Config, base haproxy.Digest) error {
 	}
 	m.file, m.missing = clone(want), false
 	m.version++
+	m.recollection.version = m.version
 	return nil
 }
 
@@ -137,6 +180,13 @@ func (m *memory) Reload(context.Context) error {
 }
 
 func (m *memory) Run(_ context.Context, changes []haproxy.Change) error {
+	defer func() {
+		for _, c := range changes {
+			if st := m.state(c.Domain()); st.Down == nil {
+				m.remember(st)
+			}
+		}
+	}()
 	var failures []haproxy.Failure
 	for _, c := range changes {
 		m.commands++
@@ -182,7 +232,7 @@ func (m *memory) run(c haproxy.Change) error {
 		if !there || ch.Have.Weight != ch.Want.Weight && !b.Options.Dynamic() {
 			return fmt.Errorf("%s cannot be", c)
 		}
-		b.Servers[i] = ch.Want
+		set(&b.Servers[i], ch.Have, ch.Want)
 	case haproxy.RemoveServer:
 		b, i, there := find(ch.Backend, ch.Server.Name)
 		if !there {
@@ -193,6 +243,22 @@ func (m *memory) run(c haproxy.Change) error {
 		return fmt.Errorf("%s is nothing for the Runtime API", c)
 	}
 	return nil
+}
+
+// set makes of a server what the commands for a change do: they name only what is to differ.
+func set(s *haproxy.Server, have, want haproxy.Server) {
+	if have.Addr != want.Addr {
+		s.Addr = want.Addr
+	}
+	if have.Weight != want.Weight {
+		s.Weight = want.Weight
+	}
+	if have.MaxConn != want.MaxConn {
+		s.MaxConn = want.MaxConn
+	}
+	if have.State != want.State {
+		s.State = want.State
+	}
 }
 
 // A snapshot is a Source.

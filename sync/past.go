@@ -30,6 +30,8 @@ type past struct {
 	left []registry.Problem
 	// refusal is why no reload is tried now: HAProxy has refused one. Each refused one may keep clients out for a while.
 	refusal error
+	// tally is of the last snapshot that was looked at.
+	tally tally
 	// dead has "domain/host" of the hosts whose lease ended: there is nothing to drain.
 	dead map[string]bool
 }

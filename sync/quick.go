@@ -13,21 +13,61 @@ import (
 // nobody is a domain that there is not: a State of it is a cheap look at HAProxy.
 const nobody = "hapsync.invalid"
 
-// quick brings what the running process can take in line for some domains, at a cost in proportion to them; have is the
-// number of servers that were wanted so far. The file, reloads and the final word on what did not work are others': the report's plan says
-// what is left to do. A *HeldError means that nothing was touched.
-func (s *Syncer) quick(ctx context.Context, snapshot registry.Snapshot, domains []string, have int) (*pass, error) {
-	p := &pass{cfg: s.cfg}
-	state, err := s.glance(ctx, domains)
-	if err != nil {
-		return p, err
+// A Recaller tells what is known of HAProxy without a look at it.
+type Recaller interface {
+	// Recall is the State of some domains as State or Run read it last; it is not ok where that is not known, or a file has
+	// changed since.
+	Recall(domains ...string) (st haproxy.State, ok bool)
+}
+
+// ahead makes the changes of servers that follow from what is remembered of some domains, so that traffic moves before
+// HAProxy has been read, and then looks at what came of them. It is nil where that leaves anything to do in the process, or
+// more is to be done than servers that come or change: then a pass that looks first is to follow, which does what ahead did
+// not, and takes what it did as done.
+func (s *Syncer) ahead(ctx context.Context, snapshot registry.Snapshot, domains []string, memory Recaller) *pass {
+	state, ok := memory.Recall(domains...)
+	if !ok {
+		return nil
 	}
-	p.report = newReport(snapshot)
+	p := s.partial(snapshot, domains, state)
+	s.cfg.past.overrides.forget(p.want)
+	p.report.Plan = p.plan(state)
+	changes := p.report.Plan.changes(ViaRuntime)
+	if len(changes) == 0 || p.report.Plan.structural() || slices.ContainsFunc(changes, removes) {
+		return nil
+	}
+	if err := s.cfg.Target.Run(context.WithoutCancel(ctx), changes); err != nil {
+		return nil
+	}
+	if p.state, ok = memory.Recall(domains...); !ok {
+		return nil
+	}
+	if rest := p.plan(p.state); rest.structural() || len(rest.changes(ViaRuntime)) > 0 {
+		return nil
+	}
+	return p
+}
+
+// partial begins a pass over some domains, which are all that the snapshot may differ in from the one before.
+func (s *Syncer) partial(snapshot registry.Snapshot, domains []string, state haproxy.State) *pass {
+	p := &pass{cfg: s.cfg, state: state, tally: s.cfg.past.tally.follow(snapshot, domains)}
+	p.report = newReport(p.tally)
 	p.report.Down = state.Down
 	p.report.leaveOut(LeftAlone(snapshot, state.Foreign))
 	p.report.leaveOut(slices.DeleteFunc(slices.Clone(s.cfg.past.left), func(r registry.Problem) bool { return slices.Contains(domains, r.Domain) }))
 	p.want, _ = s.cfg.Layout.Desired(only(snapshot, domains), state)
-	p.state = state
+	return p
+}
+
+// quick brings what the running process can take in line for some domains, at a cost in proportion to them; have is the
+// number of servers that were wanted so far. The file, reloads and the final word on what did not work are others': the report's plan says
+// what is left to do. A *HeldError means that nothing was touched.
+func (s *Syncer) quick(ctx context.Context, snapshot registry.Snapshot, domains []string, have int) (*pass, error) {
+	state, err := s.glance(ctx, domains)
+	if err != nil {
+		return &pass{cfg: s.cfg}, err
+	}
+	p := s.partial(snapshot, domains, state)
 	s.cfg.past.observe(p.want, state)
 	p.report.Plan = p.plan(state)
 	if state.Down != nil {
@@ -54,7 +94,7 @@ func (s *Syncer) glance(ctx context.Context, domains []string) (haproxy.State, e
 func (p *pass) runQuick(ctx context.Context) error {
 	changes := p.report.Plan.ofServers()
 	for _, c := range changes {
-		if _, ok := c.(haproxy.RemoveServer); ok {
+		if removes(c) {
 			p.report.unfinished = append(p.report.unfinished, c.Domain())
 			p.report.Draining++
 		}
@@ -68,7 +108,7 @@ func (p *pass) runQuick(ctx context.Context) error {
 		return err
 	}
 	for _, f := range run.Failures {
-		if _, ok := f.Change.(haproxy.RemoveServer); !ok {
+		if !removes(f.Change) {
 			p.report.Refused = append(p.report.Refused, fmt.Sprintf("%s: %s", f.Change, f.Reply))
 		}
 	}
@@ -108,6 +148,11 @@ func (p Plan) ofServers() []haproxy.Change {
 		}
 	}
 	return slices.DeleteFunc(p.changes(ViaRuntime), func(c haproxy.Change) bool { return waits[c.Domain()] })
+}
+
+func removes(c haproxy.Change) bool {
+	_, ok := c.(haproxy.RemoveServer)
+	return ok
 }
 
 func aboutServer(c haproxy.Change) bool {

@@ -54,23 +54,11 @@ type Report struct {
 	Applied bool
 }
 
-func newReport(snapshot registry.Snapshot) Report {
-	r := Report{Revision: snapshot.Revision, Problems: slices.Clone(snapshot.Problems)}
-	for _, d := range snapshot.Domains {
-		r.Hosts += len(d.Hosts)
-		for _, h := range d.Hosts {
-			if h.State != registry.Ready {
-				r.drained = append(r.drained, serverName{haproxy.BackendName(d.Name), h.Name})
-			}
-		}
-		if len(d.Hosts) > 0 {
-			r.Domains++
-		}
-		for _, p := range d.Pending {
-			r.Pending = append(r.Pending, fmt.Sprintf("%s/%s: %s is missing", d.Name, p.Host, p.Missing))
-		}
+func newReport(t tally) Report {
+	return Report{
+		Revision: t.of.Revision, Domains: t.domains, Hosts: t.hosts,
+		Problems: slices.Clone(t.of.Problems), Pending: t.pending, drained: t.drained,
 	}
-	return r
 }
 
 // toFinish are the servers that get no new clients, or are not wanted at all.

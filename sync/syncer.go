@@ -105,6 +105,7 @@ type pass struct {
 	snapshot registry.Snapshot
 	want     haproxy.Config
 	state    haproxy.State
+	tally    tally
 	report   Report
 	// quarantined is set when the file got less than was wanted first.
 	quarantined bool
@@ -127,7 +128,8 @@ func (s *Syncer) prepare(ctx context.Context) (*pass, error) {
 	if failed != nil {
 		return p, failed
 	}
-	p.report, p.snapshot, p.prefix = newReport(snapshot), snapshot, snapshot.Prefix
+	p.tally = tallyOf(snapshot)
+	p.report, p.snapshot, p.prefix = newReport(p.tally), snapshot, snapshot.Prefix
 	if err != nil {
 		return p, err
 	}
@@ -306,7 +308,6 @@ func (p *pass) rest(ctx context.Context) (Plan, error) {
 
 func onlyRemovals(p Plan) bool {
 	return len(p.Reload) == 0 && p.Rewrite == "" && !slices.ContainsFunc(p.Actions, func(a Action) bool {
-		_, remove := a.Change.(haproxy.RemoveServer)
-		return !remove || a.Via != ViaRuntime
+		return !removes(a.Change) || a.Via != ViaRuntime
 	})
 }

@@ -143,6 +143,7 @@ func (p program) newJob(c *cli.Context, observe observer) (*job, error) {
 		Follower:       j.registry,
 		Target:         target,
 		Amender:        target,
+		Recaller:       target,
 		Keeper:         target,
 		Locker:         j.pulse,
 		Layout:         sync.Layout{Frontends: settings.Frontends},

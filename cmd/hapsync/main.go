@@ -46,6 +46,7 @@ type source interface {
 type target interface {
 	sync.Target
 	sync.Amender
+	sync.Recaller
 	sync.Keeper
 	sync.Viewer
 	Lock() (unlock func() error, err error)

@@ -137,6 +137,8 @@ func (b benchTarget) Commit(_ context.Context, want haproxy.Config, _ haproxy.Di
 	return b.write(want)
 }
 
+func (b benchTarget) Recall(...string) (haproxy.State, bool) { return haproxy.State{}, false }
+
 func (b benchTarget) Amend(context.Context, []haproxy.Backend) error { return nil }
 
 func (b benchTarget) Keep([]byte) error { return nil }

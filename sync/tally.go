@@ -1,0 +1,87 @@
+package sync
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+// A tally is what reports say of a snapshot. It follows the domains that change, so that a quick pass costs nothing for
+// the others. Its slices are shared, and never written to.
+type tally struct {
+	of             registry.Snapshot
+	domains, hosts int
+	// pending are as in Report, drained the hosts in drain or maint.
+	pending []string
+	drained []serverName
+}
+
+// tallyOf counts a whole snapshot.
+func tallyOf(snapshot registry.Snapshot) tally {
+	t := tally{of: snapshot}
+	for _, d := range snapshot.Domains {
+		t.add(d, 1)
+		t.drained, t.pending = append(t.drained, drained(d)...), append(t.pending, pending(d)...)
+	}
+	return t
+}
+
+// follow is the tally of a later snapshot, which may differ in these domains.
+func (t tally) follow(snapshot registry.Snapshot, domains []string) tally {
+	next := t
+	next.of = snapshot
+	for _, name := range domains {
+		was, _ := domainOf(t.of, name)
+		is, _ := domainOf(snapshot, name)
+		next.add(was, -1)
+		next.add(is, 1)
+		next.drained = inPlaceOf(next.drained, drained(was), drained(is), byServerName)
+		next.pending = inPlaceOf(next.pending, pending(was), pending(is), byPath)
+	}
+	return next
+}
+
+func (t *tally) add(d registry.Domain, sign int) {
+	t.hosts += sign * len(d.Hosts)
+	if len(d.Hosts) > 0 {
+		t.domains += sign
+	}
+}
+
+func drained(d registry.Domain) (names []serverName) {
+	for _, h := range d.Hosts {
+		if h.State != registry.Ready {
+			names = append(names, serverName{haproxy.BackendName(d.Name), h.Name})
+		}
+	}
+	return names
+}
+
+func pending(d registry.Domain) (lines []string) {
+	for _, p := range d.Pending {
+		lines = append(lines, fmt.Sprintf("%s/%s: %s is missing", d.Name, p.Host, p.Missing))
+	}
+	return lines
+}
+
+// inPlaceOf is a copy of all with is where was stood.
+func inPlaceOf[T comparable](all, was, is []T, order func(a, b T) int) []T {
+	if slices.Equal(was, is) {
+		return all
+	}
+	next := slices.DeleteFunc(slices.Clone(all), func(v T) bool { return slices.Contains(was, v) })
+	next = append(next, is...)
+	slices.SortFunc(next, order)
+	return next
+}
+
+// byPath orders "domain/host: ..." by domain, then by host.
+func byPath(a, b string) int {
+	domainA, hostA, _ := strings.Cut(a, "/")
+	domainB, hostB, _ := strings.Cut(b, "/")
+	return cmp.Or(cmp.Compare(domainA, domainB), cmp.Compare(hostA, hostB))
+}
