@@ -91,6 +91,9 @@ func (d *dock) follow(ctx context.Context) {
 			d.mu.Unlock()
 			d.notify()
 		})
+		d.mu.Lock()
+		d.signals.Gap()
+		d.mu.Unlock()
 		switch {
 		case ctx.Err() != nil:
 			return

@@ -169,7 +169,9 @@ type Event struct {
 	Container string // its ID
 	// Signal is the number of the one that the container was sent; empty where the event is of another kind.
 	Signal string
-	Time   time.Time
+	// Start is set where the container has started.
+	Start bool
+	Time  time.Time
 }
 
 // ErrEvents is wrapped by the errors of an engine that answers, but whose stream of events has ended or never began.
@@ -195,7 +197,7 @@ func (e *Engine) Follow(ctx context.Context, following func(), tell func(Event))
 		case err := <-stream.Err:
 			return fmt.Errorf("%w: %w", ErrEvents, err)
 		case m := <-stream.Messages:
-			event := Event{Container: m.Actor.ID, Time: time.Unix(0, m.TimeNano)}
+			event := Event{Container: m.Actor.ID, Start: m.Action == events.ActionStart, Time: time.Unix(0, m.TimeNano)}
 			if m.Action == events.ActionKill {
 				event.Signal = m.Actor.Attributes["signal"]
 			}

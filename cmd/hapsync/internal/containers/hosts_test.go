@@ -246,21 +246,31 @@ func TestHostNames(t *testing.T) {
 func TestSignalsOfContainersThatStop(t *testing.T) {
 	t.Parallel()
 	started := time.Unix(100, 0)
+	later, earlier := started.Add(1), started.Add(-1)
+	kill := func(signal string, at time.Time) func(*Signals) {
+		return func(s *Signals) { s.Note(Event{Container: "x", Signal: signal, Time: at}) }
+	}
+	start := func(s *Signals) { s.Note(Event{Container: "x", Start: true, Time: started}) }
 	for name, test := range map[string]struct {
-		signal string
-		at     time.Time
-		want   bool
+		told []func(*Signals)
+		want bool
 	}{
-		"its stop signal":               {"3", started.Add(1), true},
-		"SIGKILL":                       {"9", started.Add(1), true},
-		"another":                       {"1", started.Add(1), false},
-		"no signal":                     {"", started.Add(1), false},
-		"one of the time before it ran": {"3", started.Add(-1), false},
+		"its stop signal":                     {[]func(*Signals){kill("3", later)}, true},
+		"SIGKILL":                             {[]func(*Signals){kill("9", later)}, true},
+		"another":                             {[]func(*Signals){kill("1", later)}, false},
+		"no signal":                           {[]func(*Signals){kill("", later)}, false},
+		"one before its start":                {[]func(*Signals){kill("3", earlier), start}, false},
+		"one before, and the clock went back": {[]func(*Signals){kill("3", later), start}, false},
+		"one since, and the clock went back":  {[]func(*Signals){start, kill("3", earlier)}, true},
+		"one before a start that was missed":  {[]func(*Signals){kill("3", earlier), (*Signals).Gap}, false},
+		"one before a gap, since its start":   {[]func(*Signals){kill("3", later), (*Signals).Gap}, true},
+		"one after a gap":                     {[]func(*Signals){kill("3", earlier), (*Signals).Gap, kill("3", earlier)}, true},
 	} {
 		var s Signals
 		c := Container{ID: "x", StopSignal: "3", Started: started}
-		s.Note(Event{Container: "x", Signal: test.signal, Time: test.at})
-		s.Note(Event{Container: "x", Signal: "1", Time: test.at.Add(1)})
+		for _, tell := range append(test.told, kill("1", later)) {
+			tell(&s)
+		}
 		s.Forget([]Container{c})
 		if got := s.Stopping(c); got != test.want {
 			t.Errorf("%s: got %v", name, got)
