@@ -332,7 +332,7 @@ func TestAgentThatMayNotReportWorks(t *testing.T) {
 	b := startBox(t, firstHAProxy(t))
 	ctl := func(args ...string) {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), lookPath(t, "etcdctl"), append([]string{"--command-timeout", "30s"}, args...)...)
+		cmd := exec.CommandContext(t.Context(), lookPath(t, "etcdctl"), append([]string{"--dial-timeout", "30s", "--command-timeout", "30s"}, args...)...)
 		cmd.Env = append(cleanEnv(), "ETCDCTL_API=3", "ETCDCTL_ENDPOINTS="+"http://"+etcd.listen.Host)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", cmd, err, out)
