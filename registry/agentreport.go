@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // DefaultReportPrefix is where agents report.
@@ -18,18 +20,21 @@ const reportVersion = 1
 type AgentReport struct {
 	// Name is the last part of the key.
 	Name    string `json:"-"`
-	Version int    `json:"version"`
-	// Time is when the report was made: nothing has changed since, as long as the key is there.
+	lease   clientv3.LeaseID
+	Version int `json:"version"`
+	// Time is when the report was made, by the clock of the agent's machine, which others need not agree with: nothing has
+	// changed since, as long as the key is there.
 	Time time.Time `json:"time"`
 	// Prefix is that of the registry that the agent follows.
 	Prefix string `json:"prefix"`
 	// Heard is the last change below the prefix that the agent has heard of, Applied the last one that its HAProxy has.
 	Heard   Revision `json:"heard"`
 	Applied Revision `json:"applied"`
-	// AppliedAt is when it did; zero where nothing is applied yet.
+	// AppliedAt is when it did, by the same clock as Time; zero where nothing is applied yet.
 	AppliedAt time.Time `json:"applied_at,omitzero"`
-	// BehindSince is since when something is heard of and not applied; zero where nothing is.
-	BehindSince time.Time `json:"behind_since,omitzero"`
+	// BehindSeconds is for how long something had been heard of and not applied when the report was made; 0 where nothing
+	// was. It stays true while a clock jumps.
+	BehindSeconds float64 `json:"behind_seconds,omitempty"`
 	// Held is what a safeguard holds back, Reason the first reason why the agent is not ready; empty where there is none.
 	Held   string `json:"held,omitempty"`
 	Reason string `json:"reason,omitempty"`
@@ -61,8 +66,12 @@ func (r AgentReport) Same(other AgentReport) bool {
 		r.More == other.More && r.Unknown == other.Unknown && r.HAProxy == other.HAProxy && r.Hapsync == other.Hapsync
 }
 
-// maxReport is more bytes than any report has.
-const maxReport = 256 << 10
+const (
+	// maxReport is more bytes than any report has.
+	maxReport = 256 << 10
+	// maxBehind is more seconds than any agent is behind, and less than a time.Duration may have.
+	maxBehind = 1e9
+)
 
 func (r AgentReport) encode() (string, error) {
 	r.Version = reportVersion
@@ -86,6 +95,7 @@ func decodeReport(name string, value []byte) (AgentReport, error) {
 		return AgentReport{}, fmt.Errorf("it is a report of version %d, and this hapsync reads version %d: use the same hapsync everywhere", r.Version, reportVersion)
 	}
 	r.Name = name
+	r.BehindSeconds = min(max(r.BehindSeconds, 0), maxBehind)
 	for _, text := range []*string{&r.Prefix, &r.Held, &r.Reason, &r.Unknown, &r.HAProxy, &r.Hapsync} {
 		*text = oneLine(*text)
 	}

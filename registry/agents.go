@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -46,10 +47,21 @@ func (c *Client) Agents(ctx context.Context, prefix string) (Roster, error) {
 		case report.Prefix != c.conf.Prefix:
 			all.Others++
 		default:
+			report.lease = clientv3.LeaseID(kv.Lease)
 			all.Agents = append(all.Agents, report)
 		}
 	}
 	return all, nil
+}
+
+// Heard is how long ago etcd has heard from the agent, to the second and by etcd's own clock. An agent whose lease has ended
+// since its report was read is gone.
+func (c *Client) Heard(ctx context.Context, a AgentReport) (ago time.Duration, gone bool, err error) {
+	left, whole, err := c.timeOf(ctx, a.lease)
+	if err != nil {
+		return 0, false, c.explain(ctx, err)
+	}
+	return max(0, whole-left), whole == 0, nil
 }
 
 // LastChange is the revision of the last change of a key below the client's prefix that is still there: deletions do not

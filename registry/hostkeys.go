@@ -122,16 +122,22 @@ func (c *Client) heldError(ctx context.Context, domain, host string, have hostKe
 
 // left is how long the lease goes on unless it is kept alive: 0 where it is no more.
 func (c *Client) left(ctx context.Context, lease clientv3.LeaseID) (time.Duration, error) {
+	left, _, err := c.timeOf(ctx, lease)
+	return left, err
+}
+
+// timeOf is what a lease has left, and what it has when it was just kept alive; both are 0 where there is no such lease.
+func (c *Client) timeOf(ctx context.Context, lease clientv3.LeaseID) (left, whole time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), c.conf.DialTimeout)
 	defer cancel()
-	left, err := c.etcd.TimeToLive(ctx, lease)
+	told, err := c.etcd.TimeToLive(ctx, lease)
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
-		return 0, nil
+		return 0, 0, nil
 	}
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return max(0, time.Duration(left.TTL)*time.Second), nil
+	return max(0, time.Duration(told.TTL)*time.Second), time.Duration(told.GrantedTTL) * time.Second, nil
 }
 
 // txn carries out the operations if what they stand on is as it was. It returns their revision, or 0 where it is not.

@@ -66,6 +66,14 @@ const keptPasses = 20
 // Ready reports whether the agent is ready.
 func (s Status) Ready() bool { return len(s.Reasons) == 0 }
 
+// Lag is for how long something has been waiting to be applied; 0 where nothing is.
+func (s Status) Lag() time.Duration {
+	if s.Behind.IsZero() {
+		return 0
+	}
+	return time.Since(s.Behind)
+}
+
 // Status says how the agent is. It may be called at any time, from any goroutine.
 func (a *Agent) Status() Status {
 	a.mu.Lock()

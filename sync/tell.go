@@ -22,13 +22,18 @@ const (
 	// tellLook is how often the status is looked at although no pass was made: one may take long.
 	tellLook = 2 * time.Second
 
+	// behindFirst and behindMost bound the time after which an agent that is behind says again for how long: that grows with
+	// how long it is.
+	behindFirst = 5 * time.Second
+	behindMost  = time.Minute
+
 	maxLeaving = 200
 	maxLeftOut = 100
 	maxReason  = 300
 )
 
 // Report sends what others are to know of the agent, until ctx ends: soon after each change of what matters, at most once
-// a second, and nothing where nothing changes. It runs beside Run. What is sent says that so many sessions are left as of
+// a second, and nothing where nothing changes, but for how long the agent is behind. It runs beside Run. What is sent says that so many sessions are left as of
 // a look that was made after the revision was applied.
 func (a *Agent) Report(ctx context.Context, viewer Viewer, version string, out chan<- registry.AgentReport) {
 	l := lookout{viewer: viewer}
@@ -46,7 +51,7 @@ func (a *Agent) Report(ctx context.Context, viewer Viewer, version string, out c
 		l.look(ctx, status)
 		report := l.report(status)
 		report.Hapsync = version
-		if !report.Same(sent) {
+		if !report.Same(sent) || report.BehindSeconds >= sent.BehindSeconds+patience(sent).Seconds() {
 			select {
 			case out <- report:
 			case <-ctx.Done():
@@ -59,6 +64,12 @@ func (a *Agent) Report(ctx context.Context, viewer Viewer, version string, out c
 		}
 		next = l.next()
 	}
+}
+
+// patience is after what time an agent that is still behind is to say so again.
+func patience(sent registry.AgentReport) time.Duration {
+	behind := time.Duration(sent.BehindSeconds * float64(time.Second))
+	return min(max(behind, behindFirst), behindMost)
 }
 
 // await returns at the time, or when something is told; false where the context has ended.
@@ -138,7 +149,7 @@ func (l *lookout) next() time.Time {
 func (l *lookout) report(s Status) registry.AgentReport {
 	r := registry.AgentReport{
 		Time: time.Now().UTC().Truncate(time.Millisecond), Prefix: s.prefix, Heard: s.Heard, Applied: s.Has,
-		AppliedAt: s.AppliedAt.UTC().Truncate(time.Millisecond), BehindSince: s.Behind.UTC().Truncate(time.Millisecond),
+		AppliedAt: s.AppliedAt.UTC().Truncate(time.Millisecond), BehindSeconds: s.Lag().Round(time.Millisecond).Seconds(),
 		Held: clip(s.Held), Problems: len(s.Last.Problems), Unknown: l.unknown,
 	}
 	if s.HAProxy != (haproxy.Version{}) {

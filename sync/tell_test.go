@@ -98,7 +98,7 @@ func TestReportsComeAtOnceAndAtMostOnceASecond(t *testing.T) {
 		if n := len(*all); n < 5 || n > 8 {
 			t.Errorf("%d reports of 500 changes in 6 s", n)
 		}
-		if last := (*all)[len(*all)-1]; last.Applied != 501 || last.Heard != 501 || !last.BehindSince.IsZero() {
+		if last := (*all)[len(*all)-1]; last.Applied != 501 || last.Heard != 501 || last.BehindSeconds != 0 {
 			t.Errorf("the last report is %+v", last)
 		}
 		n := len(*all)
@@ -120,9 +120,33 @@ func TestReportNamesWhatIsHeldBack(t *testing.T) {
 		i.registry.tell(reported(1, registry.Ready))
 		elapse(2 * time.Second)
 		i.registry.tell(registry.Snapshot{Prefix: "/services/web", Revision: 2, Changed: 2})
-		elapse(2 * time.Second)
-		if last := (*all)[len(*all)-1]; last.Held == "" || last.Applied != 1 || last.Heard != 2 || last.BehindSince.IsZero() {
+		elapse(10 * time.Second)
+		if last := (*all)[len(*all)-1]; last.Held == "" || last.Applied != 1 || last.Heard != 2 || last.BehindSeconds == 0 {
 			t.Errorf("the last report is %+v", last)
+		}
+	})
+}
+
+func TestReportSaysNowAndThenForHowLongTheAgentIsBehind(t *testing.T) {
+	inBubble(t, runningMemory(), func(t *testing.T, i inn) {
+		all := reportsOf(t, i, &counter{})
+		i.registry.tell(reported(1, registry.Ready))
+		elapse(2 * time.Second)
+		i.registry.tell(registry.Snapshot{Prefix: "/services/web", Revision: 2, Changed: 2}) // is held
+		behind := time.Now()
+		elapse(10 * time.Minute)
+		held := (*all)[1:]
+		for n, r := range held {
+			took := r.Time.Sub(behind).Seconds()
+			if r.Held == "" || r.BehindSeconds != took {
+				t.Errorf("after %.0f s it has said %+v", took, r)
+			}
+			if n > 0 && took-held[n-1].BehindSeconds > max(held[n-1].BehindSeconds, 5)+tellLook.Seconds() {
+				t.Errorf("silent from %.0f s to %.0f s", held[n-1].BehindSeconds, took)
+			}
+		}
+		if n := len(held); n < 10 || n > 16 || held[n-1].BehindSeconds < 500 {
+			t.Errorf("%d reports in ten minutes, the last after %.0f s", n, held[n-1].BehindSeconds)
 		}
 	})
 }

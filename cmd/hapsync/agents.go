@@ -22,8 +22,9 @@ func (p program) agentsCommand() *cli.Command {
 		Action: p.agents,
 	}, page{
 		description: `Every agent that follows --prefix and lives, with the last change below that which its HAProxy has, and how far it is
-behind: for how long it has known of something that it has not applied, or that it has not heard of the last put of a
-key. (A deletion that an agent has not heard of does not show.) An agent that has died is gone within 15 s.`,
+behind: for how long it has known of something that it has not applied, as of its last word on that, or that it has not
+heard of the last put of a key. (A deletion that an agent has not heard of does not show.) Heard is when etcd has heard from
+it last. An agent that has died is gone within 15 s. The clocks of the machines need not agree.`,
 		example: `
 hapsync agents
 hapsync agents -o json`,
@@ -45,10 +46,11 @@ type roster struct {
 type rosterLine struct {
 	Name string `json:"name"`
 	registry.AgentReport
-	// InLine says that the agent has heard of all and applied it; LagSeconds is for how long it has not, where it knows.
-	InLine     bool    `json:"in_line"`
-	LagSeconds float64 `json:"lag_seconds"`
-	AgeSeconds float64 `json:"age_seconds"` // of the report
+	// InLine says that the agent has heard of all and applied it; LagSeconds is for how long it had not, where it knows, when
+	// it said so last. HeardSeconds is how long ago etcd has heard from it. No clock of a machine has a part in either.
+	InLine       bool    `json:"in_line"`
+	LagSeconds   float64 `json:"lag_seconds"`
+	HeardSeconds float64 `json:"heard_seconds"`
 }
 
 func (p program) agents(c *cli.Context) error {
@@ -69,7 +71,16 @@ func (p program) agents(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	out := newRoster(c.String("prefix"), last, all, time.Now())
+	out := roster{Version: 1, Prefix: c.String("prefix"), Revision: last, Agents: []rosterLine{}, Others: all.Others, Problems: all.Problems}
+	for _, a := range all.Agents {
+		ago, gone, err := client.Heard(c.Context, a)
+		if err != nil {
+			return err
+		}
+		if !gone {
+			out.Agents = append(out.Agents, newRosterLine(a, last, ago))
+		}
+	}
 	write := out.writeText
 	if c.String("output") == "json" {
 		write = func(w io.Writer) error { return writeJSON(w, out) }
@@ -80,27 +91,23 @@ func (p program) agents(c *cli.Context) error {
 	return nil
 }
 
-func newRoster(prefix string, last registry.Revision, all registry.Roster, now time.Time) roster {
-	out := roster{Version: 1, Prefix: prefix, Revision: last, Agents: []rosterLine{}, Others: all.Others, Problems: all.Problems}
-	for _, a := range all.Agents {
-		line := rosterLine{Name: a.Name, AgentReport: a, InLine: a.Applied >= max(last, a.Heard), AgeSeconds: now.Sub(a.Time).Seconds()}
-		if !line.InLine && !a.BehindSince.IsZero() {
-			line.LagSeconds = max(0, now.Sub(a.BehindSince).Seconds())
-		}
-		out.Agents = append(out.Agents, line)
+func newRosterLine(a registry.AgentReport, last registry.Revision, heard time.Duration) rosterLine {
+	line := rosterLine{Name: a.Name, AgentReport: a, InLine: a.Applied >= max(last, a.Heard), HeardSeconds: heard.Seconds()}
+	if !line.InLine {
+		line.LagSeconds = a.BehindSeconds
 	}
-	return out
+	return line
 }
 
 func (r roster) writeText(w io.Writer) error {
 	var out bytes.Buffer
 	table := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
 	if len(r.Agents) > 0 {
-		fmt.Fprintln(table, "AGENT\tAPPLIED\tLAG\tHOLD\tPROBLEMS\tHAPROXY\tHAPSYNC\tREPORT")
+		fmt.Fprintln(table, "AGENT\tAPPLIED\tLAG\tHOLD\tPROBLEMS\tHAPROXY\tHAPSYNC\tHEARD")
 	}
 	for _, a := range r.Agents {
 		fmt.Fprintln(table, strings.Join([]string{a.Name, fmt.Sprint(a.Applied), a.lag(r.Revision), dash(cmp.Or(a.Held, a.Reason)),
-			fmt.Sprint(a.Problems), dash(a.HAProxy), dash(a.Hapsync), seconds(a.AgeSeconds) + " ago"}, "\t"))
+			fmt.Sprint(a.Problems), dash(a.HAProxy), dash(a.Hapsync), seconds(a.HeardSeconds) + " ago"}, "\t"))
 	}
 	_ = table.Flush() // into the buffer
 	for _, a := range r.Agents {
@@ -128,7 +135,7 @@ func (a rosterLine) lag(last registry.Revision) string {
 	case a.Heard < last:
 		return fmt.Sprintf("has not heard of %d", last)
 	}
-	return seconds(a.LagSeconds)
+	return "over " + seconds(a.LagSeconds)
 }
 
 func seconds(s float64) string {

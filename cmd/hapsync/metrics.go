@@ -79,7 +79,7 @@ func measures(s sync.Status) []measure {
 		{"hapsync_revision_applied", "The registry's revision that HAProxy's process was last brought in line with.", gauge, float64(s.Applied), "", ""},
 		{"hapsync_revision_filed", "The registry's revision that the managed file was last brought in line with.", gauge, float64(s.Filed), "", ""},
 		{"hapsync_applied_timestamp_seconds", "When HAProxy was last in line; 0 before the first good pass.", gauge, unixSeconds(s.AppliedAt), "", ""},
-		{"hapsync_lag_seconds", "For how long something has been waiting to be applied; 0 where nothing is.", gauge, lag(s).Seconds(), "", ""},
+		{"hapsync_lag_seconds", "For how long something has been waiting to be applied; 0 where nothing is.", gauge, s.Lag().Seconds(), "", ""},
 		{"hapsync_ready", "1 where /readyz answers 200.", gauge, truth(s.Ready()), "", ""},
 		{"hapsync_held", "1 where a safeguard holds a pass.", gauge, truth(s.Held != ""), "", ""},
 		{"hapsync_failed", "1 where the last pass failed.", gauge, truth(s.Failed != ""), "", ""},
@@ -94,14 +94,6 @@ func measures(s sync.Status) []measure {
 		{"hapsync_reload_postponed", "1 where a reload waits for --reload-interval.", gauge, truth(s.Last.Postponed), "", ""},
 		{"hapsync_old_workers", "HAProxy's processes that finish what they had before a reload, as of the last whole pass.", gauge, float64(s.Last.OldWorkers), "", ""},
 	}
-}
-
-// lag is for how long something has been waiting.
-func lag(s sync.Status) time.Duration {
-	if s.Behind.IsZero() {
-		return 0
-	}
-	return time.Since(s.Behind)
 }
 
 // registryUp and haproxyUp are false before anything is known.

@@ -48,8 +48,8 @@ func TestStatusOfARunningAgent(t *testing.T) {
 }
 
 func TestStatusColumnsAreAligned(t *testing.T) {
-	at := time.Now()
-	s := statusJSON{Version: 1, Agent: &agentJSON{"v1", 7, at}, Reasons: []string{"one"}, Passes: []passJSON{
+	at := time.Now().Add(time.Hour) // the clock has been put back since
+	s := statusJSON{Version: 1, Agent: &agentJSON{"v1", 7, at, 90}, Reasons: []string{"one"}, Passes: []passJSON{
 		{At: at, Seconds: 0.0071, Revision: 812, Summary: "runtime=3 reload=0"},
 		{At: at, Seconds: 12, Revision: 9, Summary: "transaction=1 reload=1", Reload: []string{"a", "b"}},
 		{At: at, Seconds: 1, Revision: 10000, Summary: "reload=0", Error: "two\nlines"},
@@ -69,7 +69,7 @@ func TestStatusColumnsAreAligned(t *testing.T) {
 	if table != want {
 		t.Errorf("\n%swant\n%s", table, want)
 	}
-	wantContains(t, "status", b.String(), "agent        not ready: hapsync v1, process 7", "reason       one\n",
+	wantContains(t, "status", b.String(), "agent        not ready: hapsync v1, process 7, for 1m30s\n", "reason       one\n",
 		"registry     not reachable", "haproxy      not reachable, nothing applied yet")
 }
 

@@ -36,6 +36,7 @@ type (
 		Version string    `json:"version"`
 		PID     int       `json:"pid"`
 		Started time.Time `json:"started"`
+		Seconds float64   `json:"uptime_seconds"`
 	}
 	registryJSON struct {
 		Up       bool              `json:"up"`
@@ -51,6 +52,7 @@ type (
 		Revision   registry.Revision `json:"revision"`    // by the process
 		File       registry.Revision `json:"file"`        // by the managed file
 		At         *time.Time        `json:"at"`          // null before the first good pass
+		AgoSeconds float64           `json:"ago_seconds"` // since then
 		LagSeconds float64           `json:"lag_seconds"` // for how long something has been waiting
 	}
 	overrideJSON struct {
@@ -87,7 +89,7 @@ func (s *service) statusz(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	out.Agent = &agentJSON{thisBuild().Version, os.Getpid(), s.started}
+	out.Agent = &agentJSON{thisBuild().Version, os.Getpid(), s.started, time.Since(s.started).Seconds()}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	_ = writeJSON(w, out) // who has gone needs no answer
@@ -102,13 +104,13 @@ func statusToJSON(s sync.Status) (statusJSON, error) {
 		HAProxy:   haproxyJSON{haproxyUp(s), s.Down, s.Last.OldWorkers},
 		Held:      s.Held,
 		Failed:    s.Failed,
-		Applied:   appliedJSON{Revision: s.Applied, File: s.Filed, LagSeconds: lag(s).Seconds()},
+		Applied:   appliedJSON{Revision: s.Applied, File: s.Filed, LagSeconds: s.Lag().Seconds()},
 		Overrides: make([]overrideJSON, len(s.Overrides)),
 		Counts:    countsToJSON(s.Counts),
 		Passes:    make([]passJSON, len(s.Passes)),
 	}
 	if !s.AppliedAt.IsZero() {
-		out.Applied.At = &s.AppliedAt
+		out.Applied.At, out.Applied.AgoSeconds = &s.AppliedAt, time.Since(s.AppliedAt).Seconds()
 	}
 	for i, o := range s.Overrides {
 		out.Overrides[i] = overrideJSON(o)

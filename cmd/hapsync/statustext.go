@@ -35,7 +35,7 @@ func (s statusJSON) writeText(w io.Writer) error {
 		text := strings.Join(oneLineEach([]string{fmt.Sprintf(format, args...)}), "")
 		fmt.Fprintf(&out, "%-12s %s\n", what, text)
 	}
-	row("agent", "%s: hapsync %s, process %d, for %s", s.verdictWord(), s.Agent.Version, s.Agent.PID, since(s.Agent.Started))
+	row("agent", "%s: hapsync %s, process %d, for %s", s.verdictWord(), s.Agent.Version, s.Agent.PID, seconds(s.Agent.Seconds))
 	for _, reason := range s.Reasons {
 		row("reason", "%s", reason)
 	}
@@ -103,7 +103,5 @@ func (a appliedJSON) text() string {
 	if a.At == nil {
 		return "nothing applied yet"
 	}
-	return fmt.Sprintf("revision %d applied %s ago", a.Revision, since(*a.At))
+	return fmt.Sprintf("revision %d applied %s ago", a.Revision, seconds(a.AgoSeconds))
 }
-
-func since(t time.Time) string { return time.Since(t).Round(time.Second).String() }
