@@ -166,6 +166,7 @@ func (e *ownEtcd) start(t *testing.T) {
 	peers := url.URL{Scheme: "http", Host: "127.0.0.1:0"}
 	conf := embed.NewConfig()
 	conf.Dir = e.dir
+	conf.BcryptCost = 4 // the least: a login is a second of work otherwise, under the race detector
 	conf.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
 	conf.ListenClientUrls, conf.AdvertiseClientUrls = []url.URL{e.listen}, []url.URL{e.listen}
 	conf.ListenPeerUrls, conf.AdvertisePeerUrls = []url.URL{peers}, []url.URL{peers}
