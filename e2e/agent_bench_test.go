@@ -256,11 +256,11 @@ func (a *agent) cpuOver(t testing.TB, d time.Duration) time.Duration {
 	return a.cpu(t) - before
 }
 
-// cpu is what the agent has used so far, without its children.
-func (a *agent) cpu(t testing.TB) time.Duration {
+// cpu is what the process has used so far, without its children.
+func (p *process) cpu(t testing.TB) time.Duration {
 	t.Helper()
 	const tick = 10 * time.Millisecond
-	stat := read(t, fmt.Sprintf("/proc/%d/stat", a.cmd.Process.Pid))
+	stat := read(t, fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
 	fields := strings.Fields(stat[strings.LastIndex(stat, ")")+1:])
 	user, err := strconv.Atoi(fields[11])
 	if err != nil {

@@ -32,7 +32,7 @@ func (b *box) startAgentAt(t testing.TB, listen string, flags ...string) *agent 
 	t.Helper()
 	a := &agent{listen: listen}
 	args := append([]string{"-i"}, append(cleanEnv(), b.env...)...)
-	args = append(args, world.hapsync, "agent", "--listen", a.listen)
+	args = append(args, b.program, "agent", "--listen", a.listen)
 	a.process = startProcess(t, filepath.Join(b.dir, "agent.log"), lookPath(t, "env"), append(args, flags...)...)
 	return a
 }

@@ -81,8 +81,9 @@ type box struct {
 	// baseFile and managedFile may be one file, runtimeSocket and masterSocket are HAProxy's.
 	baseFile, managedFile       string
 	runtimeSocket, masterSocket string
-	// env is hapsync's environment, beside the system's: NAME=VALUE.
-	env []string
+	// env is hapsync's environment, beside the system's: NAME=VALUE. program is the binary.
+	env     []string
+	program string
 
 	master *process
 }
@@ -96,7 +97,7 @@ func newBox(t testing.TB, h haproxy) *box {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	b := &box{
-		haproxy: h, dir: dir, prefix: world.etcd.prefix(),
+		haproxy: h, dir: dir, prefix: world.etcd.prefix(), program: world.hapsync,
 		web: freeAddr(t), stats: freeAddr(t),
 		runtimeSocket: filepath.Join(dir, "run/haproxy.sock"),
 		masterSocket:  filepath.Join(dir, "run/haproxy-master.sock"),
@@ -158,7 +159,7 @@ func (o outcome) String() string {
 // hapsync runs the binary.
 func (b *box) hapsync(t testing.TB, args ...string) outcome {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), world.hapsync, args...)
+	cmd := exec.CommandContext(t.Context(), b.program, args...)
 	cmd.Env = append(cleanEnv(), b.env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

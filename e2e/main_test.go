@@ -21,6 +21,8 @@ import (
 var world struct {
 	// hapsync is the path of the binary under test.
 	hapsync string
+	// shifted is one whose wall clock follows a file.
+	shifted func() (path string, err error)
 	etcd    etcd
 	starter starter
 }
@@ -42,6 +44,7 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", build, err)
 		return 1
 	}
+	world.shifted = sync.OnceValues(func() (string, error) { return buildShifted(dir) })
 	// What a master leaves behind when it is killed becomes a child of this process, which waits for it.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		fmt.Fprintf(os.Stderr, "become a subreaper: %v\n", err)

@@ -23,7 +23,7 @@ func (b *box) startRegister(t testing.TB, name, addr string, args ...string) *pr
 	domain, host, _ := strings.Cut(name, "/")
 	ip, port := splitAddr(t, addr)
 	words := append([]string{"-i"}, append(cleanEnv(), b.env...)...)
-	words = append(words, world.hapsync, "register", "--domain", domain, "--host", host, "--ip", ip, "--port", port)
+	words = append(words, b.program, "register", "--domain", domain, "--host", host, "--ip", ip, "--port", port)
 	return startProcess(t, filepath.Join(b.dir, "register-"+host+".log"), lookPath(t, "env"), append(words, args...)...)
 }
 
