@@ -115,6 +115,8 @@ func (e explainer) cause(h ExplainedHost, state registry.HostState) string {
 		return "it is not registered any more, and leaves"
 	case h.Registered == nil:
 		return e.origin(h)
+	case h.Registered.State == state && state == registry.Maint:
+		return "its state is maint in the registry (hapsync ready ends that, or its --check when that has set it)"
 	case h.Registered.State == state:
 		return fmt.Sprintf("its state is %s in the registry (hapsync ready ends that)", state)
 	case state == registry.Drain && h.Registered.Weight == 0:

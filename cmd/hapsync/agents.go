@@ -135,6 +135,9 @@ func (a rosterLine) lag(last registry.Revision) string {
 	case a.Heard < last:
 		return fmt.Sprintf("has not heard of %d", last)
 	}
+	if a.LagSeconds < 1 {
+		return "a moment"
+	}
 	return "over " + seconds(a.LagSeconds)
 }
 
