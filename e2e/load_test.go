@@ -12,7 +12,7 @@ import (
 const (
 	loadWorkers = 3                    // with keep-alive; as many with a connection for each request
 	loadPause   = 4 * time.Millisecond // between two requests of a worker
-	loadLimit   = 2 * time.Minute      // when it ends by itself
+	loadLimit   = 5 * time.Minute      // when it ends by itself
 )
 
 // A load asks one domain steadily, from clients that keep their connection and from clients that do not.

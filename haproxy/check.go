@@ -18,8 +18,9 @@ import (
 type checker struct {
 	binary  string
 	timeout time.Duration
-	// nice is what is added to its niceness: half a second of work at 10,000 domains should not be in the way of HAProxy's.
-	nice int
+	// nice is its least niceness: half a second of work at 10,000 domains should not be in the way of HAProxy's.
+	nice  int
+	waits *waits
 }
 
 // Validate has haproxy -c look at the files, in their order, and returns what it warns of. A refusal is an
@@ -38,7 +39,7 @@ func (c checker) check(ctx context.Context, files ...string) (warnings []string,
 	warnings, err = c.run(ctx, args)
 	var invalid *InvalidConfigError
 	if errors.As(err, &invalid) && needsMaster.MatchString(invalid.Output) {
-		return c.run(ctx, append([]string{"-W"}, args...))
+		return c.run(ctx, slices.Insert(args, 1, "-W"))
 	}
 	return warnings, err
 }
@@ -47,10 +48,17 @@ func (c checker) check(ctx context.Context, files ...string) (warnings []string,
 // check, as with it 2.6 and 3.0 accept an empty file.
 var needsMaster = regexp.MustCompile(`'program' section.* master.worker mode`)
 
-// run runs haproxy with arguments that make it check.
+// answers runs haproxy -v. client-native does so for each transaction, but does not bound it.
+func (c checker) answers(ctx context.Context) error {
+	_, err := c.run(ctx, []string{"-v"})
+	return err
+}
+
+// run runs haproxy with arguments that make it answer and end.
 func (c checker) run(ctx context.Context, args []string) (warnings []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
+	defer c.waits.begin("haproxy " + args[0])()
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, c.binary, args...)
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -58,13 +66,13 @@ func (c checker) run(ctx context.Context, args []string) (warnings []string, err
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	if err = cmd.Start(); err == nil {
-		_ = syscall.Setpriority(syscall.PRIO_PROCESS, cmd.Process.Pid, c.nice) // it works without, too
+		c.stepBack(cmd.Process.Pid)
 		err = cmd.Wait()
 	}
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("haproxy -c gave no answer within %s: %w", c.timeout, ctx.Err())
+		return nil, c.noVerdict(args[0], ctx.Err())
 	case errors.As(err, &exit) && exit.Exited():
 		return nil, &InvalidConfigError{Output: alerts(out.String())}
 	case errors.As(err, &exit):
@@ -73,6 +81,22 @@ func (c checker) run(ctx context.Context, args []string) (warnings []string, err
 		return nil, fmt.Errorf("run %s -c: %w (is HAProxy installed? name it with --haproxy-bin)", c.binary, err)
 	}
 	return messages(out.String(), "[WARNING]"), nil
+}
+
+// stepBack makes a process nice, where this one is not nicer already; it works without, too.
+func (c checker) stepBack(pid int) {
+	const top = 20 // the system call returns 20 less the niceness
+	if own, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0); err == nil && top-own < c.nice {
+		_ = syscall.Setpriority(syscall.PRIO_PROCESS, pid, c.nice)
+	}
+}
+
+// noVerdict is the error of a haproxy -c or -v that has been ended before it answered.
+func (c checker) noVerdict(flag string, why error) error {
+	if errors.Is(why, context.DeadlineExceeded) {
+		return fmt.Errorf("haproxy %s %w within %s; try it by hand: does it wait for a name server, or for a disk?", flag, ErrNoVerdict, c.timeout)
+	}
+	return fmt.Errorf("haproxy %s was interrupted: %w", flag, why)
 }
 
 // alerts are what haproxy -c says is wrong, without process ids and closing words; all it printed where it says nothing.

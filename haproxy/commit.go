@@ -36,6 +36,9 @@ func (h *Instance) Commit(ctx context.Context, want Config, base Digest) error {
 	if line, ok := reproduces(f.text); !ok {
 		return fmt.Errorf("edit %s: client-native would not leave line %d as it is; use a rewrite", h.managed, line)
 	}
+	if err := h.checker.answers(ctx); err != nil {
+		return fmt.Errorf("edit %s: %w", h.managed, err)
+	}
 	dir, name := filepath.Split(h.managed)
 	edited, err := transact(ctx, filepath.Join(dir, "."+name+".transaction"), h.settings.Binary, f.text, f.managed.config, want)
 	if err != nil {
@@ -98,7 +101,9 @@ func (h *Instance) commit(ctx context.Context, f files, text string, want Config
 	if err := verify(f, next, want); err != nil {
 		return fmt.Errorf("%s is left as it is: %w", h.managed, err)
 	}
+	end := h.waits.begin("the disk")
 	c, err := newCandidate(h.managed, h.managed, text)
+	end()
 	if err != nil {
 		return err
 	}
@@ -115,6 +120,7 @@ func (h *Instance) commit(ctx context.Context, f files, text string, want Config
 		return c.discard() // HAProxy was only to be asked about it
 	}
 	next.marks = [2]mark{markOf(c.path), f.marks[1]}
+	defer h.waits.begin("the disk")()
 	if err := c.install(); err != nil {
 		return errors.Join(fmt.Errorf("replace %s: %w", h.managed, err), c.discard())
 	}

@@ -45,12 +45,13 @@ type Settings struct {
 // defaultBind is where the first frontend of a managed file listens that is written from nothing.
 const defaultBind = ":80"
 
-// An Instance is one HAProxy: its files and its process. One goroutine owns it; only Amend may run in another one.
+// An Instance is one HAProxy: its files and its process. One goroutine owns it; only Amend and Waiting may run in others.
 type Instance struct {
 	settings Settings
 	base     string // the base file, links resolved
 	managed  string // the managed file, links resolved
 	checker  checker
+	waits    *waits // with Background only
 	log      *slog.Logger
 	mu       stdsync.Mutex // guards last
 	// last is what was read last: neither file is taken apart again while its bytes are the same.
@@ -104,7 +105,8 @@ func Open(s Settings) (*Instance, error) {
 	h := &Instance{settings: s, base: base, managed: managed, checker: checker{binary: binary, timeout: s.CheckTimeout}, log: cmp.Or(s.Logger, slog.New(slog.DiscardHandler))}
 	if s.Background {
 		h.recollection = &recollection{}
-		h.checker.nice = 10
+		h.waits = &waits{log: h.log}
+		h.checker.nice, h.checker.waits = 10, h.waits
 	}
 	return h, nil
 }
@@ -247,6 +249,7 @@ func (h *Instance) State(ctx context.Context, domains ...string) (State, error) 
 		st.NoEdit = h.noEdit(f.text)
 	}
 	st.Warnings = h.warnings(f)
+	defer h.waits.begin("HAProxy's socket")()
 	err = h.readLive(ctx, f, &st)
 	return st, err
 }

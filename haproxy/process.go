@@ -257,6 +257,7 @@ func (h *Instance) Run(ctx context.Context, changes []Change) error {
 	if h.settings.Background {
 		changes, drain = h.due(changes, live), noWait
 	}
+	defer h.waits.begin("HAProxy's socket")()
 	return r.carryOut(ctx, orders{CapabilitiesOf(w.Version), params}, changes, live, drain)
 }
 

@@ -25,7 +25,9 @@ func (h *Instance) Reload(ctx context.Context) error {
 		defer h.clearHealth(f.base.stateFile)
 	}
 	l.deaf = h.answered
+	end := h.waits.begin("the reload")
 	err = l.reload(ctx)
+	end()
 	var refusal *ReloadError
 	if down != nil && !errors.As(err, &refusal) {
 		h.answered = 0 // if that was not it, another reload is not, either

@@ -45,6 +45,8 @@ var (
 	ErrConflict = errors.New("the managed file was changed by someone else")
 	// ErrLocked: another hapsync is at work on the same file. It is wrapped with who that is.
 	ErrLocked = errors.New("another hapsync is at work")
+	// ErrNoVerdict: haproxy -c has not answered in time. It is not to be asked again at once, which may take as long.
+	ErrNoVerdict = errors.New("gave no answer")
 	// ErrRefused: the running process did not take a change.
 	ErrRefused = errors.New("haproxy refused")
 )

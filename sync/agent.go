@@ -32,6 +32,12 @@ type Amender interface {
 	Amend(ctx context.Context, backends []haproxy.Backend) error
 }
 
+// A Waiter tells what a Target waits for.
+type Waiter interface {
+	// Waiting returns what takes long right now, the longest first. Any goroutine may call it.
+	Waiting() (wait haproxy.Wait, long bool)
+}
+
 // AgentConfig says what an Agent works on. Zero durations mean the default.
 type AgentConfig struct {
 	Follower Follower
@@ -40,6 +46,7 @@ type AgentConfig struct {
 	Recaller Recaller
 	Locker   Locker
 	Keeper   Keeper
+	Waiter   Waiter
 	Layout   Layout
 	Policy   Policy
 	// ReloadInterval is the least time between two reloads: the first comes at once, a postponed one stays pending.
@@ -138,8 +145,8 @@ type inbox struct {
 
 // NewAgent returns an Agent, or an error where the configuration makes no sense.
 func NewAgent(cfg AgentConfig) (*Agent, error) {
-	if cfg.Follower == nil || cfg.Amender == nil || cfg.Recaller == nil || cfg.Locker == nil || cfg.Keeper == nil || cfg.Logger == nil {
-		return nil, errors.New("a follower, an amender, a recaller, a locker, a keeper and a logger are needed")
+	if cfg.Follower == nil || cfg.Amender == nil || cfg.Recaller == nil || cfg.Locker == nil || cfg.Keeper == nil || cfg.Waiter == nil || cfg.Logger == nil {
+		return nil, errors.New("a follower, an amender, a recaller, a locker, a keeper, a waiter and a logger are needed")
 	}
 	if cfg.ReloadInterval == 0 {
 		cfg.ReloadInterval = defaultReloadInterval
@@ -305,4 +312,5 @@ var (
 	_ Amender  = (*haproxy.Instance)(nil)
 	_ Recaller = (*haproxy.Instance)(nil)
 	_ Keeper   = (*haproxy.Instance)(nil)
+	_ Waiter   = (*haproxy.Instance)(nil)
 )

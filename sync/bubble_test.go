@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	stdsync "sync"
 	"sync/atomic"
@@ -57,6 +58,9 @@ type guarded struct {
 	locked bool
 	// amending, where it is not nil, holds each Amend until a value comes.
 	amending chan struct{}
+	// hang, where it is not zero, is how long haproxy -c is waited for in vain.
+	hang    time.Duration
+	waiting haproxy.Wait
 	// writers are the calls that write the file; two at once are an error.
 	writers, overlaps int
 }
@@ -84,9 +88,31 @@ func (g *guarded) Recall(domains ...string) (haproxy.State, bool) {
 }
 
 func (g *guarded) Commit(ctx context.Context, want haproxy.Config, base haproxy.Digest) error {
+	if err := g.verdict(); err != nil {
+		return err
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.memory.Commit(ctx, want, base)
+}
+
+// verdict is haproxy -c: nil where it answers.
+func (g *guarded) verdict() error {
+	g.mu.Lock()
+	hang := g.hang
+	g.mu.Unlock()
+	if hang == 0 {
+		return nil
+	}
+	<-time.After(hang)
+	return fmt.Errorf("haproxy -c %w within %s", haproxy.ErrNoVerdict, hang)
+}
+
+// Waiting implements Waiter.
+func (g *guarded) Waiting() (haproxy.Wait, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.waiting, g.waiting != haproxy.Wait{}
 }
 
 func (g *guarded) Amend(ctx context.Context, backends []haproxy.Backend) error {
@@ -94,6 +120,9 @@ func (g *guarded) Amend(ctx context.Context, backends []haproxy.Backend) error {
 	defer g.change(func() { g.writers-- })
 	if g.amending != nil {
 		<-g.amending
+	}
+	if err := g.verdict(); err != nil {
+		return err
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -154,7 +183,8 @@ func inBubble(t *testing.T, m *memory, f func(t *testing.T, i inn)) {
 	synctest.Test(t, func(t *testing.T) {
 		i := inn{registry: newScript(), haproxy: &guarded{memory: m}, logged: new(bytes.Buffer)}
 		agent, err := NewAgent(AgentConfig{
-			Follower: i.registry, Target: i.haproxy, Amender: i.haproxy, Recaller: i.haproxy, Locker: i.haproxy, Keeper: i.haproxy, Layout: layout, Logger: slog.New(slog.NewTextHandler(i.logged, nil)),
+			Follower: i.registry, Target: i.haproxy, Amender: i.haproxy, Recaller: i.haproxy, Locker: i.haproxy, Keeper: i.haproxy, Waiter: i.haproxy,
+			Layout: layout, Logger: slog.New(slog.NewTextHandler(i.logged, nil)),
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -63,6 +63,9 @@ func (a *Agent) filed(err error) {
 	written := f.writing
 	f.done, f.writing = nil, nil
 	if err = errors.Join(err, a.lock.release()); err != nil {
+		if errors.Is(err, haproxy.ErrNoVerdict) {
+			a.note(err) // the whole pass may wait as long
+		}
 		a.cfg.Logger.Debug("the file is left to a whole pass", "error", err)
 		a.wholeAt = time.Now()
 		return

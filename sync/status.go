@@ -12,7 +12,7 @@ import (
 // Status is how an agent is, as of its last pass.
 type Status struct {
 	// Reasons say why the agent is not ready, one a line; empty means ready: a good pass was made, registry and
-	// HAProxy can be reached, nothing is held.
+	// HAProxy can be reached, nothing is held, and nothing takes long.
 	Reasons []string
 	// Seen is the registry's revision that was last heard of, Applied the one that HAProxy's process was last brought in
 	// line with, and Filed its file.
@@ -29,6 +29,8 @@ type Status struct {
 	// Lost says why the registry cannot be followed, Down why HAProxy does not answer, Held what a safeguard holds
 	// back, Failed why the last pass failed; empty where nothing is wrong.
 	Lost, Down, Held, Failed string
+	// Waiting is what takes long right now; zero where nothing does.
+	Waiting haproxy.Wait
 	// Overrides are sorted by domain and host.
 	Overrides []Override
 	// Last is the report of the last pass.
@@ -81,6 +83,10 @@ func (a *Agent) Status() Status {
 	s := a.status
 	s.Passes = append([]PassRecord(nil), s.Passes...)
 	s.Reasons = append([]string(nil), s.Reasons...)
+	if wait, long := a.cfg.Waiter.Waiting(); long {
+		s.Waiting = wait
+		s.Reasons = append([]string{"waiting for " + wait.String()}, s.Reasons...)
+	}
 	return s
 }
 

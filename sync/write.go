@@ -36,7 +36,7 @@ func (p *pass) commit(ctx context.Context, want haproxy.Config, plan *Plan) erro
 	for range 2 {
 		err = p.cfg.Target.Commit(ctx, want, p.state.Digest)
 		var invalid *haproxy.InvalidConfigError
-		if err == nil || errors.As(err, &invalid) || errors.Is(err, haproxy.ErrConflict) {
+		if err == nil || errors.As(err, &invalid) || errors.Is(err, haproxy.ErrConflict) || errors.Is(err, haproxy.ErrNoVerdict) {
 			return err
 		}
 	}

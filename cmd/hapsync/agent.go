@@ -145,6 +145,7 @@ func (p program) newJob(c *cli.Context, observe observer) (*job, error) {
 		Amender:        target,
 		Recaller:       target,
 		Keeper:         target,
+		Waiter:         target,
 		Locker:         j.pulse,
 		Layout:         sync.Layout{Frontends: settings.Frontends},
 		Policy:         policy(c),

@@ -12,6 +12,7 @@ import (
 	"strings"
 	stdsync "sync"
 	"testing"
+	"time"
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
@@ -124,6 +125,7 @@ func (a *runningAgent) answers(t *testing.T, path string, code int, words ...str
 }
 
 func TestAgentIsSeenFromOutside(t *testing.T) {
+	noon := time.Date(2026, 7, 1, 12, 0, 0, 0, time.Local)
 	for _, tt := range []struct {
 		name   string
 		change func(*bench)
@@ -142,6 +144,8 @@ func TestAgentIsSeenFromOutside(t *testing.T) {
 		}, 503, "no good pass has been made yet\nheld: the registry has no key below the prefix", exitHeld},
 		{"the file cannot be committed", func(b *bench) { b.commitErr = errors.New("disk\nfull") },
 			503, "no good pass has been made yet\nthe last pass failed: disk; full\n", exitError},
+		{"haproxy -c hangs", func(b *bench) { b.waiting = haproxy.Wait{For: "haproxy -c", Since: noon} },
+			503, "waiting for haproxy -c since 12:00:00\n", exitError},
 		{"another one is at work", func(b *bench) { b.lockErr = haproxy.ErrLocked },
 			503, "no good pass has been made yet\nthe last pass failed: another hapsync is at work\n", exitError},
 	} {

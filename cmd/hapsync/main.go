@@ -49,6 +49,7 @@ type target interface {
 	sync.Recaller
 	sync.Keeper
 	sync.Viewer
+	sync.Waiter
 	Lock() (unlock func() error, err error)
 	Check(ctx context.Context) []haproxy.Finding
 	Foreign() (map[string]string, error)

@@ -23,6 +23,7 @@ type bench struct {
 	servers  []haproxy.ServerStatus
 	keys     []registry.Key
 	kept     string
+	waiting  haproxy.Wait
 	findings []haproxy.Finding
 
 	serversErr, snapshotErr, openErr, stateErr, lockErr, commitErr, runErr, reloadErr error
@@ -140,6 +141,8 @@ func (b benchTarget) Commit(_ context.Context, want haproxy.Config, _ haproxy.Di
 func (b benchTarget) Recall(...string) (haproxy.State, bool) { return haproxy.State{}, false }
 
 func (b benchTarget) Amend(context.Context, []haproxy.Backend) error { return nil }
+
+func (b benchTarget) Waiting() (haproxy.Wait, bool) { return b.waiting, b.waiting != haproxy.Wait{} }
 
 func (b benchTarget) Keep([]byte) error { return nil }
 

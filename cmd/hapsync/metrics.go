@@ -83,6 +83,7 @@ func measures(s sync.Status) []measure {
 		{"hapsync_ready", "1 where /readyz answers 200.", gauge, truth(s.Ready()), "", ""},
 		{"hapsync_held", "1 where a safeguard holds a pass.", gauge, truth(s.Held != ""), "", ""},
 		{"hapsync_failed", "1 where the last pass failed.", gauge, truth(s.Failed != ""), "", ""},
+		{"hapsync_waiting_seconds", "For how long a step has been taking that takes long: haproxy -c, a reload; 0 where none does.", gauge, s.Waiting.Took().Seconds(), "", ""},
 		{"hapsync_registry_up", "1 where the registry can be followed.", gauge, truth(registryUp(s)), "", ""},
 		{"hapsync_haproxy_up", "1 where HAProxy answered in the last pass.", gauge, truth(haproxyUp(s)), "", ""},
 		{"hapsync_domains", "Good domains in the registry.", gauge, float64(s.Last.Domains), "", ""},

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/sync"
 )
@@ -26,6 +27,7 @@ type (
 		HAProxy   haproxyJSON      `json:"haproxy"`
 		Held      string           `json:"held,omitempty"`   // what a safeguard holds
 		Failed    string           `json:"failed,omitempty"` // why the last pass failed
+		Waiting   *waitJSON        `json:"waiting"`          // what takes long right now; null where nothing does
 		Applied   appliedJSON      `json:"applied"`
 		Overrides []overrideJSON   `json:"overrides"` // set on HAProxy's socket, and left as they are
 		Counts    countsJSON       `json:"counts"`
@@ -47,6 +49,10 @@ type (
 		Up         bool   `json:"up"`
 		Error      string `json:"error,omitempty"`
 		OldWorkers int    `json:"old_workers"` // that finish what they had before a reload
+	}
+	waitJSON struct {
+		For   string    `json:"for"`
+		Since time.Time `json:"since"`
 	}
 	appliedJSON struct {
 		Revision   registry.Revision `json:"revision"`    // by the process
@@ -108,6 +114,9 @@ func statusToJSON(s sync.Status) (statusJSON, error) {
 		Overrides: make([]overrideJSON, len(s.Overrides)),
 		Counts:    countsToJSON(s.Counts),
 		Passes:    make([]passJSON, len(s.Passes)),
+	}
+	if s.Waiting != (haproxy.Wait{}) {
+		out.Waiting = &waitJSON{s.Waiting.For, s.Waiting.Since}
 	}
 	if !s.AppliedAt.IsZero() {
 		out.Applied.At, out.Applied.AgoSeconds = &s.AppliedAt, time.Since(s.AppliedAt).Seconds()
