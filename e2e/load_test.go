@@ -134,6 +134,7 @@ func (l *load) endsWithoutFailure(t testing.TB) {
 	l.goesOn(t)
 	l.end()
 	kept, fresh := l.counts()
+	t.Logf("%d requests", kept+fresh+len(l.failed))
 	if n := len(l.failed); n > 0 {
 		t.Errorf("%d of %d requests failed, the first: %q", n, n+kept+fresh, l.failed[:min(n, 5)])
 	}
