@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/netip"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,11 +24,20 @@ func domain(name string, hosts ...registry.Host) registry.Domain {
 	return registry.Domain{Name: name, Hosts: hosts}
 }
 
+// TestAnIdleAgentDoesNothingForADay is not parallel, as others would use memory beside it.
 func TestAnIdleAgentDoesNothingForADay(t *testing.T) {
-	t.Parallel()
 	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
 		i.registry.tell(twoDomains())
-		elapse(24 * time.Hour)
+		elapse(time.Hour)
+		goroutines, bytes := runtime.NumGoroutine(), inUse()
+		elapse(23 * time.Hour)
+		const more = 256 << 10 // 6 bytes for each look at HAProxy
+		if now := inUse(); now > bytes+more {
+			t.Errorf("%d bytes are in use after a day, and %d after an hour", now, bytes)
+		}
+		if now := runtime.NumGoroutine(); now > goroutines {
+			t.Errorf("%d goroutines after a day, and %d after an hour", now, goroutines)
+		}
 		if m := i.haproxy.now(); m.commands+m.version+m.reloads+m.edits+m.rewrites > 0 {
 			t.Errorf("commands %d, writes %d, reloads %d", m.commands, m.version, m.reloads)
 		}
@@ -35,6 +45,15 @@ func TestAnIdleAgentDoesNothingForADay(t *testing.T) {
 			t.Errorf("%d relists, %v", i.registry.relists.Load(), i.Status().Reasons)
 		}
 	})
+}
+
+// inUse is the memory that is reachable.
+func inUse() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // what finalizers held
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 func TestTheFirstReloadComesAtOnceTheOthersAreJoined(t *testing.T) {
