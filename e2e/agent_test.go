@@ -309,7 +309,7 @@ func TestAgentLetsARemovedServerFinishItsRequests(t *testing.T) {
 		b, _ := startFollowed(t, h)
 		before := b.generation(t)
 		l := startLoad(t, b.box, "a.abc.com")
-		slow := startSlow(t, b.box, "a.abc.com", "server1")
+		slow := startSlow(t, b.box, "server1")
 
 		b.unregister(t, "a.abc.com/server1")
 		eventually(t, "no new request goes to the server that leaves", func() error {

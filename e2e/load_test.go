@@ -143,8 +143,8 @@ func (l *load) endsWithoutFailure(t testing.TB) {
 // A request is under way: the server has answered, but not to the end.
 type request struct{ resp *http.Response }
 
-// startSlow makes a request to a server that takes 2 s, and returns when the answer has begun.
-func startSlow(t *testing.T, b *box, domain, server string) *request {
+// startSlow makes a request to a server of a.abc.com that takes 2 s, and returns when the answer has begun.
+func startSlow(t *testing.T, b *box, server string) *request {
 	t.Helper()
 	conn, err := net.Dial("tcp", b.web)
 	if err != nil {
@@ -153,7 +153,7 @@ func startSlow(t *testing.T, b *box, domain, server string) *request {
 	c := client{}
 	c.take(conn)
 	t.Cleanup(c.close)
-	resp, err := c.send("/slow", domain, server, "close")
+	resp, err := c.send("/slow", "a.abc.com", server, "close")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -118,7 +118,7 @@ func TestRemovedHostLosesNoRequest(t *testing.T) {
 		b := startABC(t, h)
 		before := b.generation(t)
 		l := startLoad(t, b.box, "a.abc.com")
-		slow := startSlow(t, b.box, "a.abc.com", "server2")
+		slow := startSlow(t, b.box, "server2")
 		b.unregister(t, "a.abc.com/server2")
 
 		reloads(t, b.step(t), 0)
@@ -174,7 +174,7 @@ func TestNewDomainLosesNoRequest(t *testing.T) {
 		c1 := startHost(t, "c.abc.com server1")
 		l := startLoad(t, b.box, "a.abc.com")
 		before := b.generation(t)
-		slow := startSlow(t, b.box, "a.abc.com", "server2")
+		slow := startSlow(t, b.box, "server2")
 		idle := startIdlers(t, b.box, "a.abc.com")
 		b.register(t, "c.abc.com/server1", c1.addr)
 
