@@ -69,13 +69,15 @@ Try:
 
   $compose logs -f agent haproxy
   $compose pause web2
-  $compose exec etcd etcdctl put /services/web/c.abc.com/server1/ip ${NET:-10.213.7}.13
-  $compose exec etcd etcdctl put /services/web/c.abc.com/server1/port 8080
-  curl -H 'Host: c.abc.com' $web
+  $compose exec etcd etcdctl put /services/web/d.abc.com/server1/ip ${NET:-10.213.7}.13
+  $compose exec etcd etcdctl put /services/web/d.abc.com/server1/port 8080
+  curl -H 'Host: d.abc.com' $web
   $compose --profile two-balancers up -d
   $compose --profile cluster up -d
+  DOCKER_GID=\$(stat -c %g /var/run/docker.sock) $compose --profile docker up -d --scale web=3
+  curl -H 'Host: c.abc.com' $web
 
 and to end it:
 
-  $compose --profile two-balancers --profile cluster down -v
+  $compose --profile two-balancers --profile cluster --profile docker down -v
 TEXT
