@@ -69,9 +69,9 @@ compose-test: ## the tests of docker-compose.yml (needs a Docker engine)
 	@if ! docker info >/dev/null 2>&1; then \
 		echo "compose-test: no Docker engine answers (docker info): nothing is tested"; [ "$$CI" != true ]; exit; \
 	fi; \
-	trap '$(compose_test) --profile cluster --profile two-balancers down -v --remove-orphans -t 5 >/dev/null 2>&1' EXIT; \
+	trap '$(compose_test) --profile cluster --profile two-balancers --profile docker down -v --remove-orphans -t 5 >/dev/null 2>&1' EXIT; \
 	trap 'exit 130' INT TERM; \
-	HAPSYNC_COMPOSE='$(compose_test)' $(GO) test -count=1 -timeout=15m -v ./e2e/compose
+	HAPSYNC_COMPOSE='$(compose_test)' $(GO) test -count=1 -timeout=30m -v ./e2e/compose
 
 ci: deps lint build ## what a change must pass: lint, build, the demo on each HAProxy, every test with -race
 	@IFS=:; for haproxy in $$HAPROXY_BINARIES; do \

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -39,6 +38,9 @@ func TestCompose(t *testing.T) {
 		{"an agent that is killed is not missed, and catches up", (*stack).killAgent},
 		{"an etcd that is killed is not missed", (*stack).killEtcd},
 		{"an HAProxy that is killed is right when it is back", (*stack).killHAProxy},
+		{"all containers that are killed at once are right when they are back", (*stack).killAll},
+		{"containers that their labels register are followed, however many they are", (*stack).scale},
+		{"a registration of all containers is not missed while it starts anew", (*stack).killRegistrationOfAll},
 		{"two balancers give the same cookie the same server", (*stack).balancers},
 		{"three etcd members, joined one after the other, are one cluster", (*stack).cluster},
 	} {
@@ -147,13 +149,17 @@ func (s *stack) asks(t *testing.T, domain, server string) answer {
 
 // A container is what docker inspect says of it.
 type container struct {
+	ID    string
 	Name  string
 	State struct {
 		Status   string
 		ExitCode int
 		Health   struct{ Status string }
 	}
-	Config     struct{ User string }
+	Config struct {
+		Hostname, User string
+		Labels         map[string]string
+	}
 	HostConfig struct {
 		CapDrop, SecurityOpt []string
 		ReadonlyRootfs       bool
@@ -165,11 +171,7 @@ type container struct {
 
 func (s *stack) inspect(t *testing.T) (all []container) {
 	t.Helper()
-	out, err := exec.Command("docker", append([]string{"inspect"}, s.containers(t)...)...).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(out, &all); err != nil {
+	if err := json.Unmarshal(docker(t, append([]string{"inspect"}, s.containers(t)...)...), &all); err != nil {
 		t.Fatal(err)
 	}
 	return all

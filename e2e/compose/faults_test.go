@@ -9,7 +9,20 @@ import (
 func (s *stack) onlyWeb2(t *testing.T) {
 	t.Helper()
 	took := eventually(t, "web1 is out", func() error { return serves(s.web, domainA, "web2") })
-	t.Logf("web1 was out %v later", took.Round(time.Millisecond))
+	inTime(t, "web1 was out", took)
+}
+
+// lease is HAPSYNC_TTL in docker-compose.yml.
+const lease = 5 * time.Second
+
+// inTime fails the test where a host that has gone was served for long after its lease. etcd looks for leases that have
+// ended now and then, and the machine may be slow.
+func inTime(t *testing.T, what string, took time.Duration) {
+	t.Helper()
+	t.Logf("%s %v later", what, took.Round(time.Millisecond))
+	if took > 3*lease {
+		t.Errorf("%s %v later, want about %v at most", what, took, lease)
+	}
 }
 
 func (s *stack) stop(t *testing.T) {
@@ -76,10 +89,10 @@ func (s *stack) killRegistration(t *testing.T) {
 func (s *stack) killAgent(t *testing.T) {
 	l := startLoad(t, s.web)
 	s.run(t, "kill", "agent")
-	s.put(t, "etcd", "c.abc.com/server1", s.address("web3"), "8080")
+	s.put(t, "etcd", "d.abc.com/server1", s.address("web3"), "8080")
 	s.run(t, "start", "agent")
-	eventually(t, "c.abc.com is served", func() error { return serves(s.web, "c.abc.com", "web3") })
-	s.etcdctl(t, "etcd", "del", "--prefix", "/services/web/c.abc.com/")
+	eventually(t, "d.abc.com is served", func() error { return serves(s.web, "d.abc.com", "web3") })
+	s.etcdctl(t, "etcd", "del", "--prefix", "/services/web/d.abc.com/")
 	l.loses(t, 0)
 }
 
@@ -87,7 +100,7 @@ func (s *stack) killAgent(t *testing.T) {
 func (s *stack) killEtcd(t *testing.T) {
 	l := startLoad(t, s.web)
 	s.run(t, "kill", "etcd")
-	pass(8 * time.Second) // longer than a lease
+	pass(lease + 3*time.Second)
 	s.run(t, "start", "etcd")
 	s.healthy(t)
 	s.ready(t)
@@ -115,20 +128,25 @@ func (s *stack) killHAProxy(t *testing.T) {
 	s.run(t, "kill", "haproxy")
 	s.run(t, "start", "haproxy")
 	s.ready(t)
-	back := time.Now()
-	l.goesOn(t)
-	l.end()
-	late := 0
-	for _, f := range l.failed {
-		if f.began.Before(start) || f.began.After(back) {
-			late++
+	l.losesBetween(t, start, time.Now())
+	s.healthy(t)
+	s.follows(t)
+}
+
+// killAll is what a power cut does: all that runs ends at once, and is started again without regard to what needs what.
+func (s *stack) killAll(t *testing.T) {
+	var ran []string
+	for _, c := range s.inspect(t) {
+		if c.State.Status == "running" {
+			ran = append(ran, c.ID)
 		}
 	}
-	t.Logf("served %d; lost %d in the %v from the kill to the first right answers, and %d after",
-		l.good, len(l.failed)-late, back.Sub(start).Round(time.Millisecond), late)
-	if late > 0 {
-		t.Errorf("%v", l.failed)
-	}
+	l := startLoad(t, s.web)
+	start := time.Now()
+	docker(t, append([]string{"kill"}, ran...)...)
+	docker(t, append([]string{"start"}, ran...)...)
+	s.ready(t)
+	l.losesBetween(t, start, time.Now())
 	s.healthy(t)
 	s.follows(t)
 }

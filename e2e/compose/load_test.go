@@ -16,6 +16,7 @@ import (
 const (
 	domainA = "a.abc.com"
 	domainB = "b.abc.com"
+	domainC = "test.abc.com" // of the profile docker; its containers would mix with those of the demo under one name
 )
 
 // An answer is what a client got.
@@ -122,8 +123,11 @@ func serves(addr, domain string, hosts ...string) error {
 // their connection.
 const loadClients = 4
 
-// A load asks for a.abc.com steadily.
+// A load asks for a domain steadily.
 type load struct {
+	addr   string
+	domain string
+
 	stop chan struct{}
 	done sync.WaitGroup
 
@@ -139,26 +143,32 @@ type failure struct {
 	what  string
 }
 
+// startLoad loads a.abc.com.
 func startLoad(t *testing.T, addr string) *load {
 	t.Helper()
-	l := &load{stop: make(chan struct{})}
+	return startLoadOf(t, addr, domainA)
+}
+
+func startLoadOf(t *testing.T, addr, domain string) *load {
+	t.Helper()
+	l := &load{addr: addr, domain: domain, stop: make(chan struct{})}
 	for i := range loadClients {
 		connection := []string{"keep-alive", "close"}[i%2]
-		l.done.Go(func() { l.work(addr, connection) })
+		l.done.Go(func() { l.work(connection) })
 	}
 	t.Cleanup(l.end)
 	l.goesOn(t)
 	return l
 }
 
-func (l *load) work(addr, connection string) {
-	c := &client{addr: addr}
+func (l *load) work(connection string) {
+	c := &client{addr: l.addr}
 	defer c.close()
 	pause := time.NewTicker(10 * time.Millisecond)
 	defer pause.Stop()
 	for {
 		began := time.Now()
-		a, err := c.get(domainA, "", connection, patience)
+		a, err := c.get(l.domain, "", connection, patience)
 		if err == nil && a.status != http.StatusOK {
 			err = fmt.Errorf("%s", a)
 		}
@@ -223,6 +233,23 @@ func (l *load) loses(t *testing.T, lost int) {
 	if len(l.failed) > lost {
 		t.Errorf("lost %d requests, want %d at most", len(l.failed), lost)
 	}
+}
+
+// losesBetween ends the load, says what was lost, and fails the test where that is a request that was begun before start or
+// after end.
+func (l *load) losesBetween(t *testing.T, start, end time.Time) {
+	t.Helper()
+	l.goesOn(t)
+	l.end()
+	beyond := 0
+	for _, f := range l.failed {
+		if f.began.Before(start) || f.began.After(end) {
+			beyond++
+			t.Errorf("lost: begun %v after the start: %s", f.began.Sub(start).Round(time.Millisecond), f.what)
+		}
+	}
+	t.Logf("served %d; lost %d in the %v from the kill to the first right answers, and %d before or after",
+		l.good, len(l.failed)-beyond, end.Sub(start).Round(time.Millisecond), beyond)
 }
 
 // A download takes two seconds.

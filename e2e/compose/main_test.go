@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // network is one that the demo does not use.
@@ -41,6 +43,8 @@ func newStack(t *testing.T) *stack {
 		t.Setenv(name, port)
 	}
 	t.Setenv("NET", network)
+	t.Setenv("WEB_DOMAIN", domainC)
+	t.Setenv("DOCKER_GID", socketGroup(t))
 	return s
 }
 
@@ -70,7 +74,7 @@ func (s *stack) run(t *testing.T, args ...string) string {
 
 // try runs a compose command that sees the services of all profiles, unless it brings something up.
 func (s *stack) try(args ...string) (string, error) {
-	words := slices.Concat(s.command, []string{"--profile", "cluster", "--profile", "two-balancers"}, args)
+	words := slices.Concat(s.command, []string{"--profile", "cluster", "--profile", "two-balancers", "--profile", "docker"}, args)
 	if slices.Contains(args, "up") {
 		words = slices.Concat(s.command, args)
 	}
@@ -79,6 +83,26 @@ func (s *stack) try(args ...string) (string, error) {
 		err = fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, out)
 	}
 	return string(out), err
+}
+
+// docker runs the docker command, which must succeed, and returns what it printed.
+func docker(t *testing.T, args ...string) []byte {
+	t.Helper()
+	out, err := exec.Command("docker", args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("docker %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// socketGroup is the number of the group that may use the engine's socket.
+func socketGroup(t *testing.T) string {
+	t.Helper()
+	var stat unix.Stat_t
+	if err := unix.Stat("/var/run/docker.sock", &stat); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint(stat.Gid)
 }
 
 // containers are the ids of all containers, those that have ended included.
