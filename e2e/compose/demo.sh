@@ -5,12 +5,19 @@ cd "$(dirname "$0")/../.."
 compose=${COMPOSE:-docker-compose}
 web=http://127.0.0.1:${WEB_PORT:-8080}/
 
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
 docker info >/dev/null 2>&1 || { echo "compose-demo: no Docker engine answers (docker info)" >&2; exit 1; }
 
 title() { printf '\n%s\n\n' "$*"; }
 show() { # command, as the reader can type it
 	printf '  $ %s\n' "$*"
 	eval "$*" 2>&1 | sed 's/^/  /'
+}
+quietly() { # command whose output matters only where it fails
+	echo "  \$ $*"
+	"$@" >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
 }
 await() { # what, command that succeeds when it is so
 	tries=0
@@ -26,11 +33,10 @@ answers() { # how often web1 is among 10 answers of a.abc.com
 	for _ in 1 2 3 4 5 6 7 8 9 10; do curl -s -H 'Host: a.abc.com' "$web"; done | grep -c web1 || true
 }
 
-title "1. Build hapsync, and start etcd, HAProxy, the agent, three web servers and their registrations"
-echo "  \$ $compose up -d --build"
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-$compose up -d --build >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
+title "1. Build hapsync (this takes minutes the first time), and start etcd, HAProxy, the agent, three web servers and their registrations"
+quietly $compose build
+unset VERSION # of the images; containers that were made with it would be made anew by the commands below
+quietly $compose up -d
 await "a.abc.com and b.abc.com are served" "served a.abc.com && served b.abc.com && [ \$(answers) -eq 5 ]"
 
 title "2. The registrations have written the hosts to etcd, and the agent has brought HAProxy in line"
@@ -43,15 +49,15 @@ for _ in 1 2 3; do show "curl -s -H 'Host: a.abc.com' -b SERVERID=web2 $web"; do
 show "curl -s -H 'Host: b.abc.com' $web"
 
 title "4. A web server stops: it is out of service before it does"
-show "$compose stop web1 2>/dev/null"
+quietly $compose stop web1
 await "a.abc.com is served by web2 alone" "[ \$(answers) -eq 0 ]"
-show "$compose start web1 2>/dev/null"
+quietly $compose start web1
 await "web1 takes its turn again" "[ \$(answers) -eq 5 ]"
 
 title "5. A web server is killed: its registration finds out, and so does HAProxy"
-show "$compose kill web1 2>/dev/null"
+quietly $compose kill web1
 await "a.abc.com is served by web2 alone" "[ \$(answers) -eq 0 ]"
-show "$compose start web1 2>/dev/null"
+quietly $compose start web1
 await "web1 takes its turn again" "[ \$(answers) -eq 5 ]"
 
 title "6. What the agent did"
