@@ -73,12 +73,13 @@ compose-test: ## the tests of docker-compose.yml (needs a Docker engine)
 	trap 'exit 130' INT TERM; \
 	HAPSYNC_COMPOSE='$(compose_test)' $(GO) test -count=1 -timeout=30m -v ./e2e/compose
 
-ci: deps lint build ## what a change must pass: lint, build, the demo on each HAProxy, every test with -race
+ci: deps lint build ## what a change must pass: lint, build, the demo on each HAProxy, every test with -race, compose-test
 	@IFS=:; for haproxy in $$HAPROXY_BINARIES; do \
 		echo "bin/hapsync-demo --exit --haproxy $$haproxy"; \
 		tour=$$(bin/hapsync-demo --exit --haproxy "$$haproxy" 2>&1) || { echo "$$tour"; exit 1; }; \
 	done
 	$(MAKE) test TESTFLAGS='-race $(TESTFLAGS)'
+	$(MAKE) compose-test
 
 deps: ## install haproxy, nginx, etcdctl and curl with apt-get where they are missing
 	@sh .ci/deps
