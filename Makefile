@@ -18,6 +18,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 # docker-compose 1.29, or the plugin of docker.
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 compose_test = $(COMPOSE) -p hapsync-test
+compose_down = $(compose_test) --profile cluster --profile two-balancers --profile docker down -v --remove-orphans -t 5 >/dev/null 2>&1
 
 build_flags = -trimpath -ldflags '-X main.version=$(VERSION)'
 
@@ -69,7 +70,7 @@ compose-test: ## the tests of docker-compose.yml (needs a Docker engine)
 	@if ! docker info >/dev/null 2>&1; then \
 		echo "compose-test: no Docker engine answers (docker info): nothing is tested"; [ "$$CI" != true ]; exit; \
 	fi; \
-	trap '$(compose_test) --profile cluster --profile two-balancers --profile docker down -v --remove-orphans -t 5 >/dev/null 2>&1' EXIT; \
+	$(compose_down); trap '$(compose_down)' EXIT; \
 	trap 'exit 130' INT TERM; \
 	HAPSYNC_COMPOSE='$(compose_test)' $(GO) test -count=1 -timeout=30m -v ./e2e/compose
 
