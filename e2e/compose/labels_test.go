@@ -31,7 +31,7 @@ func (s *stack) scale(t *testing.T) {
 func (s *stack) scaledTo(t *testing.T, n int) {
 	t.Helper()
 	start := time.Now()
-	s.run(t, "--profile", "docker", "up", "-d", "--no-build", "--scale", fmt.Sprintf("web=%d", n))
+	s.bring(t, "docker", "--scale", fmt.Sprintf("web=%d", n))
 	took := time.Since(start)
 	names := s.labelled(t)
 	if len(names) != n {

@@ -85,6 +85,13 @@ func (s *stack) try(args ...string) (string, error) {
 	return string(out), err
 }
 
+// bring brings the services of a profile up. What is there stays, also where another build has given its image's name away
+// meanwhile.
+func (s *stack) bring(t *testing.T, profile string, args ...string) {
+	t.Helper()
+	s.run(t, slices.Concat([]string{"--profile", profile, "up", "-d", "--no-build", "--no-recreate"}, args)...)
+}
+
 // docker runs the docker command, which must succeed, and returns what it printed.
 func docker(t *testing.T, args ...string) []byte {
 	t.Helper()

@@ -12,7 +12,7 @@ func (s *stack) address(web string) string {
 }
 
 func (s *stack) balancers(t *testing.T) {
-	s.run(t, "--profile", "two-balancers", "up", "-d", "--no-build")
+	s.bring(t, "two-balancers")
 	eventually(t, "the second balancer serves both domains", func() error {
 		if err := serves(s.web2, domainA, "web1", "web2"); err != nil {
 			return err
@@ -35,7 +35,7 @@ func (s *stack) balancers(t *testing.T) {
 
 func (s *stack) cluster(t *testing.T) {
 	l := startLoad(t, s.web)
-	s.run(t, "--profile", "cluster", "up", "-d", "--no-build")
+	s.bring(t, "cluster")
 	l.loses(t, 0)
 	for _, member := range []string{"etcd2", "etcd3"} {
 		eventually(t, member+" is a member", func() error {
