@@ -22,7 +22,7 @@ compose_down = $(compose_test) --profile cluster --profile two-balancers --profi
 
 build_flags = -trimpath -ldflags '-X main.version=$(VERSION)'
 
-.PHONY: help build demo test race lint fmt e2e bench fuzz compose-demo compose-test ci deps clean
+.PHONY: help build demo test race lint fmt e2e e2e-net bench fuzz compose-demo compose-test ci deps clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,12 +36,19 @@ demo: deps build ## etcd, HAProxy and three web servers on this machine, and a t
 
 test: deps ## every test, those against real etcd, HAProxy and nginx included
 	$(GO) test $(TESTFLAGS) ./...
+	@echo "test: not among them: the network of several hosts (make e2e-net, as root) and docker-compose.yml (make compose-test)"
 
 race: deps ## every test under the race detector (needs a C compiler)
 	$(GO) test -race $(TESTFLAGS) ./...
 
 e2e: deps ## only the tests that run the binary from outside
 	$(GO) test $(TESTFLAGS) -v ./e2e/...
+
+e2e-net: deps ## the tests of a network of several hosts, each in a network namespace (needs root)
+	@if ! unshare --net true 2>/dev/null; then \
+		echo "e2e-net: network namespaces cannot be made here (unshare --net true; it takes root): nothing is tested"; [ "$$CI" != true ]; exit; \
+	fi; \
+	HAPSYNC_NETNS=true $(GO) test $(TESTFLAGS) -v ./e2e/netns
 
 bench: deps ## the benchmarks (BENCHFLAGS=...)
 	$(GO) test -run='^$$' -bench=. $(BENCHFLAGS) ./...
@@ -74,15 +81,16 @@ compose-test: ## the tests of docker-compose.yml (needs a Docker engine)
 	trap 'exit 130' INT TERM; \
 	HAPSYNC_COMPOSE='$(compose_test)' $(GO) test -count=1 -timeout=30m -v ./e2e/compose
 
-ci: deps lint build ## what a change must pass: lint, build, the demo on each HAProxy, every test with -race, compose-test
+ci: deps lint build ## what a change must pass: lint, build, the demo on each HAProxy, every test with -race, e2e-net, compose-test
 	@IFS=:; for haproxy in $$HAPROXY_BINARIES; do \
 		echo "bin/hapsync-demo --exit --haproxy $$haproxy"; \
 		tour=$$(bin/hapsync-demo --exit --haproxy "$$haproxy" 2>&1) || { echo "$$tour"; exit 1; }; \
 	done
 	$(MAKE) test TESTFLAGS='-race $(TESTFLAGS)'
+	$(MAKE) e2e-net TESTFLAGS='-race $(TESTFLAGS)'
 	$(MAKE) compose-test
 
-deps: ## install haproxy, nginx, etcdctl and curl with apt-get where they are missing
+deps: ## install haproxy, nginx, etcdctl, curl, ip and iptables with apt-get where they are missing
 	@sh .ci/deps
 
 clean: ## remove what build made

@@ -1,0 +1,134 @@
+package netns
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A network is a bridge in a namespace of its own, and the machines on it. The namespaces have no names: each ends with
+// its last process and its thread, so that a test leaves none behind, however it ends.
+type network struct{ bridge *machine }
+
+// A machine is a thread that lives in a network namespace of its own. What is started by it lives there, too.
+type machine struct {
+	name, ip string
+	thread   chan func()
+	path     string // of its namespace, for as long as the tests run
+	ns       int    // the same, open
+}
+
+func newNetwork(t *testing.T) *network {
+	t.Helper()
+	n := &network{newMachine(t, "bridge", "")}
+	n.bridge.run(t, "ip", "link", "add", "br0", "type", "bridge")
+	n.bridge.run(t, "ip", "link", "set", "br0", "up")
+	return n
+}
+
+// machine puts a machine on the network; the last number of its address is its own.
+func (n *network) machine(t *testing.T, name string, number int) *machine {
+	t.Helper()
+	m := newMachine(t, name, fmt.Sprintf("10.0.0.%d", number))
+	n.bridge.run(t, "ip", "link", "add", name, "master", "br0", "up", "type", "veth", "peer", "name", "eth0", "netns", m.path)
+	m.run(t, "ip", "address", "add", m.ip+"/24", "dev", "eth0")
+	m.run(t, "ip", "link", "set", "eth0", "up")
+	m.run(t, "ip", "link", "set", "lo", "up")
+	err := m.on(func() error { return os.WriteFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", []byte("0"), 0) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func newMachine(t *testing.T, name, ip string) *machine {
+	t.Helper()
+	m := &machine{name: name, ip: ip, thread: make(chan func())}
+	ready := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: Go ends the thread with the goroutine
+		err := unix.Unshare(unix.CLONE_NEWNET)
+		m.path = fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid())
+		ready <- err
+		for f := range m.thread {
+			f()
+		}
+	}()
+	t.Cleanup(func() { close(m.thread) })
+	err := <-ready
+	if err == nil {
+		m.ns, err = unix.Open(m.path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	}
+	if err != nil {
+		t.Fatalf("a network namespace: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Close(m.ns) })
+	return m
+}
+
+// on runs f on the machine.
+func (m *machine) on(f func() error) error {
+	err := make(chan error)
+	m.thread <- func() { err <- f() }
+	return <-err
+}
+
+// command is one that will run on the machine when try starts it, in a clean environment.
+func (m *machine) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(cleanEnv(), "ETCDCTL_API=3")
+	return cmd
+}
+
+// output runs a command on the machine to its end and returns all that it printed.
+func (m *machine) output(cmd *exec.Cmd) (string, error) {
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := m.on(cmd.Start)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
+		err = fmt.Errorf("%s: %s: %w\n%s", m.name, cmd, err, out.String())
+	}
+	return out.String(), err
+}
+
+// run runs a command on the machine, which must succeed.
+func (m *machine) run(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := m.output(m.command(t.Context(), name, args...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// dial connects from the machine. The connection stays in its namespace; the thread that made it ends.
+func (m *machine) dial(ctx context.Context, network, addr string) (conn net.Conn, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if err = unix.Setns(m.ns, unix.CLONE_NEWNET); err == nil {
+			conn, err = (&net.Dialer{Timeout: patience}).DialContext(ctx, network, addr)
+		}
+	}()
+	<-done
+	return conn, err
+}
+
+// patience is how long a client waits for a connection, and for an answer; HAProxy's own limits are below it.
+const patience = 40 * time.Second
+
+func (m *machine) dialTCP(ctx context.Context, addr string) (net.Conn, error) {
+	return m.dial(ctx, "tcp", addr)
+}
