@@ -128,7 +128,7 @@ func (h *Instance) carryHealth(ctx context.Context, f files, r runtime) bool {
 	}
 	state, err := r.ask(ctx, "show servers state")
 	if err == nil {
-		addrs := stdsync.OnceValue(func() map[serverKey]netip.AddrPort { return serverAddrs(f.doc, f.baseDoc) })
+		addrs := stdsync.OnceValue(func() map[serverKey]netip.AddrPort { return checkedAddrs(f.base.defaultServer, f.doc, f.baseDoc) })
 		lines := downLines([]byte(state), func(backend, server string, addr netip.AddrPort) bool {
 			return addrs()[serverKey{backend, server}] == addr
 		})
@@ -147,17 +147,24 @@ func (h *Instance) clearHealth(path string) {
 	}
 }
 
-// serverAddrs are the addresses of all servers that the files name.
-func serverAddrs(docs ...document) map[serverKey]netip.AddrPort {
+// checkedAddrs are the addresses of all servers that the files name and have checked: no check would ever take another one,
+// said to be down, for well again. defaults are the words of the default-server lines above all sections.
+func checkedAddrs(defaults string, docs ...document) map[serverKey]netip.AddrPort {
 	addrs := map[serverKey]netip.AddrPort{}
 	for _, d := range docs {
 		for _, s := range d.sections {
 			if s.kind != "backend" && s.kind != "listen" {
 				continue
 			}
-			for _, l := range d.body(s) {
-				if w := splitWords(l.raw); len(w) >= 3 && w[0] == "server" {
-					addrs[serverKey{s.name, w[1]}], _ = parseAddr(w[2])
+			lines := d.body(s)
+			byDefault := strings.Fields(defaults + " " + defaultServerWords(lines))
+			for _, l := range lines {
+				w := splitWords(l.raw)
+				if len(w) < 3 || w[0] != "server" {
+					continue
+				}
+				if server := readServer(w); server.Check || slices.Contains(byDefault, "check") && !slices.Contains(w, "no-check") {
+					addrs[serverKey{s.name, server.Name}] = server.Addr
 				}
 			}
 		}
