@@ -1,0 +1,37 @@
+package netns
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// told returns a command of the README, which must be there word by word, for etcd2 at 10.0.0.12, as another member runs it.
+func (m *member) told(t *testing.T, command string) string {
+	t.Helper()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	command = words(command)
+	if !strings.Contains(words(string(readme)), command) {
+		t.Fatalf("the README does not say: %s", command)
+	}
+	const second = "etcd2=http://10.0.0.12" // in a list of all members
+	return strings.NewReplacer(second, second, "etcd2", m.name, "10.0.0.12", m.ip,
+		"/var/lib/etcd/hapsync", m.dir, "etcdutl", programs.etcdutl).Replace(command)
+}
+
+// words is a text without its line ends.
+func words(text string) string {
+	return strings.Join(strings.Fields(strings.ReplaceAll(text, "\\\n", " ")), " ")
+}
+
+// follow runs a command of the README for a member, in a directory. Its etcdctl knows all members.
+func (e *etcd) follow(t *testing.T, m *member, dir, command string) (string, error) {
+	t.Helper()
+	cmd := e.admin.command(t.Context(), "sh", "-c", m.told(t, command))
+	cmd.Env = append(cmd.Env, "ETCDCTL_ENDPOINTS="+e.endpoints())
+	cmd.Dir = dir
+	return e.admin.output(cmd)
+}
