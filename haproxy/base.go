@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	parser "github.com/haproxytech/config-parser/v5"
-	"github.com/haproxytech/config-parser/v5/options"
 	"github.com/haproxytech/config-parser/v5/params"
 	"github.com/haproxytech/config-parser/v5/types"
 )
@@ -86,7 +85,7 @@ func parseSections(global, defaults []line) (p parser.Parser, err error) {
 			}
 		}
 	}
-	return parser.New(options.String(text.String()))
+	return parse(text.String())
 }
 
 func (b *base) readGlobal(p parser.Parser) {

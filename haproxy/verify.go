@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	parser "github.com/haproxytech/config-parser/v5"
-	"github.com/haproxytech/config-parser/v5/options"
 	"github.com/haproxytech/config-parser/v5/types"
 )
 
@@ -81,7 +80,7 @@ func verifyParsed(text string, want Config) (err error) {
 	if !parseable(text) {
 		return nil
 	}
-	p, err := parser.New(options.String(text))
+	p, err := parse(text)
 	if err != nil {
 		return fmt.Errorf("read the new text: %w", err)
 	}

@@ -1,0 +1,24 @@
+package haproxy
+
+import (
+	"fmt"
+	stdsync "sync"
+	"testing"
+)
+
+// TestFilesAreReadAtTheSameTime needs the race detector to fail.
+func TestFilesAreReadAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	var reading stdsync.WaitGroup
+	for i := range 8 {
+		reading.Go(func() {
+			for range 50 {
+				text := fmt.Sprintf("global\n    maxconn %d\n\ndefaults d%d\n    mode http\n", i, i)
+				if b, err := readBase(parseDocument(text), "haproxy.cfg"); err != nil || b.maxconn != int64(i) || b.mode != "http" {
+					t.Errorf("read %d, %q, %v", b.maxconn, b.mode, err)
+				}
+			}
+		})
+	}
+	reading.Wait()
+}
