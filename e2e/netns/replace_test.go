@@ -3,6 +3,7 @@ package netns
 import (
 	"errors"
 	"os"
+	"strings"
 	"testing"
 )
 
@@ -52,7 +53,7 @@ func (e *etcd) join(t *testing.T, m *member, cluster []*member) {
 	}
 	eventually(t, m.name+" may join", func() error { // not before the others have known each other for a while
 		_, err := e.follow(t, m, "", "etcdctl member add etcd2 --peer-urls http://10.0.0.12:2380")
-		return err
+		return e.unless(t, err, func(list string) bool { return strings.Contains(list, m.peer()) })
 	})
 	m.start(t, "existing", append(cluster[:len(cluster):len(cluster)], m))
 	eventually(t, m.name+" is healthy", func() error {
@@ -69,7 +70,7 @@ func (e *etcd) leave(t *testing.T, m *member) {
 	t.Helper()
 	eventually(t, m.name+" may leave", func() error {
 		_, err := e.follow(t, m, "", `etcdctl member remove $(etcdctl member list | grep 'started, etcd2' | cut -d, -f1)`)
-		return err
+		return e.unless(t, err, func(list string) bool { return !strings.Contains(list, m.peer()) })
 	})
 	eventually(t, m.name+" has ended", func() error {
 		if m.running() == nil {
@@ -77,4 +78,19 @@ func (e *etcd) leave(t *testing.T, m *member) {
 		}
 		return nil
 	})
+}
+
+// unless is the error of a change of members, or nil where the list of members says that it is done: the member that
+// was asked may have left before it could answer.
+func (e *etcd) unless(t *testing.T, err error, done func(list string) bool) error {
+	t.Helper()
+	if err == nil {
+		return nil
+	}
+	for _, m := range e.members {
+		if list, failed := e.try(t, m, "member", "list"); failed == nil && done(list) {
+			return nil
+		}
+	}
+	return err
 }
