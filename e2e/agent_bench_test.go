@@ -17,7 +17,8 @@ import (
 )
 
 // BenchmarkAgent measures how long after a put to etcd the first request is served as it says, against the floor: the
-// put, its watch event in this process, the bare commands on HAProxy's socket, and one request. Beside it, what a
+// put, its watch event in this process, and the bare commands on HAProxy's socket. Both are seen by requests that are made
+// one after the other from the put on. Beside it, what a
 // template tool takes for the same change: all keys read, all rendered, haproxy -c, a reload. All hosts are without
 // checks. Changes come every 100 ms, so that the commits of the file, one a second, are in between; p99 is of 30.
 //
