@@ -65,6 +65,23 @@ func TestWhatGoesAheadIsLookedAtAfterwards(t *testing.T) {
 	}
 }
 
+func TestWhatWentAheadIsToldAndCountedThoughSomethingWasLeftToDo(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		servers := i.servers
+		i.onSocket(func(s *haproxy.Server) { s.Addr = host("", "10.9.9.9:9").Addr })
+		s := revised(twoDomains(), 900)
+		s.Domains[0].Hosts = append(s.Domains[0].Hosts, host("server3", "10.0.0.9:9"))
+		i.registry.change(s, "a.abc.com")
+		synctest.Wait()
+		if n := i.Status().Counts.RuntimeChanges; i.servers != servers+1 || n != 2 || i.haproxy.now().wholeReads != 1 {
+			t.Errorf("%d servers after %d, %d changes", i.servers, servers, n)
+		}
+	})
+}
+
 func TestAnOverrideEndsWhereTheRegistryGoesAhead(t *testing.T) {
 	t.Parallel()
 	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {

@@ -120,8 +120,9 @@ func (a *Agent) quick(ctx context.Context, in inbox) bool {
 // quickPass goes ahead with what changed, or else looks at that and at what is unfinished. domains are those of the pass.
 func (a *Agent) quickPass(ctx context.Context, in inbox, now time.Time) (p *pass, domains []string, err error) {
 	err = a.locked(in.snapshot, func(s *Syncer) (err error) {
+		var made []haproxy.Change
 		if domains = slices.Sorted(maps.Keys(in.changed)); len(domains) > 0 && !due(a.drains.at, now) {
-			if p = s.ahead(ctx, in.snapshot, domains, a.cfg.Recaller); p != nil {
+			if p, made = s.ahead(ctx, in.snapshot, domains, a.cfg.Recaller); p != nil {
 				return nil
 			}
 		}
@@ -129,6 +130,7 @@ func (a *Agent) quickPass(ctx context.Context, in inbox, now time.Time) (p *pass
 		maps.Copy(looked, in.changed)
 		domains = slices.Sorted(maps.Keys(looked))
 		p, err = s.quick(ctx, in.snapshot, domains, a.servers)
+		p.report.Plan = p.report.Plan.after(made)
 		return err
 	})
 	if p == nil {

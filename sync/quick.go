@@ -23,29 +23,29 @@ type Recaller interface {
 // ahead makes the changes of servers that follow from what is remembered of some domains, so that traffic moves before
 // HAProxy has been read, and then looks at what came of them. It is nil where that leaves anything to do in the process, or
 // more is to be done than servers that come or change: then a pass that looks first is to follow, which does what ahead did
-// not, and takes what it did as done.
-func (s *Syncer) ahead(ctx context.Context, snapshot registry.Snapshot, domains []string, memory Recaller) *pass {
+// not. made are the changes that were sent, whatever came of them.
+func (s *Syncer) ahead(ctx context.Context, snapshot registry.Snapshot, domains []string, memory Recaller) (p *pass, made []haproxy.Change) {
 	state, ok := memory.Recall(domains...)
 	if !ok {
-		return nil
+		return nil, nil
 	}
-	p := s.partial(snapshot, domains, state)
+	p = s.partial(snapshot, domains, state)
 	s.cfg.past.overrides.forget(p.want)
 	p.report.Plan = p.plan(state)
 	changes := p.report.Plan.changes(ViaRuntime)
 	if len(changes) == 0 || p.report.Plan.structural() || slices.ContainsFunc(changes, removes) {
-		return nil
+		return nil, nil
 	}
 	if err := s.cfg.Target.Run(context.WithoutCancel(ctx), changes); err != nil {
-		return nil
+		return nil, changes
 	}
 	if p.state, ok = memory.Recall(domains...); !ok {
-		return nil
+		return nil, changes
 	}
 	if rest := p.plan(p.state); rest.structural() || len(rest.changes(ViaRuntime)) > 0 {
-		return nil
+		return nil, changes
 	}
-	return p
+	return p, changes
 }
 
 // partial begins a pass over some domains, which are all that the snapshot may differ in from the one before.
@@ -125,6 +125,18 @@ func only(snapshot registry.Snapshot, domains []string) registry.Snapshot {
 		}
 	}
 	return part
+}
+
+// after is the plan with changes of servers that were made before it. Those that are in it had not come into effect.
+func (p Plan) after(made []haproxy.Change) Plan {
+	var actions []Action
+	for _, c := range made {
+		if a := (Action{ViaRuntime, c}); !slices.Contains(p.Actions, a) {
+			actions = append(actions, a)
+		}
+	}
+	p.Actions = append(actions, p.Actions...)
+	return p
 }
 
 // live is the plan's part in the process.
