@@ -104,3 +104,31 @@ func TestOutputIsPlainWhereItIsNoTerminal(t *testing.T) {
 		t.Errorf("got %q, %v; want %q", got, err, want)
 	}
 }
+
+func TestDemoEndsByItselfWhereStandardInputIsNoTerminal(t *testing.T) {
+	t.Parallel()
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	defer write.Close()
+	for name, stdin := range map[string]*os.File{"/dev/null": null, "a pipe": read} {
+		if !unattended(stdin) {
+			t.Errorf("%s is taken for a terminal", name)
+		}
+	}
+	terminal, err := os.Open("/dev/ptmx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	if unattended(terminal) {
+		t.Error("a terminal is not seen")
+	}
+}

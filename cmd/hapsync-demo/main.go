@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+
+	"github.com/mattn/go-isatty"
 )
 
 // The exit codes.
@@ -70,7 +72,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.SetOutput(stderr)
 	flags.StringVar(&opts.hapsync, "hapsync", beside("hapsync"), "`path` of the hapsync binary")
 	flags.StringVar(&opts.haproxy, "haproxy", "haproxy", "HAProxy's `binary`: a path, or a name to be found in PATH")
-	flags.BoolVar(&opts.exit, "exit", false, "end after the tour: code 0 if all of it went well, else 1")
+	flags.BoolVar(&opts.exit, "exit", false, "end after the tour: code 0 if all of it went well, else 1 (always if standard input is no terminal)")
 	flags.Usage = func() {
 		fmt.Fprintf(stderr, "hapsync-demo: etcd, HAProxy and a few web servers on this machine, and a tour of hapsync\n\n"+
 			"Usage: hapsync-demo [--exit] [--hapsync PATH] [--haproxy BINARY]\n\n")
@@ -79,6 +81,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if err := flags.Parse(args); err != nil {
 		return opts, err
 	}
+	opts.exit = opts.exit || unattended(os.Stdin)
 	err := opts.find()
 	if flags.NArg() > 0 {
 		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
@@ -88,6 +91,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	return opts, err
 }
+
+// unattended reports whether no person is there who could press ^C: standard input is closed, or no terminal.
+func unattended(stdin *os.File) bool { return !isatty.IsTerminal(stdin.Fd()) }
 
 // find turns the names of the binaries into absolute paths.
 func (o *options) find() error {
