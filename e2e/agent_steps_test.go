@@ -25,7 +25,7 @@ func (s *storm) appear(domains int) {
 // liveChanges are those that a running process takes, each once at least.
 func (s *storm) liveChanges() []func() {
 	changes := []func(){s.move, s.reweigh, s.drain, s.remove, s.removeDomain, s.half, s.spoil, s.mend}
-	if s.haproxy.addsCookies() {
+	if s.haproxy.can.CookieLive {
 		changes = append(changes, func() { s.add(s.domain(), s.name("s"), s.live()) })
 	}
 	s.random.Shuffle(len(changes), func(i, j int) { changes[i], changes[j] = changes[j], changes[i] })

@@ -280,7 +280,7 @@ func TestAgentEndsInLineAfterAStormOfChanges(t *testing.T) {
 		a.ready(t)
 		reloads := b.generation(t).reloads - before.reloads
 		a.measures(t, fmt.Sprint("hapsync_reloads_total ", reloads))
-		if h.addsCookies() {
+		if h.can.CookieLive {
 			w.onlyForNewDomains(t, reloads)
 			a.measures(t, fmt.Sprintf(`hapsync_reloads_total{cause="domain"} %d`, reloads))
 		}
@@ -323,7 +323,7 @@ func TestAgentThatIsKilledInAStormIsFollowedByOneThatEndsInLine(t *testing.T) {
 		s.passes()
 		b.fewReloads(t, before, started, 1+kills, time.Second)
 		a.ready(t)
-		if h.addsCookies() {
+		if h.can.CookieLive {
 			w.onlyForNewDomains(t, b.generation(t).reloads-before.reloads)
 		}
 	})

@@ -207,11 +207,7 @@ func TestAgentFollowsHostsThatMoveComeAndGo(t *testing.T) {
 		b.register(t, "a.abc.com/server3", fresh.addr)
 		b.comes(t, "a.abc.com", "server3", fresh)
 		b.settles(t)
-		if h.addsCookies() {
-			b.notReloaded(t, before)
-		} else {
-			b.reloadedOnce(t, before)
-		}
+		b.takesServers(t, before)
 		b.delete(t, "a.abc.com/server1/weight")
 		b.eventuallyWeighs(t, "a.abc.com_cluster/server1", "1 ")
 		b.settles(t)
@@ -298,7 +294,7 @@ func TestAgentWaitsForTheSecondKeyOfAHost(t *testing.T) {
 		if footprintOf(t, b.managedFile) == file {
 			t.Error("the file has not followed")
 		}
-		if h.addsCookies() {
+		if h.can.CookieLive {
 			b.notReloaded(t, before)
 		}
 	})
@@ -347,7 +343,7 @@ func TestAgentReplacesTheOnlyHostOfADomainWithoutAFailedRequest(t *testing.T) {
 		b.settles(t)
 		l.endsWithoutFailure(t)
 		b.serves(t, "b.abc.com", "", have)
-		if h.addsCookies() {
+		if h.can.CookieLive {
 			b.notReloaded(t, before)
 		}
 		b.managed(t, "a.abc.com server1="+b.a1.addr+" server2="+b.a2.addr, "b.abc.com server1="+have.addr)

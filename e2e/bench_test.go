@@ -162,7 +162,7 @@ func newestHAProxy(b *testing.B) haproxy {
 	}
 	best := haproxyOf(b, names[0])
 	for _, name := range names[1:] {
-		if h := haproxyOf(b, name); h.version >= 300 && h.version < 303 {
+		if h := haproxyOf(b, name); h.can.CookieLive && h.version < 303 {
 			best = h
 		}
 	}

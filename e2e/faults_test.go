@@ -143,7 +143,7 @@ func TestRefusedReloadKeepsTheOldWorkerAndTheOldFile(t *testing.T) {
 		before, worker := footprintOf(t, b.managedFile), b.generation(t).worker
 		o := b.exits(t, 4, "sync")
 		says(t, o.stderr, "refuses to reload", "the old worker serves on")
-		if h.version >= 300 { // 2.6 keeps the reason for its log
+		if h.can.ReloadReports { // 2.6 keeps the reason for its log
 			says(t, o.stderr, "frontend taken", "cannot bind socket")
 		}
 		if now := footprintOf(t, b.managedFile); now.text != before.text || now.mode != before.mode {

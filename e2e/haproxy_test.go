@@ -16,18 +16,18 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	product "github.com/hapsync/hapsync/haproxy"
 )
 
 // A haproxy is a binary to test with.
 type haproxy struct {
 	path    string
-	version int // 302 for 3.2
+	version int                  // 302 for 3.2
+	can     product.Capabilities // what a test may expect of it
 }
 
 func (h haproxy) String() string { return fmt.Sprintf("%d.%d", h.version/100, h.version%100) }
-
-// addsCookies reports whether a running process takes a new server with its cookie.
-func (h haproxy) addsCookies() bool { return h.version >= 300 }
 
 // eachHAProxy runs f, in parallel, on each binary of HAPROXY_BINARIES (separated by colons; haproxy of PATH without it).
 func eachHAProxy(t *testing.T, f func(t *testing.T, h haproxy)) {
@@ -68,7 +68,7 @@ func haproxyOf(t testing.TB, name string) haproxy {
 	}
 	major, _ := strconv.Atoi(string(found[1]))
 	minor, _ := strconv.Atoi(string(found[2]))
-	return haproxy{path, 100*major + minor}
+	return haproxy{path, 100*major + minor, product.CapabilitiesOf(product.Version{Major: major, Minor: minor})}
 }
 
 // A box is a machine with HAProxy and hapsync, and the part of the registry that it follows.
@@ -241,6 +241,17 @@ func (b *box) generation(t testing.TB) generation {
 		return err
 	})
 	return g
+}
+
+// takesServers fails the test unless servers were added since without a reload where a running process takes their
+// cookies, and by exactly one reload where it does not.
+func (b *box) takesServers(t testing.TB, since generation) {
+	t.Helper()
+	if b.haproxy.can.CookieLive {
+		b.notReloaded(t, since)
+		return
+	}
+	b.reloadedOnce(t, since)
 }
 
 // notReloaded fails the test where HAProxy has been reloaded since.

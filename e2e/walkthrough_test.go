@@ -156,7 +156,7 @@ func TestNewHostIsServedWithItsCookie(t *testing.T) {
 		if l.served(a3) == 0 {
 			t.Error("server3 gets no request without a cookie")
 		}
-		if h.addsCookies() {
+		if h.can.CookieLive {
 			reloads(t, said, 0)
 			b.notReloaded(t, before)
 		} else {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -15,18 +16,18 @@ import (
 	"time"
 )
 
-// binaries are the HAProxy programs to test with.
-func binaries(t *testing.T) []string {
+// binaries are the paths of the HAProxy programs to test with: those of HAPROXY_BINARIES (separated by colons), or the haproxy
+// of PATH.
+func binaries(t *testing.T) (paths []string) {
 	t.Helper()
-	list := filepath.SplitList(os.Getenv("HAPROXY_BINARIES"))
-	if len(list) > 0 {
-		return list
+	for name := range strings.SplitSeq(cmp.Or(os.Getenv("HAPROXY_BINARIES"), "haproxy"), ":") {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			t.Fatalf("%v: the tests need HAProxy (make deps installs it); HAPROXY_BINARIES names others", err)
+		}
+		paths = append(paths, path)
 	}
-	path, err := exec.LookPath("haproxy")
-	if err != nil {
-		t.Fatal("no haproxy here: install it, or name some in HAPROXY_BINARIES")
-	}
-	return []string{path}
+	return paths
 }
 
 // place is a directory whose path is short enough for sockets, and init's flags for it.
