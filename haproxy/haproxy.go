@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	stdsync "sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -64,7 +65,7 @@ type Instance struct {
 	// recollection is of the process, for Background.
 	recollection *recollection
 	// answered is the worker that State saw last; 0 after a try to give it its socket back.
-	answered int
+	answered atomic.Int64
 	// draining is until when servers that Background left may finish their sessions.
 	draining map[serverKey]time.Time
 	// previous is the managed file's text before the last commit; nil before one, and after a reload.

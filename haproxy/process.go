@@ -38,7 +38,7 @@ func (h *Instance) readLive(ctx context.Context, f files, st *State, names ...st
 	if err != nil {
 		return err
 	}
-	h.answered = w.Pid
+	h.answered.Store(int64(w.Pid))
 	if len(names) == 0 && h.settings.Background {
 		st.OldWorkers = h.oldWorkers(ctx, f.base, r, w)
 	}
@@ -76,7 +76,7 @@ func (h *Instance) whyDown(ctx context.Context, b base, r runtime, err error) (d
 	if masterErr != nil || len(procs.Workers)+len(procs.Old) == 0 {
 		return false, err
 	}
-	return procs.has(h.answered), fmt.Errorf("%w; its master on %s does answer, so that HAProxy runs: a reload gives it its "+
+	return procs.has(int(h.answered.Load())), fmt.Errorf("%w; its master on %s does answer, so that HAProxy runs: a reload gives it its "+
 		"stats socket back if refused reloads took that away", err, l.master)
 }
 

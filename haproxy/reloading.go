@@ -24,13 +24,13 @@ func (h *Instance) Reload(ctx context.Context) error {
 	if down == nil && h.carryHealth(ctx, f, r) {
 		defer h.clearHealth(f.base.stateFile)
 	}
-	l.deaf = h.answered
+	l.deaf = int(h.answered.Load())
 	end := h.waits.begin("the reload")
 	err = l.reload(ctx)
 	end()
 	var refusal *ReloadError
 	if down != nil && !errors.As(err, &refusal) {
-		h.answered = 0 // if that was not it, another reload is not, either
+		h.answered.Store(0) // if that was not it, another reload is not, either
 	}
 	if errors.As(err, &refusal) {
 		return errors.Join(err, h.restore(f))
