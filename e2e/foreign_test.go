@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
 	"net/http"
@@ -30,7 +31,7 @@ type operators struct {
 func startOperators(t *testing.T, h haproxy, joined bool) operators {
 	t.Helper()
 	b := operators{box: newBox(t, h), x: startHost(t, "x"), tls: freeAddr(t), tcp: freeAddr(t)}
-	writeCertificate(t, filepath.Join(b.dir, "site.pem"))
+	writeCertificate(t, filepath.Join(b.dir, "site.pem"), "own.abc.com")
 	if err := os.Mkdir(filepath.Join(b.dir, "run"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -189,14 +190,16 @@ func sameLines(t *testing.T, want, got []string) {
 	t.Fatalf("hand-written lines changed: %.500q came to them", got[len(want):])
 }
 
-// writeCertificate writes a certificate that signs itself, and its key, into one file.
-func writeCertificate(t *testing.T, file string) {
+// writeCertificate writes a domain's certificate, which signs itself, and its key into one file.
+func writeCertificate(t *testing.T, file, domain string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"own.abc.com"}}
+	cert := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: domain}, NotAfter: time.Now().Add(time.Hour), DNSNames: []string{domain},
+	}
 	signed, err := x509.CreateCertificate(rand.Reader, cert, cert, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc"
 )
 
-// prefix is the one of the README.
+// prefix is the one of docs/.
 const prefix = "/services/web/"
 
 // A member is a machine with an etcd.

@@ -17,9 +17,9 @@ import (
 	"time"
 )
 
-// TestTheReadmesRoleIsEnoughForAnAgentAndNoMore sets etcd's auth up with the README's own commands, over TLS with client
+// TestTheRoleOfDocsIsEnoughForAnAgentAndNoMore sets etcd's auth up with the commands of docs/security.md, over TLS with client
 // certificates.
-func TestTheReadmesRoleIsEnoughForAnAgentAndNoMore(t *testing.T) {
+func TestTheRoleOfDocsIsEnoughForAnAgentAndNoMore(t *testing.T) {
 	needsRoot(t)
 	n := newNetwork(t)
 	s := &site{client: n.machine(t, "client", 100)}

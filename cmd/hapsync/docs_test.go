@@ -14,12 +14,32 @@ import (
 	"github.com/hapsync/hapsync/sync"
 )
 
-func readme(t *testing.T) string {
+// settingsPage is the text of the page with the tables of flags, commands and exit codes.
+func settingsPage(t *testing.T) string {
 	t.Helper()
-	return read(t, "../../README.md")
+	return read(t, "../../docs/settings.md")
 }
 
-// tableRows are the lines of the README's tables whose first cell has a word of code, or a number, by that word.
+// pages are the texts of all that is written for people, by their paths from the top of the repository.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	texts := map[string]string{}
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
+		paths, err := filepath.Glob(filepath.Join("../..", pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			texts[strings.TrimPrefix(filepath.ToSlash(path), "../../")] = read(t, path)
+		}
+	}
+	if len(texts) < 15 {
+		t.Fatalf("only %d pages were found", len(texts))
+	}
+	return texts
+}
+
+// tableRows are the lines of a page's tables whose first cell has a word of code, or a number, by that word.
 func tableRows(text string) map[string]string {
 	first := regexp.MustCompile("^\\| (?:`([^`]+)`|([0-9]+))[ ,|]")
 	rows := map[string]string{}
@@ -31,12 +51,13 @@ func tableRows(text string) map[string]string {
 	return rows
 }
 
-func TestReadmeHasEveryFlagWithItsVariableAndDefault(t *testing.T) {
-	rows := tableRows(readme(t))
+func TestPagesHaveEveryFlagWithItsVariableAndDefault(t *testing.T) {
+	text := settingsPage(t)
+	rows := tableRows(text)
 	eachSetting(t, func(t *testing.T, cmd *cli.Command, s *setting) {
 		if s.name == "onetime" {
-			if !regexp.MustCompile("(?s)`--onetime`.{1,5}`HAPSYNC_ONETIME`").MatchString(readme(t)) {
-				t.Error("the README does not say what --onetime is")
+			if !regexp.MustCompile("(?s)`--onetime`.{1,5}`HAPSYNC_ONETIME`").MatchString(text) {
+				t.Error("no page says what --onetime is")
 			}
 			return
 		}
@@ -62,8 +83,8 @@ func TestReadmeHasEveryFlagWithItsVariableAndDefault(t *testing.T) {
 	})
 }
 
-func TestReadmeHasTheOtherFlagsAndNoMore(t *testing.T) {
-	rows := tableRows(readme(t))
+func TestPagesHaveTheOtherFlagsAndNoMore(t *testing.T) {
+	rows := tableRows(settingsPage(t))
 	known := map[string]bool{}
 	for _, cmd := range new(bench).program(nil, nil).app().Commands {
 		for _, f := range cmd.Flags {
@@ -81,8 +102,8 @@ func TestReadmeHasTheOtherFlagsAndNoMore(t *testing.T) {
 	}
 }
 
-func TestReadmeHasEveryExitCode(t *testing.T) {
-	rows := tableRows(readme(t))
+func TestPagesHaveEveryExitCode(t *testing.T) {
+	rows := tableRows(settingsPage(t))
 	listed := regexp.MustCompile(`(?m)^ +([0-9]+) +\S`).FindAllStringSubmatch(appTail, -1)
 	var codes []string
 	for _, m := range listed {
@@ -95,13 +116,13 @@ func TestReadmeHasEveryExitCode(t *testing.T) {
 	}
 	for _, code := range codes {
 		if rows[code] == "" {
-			t.Errorf("the README does not list exit code %s", code)
+			t.Errorf("no page lists exit code %s", code)
 		}
 	}
 }
 
-func TestReadmeHasEveryCommand(t *testing.T) {
-	text := readme(t)
+func TestPagesHaveEveryCommand(t *testing.T) {
+	text := settingsPage(t)
 	for _, cmd := range new(bench).program(nil, nil).app().Commands {
 		if !strings.Contains(text, "\n| `hapsync "+cmd.Name) {
 			t.Errorf("no table has a row for hapsync %s", cmd.Name)
@@ -109,7 +130,7 @@ func TestReadmeHasEveryCommand(t *testing.T) {
 	}
 }
 
-// codeOf are the lines of the README's code blocks and the spans of code in its text.
+// codeOf are the lines of a page's code blocks and the spans of code in its text.
 func codeOf(text string) (lines, spans []string) {
 	fenced := false
 	span := regexp.MustCompile("`([^`\n]+)`")
@@ -197,96 +218,164 @@ func parse(args []string) error {
 	return app.Run(append([]string{"hapsync"}, args...))
 }
 
-func TestReadmeCommandLinesAreKnown(t *testing.T) {
-	lines, spans := codeOf(readme(t))
+func TestCommandLinesOfPagesAreKnown(t *testing.T) {
 	count := 0
-	for _, code := range slices.Concat(lines, spans) {
-		for _, args := range hapsyncCalls(code) {
-			if len(args) == 0 || slices.Contains(args, "--help") {
-				continue
-			}
-			count++
-			if err := parse(args); err != nil {
-				t.Errorf("%s: %v", code, err)
-			}
-		}
-	}
-	if count < 20 {
-		t.Errorf("only %d calls of hapsync were found: the README is not read right", count)
-	}
-}
-
-func TestReadmeConfigFileIsTaken(t *testing.T) {
-	_, block, ok := strings.Cut(readme(t), "```yaml\n")
-	block, _, end := strings.Cut(block, "```")
-	if !ok || !end {
-		t.Fatal("the README has no config file")
-	}
-	path := writeFile(t, block)
-	if _, err := readConfigFile(path, new(bench).program(nil, nil).app().Commands); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestReadmeNamesTargetsOfTheMakefile(t *testing.T) {
-	makefile := read(t, "../../Makefile")
-	lines, spans := codeOf(readme(t))
-	target := regexp.MustCompile(`\bmake ((?:[a-z0-9-]+ ?)+)`)
-	count := 0
-	for _, code := range slices.Concat(lines, spans) {
-		for _, m := range target.FindAllStringSubmatch(code, -1) {
-			for _, name := range strings.Fields(m[1]) {
+	for page, text := range pages(t) {
+		lines, spans := codeOf(text)
+		for _, code := range slices.Concat(lines, spans) {
+			for _, args := range hapsyncCalls(code) {
+				if len(args) == 0 || slices.Contains(args, "--help") {
+					continue
+				}
 				count++
-				if !strings.Contains(makefile, "\n"+name+":") {
-					t.Errorf("%s: the Makefile has no target %s", code, name)
+				if err := parse(args); err != nil {
+					t.Errorf("%s: %s: %v", page, code, err)
 				}
 			}
 		}
 	}
-	if count < 10 {
-		t.Errorf("only %d targets were found: the README is not read right", count)
+	if count < 60 {
+		t.Errorf("only %d calls of hapsync were found: the pages are not read right", count)
 	}
 }
 
-func TestReadmeLinksLead(t *testing.T) {
-	text := readme(t)
+func TestConfigFilesOfPagesAreTaken(t *testing.T) {
+	count := 0
+	for page, text := range pages(t) {
+		for _, m := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(text, -1) {
+			if !strings.Contains(m[1], "endpoints:") {
+				continue // of another program
+			}
+			count++
+			if _, err := readConfigFile(writeFile(t, m[1]), new(bench).program(nil, nil).app().Commands); err != nil {
+				t.Errorf("%s: %v", page, err)
+			}
+		}
+	}
+	if count == 0 {
+		t.Error("no page has a config file")
+	}
+}
+
+func TestPagesNameTargetsOfTheMakefile(t *testing.T) {
+	makefile := read(t, "../../Makefile")
+	target := regexp.MustCompile(`\bmake ((?:[a-z0-9-]+ ?)+)`)
+	count := 0
+	for page, text := range pages(t) {
+		lines, spans := codeOf(text)
+		for _, code := range slices.Concat(lines, spans) {
+			code, _, _ = strings.Cut(code, "   ") // what it does
+			for _, m := range target.FindAllStringSubmatch(code, -1) {
+				for _, name := range strings.Fields(m[1]) {
+					count++
+					if !strings.Contains(makefile, "\n"+name+":") {
+						t.Errorf("%s: %s: the Makefile has no target %s", page, code, name)
+					}
+				}
+			}
+		}
+	}
+	if count < 15 {
+		t.Errorf("only %d targets were found: the pages are not read right", count)
+	}
+}
+
+// withoutBlocks is a page without its blocks of code: what is in them is no heading and no link.
+func withoutBlocks(text string) string {
+	return regexp.MustCompile("(?ms)^ *```.*?^ *```$").ReplaceAllString(text, "")
+}
+
+// anchorsOf are the names under which the headings of a page are found, as GitHub makes them.
+func anchorsOf(text string) map[string]bool {
 	anchors := map[string]bool{}
 	for _, m := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(text, -1) {
-		title := regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(m[1]), "")
-		anchors["#"+strings.ReplaceAll(title, " ", "-")] = true
+		title := regexp.MustCompile(`[^\p{L}\p{N}_ -]`).ReplaceAllString(strings.ToLower(m[1]), "")
+		anchors[strings.ReplaceAll(title, " ", "-")] = true
 	}
-	for _, m := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(text, -1) {
-		switch link := m[1]; {
-		case strings.HasPrefix(link, "https://"):
-		case strings.HasPrefix(link, "#"):
-			if !anchors[link] {
-				t.Errorf("no heading for %s", link)
+	return anchors
+}
+
+// linksOf are the links of a page, each as a page's path and an anchor; what is on another machine is left out.
+func linksOf(page, text string) (links [][2]string) {
+	for _, m := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(withoutBlocks(text), -1) {
+		if strings.Contains(m[1], "://") {
+			continue
+		}
+		path, anchor, _ := strings.Cut(m[1], "#")
+		if path == "" {
+			path = page
+		} else {
+			path = filepath.Join(filepath.Dir(page), path)
+		}
+		links = append(links, [2]string{path, anchor})
+	}
+	return links
+}
+
+func TestLinksOfPagesLeadToAFileAndAHeading(t *testing.T) {
+	t.Parallel()
+	texts := pages(t)
+	for page, text := range texts {
+		for _, link := range linksOf(page, text) {
+			if _, err := os.Stat(filepath.Join("../..", link[0])); err != nil {
+				t.Errorf("%s: %v", page, err)
+				continue
 			}
-		default:
-			if _, err := os.Stat(filepath.Join("../..", link)); err != nil {
-				t.Error(err)
+			if link[1] != "" && !anchorsOf(withoutBlocks(texts[link[0]]))[link[1]] {
+				t.Errorf("%s: %s has no heading for #%s", page, link[0], link[1])
 			}
 		}
 	}
 }
 
-func TestReadmeHasEveryMetric(t *testing.T) {
+func TestEveryPageIsFoundFromTheReadme(t *testing.T) {
 	t.Parallel()
-	told := map[string]bool{}
-	for _, name := range regexp.MustCompile(`\bhapsync_[a-z_]+`).FindAllString(readme(t), -1) {
-		told[name] = true
+	texts := pages(t)
+	found := map[string]bool{}
+	next := []string{"README.md"}
+	for len(next) > 0 {
+		page := next[0]
+		next = next[1:]
+		if found[page] {
+			continue
+		}
+		found[page] = true
+		for _, link := range linksOf(page, texts[page]) {
+			next = append(next, link[0])
+		}
 	}
+	for page := range texts {
+		if strings.HasPrefix(page, "docs/") && !found[page] {
+			t.Errorf("no link leads to %s", page)
+		}
+	}
+}
+
+func TestReadmeIsOfOnePage(t *testing.T) {
+	t.Parallel()
+	if n := strings.Count(read(t, "../../README.md"), "\n"); n > 200 {
+		t.Errorf("README.md has %d lines, more than 200: the rest belongs into docs/", n)
+	}
+}
+
+func TestPagesHaveEveryMetricAndNoOther(t *testing.T) {
+	t.Parallel()
 	names := map[string]bool{"hapsync_pass_duration_seconds": true, "hapsync_build_info": true}
 	for _, m := range measures(sync.Status{}) {
 		names[m.name] = true
 	}
+	told := map[string]bool{}
+	for page, text := range pages(t) {
+		for _, name := range regexp.MustCompile(`\bhapsync_[a-z_]+`).FindAllString(text, -1) {
+			told[name] = true
+			if !names[name] {
+				t.Errorf("%s has %s, which there is not", page, name)
+			}
+		}
+	}
 	for name := range names {
 		if !told[name] {
-			t.Errorf("the README does not have %s", name)
+			t.Errorf("no page has %s", name)
 		}
-		delete(told, name)
-	}
-	for name := range told {
-		t.Errorf("the README has %s, which there is not", name)
 	}
 }

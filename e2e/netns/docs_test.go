@@ -2,20 +2,29 @@ package netns
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
 
-// told returns a command of the README, which must be there word by word, for etcd2 at 10.0.0.12, as another member runs it.
+// told returns a command of docs/, which must be there word by word, for etcd2 at 10.0.0.12, as another member runs it.
 func (m *member) told(t *testing.T, command string) string {
 	t.Helper()
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("no page of docs/ is found: %v", err)
 	}
 	command = words(command)
-	if !strings.Contains(words(string(readme)), command) {
-		t.Fatalf("the README does not say: %s", command)
+	said := false
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said = said || strings.Contains(words(string(text)), command)
+	}
+	if !said {
+		t.Fatalf("no page of docs/ says: %s", command)
 	}
 	const second = "etcd2=http://10.0.0.12" // in a list of all members
 	return strings.NewReplacer(second, second, "etcd2", m.name, "10.0.0.12", m.ip,
@@ -27,7 +36,7 @@ func words(text string) string {
 	return strings.Join(strings.Fields(strings.ReplaceAll(text, "\\\n", " ")), " ")
 }
 
-// follow runs a command of the README for a member, in a directory. Its etcdctl knows all members.
+// follow runs a command of docs/ for a member, in a directory. Its etcdctl knows all members.
 func (e *etcd) follow(t *testing.T, m *member, dir, command string) (string, error) {
 	t.Helper()
 	cmd := e.admin.command(t.Context(), "sh", "-c", m.told(t, command))
