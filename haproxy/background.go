@@ -2,39 +2,48 @@ package haproxy
 
 import "time"
 
+// drains are the servers that were left to finish their sessions, and until when.
+type drains struct {
+	timeout   time.Duration
+	deadlines map[ServerKey]time.Time
+}
+
+// newDrains gives each server so long to finish its sessions.
+func newDrains(timeout time.Duration) drains { return drains{timeout: timeout} }
+
 // due are the changes that can be made without waiting: a removal whose server has sessions, and time left to finish
 // them, is a mere drain, unless its host is dead; one beside a server that has not been checked yet is left for later, because that may be the
 // one that is to take its place.
-func (h *Instance) due(changes []Change, live view) []Change {
-	if h.draining == nil {
-		h.draining = map[serverKey]time.Time{}
+func (d *drains) due(changes []Change, live view) []Change {
+	if d.deadlines == nil {
+		d.deadlines = map[ServerKey]time.Time{}
 	}
 	unready := unreadyBackends(live, changes)
 	due := make([]Change, 0, len(changes))
 	for _, c := range changes {
-		key := keyOf(c)
+		key := c.Key()
 		remove, ok := c.(RemoveServer)
 		if !ok {
-			delete(h.draining, key)
+			delete(d.deadlines, key)
 			due = append(due, c)
 			continue
 		}
 		if remove.Dead {
-			delete(h.draining, key)
+			delete(d.deadlines, key)
 			due = append(due, c)
 			continue
 		}
-		if unready[key.backend] {
+		if unready[key.Backend] {
 			continue
 		}
-		deadline, known := h.draining[key]
+		deadline, known := d.deadlines[key]
 		if !known {
-			deadline = time.Now().Add(h.settings.DrainTimeout)
-			h.draining[key] = deadline
+			deadline = time.Now().Add(d.timeout)
+			d.deadlines[key] = deadline
 		}
 		s, there := live[key]
 		if !there || s.Sessions == 0 || s.State == Maint || time.Now().After(deadline) {
-			delete(h.draining, key)
+			delete(d.deadlines, key)
 			due = append(due, c)
 			continue
 		}
@@ -51,11 +60,11 @@ func (h *Instance) due(changes []Change, live view) []Change {
 func unreadyBackends(live view, changes []Change) map[string]bool {
 	unready := map[string]bool{}
 	for key, s := range live {
-		unready[key.backend] = unready[key.backend] || s.Undecided
+		unready[key.Backend] = unready[key.Backend] || s.Undecided
 	}
 	for _, c := range changes {
-		if add, ok := c.(AddServer); ok && add.Server.Check && add.Server.State == Ready {
-			unready[add.Backend] = true
+		if awaitsCheck(c) {
+			unready[c.Key().Backend] = true
 		}
 	}
 	return unready

@@ -25,8 +25,6 @@ type base struct {
 	stateFile string
 	// hardStop is set where old workers end by themselves.
 	hardStop bool
-	// maxconn is that of the global section; 0 where it is not set.
-	maxconn int64
 	// mode and the others are those of the defaults section that applies to what follows the file.
 	mode          string
 	idleClose     bool
@@ -108,9 +106,6 @@ func (b *base) readGlobal(p parser.Parser) {
 		b.stateFile = dir.Value + "/" + b.stateFile
 	}
 	_, b.hardStop = get[any](p, parser.Global, parser.GlobalSectionName, "hard-stop-after")
-	if n, ok := get[*types.Int64C](p, parser.Global, parser.GlobalSectionName, "maxconn"); ok {
-		b.maxconn = n.Value
-	}
 	for _, keyword := range []string{"setenv", "presetenv"} {
 		env, _ := get[[]types.StringKeyValueC](p, parser.Global, parser.GlobalSectionName, keyword)
 		for _, e := range env {

@@ -12,7 +12,7 @@ func TestTheCapabilitiesAreWhatHAProxyCanDo(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, bin string) {
 		one := startHost(t, "one")
 		p := startHAProxy(t, bin, "", fmt.Sprintf(twoDomains, one.Addr, one.Addr))
-		caps := capabilities(t, p.runtime())
+		caps := capabilities(t, runtimeOf(p))
 		if caps.Version != versionOf(t, bin) {
 			t.Errorf("the process is %s, its binary %s", caps.Version, versionOf(t, bin))
 		}

@@ -2,8 +2,6 @@ package haproxy
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
 )
 
 // A Change is one step from a Config to another. The set is closed; changes are plain data and comparable.
@@ -12,8 +10,42 @@ type Change interface {
 	fmt.Stringer
 	// Domain is the domain that the change is about.
 	Domain() string
+	// Op and Object say what is done to what.
+	Op() Op
+	Object() Object
+	// Key names the backend and, for a change of a server, the server.
+	Key() ServerKey
+	// Servers are the server before and after: have is zero for one that is added, want for one that is removed, both for
+	// another object.
+	Servers() (have, want Server)
 	isChange()
 }
+
+// An Op is what a change does.
+type Op string
+
+// The operations.
+const (
+	OpAdd    Op = "add"
+	OpSet    Op = "set"
+	OpRemove Op = "remove"
+)
+
+// An Object is what a change is about.
+type Object string
+
+// The objects.
+const (
+	ObjectBackend Object = "backend"
+	ObjectServer  Object = "server"
+	ObjectRule    Object = "rule"
+)
+
+// A ServerKey names a server.
+type ServerKey struct{ Backend, Name string }
+
+// String is HAProxy's way to write it.
+func (k ServerKey) String() string { return k.Backend + "/" + k.Name }
 
 // The changes.
 type (
@@ -53,113 +85,3 @@ type (
 	// RemoveRule removes an ACL and its use_backend rule.
 	RemoveRule struct{ Rule Rule }
 )
-
-func (AddBackend) isChange()    {}
-func (SetBackend) isChange()    {}
-func (RemoveBackend) isChange() {}
-func (AddServer) isChange()     {}
-func (SetServer) isChange()     {}
-func (RemoveServer) isChange()  {}
-func (AddRule) isChange()       {}
-func (RemoveRule) isChange()    {}
-
-func domainOf(backend string) string {
-	domain, _ := DomainOf(backend)
-	return domain
-}
-
-// Domain implements Change.
-func (c AddBackend) Domain() string { return domainOf(c.Name) }
-
-// Domain implements Change.
-func (c SetBackend) Domain() string { return domainOf(c.Name) }
-
-// Domain implements Change.
-func (c RemoveBackend) Domain() string { return domainOf(c.Name) }
-
-// Domain implements Change.
-func (c AddServer) Domain() string { return domainOf(c.Backend) }
-
-// Domain implements Change.
-func (c SetServer) Domain() string { return domainOf(c.Backend) }
-
-// Domain implements Change.
-func (c RemoveServer) Domain() string { return domainOf(c.Backend) }
-
-// Domain implements Change.
-func (c AddRule) Domain() string { return c.Rule.Domain }
-
-// Domain implements Change.
-func (c RemoveRule) Domain() string { return c.Rule.Domain }
-
-func (c AddBackend) String() string {
-	return "+ backend " + c.Name + " " + c.Options.String()
-}
-
-func (c SetBackend) String() string {
-	return "~ backend " + c.Name + " " + c.Have.String() + " -> " + c.Want.String()
-}
-
-func (c RemoveBackend) String() string { return "- backend " + c.Name }
-
-func (c AddServer) String() string {
-	return "+ server " + c.Backend + "/" + c.Server.Name + " " + c.Server.String()
-}
-
-func (c SetServer) String() string {
-	return "~ server " + c.Backend + "/" + c.Want.Name + " " + c.Have.String() + " -> " + c.Want.String()
-}
-
-func (c RemoveServer) String() string {
-	return "- server " + c.Backend + "/" + c.Server.Name
-}
-
-func (c AddRule) String() string {
-	return "+ use_backend rule of " + c.Rule.Domain + " in " + c.Rule.Frontend
-}
-
-func (c RemoveRule) String() string {
-	return "- use_backend rule of " + c.Rule.Domain + " in " + c.Rule.Frontend
-}
-
-// String is what a person reads in a plan.
-func (o BackendOptions) String() string {
-	s := "balance " + o.Balance
-	if o.Balance == "" {
-		s = "no balance"
-	}
-	if o.Cookie != StickyCookie {
-		s += ", cookie " + strconv.Quote(o.Cookie)
-	}
-	if o.Check != "" {
-		s += ", check " + o.Check
-	}
-	return s
-}
-
-// String is the server's line without its name, as a person reads it in a plan: what is at its default is left out.
-func (s Server) String() string {
-	words := []string{s.Addr.String()}
-	if s.Cookie != "" {
-		words = append(words, "cookie "+s.Cookie)
-	}
-	if !s.Check {
-		words = append(words, "no check")
-	}
-	if s.Weight != 1 {
-		words = append(words, "weight "+strconv.Itoa(s.Weight))
-	}
-	if s.MaxConn != 0 {
-		words = append(words, "maxconn "+strconv.Itoa(s.MaxConn))
-	}
-	if s.Backup {
-		words = append(words, "backup")
-	}
-	if s.State != Ready {
-		words = append(words, string(s.State))
-	}
-	if s.Params != "" {
-		words = append(words, s.Params)
-	}
-	return strings.Join(words, " ")
-}

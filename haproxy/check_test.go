@@ -61,7 +61,7 @@ func TestATransactionIsBoundedWhereHAProxyDoesNotEvenTellItsVersion(t *testing.T
 	p := newProc(t)
 	p.write(t, p.BaseFile, "")
 	p.write(t, p.ManagedFile, newFile([]string{"webin"}))
-	h, err := Open(Settings{BaseFile: p.BaseFile, ManagedFile: p.ManagedFile, Binary: wrapper(t, "sleep 600\n"), CheckTimeout: 2 * time.Second})
+	h, err := OpenFiles(Settings{BaseFile: p.BaseFile, ManagedFile: p.ManagedFile, Frontends: []string{"webin"}, Binary: wrapper(t, "sleep 600\n"), CheckTimeout: 2 * time.Second}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestATransactionIsBoundedWhereHAProxyDoesNotEvenTellItsVersion(t *testing.T
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- h.Commit(t.Context(), f.managed.config, f.digest) }()
+	go func() { ended <- h.Commit(t.Context(), f.managed.config, f.digest, nil) }()
 	select {
 	case err := <-ended:
 		if !errors.Is(err, ErrNoVerdict) || !strings.Contains(err.Error(), "haproxy -v gave no answer within 2s") {
@@ -111,7 +111,7 @@ func TestTheCheckOfAnAgentGivesWayToHAProxy(t *testing.T) {
 			p := newProc(t)
 			p.write(t, p.BaseFile, "")
 			p.write(t, p.ManagedFile, fmt.Sprintf(twoDomains, "127.0.0.1:1", "127.0.0.1:1"))
-			h, err := Open(Settings{BaseFile: p.BaseFile, ManagedFile: p.ManagedFile, Binary: binary, Background: true})
+			h, err := OpenFiles(Settings{BaseFile: p.BaseFile, ManagedFile: p.ManagedFile, Frontends: []string{"webin"}, Binary: binary, CheckTimeout: time.Minute, Background: true}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

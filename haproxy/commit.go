@@ -15,55 +15,83 @@ import (
 const editLimit = 256 << 10
 
 // noEdit says why a transaction should not edit a text; empty where it can.
-func (h *Instance) noEdit(text string) string {
+func (c *Files) noEdit(text string, digest Digest) string {
 	if len(text) > editLimit {
 		return fmt.Sprintf("at %d kB the file is cheaper to write than to edit", len(text)>>10)
 	}
-	if line, ok := reproduces(text); !ok {
-		return fmt.Sprintf("client-native would not leave line %d of %s as it is", line, filepath.Base(h.managed))
+	if line, ok := c.reproduces(text, digest); !ok {
+		return fmt.Sprintf("client-native would not leave line %d of %s as it is", line, filepath.Base(c.Managed))
 	}
 	return ""
 }
 
+// reproduces is the answer of the package's reproduces, which is kept for the file that was asked about last.
+func (c *Files) reproduces(text string, digest Digest) (line int, ok bool) {
+	c.mu.Lock()
+	known := c.edits
+	c.mu.Unlock()
+	if digest != "" && known.digest == digest {
+		return known.line, known.ok
+	}
+	line, ok = reproduces(text)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.edits.digest, c.edits.line, c.edits.ok = digest, line, ok
+	return line, ok
+}
+
+// Lossy names the first line of the managed file that client-native would not leave as it is; ok is false where there is
+// none, or where the file is too large for a transaction anyway.
+func (c *Files) Lossy(f Reading) (line int, ok bool) {
+	if f.digest == "" || len(f.text) > editLimit {
+		return 0, false
+	}
+	line, same := c.reproduces(f.text, f.digest)
+	return line, !same
+}
+
+// Before is called right before a new file takes the place of the one that was read.
+type Before func(ctx context.Context, have Reading) error
+
 // Commit edits the managed file in one client-native transaction: on a copy, verified by a second reader, validated by
 // haproxy -c where it will stand, and put in place atomically. ErrConflict says that the file is not the one of base
 // any more, an *InvalidConfigError that HAProxy refuses the result; the file is then as it was.
-func (h *Instance) Commit(ctx context.Context, want Config, base Digest) error {
-	f, err := h.readAt(base)
+func (c *Files) Commit(ctx context.Context, want Config, base Digest, before Before) error {
+	f, err := c.readAt(base)
 	if err != nil {
 		return err
 	}
-	if line, ok := reproduces(f.text); !ok {
-		return fmt.Errorf("edit %s: client-native would not leave line %d as it is; use a rewrite", h.managed, line)
+	if line, ok := c.reproduces(f.text, f.digest); !ok {
+		return fmt.Errorf("edit %s: client-native would not leave line %d as it is; use a rewrite", c.Managed, line)
 	}
-	if err := h.checker.answers(ctx); err != nil {
-		return fmt.Errorf("edit %s: %w", h.managed, err)
+	if err := c.checker.answers(ctx); err != nil {
+		return fmt.Errorf("edit %s: %w", c.Managed, err)
 	}
-	dir, name := filepath.Split(h.managed)
-	edited, err := transact(ctx, filepath.Join(dir, "."+name+".transaction"), h.settings.Binary, f.text, f.managed.config, want)
+	dir, name := filepath.Split(c.Managed)
+	edited, err := transact(ctx, filepath.Join(dir, "."+name+".transaction"), c.binary, f.text, f.managed.config, want)
 	if err != nil {
-		return fmt.Errorf("edit %s: %w", h.managed, err)
+		return fmt.Errorf("edit %s: %w", c.Managed, err)
 	}
-	return h.commit(ctx, f, edited, want)
+	return c.commit(ctx, f, edited, want, before)
 }
 
 // Rewrite writes the managed file anew: our own lines are spliced in, foreign ones stay as they are, byte for byte. It
 // is validated and put in place like a Commit, and has the same errors.
-func (h *Instance) Rewrite(ctx context.Context, want Config, base Digest) error {
-	f, err := h.readAt(base)
+func (c *Files) Rewrite(ctx context.Context, want Config, base Digest, before Before) error {
+	f, err := c.readAt(base)
 	if err != nil {
 		return err
 	}
-	return h.commit(ctx, f, splice(f.doc, f.managed, want), want)
+	return c.commit(ctx, f, splice(f.doc, f.managed, want), want, before)
 }
 
-func (h *Instance) readAt(base Digest) (files, error) {
-	f, err := h.read()
+func (c *Files) readAt(base Digest) (Reading, error) {
+	f, err := c.read()
 	if err != nil {
-		return files{}, err
+		return Reading{}, err
 	}
 	if f.digest != base {
-		return files{}, fmt.Errorf("%s: %w", h.managed, ErrConflict)
+		return Reading{}, fmt.Errorf("%s: %w", c.Managed, ErrConflict)
 	}
 	return f, nil
 }
@@ -71,8 +99,8 @@ func (h *Instance) readAt(base Digest) (files, error) {
 // Amend brings backends that the managed file has to what is wanted of them, by a Commit, or, where a transaction should not
 // edit the file, by a Rewrite, whose errors it has: ErrConflict, too, where the file has no such backend. It may run while
 // another goroutine calls State with domains, and Run.
-func (h *Instance) Amend(ctx context.Context, backends []Backend) error {
-	f, err := h.read()
+func (c *Files) Amend(ctx context.Context, backends []Backend, before Before) error {
+	f, err := c.read()
 	if err != nil {
 		return err
 	}
@@ -81,67 +109,104 @@ func (h *Instance) Amend(ctx context.Context, backends []Backend) error {
 	for _, b := range backends {
 		i, ok := slices.BinarySearchFunc(want.Backends, b, compareBackends)
 		if !ok {
-			return fmt.Errorf("%s has no backend %s: %w", h.managed, b.Name, ErrConflict)
+			return fmt.Errorf("%s has no backend %s: %w", c.Managed, b.Name, ErrConflict)
 		}
 		want.Backends[i] = b
 	}
-	if h.noEdit(f.text) == "" {
-		return h.Commit(ctx, want, f.digest)
+	if c.noEdit(f.text, f.digest) == "" {
+		return c.Commit(ctx, want, f.digest, before)
 	}
-	return h.Rewrite(ctx, want, f.digest)
+	return c.Rewrite(ctx, want, f.digest, before)
 }
 
 // commit verifies, validates and installs a new text of the managed file. It is not cut in two by the end of ctx.
-func (h *Instance) commit(ctx context.Context, f files, text string, want Config) error {
-	next := files{text: text, digest: digestOf(text), baseDigest: f.baseDigest, doc: parseDocument(text), base: f.base, baseDoc: f.baseDoc}
-	next.managed = h.readManaged(next.doc, f.base)
-	if h.oneFile() {
+func (c *Files) commit(ctx context.Context, f Reading, text string, want Config, before Before) error {
+	next := Reading{text: text, digest: digestOf(text), baseDigest: f.baseDigest, doc: parseDocument(text), base: f.base, baseDoc: f.baseDoc}
+	next.managed = c.readManaged(next.doc, f.base)
+	if c.oneFile() {
 		next.baseDoc = next.doc
 	}
 	if err := verify(f, next, want); err != nil {
-		return fmt.Errorf("%s is left as it is: %w", h.managed, err)
+		return fmt.Errorf("%s is left as it is: %w", c.Managed, err)
 	}
-	end := h.waits.begin("the disk")
-	c, err := newCandidate(h.managed, h.managed, text)
+	end := c.waits.begin("the disk")
+	made, err := newCandidate(c.Managed, c.Managed, text)
 	end()
 	if err != nil {
 		return err
 	}
-	if err := h.validate(ctx, c, next.doc); err != nil {
-		return errors.Join(err, c.discard())
+	if err := c.validate(ctx, made, next.doc); err != nil {
+		return errors.Join(err, made.discard())
 	}
-	if err := h.rememberLoaded(ctx, f); err != nil {
-		return errors.Join(err, c.discard())
+	if err := before(ctx, f); err != nil {
+		return errors.Join(err, made.discard())
 	}
-	if _, digest, err := readText(h.managed); err != nil || digest != f.digest {
-		return errors.Join(err, fmt.Errorf("%s: %w", h.managed, ErrConflict), c.discard())
+	if _, digest, err := readText(c.Managed); err != nil || digest != f.digest {
+		return errors.Join(err, fmt.Errorf("%s: %w", c.Managed, ErrConflict), made.discard())
 	}
 	if text == f.text {
-		return c.discard() // HAProxy was only to be asked about it
+		return made.discard() // HAProxy was only to be asked about it
 	}
-	next.marks = [2]mark{markOf(c.path), f.marks[1]}
-	defer h.waits.begin("the disk")()
-	if err := c.install(); err != nil {
-		return errors.Join(fmt.Errorf("replace %s: %w", h.managed, err), c.discard())
+	next.marks = [2]mark{markOf(made.path), f.marks[1]}
+	defer c.waits.begin("the disk")()
+	if err := made.install(); err != nil {
+		return errors.Join(fmt.Errorf("replace %s: %w", c.Managed, err), made.discard())
 	}
-	h.keep(next)
-	if h.previous == nil {
-		h.previous = &f.text
-	}
+	c.keep(next)
+	c.replaced(f.text)
 	return nil
 }
 
 // validate asks HAProxy about the candidate, together with the base file.
-func (h *Instance) validate(ctx context.Context, c candidate, doc document) error {
-	checked := []string{c.path}
-	if !h.oneFile() {
-		checked = []string{h.base, c.path}
+func (c *Files) validate(ctx context.Context, made candidate, doc document) error {
+	checked := []string{made.path}
+	if !c.oneFile() {
+		checked = []string{c.Base, made.path}
 	}
-	_, err := h.checker.check(ctx, checked...)
+	_, err := c.checker.check(ctx, checked...)
 	var invalid *InvalidConfigError
 	if errors.As(err, &invalid) {
-		invalid.Domains = domainsOf(invalid.Output, c.path, doc)
-		invalid.Output = strings.ReplaceAll(invalid.Output, c.path, h.managed)
+		invalid.Domains = domainsOf(invalid.Output, made.path, doc)
+		invalid.Output = strings.ReplaceAll(invalid.Output, made.path, c.Managed)
 	}
 	return err
+}
+
+// replaced takes note of a text that was replaced, for restore; the first one since the last reload counts.
+func (c *Files) replaced(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.previous == nil {
+		c.previous = &text
+	}
+}
+
+// forgetPrevious is for after a reload: what was replaced before it is not to be restored any more.
+func (c *Files) forgetPrevious() (text string, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.previous == nil {
+		return "", false
+	}
+	text, c.previous = *c.previous, nil
+	return text, true
+}
+
+// restore puts back the text that the managed file had before it was changed for a reload that failed: what was replaced
+// last, or loaded, where that was by another process.
+func (c *Files) restore(f Reading, loaded string) error {
+	if _, now, err := readText(c.Managed); err != nil || now != f.digest {
+		return err // someone else's edit is not ours to undo
+	}
+	text, ok := c.forgetPrevious()
+	if !ok {
+		text = loaded
+	}
+	if text == "" {
+		return nil
+	}
+	if err := replaceFile(c.Managed, c.Managed, text); err != nil {
+		return fmt.Errorf("restore %s: %w", c.Managed, err)
+	}
+	return nil
 }

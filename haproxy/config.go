@@ -1,7 +1,9 @@
 package haproxy
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -86,8 +88,81 @@ func BackendName(domain string) string { return domain + backendSuffix }
 // ACLName is the name of a domain's ACL.
 func ACLName(domain string) string { return aclPrefix + domain }
 
+// DomainOfACL is the domain that an ACL of this name would match; ok is false for a name of another shape.
+func DomainOfACL(acl string) (domain string, ok bool) {
+	domain, ok = strings.CutPrefix(acl, aclPrefix)
+	return domain, ok && domain != ""
+}
+
 // DomainOf is the domain that a backend of this name would serve; ok is false for a name of another shape.
 func DomainOf(backend string) (domain string, ok bool) {
 	domain, ok = strings.CutSuffix(backend, backendSuffix)
 	return domain, ok && domain != ""
+}
+
+// only is the part of a configuration that is about some backends, whose names are sorted.
+func (c Config) only(names, frontends []string) Config {
+	var part Config
+	for _, name := range names {
+		if b, ok := find(c.Backends, name); ok {
+			part.Backends = append(part.Backends, b)
+		}
+	}
+	for _, frontend := range slices.Compact(slices.Sorted(slices.Values(frontends))) {
+		for _, name := range names {
+			r := Rule{Frontend: frontend, Domain: domainOf(name)}
+			if _, ok := slices.BinarySearchFunc(c.Rules, r, compareRules); ok {
+				part.Rules = append(part.Rules, r)
+			}
+		}
+	}
+	sortRules(part.Rules)
+	return part
+}
+
+// Equal reports whether two configurations are the same.
+func (c Config) Equal(other Config) bool {
+	return slices.Equal(c.Rules, other.Rules) && slices.EqualFunc(c.Backends, other.Backends, func(a, b Backend) bool {
+		return a.Name == b.Name && a.Options == b.Options && slices.Equal(a.Servers, b.Servers)
+	})
+}
+
+// Backend is the one of a name; ok is false where there is none.
+func find(backends []Backend, name string) (Backend, bool) {
+	i, ok := slices.BinarySearchFunc(backends, Backend{Name: name}, compareBackends)
+	if !ok {
+		return Backend{}, false
+	}
+	return backends[i], true
+}
+
+func compareBackends(a, b Backend) int { return cmp.Compare(a.Name, b.Name) }
+
+func findServer(b Backend, name string) (Server, bool) {
+	i := slices.IndexFunc(b.Servers, func(s Server) bool { return s.Name == name })
+	if i < 0 {
+		return Server{}, false
+	}
+	return b.Servers[i], true
+}
+
+// plainName reports whether a name has only the bytes that HAProxy allows in names and that mean nothing else anywhere.
+func plainName(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_' && c != ':' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func sortRules(rules []Rule) { slices.SortFunc(rules, compareRules) }
+
+func compareRules(a, b Rule) int {
+	return cmp.Or(cmp.Compare(a.Frontend, b.Frontend), cmp.Compare(a.Domain, b.Domain))
+}
+
+func sortServers(servers []Server) {
+	slices.SortStableFunc(servers, func(a, b Server) int { return cmp.Compare(a.Name, b.Name) })
 }

@@ -14,29 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Level says how a Finding is to be taken.
-type Level string
-
-// The levels of findings.
-const (
-	LevelOK   Level = "ok"
-	LevelWarn Level = "warn" // works, but not as well as it could
-	LevelFail Level = "fail" // hapsync cannot do its work
-)
-
-// A Finding is what Check says of one thing.
-type Finding struct {
-	Level Level
-	// What was looked at, Detail what was seen, Remedy what to do about it.
-	What, Detail, Remedy string
-}
-
 // Check looks at everything that hapsync needs of HAProxy's files and process, and at what an operator should know. It
 // changes nothing. Findings come in a fixed order, files first.
 func (h *Instance) Check(ctx context.Context) []Finding {
 	var c findings
 	c.binary(ctx, h)
-	f, err := h.read()
+	f, err := h.files.read()
 	if err != nil {
 		c.fail("files", err.Error(), "")
 		return c.list
@@ -68,30 +51,26 @@ func (c *findings) binary(ctx context.Context, h *Instance) {
 	c.ok("haproxy binary", h.settings.Binary+": "+first)
 }
 
-func (c *findings) files(h *Instance, f files) {
-	if !h.oneFile() {
-		c.ok("base file", h.base+" can be read")
+func (c *findings) files(h *Instance, f Reading) {
+	if !h.files.oneFile() {
+		c.ok("base file", h.files.Base+" can be read")
 	}
-	detail := fmt.Sprintf("%s can be read and replaced, %d backends are hapsync's", h.managed, len(f.managed.config.Backends))
-	switch dir := filepath.Dir(h.managed); {
+	detail := fmt.Sprintf("%s can be read and replaced, %d backends are hapsync's", h.files.Managed, len(f.managed.config.Backends))
+	switch dir := filepath.Dir(h.files.Managed); {
 	case unix.Access(dir, unix.W_OK|unix.X_OK) != nil:
 		c.fail("managed file", "no file can be created in "+dir, "run hapsync as a user that may, or give it the directory")
 	case f.digest == "":
-		c.warn("managed file", h.managed+" is missing", "hapsync init or the next hapsync sync writes it")
+		c.warn("managed file", h.files.Managed+" is missing", "hapsync init or the next hapsync sync writes it")
 	default:
 		c.ok("managed file", detail)
 	}
-	if line, ok := reproduces(f.text); f.digest != "" && len(f.text) <= editLimit && !ok {
+	if line, ok := h.files.Lossy(f); ok {
 		c.warn("managed file", fmt.Sprintf("line %d is not as client-native would print it: changes are spliced in as text instead of a transaction", line), "nothing: no line of yours is touched either way")
 	}
 }
 
 func (c *findings) configuration(ctx context.Context, h *Instance) {
-	checked := []string{h.managed}
-	if !h.oneFile() {
-		checked = []string{h.base, h.managed}
-	}
-	warnings, err := h.checker.check(ctx, checked...)
+	warnings, err := h.files.Validate(ctx)
 	if err != nil {
 		c.fail("haproxy -c", err.Error(), "mend the lines that it names")
 		return
@@ -104,15 +83,15 @@ func (c *findings) configuration(ctx context.Context, h *Instance) {
 	}
 }
 
-func (c *findings) advice(h *Instance, f files) {
-	for _, w := range h.warnings(f) {
+func (c *findings) advice(h *Instance, f Reading) {
+	for _, w := range h.files.warnings(f) {
 		c.warn("mode", w, "")
 	}
 	if !f.base.idleClose {
-		c.warn("reload", "keep-alive clients may lose a request at a reload", "write \"option idle-close-on-response\" into the defaults of "+h.base)
+		c.warn("reload", "keep-alive clients may lose a request at a reload", "write \"option idle-close-on-response\" into the defaults of "+h.files.Base)
 	}
 	if !f.base.hardStop {
-		c.warn("reload", "old workers stay for as long as a client holds a connection", "write \"hard-stop-after 60s\" into the global section of "+h.base)
+		c.warn("reload", "old workers stay for as long as a client holds a connection", "write \"hard-stop-after 60s\" into the global section of "+h.files.Base)
 	}
 	c.health(h, f)
 	checked := 0
@@ -130,8 +109,8 @@ func (c *findings) advice(h *Instance, f files) {
 }
 
 // health looks at whether the servers' health can go with a reload.
-func (c *findings) health(h *Instance, f files) {
-	remedy := "write \"server-state-file /var/lib/haproxy/hapsync.state\" into the global section and \"load-server-state-from-file global\" into the defaults of " + h.base
+func (c *findings) health(h *Instance, f Reading) {
+	remedy := "write \"server-state-file /var/lib/haproxy/hapsync.state\" into the global section and \"load-server-state-from-file global\" into the defaults of " + h.files.Base
 	switch file := f.base.stateFile; {
 	case file == "" || !f.base.loadsState:
 		c.warn("health", "a reload forgets which servers are down, and sends them requests until a check fails", remedy)
@@ -144,7 +123,7 @@ func (c *findings) health(h *Instance, f files) {
 	}
 }
 
-func (c *findings) process(ctx context.Context, h *Instance, f files) {
+func (c *findings) process(ctx context.Context, h *Instance, f Reading) {
 	r, err := h.runtime(f.base)
 	if err != nil {
 		c.fail("stats socket", err.Error(), "")
@@ -157,7 +136,7 @@ func (c *findings) process(ctx context.Context, h *Instance, f files) {
 	}
 	c.ok("stats socket", fmt.Sprintf("HAProxy %s answers on %s as process %d", w.Version, r.socket, w.Pid))
 	if level, err := r.ask(ctx, "show cli level"); err != nil || strings.TrimSpace(level) != "admin" {
-		c.fail("stats socket", "its level is not admin", "write \"level admin\" behind the stats socket in "+h.base)
+		c.fail("stats socket", "its level is not admin", "write \"level admin\" behind the stats socket in "+h.files.Base)
 	}
 	if caps := CapabilitiesOf(w.Version); caps.CookieLive {
 		c.ok("capabilities", "servers come, go and change without a reload")
@@ -188,14 +167,14 @@ func (c *findings) loads(ctx context.Context, h *Instance, r runtime) {
 	within := func(file string) bool {
 		return slices.Contains(loaded, file) || slices.Contains(loaded, filepath.Dir(file))
 	}
-	if !within(h.managed) || !within(h.base) {
-		c.fail("process", "it was started with "+strings.Join(loaded, " and ")+" only", fmt.Sprintf("start HAProxy with -f %s -f %s", h.base, h.managed))
+	if !within(h.files.Managed) || !within(h.files.Base) {
+		c.fail("process", "it was started with "+strings.Join(loaded, " and ")+" only", fmt.Sprintf("start HAProxy with -f %s -f %s", h.files.Base, h.files.Managed))
 		return
 	}
 	c.ok("process", "it was started with these files")
 }
 
-func (c *findings) master(ctx context.Context, h *Instance, f files, r runtime, w worker) {
+func (c *findings) master(ctx context.Context, h *Instance, f Reading, r runtime, w worker) {
 	l := h.reloader(ctx, f.base, r)
 	if l.master == "" && len(l.command) > 0 {
 		c.ok("reload", "by the command "+strings.Join(l.command, " "))
@@ -240,8 +219,8 @@ func (c *findings) others(h *Instance, ours masterProcs) {
 			continue
 		}
 		args := strings.Split(string(cmdline), "\x00")
-		if filepath.Base(args[0]) == "haproxy" && !slices.Contains(args, "-c") && slices.Contains(args, h.managed) {
-			c.warn("process", fmt.Sprintf("process %d is another HAProxy with %s: the two share the requests", pid, h.managed), "stop one of them")
+		if filepath.Base(args[0]) == "haproxy" && !slices.Contains(args, "-c") && slices.Contains(args, h.files.Managed) {
+			c.warn("process", fmt.Sprintf("process %d is another HAProxy with %s: the two share the requests", pid, h.files.Managed), "stop one of them")
 			return
 		}
 	}

@@ -2,8 +2,8 @@ package haproxy
 
 // Foreign names, by domain, the ACLs and backends of the files that bear a name of ours without our shape, with their
 // place: such a domain is left alone. The process is not asked.
-func (h *Instance) Foreign() (map[string]string, error) {
-	f, err := h.read()
+func (c *Files) Foreign() (map[string]string, error) {
+	f, err := c.read()
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,6 @@ import (
 
 func TestAFrontendThatCannotCarryTheRulesIsRefusedWithTheWayOut(t *testing.T) {
 	t.Parallel()
-	bin := haproxyOfPath(t)
 	const base = "global\ndefaults\n    mode http\n"
 	cases := map[string]struct{ base, managed, says string }{
 		"it is in the base file, and there is no managed file": {base + "frontend webin\n    bind :80\n", "", "haproxy.cfg:4) is in the base file"},
@@ -22,7 +21,7 @@ func TestAFrontendThatCannotCarryTheRulesIsRefusedWithTheWayOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			s := Settings{BaseFile: filepath.Join(dir, "haproxy.cfg"), ManagedFile: filepath.Join(dir, "hapsync.cfg"), Binary: bin}
+			s := Settings{BaseFile: filepath.Join(dir, "haproxy.cfg"), ManagedFile: filepath.Join(dir, "hapsync.cfg")}
 			for file, text := range map[string]string{s.BaseFile: c.base, s.ManagedFile: c.managed} {
 				if text == "" {
 					continue
@@ -31,11 +30,12 @@ func TestAFrontendThatCannotCarryTheRulesIsRefusedWithTheWayOut(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			h, err := Open(s)
+			s.Frontends = []string{"webin"}
+			files, err := OpenFiles(s, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := h.State(t.Context()); err == nil || !strings.Contains(err.Error(), c.says) {
+			if _, err := files.read(); err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("says %v, not %q", err, c.says)
 			}
 		})

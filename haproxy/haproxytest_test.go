@@ -37,6 +37,28 @@ defaults
     option idle-close-on-response
 `
 
+// twoDomains is a managed file in which both domains have a server each.
+const twoDomains = `frontend webin
+    bind @ADDR@
+    acl is_a.abc.com hdr(host) -i a.abc.com
+    use_backend a.abc.com_cluster if is_a.abc.com
+    acl is_b.abc.com hdr(host) -i b.abc.com
+    use_backend b.abc.com_cluster if is_b.abc.com
+
+backend a.abc.com_cluster
+    balance roundrobin
+    cookie SERVERID insert indirect nocache
+    server server1 %s cookie server1 check
+
+backend b.abc.com_cluster
+    balance roundrobin
+    cookie SERVERID insert indirect nocache
+    server server1 %s cookie server1
+`
+
+// The backends of twoDomains.
+const backendA, backendB = "a.abc.com_cluster", "b.abc.com_cluster"
+
 // A proc is a HAProxy in master-worker mode that belongs to one test.
 type proc struct {
 	// Dir holds the files and sockets. Its name is short: a socket's path may have 107 bytes.
@@ -274,5 +296,30 @@ func eventually(t *testing.T, what string, try func() error) {
 			t.Fatalf("%s: not in time: %v", what, err)
 		case <-poll.C:
 		}
+	}
+}
+
+// load makes requests one after the other until stop is called, which returns the first one that failed.
+func (p *proc) load(t *testing.T, domain string) (stop func() error) {
+	t.Helper()
+	quit, failed := make(chan struct{}), make(chan error, 1)
+	go func() {
+		for {
+			status, body, err := p.fetch(context.WithoutCancel(t.Context()), domain)
+			if err != nil || status != 200 {
+				failed <- fmt.Errorf("status %d, body %q, %w", status, body, err)
+				return
+			}
+			select {
+			case <-quit:
+				failed <- nil
+				return
+			default:
+			}
+		}
+	}()
+	return func() error {
+		close(quit)
+		return <-failed
 	}
 }

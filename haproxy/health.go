@@ -2,9 +2,7 @@ package haproxy
 
 import (
 	"bytes"
-	"fmt"
 	"net/netip"
-	"os"
 )
 
 // stateHeader is what a server-state file begins with: its version, and the columns of HAProxy 2.6 to 3.4.
@@ -68,23 +66,4 @@ func healthLine(header, line []byte) []byte {
 		}
 	}
 	return append(bytes.Join(words, []byte(" ")), '\n')
-}
-
-// writeHealth replaces the server-state file by content, atomically; its mode stays, a new one is 0644.
-func writeHealth(path string, content []byte) error {
-	if err := replaceFile(path, path, string(content)); err != nil {
-		return fmt.Errorf("server-state file: %w", err)
-	}
-	return nil
-}
-
-// clearHealth leaves a server-state file without servers, so that a later start of HAProxy goes by its configuration
-// alone.
-func clearHealth(path string) error { return writeHealth(path, []byte(stateHeader)) }
-
-// leftHealth reports whether a server-state file holds what a killed process wrote for its reload. HAProxy would take
-// the addresses in it for the next start, whatever the configuration says.
-func leftHealth(path string) bool {
-	text, err := os.ReadFile(path)
-	return err == nil && bytes.Contains(text, []byte(oneReload))
 }

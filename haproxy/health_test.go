@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -72,14 +71,14 @@ func TestAServerKnownToBeDownGetsNoRequestAfterReloads(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, bin string) {
 		well, sick := startHost(t, "well"), startSickHost(t)
 		p := startHAProxy(t, bin, healthBase(), fmt.Sprintf(healthFile, well.Addr, sick.Addr))
-		awaitDown(t, p.runtime())
+		awaitDown(t, runtimeOf(p))
 		sick.Served.Store(0)
 		for range 2 {
 			health := downLines([]byte(p.must(t, "show servers state")), everyone)
-			if err := writeHealth(filepath.Join(p.Dir, "state"), health); err != nil {
+			if err := os.WriteFile(filepath.Join(p.Dir, "state"), health, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			if err := p.reloader().reload(t.Context()); err != nil {
+			if err := reloaderOf(p).reload(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			for range 6 {
@@ -99,19 +98,19 @@ func TestHealthDoesNotOverrideWhatTheConfigurationSays(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, bin string) {
 		well, sick, moved := startHost(t, "well"), startSickHost(t), startHost(t, "moved")
 		p := startHAProxy(t, bin, healthBase(), fmt.Sprintf(healthFile, well.Addr, sick.Addr))
-		awaitDown(t, p.runtime())
+		awaitDown(t, runtimeOf(p))
 		p.must(t, "set server b/sick weight 17;set server b/well state maint")
 		p.write(t, p.ManagedFile, fmt.Sprintf(healthFile, well.Addr, moved.Addr))
 		health := downLines([]byte(p.must(t, "show servers state")), func(backend, server string, addr netip.AddrPort) bool {
 			return backend == "b" && server == "sick" && addr == moved.Addr
 		})
-		if err := writeHealth(filepath.Join(p.Dir, "state"), health); err != nil {
+		if err := os.WriteFile(filepath.Join(p.Dir, "state"), health, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if err := p.reloader().reload(t.Context()); err != nil {
+		if err := reloaderOf(p).reload(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		wantServers(t, p.runtime(), "b",
+		wantServers(t, runtimeOf(p), "b",
 			Server{Name: "sick", Addr: moved.Addr, Check: true, Weight: 1, State: Ready},
 			Server{Name: "well", Addr: well.Addr, Check: true, Weight: 1, State: Ready})
 		for range 4 {
@@ -147,102 +146,5 @@ func TestOnlyTheHealthOfServersThatChecksHoldDownIsKept(t *testing.T) {
 	})
 	if string(have) != want {
 		t.Errorf("have\n%s\nwant\n%s", have, want)
-	}
-}
-
-func TestTheHealthFileIsReplacedAsAWholeAndKeepsItsMode(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "state")
-	for _, step := range []struct {
-		write func() error
-		text  string
-		mode  os.FileMode
-	}{
-		{func() error { return writeHealth(path, []byte("1\nx\n")) }, "1\nx\n", 0o644},
-		{func() error { return os.Chmod(path, 0o600) }, "1\nx\n", 0o600},
-		{func() error { return writeHealth(path, []byte("1\n")) }, "1\n", 0o600},
-		{func() error { return clearHealth(path) }, stateHeader, 0o600},
-	} {
-		if err := step.write(); err != nil {
-			t.Fatal(err)
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		stat, err := os.Stat(path)
-		if err != nil || string(text) != step.text || stat.Mode().Perm() != step.mode {
-			t.Errorf("%q mode %v, want %q mode %v", text, stat.Mode(), step.text, step.mode)
-		}
-	}
-	if err := writeHealth(filepath.Join(path, "below"), nil); err == nil || !strings.Contains(err.Error(), "server-state file") {
-		t.Errorf("error %v", err)
-	}
-}
-
-func TestHealthThatAKilledProcessLeftIsClearedWithTheLock(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	state, base, managed := filepath.Join(dir, "state"), filepath.Join(dir, "haproxy.cfg"), filepath.Join(dir, "hapsync.cfg")
-	line := "3 a.com_cluster 1 s1 10.0.0.1 0 0 1 1 2 8 2 0 6 0 0 0 - 10000 - 0 0 - - 0\n"
-	files := map[string]string{
-		base:    "global\n    server-state-file " + state + "\ndefaults\n    mode http\n    load-server-state-from-file global\n",
-		managed: newFile([]string{"webin"}),
-	}
-	for file, text := range files {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for name, c := range map[string]struct{ before, after string }{
-		"ours":            {"1\n" + oneReload + line, stateHeader},
-		"the operator's":  {stateHeader + line, stateHeader + line},
-		"nothing special": {"1\n", "1\n"},
-	} {
-		if err := os.WriteFile(state, []byte(c.before), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		h, err := Open(Settings{BaseFile: base, ManagedFile: managed, Binary: firstHAProxy(t)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		unlock, err := h.Lock()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := unlock(); err != nil {
-			t.Fatal(err)
-		}
-		if text, err := os.ReadFile(state); err != nil || string(text) != c.after {
-			t.Errorf("%s: %q, %v", name, text, err)
-		}
-	}
-}
-
-func TestHealthIsCarriedOnlyForServersThatTheFilesHaveChecked(t *testing.T) {
-	t.Parallel()
-	doc := parseDocument(`backend plain
-    server checked 10.0.0.1:80 cookie x check
-    server off 10.0.0.2:80 cookie check
-backend default
-    default-server check inter 1s
-    server checked 10.0.0.3:80
-    server off 10.0.0.4:80 no-check
-`)
-	for defaults, want := range map[string]string{
-		"inter 1s": "default/checked plain/checked",
-		"check":    "default/checked plain/checked plain/off",
-	} {
-		var have []string
-		for s, addr := range checkedAddrs(defaults, doc) {
-			if !addr.IsValid() {
-				t.Errorf("%v has no address", s)
-			}
-			have = append(have, s.backend+"/"+s.name)
-		}
-		slices.Sort(have)
-		if got := strings.Join(have, " "); got != want {
-			t.Errorf("with default-server %s: have %s, want %s", defaults, got, want)
-		}
 	}
 }

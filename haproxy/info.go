@@ -92,3 +92,8 @@ func parseInfo(reply string, now time.Time) (worker, error) {
 	w.Version, err = ParseVersion(version)
 	return w, err
 }
+
+// same reports whether two are one process. The start is known to about a second.
+func (w worker) same(other worker) bool {
+	return w.Pid == other.Pid && w.Started.Sub(other.Started).Abs() <= 2*time.Second
+}

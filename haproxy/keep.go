@@ -8,20 +8,20 @@ import (
 )
 
 // Keep keeps a text beside the managed file. It outlives this process, but not a crash of the machine.
-func (h *Instance) Keep(memo []byte) error {
-	return replaceVolatile(h.keptFile(), h.managed, string(memo))
+func (c *Files) Keep(memo []byte) error {
+	return replaceVolatile(c.keptFile(), c.Managed, string(memo))
 }
 
 // Kept is what Keep kept last; nil where there is nothing.
-func (h *Instance) Kept() ([]byte, error) {
-	text, err := os.ReadFile(h.keptFile())
+func (c *Files) Kept() ([]byte, error) {
+	text, err := os.ReadFile(c.keptFile())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	return text, err
 }
 
-func (h *Instance) keptFile() string {
-	dir, name := filepath.Split(h.managed)
+func (c *Files) keptFile() string {
+	dir, name := filepath.Split(c.Managed)
 	return filepath.Join(dir, "."+name+".agent")
 }

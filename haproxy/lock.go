@@ -12,9 +12,9 @@ import (
 
 // Lock makes this process the only writer of the managed file until unlock is called, by an exclusive lock on a file
 // beside it, which the system gives back when the process ends in whatever way. An error that wraps ErrLocked says who
-// holds it. What a process that was killed amid a reload has left for HAProxy to read is cleared.
-func (h *Instance) Lock() (unlock func() error, err error) {
-	dir, name := filepath.Split(h.managed)
+// holds it.
+func (c *Files) Lock() (unlock func() error, err error) {
+	dir, name := filepath.Split(c.Managed)
 	path := filepath.Join(dir, "."+name+".lock")
 	lock := flock.New(path, flock.SetPermissions(0o644))
 	ok, err := lock.TryLock()
@@ -22,14 +22,11 @@ func (h *Instance) Lock() (unlock func() error, err error) {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	if !ok {
-		return nil, errors.Join(fmt.Errorf("%w on %s: %s; wait for it to end", ErrLocked, h.managed, holder(path)), lock.Close())
+		return nil, errors.Join(fmt.Errorf("%w on %s: %s; wait for it to end", ErrLocked, c.Managed, holder(path)), lock.Close())
 	}
 	// Who cannot write it (another user's lock file, a full disk) is locked out of nothing: the lock is what counts.
 	_ = os.WriteFile(path, fmt.Appendf(nil, "process %d (%s)\n", os.Getpid(), filepath.Base(os.Args[0])), 0o644)
-	if f, err := h.reread(); err == nil && leftHealth(f.base.stateFile) {
-		h.clearHealth(f.base.stateFile)
-	}
-	h.previous = nil // what an earlier pass replaced is not this one's to restore
+	c.forgetPrevious() // what an earlier pass replaced is not this one's to restore
 	return lock.Close, nil
 }
 

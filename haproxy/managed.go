@@ -127,10 +127,13 @@ func ownLine(l line) (domain, kind string, ours bool) {
 	switch firstWord(l.raw) {
 	case "acl":
 		w := appendWords(buffer[:0], l.raw)
-		if len(w) < 2 || !strings.HasPrefix(w[1], aclPrefix) || len(w[1]) == len(aclPrefix) {
+		if len(w) < 2 {
 			return "", "", false
 		}
-		domain = w[1][len(aclPrefix):]
+		domain, ok := DomainOfACL(w[1])
+		if !ok {
+			return "", "", false
+		}
 		ours = len(w) == 5 && w[2] == "hdr(host)" && w[3] == "-i" && w[4] == domain
 		return domain, "acl", ours && !l.conditional && plainName(domain)
 	case "use_backend":
@@ -142,27 +145,13 @@ func ownLine(l line) (domain, kind string, ours bool) {
 		if !ok {
 			return "", "", false
 		}
-		ours = len(w) == 4 && w[2] == "if" && strings.HasPrefix(w[3], aclPrefix) && w[3][len(aclPrefix):] == domain
+		if len(w) == 4 && w[2] == "if" {
+			acl, ok := DomainOfACL(w[3])
+			ours = ok && acl == domain
+		}
 		return domain, "use_backend", ours && !l.conditional
 	}
 	return "", "", false
-}
-
-// plainName reports whether a name has only the bytes that HAProxy allows in names and that mean nothing else anywhere.
-func plainName(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_' && c != ':' {
-			return false
-		}
-	}
-	return s != ""
-}
-
-func sortRules(rules []Rule) { slices.SortFunc(rules, compareRules) }
-
-func compareRules(a, b Rule) int {
-	return cmp.Or(cmp.Compare(a.Frontend, b.Frontend), cmp.Compare(a.Domain, b.Domain))
 }
 
 // A lineRole says what a line of a managed backend is to us.
@@ -248,10 +237,6 @@ func fileBackend(d document, s section, name string) Backend {
 	}
 	sortServers(b.Servers)
 	return b
-}
-
-func sortServers(servers []Server) {
-	slices.SortStableFunc(servers, func(a, b Server) int { return cmp.Compare(a.Name, b.Name) })
 }
 
 // stickyWords are the words of StickyCookie.

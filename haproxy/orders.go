@@ -21,7 +21,7 @@ func (o orders) pending(changes []Change, live view) (stay, leave []Change) {
 		if inEffect(c, live) {
 			continue
 		}
-		if _, ok := c.(RemoveServer); ok {
+		if c.Op() == OpRemove {
 			leave = append(leave, c)
 			continue
 		}
@@ -44,7 +44,7 @@ func (o orders) commands(changes []Change, live view) []string {
 // of are the commands that bring one change into effect. why says what the commands cannot do; those that come
 // with a reason are expected to be refused, in HAProxy's better words.
 func (o orders) of(c Change, live view) (commands []string, why string) {
-	have, there := live[keyOf(c)]
+	have, there := live[c.Key()]
 	switch ch := c.(type) {
 	case AddServer:
 		if there {
@@ -124,7 +124,7 @@ func (o orders) addAgain(c AddServer, have liveServer) (commands []string, why s
 // set are the commands that turn a server of the process into the wanted one.
 func set(backend string, have liveServer, want Server) (commands []string, why string) {
 	from, to := observable(have.Server), observable(want)
-	if ok, why := liveSet(SetServer{Have: from, Want: to}); !ok {
+	if ok, why := (Capabilities{}).Live(SetServer{Have: from, Want: to}); !ok {
 		return nil, why
 	}
 	name := backend + "/" + want.Name
@@ -153,14 +153,12 @@ func set(backend string, have liveServer, want Server) (commands []string, why s
 
 // inEffect reports whether the process is as the change wants it, as far as the process tells.
 func inEffect(c Change, live view) bool {
-	have, there := live[keyOf(c)]
-	switch ch := c.(type) {
-	case AddServer:
-		return there && observable(have.Server) == observable(ch.Server)
-	case SetServer:
-		return there && observable(have.Server) == observable(ch.Want)
+	have, there := live[c.Key()]
+	_, want := c.Servers()
+	if c.Op() == OpRemove {
+		return !there
 	}
-	return !there
+	return there && observable(have.Server) == observable(want)
 }
 
 // observable is what the process tells of a server.

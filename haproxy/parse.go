@@ -7,13 +7,13 @@ import (
 	"github.com/haproxytech/config-parser/v5/options"
 )
 
-// parsing is held while config-parser reads a text: it keeps the name of the defaults section in a variable that all its
-// parsers share, and Amend reads files while State does.
-var parsing stdsync.Mutex
+// libraries is held while client-native or config-parser are at work: they keep things in variables that all their
+// parsers share, and the file is read by one goroutine while another one writes it.
+var libraries stdsync.Mutex
 
 // parse has config-parser read a text. It panics on some malformed lines.
 func parse(text string) (parser.Parser, error) {
-	parsing.Lock()
-	defer parsing.Unlock()
+	libraries.Lock()
+	defer libraries.Unlock()
 	return parser.New(options.String(text))
 }

@@ -13,9 +13,9 @@ func TestFilesAreReadAtTheSameTime(t *testing.T) {
 	for i := range 8 {
 		reading.Go(func() {
 			for range 50 {
-				text := fmt.Sprintf("global\n    maxconn %d\n\ndefaults d%d\n    mode http\n", i, i)
-				if b, err := readBase(parseDocument(text), "haproxy.cfg"); err != nil || b.maxconn != int64(i) || b.mode != "http" {
-					t.Errorf("read %d, %q, %v", b.maxconn, b.mode, err)
+				text := fmt.Sprintf("global\n    server-state-file /s%d\n\ndefaults d%d\n    mode http\n", i, i)
+				if b, err := readBase(parseDocument(text), "haproxy.cfg"); err != nil || b.stateFile != fmt.Sprintf("/s%d", i) || b.mode != "http" {
+					t.Errorf("read %q, %q, %v", b.stateFile, b.mode, err)
 				}
 			}
 		})

@@ -100,7 +100,7 @@ func (m *recollection) forget(changes []Change) {
 		return
 	}
 	for _, c := range changes {
-		delete(m.backends, keyOf(c).backend)
+		delete(m.backends, c.Key().Backend)
 	}
 }
 
@@ -111,7 +111,7 @@ func (m *recollection) view(changes []Change) (live view, ok bool) {
 	}
 	live = view{}
 	for _, c := range changes {
-		name := keyOf(c).backend
+		name := c.Key().Backend
 		b, known := m.backends[name]
 		if !known || !m.all && !m.recent[name] {
 			return nil, false
@@ -132,8 +132,7 @@ func (m *recollection) ran() {
 func unread(changes []Change, live view) []Change {
 	var more []Change
 	for _, c := range changes {
-		set, ok := c.(SetServer)
-		if !ok || live[keyOf(c)].MaxConn != set.Want.MaxConn {
+		if _, want := c.Servers(); c.Op() != OpSet || live[c.Key()].MaxConn != want.MaxConn {
 			more = append(more, c)
 		}
 	}

@@ -16,7 +16,7 @@ func TestWhatHAProxyRefusesIsReportedInItsWordsAndTheRestIsDone(t *testing.T) {
 		managed := fmt.Sprintf(twoDomains, one.Addr, one.Addr) +
 			"backend static_cluster\n    balance uri\n    server server1 " + one.Addr.String() + "\n"
 		p := startHAProxy(t, bin, "", managed)
-		r := p.runtime()
+		r := runtimeOf(p)
 		good := Server{Name: "good", Addr: one.Addr, Weight: 1, State: Ready}
 		named := func(name string) Server {
 			s := good
@@ -63,7 +63,7 @@ func TestDefaultServerParametersAreSpelledOnAServerThatIsAddedLive(t *testing.T)
 	eachHAProxy(t, func(t *testing.T, bin string) {
 		one := startHost(t, "one")
 		p := startHAProxy(t, bin, "", fmt.Sprintf(twoDomains, one.Addr, one.Addr))
-		r := p.runtime()
+		r := runtimeOf(p)
 		s := Server{Name: "new", Addr: one.Addr, Check: true, Weight: 1, State: Maint, Params: "port 1235"}
 		params := func(string) string { return "port 1234 fall 5 agent-port 77" }
 		if err := r.run(t.Context(), capabilities(t, r), []Change{AddServer{backendB, s}}, params, 0); err != nil {
@@ -156,7 +156,7 @@ func TestHundredsOfServersComeAndGoInOneRun(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, bin string) {
 		one := startHost(t, "one")
 		p := startHAProxy(t, bin, "", fmt.Sprintf(twoDomains, one.Addr, one.Addr))
-		r := p.runtime()
+		r := runtimeOf(p)
 		caps := capabilities(t, r)
 		var add, remove []Change
 		for i := range 600 {

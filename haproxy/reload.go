@@ -12,19 +12,6 @@ import (
 	"time"
 )
 
-// A ReloadError is HAProxy's refusal to reload: the old worker serves on with the old configuration. It wraps ErrRefused.
-type ReloadError struct {
-	// Output is what HAProxy said.
-	Output string
-}
-
-func (e *ReloadError) Error() string {
-	return "haproxy refuses to reload, the old worker serves on: " + e.Output
-}
-
-// Unwrap is ErrRefused.
-func (e *ReloadError) Unwrap() error { return ErrRefused }
-
 const (
 	reloadTimeout = 60 * time.Second
 	// masterWait is how long the master's socket may refuse connections: it does for 50 to 200 ms while it reloads.

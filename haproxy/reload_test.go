@@ -19,13 +19,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func (p *proc) reloader() reloader {
-	return reloader{master: masterSocket(p.MasterSocket), runtime: p.runtime(), timeout: 20 * time.Second}
+func reloaderOf(p *proc) reloader {
+	return reloader{master: masterSocket(p.MasterSocket), runtime: runtimeOf(p), timeout: 20 * time.Second}
 }
 
-func (p *proc) worker(t *testing.T) worker {
+func workerOf(t *testing.T, p *proc) worker {
 	t.Helper()
-	w, err := p.runtime().info(t.Context())
+	w, err := runtimeOf(p).info(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,14 +37,14 @@ func TestAReloadReturnsWhenTheNewWorkerAnswers(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, bin string) {
 		one, two := startHost(t, "one"), startHost(t, "two")
 		p := startHAProxy(t, bin, "", fmt.Sprintf(twoDomains, one.Addr, one.Addr))
-		before := p.worker(t)
+		before := workerOf(t, p)
 		p.write(t, p.ManagedFile, fmt.Sprintf(twoDomains, one.Addr, two.Addr))
-		l := p.reloader()
+		l := reloaderOf(p)
 		l.master = "unix@" + l.master
 		if err := l.reload(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		after := p.worker(t)
+		after := workerOf(t, p)
 		if after.Pid == before.Pid || after.Started.Before(before.Started) {
 			t.Errorf("before %+v, after %+v", before, after)
 		}
@@ -63,10 +63,10 @@ func TestAConfigurationThatHAProxyRefusesIsAReloadError(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, bin string) {
 		one := startHost(t, "one")
 		p := startHAProxy(t, bin, "", fmt.Sprintf(twoDomains, one.Addr, one.Addr))
-		before := p.worker(t)
+		before := workerOf(t, p)
 		for range 2 {
 			p.write(t, p.ManagedFile, "backend b\n    nonsense here\n")
-			err := p.reloader().reload(t.Context())
+			err := reloaderOf(p).reload(t.Context())
 			var refused *ReloadError
 			if !errors.As(err, &refused) || !errors.Is(err, ErrRefused) {
 				t.Fatalf("%v is no ReloadError", err)
@@ -74,12 +74,12 @@ func TestAConfigurationThatHAProxyRefusesIsAReloadError(t *testing.T) {
 			if CapabilitiesOf(before.Version).ReloadReports && !strings.Contains(refused.Output, "nonsense") {
 				t.Errorf("%q does not say why", refused.Output)
 			}
-			if after := p.worker(t); after.Pid != before.Pid {
+			if after := workerOf(t, p); after.Pid != before.Pid {
 				t.Errorf("worker %d took over from %d", after.Pid, before.Pid)
 			}
 		}
 		p.write(t, p.ManagedFile, fmt.Sprintf(twoDomains, one.Addr, one.Addr))
-		if err := p.reloader().reload(t.Context()); err != nil {
+		if err := reloaderOf(p).reload(t.Context()); err != nil {
 			t.Errorf("with a good file again: %v", err)
 		}
 	})
@@ -89,13 +89,13 @@ func TestAReloadIsNotCutInTwoByTheEndOfItsContext(t *testing.T) {
 	t.Parallel()
 	eachHAProxy(t, func(t *testing.T, bin string) {
 		p := startHAProxy(t, bin, "", "")
-		before := p.worker(t)
+		before := workerOf(t, p)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := p.reloader().reload(ctx); err != nil {
+		if err := reloaderOf(p).reload(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if after := p.worker(t); after.Pid == before.Pid {
+		if after := workerOf(t, p); after.Pid == before.Pid {
 			t.Error("the old worker answers")
 		}
 	})
@@ -107,15 +107,15 @@ func TestAReloadWaitsForOneThatIsInProgress(t *testing.T) {
 		p := startHAProxy(t, bin, "", "")
 		done := make(chan error)
 		for range 3 {
-			go func() { done <- p.reloader().reload(t.Context()) }()
+			go func() { done <- reloaderOf(p).reload(t.Context()) }()
 		}
 		for range 3 {
 			if err := <-done; err != nil {
 				t.Error(err)
 			}
 		}
-		procs, err := p.reloader().master.procs(t.Context())
-		if w := p.worker(t); err != nil || !procs.has(w.Pid) {
+		procs, err := reloaderOf(p).master.procs(t.Context())
+		if w := workerOf(t, p); err != nil || !procs.has(w.Pid) {
 			t.Errorf("worker %d is not among %+v, %v", w.Pid, procs, err)
 		}
 	})
@@ -125,18 +125,18 @@ func TestAReloadCommandIsVerifiedByTheNewWorker(t *testing.T) {
 	t.Parallel()
 	eachHAProxy(t, func(t *testing.T, bin string) {
 		p := startHAProxy(t, bin, "", "")
-		before := p.worker(t)
-		procs, err := p.reloader().master.procs(t.Context())
+		before := workerOf(t, p)
+		procs, err := reloaderOf(p).master.procs(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := p.reloader()
+		l := reloaderOf(p)
 		l.master = ""
 		l.command = []string{"kill", "-USR2", strconv.Itoa(procs.Master)}
 		if err := l.reload(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if after := p.worker(t); after.Pid == before.Pid {
+		if after := workerOf(t, p); after.Pid == before.Pid {
 			t.Error("the old worker answers")
 		}
 		for _, try := range []struct {
@@ -169,7 +169,7 @@ func TestAReloadCommandThatHangsIsKilledWithItsChildren(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = alive.Close() })
-	l := p.reloader()
+	l := reloaderOf(p)
 	l.master, l.timeout = "", 300*time.Millisecond
 	l.command = []string{"sh", "-c", "exec >" + path + "; sleep 100 & sleep 100"}
 	if err := l.reload(t.Context()); err == nil || !strings.Contains(err.Error(), "no complete answer in time") {
@@ -225,7 +225,7 @@ func TestAReloadThatCannotBeDoneSaysWhy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := p.reloader()
+			l := reloaderOf(p)
 			try.change(&l)
 			if err := l.reload(t.Context()); err == nil || !strings.Contains(err.Error(), try.want) {
 				t.Errorf("error %v, want %q", err, try.want)

@@ -3,11 +3,8 @@ package haproxy
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
-	stdsync "sync"
 	"time"
 )
 
@@ -42,8 +39,8 @@ func (h *Instance) Reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h.previous = nil
-	return replaceVolatile(h.loadedFile(), h.managed, loadedHeader(w)+f.text)
+	h.files.forgetPrevious()
+	return replaceVolatile(h.loadedFile(), h.files.Managed, loadedHeader(w)+f.text)
 }
 
 // reloader finds the way to reload: what the settings name, what the base file names, what the process knows.
@@ -99,75 +96,11 @@ func toldMasterSocket(ctx context.Context, r runtime) string {
 
 // restore puts back the text that the managed file had before it was changed for the reload that failed: what the last
 // Commit or Rewrite replaced, or, where that was another process's, what the running worker has loaded.
-func (h *Instance) restore(f files) error {
-	var text string
-	if h.previous != nil {
-		text = *h.previous
-	} else {
-		kept, _, err := readText(h.loadedFile())
-		if err != nil {
-			return err
-		}
-		_, text, _ = strings.Cut(kept, "\n")
-	}
-	if _, now, err := readText(h.managed); err != nil || now != f.digest || text == "" {
-		return err // someone else's edit is not ours to undo
-	}
-	h.previous = nil
-	if err := replaceFile(h.managed, h.managed, text); err != nil {
-		return fmt.Errorf("restore %s: %w", h.managed, err)
-	}
-	return nil
-}
-
-// carryHealth writes which servers are known to be down to where the new worker reads it. That it cannot is no reason
-// not to reload.
-func (h *Instance) carryHealth(ctx context.Context, f files, r runtime) bool {
-	if f.base.stateFile == "" || f.base.stateFile[0] != '/' || !f.base.loadsState {
-		return false
-	}
-	state, err := r.ask(ctx, "show servers state")
-	if err == nil {
-		addrs := stdsync.OnceValue(func() map[serverKey]netip.AddrPort { return checkedAddrs(f.base.defaultServer, f.doc, f.baseDoc) })
-		lines := downLines([]byte(state), func(backend, server string, addr netip.AddrPort) bool {
-			return addrs()[serverKey{backend, server}] == addr
-		})
-		err = writeHealth(f.base.stateFile, append(lines, oneReload...))
-	}
+func (h *Instance) restore(f Reading) error {
+	kept, _, err := readText(h.loadedFile())
 	if err != nil {
-		h.log.Warn("the servers' health is not carried over the reload", "error", err)
+		return err
 	}
-	return err == nil
-}
-
-// clearHealth empties the server-state file: a line that outlives its reload would override an address later.
-func (h *Instance) clearHealth(path string) {
-	if err := clearHealth(path); err != nil {
-		h.log.Warn("the server-state file keeps lines of an old state", "error", err)
-	}
-}
-
-// checkedAddrs are the addresses of all servers that the files name and have checked: no check would ever take another one,
-// said to be down, for well again. defaults are the words of the default-server lines above all sections.
-func checkedAddrs(defaults string, docs ...document) map[serverKey]netip.AddrPort {
-	addrs := map[serverKey]netip.AddrPort{}
-	for _, d := range docs {
-		for _, s := range d.sections {
-			if s.kind != "backend" && s.kind != "listen" {
-				continue
-			}
-			lines := d.body(s)
-			byDefault := strings.Fields(defaults + " " + defaultServerWords(lines))
-			for _, l := range lines {
-				w := splitWords(l.raw)
-				if len(w) < 3 || w[0] != "server" {
-					continue
-				}
-				if server := readServer(w); server.Check || slices.Contains(byDefault, "check") && !slices.Contains(w, "no-check") {
-					addrs[serverKey{s.name, server.Name}] = server.Addr
-				}
-			}
-		}
-	}
-	return addrs
+	_, loaded, _ := strings.Cut(kept, "\n")
+	return h.files.restore(f, loaded)
 }

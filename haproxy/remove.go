@@ -30,9 +30,9 @@ func (r runtime) drain(ctx context.Context, changes []Change, live view, limit t
 	var draining []Change
 	var commands []string
 	for _, c := range changes {
-		if live[keyOf(c)].State != Maint {
+		if live[c.Key()].State != Maint {
 			draining = append(draining, c)
-			commands = append(commands, "set server "+serverName(c)+" state drain")
+			commands = append(commands, "set server "+c.Key().String()+" state drain")
 		}
 	}
 	if len(draining) == 0 || limit <= 0 {
@@ -47,7 +47,7 @@ func (r runtime) drain(ctx context.Context, changes []Change, live view, limit t
 			return false, err
 		}
 		for _, c := range draining {
-			if live[keyOf(c)].Sessions > 0 {
+			if live[c.Key()].Sessions > 0 {
 				return false, nil
 			}
 		}
@@ -58,9 +58,9 @@ func (r runtime) drain(ctx context.Context, changes []Change, live view, limit t
 // maintain is the command that puts a server into maintenance. On 2.6 a connection that becomes idle after that
 // hinders the deletion for 13 to 15 s, unless the server's port changes.
 func maintain(caps Capabilities, c Change, live view) string {
-	command := "set server " + serverName(c) + " state maint"
-	if addr := live[keyOf(c)].Addr; !caps.WaitRemovable && addr.IsValid() {
-		command += fmt.Sprintf(";set server %s addr %s port %d", serverName(c), addr.Addr(), cmp.Or(addr.Port()^1, 2))
+	command := "set server " + c.Key().String() + " state maint"
+	if addr := live[c.Key()].Addr; !caps.WaitRemovable && addr.IsValid() {
+		command += fmt.Sprintf(";set server %s addr %s port %d", c.Key().String(), addr.Addr(), cmp.Or(addr.Port()^1, 2))
 	}
 	return command
 }
@@ -69,7 +69,7 @@ func maintain(caps Capabilities, c Change, live view) string {
 func (r runtime) delete(ctx context.Context, changes []Change, drain time.Duration) error {
 	commands := make([]string, len(changes))
 	for i, c := range changes {
-		commands[i] = "del server " + serverName(c)
+		commands[i] = "del server " + c.Key().String()
 	}
 	if err := r.exec(ctx, commands); err != nil || len(changes) == 0 || drain == noWait {
 		return err
@@ -82,7 +82,7 @@ func (r runtime) delete(ctx context.Context, changes []Change, drain time.Durati
 	return poll(ctx, deleteWait, func() (bool, error) {
 		var busy []Change
 		for _, c := range left {
-			reply, err := r.ask(ctx, "del server "+serverName(c))
+			reply, err := r.ask(ctx, "del server "+c.Key().String())
 			if err != nil {
 				return false, err
 			}
@@ -105,5 +105,3 @@ func remaining(changes []Change, live view) []Change {
 	}
 	return left
 }
-
-func serverName(c Change) string { return keyOf(c).backend + "/" + keyOf(c).name }

@@ -62,7 +62,7 @@ func TestARemovedServerFinishesItsRequests(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, bin string) {
 		h := startHeldHost(t)
 		p := startHAProxy(t, bin, "", fmt.Sprintf(twoDomains, h.Addr, h.Addr))
-		r := p.runtime()
+		r := runtimeOf(p)
 		caps := capabilities(t, r)
 		answer := h.request(t, p)
 		done := make(chan error, 1)
@@ -91,7 +91,7 @@ func TestAServerThatKeepsASessionStaysInMaintenanceAndIsReported(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, bin string) {
 		h := startHeldHost(t)
 		p := startHAProxy(t, bin, "", fmt.Sprintf(twoDomains, h.Addr, h.Addr))
-		r := p.runtime()
+		r := runtimeOf(p)
 		caps := capabilities(t, r)
 		answer := h.request(t, p)
 		gone := RemoveServer{Backend: backendB, Server: Server{Name: "server1"}}
@@ -126,7 +126,7 @@ func TestIdleConnectionsDoNotHinderARemoval(t *testing.T) {
 		base := strings.Replace(plainBase, "nbthread 1", "nbthread 2", 1)
 		managed := strings.ReplaceAll(twoDomains, "balance roundrobin", "balance roundrobin\n    http-reuse always")
 		p := startHAProxy(t, bin, base, fmt.Sprintf(managed, h.Addr, h.Addr))
-		r := p.runtime()
+		r := runtimeOf(p)
 		answers := []<-chan string{h.request(t, p), h.request(t, p), h.request(t, p)}
 		close(h.release)
 		for _, answer := range answers {
@@ -163,7 +163,7 @@ func TestAServerThatOthersPointToIsReportedWithoutWaiting(t *testing.T) {
 		one := startHost(t, "one")
 		managed := fmt.Sprintf(twoDomains, one.Addr, one.Addr) + "    use-server server1 if TRUE\n"
 		p := startHAProxy(t, bin, "", managed)
-		r := p.runtime()
+		r := runtimeOf(p)
 		change := RemoveServer{Backend: backendB, Server: Server{Name: "server1"}}
 		err := r.run(t.Context(), capabilities(t, r), []Change{change}, noParams, time.Minute)
 		if err == nil || !strings.Contains(err.Error(), "cannot be removed at runtime") {

@@ -9,31 +9,6 @@ import (
 	"time"
 )
 
-// A Failure is a change that the running process did not take.
-type Failure struct {
-	Change Change
-	// Reply is HAProxy's answer, or what stands in the way.
-	Reply string
-}
-
-// A RunError lists the changes that the running process did not take; the others are in effect. It wraps ErrRefused.
-type RunError struct{ Failures []Failure }
-
-func (e *RunError) Error() string {
-	const shown = 5
-	var lines []string
-	for _, f := range e.Failures[:min(shown, len(e.Failures))] {
-		lines = append(lines, fmt.Sprintf("%s: %s", f.Change, f.Reply))
-	}
-	if more := len(e.Failures) - shown; more > 0 {
-		lines = append(lines, fmt.Sprintf("and %d more", more))
-	}
-	return fmt.Sprintf("%v: %s", ErrRefused, strings.Join(lines, "; "))
-}
-
-// Unwrap is ErrRefused.
-func (e *RunError) Unwrap() error { return ErrRefused }
-
 const (
 	// checkWait is how long run waits for the first checks of servers that it added.
 	checkWait = 3 * time.Second
@@ -47,11 +22,8 @@ const (
 	pollLast  = 250 * time.Millisecond
 )
 
-// A serverKey names a server of the process.
-type serverKey struct{ backend, name string }
-
 // A view is what the process has of the servers that a run is about, read at one time.
-type view map[serverKey]liveServer
+type view map[ServerKey]liveServer
 
 // run makes AddServer, SetServer and RemoveServer changes in the process, each server in at most one of them, and
 // reads back that they are in effect. params are the words of a backend's default-server lines, which HAProxy does not
@@ -72,15 +44,15 @@ func (r runtime) run(
 
 // sound refuses changes that no command may be made of.
 func sound(changes []Change, params func(backend string) string) error {
-	seen := map[serverKey]bool{}
+	seen := map[ServerKey]bool{}
 	for _, c := range changes {
 		if err := safeChange(c, params); err != nil {
 			return fmt.Errorf("%s: %w", c, err)
 		}
-		if seen[keyOf(c)] {
+		if seen[c.Key()] {
 			return fmt.Errorf("%s: two changes of one server", c)
 		}
-		seen[keyOf(c)] = true
+		seen[c.Key()] = true
 	}
 	return nil
 }
@@ -149,8 +121,7 @@ func (r runtime) readBack(ctx context.Context, changes []Change) (live view, err
 	err = poll(ctx, seenWait, func() (bool, error) {
 		_, live, err = r.view(ctx, changes)
 		return !slices.ContainsFunc(changes, func(c Change) bool {
-			_, remove := c.(RemoveServer)
-			return !remove && !inEffect(c, live)
+			return c.Op() != OpRemove && !inEffect(c, live)
 		}), err
 	})
 	return live, err
@@ -178,7 +149,7 @@ func (r runtime) single(ctx context.Context, o orders, c Change, live view) (str
 
 // remains adds what became of a server that could not be removed.
 func remains(c Change, live view) string {
-	if _, ok := c.(RemoveServer); ok && live[keyOf(c)].State == Maint {
+	if c.Op() == OpRemove && live[c.Key()].State == Maint {
 		return " (it stays in maintenance)"
 	}
 	return ""
@@ -189,7 +160,7 @@ func remains(c Change, live view) string {
 func (r runtime) awaitChecks(ctx context.Context, changes []Change) error {
 	var added []Change
 	for _, c := range changes {
-		if add, ok := c.(AddServer); ok && add.Server.Check && add.Server.State == Ready {
+		if awaitsCheck(c) {
 			added = append(added, c)
 		}
 	}
@@ -202,12 +173,18 @@ func (r runtime) awaitChecks(ctx context.Context, changes []Change) error {
 			return false, err
 		}
 		for _, c := range added {
-			if live[keyOf(c)].Undecided {
+			if live[c.Key()].Undecided {
 				return false, nil
 			}
 		}
 		return true, nil
 	})
+}
+
+// awaitsCheck reports whether the change adds a server that takes no traffic before its first good check.
+func awaitsCheck(c Change) bool {
+	_, want := c.Servers()
+	return c.Op() == OpAdd && want.Check && want.State == Ready
 }
 
 // view reads the servers of the backends that the changes are about, and who the process is.
@@ -218,7 +195,7 @@ func (r runtime) view(ctx context.Context, changes []Change) (worker, view, erro
 	}
 	names := make([]string, len(changes))
 	for i, c := range changes {
-		names[i] = keyOf(c).backend
+		names[i] = c.Key().Backend
 	}
 	w, backends, err := r.look(ctx, names...)
 	if err != nil {
@@ -232,20 +209,8 @@ func (r runtime) view(ctx context.Context, changes []Change) (worker, view, erro
 
 func (v view) add(b liveBackend) {
 	for _, s := range b.Servers {
-		v[serverKey{b.Name, s.Name}] = s
+		v[ServerKey{b.Name, s.Name}] = s
 	}
-}
-
-func keyOf(c Change) serverKey {
-	switch ch := c.(type) {
-	case AddServer:
-		return serverKey{ch.Backend, ch.Server.Name}
-	case SetServer:
-		return serverKey{ch.Backend, ch.Want.Name}
-	case RemoveServer:
-		return serverKey{ch.Backend, ch.Server.Name}
-	}
-	return serverKey{}
 }
 
 // poll calls done, less and less often, until it says so or limit is over, which is no error.

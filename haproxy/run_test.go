@@ -1,7 +1,6 @@
 package haproxy
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -12,30 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// twoDomains is a managed file in which both domains have a server each.
-const twoDomains = `frontend webin
-    bind @ADDR@
-    acl is_a.abc.com hdr(host) -i a.abc.com
-    use_backend a.abc.com_cluster if is_a.abc.com
-    acl is_b.abc.com hdr(host) -i b.abc.com
-    use_backend b.abc.com_cluster if is_b.abc.com
-
-backend a.abc.com_cluster
-    balance roundrobin
-    cookie SERVERID insert indirect nocache
-    server server1 %s cookie server1 check
-
-backend b.abc.com_cluster
-    balance roundrobin
-    cookie SERVERID insert indirect nocache
-    server server1 %s cookie server1
-`
-
-const backendA, backendB = "a.abc.com_cluster", "b.abc.com_cluster"
-
 func noParams(string) string { return "" }
 
-func (p *proc) runtime() runtime { return runtime{socket: p.RuntimeSocket} }
+func runtimeOf(p *proc) runtime { return runtime{socket: p.RuntimeSocket} }
 
 // capabilities are those of the running process.
 func capabilities(t *testing.T, r runtime) Capabilities {
@@ -84,7 +62,7 @@ func TestAddedServersAreReadBackAsTheyWereWanted(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, bin string) {
 		one := startHost(t, "one")
 		p := startHAProxy(t, bin, "", fmt.Sprintf(twoDomains, one.Addr, one.Addr))
-		r := p.runtime()
+		r := runtimeOf(p)
 		caps := capabilities(t, r)
 		first := Server{Name: "server1", Addr: one.Addr, Cookie: "server1", Weight: 1, State: Ready}
 		want := []Server{first}
@@ -129,7 +107,7 @@ func TestAnAddedServerTakesNoRequestBeforeItsFirstGoodCheck(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, bin string) {
 		one, two := startHost(t, "one"), startHost(t, "two")
 		p := startHAProxy(t, bin, "", fmt.Sprintf(twoDomains, one.Addr, one.Addr))
-		r := p.runtime()
+		r := runtimeOf(p)
 		caps := capabilities(t, r)
 		stop := p.load(t, "b.abc.com")
 		good := Server{Name: "good", Addr: two.Addr, Cookie: cookieOf(caps, "good"), Check: true, Weight: 1, State: Ready}
@@ -164,7 +142,7 @@ func TestAServerThatWasLeftHalfWayIsCompleted(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, bin string) {
 		one := startHost(t, "one")
 		p := startHAProxy(t, bin, "", fmt.Sprintf(twoDomains, one.Addr, one.Addr))
-		r := p.runtime()
+		r := runtimeOf(p)
 		dead := deadAddr(t)
 		p.must(t, "add server "+backendB+"/late "+dead.String()+" check inter 200ms weight 9")
 		want := Server{Name: "late", Addr: dead, Check: true, Weight: 1, State: Ready}
@@ -190,8 +168,8 @@ func TestASetServerIsAsItIsWanted(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, bin string) {
 		one, two := startHost(t, "one"), startHost(t, "two")
 		p := startHAProxy(t, bin, "", fmt.Sprintf(twoDomains, one.Addr, one.Addr))
-		r := p.runtime()
-		caps, worker := capabilities(t, r), p.worker(t)
+		r := runtimeOf(p)
+		caps, worker := capabilities(t, r), workerOf(t, p)
 		have := server1(one.Addr)
 		for _, want := range []Server{
 			{Addr: two.Addr, Weight: 1, State: Ready},
@@ -210,35 +188,10 @@ func TestASetServerIsAsItIsWanted(t *testing.T) {
 		if _, body, err := p.fetch(t.Context(), "a.abc.com"); body != "one" {
 			t.Errorf("answer %q, %v", body, err)
 		}
-		if after := p.worker(t); after.Pid != worker.Pid {
+		if after := workerOf(t, p); after.Pid != worker.Pid {
 			t.Error("there was a reload")
 		}
 	})
-}
-
-// load makes requests one after the other until stop is called, which returns the first one that failed.
-func (p *proc) load(t *testing.T, domain string) (stop func() error) {
-	t.Helper()
-	quit, failed := make(chan struct{}), make(chan error, 1)
-	go func() {
-		for {
-			status, body, err := p.fetch(context.WithoutCancel(t.Context()), domain)
-			if err != nil || status != 200 {
-				failed <- fmt.Errorf("status %d, body %q, %w", status, body, err)
-				return
-			}
-			select {
-			case <-quit:
-				failed <- nil
-				return
-			default:
-			}
-		}
-	}()
-	return func() error {
-		close(quit)
-		return <-failed
-	}
 }
 
 // deadAddr is an address where nobody listens.

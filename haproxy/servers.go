@@ -9,41 +9,9 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
-
-// A ServerStatus is how a server of the running process is, in HAProxy's words.
-type ServerStatus struct {
-	Domain, Name string
-	Addr         string
-	Cookie       string
-	// Status is such as "UP", "DOWN 1/2", "no check", "MAINT" or "DRAIN".
-	Status string
-	Weight int
-	Backup bool
-	// Sessions are those that are under way.
-	Sessions int
-	// Check is the outcome of the last check, such as "L4CON", Code its HTTP status, 0 where it has none, and Detail what
-	// HAProxy says of it. All are empty where there are no checks.
-	Check, Detail string
-	Code          int
-	// Since is how long the status has been this one, to the second.
-	Since time.Duration
-}
-
-// LastCheck is the outcome of the last check in a few words; empty where there was none.
-func (s ServerStatus) LastCheck() string {
-	text := s.Check
-	if s.Code != 0 {
-		text += " " + strconv.Itoa(s.Code)
-	}
-	if s.Detail != "" {
-		text += " " + strconv.QuoteToASCII(s.Detail)
-	}
-	return text
-}
 
 // The columns of "show stat" that tell how a server is.
 const (
@@ -73,15 +41,7 @@ const allAtOnce = 100
 // Servers reads how the servers of some domains are, sorted by domain and name. A domain that the process does not have
 // has none. It only reads, and may run beside everything else, at a cost that grows with the number of domains asked for.
 // The error wraps ErrDown where the process does not answer.
-func (h *Instance) Servers(ctx context.Context, domains ...string) ([]ServerStatus, error) {
-	f, err := h.reread()
-	if err != nil {
-		return nil, err
-	}
-	r, err := h.runtime(f.base)
-	if err != nil {
-		return nil, err
-	}
+func (r runtime) Servers(ctx context.Context, domains ...string) ([]ServerStatus, error) {
 	commands := make([]string, len(domains))
 	wanted := map[string]bool{}
 	for i, domain := range domains {

@@ -12,7 +12,7 @@ func TestAMoveThatIsSeenLateIsNotTakenForRefused(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, bin string) {
 		threads := strings.Replace(plainBase, "nbthread 1", "nbthread 4", 1)
 		p := startHAProxy(t, bin, threads, strings.ReplaceAll(twoDomains, "%s", "127.0.0.1:1"))
-		r := p.runtime()
+		r := runtimeOf(p)
 		caps := capabilities(t, r)
 		have := Server{Name: "server1", Addr: netip.MustParseAddrPort("127.0.0.1:1"), Cookie: "server1", Weight: 1, State: Ready}
 		for i := range 3000 {

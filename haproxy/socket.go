@@ -13,9 +13,6 @@ import (
 	"time"
 )
 
-// ErrDown says that nothing listens on the stats socket. It is wrapped with the socket's path and the way out.
-var ErrDown = errors.New("haproxy does not answer")
-
 const (
 	socketTimeout = 10 * time.Second
 	// maxLine bounds a line of commands: half of what HAProxy takes by default (tune.bufsize, 16 KB).

@@ -9,6 +9,9 @@ import (
 
 const indent = "    "
 
+// defaultBind is where the first frontend of a managed file listens that is written from nothing.
+const defaultBind = ":80"
+
 // newFile is a managed file without domains: what a rewrite starts from where there is none.
 func newFile(frontends []string) string {
 	var b strings.Builder
@@ -263,16 +266,6 @@ func serverWords(s Server) []string {
 	return w
 }
 
-func find(backends []Backend, name string) (Backend, bool) {
-	i, ok := slices.BinarySearchFunc(backends, Backend{Name: name}, compareBackends)
-	if !ok {
-		return Backend{}, false
-	}
-	return backends[i], true
-}
-
-func compareBackends(a, b Backend) int { return cmp.Compare(a.Name, b.Name) }
-
 // editBackend writes a managed backend as it is wanted, or nothing where it is not.
 func (p *splicer) editBackend(s section) {
 	have, _ := find(p.have.config.Backends, s.name)
@@ -343,12 +336,4 @@ func (p *splicer) servers(servers []Server) {
 	for _, s := range servers {
 		p.server(s, "")
 	}
-}
-
-func findServer(b Backend, name string) (Server, bool) {
-	i := slices.IndexFunc(b.Servers, func(s Server) bool { return s.Name == name })
-	if i < 0 {
-		return Server{}, false
-	}
-	return b.Servers[i], true
 }

@@ -99,7 +99,8 @@ func TestARewriteKeepsEveryLineOfAnOperators(t *testing.T) {
 		for i, b := range have.Backends { // the lines of a domain go with it: keep all domains here
 			if !slices.ContainsFunc(want.Backends, func(w Backend) bool { return w.Name == b.Name }) {
 				want.Backends = append(want.Backends, have.Backends[i])
-				want.Rules = append(want.Rules, Rule{"webin", domainOf(b.Name)})
+				domain, _ := DomainOf(b.Name)
+				want.Rules = append(want.Rules, Rule{"webin", domain})
 			}
 		}
 		slices.SortFunc(want.Backends, func(a, b Backend) int { return strings.Compare(a.Name, b.Name) })

@@ -1,7 +1,5 @@
 package haproxy
 
-import "errors"
-
 // A Digest names the exact bytes of the managed file; the empty one is that of a missing file.
 type Digest string
 
@@ -17,8 +15,6 @@ type State struct {
 	Deaf bool
 	// Digest is that of the managed file as it was read, which Commit and Rewrite take back, BaseDigest of the base file.
 	Digest, BaseDigest Digest
-	// Size is that of the managed file in bytes.
-	Size int
 	// Missing is set where there is no managed file, or an empty one.
 	Missing bool
 	// Worker names the process that answers: another one after a restart or a reload. Empty without one.
@@ -37,28 +33,4 @@ type State struct {
 	Foreign map[string]string
 	// Warnings are one line each: what an operator should mend.
 	Warnings []string
-}
-
-// What callers decide on.
-var (
-	// ErrConflict: the managed file is not the one that was read any more. Read again.
-	ErrConflict = errors.New("the managed file was changed by someone else")
-	// ErrLocked: another hapsync is at work on the same file. It is wrapped with who that is.
-	ErrLocked = errors.New("another hapsync is at work")
-	// ErrNoVerdict: haproxy -c has not answered in time. It is not to be asked again at once, which may take as long.
-	ErrNoVerdict = errors.New("gave no answer")
-	// ErrRefused: the running process did not take a change.
-	ErrRefused = errors.New("haproxy refused")
-)
-
-// An InvalidConfigError is HAProxy's refusal of a configuration that was about to be written. Nothing was written.
-type InvalidConfigError struct {
-	// Output is what haproxy -c printed, without what it repeats.
-	Output string
-	// Domains are those that the refused lines belong to, sorted; empty where no line of ours is named.
-	Domains []string
-}
-
-func (e *InvalidConfigError) Error() string {
-	return "haproxy -c refuses the configuration: " + e.Output
 }

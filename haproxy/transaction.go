@@ -22,10 +22,11 @@ import (
 // symlinks, set the mode to 0644, compare versions only in memory and leave files behind when it is killed. What a killed
 // process has left of dir goes first. A fresh client each time, because it reads the file only once.
 func transact(ctx context.Context, dir, binary, text string, have, want Config) (edited string, err error) {
+	libraries.Lock()
+	defer libraries.Unlock()
 	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)); err != nil {
 		return "", err
 	}
-	defer setTempDir(dir)()
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	defer func() { // the parsers panic on some malformed lines
 		if r := recover(); r != nil {
@@ -36,12 +37,8 @@ func transact(ctx context.Context, dir, binary, text string, have, want Config) 
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return "", err
 	}
-	client, err := configuration.New(ctx,
-		options.ConfigurationFile(file),
-		options.HAProxyBin(binary),
-		options.TransactionsDir(filepath.Join(dir, "transactions")),
-		options.SkipConfigurationFileValidation, // done by check, where the file will stand, bounded in time
-	)
+	transactions := filepath.Join(dir, "transactions")
+	client, err := configuration.New(ctx, options.ConfigurationFile(file), options.HAProxyBin(binary), options.TransactionsDir(transactions))
 	if err != nil {
 		return "", err
 	}
@@ -49,7 +46,14 @@ func transact(ctx context.Context, dir, binary, text string, have, want Config) 
 	if err != nil {
 		return "", err
 	}
-	tx, err := client.StartTransaction(version)
+	engine := &configuration.Transaction{
+		TransactionClient: privateClient{client},
+		ConfigurationOptions: options.ConfigurationOptions{
+			ConfigurationFile: file, Haproxy: binary, TransactionDir: transactions,
+			SkipConfigurationFileValidation: true, // done by validate, where the file will stand, bounded in time
+		},
+	}
+	tx, err := engine.StartTransaction(version)
 	if err != nil {
 		return "", err
 	}
@@ -60,25 +64,29 @@ func transact(ctx context.Context, dir, binary, text string, have, want Config) 
 	if err := edit(p, have, want); err != nil {
 		return "", err
 	}
-	if _, err := client.CommitTransaction(tx.ID); err != nil {
+	if _, err := engine.CommitTransaction(tx.ID); err != nil {
 		return "", err
 	}
 	out, err := os.ReadFile(file)
 	return restyle(string(out)), err
 }
 
-// setTempDir is where client-native writes files before it renames them; undo brings back what was there.
-func setTempDir(dir string) (undo func()) {
-	const name = "TMPDIR"
-	before, there := os.LookupEnv(name)
-	_ = os.Setenv(name, dir)
-	return func() {
-		if there {
-			_ = os.Setenv(name, before)
-			return
-		}
-		_ = os.Unsetenv(name)
+// A privateClient is client-native's own, but that it saves a configuration for our eyes only: it would write it into
+// the directory of TMPDIR first, for everyone to read.
+type privateClient struct{ configuration.Configuration }
+
+// Save implements configuration.TransactionClient.
+func (c privateClient) Save(file, transaction string) error {
+	p, err := c.GetParser(transaction)
+	if err != nil {
+		return err
 	}
+	return os.WriteFile(file, []byte(p.String()), 0o600)
+}
+
+// CheckTransactionOrVersion implements configuration.TransactionClient: for calls outside of a transaction, which there are none of.
+func (c privateClient) CheckTransactionOrVersion(transaction string, _ int64) (string, error) {
+	return transaction, nil
 }
 
 // reproduces reports whether client-native prints the text as it stands once it has parsed it: only then is an edit
@@ -86,6 +94,8 @@ func setTempDir(dir string) (undo func()) {
 func reproduces(text string) (line int, ok bool) {
 	var printed string
 	func() {
+		libraries.Lock()
+		defer libraries.Unlock()
 		defer func() {
 			if recover() != nil {
 				printed = ""

@@ -13,7 +13,7 @@ import (
 
 // verify makes sure that a new text of the managed file says what is wanted and lost no line of an operator's: nothing
 // is installed that did not pass it.
-func verify(have, next files, want Config) error {
+func verify(have, next Reading, want Config) error {
 	if !next.managed.config.Equal(want) {
 		return errors.New("the new text would not say what is wanted (a fault of hapsync's: please report it)")
 	}
@@ -31,13 +31,6 @@ func verify(have, next files, want Config) error {
 		return nil // 0.65 s and 250 MB at 10,000 domains
 	}
 	return verifyParsed(next.text, want)
-}
-
-// Equal reports whether two configurations are the same.
-func (c Config) Equal(other Config) bool {
-	return slices.Equal(c.Rules, other.Rules) && slices.EqualFunc(c.Backends, other.Backends, func(a, b Backend) bool {
-		return a.Name == b.Name && a.Options == b.Options && slices.Equal(a.Servers, b.Servers)
-	})
 }
 
 type lineKey struct{ section, keyword string }

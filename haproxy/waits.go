@@ -36,6 +36,9 @@ type waits struct {
 	steps []*Wait
 }
 
+// newWaits logs what takes long.
+func newWaits(log *slog.Logger) *waits { return &waits{log: log} }
+
 // begin takes note of a step until end is called, and logs it, once, where it takes long. nil takes no note.
 func (w *waits) begin(whom string) (end func()) {
 	if w == nil {
@@ -67,7 +70,3 @@ func (w *waits) longest() (Wait, bool) {
 	}
 	return *w.steps[0], true
 }
-
-// Waiting tells, with Background, what takes longer than a few seconds right now: haproxy -c, a reload, the process's
-// socket or the disk. Of several it is the one that has taken longest. Any goroutine may call it.
-func (h *Instance) Waiting() (wait Wait, long bool) { return h.waits.longest() }

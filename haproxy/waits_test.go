@@ -13,28 +13,28 @@ func TestAStepThatTakesLongIsToldAndLoggedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var logged bytes.Buffer
-		h := &Instance{waits: &waits{log: slog.New(slog.NewTextHandler(&logged, nil))}}
-		quick := h.waits.begin("the disk")
+		h := newWaits(slog.New(slog.NewTextHandler(&logged, nil)))
+		quick := h.begin("the disk")
 		<-time.After(patience - time.Millisecond)
 		quick()
 		began := time.Now()
-		first := h.waits.begin("haproxy -c")
+		first := h.begin("haproxy -c")
 		<-time.After(time.Second)
-		second := h.waits.begin("the reload")
+		second := h.begin("the reload")
 		<-time.After(patience - time.Second - time.Millisecond)
-		if w, long := h.Waiting(); long {
+		if w, long := h.longest(); long {
 			t.Errorf("after %s it waits for %s", time.Since(began), w)
 		}
 		<-time.After(time.Hour)
-		if w, long := h.Waiting(); !long || w != (Wait{"haproxy -c", began}) {
+		if w, long := h.longest(); !long || w != (Wait{"haproxy -c", began}) {
 			t.Errorf("it waits for %s, %t", w, long)
 		}
 		first()
-		if w, long := h.Waiting(); !long || w.For != "the reload" || !w.Since.Equal(began.Add(time.Second)) {
+		if w, long := h.longest(); !long || w.For != "the reload" || !w.Since.Equal(began.Add(time.Second)) {
 			t.Errorf("then it waits for %s, %t", w, long)
 		}
 		second()
-		if w, long := h.Waiting(); long {
+		if w, long := h.longest(); long {
 			t.Errorf("at the end it waits for %s", w)
 		}
 		synctest.Wait() // for the log
@@ -47,9 +47,9 @@ func TestAStepThatTakesLongIsToldAndLoggedOnce(t *testing.T) {
 
 func TestNothingIsWaitedForWithoutAnAgent(t *testing.T) {
 	t.Parallel()
-	h := &Instance{}
-	h.waits.begin("haproxy -c")()
-	if w, long := h.Waiting(); long {
+	var h *waits
+	h.begin("haproxy -c")()
+	if w, long := h.longest(); long {
 		t.Errorf("it waits for %s", w)
 	}
 }

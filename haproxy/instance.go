@@ -1,0 +1,63 @@
+package haproxy
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os/exec"
+	"sync/atomic"
+	"time"
+)
+
+// An Instance is one HAProxy: its files and its process. One goroutine at a time may use what reads and changes the process
+// (State, Cached, Run), another one what writes the file and reloads (Lock, Write, Reload); Servers and Waiting are for any.
+type Instance struct {
+	settings Settings
+	files    *Files
+	waits    *waits // with Background only
+	log      *slog.Logger
+	// lastLoaded is what that worker has loaded, by its copy.
+	lastLoaded struct {
+		worker  worker
+		managed managed
+	}
+	// recollection is of the process, for Background.
+	recollection *recollection
+	// answered is the worker that State saw last; 0 after a try to give it its socket back.
+	answered atomic.Int64
+	// draining are the servers that Background left to finish their sessions.
+	draining drains
+}
+
+// Open checks the settings. It reads no file and reaches for no socket.
+func Open(s Settings) (*Instance, error) {
+	if s.ManagedFile == "" {
+		return nil, errors.New("no managed file is named")
+	}
+	s.BaseFile = cmp.Or(s.BaseFile, s.ManagedFile)
+	if len(s.Frontends) == 0 {
+		s.Frontends = []string{"webin"}
+	}
+	for _, f := range s.Frontends {
+		if !plainName(f) {
+			return nil, fmt.Errorf("frontend %q: a name of HAProxy's has letters, digits, and . - _ : only", f)
+		}
+	}
+	s.Binary = cmp.Or(s.Binary, "haproxy")
+	s.CheckTimeout = cmp.Or(s.CheckTimeout, time.Minute)
+	s.ReloadTimeout = cmp.Or(s.ReloadTimeout, time.Minute)
+	s.DrainTimeout = cmp.Or(s.DrainTimeout, 10*time.Second)
+	binary, err := exec.LookPath(s.Binary)
+	if err != nil {
+		return nil, fmt.Errorf("find HAProxy, which validates every configuration: %w; install it, or name it with --haproxy-bin", err)
+	}
+	s.Binary = binary
+	h := &Instance{settings: s, log: cmp.Or(s.Logger, slog.New(slog.DiscardHandler)), draining: newDrains(s.DrainTimeout)}
+	if s.Background {
+		h.recollection = &recollection{}
+		h.waits = newWaits(h.log)
+	}
+	h.files, err = OpenFiles(s, h.waits)
+	return h, err
+}

@@ -1,0 +1,78 @@
+package haproxy
+
+import (
+	"strconv"
+	"strings"
+)
+
+func (c AddBackend) String() string {
+	return "+ backend " + c.Name + " " + c.Options.String()
+}
+
+func (c SetBackend) String() string {
+	return "~ backend " + c.Name + " " + c.Have.String() + " -> " + c.Want.String()
+}
+
+func (c RemoveBackend) String() string { return "- backend " + c.Name }
+
+func (c AddServer) String() string {
+	return "+ server " + c.Backend + "/" + c.Server.Name + " " + c.Server.String()
+}
+
+func (c SetServer) String() string {
+	return "~ server " + c.Backend + "/" + c.Want.Name + " " + c.Have.String() + " -> " + c.Want.String()
+}
+
+func (c RemoveServer) String() string {
+	return "- server " + c.Backend + "/" + c.Server.Name
+}
+
+func (c AddRule) String() string {
+	return "+ use_backend rule of " + c.Rule.Domain + " in " + c.Rule.Frontend
+}
+
+func (c RemoveRule) String() string {
+	return "- use_backend rule of " + c.Rule.Domain + " in " + c.Rule.Frontend
+}
+
+// String is what a person reads in a plan.
+func (o BackendOptions) String() string {
+	s := "balance " + o.Balance
+	if o.Balance == "" {
+		s = "no balance"
+	}
+	if o.Cookie != StickyCookie {
+		s += ", cookie " + strconv.Quote(o.Cookie)
+	}
+	if o.Check != "" {
+		s += ", check " + o.Check
+	}
+	return s
+}
+
+// String is the server's line without its name, as a person reads it in a plan: what is at its default is left out.
+func (s Server) String() string {
+	words := []string{s.Addr.String()}
+	if s.Cookie != "" {
+		words = append(words, "cookie "+s.Cookie)
+	}
+	if !s.Check {
+		words = append(words, "no check")
+	}
+	if s.Weight != 1 {
+		words = append(words, "weight "+strconv.Itoa(s.Weight))
+	}
+	if s.MaxConn != 0 {
+		words = append(words, "maxconn "+strconv.Itoa(s.MaxConn))
+	}
+	if s.Backup {
+		words = append(words, "backup")
+	}
+	if s.State != Ready {
+		words = append(words, string(s.State))
+	}
+	if s.Params != "" {
+		words = append(words, s.Params)
+	}
+	return strings.Join(words, " ")
+}
