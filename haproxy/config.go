@@ -100,11 +100,11 @@ func DomainOf(backend string) (domain string, ok bool) {
 	return domain, ok && domain != ""
 }
 
-// only is the part of a configuration that is about some backends, whose names are sorted.
-func (c Config) only(names, frontends []string) Config {
+// Only is the part of a configuration that is about some backends, whose names are sorted.
+func (c Config) Only(names, frontends []string) Config {
 	var part Config
 	for _, name := range names {
-		if b, ok := find(c.Backends, name); ok {
+		if b, ok := FindBackend(c.Backends, name); ok {
 			part.Backends = append(part.Backends, b)
 		}
 	}
@@ -116,7 +116,7 @@ func (c Config) only(names, frontends []string) Config {
 			}
 		}
 	}
-	sortRules(part.Rules)
+	SortRules(part.Rules)
 	return part
 }
 
@@ -128,17 +128,17 @@ func (c Config) Equal(other Config) bool {
 }
 
 // Backend is the one of a name; ok is false where there is none.
-func find(backends []Backend, name string) (Backend, bool) {
-	i, ok := slices.BinarySearchFunc(backends, Backend{Name: name}, compareBackends)
+func FindBackend(backends []Backend, name string) (Backend, bool) {
+	i, ok := slices.BinarySearchFunc(backends, Backend{Name: name}, CompareBackends)
 	if !ok {
 		return Backend{}, false
 	}
 	return backends[i], true
 }
 
-func compareBackends(a, b Backend) int { return cmp.Compare(a.Name, b.Name) }
+func CompareBackends(a, b Backend) int { return cmp.Compare(a.Name, b.Name) }
 
-func findServer(b Backend, name string) (Server, bool) {
+func FindServer(b Backend, name string) (Server, bool) {
 	i := slices.IndexFunc(b.Servers, func(s Server) bool { return s.Name == name })
 	if i < 0 {
 		return Server{}, false
@@ -146,8 +146,8 @@ func findServer(b Backend, name string) (Server, bool) {
 	return b.Servers[i], true
 }
 
-// plainName reports whether a name has only the bytes that HAProxy allows in names and that mean nothing else anywhere.
-func plainName(s string) bool {
+// PlainName reports whether a name has only the bytes that HAProxy allows in names and that mean nothing else anywhere.
+func PlainName(s string) bool {
 	for i := range len(s) {
 		c := s[i]
 		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_' && c != ':' {
@@ -157,12 +157,12 @@ func plainName(s string) bool {
 	return s != ""
 }
 
-func sortRules(rules []Rule) { slices.SortFunc(rules, compareRules) }
+func SortRules(rules []Rule) { slices.SortFunc(rules, compareRules) }
 
 func compareRules(a, b Rule) int {
 	return cmp.Or(cmp.Compare(a.Frontend, b.Frontend), cmp.Compare(a.Domain, b.Domain))
 }
 
-func sortServers(servers []Server) {
+func SortServers(servers []Server) {
 	slices.SortStableFunc(servers, func(a, b Server) int { return cmp.Compare(a.Name, b.Name) })
 }

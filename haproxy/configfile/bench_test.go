@@ -1,0 +1,74 @@
+package configfile
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"testing"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+// manyDomains is a managed part of n domains with two servers each.
+func manyDomains(n int) haproxy.Config {
+	var c haproxy.Config
+	for i := range n {
+		d := fmt.Sprintf("d%05d.example.org", i)
+		b := haproxy.Backend{Name: haproxy.BackendName(d), Options: haproxy.BackendOptions{Balance: "roundrobin", Cookie: haproxy.StickyCookie}}
+		for k := range 2 {
+			name := fmt.Sprintf("h%d", k)
+			b.Servers = append(b.Servers, haproxy.Server{Name: name, Cookie: name, Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, byte(i >> 8), byte(i)}), uint16(10000+k)), Weight: 1, State: haproxy.Ready})
+		}
+		c.Backends = append(c.Backends, b)
+		c.Rules = append(c.Rules, haproxy.Rule{Frontend: "webin", Domain: d})
+	}
+	return c
+}
+
+// BenchmarkEditBySize compares the two ways to change one address in a file of n domains: where the transaction begins
+// to cost more than it gives is editLimit.
+func BenchmarkEditBySize(b *testing.B) {
+	frontends := []string{"webin"}
+	for _, n := range []int{10, 100, 1000, 10000} {
+		have := manyDomains(n)
+		d := parseDocument(newFile(frontends))
+		text := splice(d, readManaged(d, frontends, "f", nil), have)
+		want := manyDomains(n)
+		want.Backends[n/2].Servers[0].Addr = netip.MustParseAddrPort("127.0.0.9:9")
+		b.Run(fmt.Sprintf("transaction/%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := transact(b.Context(), filepath.Join(b.TempDir(), "tx"), "haproxy", text, have, want); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(len(text))/1e3, "kB")
+		})
+		b.Run(fmt.Sprintf("rewrite/%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				d := parseDocument(text)
+				splice(d, readManaged(d, frontends, "f", nil), want)
+			}
+		})
+		b.Run(fmt.Sprintf("parse/%d", n), func(b *testing.B) {
+			for b.Loop() {
+				parseDocument(text)
+			}
+		})
+		doc := parseDocument(text)
+		b.Run(fmt.Sprintf("read/%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				readManaged(doc, frontends, "f", nil)
+			}
+		})
+		m := readManaged(doc, frontends, "f", nil)
+		b.Run(fmt.Sprintf("foreign/%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				foreignLines(doc, m)
+			}
+		})
+	}
+}

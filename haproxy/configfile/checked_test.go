@@ -1,0 +1,35 @@
+package configfile
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestHealthIsCarriedOnlyForServersThatTheFilesHaveChecked(t *testing.T) {
+	t.Parallel()
+	doc := parseDocument(`backend plain
+    server checked 10.0.0.1:80 cookie x check
+    server off 10.0.0.2:80 cookie check
+backend default
+    default-server check inter 1s
+    server checked 10.0.0.3:80
+    server off 10.0.0.4:80 no-check
+`)
+	for defaults, want := range map[string]string{
+		"inter 1s": "default/checked plain/checked",
+		"check":    "default/checked plain/checked plain/off",
+	} {
+		var have []string
+		for s, addr := range checkedAddrs(defaults, doc) {
+			if !addr.IsValid() {
+				t.Errorf("%v has no address", s)
+			}
+			have = append(have, s.String())
+		}
+		slices.Sort(have)
+		if got := strings.Join(have, " "); got != want {
+			t.Errorf("with default-server %s: have %s, want %s", defaults, got, want)
+		}
+	}
+}

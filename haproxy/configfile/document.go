@@ -1,0 +1,152 @@
+package configfile
+
+import (
+	"strings"
+)
+
+// A Document is a configuration file as text: every byte belongs to exactly one line, and every line to at most one
+// section. HAProxy has no continuation lines (measured on 2.6, 3.2 and 3.4: a backslash at the end is a word like any
+// other), so a line of the file is a line of the configuration.
+type Document struct {
+	lines    []line
+	sections []section
+}
+
+// A line is one line of a file.
+type line struct {
+	raw string // with its line end, if it has one
+	// conditional is set for the lines between .if and .endif, these included.
+	conditional bool
+}
+
+// A section is a header with the lines below it.
+type section struct {
+	kind, name string
+	head       int // index of the header line
+	end        int // index after the last line
+	// content is the index after the last line that is neither blank nor a comment: what follows belongs to the
+	// next section's header for a person who reads it.
+	content int
+}
+
+// sectionKinds are the keywords that start a section up to HAProxy 3.4. An unknown one would be taken for a line of the
+// section above it, which is harmless: neither is ever touched.
+var sectionKinds = map[string]bool{
+	"global": true, "defaults": true, "frontend": true, "backend": true, "listen": true, "peers": true,
+	"resolvers": true, "userlist": true, "mailers": true, "program": true, "http-errors": true, "ring": true,
+	"cache": true, "fcgi-app": true, "log-forward": true, "log-profile": true, "crt-store": true, "traces": true,
+	"acme": true, "healthcheck": true, "dynamic-update": true,
+}
+
+func parseDocument(text string) Document {
+	d := Document{lines: make([]line, 0, strings.Count(text, "\n")+1)}
+	depth := 0
+	for len(text) > 0 {
+		var raw string
+		if i := strings.IndexByte(text, '\n'); i >= 0 {
+			raw, text = text[:i+1], text[i+1:]
+		} else {
+			raw, text = text, ""
+		}
+		n := len(d.lines)
+		d.lines = append(d.lines, line{raw: raw, conditional: depth > 0})
+		keyword := firstWord(raw)
+		switch {
+		case keyword == ".if":
+			depth++
+			d.lines[n].conditional = true
+		case keyword == ".endif" && depth > 0:
+			depth--
+		case sectionKinds[keyword]:
+			d.open(n, raw)
+		}
+		if blank := keyword == "" || keyword[0] == '#'; !blank && len(d.sections) > 0 {
+			d.sections[len(d.sections)-1].content = n + 1
+		}
+	}
+	if n := len(d.sections); n > 0 {
+		d.sections[n-1].end = len(d.lines)
+	}
+	return d
+}
+
+// open starts the section whose header is line n.
+func (d *Document) open(n int, header string) {
+	if last := len(d.sections); last > 0 {
+		d.sections[last-1].end = n
+	}
+	words := splitWords(header)
+	s := section{kind: words[0], head: n}
+	if len(words) > 1 {
+		s.name = words[1]
+	}
+	d.sections = append(d.sections, s)
+}
+
+func (d Document) String() string {
+	var b strings.Builder
+	for _, l := range d.lines {
+		b.WriteString(l.raw)
+	}
+	return b.String()
+}
+
+// body are the lines of a section below its header that are not blank or comment at its end.
+func (d Document) body(s section) []line { return d.lines[s.head+1 : s.content] }
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
+
+// firstWord is the keyword of a line; "" for a blank one.
+func firstWord(raw string) string {
+	word, _ := cutWord(raw)
+	return word
+}
+
+// cutWord returns the first word and what follows it; "" where there is none.
+func cutWord(raw string) (word, rest string) {
+	start := 0
+	for start < len(raw) && isBlank(raw[start]) {
+		start++
+	}
+	end := start
+	for end < len(raw) && !isBlank(raw[end]) {
+		end++
+	}
+	return raw[start:end], raw[end:]
+}
+
+// splitWords are the words of a line without its comment. A line with quotes, escapes or variables is never of
+// our making; its words keep their quotes, so that they equal nothing that we write.
+func splitWords(raw string) []string { return appendWords(nil, raw) }
+
+// A wordBuffer holds the words of most lines without an allocation; files have many.
+type wordBuffer [16]string
+
+// appendWords is splitWords into a buffer of the caller's.
+func appendWords(words []string, raw string) []string {
+	for {
+		w, rest := cutWord(raw)
+		if w == "" {
+			return words
+		}
+		raw = rest
+		switch hash := strings.IndexByte(w, '#'); {
+		case hash == 0:
+			return words
+		case hash > 0 && !strings.ContainsAny(w, `\"'`):
+			return append(words, w[:hash])
+		}
+		words = append(words, w)
+	}
+}
+
+// commentOf is the comment at the end of a line, from its "#", or "".
+func commentOf(raw string) string {
+	if strings.ContainsAny(raw, `\"'`) {
+		return ""
+	}
+	if i := strings.IndexByte(raw, '#'); i >= 0 {
+		return strings.TrimRight(raw[i:], " \t\r\n")
+	}
+	return ""
+}

@@ -1,0 +1,324 @@
+package configfile
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+// Managed is what one reading of the managed file found.
+type Managed struct {
+	Config haproxy.Config
+	// Foreign says, by domain, which object bears a name of ours without our shape.
+	Foreign map[string]string
+	// frontends and backends are the sections of the managed part, by name.
+	frontends map[string]section
+	backends  map[string]section
+}
+
+// readManaged finds the managed part of a file: the domains whose ACL, use_backend rule and backend have exactly our
+// shape. file is the name that messages use; taken are the proxies of other files, by name, with their place.
+func readManaged(d Document, frontends []string, file string, taken map[string]string) Managed {
+	m := Managed{Foreign: map[string]string{}, frontends: map[string]section{}, backends: map[string]section{}}
+	all := map[string]section{}
+	for _, s := range d.sections {
+		switch s.kind {
+		case "frontend":
+			if slices.Contains(frontends, s.name) {
+				m.frontends[s.name] = s
+			}
+		case "backend", "listen":
+			if other, dup := all[s.name]; dup {
+				s = other // HAProxy refuses the file anyway
+				s.kind = "listen"
+			}
+			all[s.name] = s
+		}
+	}
+	m.findRules(d, frontends, file, all)
+	m.findForeign(file, all, taken)
+	m.Config.Backends = make([]haproxy.Backend, 0, len(m.backends))
+	for name, s := range m.backends {
+		m.Config.Backends = append(m.Config.Backends, fileBackend(d, s, name))
+	}
+	slices.SortFunc(m.Config.Backends, func(a, b haproxy.Backend) int { return cmp.Compare(a.Name, b.Name) })
+	return m
+}
+
+// findRules collects the rules of our shape; a domain with a name of ours in another shape becomes foreign.
+func (m *Managed) findRules(d Document, frontends []string, file string, all map[string]section) {
+	for _, f := range frontends {
+		s, ok := m.frontends[f]
+		if !ok {
+			continue
+		}
+		for _, domain := range rulesOf(d, s, file, m.Foreign) {
+			if all[haproxy.BackendName(domain)].kind == "backend" {
+				m.Config.Rules = append(m.Config.Rules, haproxy.Rule{Frontend: f, Domain: domain})
+			} else if m.Foreign[domain] == "" {
+				m.Foreign[domain] = fmt.Sprintf("a use_backend rule in frontend %s without a backend beside it (%s)", f, file)
+			}
+		}
+	}
+	m.Config.Rules = slices.DeleteFunc(m.Config.Rules, func(r haproxy.Rule) bool { return m.Foreign[r.Domain] != "" })
+	for _, r := range m.Config.Rules {
+		m.backends[r.Backend()] = all[r.Backend()]
+	}
+	haproxy.SortRules(m.Config.Rules)
+}
+
+func (m *Managed) findForeign(file string, all map[string]section, taken map[string]string) {
+	for name, s := range all {
+		domain, ok := haproxy.DomainOf(name)
+		if _, ours := m.backends[name]; ok && !ours && m.Foreign[domain] == "" {
+			m.Foreign[domain] = fmt.Sprintf("%s %s (%s:%d)", s.kind, name, file, s.head+1)
+		}
+	}
+	for name, place := range taken {
+		if domain, ok := haproxy.DomainOf(name); ok {
+			m.Foreign[domain] = place
+		}
+	}
+}
+
+// rulesOf are the domains whose ACL and rule in one frontend have our shape; every other use of a name of ours goes to
+// foreign.
+func rulesOf(d Document, s section, file string, foreign map[string]string) []string {
+	type count struct{ acls, rules, others, place int }
+	counts := map[string]*count{}
+	body := d.body(s)
+	for i := range body {
+		domain, kind, ours := ownLine(body[i])
+		if kind == "" || kind == "use_backend" && !ours {
+			continue // rules of an operator's own may lead to our backends
+		}
+		c := counts[domain]
+		if c == nil {
+			c = &count{}
+			counts[domain] = c
+		}
+		c.place = s.head + 2 + i
+		switch {
+		case !ours:
+			c.others++
+		case kind == "acl":
+			c.acls++
+		default:
+			c.rules++
+		}
+	}
+	var domains []string
+	for domain, c := range counts {
+		if *c == (count{acls: 1, rules: 1, place: c.place}) {
+			domains = append(domains, domain)
+		} else {
+			foreign[domain] = fmt.Sprintf("acl %s in frontend %s (%s:%d)", haproxy.ACLName(domain), s.name, file, c.place)
+		}
+	}
+	return domains
+}
+
+// ownLine tells an ACL or a use_backend rule that bears a name of ours. ours is set where it has our shape, too.
+func ownLine(l line) (domain, kind string, ours bool) {
+	var buffer wordBuffer
+	switch firstWord(l.raw) {
+	case "acl":
+		w := appendWords(buffer[:0], l.raw)
+		if len(w) < 2 {
+			return "", "", false
+		}
+		domain, ok := haproxy.DomainOfACL(w[1])
+		if !ok {
+			return "", "", false
+		}
+		ours = len(w) == 5 && w[2] == "hdr(host)" && w[3] == "-i" && w[4] == domain
+		return domain, "acl", ours && !l.conditional && haproxy.PlainName(domain)
+	case "use_backend":
+		w := appendWords(buffer[:0], l.raw)
+		if len(w) < 2 {
+			return "", "", false
+		}
+		domain, ok := haproxy.DomainOf(w[1])
+		if !ok {
+			return "", "", false
+		}
+		if len(w) == 4 && w[2] == "if" {
+			acl, ok := haproxy.DomainOfACL(w[3])
+			ours = ok && acl == domain
+		}
+		return domain, "use_backend", ours && !l.conditional
+	}
+	return "", "", false
+}
+
+// A lineRole says what a line of a managed backend is to us.
+type lineRole int
+
+const (
+	roleForeign lineRole = iota // the operator's: kept
+	roleBalance
+	roleCookie
+	roleCheck // "option httpchk" and "http-check send", where both have our shape
+	roleServer
+)
+
+// roleOf tells the role of a line; the check's two lines count only where checkPath finds both.
+func roleOf(l line, checked bool) lineRole {
+	if l.conditional {
+		return roleForeign
+	}
+	switch firstWord(l.raw) {
+	case "balance":
+		return roleBalance
+	case "cookie":
+		return roleCookie
+	case "server":
+		return roleServer
+	case "option":
+		if w := splitWords(l.raw); checked && len(w) == 2 && w[1] == "httpchk" {
+			return roleCheck
+		}
+	case "http-check":
+		if w := splitWords(l.raw); checked && len(w) > 1 && w[1] == "send" {
+			return roleCheck
+		}
+	}
+	return roleForeign
+}
+
+// checkPath is the path of the HTTP check of a backend, where it stands in our two lines and in no others.
+func checkPath(body []line, domain string) string {
+	path, options, sends := "", 0, 0
+	for _, l := range body {
+		switch firstWord(l.raw) {
+		case "option":
+			if w := splitWords(l.raw); len(w) >= 2 && w[1] == "httpchk" {
+				options += 1 + (len(w)-2)*10
+			}
+		case "http-check":
+			w := splitWords(l.raw)
+			if len(w) == 11 && slices.Equal(w, httpCheckWords(w[5], domain)) && !l.conditional {
+				path = w[5]
+			}
+			sends++
+		}
+	}
+	if options != 1 || sends != 1 {
+		return ""
+	}
+	return path
+}
+
+func httpCheckWords(path, domain string) []string {
+	return []string{"http-check", "send", "meth", "GET", "uri", path, "ver", "HTTP/1.1", "hdr", "Host", domain}
+}
+
+func fileBackend(d Document, s section, name string) haproxy.Backend {
+	b := haproxy.Backend{Name: name}
+	body := d.body(s)
+	domain, _ := haproxy.DomainOf(name)
+	b.Options.Check = checkPath(body, domain)
+	b.Servers = make([]haproxy.Server, 0, len(body))
+	var buffer wordBuffer
+	for _, l := range body {
+		switch roleOf(l, b.Options.Check != "") {
+		case roleBalance:
+			b.Options.Balance = strings.Join(appendWords(buffer[:0], l.raw)[1:], " ")
+		case roleCookie:
+			b.Options.Cookie = canonicalCookie(appendWords(buffer[:0], l.raw)[1:])
+		case roleServer:
+			if w := appendWords(buffer[:0], l.raw); len(w) >= 3 {
+				b.Servers = append(b.Servers, readServer(w))
+			}
+		}
+	}
+	haproxy.SortServers(b.Servers)
+	return b
+}
+
+// stickyWords are the words of StickyCookie.
+var stickyWords = [...]string{"SERVERID", "insert", "indirect", "nocache"}
+
+// canonicalCookie puts the words of a cookie line that we write into our order, before an operator's own: the order
+// means nothing to HAProxy, and client-native has one of its own.
+func canonicalCookie(words []string) string {
+	if slices.Equal(words, stickyWords[:]) {
+		return haproxy.StickyCookie
+	}
+	ours := stickyWords[:]
+	rest := slices.Clone(words)
+	for _, w := range ours {
+		i := slices.Index(rest, w)
+		if i < 0 {
+			return strings.Join(words, " ")
+		}
+		rest = slices.Delete(rest, i, i+1)
+	}
+	return strings.Join(slices.Concat(ours, rest), " ")
+}
+
+// readServer reads the words of a server line, from "server" on. An address that is not ip:port stays zero.
+func readServer(w []string) haproxy.Server {
+	s := haproxy.Server{Name: w[1], Weight: 1, State: haproxy.Ready}
+	s.Addr, _ = parseAddr(w[2])
+	var params []string
+	if !s.Addr.IsValid() {
+		params = append(params, w[2])
+	}
+	for i := 3; i < len(w); i++ {
+		number := func() (int, bool) {
+			if i+1 >= len(w) {
+				return 0, false
+			}
+			n, err := strconv.Atoi(w[i+1])
+			return n, err == nil && n >= 0
+		}
+		switch w[i] {
+		case "check":
+			s.Check = true
+			continue
+		case "backup":
+			s.Backup = true
+			continue
+		case "disabled":
+			s.State = haproxy.Maint
+			continue
+		case "cookie":
+			if i+1 < len(w) {
+				i++
+				s.Cookie = w[i]
+				continue
+			}
+		case "weight":
+			if n, ok := number(); ok {
+				s.Weight, i = n, i+1
+				continue
+			}
+		case "maxconn":
+			if n, ok := number(); ok {
+				s.MaxConn, i = n, i+1
+				continue
+			}
+		}
+		params = append(params, w[i])
+	}
+	s.Params = strings.Join(params, " ")
+	return s
+}
+
+// parseAddr reads 10.0.0.1:80, [::1]:80 and HAProxy's ::1:80.
+func parseAddr(s string) (netip.AddrPort, error) {
+	if addr, err := netip.ParseAddrPort(s); err == nil {
+		return addr, nil
+	}
+	colon := strings.LastIndexByte(s, ':')
+	if colon < 0 {
+		return netip.AddrPort{}, fmt.Errorf("%q has no port", s)
+	}
+	return netip.ParseAddrPort("[" + s[:colon] + "]" + s[colon:])
+}

@@ -1,0 +1,42 @@
+package configfile
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+// A mark tells a file from what it was before it was replaced or written.
+type mark struct {
+	inode uint64
+	size  int64
+	time  time.Time
+}
+
+// markOf is the mark of a file; zero where it cannot be told.
+func markOf(path string) mark {
+	info, err := os.Stat(path)
+	if err != nil {
+		return mark{}
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return mark{}
+	}
+	return mark{stat.Ino, info.Size(), info.ModTime()}
+}
+
+// marks are those of the managed file and the base file.
+func (c *Files) marks() [2]mark { return [2]mark{markOf(c.Managed), markOf(c.Base)} }
+
+// FileState is what the files say of some backends.
+func (c *Files) FileState(f Reading, names []string) haproxy.State {
+	return haproxy.State{
+		File:   f.Managed.Config.Only(names, c.frontends),
+		Digest: f.Digest, BaseDigest: f.BaseDigest,
+		Missing: strings.TrimSpace(f.Text) == "", Foreign: f.Managed.Foreign,
+	}
+}

@@ -1,0 +1,341 @@
+package configfile
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+const indent = "    "
+
+// defaultBind is where the first frontend of a managed file listens that is written from nothing.
+const defaultBind = ":80"
+
+// newFile is a managed file without domains: what a rewrite starts from where there is none.
+func newFile(frontends []string) string {
+	var b strings.Builder
+	for i, f := range slices.Sorted(slices.Values(frontends)) {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString("frontend " + f + "\n")
+		if i == 0 {
+			b.WriteString(indent + "bind " + defaultBind + "\n")
+		}
+	}
+	return b.String()
+}
+
+// splice returns the text of a file whose managed part is want: our own lines are written, dropped or left as they
+// are, every other byte stays. m must have been read from d.
+func splice(d Document, m Managed, want haproxy.Config) string {
+	p := splicer{doc: d, have: m, want: want, added: map[int][]haproxy.Backend{}}
+	p.place()
+	p.out.Grow(1 << 16)
+	for i, s := range d.sections {
+		if i == 0 {
+			p.copy(0, s.head)
+		}
+		p.section(s)
+		for _, b := range p.added[i] {
+			p.backend(b)
+		}
+		p.copy(s.content, s.end)
+	}
+	p.flush()
+	return p.out.String()
+}
+
+type splicer struct {
+	doc  Document
+	have Managed
+	want haproxy.Config
+	// added are new backends by the index of the section that they follow.
+	added map[int][]haproxy.Backend
+	out   strings.Builder
+	// blanks are blank lines that are held back until it is known that the section behind them stays.
+	blanks string
+}
+
+// place finds where new backends go: behind the managed backend that sorts before them, so that the order does not
+// depend on the order of the changes; the first ones before the first managed backend, or at the end.
+func (p *splicer) place() {
+	after := len(p.doc.sections) - 1
+	for i, s := range p.doc.sections {
+		if s.kind == "backend" && p.ours(s) {
+			after = i - 1
+			break
+		}
+	}
+	index := map[string]int{}
+	for i, s := range p.doc.sections {
+		if s.kind == "backend" && p.ours(s) {
+			index[s.name] = i
+		}
+	}
+	have := p.have.Config.Backends
+	h := 0
+	for _, b := range p.want.Backends {
+		for h < len(have) && have[h].Name < b.Name {
+			after = index[have[h].Name]
+			h++
+		}
+		if h == len(have) || have[h].Name != b.Name {
+			p.added[after] = append(p.added[after], b)
+		}
+	}
+}
+
+func (p *splicer) ours(s section) bool {
+	own, ok := p.have.backends[s.name]
+	return ok && own.head == s.head
+}
+
+func (p *splicer) copy(from, to int) {
+	for _, l := range p.doc.lines[from:to] {
+		p.raw(l.raw)
+	}
+}
+
+// raw writes a line as it stands.
+func (p *splicer) raw(raw string) {
+	if firstWord(raw) == "" {
+		p.blanks += raw
+		return
+	}
+	p.flush()
+	p.out.WriteString(raw)
+}
+
+// flush ends a last line that lacks its end, and writes the blank lines that were held back.
+func (p *splicer) flush() {
+	if s := p.out.String(); s != "" && s[len(s)-1] != '\n' {
+		p.out.WriteByte('\n')
+	}
+	p.out.WriteString(p.blanks)
+	p.blanks = ""
+}
+
+// line writes a line of ours.
+func (p *splicer) line(words ...string) {
+	p.flush()
+	p.out.WriteString(indent)
+	for i, w := range words {
+		if i > 0 {
+			p.out.WriteByte(' ')
+		}
+		p.out.WriteString(w)
+	}
+	p.out.WriteByte('\n')
+}
+
+// section writes a section up to its content's end, edited where it is ours.
+func (p *splicer) section(s section) {
+	switch {
+	case s.kind == "frontend" && p.have.frontends[s.name].end == s.end:
+		p.frontend(s)
+	case s.kind == "backend" && p.ours(s):
+		p.editBackend(s)
+	default:
+		p.copy(s.head, s.content)
+	}
+}
+
+func (p *splicer) frontend(s section) {
+	of := func(rules []haproxy.Rule) []haproxy.Rule {
+		from, _ := slices.BinarySearchFunc(rules, s.name, func(r haproxy.Rule, f string) int { return cmp.Compare(r.Frontend, f) })
+		to := from
+		for to < len(rules) && rules[to].Frontend == s.name {
+			to++
+		}
+		return rules[from:to]
+	}
+	have, want := of(p.have.Config.Rules), of(p.want.Rules)
+	if slices.Equal(have, want) {
+		p.copy(s.head, s.content)
+		return
+	}
+	p.copy(s.head, s.head+1)
+	owned, wanted := domains(have), domains(want)
+	body := p.doc.body(s)
+	last := map[string]int{} // where the last line of ours stands, by kind
+	for i, l := range body {
+		if domain, kind, ours := ownLine(l); ours && owned[domain] {
+			last[kind] = i
+		}
+	}
+	fresh := slices.DeleteFunc(slices.Clone(want), func(r haproxy.Rule) bool { return owned[r.Domain] })
+	left := map[string][]haproxy.Rule{"acl": fresh, "use_backend": fresh} // still to be written, by kind
+	for i, l := range body {
+		domain, kind, ours := ownLine(l)
+		if !ours || !owned[domain] {
+			p.raw(l.raw)
+			continue
+		}
+		left[kind] = p.rules(kind, left[kind], func(r haproxy.Rule) bool { return r.Domain < domain })
+		if wanted[domain] {
+			p.raw(l.raw)
+		}
+		if i == last[kind] {
+			left[kind] = p.rules(kind, left[kind], func(haproxy.Rule) bool { return true })
+		}
+	}
+	for _, kind := range []string{"acl", "use_backend"} {
+		p.rules(kind, left[kind], func(haproxy.Rule) bool { return true })
+	}
+}
+
+func domains(rules []haproxy.Rule) map[string]bool {
+	set := make(map[string]bool, len(rules))
+	for _, r := range rules {
+		set[r.Domain] = true
+	}
+	return set
+}
+
+// rules writes the lines of one kind of the rules in front that belong here, and returns the others.
+func (p *splicer) rules(kind string, rules []haproxy.Rule, here func(haproxy.Rule) bool) []haproxy.Rule {
+	for len(rules) > 0 && here(rules[0]) {
+		if kind == "acl" {
+			p.line("acl", rules[0].ACL(), "hdr(host) -i", rules[0].Domain)
+		} else {
+			p.line("use_backend", rules[0].Backend(), "if", rules[0].ACL())
+		}
+		rules = rules[1:]
+	}
+	return rules
+}
+
+func (p *splicer) backend(b haproxy.Backend) {
+	p.flush()
+	p.out.WriteString("\nbackend " + b.Name + "\n")
+	p.options(b)
+	for _, s := range b.Servers {
+		p.server(s, "")
+	}
+}
+
+// options writes the option lines of a backend in the order in which client-native prints them.
+func (p *splicer) options(b haproxy.Backend) {
+	if b.Options.Balance != "" {
+		p.line("balance", b.Options.Balance)
+	}
+	if b.Options.Check != "" {
+		domain, _ := haproxy.DomainOf(b.Name)
+		p.line("option httpchk")
+		p.line(httpCheckWords(b.Options.Check, domain)...)
+	}
+	if b.Options.Cookie != "" {
+		p.line("cookie", b.Options.Cookie)
+	}
+}
+
+func (p *splicer) server(s haproxy.Server, comment string) {
+	words := serverWords(s)
+	if comment != "" {
+		words = append(words, comment)
+	}
+	p.line(words...)
+}
+
+// serverWords are the words of a server's line.
+func serverWords(s haproxy.Server) []string {
+	w := []string{"server", s.Name, s.Addr.String()}
+	if s.Cookie != "" {
+		w = append(w, "cookie", s.Cookie)
+	}
+	if s.Check {
+		w = append(w, "check")
+	}
+	if s.Weight != 1 {
+		w = append(w, "weight", strconv.Itoa(s.Weight))
+	}
+	if s.MaxConn != 0 {
+		w = append(w, "maxconn", strconv.Itoa(s.MaxConn))
+	}
+	if s.Backup {
+		w = append(w, "backup")
+	}
+	if s.State == haproxy.Maint {
+		w = append(w, "disabled")
+	}
+	if s.Params != "" {
+		w = append(w, s.Params)
+	}
+	return w
+}
+
+// editBackend writes a managed backend as it is wanted, or nothing where it is not.
+func (p *splicer) editBackend(s section) {
+	have, _ := haproxy.FindBackend(p.have.Config.Backends, s.name)
+	want, ok := haproxy.FindBackend(p.want.Backends, s.name)
+	if !ok {
+		p.blanks = "" // those before it; those behind it stay
+		return
+	}
+	if have.Options == want.Options && slices.Equal(have.Servers, want.Servers) {
+		p.copy(s.head, s.content)
+		return
+	}
+	p.copy(s.head, s.head+1)
+	sameOptions := have.Options == want.Options
+	if !sameOptions {
+		p.options(want)
+	}
+	body := p.doc.body(s)
+	last := -1 // where the last server stands
+	for i, l := range body {
+		if roleOf(l, false) == roleServer {
+			last = i
+		}
+	}
+	fresh := slices.DeleteFunc(slices.Clone(want.Servers), func(s haproxy.Server) bool { _, had := haproxy.FindServer(have, s.Name); return had })
+	for i, l := range body {
+		switch roleOf(l, have.Options.Check != "") {
+		case roleServer:
+			fresh = p.editServer(l.raw, have, want, fresh)
+			if i == last {
+				p.servers(fresh)
+				fresh = nil
+			}
+			continue
+		case roleBalance, roleCookie, roleCheck:
+			if !sameOptions {
+				continue
+			}
+		}
+		p.raw(l.raw)
+	}
+	p.servers(fresh)
+}
+
+// editServer writes what takes the place of a server's line: the new servers that sort before it, and its own line as it
+// is wanted, untouched where the server does not change. It returns the new servers that are left.
+func (p *splicer) editServer(raw string, have, want haproxy.Backend, fresh []haproxy.Server) []haproxy.Server {
+	w := splitWords(raw)
+	if len(w) < 3 {
+		return fresh // HAProxy refuses it
+	}
+	before := 0
+	for before < len(fresh) && fresh[before].Name < w[1] {
+		before++
+	}
+	p.servers(fresh[:before])
+	old, _ := haproxy.FindServer(have, w[1])
+	switch s, wanted := haproxy.FindServer(want, w[1]); {
+	case wanted && s == old:
+		p.raw(raw)
+	case wanted:
+		p.server(s, commentOf(raw))
+	}
+	return fresh[before:]
+}
+
+func (p *splicer) servers(servers []haproxy.Server) {
+	for _, s := range servers {
+		p.server(s, "")
+	}
+}

@@ -1,0 +1,284 @@
+package configfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hapsync/hapsync/haproxy"
+
+	parser "github.com/haproxytech/client-native/v5/config-parser"
+	"github.com/haproxytech/client-native/v5/config-parser/params"
+
+	parserhttp "github.com/haproxytech/client-native/v5/config-parser/parsers/http"
+	"github.com/haproxytech/client-native/v5/config-parser/types"
+	"github.com/haproxytech/client-native/v5/configuration"
+	"github.com/haproxytech/client-native/v5/configuration/options"
+)
+
+// transact makes the edits from have to want in one client-native transaction on a copy of the text, and returns the
+// text that came out, in our style. client-native only ever sees the copy, in dir, which is made for it: it would replace
+// symlinks, set the mode to 0644, compare versions only in memory and leave files behind when it is killed. What a killed
+// process has left of dir goes first. A fresh client each time, because it reads the file only once.
+func transact(ctx context.Context, dir, binary, text string, have, want haproxy.Config) (edited string, err error) {
+	libraries.Lock()
+	defer libraries.Unlock()
+	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)); err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { // the parsers panic on some malformed lines
+		if r := recover(); r != nil {
+			err = fmt.Errorf("client-native panicked: %v", r)
+		}
+	}()
+	file := filepath.Join(dir, "managed.cfg")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return "", err
+	}
+	transactions := filepath.Join(dir, "transactions")
+	client, err := configuration.New(ctx, options.ConfigurationFile(file), options.HAProxyBin(binary), options.TransactionsDir(transactions))
+	if err != nil {
+		return "", err
+	}
+	version, err := client.GetVersion("")
+	if err != nil {
+		return "", err
+	}
+	engine := &configuration.Transaction{
+		TransactionClient: privateClient{client},
+		ConfigurationOptions: options.ConfigurationOptions{
+			ConfigurationFile: file, Haproxy: binary, TransactionDir: transactions,
+			SkipConfigurationFileValidation: true, // done by validate, where the file will stand, bounded in time
+		},
+	}
+	tx, err := engine.StartTransaction(version)
+	if err != nil {
+		return "", err
+	}
+	p, err := client.GetParser(tx.ID)
+	if err != nil {
+		return "", err
+	}
+	if err := edit(p, have, want); err != nil {
+		return "", err
+	}
+	if _, err := engine.CommitTransaction(tx.ID); err != nil {
+		return "", err
+	}
+	out, err := os.ReadFile(file)
+	return restyle(string(out)), err
+}
+
+// A privateClient is client-native's own, but that it saves a configuration for our eyes only: it would write it into
+// the directory of TMPDIR first, for everyone to read.
+type privateClient struct{ configuration.Configuration }
+
+// Save implements configuration.TransactionClient.
+func (c privateClient) Save(file, transaction string) error {
+	p, err := c.GetParser(transaction)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, []byte(p.String()), 0o600)
+}
+
+// CheckTransactionOrVersion implements configuration.TransactionClient: for calls outside of a transaction, which there are none of.
+func (c privateClient) CheckTransactionOrVersion(transaction string, _ int64) (string, error) {
+	return transaction, nil
+}
+
+// reproduces reports whether client-native prints the text as it stands once it has parsed it: only then is an edit
+// by it sure to leave every line that is not ours as it is. line is the first that differs.
+func reproduces(text string) (line int, ok bool) {
+	var printed string
+	func() {
+		libraries.Lock()
+		defer libraries.Unlock()
+		defer func() {
+			if recover() != nil {
+				printed = ""
+			}
+		}()
+		p, err := parser.New()
+		if err == nil && p.Process(strings.NewReader(text)) == nil {
+			printed = restyle(p.String())
+		}
+	}()
+	if printed == text {
+		return 0, true
+	}
+	want, got := strings.Split(text, "\n"), strings.Split(printed, "\n")
+	for i := range want {
+		if i >= len(got) || want[i] != got[i] {
+			return i + 1, false
+		}
+	}
+	return len(want), false
+}
+
+// restyle turns what client-native prints into our style: no version line, four spaces of indentation, the words of
+// our cookie line in the order of the documentation.
+func restyle(text string) string {
+	var b strings.Builder
+	b.Grow(len(text) + len(text)/8)
+	for l := range strings.Lines(text) {
+		switch {
+		case strings.HasPrefix(l, "# _version="), b.Len() == 0 && l == "\n":
+		case strings.HasPrefix(l, "  cookie "):
+			b.WriteString(indent + "cookie " + canonicalCookie(strings.Fields(l)[1:]) + "\n")
+		case strings.HasPrefix(l, "  "):
+			b.WriteString(indent + l[2:])
+		default:
+			b.WriteString(l)
+		}
+	}
+	return b.String()
+}
+
+// edit makes the changes by whole attributes of a section: one call for each line would cost a parse each.
+func edit(p parser.Parser, have, want haproxy.Config) error {
+	if err := editBackends(p, have.Backends, want.Backends); err != nil {
+		return err
+	}
+	for f := range frontendsOf(slices.Concat(have.Rules, want.Rules)) {
+		if err := editRules(p, f, have.Rules, want.Rules); err != nil {
+			return fmt.Errorf("frontend %s: %w", f, err)
+		}
+	}
+	for _, b := range have.Backends {
+		if _, wanted := haproxy.FindBackend(want.Backends, b.Name); !wanted {
+			if err := p.SectionsDelete(parser.Backends, b.Name); err != nil {
+				return fmt.Errorf("backend %s: %w", b.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func editBackends(p parser.Parser, have, want []haproxy.Backend) error {
+	for _, b := range want {
+		old, ok := haproxy.FindBackend(have, b.Name)
+		if !ok {
+			if err := p.SectionsCreate(parser.Backends, b.Name); err != nil {
+				return fmt.Errorf("backend %s: %w", b.Name, err)
+			}
+		}
+		if err := editBackend(p, old, b); err != nil {
+			return fmt.Errorf("backend %s: %w", b.Name, err)
+		}
+	}
+	return nil
+}
+
+func editBackend(p parser.Parser, have, want haproxy.Backend) error {
+	set := func(attribute string, data any) error { return p.Set(parser.Backends, want.Name, attribute, data) }
+	if have.Options.Balance != want.Options.Balance {
+		if err := set("balance", &types.Balance{Algorithm: want.Options.Balance}); err != nil {
+			return err
+		}
+	}
+	if have.Options.Cookie != want.Options.Cookie {
+		if err := set("cookie", &types.Cookie{Name: "SERVERID", Type: "insert", Indirect: true, Nocache: true}); err != nil {
+			return err
+		}
+	}
+	if have.Options.Check != want.Options.Check {
+		if err := editCheck(set, want); err != nil {
+			return err
+		}
+	}
+	if slices.Equal(have.Servers, want.Servers) {
+		return nil
+	}
+	servers := make([]types.Server, len(want.Servers))
+	for i, s := range want.Servers {
+		w := serverWords(s)
+		servers[i] = types.Server{Name: s.Name, Address: w[2], Params: params.ParseServerOptions(strings.Fields(strings.Join(w[3:], " ")))}
+	}
+	return set("server", servers)
+}
+
+func editCheck(set func(string, any) error, want haproxy.Backend) error {
+	if want.Options.Check == "" {
+		return errors.Join(set("option httpchk", nil), set("http-check", nil))
+	}
+	domain, _ := haproxy.DomainOf(want.Name)
+	words := httpCheckWords(want.Options.Check, domain)
+	checks := parserhttp.Checks{Mode: "backend"}
+	checks.Init()
+	if _, err := checks.Parse(strings.Join(words, " "), words, ""); err != nil {
+		return err
+	}
+	data, err := checks.Get(false)
+	if err != nil {
+		return err
+	}
+	return errors.Join(set("option httpchk", &types.OptionHttpchk{}), set("http-check", data))
+}
+
+// editRules sets the ACLs and the rules of a frontend: ours as one block, sorted, where the first of them stood.
+func editRules(p parser.Parser, frontend string, have, want []haproxy.Rule) error {
+	var ours []haproxy.Rule
+	for _, r := range want {
+		if r.Frontend == frontend {
+			ours = append(ours, r)
+		}
+	}
+	own := map[string]bool{}
+	for _, r := range have {
+		if r.Frontend == frontend {
+			own[r.ACL()], own[r.Backend()] = true, true
+		}
+	}
+	acls, rules := make([]types.ACL, len(ours)), make([]types.UseBackend, len(ours))
+	for i, r := range ours {
+		acls[i] = types.ACL{Name: r.ACL(), Criterion: "hdr(host)", Value: "-i " + r.Domain}
+		rules[i] = types.UseBackend{Name: r.Backend(), Cond: "if", CondTest: r.ACL()}
+	}
+	haveACLs, err := attribute[types.ACL](p, frontend, "acl")
+	if err != nil {
+		return err
+	}
+	haveRules, err := attribute[types.UseBackend](p, frontend, "use_backend")
+	if err != nil {
+		return err
+	}
+	acls = block(haveACLs, acls, func(a types.ACL) bool { return own[a.Name] })
+	rules = block(haveRules, rules, func(u types.UseBackend) bool { return own[u.Name] && own[u.CondTest] })
+	return errors.Join(p.Set(parser.Frontends, frontend, "acl", acls), p.Set(parser.Frontends, frontend, "use_backend", rules))
+}
+
+// attribute reads all lines of a kind in a frontend.
+func attribute[T any](p parser.Parser, frontend, name string) ([]T, error) {
+	data, err := p.Get(parser.Frontends, frontend, name, true)
+	if err != nil {
+		return nil, err
+	}
+	lines, ok := data.([]T)
+	if !ok {
+		return nil, fmt.Errorf("client-native holds %s lines as %T", name, data)
+	}
+	return lines, nil
+}
+
+// block puts ours where the first of the owned elements of have stands, or behind the last, and drops the owned.
+func block[T any](have, ours []T, owned func(T) bool) []T {
+	at := slices.IndexFunc(have, owned)
+	if at < 0 {
+		at = len(have)
+	}
+	out := make([]T, 0, len(have)+len(ours))
+	out = append(out, have[:at]...)
+	out = append(out, ours...)
+	for _, e := range have[at:] {
+		if !owned(e) {
+			out = append(out, e)
+		}
+	}
+	return out
+}

@@ -1,0 +1,170 @@
+package configfile
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+// checker asks HAProxy itself whether a configuration is good.
+type checker struct {
+	binary  string
+	timeout time.Duration
+	// nice is its least niceness: half a second of work at 10,000 domains should not be in the way of HAProxy's.
+	nice  int
+	waits *haproxy.Waits
+}
+
+// Validate has haproxy -c look at the files, in their order, and returns what it warns of. A refusal is an
+// *InvalidConfigError.
+func Validate(ctx context.Context, binary string, files ...string) (warnings []string, err error) {
+	return checker{binary: binary, timeout: time.Minute}.check(ctx, files...)
+}
+
+// check runs haproxy -c on the files, in their order, and returns what it warns of. A refusal is an *InvalidConfigError
+// without Domains. -c opens no sockets and counts no descriptors, so a good configuration may still fail to start.
+func (c checker) check(ctx context.Context, files ...string) (warnings []string, err error) {
+	args := []string{"-c"}
+	for _, f := range files {
+		args = append(args, "-f", f)
+	}
+	warnings, err = c.run(ctx, args)
+	var invalid *haproxy.InvalidConfigError
+	if errors.As(err, &invalid) && needsMaster.MatchString(invalid.Output) {
+		return c.run(ctx, slices.Insert(args, 1, "-W"))
+	}
+	return warnings, err
+}
+
+// needsMaster finds the refusal of a program section (HAProxy 2.6 to 3.2) that -W would take. It is not given to every
+// check, as with it 2.6 and 3.0 accept an empty file.
+var needsMaster = regexp.MustCompile(`'program' section.* master.worker mode`)
+
+// answers runs haproxy -v. client-native does so for each transaction, but does not bound it.
+func (c checker) answers(ctx context.Context) error {
+	_, err := c.run(ctx, []string{"-v"})
+	return err
+}
+
+// run runs haproxy with arguments that make it answer and end.
+func (c checker) run(ctx context.Context, args []string) (warnings []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	defer c.waits.Begin("haproxy " + args[0])()
+	var out bytes.Buffer
+	cmd := exec.CommandContext(ctx, c.binary, args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.WaitDelay = time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	if err = cmd.Start(); err == nil {
+		c.stepBack(cmd.Process.Pid)
+		err = cmd.Wait()
+	}
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return nil, c.noVerdict(args[0], ctx.Err())
+	case errors.As(err, &exit) && exit.Exited():
+		return nil, &haproxy.InvalidConfigError{Output: alerts(out.String())}
+	case errors.As(err, &exit):
+		return nil, fmt.Errorf("%s -c ended without an answer: %w (is memory short?)", c.binary, err)
+	case err != nil:
+		return nil, fmt.Errorf("run %s -c: %w (is HAProxy installed? name it with --haproxy-bin)", c.binary, err)
+	}
+	return messages(out.String(), "[WARNING]"), nil
+}
+
+// stepBack makes a process nice, where this one is not nicer already; it works without, too.
+func (c checker) stepBack(pid int) {
+	const top = 20 // the system call returns 20 less the niceness
+	if own, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0); err == nil && top-own < c.nice {
+		_ = syscall.Setpriority(syscall.PRIO_PROCESS, pid, c.nice)
+	}
+}
+
+// noVerdict is the error of a haproxy -c or -v that has been ended before it answered.
+func (c checker) noVerdict(flag string, why error) error {
+	if errors.Is(why, context.DeadlineExceeded) {
+		return fmt.Errorf("haproxy %s %w within %s; try it by hand: does it wait for a name server, or for a disk?", flag, haproxy.ErrNoVerdict, c.timeout)
+	}
+	return fmt.Errorf("haproxy %s was interrupted: %w", flag, why)
+}
+
+// alerts are what haproxy -c says is wrong, without process ids and closing words; all it printed where it says nothing.
+func alerts(output string) string {
+	found := messages(output, "[ALERT]")
+	found = slices.DeleteFunc(found, func(m string) bool {
+		m = strings.ToLower(m)
+		return strings.Contains(m, "error(s) found in configuration file") || strings.Contains(m, "fatal errors found in configuration")
+	})
+	if len(found) == 0 {
+		return strings.TrimSpace(output)
+	}
+	return strings.Join(found, "\n")
+}
+
+var logPrefix = regexp.MustCompile(`^\[[A-Z]+\]\s+\(\d+\) : (config : )?`)
+
+// messages are the lines of one level, such as "[WARNING]"; lines that continue a message are joined to it.
+func messages(output, level string) []string {
+	var found []string
+	in := false
+	for l := range strings.Lines(output) {
+		l = strings.TrimRight(l, " \t\r\n")
+		switch {
+		case strings.HasPrefix(l, "["):
+			if in = strings.HasPrefix(l, level); in {
+				found = append(found, logPrefix.ReplaceAllString(l, ""))
+			}
+		case in && strings.TrimSpace(l) != "" && len(found) > 0:
+			found[len(found)-1] += " " + strings.TrimSpace(l)
+		}
+	}
+	return found
+}
+
+var placeOfAlert = regexp.MustCompile(`\[([^\]\s]+):(\d+)\]|(?:proxy|backend|Proxy) '([^']+)'`)
+
+// domainsOf are the managed domains that the alerts point to, by line of the candidate or by backend, sorted.
+func domainsOf(output, candidate string, d Document) []string {
+	found := map[string]bool{}
+	for _, m := range placeOfAlert.FindAllStringSubmatch(output, -1) {
+		if m[3] != "" {
+			if domain, ok := haproxy.DomainOf(m[3]); ok {
+				found[domain] = true
+			}
+			continue
+		}
+		n, err := strconv.Atoi(m[2])
+		if err != nil || m[1] != candidate || n < 1 || n > len(d.lines) {
+			continue
+		}
+		if domain, _, ours := ownLine(d.lines[n-1]); ours {
+			found[domain] = true
+			continue
+		}
+		i, _ := slices.BinarySearchFunc(d.sections, n, func(s section, n int) int { return s.end - n })
+		if i < len(d.sections) && d.sections[i].kind == "backend" {
+			if domain, ok := haproxy.DomainOf(d.sections[i].name); ok {
+				found[domain] = true
+			}
+		}
+	}
+	var domains []string
+	for domain := range found {
+		domains = append(domains, domain)
+	}
+	slices.Sort(domains)
+	return domains
+}

@@ -1,0 +1,146 @@
+package configfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/haproxy/internal/haproxytest"
+)
+
+// wrapper is a shell script in the place of haproxy, in a directory with the files that it leaves.
+func wrapper(t *testing.T, script string) (path string) {
+	t.Helper()
+	dir := t.TempDir()
+	path = filepath.Join(dir, "haproxy")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\ncd "+dir+"\n"+script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// pidIn waits for the process id that a script has written.
+func pidIn(t *testing.T, file string) (pid int) {
+	t.Helper()
+	haproxytest.Eventually(t, file+" has a process id", func() error {
+		text, err := os.ReadFile(file)
+		if err == nil {
+			pid, err = strconv.Atoi(strings.TrimSuffix(string(text), "\n"))
+		}
+		return err
+	})
+	return pid
+}
+
+func TestACheckThatHangsIsEndedWithItsChildren(t *testing.T) {
+	t.Parallel()
+	binary := wrapper(t, "sleep 600 & echo $! > child\nwait\n")
+	began := time.Now()
+	_, err := checker{binary: binary, timeout: 2 * time.Second}.check(t.Context(), "x.cfg")
+	if !errors.Is(err, haproxy.ErrNoVerdict) || !strings.Contains(err.Error(), "within 2s") {
+		t.Errorf("error %v after %s", err, time.Since(began))
+	}
+	child := pidIn(t, filepath.Join(filepath.Dir(binary), "child"))
+	haproxytest.Eventually(t, "its child has ended", func() error {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
+		if errors.Is(err, os.ErrNotExist) || strings.Contains(string(stat), ") Z ") { // somebody else is to wait for it
+			return nil
+		}
+		return fmt.Errorf("%s, %w", stat, err)
+	})
+}
+
+// TestATransactionIsBoundedWhereHAProxyDoesNotEvenTellItsVersion has a haproxy that client-native would wait for. It is not
+// parallel, as the parsers share variables.
+func TestATransactionIsBoundedWhereHAProxyDoesNotEvenTellItsVersion(t *testing.T) {
+	p := haproxytest.NewProc(t)
+	p.Write(t, p.BaseFile, "")
+	p.Write(t, p.ManagedFile, newFile([]string{"webin"}))
+	h, err := OpenFiles(haproxy.Settings{BaseFile: p.BaseFile, ManagedFile: p.ManagedFile, Frontends: []string{"webin"}, Binary: wrapper(t, "sleep 600\n"), CheckTimeout: 2 * time.Second}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := h.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- h.Commit(t.Context(), f.Managed.Config, f.Digest, nil) }()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, haproxy.ErrNoVerdict) || !strings.Contains(err.Error(), "haproxy -v gave no answer within 2s") {
+			t.Errorf("error %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it does not end")
+	}
+}
+
+func TestACheckThatIsInterruptedIsNoVerdictOfTheLimit(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := checker{binary: wrapper(t, "sleep 600\n"), timeout: time.Minute}.check(ctx, "x.cfg")
+	if errors.Is(err, haproxy.ErrNoVerdict) || !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// niceness of a process; 0 names this one.
+func niceness(t *testing.T, pid int) int {
+	t.Helper()
+	priority, err := syscall.Getpriority(syscall.PRIO_PROCESS, pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return 20 - priority // as the system call has it
+}
+
+// TestTheCheckOfAnAgentGivesWayToHAProxy looks at the niceness of the process that becomes haproxy -c.
+func TestTheCheckOfAnAgentGivesWayToHAProxy(t *testing.T) {
+	t.Parallel()
+	haproxytest.EachHAProxy(t, func(t *testing.T, bin string) {
+		own := niceness(t, 0)
+		for _, nicer := range []int{5, -5} {
+			binary := wrapper(t, "mkfifo go && echo $$ > pid\nread word < go\nexec "+bin+" \"$@\"\n")
+			p := haproxytest.NewProc(t)
+			p.Write(t, p.BaseFile, "")
+			p.Write(t, p.ManagedFile, fmt.Sprintf(haproxytest.TwoDomains, "127.0.0.1:1", "127.0.0.1:1"))
+			h, err := OpenFiles(haproxy.Settings{BaseFile: p.BaseFile, ManagedFile: p.ManagedFile, Frontends: []string{"webin"}, Binary: binary, CheckTimeout: time.Minute, Background: true}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if h.checker.nice != 10 {
+				t.Errorf("the niceness of an agent's haproxy -c is %d", h.checker.nice)
+			}
+			h.checker.nice = min(19, own+nicer) // whatever the tests' own is
+			checked := make(chan error, 1)
+			go func() {
+				_, err := h.checker.check(t.Context(), p.BaseFile, p.ManagedFile)
+				checked <- err
+			}()
+			pid := pidIn(t, filepath.Join(filepath.Dir(binary), "pid"))
+			want := max(own, h.checker.nice)
+			haproxytest.Eventually(t, "haproxy -c gives way", func() error {
+				if have := niceness(t, pid); have != want {
+					return fmt.Errorf("its niceness is %d, want %d", have, want)
+				}
+				return nil
+			})
+			if err := os.WriteFile(filepath.Join(filepath.Dir(binary), "go"), []byte("on\n"), 0); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-checked; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,231 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/haproxy/configfile"
+	"github.com/hapsync/hapsync/haproxy/runtimeapi"
+)
+
+// Check looks at everything that hapsync needs of HAProxy's files and process, and at what an operator should know. It
+// changes nothing. Findings come in a fixed order, files first.
+func (h *Instance) Check(ctx context.Context) []haproxy.Finding {
+	var c findings
+	c.binary(ctx, h)
+	f, err := h.files.Read()
+	if err != nil {
+		c.fail("files", err.Error(), "")
+		return c.list
+	}
+	c.files(h, f)
+	c.configuration(ctx, h)
+	c.advice(h, f)
+	c.process(ctx, h, f)
+	return c.list
+}
+
+type findings struct{ list []haproxy.Finding }
+
+func (c *findings) add(level haproxy.Level, what, detail, remedy string) {
+	c.list = append(c.list, haproxy.Finding{Level: level, What: what, Detail: detail, Remedy: remedy})
+}
+
+func (c *findings) ok(what, detail string)           { c.add(haproxy.LevelOK, what, detail, "") }
+func (c *findings) warn(what, detail, remedy string) { c.add(haproxy.LevelWarn, what, detail, remedy) }
+func (c *findings) fail(what, detail, remedy string) { c.add(haproxy.LevelFail, what, detail, remedy) }
+
+func (c *findings) binary(ctx context.Context, h *Instance) {
+	out, err := exec.CommandContext(ctx, h.settings.Binary, "-v").Output()
+	if err != nil {
+		c.fail("haproxy binary", fmt.Sprintf("%s -v: %v", h.settings.Binary, err), "name another with --haproxy-bin")
+		return
+	}
+	first, _, _ := strings.Cut(string(out), "\n")
+	c.ok("haproxy binary", h.settings.Binary+": "+first)
+}
+
+func (c *findings) files(h *Instance, f configfile.Reading) {
+	if !h.files.OneFile() {
+		c.ok("base file", h.files.Base+" can be read")
+	}
+	detail := fmt.Sprintf("%s can be read and replaced, %d backends are hapsync's", h.files.Managed, len(f.Managed.Config.Backends))
+	switch dir := filepath.Dir(h.files.Managed); {
+	case unix.Access(dir, unix.W_OK|unix.X_OK) != nil:
+		c.fail("managed file", "no file can be created in "+dir, "run hapsync as a user that may, or give it the directory")
+	case f.Digest == "":
+		c.warn("managed file", h.files.Managed+" is missing", "hapsync init or the next hapsync sync writes it")
+	default:
+		c.ok("managed file", detail)
+	}
+	if line, ok := h.files.Lossy(f); ok {
+		c.warn("managed file", fmt.Sprintf("line %d is not as client-native would print it: changes are spliced in as text instead of a transaction", line), "nothing: no line of yours is touched either way")
+	}
+}
+
+func (c *findings) configuration(ctx context.Context, h *Instance) {
+	warnings, err := h.files.Validate(ctx)
+	if err != nil {
+		c.fail("haproxy -c", err.Error(), "mend the lines that it names")
+		return
+	}
+	for _, w := range warnings {
+		c.warn("haproxy -c", w, "")
+	}
+	if len(warnings) == 0 {
+		c.ok("haproxy -c", "the configuration is valid")
+	}
+}
+
+func (c *findings) advice(h *Instance, f configfile.Reading) {
+	for _, w := range h.files.Warnings(f) {
+		c.warn("mode", w, "")
+	}
+	if !f.Base.IdleClose {
+		c.warn("reload", "keep-alive clients may lose a request at a reload", "write \"option idle-close-on-response\" into the defaults of "+h.files.Base)
+	}
+	if !f.Base.HardStop {
+		c.warn("reload", "old workers stay for as long as a client holds a connection", "write \"hard-stop-after 60s\" into the global section of "+h.files.Base)
+	}
+	c.health(h, f)
+	checked := 0
+	for _, b := range f.Managed.Config.Backends {
+		for _, s := range b.Servers {
+			if s.Check {
+				checked++
+			}
+		}
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil && uint64(checked)*14/10 > limit.Max {
+		c.warn("descriptors", fmt.Sprintf("%d checked servers may need more descriptors than the limit of %d here: HAProxy then refuses to start, and haproxy -c does not tell", checked, limit.Max), "raise LimitNOFILE of HAProxy's unit, or switch checks off (the check key of a domain)")
+	}
+}
+
+// health looks at whether the servers' health can go with a reload.
+func (c *findings) health(h *Instance, f configfile.Reading) {
+	remedy := "write \"server-state-file /var/lib/haproxy/hapsync.state\" into the global section and \"load-server-state-from-file global\" into the defaults of " + h.files.Base
+	switch file := f.Base.StateFile; {
+	case file == "" || !f.Base.LoadsState:
+		c.warn("health", "a reload forgets which servers are down, and sends them requests until a check fails", remedy)
+	case file[0] != '/':
+		c.warn("health", "the server-state file "+file+" is not named by its whole path", remedy)
+	case unix.Access(filepath.Dir(file), unix.W_OK|unix.X_OK) != nil:
+		c.warn("health", "the server-state file "+file+" cannot be replaced", "give hapsync's user its directory")
+	default:
+		c.ok("health", "goes with a reload, in "+file)
+	}
+}
+
+func (c *findings) process(ctx context.Context, h *Instance, f configfile.Reading) {
+	r, err := h.runtime(f.Base)
+	if err != nil {
+		c.fail("stats socket", err.Error(), "")
+		return
+	}
+	w, err := r.Info(ctx)
+	if err != nil {
+		c.fail("stats socket", err.Error(), "")
+		return
+	}
+	c.ok("stats socket", fmt.Sprintf("HAProxy %s answers on %s as process %d", w.Version, r.Socket, w.Pid))
+	if level, err := r.Ask(ctx, "show cli level"); err != nil || strings.TrimSpace(level) != "admin" {
+		c.fail("stats socket", "its level is not admin", "write \"level admin\" behind the stats socket in "+h.files.Base)
+	}
+	if caps := haproxy.CapabilitiesOf(w.Version); caps.CookieLive {
+		c.ok("capabilities", "servers come, go and change without a reload")
+	} else {
+		c.warn("capabilities", fmt.Sprintf("HAProxy %s takes no cookie on a server that is added live: each new server costs a reload", w.Version), "HAProxy 3.0 and later do")
+	}
+	c.loads(ctx, h, r)
+	c.master(ctx, h, f, r, w)
+}
+
+// loads looks at whether the process was started with both files.
+func (c *findings) loads(ctx context.Context, h *Instance, r runtimeapi.Client) {
+	reply, err := r.Ask(ctx, "show env HAPROXY_CFGFILES")
+	if err != nil {
+		return
+	}
+	_, value, ok := strings.Cut(strings.TrimSpace(reply), "=")
+	loaded := strings.Split(value, ";")
+	relative := slices.ContainsFunc(loaded, func(s string) bool { return !filepath.IsAbs(s) })
+	if !ok || relative {
+		return // cannot be told
+	}
+	for i, file := range loaded {
+		if target, err := filepath.EvalSymlinks(file); err == nil {
+			loaded[i] = target
+		}
+	}
+	within := func(file string) bool {
+		return slices.Contains(loaded, file) || slices.Contains(loaded, filepath.Dir(file))
+	}
+	if !within(h.files.Managed) || !within(h.files.Base) {
+		c.fail("process", "it was started with "+strings.Join(loaded, " and ")+" only", fmt.Sprintf("start HAProxy with -f %s -f %s", h.files.Base, h.files.Managed))
+		return
+	}
+	c.ok("process", "it was started with these files")
+}
+
+func (c *findings) master(ctx context.Context, h *Instance, f configfile.Reading, r runtimeapi.Client, w runtimeapi.Worker) {
+	l := h.reloader(ctx, f.Base, r)
+	if l.Master == "" && len(l.Command) > 0 {
+		c.ok("reload", "by the command "+strings.Join(l.Command, " "))
+		return
+	}
+	if l.Master == "" {
+		c.fail("reload", "there is no way to reload", "start HAProxy with -W -S SOCKET and name that with --master-socket, or name a --reload-command")
+		return
+	}
+	procs, err := l.Master.Procs(ctx)
+	switch {
+	case err != nil:
+		c.fail("master socket", err.Error(), "start HAProxy with -W -S "+string(l.Master))
+	case !procs.Has(w.Pid):
+		c.fail("master socket", fmt.Sprintf("%s is of another HAProxy than %s", l.Master, r.Socket), "name the right one with --master-socket")
+	default:
+		c.ok("master socket", fmt.Sprintf("%s answers, %s", l.Master, oldWorkers(procs)))
+		c.others(h, procs)
+	}
+}
+
+func oldWorkers(p runtimeapi.Procs) string {
+	if len(p.Old) == 0 {
+		return "no old workers"
+	}
+	return strconv.Itoa(len(p.Old)) + " old workers still have connections"
+}
+
+// others looks for a second HAProxy with the same file: it would share the ports, and get half of the requests, silently.
+func (c *findings) others(h *Instance, ours runtimeapi.Procs) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || pid == ours.Master || ours.Has(pid) || slices.Contains(ours.Old, pid) {
+			continue
+		}
+		cmdline, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		args := strings.Split(string(cmdline), "\x00")
+		if filepath.Base(args[0]) == "haproxy" && !slices.Contains(args, "-c") && slices.Contains(args, h.files.Managed) {
+			c.warn("process", fmt.Sprintf("process %d is another HAProxy with %s: the two share the requests", pid, h.files.Managed), "stop one of them")
+			return
+		}
+	}
+}

@@ -1,0 +1,67 @@
+package driver
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os/exec"
+	"sync/atomic"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/haproxy/configfile"
+	"github.com/hapsync/hapsync/haproxy/runtimeapi"
+)
+
+// An Instance is one HAProxy: its files and its process. One goroutine at a time may use what reads and changes the process
+// (State, Cached, Run), another one what writes the file and reloads (Lock, Write, Reload); Servers and Waiting are for any.
+type Instance struct {
+	settings haproxy.Settings
+	files    *configfile.Files
+	waits    *haproxy.Waits // with Background only
+	log      *slog.Logger
+	// lastLoaded is what that worker has loaded, by its copy.
+	lastLoaded struct {
+		Worker  runtimeapi.Worker
+		Managed configfile.Managed
+	}
+	// recollection is of the process, for Background.
+	recollection *runtimeapi.Cache
+	// answered is the worker that State saw last; 0 after a try to give it its socket back.
+	answered atomic.Int64
+	// draining are the servers that Background left to finish their sessions.
+	draining runtimeapi.Drains
+}
+
+// Open checks the settings. It reads no file and reaches for no socket.
+func Open(s haproxy.Settings) (*Instance, error) {
+	if s.ManagedFile == "" {
+		return nil, errors.New("no managed file is named")
+	}
+	s.BaseFile = cmp.Or(s.BaseFile, s.ManagedFile)
+	if len(s.Frontends) == 0 {
+		s.Frontends = []string{"webin"}
+	}
+	for _, f := range s.Frontends {
+		if !haproxy.PlainName(f) {
+			return nil, fmt.Errorf("frontend %q: a name of HAProxy's has letters, digits, and . - _ : only", f)
+		}
+	}
+	s.Binary = cmp.Or(s.Binary, "haproxy")
+	s.CheckTimeout = cmp.Or(s.CheckTimeout, time.Minute)
+	s.ReloadTimeout = cmp.Or(s.ReloadTimeout, time.Minute)
+	s.DrainTimeout = cmp.Or(s.DrainTimeout, 10*time.Second)
+	binary, err := exec.LookPath(s.Binary)
+	if err != nil {
+		return nil, fmt.Errorf("find HAProxy, which validates every configuration: %w; install it, or name it with --haproxy-bin", err)
+	}
+	s.Binary = binary
+	h := &Instance{settings: s, log: cmp.Or(s.Logger, slog.New(slog.DiscardHandler)), draining: runtimeapi.NewDrains(s.DrainTimeout)}
+	if s.Background {
+		h.recollection = &runtimeapi.Cache{}
+		h.waits = haproxy.NewWaits(h.log)
+	}
+	h.files, err = configfile.OpenFiles(s, h.waits)
+	return h, err
+}

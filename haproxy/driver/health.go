@@ -1,0 +1,61 @@
+package driver
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/haproxy/configfile"
+	"github.com/hapsync/hapsync/haproxy/runtimeapi"
+
+	stdsync "sync"
+)
+
+// carryHealth writes which servers are known to be down to where the new worker reads it. That it cannot is no reason
+// not to reload.
+func (h *Instance) carryHealth(ctx context.Context, f configfile.Reading, r runtimeapi.Client) bool {
+	if f.Base.StateFile == "" || f.Base.StateFile[0] != '/' || !f.Base.LoadsState {
+		return false
+	}
+	state, err := r.Ask(ctx, "show servers state")
+	if err == nil {
+		addrs := stdsync.OnceValue(func() map[haproxy.ServerKey]netip.AddrPort { return f.CheckedAddrs() })
+		lines := runtimeapi.Health([]byte(state), func(backend, server string, addr netip.AddrPort) bool {
+			return addrs()[haproxy.ServerKey{Backend: backend, Name: server}] == addr
+		})
+		err = writeHealth(f.Base.StateFile, append(lines, runtimeapi.OneReload...))
+	}
+	if err != nil {
+		h.log.Warn("the servers' health is not carried over the reload", "error", err)
+	}
+	return err == nil
+}
+
+// clearHealth empties the server-state file: a line that outlives its reload would override an address later.
+func (h *Instance) clearHealth(path string) {
+	if err := clearHealth(path); err != nil {
+		h.log.Warn("the server-state file keeps lines of an old state", "error", err)
+	}
+}
+
+// writeHealth replaces the server-state file by content, atomically; its mode stays, a new one is 0644.
+func writeHealth(path string, content []byte) error {
+	if err := configfile.Replace(path, path, string(content)); err != nil {
+		return fmt.Errorf("server-state file: %w", err)
+	}
+	return nil
+}
+
+// clearHealth leaves a server-state file without servers, so that a later start of HAProxy goes by its configuration
+// alone.
+func clearHealth(path string) error { return writeHealth(path, []byte(runtimeapi.NoHealth)) }
+
+// leftHealth reports whether a server-state file holds what a killed process wrote for its reload. HAProxy would take
+// the addresses in it for the next start, whatever the configuration says.
+func leftHealth(path string) bool {
+	text, err := os.ReadFile(path)
+	return err == nil && bytes.Contains(text, []byte(runtimeapi.OneReload))
+}

@@ -1,0 +1,80 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/haproxy/configfile"
+	"github.com/hapsync/hapsync/haproxy/runtimeapi"
+)
+
+// What the worker has loaded is kept beside the managed file, as a copy under a first line that names the worker: HAProxy
+// can tell its servers, but not its rules. It is written when a worker's file is about to change and after each
+// reload, so that a pass that is killed between the two is seen by the next one.
+
+func (h *Instance) loadedFile() string {
+	dir, name := filepath.Split(h.files.Managed)
+	return filepath.Join(dir, "."+name+".loaded")
+}
+
+func loadedHeader(w runtimeapi.Worker) string {
+	return fmt.Sprintf("# loaded by process %d of %d\n", w.Pid, w.Started.Unix())
+}
+
+// sameWorker reports whether a copy's first line names the worker.
+func sameWorker(header string, w runtimeapi.Worker) bool {
+	var pid int
+	var started int64
+	if _, err := fmt.Sscanf(header, "# loaded by process %d of %d\n", &pid, &started); err != nil {
+		return false
+	}
+	return w.Same(runtimeapi.Worker{Pid: pid, Started: time.Unix(started, 0)})
+}
+
+// loaded is the managed part of the file as the worker loaded it: the copy, where there is one of this worker's, else
+// the file as it stands. A worker's copy never changes, so that it is read once.
+func (h *Instance) loaded(f configfile.Reading, w runtimeapi.Worker) (configfile.Managed, error) {
+	if h.lastLoaded.Worker.Same(w) {
+		return h.lastLoaded.Managed, nil
+	}
+	text, _, err := configfile.ReadText(h.loadedFile())
+	if err != nil {
+		return configfile.Managed{}, err
+	}
+	header, text, _ := strings.Cut(text, "\n")
+	if !sameWorker(header+"\n", w) {
+		return f.Managed, nil
+	}
+	h.lastLoaded.Worker = w
+	h.lastLoaded.Managed = h.files.Loaded(f, text)
+	return h.lastLoaded.Managed, nil
+}
+
+// rememberLoaded keeps the text that the running worker has loaded, unless that is known already. Without a process there
+// is nothing to keep.
+func (h *Instance) rememberLoaded(ctx context.Context, f configfile.Reading) error {
+	r, err := h.runtime(f.Base)
+	if err != nil {
+		return nil //nolint:nilerr // no socket is named: there is no process to speak of
+	}
+	w, err := r.Info(ctx)
+	if errors.Is(err, haproxy.ErrDown) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	kept, _, err := configfile.ReadText(h.loadedFile())
+	if err != nil {
+		return err
+	}
+	if header, _, _ := strings.Cut(kept, "\n"); sameWorker(header+"\n", w) {
+		return nil
+	}
+	return configfile.ReplaceVolatile(h.loadedFile(), h.files.Managed, loadedHeader(w)+f.Text)
+}

@@ -1,0 +1,110 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/haproxy/configfile"
+	"github.com/hapsync/hapsync/haproxy/runtimeapi"
+)
+
+// Reload makes HAProxy load its files, and returns when the new worker answers. The health of the servers goes with it
+// where the base file has a server-state file. It is not cut in two by the end of ctx. After a *ReloadError, which
+// wraps ErrRefused, the old worker serves on, and the managed file is what it was before the last Commit or Rewrite.
+func (h *Instance) Reload(ctx context.Context) error {
+	f, r, err := h.open()
+	if err != nil {
+		return err
+	}
+	l := h.reloader(ctx, f.Base, r)
+	_, down := r.Info(ctx)
+	if down == nil && h.carryHealth(ctx, f, r) {
+		defer h.clearHealth(f.Base.StateFile)
+	}
+	l.Deaf = int(h.answered.Load())
+	end := h.waits.Begin("the reload")
+	err = l.Reload(ctx)
+	end()
+	var refusal *haproxy.ReloadError
+	if down != nil && !errors.As(err, &refusal) {
+		h.answered.Store(0) // if that was not it, another reload is not, either
+	}
+	if errors.As(err, &refusal) {
+		return errors.Join(err, h.restore(f))
+	}
+	if err != nil {
+		return err
+	}
+	w, err := r.Info(ctx)
+	if err != nil {
+		return err
+	}
+	h.files.ForgetPrevious()
+	return configfile.ReplaceVolatile(h.loadedFile(), h.files.Managed, loadedHeader(w)+f.Text)
+}
+
+// reloader finds the way to reload: what the settings name, what the base file names, what the process knows.
+func (h *Instance) reloader(ctx context.Context, b configfile.Base, r runtimeapi.Client) runtimeapi.Reloader {
+	l := runtimeapi.Reloader{Stats: r, Timeout: h.settings.ReloadTimeout}
+	switch {
+	case h.settings.MasterSocket != "":
+		l.Master = runtimeapi.Master(h.settings.MasterSocket)
+	case len(h.settings.ReloadCommand) > 0:
+		l.Command = h.settings.ReloadCommand
+	case b.MasterSocket != "":
+		l.Master = runtimeapi.Master(b.MasterSocket)
+	default:
+		l.Master = runtimeapi.Master(toldMasterSocket(ctx, r))
+	}
+	return l
+}
+
+// masterPatience is how long the master may take to tell its workers: it is busy while somebody else reloads it.
+const masterPatience = 500 * time.Millisecond
+
+// oldWorkers counts the master's processes that finish what they have; 0 where it does not tell.
+func (h *Instance) oldWorkers(ctx context.Context, b configfile.Base, r runtimeapi.Client, serving runtimeapi.Worker) int {
+	ctx, cancel := context.WithTimeout(ctx, masterPatience)
+	defer cancel()
+	l := h.reloader(ctx, b, r)
+	if l.Master == "" {
+		return 0
+	}
+	procs, err := l.Master.Procs(ctx)
+	if err != nil {
+		return 0
+	}
+	// From 3.1 the worker that serves is among the old ones after a reload that failed.
+	return len(slices.DeleteFunc(procs.Old, func(pid int) bool { return pid == serving.Pid }))
+}
+
+// toldMasterSocket is the master's socket as the worker's environment has it (2.6 and 3.0; not 3.2 and 3.4), or "".
+func toldMasterSocket(ctx context.Context, r runtimeapi.Client) string {
+	reply, err := r.Ask(ctx, "show env HAPROXY_MASTER_CLI")
+	if err != nil {
+		return ""
+	}
+	for l := range strings.Lines(reply) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(l), "HAPROXY_MASTER_CLI="); ok {
+			first, _, _ := strings.Cut(value, ";")
+			path, _ := configfile.SocketPath(first)
+			return path
+		}
+	}
+	return ""
+}
+
+// restore puts back the text that the managed file had before it was changed for the reload that failed: what the last
+// Commit or Rewrite replaced, or, where that was another process's, what the running worker has loaded.
+func (h *Instance) restore(f configfile.Reading) error {
+	kept, _, err := configfile.ReadText(h.loadedFile())
+	if err != nil {
+		return err
+	}
+	_, loaded, _ := strings.Cut(kept, "\n")
+	return h.files.Restore(f, loaded)
+}

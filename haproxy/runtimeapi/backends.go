@@ -1,0 +1,133 @@
+package runtimeapi
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+// A Backend is a backend of the running process.
+type Backend struct {
+	Name, Mode string
+	// Balance is the algorithm without its arguments; HAProxy calls what it has no word for "unknown" (random).
+	Balance string
+	// Cookie is the name of the backend's cookie; empty without one.
+	Cookie string
+	// Servers are sorted by name.
+	Servers []Server
+}
+
+// A Server is a server of the running process.
+type Server struct {
+	// Server is what the process tells of it: no Params. Addr is zero for a server without an IP address.
+	haproxy.Server
+	// Status is HAProxy's word, such as "UP", "DOWN 1/2", "no check" or "MAINT (resolution)".
+	Status   string
+	Sessions int
+	// Unchecked: it has checks, but they were never enabled (a server that was added live and left half-way).
+	Unchecked bool
+	// Undecided: it is ready but takes no traffic yet, and no check has failed so far.
+	Undecided bool
+}
+
+// fullRead is the number of names from which on reading all backends is the cheaper way.
+const fullRead = 2000
+
+const (
+	showInfo = "show info"
+	showAll  = "show servers state;show stat -1 6 -1"
+)
+
+// backends reads the backends of these names, or all without names, sorted by name. Those that the process does
+// not have are left out.
+func (r Client) backends(ctx context.Context, names ...string) ([]Backend, error) {
+	_, backends, err := r.Look(ctx, names...)
+	return backends, err
+}
+
+// Look reads who the process is, and the backends as backends does.
+func (r Client) Look(ctx context.Context, names ...string) (Worker, []Backend, error) {
+	for _, name := range names {
+		if err := safeName(name); err != nil {
+			return Worker{}, nil, fmt.Errorf("backend %q: %w", name, err)
+		}
+	}
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	if len(names) > 0 && len(names) < fullRead {
+		w, backends, ok, err := r.lookAt(ctx, names)
+		if err != nil || ok {
+			return w, backends, err
+		}
+	}
+	reader := newLiveReader(names)
+	w, err := r.read(ctx, reader, []string{showInfo + ";" + showAll})
+	if err != nil {
+		return w, nil, err
+	}
+	backends := reader.result()
+	if len(names) == 0 {
+		r.Cache.replace(w, backends)
+	}
+	return w, backends, nil
+}
+
+// lookAt reads some backends. It is not ok where a frontend or a number hides one from "show stat <name>".
+func (r Client) lookAt(ctx context.Context, names []string) (w Worker, backends []Backend, ok bool, err error) {
+	reader := newLiveReader(names)
+	states := make([]string, len(names))
+	for i, name := range names {
+		states[i] = "show servers state " + name
+	}
+	if w, err = r.read(ctx, reader, pack(append([]string{showInfo}, states...))); err != nil {
+		return w, nil, false, err
+	}
+	var stats []string
+	for _, name := range names {
+		b := reader.byName[name]
+		if b == nil && reader.absent == len(names) {
+			break
+		}
+		if b == nil || !r.Cache.complete(w, b) {
+			stats = append(stats, "show stat "+name+" 6 -1")
+		}
+	}
+	if _, err = r.read(ctx, reader, pack(stats)); err != nil {
+		return w, nil, false, err
+	}
+	backends = reader.result()
+	r.Cache.take(w, backends)
+	return w, backends, len(backends)+reader.absent == len(names), nil
+}
+
+func (r Client) read(ctx context.Context, reader *liveReader, lines []string) (Worker, error) {
+	for _, line := range lines {
+		err := r.converse(ctx, line, func(conn io.Reader) error {
+			reader.info.expected = strings.HasPrefix(line, showInfo)
+			return reader.read(conn, 1+strings.Count(line, ";"))
+		})
+		if err != nil {
+			return Worker{}, err
+		}
+	}
+	return reader.info.worker, nil
+}
+
+// result joins what was read. A server or backend that only one of the two commands showed came or went meanwhile.
+func (l *liveReader) result() []Backend {
+	backends := make([]Backend, 0, len(l.order))
+	for _, b := range l.order {
+		if !b.seen {
+			continue
+		}
+		b.Servers = slices.DeleteFunc(b.Servers, func(s Server) bool { return s.Status == "" })
+		slices.SortFunc(b.Servers, func(s, t Server) int { return cmp.Compare(s.Name, t.Name) })
+		backends = append(backends, b.Backend)
+	}
+	slices.SortFunc(backends, func(b, c Backend) int { return cmp.Compare(b.Name, c.Name) })
+	return backends
+}

@@ -1,0 +1,142 @@
+package runtimeapi
+
+import "github.com/hapsync/hapsync/haproxy"
+
+// A Cache is what the backends of one worker looked like when they were read last. "show servers state" finds a
+// backend by its name; "show stat" walks all of them (1.6 ms of 10,000 domains, on 3.2), and what it alone tells
+// changes but rarely: so that is remembered. Nil remembers nothing. The goroutine that owns the Instance owns it.
+type Cache struct {
+	Worker   Worker
+	backends map[string]Backend
+	// recent are the backends that Run may take as they are remembered: read or recalled since the last one; with all,
+	// every one.
+	recent map[string]bool
+	all    bool
+}
+
+// replace takes all backends.
+func (m *Cache) replace(w Worker, backends []Backend) {
+	if m == nil {
+		return
+	}
+	m.Worker, m.backends, m.all = w, make(map[string]Backend, len(backends)), true
+	for _, b := range backends {
+		m.backends[b.Name] = b
+	}
+}
+
+// take takes some backends.
+func (m *Cache) take(w Worker, backends []Backend) {
+	if m == nil {
+		return
+	}
+	m.become(w)
+	for _, b := range backends {
+		m.backends[b.Name] = b
+		m.recent[b.Name] = true
+	}
+}
+
+// become forgets what another worker had.
+func (m *Cache) become(w Worker) {
+	if m.backends == nil || !m.Worker.Same(w) {
+		*m = Cache{Worker: w, backends: map[string]Backend{}}
+	}
+	if m.recent == nil {
+		m.recent = map[string]bool{}
+	}
+}
+
+// complete adds to what "show servers state" told of a backend what is remembered of it. It reports false, and adds
+// nothing, where the backend has other servers than it had.
+func (m *Cache) complete(w Worker, b *joinedBackend) bool {
+	if m == nil || !m.Worker.Same(w) {
+		return false
+	}
+	known, ok := m.backends[b.Name]
+	if !ok || len(known.Servers) != len(b.Servers) {
+		return false
+	}
+	was := make(map[string]Server, len(known.Servers))
+	for _, s := range known.Servers {
+		was[s.Name] = s
+	}
+	for _, s := range b.Servers {
+		if _, ok := was[s.Name]; !ok {
+			return false
+		}
+	}
+	for i := range b.Servers {
+		s := was[b.Servers[i].Name]
+		b.Servers[i].Cookie, b.Servers[i].Backup, b.Servers[i].MaxConn = s.Cookie, s.Backup, s.MaxConn
+		b.Servers[i].Status, b.Servers[i].Sessions = s.Status, s.Sessions
+	}
+	b.Mode, b.Balance, b.Cookie, b.seen = known.Mode, known.Balance, known.Cookie, true
+	return true
+}
+
+// Backends is what some backends looked like; it is not ok where one is not remembered.
+func (m *Cache) Backends(names []string) (backends []Backend, ok bool) {
+	if m == nil {
+		return nil, false
+	}
+	for _, name := range names {
+		b, known := m.backends[name]
+		if !known {
+			return nil, false
+		}
+		backends = append(backends, b)
+	}
+	if m.recent == nil {
+		m.recent = map[string]bool{}
+	}
+	for _, name := range names {
+		m.recent[name] = true
+	}
+	return backends, true
+}
+
+// Forget makes the next reading of the changes' backends a full one.
+func (m *Cache) Forget(changes []haproxy.Change) {
+	if m == nil {
+		return
+	}
+	for _, c := range changes {
+		delete(m.backends, c.Key().Backend)
+	}
+}
+
+// take back the view of the changes' servers as they were read or recalled since the last Run; it is not ok where one was not.
+func (m *Cache) View(changes []haproxy.Change) (live View, ok bool) {
+	if m == nil {
+		return nil, false
+	}
+	live = View{}
+	for _, c := range changes {
+		name := c.Key().Backend
+		b, known := m.backends[name]
+		if !known || !m.all && !m.recent[name] {
+			return nil, false
+		}
+		live.add(b)
+	}
+	return live, true
+}
+
+// Ran takes note that the process was changed.
+func (m *Cache) Ran() {
+	if m != nil {
+		m.recent, m.all = nil, false
+	}
+}
+
+// unread are the changes that do more to a server than "show servers state" tells.
+func unread(changes []haproxy.Change, live View) []haproxy.Change {
+	var more []haproxy.Change
+	for _, c := range changes {
+		if _, want := c.Servers(); c.Op() != haproxy.OpSet || live[c.Key()].MaxConn != want.MaxConn {
+			more = append(more, c)
+		}
+	}
+	return more
+}

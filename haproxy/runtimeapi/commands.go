@@ -1,0 +1,170 @@
+package runtimeapi
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+// firstCheck makes the first checks of a server that is added live come soon; later ones are as usual.
+const firstCheck = " check inter 2s downinter 200ms fastinter 200ms"
+
+// Commands are the commands that make changes in a process.
+type Commands struct {
+	Capabilities haproxy.Capabilities
+	Params       func(backend string) string
+}
+
+// pending are the changes that are not in effect: servers that stay, and servers that leave.
+func (o Commands) pending(changes []haproxy.Change, live View) (stay, leave []haproxy.Change) {
+	for _, c := range changes {
+		if inEffect(c, live) {
+			continue
+		}
+		if c.Op() == haproxy.OpRemove {
+			leave = append(leave, c)
+			continue
+		}
+		stay = append(stay, c)
+	}
+	return stay, leave
+}
+
+// commands are those of all changes; what belongs to one change stays together.
+func (o Commands) commands(changes []haproxy.Change, live View) []string {
+	var all []string
+	for _, c := range changes {
+		if commands, why := o.of(c, live); why == "" {
+			all = append(all, strings.Join(commands, ";"))
+		}
+	}
+	return all
+}
+
+// of are the commands that bring one change into effect. why says what the commands cannot do; those that come
+// with a reason are expected to be refused, in HAProxy's better words.
+func (o Commands) of(c haproxy.Change, live View) (commands []string, why string) {
+	have, there := live[c.Key()]
+	switch ch := c.(type) {
+	case haproxy.AddServer:
+		if there {
+			return o.addAgain(ch, have)
+		}
+		return o.add(ch), ""
+	case haproxy.SetServer:
+		if !there {
+			return nil, "the process has no such server"
+		}
+		return set(ch.Backend, have, ch.Want)
+	case haproxy.RemoveServer:
+		return []string{"del server " + ch.Backend + "/" + ch.Server.Name}, ""
+	}
+	return nil, "a running process cannot make this change"
+}
+
+// add are the commands of a new server: it takes no traffic before its first good check. "health down" has to come
+// after "enable server", which resets it.
+func (o Commands) add(c haproxy.AddServer) []string {
+	name, s := c.Backend+"/"+c.Server.Name, c.Server
+	commands := []string{o.addLine(c)}
+	if s.Check {
+		commands = append(commands, "enable health "+name)
+	}
+	switch s.State {
+	case haproxy.Ready:
+		commands = append(commands, "enable server "+name)
+	case haproxy.Drain:
+		commands = append(commands, "set server "+name+" state drain")
+	case haproxy.Maint:
+		return commands
+	}
+	if s.Check {
+		commands = append(commands, "set server "+name+" health down")
+	}
+	return commands
+}
+
+// addLine spells every parameter. The last word wins in HAProxy: ours on timing, then the backend's, then the
+// server's own, then what the change says.
+func (o Commands) addLine(c haproxy.AddServer) string {
+	s := c.Server
+	line := "add server " + c.Backend + "/" + s.Name + " " + s.Addr.String()
+	if s.Check {
+		line += firstCheck
+		if o.Capabilities.InitState {
+			line += " init-state fully-down"
+		}
+	}
+	for _, words := range []string{o.Params(c.Backend), s.Params} {
+		if words != "" {
+			line += " " + words
+		}
+	}
+	if s.Cookie != "" {
+		line += " cookie " + s.Cookie
+	}
+	if s.MaxConn > 0 {
+		line += " maxconn " + strconv.Itoa(s.MaxConn)
+	}
+	if s.Backup {
+		line += " backup"
+	}
+	return line + " weight " + strconv.Itoa(s.Weight)
+}
+
+// addAgain is for a server that is there already: one that was left half-way is completed, another one is in the way.
+func (o Commands) addAgain(c haproxy.AddServer, have Server) (commands []string, why string) {
+	commands, why = set(c.Backend, have, c.Server)
+	if why != "" {
+		return []string{o.addLine(c)}, why
+	}
+	return commands, ""
+}
+
+// set are the commands that turn a server of the process into the wanted one.
+func set(backend string, have Server, want haproxy.Server) (commands []string, why string) {
+	from, to := observable(have.Server), observable(want)
+	if ok, why := (haproxy.Capabilities{}).Live(haproxy.SetServer{Have: from, Want: to}); !ok {
+		return nil, why
+	}
+	name := backend + "/" + want.Name
+	server := "set server " + name
+	if from.Addr != to.Addr {
+		commands = append(commands, fmt.Sprintf("%s addr %s port %d", server, to.Addr.Addr(), to.Addr.Port()))
+	}
+	if from.Weight != to.Weight {
+		commands = append(commands, fmt.Sprintf("%s weight %d", server, to.Weight))
+	}
+	if from.MaxConn != to.MaxConn {
+		commands = append(commands, fmt.Sprintf("set maxconn server %s %d", name, to.MaxConn))
+	}
+	if from.State == to.State {
+		return commands, ""
+	}
+	if have.Unchecked {
+		commands = append(commands, "enable health "+name)
+	}
+	commands = append(commands, server+" state "+string(to.State))
+	if have.Unchecked && to.State != haproxy.Maint {
+		commands = append(commands, server+" health down")
+	}
+	return commands, ""
+}
+
+// inEffect reports whether the process is as the change wants it, as far as the process tells.
+func inEffect(c haproxy.Change, live View) bool {
+	have, there := live[c.Key()]
+	_, want := c.Servers()
+	if c.Op() == haproxy.OpRemove {
+		return !there
+	}
+	return there && observable(have.Server) == observable(want)
+}
+
+// observable is what the process tells of a server.
+func observable(s haproxy.Server) haproxy.Server {
+	s.Params = ""
+	return s
+}

@@ -1,0 +1,71 @@
+package runtimeapi
+
+import (
+	"bytes"
+	"net/netip"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+// NoHealth is what a server-state file begins with: its version, and the columns of HAProxy 2.6 to 3.4.
+const NoHealth = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight " +
+	"srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state " +
+	"bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr " +
+	"srv_agent_addr srv_agent_port\n"
+
+// OneReload marks what was written for one reload: if it is still there later, the process that wrote it was killed.
+const OneReload = "# by hapsync, for one reload\n"
+
+// Health makes a server-state file out of the reply to "show servers state": only the servers that HAProxy's
+// checks hold down, for a reload not to send them traffic until they are found well. keep says whether the new
+// configuration has the server at that very address: a line would override the configuration's address, silently.
+func Health(serversState []byte, keep func(backend, server string, addr netip.AddrPort) bool) []byte {
+	out := []byte("1\n")
+	var columns *table
+	var header []byte
+	for line := range bytes.Lines(serversState) {
+		line = bytes.TrimSuffix(line, []byte("\n"))
+		if after, ok := bytes.CutPrefix(line, []byte("# ")); ok {
+			header = after
+			columns = newStateTable(header)
+			out = append(append(out, line...), '\n')
+			continue
+		}
+		if columns == nil || columns.missing != "" {
+			continue
+		}
+		fields := columns.cut(nil, line)
+		if len(fields) < columns.width {
+			continue
+		}
+		if s, down := downServer(columns, fields); down && keep(string(fields[columns.at[stateBackend]]), s.Name, s.Addr) {
+			out = append(out, healthLine(header, line)...)
+		}
+	}
+	return out
+}
+
+// downServer reports whether the line is of a server that its own checks hold down.
+func downServer(columns *table, fields [][]byte) (Server, bool) {
+	s, err := stateServer(columns, fields)
+	down := err == nil && string(fields[columns.at[stateOp]]) == "0" &&
+		s.Check && !s.Unchecked && s.State != haproxy.Maint && s.Addr.IsValid()
+	return s, down
+}
+
+// healthLine leaves only the health in a line: state and weight are the configuration's to say.
+func healthLine(header, line []byte) []byte {
+	names, words := bytes.Fields(header), bytes.Fields(line)
+	initial := map[string][]byte{"srv_admin_state": []byte("0")}
+	for i, name := range names {
+		if string(name) == "srv_iweight" && i < len(words) {
+			initial["srv_uweight"] = words[i]
+		}
+	}
+	for i, name := range names {
+		if word, ok := initial[string(name)]; ok && i < len(words) {
+			words[i] = word
+		}
+	}
+	return append(bytes.Join(words, []byte(" ")), '\n')
+}

@@ -1,0 +1,158 @@
+package runtimeapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+// A Master is the path of the socket of a master process (haproxy -W -S), with or without "unix@" before it.
+type Master string
+
+// ask sends one command and returns the reply, which may be empty: 2.6 answers "reload" so. The master wants the
+// half-close. While it reloads it refuses connections, which are tried again for a while, or drops them: errBusy.
+func (m Master) ask(ctx context.Context, command string) (string, error) {
+	path := strings.TrimPrefix(string(m), "unix@")
+	if !strings.HasPrefix(path, "/") {
+		return "", fmt.Errorf("master socket %q: only absolute paths of unix sockets are known here", string(m))
+	}
+	conn, err := m.dial(ctx, path)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	if _, err = io.WriteString(conn, command+"\n"); err == nil {
+		err = conn.CloseWrite()
+	}
+	var reply []byte
+	if err == nil {
+		reply, err = io.ReadAll(conn)
+	}
+	switch {
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "", fmt.Errorf("%s: %q: %w: %w", path, command, errBusy, err)
+	case err != nil:
+		return "", fmt.Errorf("%s: %q: %w", path, command, explain(ctx, err))
+	}
+	return string(reply), nil
+}
+
+func (m Master) dial(ctx context.Context, path string) (*boundConn, error) {
+	giveUp, cancel := context.WithTimeout(ctx, masterWait)
+	defer cancel()
+	for {
+		conn, err := dial(ctx, path)
+		if err == nil {
+			return conn, nil
+		}
+		if !errors.Is(err, haproxy.ErrDown) {
+			return nil, fmt.Errorf("master socket: %w", err)
+		}
+		if wait(giveUp, 2*pollFirst) != nil {
+			return nil, fmt.Errorf("master socket %s: nobody listens; is HAProxy in master-worker mode "+
+				"(haproxy -W -S %s)? name its socket with --master-socket", path, path)
+		}
+	}
+}
+
+// reload sends the command. The new worker is to be awaited in any case.
+func (m Master) reload(ctx context.Context) error {
+	reply, err := m.ask(ctx, "reload")
+	if err != nil {
+		return err
+	}
+	status, output, _ := strings.Cut(reply, "\n")
+	switch {
+	case strings.Contains(reply, "Another reload is still in progress"):
+		return errBusy
+	case status == "Success=1":
+		return nil
+	case strings.TrimSpace(reply) == "":
+		return errSilent
+	case status == "Success=0":
+		return &haproxy.ReloadError{Output: strings.TrimSpace(strings.TrimPrefix(output, "--\n"))}
+	}
+	return fmt.Errorf("%s: reload: unexpected answer %q", m, clip(reply, 200))
+}
+
+// Procs are the processes of a master.
+type Procs struct {
+	Master int
+	// Workers serve; Old ones finish what they have. From 3.1 the one that serves is among the old ones after a
+	// reload that failed.
+	Workers, Old []int
+	// Failed counts the reloads that failed since the last one that did not; from 3.1 it stays at 1.
+	Failed int
+}
+
+// Has reports whether pid is one of the workers.
+func (p Procs) Has(pid int) bool {
+	return slices.Contains(p.Workers, pid) || slices.Contains(p.Old, pid)
+}
+
+// Procs asks the master for its processes.
+func (m Master) Procs(ctx context.Context) (Procs, error) {
+	ctx, cancel := context.WithTimeout(ctx, socketTimeout)
+	defer cancel()
+	reply, err := m.ask(ctx, "show proc")
+	if err != nil {
+		return Procs{}, err
+	}
+	if reply == "" {
+		return Procs{}, fmt.Errorf("%s: show proc: no answer: %w", m, errBusy)
+	}
+	procs, err := parseProcs(reply)
+	if err != nil {
+		return Procs{}, fmt.Errorf("%s: show proc: %w; is it the socket of a master (haproxy -W -S)?", m, err)
+	}
+	return procs, nil
+}
+
+// parseProcs reads the reply to "show proc": a line for each process, the workers before the old ones. Programs,
+// which HAProxy had until 3.2, are left out.
+func parseProcs(reply string) (Procs, error) {
+	var p Procs
+	var old bool
+	for line := range strings.Lines(reply) {
+		if strings.HasPrefix(line, "#") {
+			old = strings.HasPrefix(line, "# old")
+			continue
+		}
+		fields := strings.Fields(line)
+		if len(fields) < 2 {
+			continue
+		}
+		pid, err := strconv.Atoi(fields[0])
+		if err != nil || pid <= 0 {
+			return Procs{}, fmt.Errorf("unexpected answer %q", clip(line, 80))
+		}
+		switch {
+		case fields[1] == "master":
+			p.Master = pid
+			p.Failed = failedReloads(line)
+		case fields[1] == "worker" && old:
+			p.Old = append(p.Old, pid)
+		case fields[1] == "worker":
+			p.Workers = append(p.Workers, pid)
+		}
+	}
+	if p.Master == 0 {
+		return Procs{}, fmt.Errorf("the answer %q names no master", clip(reply, 80))
+	}
+	return p, nil
+}
+
+// failedReloads is N of "[failed: N]"; 0 where it is not said.
+func failedReloads(line string) int {
+	_, rest, _ := strings.Cut(line, "[failed: ")
+	text, _, _ := strings.Cut(rest, "]")
+	n, _ := strconv.Atoi(text)
+	return n
+}

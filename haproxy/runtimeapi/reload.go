@@ -1,0 +1,224 @@
+package runtimeapi
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+const (
+	reloadTimeout = 60 * time.Second
+	// masterWait is how long the master's socket may refuse connections: it does for 50 to 200 ms while it reloads.
+	masterWait = 5 * time.Second
+	// lostAfter is how long the answer to "reload" may take when the new worker is there.
+	lostAfter = time.Second
+	// awaitPatience bounds a question while a reload goes on: a socket may change hands right then.
+	awaitPatience = 2 * time.Second
+	// commandOutput is how much of a reload command's output is kept.
+	commandOutput = 16 << 10
+)
+
+var (
+	// errBusy: the master reloads already.
+	errBusy = errors.New("another reload is in progress")
+	// errSilent: the master answered nothing at all, as 2.6 does.
+	errSilent = errors.New("no answer")
+)
+
+// A Reloader makes HAProxy load its files.
+type Reloader struct {
+	// Master is the master's socket; empty where there is none, then command is run, without a shell.
+	Master  Master
+	Command []string
+	// Stats is the stats socket, on which the new worker is awaited.
+	Stats Client
+	// Timeout bounds a reload; 0 means 60 s.
+	Timeout time.Duration
+	// Deaf is the worker that may have lost its stats socket; 0 for none.
+	Deaf int
+}
+
+// Reload returns when the new worker answers. It is not cut in two by the end of ctx, only by its own timeout. The
+// error is a *ReloadError where HAProxy refuses its configuration.
+func (l Reloader) Reload(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cmp.Or(l.Timeout, reloadTimeout))
+	defer cancel()
+	before, err := l.Stats.Info(ctx)
+	if errors.Is(err, haproxy.ErrDown) && l.Master != "" {
+		return l.revive(ctx, err)
+	}
+	if err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	switch {
+	case l.Master != "":
+		return l.byMaster(ctx, before)
+	case len(l.Command) > 0:
+		return l.byCommand(ctx, before)
+	}
+	return fmt.Errorf("%w to reload: there is no way to ask it; name the master's socket with --master-socket "+
+		"(haproxy -W -S <socket>), or a command with --reload-command", haproxy.ErrRefused)
+}
+
+// revive reloads a HAProxy whose worker serves, but has lost its stats socket (down says so): the new one has it again.
+func (l Reloader) revive(ctx context.Context, down error) error {
+	procs, err := l.Master.Procs(ctx)
+	if err != nil || !procs.Has(l.Deaf) {
+		return fmt.Errorf("reload: %w", down)
+	}
+	if err := l.Master.reload(ctx); err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	return l.await(ctx, Worker{}, procs.Failed)
+}
+
+// byMaster asks the master, again while it is busy with another reload.
+func (l Reloader) byMaster(ctx context.Context, before Worker) error {
+	for {
+		err := l.once(ctx, before)
+		if err == nil || !errors.Is(err, errBusy) {
+			return err
+		}
+		if wait(ctx, pollLast) != nil {
+			return err
+		}
+		if now, err := l.Stats.Info(ctx); err == nil {
+			before = now
+		}
+	}
+}
+
+// once is one try; errBusy asks for another.
+func (l Reloader) once(ctx context.Context, before Worker) error {
+	procs, err := l.Master.Procs(ctx)
+	if err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	if !procs.Has(before.Pid) {
+		return l.stranger(ctx, before)
+	}
+	err = l.ask(ctx, before)
+	if errors.Is(err, errSilent) && !haproxy.CapabilitiesOf(before.Version).ReloadReports {
+		err = nil
+	}
+	if errors.Is(err, errSilent) {
+		err = errBusy
+	}
+	if err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	return l.await(ctx, before, procs.Failed)
+}
+
+// ask sends the command. One that meets another reload may be lost, and is never answered then: a new worker is
+// there, but it may have read the files too early.
+func (l Reloader) ask(ctx context.Context, before Worker) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answer := make(chan error, 1)
+	go func() { answer <- l.Master.reload(ctx) }()
+	for replaced := time.Duration(0); ; {
+		select {
+		case err := <-answer:
+			return err
+		case <-time.After(pollLast):
+		}
+		if now, err := l.Stats.Info(ctx); err == nil && now.Pid != before.Pid {
+			replaced += pollLast
+		}
+		if replaced > lostAfter {
+			cancel()
+			return errors.Join(errBusy, <-answer)
+		}
+	}
+}
+
+// stranger is the error of a worker that the master does not know; it may have been replaced meanwhile.
+func (l Reloader) stranger(ctx context.Context, before Worker) error {
+	if now, err := l.Stats.Info(ctx); err == nil && now.Pid != before.Pid {
+		return errBusy
+	}
+	return fmt.Errorf("reload: the master of %s has no worker %d, which answers on %s: the two sockets are of "+
+		"different HAProxy processes", l.Master, before.Pid, l.Stats.Socket)
+}
+
+// await waits until another worker than before answers.
+func (l Reloader) await(ctx context.Context, before Worker, failed int) error {
+	stats := Client{Socket: l.Stats.Socket, timeout: awaitPatience}
+	for {
+		after, err := stats.Info(ctx)
+		if err == nil && after.Pid != before.Pid {
+			return nil
+		}
+		if err == nil && l.refused(ctx, before, failed) {
+			return &haproxy.ReloadError{Output: "HAProxy " + before.Version.String() + " does not say why on its socket: " +
+				"see its log, or run haproxy -c on its files"}
+		}
+		if wait(ctx, 2*pollFirst) != nil {
+			return fmt.Errorf("reload: no new worker answers on %s in time, process %d still does; see HAProxy's log "+
+				"(last word: %w)", l.Stats.Socket, before.Pid, cmp.Or(err, ctx.Err()))
+		}
+	}
+}
+
+// refused reports whether the master has more failed reloads than before and keeps its worker: all that 2.6 lets
+// one know.
+func (l Reloader) refused(ctx context.Context, before Worker, failed int) bool {
+	if l.Master == "" {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, awaitPatience)
+	defer cancel()
+	procs, err := l.Master.Procs(ctx)
+	return err == nil && procs.Failed > failed && procs.Has(before.Pid)
+}
+
+// byCommand runs the reload command; its whole process group is killed when the time is over.
+func (l Reloader) byCommand(ctx context.Context, before Worker) error {
+	cmd := exec.CommandContext(ctx, l.Command[0], l.Command[1:]...)
+	output := &headBuffer{size: commandOutput}
+	cmd.Stdout, cmd.Stderr = output, output
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	err := cmd.Run()
+	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
+		return fmt.Errorf("reload command %q: %w: %s", strings.Join(l.Command, " "), explain(ctx, err),
+			bytes.TrimSpace(output.text))
+	}
+	if err := l.await(ctx, before, 0); err != nil {
+		return fmt.Errorf("reload command %q ended well, but: %w", strings.Join(l.Command, " "), err)
+	}
+	return nil
+}
+
+// A headBuffer keeps the first bytes of what is written to it.
+type headBuffer struct {
+	text []byte
+	size int
+}
+
+func (b *headBuffer) Write(p []byte) (int, error) {
+	b.text = append(b.text, p[:min(len(p), b.size-len(b.text))]...)
+	return len(p), nil
+}
+
+// wait pauses; the error is that of a context that ends meanwhile.
+func wait(ctx context.Context, pause time.Duration) error {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

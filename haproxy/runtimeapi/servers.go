@@ -1,0 +1,133 @@
+package runtimeapi
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+// The columns of "show stat" that tell how a server is.
+const (
+	howBackend = iota
+	howServer
+	howType
+	howStatus
+	howWeight
+	howBackup
+	howSessions
+	howCheck
+	howCode
+	howDetail
+	howSince
+	howAddr
+	howCookie
+)
+
+func newHowTable(header []byte) *table {
+	return newTable(true, bytes.Split(header, []byte(",")), "pxname", "svname", "type", "status", "weight", "bck", "scur",
+		"check_status", "check_code", "last_chk", "lastchg", "addr", "cookie")
+}
+
+// allAtOnce is the number of domains beyond which all servers are read at once: each "show stat" walks all backends.
+const allAtOnce = 100
+
+// Servers reads how the servers of some domains are, sorted by domain and name. A domain that the process does not have
+// has none. It only reads, and may run beside everything else, at a cost that grows with the number of domains asked for.
+// The error wraps ErrDown where the process does not answer.
+func (r Client) Servers(ctx context.Context, domains ...string) ([]haproxy.ServerStatus, error) {
+	commands := make([]string, len(domains))
+	wanted := map[string]bool{}
+	for i, domain := range domains {
+		name := haproxy.BackendName(domain)
+		if err := safeName(name); err != nil {
+			return nil, fmt.Errorf("backend %q: %w", name, err)
+		}
+		wanted[name] = true
+		commands[i] = "show stat " + name + " 4 -1"
+	}
+	if len(domains) > allAtOnce {
+		commands = []string{"show stat -1 4 -1"}
+	}
+	var servers []haproxy.ServerStatus
+	for _, line := range pack(commands) {
+		reply, err := r.Ask(ctx, line)
+		if err != nil {
+			return nil, err
+		}
+		found, err := readServers(reply, wanted)
+		if err != nil {
+			return nil, fmt.Errorf("%s: show stat: %w", r.Socket, err)
+		}
+		servers = append(servers, found...)
+	}
+	slices.SortFunc(servers, func(a, b haproxy.ServerStatus) int {
+		return cmp.Or(cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Name, b.Name))
+	})
+	return slices.Compact(servers), nil
+}
+
+// readServers reads the replies to "show stat". HAProxy shows other backends too: 4_x is also the proxy number 4.
+func readServers(reply string, wanted map[string]bool) ([]haproxy.ServerStatus, error) {
+	lines := lineReader{in: bufio.NewReader(strings.NewReader(reply))}
+	var servers []haproxy.ServerStatus
+	var t *table
+	for {
+		line, err := lines.next(t != nil)
+		if errors.Is(err, io.EOF) {
+			return servers, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if header, ok := bytes.CutPrefix(line, []byte("# ")); ok {
+			if t = newHowTable(header); t.missing != "" {
+				return nil, fmt.Errorf("no column %s", t.missing)
+			}
+			continue
+		}
+		if len(line) == 0 || t == nil {
+			t = nil // the end of a reply, or "No such proxy."
+			continue
+		}
+		fields := t.cut(nil, line)
+		if len(fields) < t.width {
+			return nil, fmt.Errorf("too few columns in the line %q", clip(string(line), 80))
+		}
+		if !wanted[string(fields[t.at[howBackend]])] || string(fields[t.at[howType]]) != "2" {
+			continue
+		}
+		s, err := statusOf(t, fields)
+		if err != nil {
+			return nil, err
+		}
+		servers = append(servers, s)
+	}
+}
+
+func statusOf(t *table, fields [][]byte) (haproxy.ServerStatus, error) {
+	text := func(column int) string { return string(fields[t.at[column]]) }
+	s := haproxy.ServerStatus{
+		Name: text(howServer), Addr: text(howAddr), Cookie: text(howCookie), Status: text(howStatus),
+		Backup: text(howBackup) == "1", Check: strings.TrimPrefix(text(howCheck), "* "), Detail: text(howDetail),
+	}
+	s.Domain, _ = haproxy.DomainOf(text(howBackend))
+	var since int
+	for column, into := range map[int]*int{howWeight: &s.Weight, howSessions: &s.Sessions, howCode: &s.Code, howSince: &since} {
+		n, err := number(fields[t.at[column]])
+		if err != nil {
+			return s, err
+		}
+		*into = n
+	}
+	s.Since = time.Duration(since) * time.Second
+	return s, nil
+}

@@ -1,0 +1,181 @@
+package runtimeapi
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+const (
+	socketTimeout = 10 * time.Second
+	// maxLine bounds a line of commands: half of what HAProxy takes by default (tune.bufsize, 16 KB).
+	maxLine = 7500
+)
+
+// A Client speaks the Runtime API of one stats socket. Each line of commands has a connection of its own.
+type Client struct {
+	// Socket is a path.
+	Socket string
+	// timeout bounds a line and its reply; 0 means 10 s.
+	timeout time.Duration
+	// Cache spares readings; nil means that none are spared.
+	Cache *Cache
+}
+
+// Ask sends one line of commands and returns the whole reply.
+func (r Client) Ask(ctx context.Context, line string) (string, error) {
+	var reply []byte
+	err := r.converse(ctx, line, func(conn io.Reader) (err error) {
+		if reply, err = io.ReadAll(conn); err != nil {
+			return err
+		}
+		return checkReply(reply, 1+strings.Count(line, ";"))
+	})
+	return string(reply), err
+}
+
+// exec sends commands, many to a line; a command may be several that belong together, joined by semicolons. HAProxy's
+// refusal of a single command is not an error: what came of them is to be read back.
+func (r Client) exec(ctx context.Context, commands []string) error {
+	for _, line := range pack(commands) {
+		if _, err := r.Ask(ctx, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pack joins commands into lines that HAProxy takes.
+func pack(commands []string) []string {
+	var lines []string
+	for _, command := range commands {
+		if last := len(lines) - 1; last >= 0 && len(lines[last])+1+len(command) <= maxLine {
+			lines[last] += ";" + command
+			continue
+		}
+		lines = append(lines, command)
+	}
+	return lines
+}
+
+// converse sends one line and lets read take the reply, which ends with the connection. The stats socket gets no
+// half-close: it would interrupt "wait".
+func (r Client) converse(ctx context.Context, line string, read func(io.Reader) error) error {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.timeout, socketTimeout))
+	defer cancel()
+	conn, err := dial(ctx, r.Socket)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err = io.WriteString(conn, line+"\n"); err == nil {
+		err = read(conn)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %q: %w", r.Socket, clip(line, 80), explain(ctx, err))
+	}
+	return nil
+}
+
+// dial connects to a stats or master socket. The connection breaks when ctx is done.
+func dial(ctx context.Context, socket string) (*boundConn, error) {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "unix", socket)
+	if err != nil {
+		return nil, dialError(socket, explain(ctx, err))
+	}
+	return &boundConn{conn, context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })}, nil
+}
+
+// A boundConn is bound to a context until it is closed.
+type boundConn struct {
+	net.Conn
+	unbind func() bool
+}
+
+func (c *boundConn) Close() error {
+	c.unbind()
+	return c.Conn.Close()
+}
+
+// CloseWrite half-closes, as the master socket wants it.
+func (c *boundConn) CloseWrite() error { return c.Conn.(*net.UnixConn).CloseWrite() }
+
+// dialError says what to do about a socket that cannot be reached.
+func dialError(socket string, err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("%w on %s (%v): is HAProxy running? start it with haproxy -W -S <master socket> "+
+			"-f <base file> -f <managed file>, or name its stats socket with --runtime-socket", haproxy.ErrDown, socket, cause(err))
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return fmt.Errorf("no permission for the socket %s: run as its owner or group, or give it another mode, "+
+			"user or group in HAProxy's \"stats socket\" line: %w", socket, cause(err))
+	}
+	return fmt.Errorf("connect to %s: %w", socket, err)
+}
+
+// cause is the system's word, without what net puts around it.
+func cause(err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return err
+}
+
+// explain names the reason of a broken connection: the context's, if it was that.
+func explain(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Errorf("no complete answer in time; is HAProxy overloaded or stopped? %w", ctx.Err())
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return err
+}
+
+// checkReply tells an answer to so many commands from what only looks like one. Each command is answered with at
+// least an empty line (2.6 leaves out the empty line after some texts, so lines are all that can be counted).
+func checkReply(reply []byte, commands int) error {
+	for line := range bytes.Lines(reply) {
+		if err := checkNote(line); err != nil {
+			return err
+		}
+	}
+	switch {
+	case len(reply) == 0:
+		return errors.New("the connection was closed without an answer; a line that is too long for tune.bufsize ends so, or HAProxy ended")
+	case reply[len(reply)-1] != '\n', bytes.Count(reply, []byte("\n")) < commands:
+		return fmt.Errorf("the answer %q is cut off; try again", clip(string(reply), 80))
+	}
+	return nil
+}
+
+// checkNote turns the two replies that concern a command as such into errors.
+func checkNote(line []byte) error {
+	switch {
+	case bytes.HasPrefix(line, []byte("Permission denied")):
+		return errors.New("permission denied: the socket needs \"level admin\" in HAProxy's \"stats socket\" line")
+	case bytes.HasPrefix(line, []byte("Unknown command")):
+		return fmt.Errorf("%q: HAProxy does not know the command; is it older than 2.6, or is this no stats socket?",
+			clip(string(bytes.TrimSpace(line)), 80))
+	}
+	return nil
+}
+
+// clip cuts a text that is too long to show.
+func clip(s string, size int) string {
+	if len(s) <= size {
+		return s
+	}
+	return s[:size] + "..."
+}

@@ -1,0 +1,72 @@
+package haproxy
+
+import (
+	"log/slog"
+	"slices"
+	stdsync "sync"
+	"time"
+)
+
+// patience is how long a step may take before it is said that it does.
+const patience = 5 * time.Second
+
+// A Wait is a step that takes long.
+type Wait struct {
+	// For is who has not answered yet: "haproxy -c".
+	For   string
+	Since time.Time
+}
+
+// Took is for how long it has been going on; 0 for the zero Wait.
+func (w Wait) Took() time.Duration {
+	if w.Since.IsZero() {
+		return 0
+	}
+	return time.Since(w.Since)
+}
+
+// String is the same for as long as the wait goes on.
+func (w Wait) String() string { return w.For + " since " + w.Since.Format(time.TimeOnly) }
+
+// Waits are the steps that are under way, the oldest first: more than one where Amend runs beside others.
+type Waits struct {
+	log *slog.Logger
+
+	mu    stdsync.Mutex // guards steps
+	steps []*Wait
+}
+
+// NewWaits logs what takes long.
+func NewWaits(log *slog.Logger) *Waits { return &Waits{log: log} }
+
+// Begin takes note of a step until end is called, and logs it, once, where it takes long. nil takes no note.
+func (w *Waits) Begin(whom string) (end func()) {
+	if w == nil {
+		return func() {}
+	}
+	step := &Wait{whom, time.Now()}
+	w.mu.Lock()
+	w.steps = append(w.steps, step)
+	w.mu.Unlock()
+	late := time.AfterFunc(patience, func() {
+		w.log.Warn("a step takes long, what needs it waits", "for", step.For, "since", step.Since)
+	})
+	return func() {
+		late.Stop()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.steps = slices.DeleteFunc(w.steps, func(s *Wait) bool { return s == step })
+	}
+}
+
+func (w *Waits) Longest() (Wait, bool) {
+	if w == nil {
+		return Wait{}, false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.steps) == 0 || time.Since(w.steps[0].Since) < patience {
+		return Wait{}, false
+	}
+	return *w.steps[0], true
+}
