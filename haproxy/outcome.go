@@ -7,3 +7,13 @@ type Outcome struct {
 	// Draining are the removals whose server is still there: it has sessions, or something else needs it.
 	Draining []RemoveServer
 }
+
+// An Edit is what the managed file is to say.
+type Edit struct {
+	Want Config
+	// Base is the digest of the file that the edit was made for; another one is ErrConflict.
+	Base Digest
+	// Rewrite asks for the file to be written anew as text, and says why; empty means a transaction where one can edit the
+	// file without loss.
+	Rewrite string
+}

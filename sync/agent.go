@@ -306,11 +306,3 @@ func (a *Agent) lost(err error) {
 		a.cfg.Logger.Info("the registry is back")
 	}
 }
-
-var (
-	_ Locker   = (*haproxy.Instance)(nil)
-	_ Amender  = (*haproxy.Instance)(nil)
-	_ Recaller = (*haproxy.Instance)(nil)
-	_ Keeper   = (*haproxy.Instance)(nil)
-	_ Waiter   = (*haproxy.Instance)(nil)
-)

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/haproxy/configfile"
 )
 
 // validate has haproxy check the files. Without a haproxy there is nothing to validate with, which is said.
@@ -17,7 +17,7 @@ func (p program) validate(ctx context.Context, s setup) error {
 		p.say("not checked: there is no %s program here (--haproxy-bin)\n", s.binary)
 		return nil
 	}
-	warnings, err := haproxy.Validate(ctx, path, s.files()...)
+	warnings, err := configfile.Validate(ctx, path, s.files()...)
 	if err != nil {
 		return err
 	}

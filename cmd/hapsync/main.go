@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/haproxy/driver"
 	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/sync"
 )
@@ -69,7 +70,7 @@ func dial(ctx context.Context, cfg registry.Config) (source, error) {
 }
 
 func open(s haproxy.Settings) (target, error) {
-	instance, err := haproxy.Open(s)
+	instance, err := driver.Open(s)
 	if err != nil {
 		return nil, err
 	}

@@ -98,9 +98,21 @@ func (c *Files) readAt(base haproxy.Digest) (Reading, error) {
 	return f, nil
 }
 
-// Amend brings backends that the managed file has to what is wanted of them, by a Commit, or, where a transaction should not
-// edit the file, by a Rewrite, whose errors it has: ErrConflict, too, where the file has no such backend. It may run while
-// another goroutine calls State with domains, and Run.
+// Write makes the edit, and is the only place that chooses how: by a Commit where a transaction can edit the file without
+// loss and is not asked not to, else by a Rewrite.
+func (c *Files) Write(ctx context.Context, e haproxy.Edit, before Before) error {
+	f, err := c.Reread()
+	if err != nil {
+		return err
+	}
+	if e.Rewrite != "" || c.NoEdit(f.Text, f.Digest) != "" {
+		return c.Rewrite(ctx, e.Want, e.Base, before)
+	}
+	return c.Commit(ctx, e.Want, e.Base, before)
+}
+
+// Amend brings backends that the managed file has to what is wanted of them, by a Write, whose errors it has: ErrConflict,
+// too, where the file has no such backend. It may run while another goroutine calls State with domains, and Run.
 func (c *Files) Amend(ctx context.Context, backends []haproxy.Backend, before Before) error {
 	f, err := c.Read()
 	if err != nil {
@@ -115,10 +127,7 @@ func (c *Files) Amend(ctx context.Context, backends []haproxy.Backend, before Be
 		}
 		want.Backends[i] = b
 	}
-	if c.NoEdit(f.Text, f.Digest) == "" {
-		return c.Commit(ctx, want, f.Digest, before)
-	}
-	return c.Rewrite(ctx, want, f.Digest, before)
+	return c.Write(ctx, haproxy.Edit{Want: want, Base: f.Digest}, before)
 }
 
 // commit verifies, validates and installs a new text of the managed file. It is not cut in two by the end of ctx.

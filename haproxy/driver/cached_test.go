@@ -95,13 +95,13 @@ func TestRunReadsNothingThatWasRecalled(t *testing.T) {
 	r := startRemembering(t, haproxytest.FirstHAProxy(t))
 	for port := range uint16(2) {
 		move := []haproxy.Change{r.moveTo(t, 3+port)}
-		if _, ok := r.recollection.View(move); !ok {
+		if _, ok := r.cache.View(move); !ok {
 			t.Fatal("what was recalled is to be read again")
 		}
 		if err := r.Run(t.Context(), move); err != nil {
 			t.Fatal(err)
 		}
-		if _, ok := r.recollection.View(move); ok {
+		if _, ok := r.cache.View(move); ok {
 			t.Error("what was recalled before a run counts after it")
 		}
 	}

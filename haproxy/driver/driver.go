@@ -26,8 +26,8 @@ type Instance struct {
 		Worker  runtimeapi.Worker
 		Managed configfile.Managed
 	}
-	// recollection is of the process, for Background.
-	recollection *runtimeapi.Cache
+	// cache is of the process, for Background.
+	cache *runtimeapi.Cache
 	// answered is the worker that State saw last; 0 after a try to give it its socket back.
 	answered atomic.Int64
 	// draining are the servers that Background left to finish their sessions.
@@ -59,7 +59,7 @@ func Open(s haproxy.Settings) (*Instance, error) {
 	s.Binary = binary
 	h := &Instance{settings: s, log: cmp.Or(s.Logger, slog.New(slog.DiscardHandler)), draining: runtimeapi.NewDrains(s.DrainTimeout)}
 	if s.Background {
-		h.recollection = &runtimeapi.Cache{}
+		h.cache = &runtimeapi.Cache{}
 		h.waits = haproxy.NewWaits(h.log)
 	}
 	h.files, err = configfile.OpenFiles(s, h.waits)

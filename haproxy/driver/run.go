@@ -21,7 +21,7 @@ func (h *Instance) runtime(b configfile.Base) (runtimeapi.Client, error) {
 	if socket == "" {
 		return runtimeapi.Client{}, fmt.Errorf("%w: %s names no stats socket; write \"stats socket /run/haproxy/haproxy.sock mode 660 level admin expose-fd listeners\" into its global section, or name one with --runtime-socket", haproxy.ErrDown, h.files.Base)
 	}
-	return runtimeapi.Client{Socket: strings.TrimPrefix(socket, "unix@"), Cache: h.recollection}, nil
+	return runtimeapi.Client{Socket: strings.TrimPrefix(socket, "unix@"), Cache: h.cache}, nil
 }
 
 // readLive reads the process into st.Live. A process that does not answer is no error: st.Down says so.
@@ -113,7 +113,7 @@ func (h *Instance) Run(ctx context.Context, changes []haproxy.Change) error {
 	if err != nil {
 		return err
 	}
-	defer h.recollection.Ran()
+	defer h.cache.Ran()
 	drain := h.settings.DrainTimeout
 	if h.settings.Background {
 		changes, drain = h.draining.Due(changes, live), runtimeapi.NoWait
@@ -126,10 +126,10 @@ func (h *Instance) Run(ctx context.Context, changes []haproxy.Change) error {
 // that goes has sessions is to be known as of now.
 func (h *Instance) recall(ctx context.Context, r runtimeapi.Client, changes []haproxy.Change) (runtimeapi.Worker, runtimeapi.View, error) {
 	if slices.ContainsFunc(changes, func(c haproxy.Change) bool { return c.Op() == haproxy.OpRemove }) {
-		h.recollection.Forget(changes)
+		h.cache.Forget(changes)
 	}
-	if live, ok := h.recollection.View(changes); ok {
-		return h.recollection.Worker, live, nil
+	if live, ok := h.cache.View(changes); ok {
+		return h.cache.Worker, live, nil
 	}
 	return r.View(ctx, changes)
 }

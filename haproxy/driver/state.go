@@ -57,12 +57,12 @@ func (h *Instance) Recall(domains ...string) (st haproxy.State, ok bool) {
 	if len(names) == 0 || !ok {
 		return haproxy.State{}, false
 	}
-	backends, ok := h.recollection.Backends(names)
+	backends, ok := h.cache.Backends(names)
 	if !ok {
 		return haproxy.State{}, false
 	}
 	st = h.files.FileState(f, names)
-	err := h.takeLive(f, h.recollection.Worker, backends, &st, names)
+	err := h.takeLive(f, h.cache.Worker, backends, &st, names)
 	return st, err == nil
 }
 
