@@ -127,7 +127,7 @@ func (c Config) Equal(other Config) bool {
 	})
 }
 
-// Backend is the one of a name; ok is false where there is none.
+// FindBackend is the backend of a name among sorted ones; ok is false where there is none.
 func FindBackend(backends []Backend, name string) (Backend, bool) {
 	i, ok := slices.BinarySearchFunc(backends, Backend{Name: name}, CompareBackends)
 	if !ok {
@@ -136,8 +136,10 @@ func FindBackend(backends []Backend, name string) (Backend, bool) {
 	return backends[i], true
 }
 
+// CompareBackends orders backends by name.
 func CompareBackends(a, b Backend) int { return cmp.Compare(a.Name, b.Name) }
 
+// FindServer is the server of a name; ok is false where there is none.
 func FindServer(b Backend, name string) (Server, bool) {
 	i := slices.IndexFunc(b.Servers, func(s Server) bool { return s.Name == name })
 	if i < 0 {
@@ -157,12 +159,14 @@ func PlainName(s string) bool {
 	return s != ""
 }
 
+// SortRules sorts by frontend, then domain.
 func SortRules(rules []Rule) { slices.SortFunc(rules, compareRules) }
 
 func compareRules(a, b Rule) int {
 	return cmp.Or(cmp.Compare(a.Frontend, b.Frontend), cmp.Compare(a.Domain, b.Domain))
 }
 
+// SortServers sorts by name.
 func SortServers(servers []Server) {
 	slices.SortStableFunc(servers, func(a, b Server) int { return cmp.Compare(a.Name, b.Name) })
 }

@@ -59,6 +59,7 @@ func (w *Waits) Begin(whom string) (end func()) {
 	}
 }
 
+// Longest is the oldest of the steps that take long. Any goroutine may call it.
 func (w *Waits) Longest() (Wait, bool) {
 	if w == nil {
 		return Wait{}, false

@@ -22,7 +22,7 @@ func (h *Instance) carryHealth(ctx context.Context, f configfile.Reading, r runt
 	}
 	state, err := r.Ask(ctx, "show servers state")
 	if err == nil {
-		addrs := stdsync.OnceValue(func() map[haproxy.ServerKey]netip.AddrPort { return f.CheckedAddrs() })
+		addrs := stdsync.OnceValue(f.CheckedAddrs)
 		lines := runtimeapi.Health([]byte(state), func(backend, server string, addr netip.AddrPort) bool {
 			return addrs()[haproxy.ServerKey{Backend: backend, Name: server}] == addr
 		})

@@ -110,7 +110,7 @@ func (m *Cache) Forget(changes []haproxy.Change) {
 	}
 }
 
-// take back the view of the changes' servers as they were read or recalled since the last Run; it is not ok where one was not.
+// View is the changes' servers as they were read or taken from the cache since the last Run; it is not ok where one was not.
 func (m *Cache) View(changes []haproxy.Change) (live View, ok bool) {
 	if m == nil {
 		return nil, false

@@ -1,3 +1,4 @@
+// Package haproxytest starts real HAProxies for the tests of haproxy and the packages below it.
 package haproxytest
 
 import (
@@ -59,7 +60,10 @@ backend b.abc.com_cluster
 `
 
 // The backends of twoDomains.
-const BackendA, BackendB = "a.abc.com_cluster", "b.abc.com_cluster"
+const (
+	BackendA = "a.abc.com_cluster"
+	BackendB = "b.abc.com_cluster"
+)
 
 // A Proc is a HAProxy in master-worker mode that belongs to one test.
 type Proc struct {
@@ -241,17 +245,17 @@ func (p *Proc) Fetch(ctx context.Context, domain string, cookies ...*http.Cookie
 	return resp.StatusCode, string(text), err
 }
 
-// A host is an HTTP server that answers with its own name.
-type host struct {
+// A Host is an HTTP server that answers with its own name.
+type Host struct {
 	Name   string
 	Addr   netip.AddrPort
 	Served atomic.Int64
 }
 
 // StartHost starts a host that ends with the test.
-func StartHost(t *testing.T, name string) *host {
+func StartHost(t *testing.T, name string) *Host {
 	t.Helper()
-	h := &host{Name: name}
+	h := &Host{Name: name}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		h.Served.Add(1)
 		_, _ = io.WriteString(w, name)
