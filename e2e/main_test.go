@@ -90,6 +90,12 @@ type process struct {
 // where the test has failed.
 func startProcess(t testing.TB, log string, name string, args ...string) *process {
 	t.Helper()
+	return startProcessWith(t, log, nil, name, args...)
+}
+
+// startProcessWith is startProcess with a standard input, unless that is nil.
+func startProcessWith(t testing.TB, log string, stdin *os.File, name string, args ...string) *process {
+	t.Helper()
 	file, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		t.Fatal(err)
@@ -97,6 +103,9 @@ func startProcess(t testing.TB, log string, name string, args ...string) *proces
 	defer file.Close()
 	p := &process{cmd: exec.Command(name, args...), log: log, exited: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = file, file
+	if stdin != nil {
+		p.cmd.Stdin = stdin
+	}
 	if err := world.starter.start(p.cmd); err != nil {
 		t.Fatalf("start %s: %v", name, err)
 	}

@@ -59,4 +59,15 @@ func (s *store) put(ctx context.Context, key, value string) error {
 	return err
 }
 
+// putBoth writes two keys in one transaction.
+func (s *store) putBoth(ctx context.Context, key, value, key2, value2 string) error {
+	put := func(key, value string) *etcdserverpb.RequestOp {
+		return &etcdserverpb.RequestOp{Request: &etcdserverpb.RequestOp_RequestPut{
+			RequestPut: &etcdserverpb.PutRequest{Key: []byte(key), Value: []byte(value)},
+		}}
+	}
+	_, err := s.server.Server.Txn(ctx, &etcdserverpb.TxnRequest{Success: []*etcdserverpb.RequestOp{put(key, value), put(key2, value2)}})
+	return err
+}
+
 func (s *store) close() { s.server.Close() }

@@ -23,6 +23,8 @@ type playground struct {
 	backends []*backend
 	web      string // where HAProxy serves the domains
 	stats    string // where its statistics page is
+	agent    *agent
+	listen   string // where the agent answers; empty until it is started
 }
 
 // play opens the playground, gives the tour, and stays until ctx is done unless it is to exit.
@@ -51,6 +53,9 @@ func play(ctx context.Context, opts options, out *printer) (err error) {
 
 // close ends all that runs and removes the directory.
 func (p *playground) close() error {
+	if p.agent != nil {
+		p.agent.stop()
+	}
 	if p.proxy != nil {
 		p.proxy.stop()
 	}
@@ -75,6 +80,9 @@ func (p *playground) environ() []string {
 		"HAPSYNC_BASE_FILE=" + p.baseFile(),
 		"HAPSYNC_MANAGED_FILE=" + p.managedFile(),
 	}
+	if p.listen != "" {
+		env = append(env, "HAPSYNC_LISTEN="+p.listen)
+	}
 	if found, err := exec.LookPath("haproxy"); err != nil || found != p.opts.haproxy {
 		env = append(env, "HAPSYNC_HAPROXY_BIN="+p.opts.haproxy)
 	}
@@ -84,17 +92,27 @@ func (p *playground) environ() []string {
 // hapsync runs the real binary, shows its command line and what it prints, and returns that. A code other than 0 is an error.
 func (p *playground) hapsync(ctx context.Context, args ...string) (string, error) {
 	p.out.command("hapsync " + strings.Join(quoted(args), " "))
+	said, code, err := p.quietly(ctx, args...)
+	p.out.output(said)
+	if err == nil && code != 0 {
+		err = fmt.Errorf("hapsync %s: exit code %d", args[0], code)
+	}
+	return said, err
+}
+
+// quietly runs the real binary and returns what it prints and its exit code.
+func (p *playground) quietly(ctx context.Context, args ...string) (said string, code int, err error) {
 	cmd := exec.CommandContext(ctx, p.opts.hapsync, args...)
 	cmd.Env = append(withoutOurs(os.Environ()), p.environ()...)
 	cmd.SysProcAttr = ownGroup()
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	output, err := cmd.CombinedOutput()
-	p.out.output(string(output))
-	if err != nil {
-		return string(output), fmt.Errorf("hapsync %s: %w", args[0], err)
+	var exit *exec.ExitError
+	if err != nil && (!errors.As(err, &exit) || !exit.Exited()) {
+		return string(output), 0, fmt.Errorf("hapsync %s: %w", args[0], err)
 	}
-	return string(output), nil
+	return string(output), cmd.ProcessState.ExitCode(), nil
 }
 
 // withoutOurs drops what a user's shell says to hapsync and etcdctl: the playground has its own.

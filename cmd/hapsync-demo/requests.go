@@ -80,24 +80,34 @@ func (p *playground) request(ctx context.Context) error {
 }
 
 func (p *playground) roundRobin(ctx context.Context) error {
-	var bodies []string
-	for range 4 {
+	bodies, err := p.turns(ctx)
+	if err != nil {
+		return err
+	}
+	for _, body := range bodies {
 		p.curl(domainA, "")
+		p.out.output(body)
+	}
+	p.out.checked("%s: its two hosts take turns", domainA)
+	return nil
+}
+
+// turns asks for a.abc.com four times. It is an error unless its two hosts take turns.
+func (p *playground) turns(ctx context.Context) (bodies []string, err error) {
+	for range 4 {
 		a, err := p.ask(ctx, domainA, "")
 		if err != nil {
-			return err
+			return nil, err
 		}
-		p.out.output(a.body)
 		if a.from(p.backends[0]) != nil && a.from(p.backends[1]) != nil {
-			return fmt.Errorf("%s: neither of its hosts answers: %s", domainA, a)
+			return nil, fmt.Errorf("%s: neither of its hosts answers: %s", domainA, a)
 		}
 		bodies = append(bodies, a.body)
 	}
 	if bodies[0] == bodies[1] || bodies[0] != bodies[2] || bodies[1] != bodies[3] {
-		return fmt.Errorf("%s: its hosts do not take turns", domainA)
+		return nil, fmt.Errorf("%s: its hosts do not take turns: %q", domainA, bodies)
 	}
-	p.out.checked("%s: its two hosts take turns", domainA)
-	return nil
+	return bodies, nil
 }
 
 func (p *playground) sticky(ctx context.Context) error {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -28,8 +29,13 @@ func (p *playground) tour(ctx context.Context) error {
 		{"See what would be done", p.firstPlan},
 		{"Bring HAProxy in line", p.firstSync},
 		{"Ask HAProxy for the domains", p.request},
-		{"Move a host while all of it runs", p.move},
+		{"Move a host while everything runs", p.move},
 		{"Nothing left to do", p.inLine},
+		{"Start the agent, which applies every change", p.startAgent},
+		{"Move the host back: only etcd is told", p.moveBack},
+		{"Ask why a host gets requests", p.explain},
+		{"Take a host out of service, and wait until it is", p.drain},
+		{"Kill a web server", p.kill},
 	} {
 		p.out.heading(step.title)
 		if err := step.run(ctx); err != nil {
@@ -70,10 +76,44 @@ func (p *playground) startRegistry(ctx context.Context) (err error) {
 	return err
 }
 
+// init shows what hapsync init writes. What it says about systemd is not for a playground; the next step is how HAProxy starts.
 func (p *playground) init(ctx context.Context) error {
-	_, err := p.hapsync(ctx, "init", "--base-file", p.baseFile(), "--managed-file", p.managedFile(),
-		"--bind", p.web, "--stats-bind", p.stats, "--run-dir", p.runDir())
-	return err
+	args := []string{
+		"init", "--base-file", p.baseFile(), "--managed-file", p.managedFile(),
+		"--bind", p.web, "--stats-bind", p.stats, "--run-dir", p.runDir(),
+	}
+	p.out.command("hapsync " + strings.Join(quoted(args), " "))
+	said, code, err := p.quietly(ctx, args...)
+	if err == nil && code != 0 {
+		err = fmt.Errorf("hapsync init: exit code %d", code)
+	}
+	if err != nil {
+		p.out.output(said)
+		return err
+	}
+	files, _, _ := strings.Cut(said, "\n\n")
+	p.out.output(files + "\n...\n")
+	return p.addOwnLine()
+}
+
+// ownLine makes a domain's name with a port, as a browser sends it, the name without: an operator's line, which hapsync keeps.
+const ownLine = "http-request set-header Host %[req.hdr(host),host_only]"
+
+// addOwnLine adds a line by hand to the frontend in the managed file.
+func (p *playground) addOwnLine() error {
+	p.out.text("\n  A line of your own, so that http://%s:8080/ works in a browser, which sends the port, too:\n", domainA)
+	sed := "/^    bind /a \\    " + ownLine
+	p.out.command("sed -i " + quote(sed) + " " + quote(p.managedFile()))
+	text, err := os.ReadFile(p.managedFile())
+	if err != nil {
+		return err
+	}
+	head, rest, found := strings.Cut(string(text), "    bind "+p.web+"\n")
+	if !found {
+		return errors.New("the managed file has no bind line")
+	}
+	text = []byte(head + "    bind " + p.web + "\n    " + ownLine + "\n" + rest)
+	return os.WriteFile(p.managedFile(), text, 0o640) //nolint:gosec // the mode is that of the file, which is there
 }
 
 // register puts the hosts of the walk-through into etcd.
@@ -132,7 +172,7 @@ func (p *playground) firstSync(ctx context.Context) error {
 		return err
 	}
 	p.out.output(string(text))
-	return contains("the managed file", string(text), "acl is_"+domainA, "use_backend "+domainB+"_cluster", "server server2 ")
+	return contains("the managed file", string(text), "    "+ownLine+"\n", "acl is_"+domainA, "use_backend "+domainB+"_cluster", "server server2 ")
 }
 
 // move gives server1 of a.abc.com another port. The process that serves must stay the same.
