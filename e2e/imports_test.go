@@ -23,12 +23,12 @@ type importRule struct {
 }
 
 var importRules = []importRule{
-	{name: "only registry talks to etcd", imports: []string{"go.etcd.io/etcd/client"}, by: []string{"registry", "e2e", "e2e/netns"}},
-	{name: "sync and haproxy do not know etcd", imports: []string{"go.etcd.io"}, by: []string{"registry", "cmd/...", "e2e", "e2e/netns"}},
+	{name: "only registry/etcd talks to etcd", imports: []string{"go.etcd.io/etcd/client"}, by: []string{"registry/etcd", "e2e", "e2e/netns"}},
+	{name: "sync and haproxy do not know etcd", imports: []string{"go.etcd.io", "google.golang.org/grpc"}, by: []string{"registry/etcd", "cmd/...", "e2e", "e2e/netns"}},
 	{name: "etcd's server is for the demo and for tests", imports: []string{"go.etcd.io/etcd/server"}, by: []string{"cmd/hapsync-demo"}, tests: true},
 	{name: "only haproxy/configfile knows HAProxy's libraries", imports: []string{"github.com/haproxytech"}, by: []string{"haproxy/configfile"}},
 	{name: "flags and commands belong to cmd", imports: []string{"github.com/urfave/cli"}, by: []string{"cmd/..."}},
-	{name: "registry serves sync and cmd", imports: []string{module + "/registry"}, by: []string{"sync", "cmd/hapsync/..."}},
+	{name: "registry serves sync and cmd", imports: []string{module + "/registry"}, by: []string{"sync", "cmd/hapsync/...", "registry/..."}},
 	{name: "haproxy serves sync and cmd, and says what a version can do", imports: []string{module + "/haproxy"},
 		by: []string{"sync", "cmd/hapsync/...", "e2e", "haproxy/..."}},
 	{name: "HAProxy's file does not know its socket", imports: []string{module + "/haproxy/runtimeapi"}, by: []string{"haproxy/driver"}},
@@ -60,12 +60,15 @@ func TestImports(t *testing.T) {
 func TestLinked(t *testing.T) {
 	t.Parallel()
 	for pkg, without := range map[string][]string{
-		"registry":           {"github.com/haproxytech", "go.etcd.io/etcd/server", "github.com/moby", module + "/haproxy", module + "/sync"},
+		"registry":           {"github.com/haproxytech", "go.etcd.io", "google.golang.org/grpc", "github.com/moby", module + "/haproxy", module + "/sync"},
+		"registry/mirror":    {"github.com/haproxytech", "go.etcd.io", "google.golang.org/grpc", "github.com/moby", module + "/haproxy", module + "/sync"},
+		"registry/etcd":      {"github.com/haproxytech", "go.etcd.io/etcd/server", "github.com/moby", module + "/haproxy", module + "/sync"},
 		"haproxy":            {"go.etcd.io", "github.com/haproxytech", "github.com/gofrs", "github.com/google", "golang.org", module + "/registry", module + "/sync"},
 		"haproxy/driver":     {"go.etcd.io", "github.com/moby", module + "/registry", module + "/sync"},
 		"haproxy/runtimeapi": {"github.com/haproxytech"},
-		"sync":               {"github.com/haproxytech", module + "/haproxy/configfile", module + "/haproxy/runtimeapi", module + "/haproxy/driver"},
-		"cmd/hapsync":        {"go.etcd.io/etcd/server"},
+		"sync": {"go.etcd.io", "google.golang.org/grpc", "github.com/haproxytech", "github.com/moby", module + "/cmd",
+			module + "/haproxy/configfile", module + "/haproxy/runtimeapi", module + "/haproxy/driver"},
+		"cmd/hapsync": {"go.etcd.io/etcd/server"},
 	} {
 		t.Run(pkg, func(t *testing.T) {
 			t.Parallel()

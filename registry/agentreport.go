@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // DefaultReportPrefix is where agents report.
@@ -19,9 +17,10 @@ const reportVersion = 1
 // An AgentReport is what an agent tells of itself, as JSON under one key.
 type AgentReport struct {
 	// Name is the last part of the key.
-	Name    string `json:"-"`
-	lease   clientv3.LeaseID
-	Version int `json:"version"`
+	Name string `json:"-"`
+	// Lease is that of the key; 0 for none.
+	Lease   int64 `json:"-"`
+	Version int   `json:"version"`
 	// Time is when the report was made, by the clock of the agent's machine, which others need not agree with: nothing has
 	// changed since, as long as the key is there.
 	Time time.Time `json:"time"`
@@ -73,15 +72,15 @@ const (
 	maxBehind = 1e9
 )
 
-func (r AgentReport) encode() (string, error) {
+func (r AgentReport) Encode() (string, error) {
 	r.Version = reportVersion
 	text, err := json.Marshal(r)
 	return string(text), err
 }
 
-// decodeReport reads what anybody may have written: no text in it has a byte that does not print.
-func decodeReport(name string, value []byte) (AgentReport, error) {
-	if err := checkHost(name); err != nil {
+// DecodeReport reads what anybody may have written: no text in it has a byte that does not print.
+func DecodeReport(name string, value []byte) (AgentReport, error) {
+	if err := CheckHost(name); err != nil {
 		return AgentReport{}, errors.New("the name of an agent has letters, digits, \"_\", \".\" and \"-\", 64 at most")
 	}
 	if len(value) > maxReport {
@@ -89,7 +88,7 @@ func decodeReport(name string, value []byte) (AgentReport, error) {
 	}
 	var r AgentReport
 	if err := json.Unmarshal(value, &r); err != nil {
-		return AgentReport{}, fmt.Errorf("it is no report of an agent's: %s", oneLine(err.Error()))
+		return AgentReport{}, fmt.Errorf("it is no report of an agent's: %s", OneLine(err.Error()))
 	}
 	if r.Version != reportVersion {
 		return AgentReport{}, fmt.Errorf("it is a report of version %d, and this hapsync reads version %d: use the same hapsync everywhere", r.Version, reportVersion)
@@ -97,13 +96,22 @@ func decodeReport(name string, value []byte) (AgentReport, error) {
 	r.Name = name
 	r.BehindSeconds = min(max(r.BehindSeconds, 0), maxBehind)
 	for _, text := range []*string{&r.Prefix, &r.Held, &r.Reason, &r.Unknown, &r.HAProxy, &r.Hapsync} {
-		*text = oneLine(*text)
+		*text = OneLine(*text)
 	}
 	for i := range r.LeftOut {
-		r.LeftOut[i] = oneLine(r.LeftOut[i])
+		r.LeftOut[i] = OneLine(r.LeftOut[i])
 	}
 	for i := range r.Leaving {
-		r.Leaving[i].Domain, r.Leaving[i].Host = oneLine(r.Leaving[i].Domain), oneLine(r.Leaving[i].Host)
+		r.Leaving[i].Domain, r.Leaving[i].Host = OneLine(r.Leaving[i].Domain), OneLine(r.Leaving[i].Host)
 	}
 	return r, nil
+}
+
+// A Roster is the agents that live: the key of each ends with its lease.
+type Roster struct {
+	// Agents follow the client's prefix; they are sorted by name. Others is the number of those that follow another one.
+	Agents []AgentReport
+	Others int
+	// Problems are keys that are no report.
+	Problems []Problem
 }

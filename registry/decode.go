@@ -11,6 +11,9 @@ import (
 // A KeyValue is a key as it is in etcd, and its value. Neither is to be trusted.
 type KeyValue struct{ Key, Value string }
 
+// MaxValue is more bytes than any good value has. Of a longer one, only so much is kept in memory; it is bad all the same.
+const MaxValue = 1024
+
 // Decode reads the keys below the prefix, in whatever order they come. It does not change kvs, and
 // what it returns shares no memory with them. Keys that are neither the prefix nor below it are
 // passed over. The domains and all lists in them are sorted by name, the problems by key.
@@ -18,14 +21,14 @@ func Decode(prefix string, kvs []KeyValue) ([]Domain, []Problem) {
 	prefix = strings.TrimRight(prefix, "/")
 	d := decoder{root: prefix + "/"}
 	kvs = inOrder(kvs)
-	if _, there := slices.BinarySearchFunc(kvs, prefix, keyOrder); there && prefix != "" {
+	if _, there := slices.BinarySearchFunc(kvs, prefix, KeyOrder); there && prefix != "" {
 		d.report(prefix, errPrefix)
 	}
 	for name, keys := range runs(d.below(kvs), len(d.root)) {
 		d.domain(name, keys)
 	}
 	domains := d.domains()
-	slices.SortFunc(d.problems, compareProblems)
+	slices.SortFunc(d.problems, CompareProblems)
 	return domains, d.problems
 }
 
@@ -37,19 +40,19 @@ type decoder struct {
 }
 
 func (d *decoder) report(key string, err error) {
-	d.problems = append(d.problems, newProblem(key, err))
+	d.problems = append(d.problems, NewProblem(key, err))
 }
 
 // leaveOut reports a problem that keeps a whole domain out.
 func (d *decoder) leaveOut(key, name string, err error) {
-	p := newProblem(key, err)
-	p.Domain = quote(name)
+	p := NewProblem(key, err)
+	p.Domain = Quote(name)
 	d.problems = append(d.problems, p)
 }
 
 // below returns those of the ordered keys that name something below the prefix.
 func (d *decoder) below(kvs []KeyValue) []KeyValue {
-	from, there := slices.BinarySearchFunc(kvs, d.root, keyOrder)
+	from, there := slices.BinarySearchFunc(kvs, d.root, KeyOrder)
 	if there {
 		d.report(d.root, errPrefix)
 		from++
@@ -63,7 +66,7 @@ func (d *decoder) below(kvs []KeyValue) []KeyValue {
 
 // domain reads the keys of one spelling of one domain.
 func (d *decoder) domain(name string, keys []KeyValue) {
-	if err := checkDomain(name); err != nil {
+	if err := CheckDomain(name); err != nil {
 		d.leaveOut(keys[0].Key, name, err)
 		return
 	}
@@ -113,7 +116,7 @@ func (d *decoder) fold(same []spelling) Domain {
 			continue
 		}
 		d.leaveOut(s.first, s.spelled, fmt.Errorf("domain %s is the same as %s, and only the latter is followed: delete one of them",
-			quote(s.spelled), quote(same[winner].spelled)))
+			Quote(s.spelled), Quote(same[winner].spelled)))
 	}
 	return same[winner].Domain
 }
@@ -147,24 +150,24 @@ func inOrder(kvs []KeyValue) []KeyValue {
 	}
 	kvs = slices.Clone(kvs)
 	slices.SortFunc(kvs, func(a, b KeyValue) int {
-		return cmp.Or(keyOrder(a, b.Key), cmp.Compare(a.Value, b.Value))
+		return cmp.Or(KeyOrder(a, b.Key), cmp.Compare(a.Value, b.Value))
 	})
 	return slices.CompactFunc(kvs, func(a, b KeyValue) bool { return a.Key == b.Key })
 }
 
 func ordered(kvs []KeyValue) bool {
 	for i := range len(kvs) - 1 {
-		if keyOrder(kvs[i], kvs[i+1].Key) >= 0 {
+		if KeyOrder(kvs[i], kvs[i+1].Key) >= 0 {
 			return false
 		}
 	}
 	return true
 }
 
-// keyOrder is the order of bytes but for the slash, which comes before all others: so all keys
+// KeyOrder is the order of bytes but for the slash, which comes before all others: so all keys
 // below a name follow each other, and names come in their own order. In etcd's order,
 // "a.com/ip" comes after "a.com-x/ip".
-func keyOrder(kv KeyValue, key string) int {
+func KeyOrder(kv KeyValue, key string) int {
 	n := min(len(kv.Key), len(key))
 	for i := range n {
 		a, b := kv.Key[i], key[i]

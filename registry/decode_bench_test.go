@@ -1,23 +1,25 @@
-package registry
+package registry_test
 
 import (
 	"fmt"
 	"testing"
+
+	"github.com/hapsync/hapsync/registry"
 )
 
 func BenchmarkDecode(b *testing.B) {
 	for _, domains := range []int{10, 1_000, 10_000} {
 		b.Run(fmt.Sprintf("%d domains of 2 hosts", domains), func(b *testing.B) {
-			var kvs []KeyValue // in etcd's order
+			var kvs []registry.KeyValue // in etcd's order
 			for d := range domains {
 				for h := range 2 {
 					host := fmt.Sprintf("/services/web/www%05d.example.com/server%d/", d, h)
-					kvs = append(kvs, KeyValue{host + "ip", fmt.Sprintf("10.0.%d.%d", d%256, h)}, KeyValue{host + "port", "10000"})
+					kvs = append(kvs, registry.KeyValue{Key: host + "ip", Value: fmt.Sprintf("10.0.%d.%d", d%256, h)}, registry.KeyValue{Key: host + "port", Value: "10000"})
 				}
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if have, problems := Decode("/services/web", kvs); len(have) != domains || len(problems) != 0 {
+				if have, problems := registry.Decode("/services/web", kvs); len(have) != domains || len(problems) != 0 {
 					b.Fatal(len(have), problems)
 				}
 			}

@@ -1,4 +1,4 @@
-package registry
+package registry_test
 
 import (
 	"fmt"
@@ -11,6 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/registry/registrytest"
 )
 
 // sameMemory reports whether the bytes of the one are among those of the other.
@@ -34,8 +37,8 @@ var (
 )
 
 // checkDecoded returns what is wrong with what Decode returned, whatever its input was.
-func checkDecoded(domains []Domain, problems []Problem) error {
-	if !slices.IsSortedFunc(domains, func(a, b Domain) int { return strings.Compare(a.Name, b.Name) }) {
+func checkDecoded(domains []registry.Domain, problems []registry.Problem) error {
+	if !slices.IsSortedFunc(domains, func(a, b registry.Domain) int { return strings.Compare(a.Name, b.Name) }) {
 		return fmt.Errorf("domains are not sorted: %v", domains)
 	}
 	held := map[string]bool{}
@@ -56,7 +59,7 @@ func checkDecoded(domains []Domain, problems []Problem) error {
 	return checkDecodedProblems(problems, held)
 }
 
-func checkDecodedDomain(d Domain) error {
+func checkDecodedDomain(d registry.Domain) error {
 	if !goodDomain.MatchString(d.Name) || len(d.Name) > 253 || !goodBalance.MatchString(d.Options.Balance) ||
 		!goodCheck.MatchString(d.Options.Check) || len(d.Options.Check) > 256 {
 		return fmt.Errorf("a name or an option has bytes that it may not have: %+v", d)
@@ -68,7 +71,7 @@ func checkDecodedDomain(d Domain) error {
 			ip.IsUnspecified() || ip == netip.MustParseAddr("255.255.255.255") {
 			return fmt.Errorf("address %s", h.Addr)
 		}
-		if h.Weight < 0 || h.Weight > 256 || h.MaxConn < 0 || h.MaxConn > 1e6 || (h.State != Ready && h.State != Drain && h.State != Maint) {
+		if h.Weight < 0 || h.Weight > 256 || h.MaxConn < 0 || h.MaxConn > 1e6 || (h.State != registry.Ready && h.State != registry.Drain && h.State != registry.Maint) {
 			return fmt.Errorf("host %+v", h)
 		}
 	}
@@ -92,15 +95,15 @@ func checkDecodedDomain(d Domain) error {
 			return fmt.Errorf("host %q", name)
 		}
 	}
-	if len(all) == 0 && d.Options == (DomainOptions{}) && !d.Held {
+	if len(all) == 0 && d.Options == (registry.DomainOptions{}) && !d.Held {
 		return fmt.Errorf("nothing is known of it")
 	}
 	return nil
 }
 
 // checkDecodedProblems wants a problem for all that is held, and nothing else to be held by one.
-func checkDecodedProblems(problems []Problem, held map[string]bool) error {
-	if !slices.IsSortedFunc(problems, func(a, b Problem) int { return strings.Compare(a.Key, b.Key) }) {
+func checkDecodedProblems(problems []registry.Problem, held map[string]bool) error {
+	if !slices.IsSortedFunc(problems, func(a, b registry.Problem) int { return strings.Compare(a.Key, b.Key) }) {
 		return fmt.Errorf("problems are not sorted: %v", problems)
 	}
 	told := map[string]bool{}
@@ -121,36 +124,10 @@ func checkDecodedProblems(problems []Problem, held map[string]bool) error {
 	return nil
 }
 
-// keyValues draws keys that are near good ones: a few names, so that they meet in domains and hosts,
-// and now and then a byte that does not belong there.
-func keyValues() *rapid.Generator[[]KeyValue] {
-	prefix := rapid.SampledFrom([]string{"/p/", "/p/", "/p/", "/p/", "/p/", "/p/", "/p/", "/p", "/p2/", "/", ""})
-	domain := rapid.SampledFrom([]string{"a.com", "A.com", "a.COM", "a.com-x", "a.com.au", "b", "-b", "*.a.com", "", "a b"})
-	host := rapid.SampledFrom([]string{"s", "s", "s-1", "S", "s.1", "balance", "", "s s"})
-	attr := rapid.SampledFrom([]string{"ip", "ip", "port", "port", "weight", "maxconn", "backup", "state", "balance", "check", "x", "", "ip/x"})
-	value := rapid.SampledFrom([]string{
-		"10.0.0.1", "fd00::1", "::ffff:10.0.0.1", "80", "80", "1", "0", "true", "drain", "first", "/ok?x=%20", "tcp",
-		"", "x", "80\n", "010.0.0.1", "::1%eth0", "10.0.0.1:80 check\n  http-request deny", "/a b", "\xff",
-	})
-	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) KeyValue {
-		parts := []string{domain.Draw(t, "domain"), host.Draw(t, "host"), attr.Draw(t, "attr")}
-		depth := rapid.SampledFrom([]int{3, 3, 3, 3, 3, 3, 2, 1, 0}).Draw(t, "depth")
-		if depth == 2 {
-			parts[1] = parts[2]
-		}
-		kv := KeyValue{prefix.Draw(t, "prefix") + strings.Join(parts[:depth], "/"), value.Draw(t, "value")}
-		if rapid.IntRange(0, 15).Draw(t, "spoil") == 0 && kv.Key != "" {
-			at := rapid.IntRange(0, len(kv.Key)-1).Draw(t, "at")
-			kv.Key = kv.Key[:at] + string([]byte{rapid.Byte().Draw(t, "byte")}) + kv.Key[at:]
-		}
-		return kv
-	}), 0, 24)
-}
-
 func TestDecodeLetsNoUncheckedByteThrough(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		if err := checkDecoded(Decode("/p", keyValues().Draw(t, "keys"))); err != nil {
+		if err := checkDecoded(registry.Decode("/p", registrytest.KeyValues().Draw(t, "keys"))); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -159,9 +136,9 @@ func TestDecodeLetsNoUncheckedByteThrough(t *testing.T) {
 func TestDecodeDoesNotDependOnTheOrderOfTheKeys(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		kvs := keyValues().Draw(t, "keys")
+		kvs := registrytest.KeyValues().Draw(t, "keys")
 		shuffled := rapid.Permutation(kvs).Draw(t, "shuffled")
-		if diff := cmp.Diff(describe(Decode("/p", kvs)), describe(Decode("/p", shuffled))); diff != "" {
+		if diff := cmp.Diff(registrytest.Describe(registry.Decode("/p", kvs)), registrytest.Describe(registry.Decode("/p", shuffled))); diff != "" {
 			t.Fatal(diff)
 		}
 	})
@@ -170,15 +147,15 @@ func TestDecodeDoesNotDependOnTheOrderOfTheKeys(t *testing.T) {
 func TestDecodeOfADomainDoesNotDependOnOtherDomains(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		kvs := keyValues().Draw(t, "keys")
-		alone := slices.DeleteFunc(slices.Clone(kvs), func(kv KeyValue) bool { return !strings.HasPrefix(kv.Key, "/p/b/") })
-		want, _ := Decode("/p", alone)
-		have, _ := Decode("/p", kvs)
-		have = slices.DeleteFunc(have, func(d Domain) bool { return d.Name != "b" })
-		if b := slices.ContainsFunc(kvs, func(kv KeyValue) bool { return strings.HasPrefix(kv.Key, "/p/B/") }); b {
+		kvs := registrytest.KeyValues().Draw(t, "keys")
+		alone := slices.DeleteFunc(slices.Clone(kvs), func(kv registry.KeyValue) bool { return !strings.HasPrefix(kv.Key, "/p/b/") })
+		want, _ := registry.Decode("/p", alone)
+		have, _ := registry.Decode("/p", kvs)
+		have = slices.DeleteFunc(have, func(d registry.Domain) bool { return d.Name != "b" })
+		if b := slices.ContainsFunc(kvs, func(kv registry.KeyValue) bool { return strings.HasPrefix(kv.Key, "/p/B/") }); b {
 			t.Skip("another spelling")
 		}
-		if diff := cmp.Diff(describe(want, nil), describe(have, nil)); diff != "" {
+		if diff := cmp.Diff(registrytest.Describe(want, nil), registrytest.Describe(have, nil)); diff != "" {
 			t.Fatal(diff)
 		}
 	})
@@ -192,13 +169,13 @@ func FuzzDecode(f *testing.F) {
 	f.Add("/p", "/p", "", "/p/", "")
 	f.Add("/p", "/p/\xff/h/ip", "\xff", "/p/a.com/h/ip/x", "1")
 	f.Fuzz(func(t *testing.T, prefix, key1, value1, key2, value2 string) {
-		kvs := []KeyValue{{key1, value1}, {key2, value2}}
-		domains, problems := Decode(prefix, kvs)
+		kvs := []registry.KeyValue{{key1, value1}, {key2, value2}}
+		domains, problems := registry.Decode(prefix, kvs)
 		if err := checkDecoded(domains, problems); err != nil {
 			t.Fatal(err)
 		}
 		slices.Reverse(kvs)
-		if diff := cmp.Diff(describe(domains, problems), describe(Decode(prefix, kvs))); diff != "" {
+		if diff := cmp.Diff(registrytest.Describe(domains, problems), registrytest.Describe(registry.Decode(prefix, kvs))); diff != "" {
 			t.Fatal(diff)
 		}
 	})

@@ -1,8 +1,7 @@
-package registry
+package registry_test
 
 import (
 	"flag"
-	"fmt"
 	"os"
 	"regexp"
 	"slices"
@@ -12,6 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
+
+	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/registry/registrytest"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -28,13 +30,13 @@ func TestDecode(t *testing.T) {
 	for _, file := range keys.Files {
 		t.Run(file.Name, func(t *testing.T) {
 			kvs := parseKeys(t, string(file.Data))
-			text := describe(Decode("/services/web", kvs))
+			text := registrytest.Describe(registry.Decode("/services/web", kvs))
 			got.Files = append(got.Files, txtar.File{Name: file.Name, Data: []byte(text)})
 			if diff := cmp.Diff(want[file.Name], text); diff != "" && !*update {
 				t.Errorf("-want +have:\n%s", diff)
 			}
 			slices.Reverse(kvs)
-			if diff := cmp.Diff(text, describe(Decode("/services/web/", kvs))); diff != "" {
+			if diff := cmp.Diff(text, registrytest.Describe(registry.Decode("/services/web/", kvs))); diff != "" {
 				t.Errorf("the order of the keys matters, -forwards +backwards:\n%s", diff)
 			}
 		})
@@ -62,9 +64,9 @@ func readWant(t *testing.T, path string) map[string]string {
 }
 
 // parseKeys reads lines of a key and a value.
-func parseKeys(t *testing.T, text string) []KeyValue {
+func parseKeys(t *testing.T, text string) []registry.KeyValue {
 	t.Helper()
-	var kvs []KeyValue
+	var kvs []registry.KeyValue
 	for line := range strings.Lines(text) {
 		line = repeated.ReplaceAllStringFunc(strings.TrimSuffix(line, "\n"), func(text string) string {
 			parts := repeated.FindStringSubmatch(text)
@@ -78,7 +80,7 @@ func parseKeys(t *testing.T, text string) []KeyValue {
 		if i := strings.LastIndex(line, ` "`); i >= 0 && strings.HasSuffix(line, `"`) {
 			key, value = line[:i], line[i+1:]
 		}
-		kvs = append(kvs, KeyValue{unquote(t, key), unquote(t, value)})
+		kvs = append(kvs, registry.KeyValue{Key: unquote(t, key), Value: unquote(t, value)})
 	}
 	return kvs
 }
@@ -97,47 +99,15 @@ func unquote(t *testing.T, text string) string {
 	return text
 }
 
-// describe writes domains and problems as text, everything that is in them.
-func describe(domains []Domain, problems []Problem) string {
-	var b strings.Builder
-	for _, d := range domains {
-		fmt.Fprintf(&b, "%s%s%s%s\n", d.Name, given(" balance=", d.Options.Balance), given(" check=", d.Options.Check),
-			map[bool]string{true: " held"}[d.Held])
-		for _, h := range d.Hosts {
-			fmt.Fprintf(&b, "  %s %s weight=%d maxconn=%d backup=%t %s\n", h.Name, h.Addr, h.Weight, h.MaxConn, h.Backup, h.State)
-		}
-		for _, p := range d.Pending {
-			fmt.Fprintf(&b, "  %s pending: no %s\n", p.Host, p.Missing)
-		}
-		for _, name := range d.HeldHosts {
-			fmt.Fprintf(&b, "  %s held\n", name)
-		}
-	}
-	for _, p := range problems {
-		fmt.Fprintf(&b, "! %s\n    %s\n", p.Key, p.Reason)
-		if p.Holds() {
-			fmt.Fprintf(&b, "    holds %s%s\n", p.Domain, given("/", p.Host))
-		}
-	}
-	return b.String()
-}
-
-func given(name, value string) string {
-	if value == "" {
-		return ""
-	}
-	return name + value
-}
-
 func TestDecodeSharesNoMemoryWithItsKeysAndDoesNotChangeThem(t *testing.T) {
 	t.Parallel()
-	kvs := []KeyValue{
-		{"/p/a.com/h/port", "80"},
-		{"/p/a.com/h/ip", "10.0.0.1"},
-		{"/p/a.com/check", "/health"},
+	kvs := []registry.KeyValue{
+		{Key: "/p/a.com/h/port", Value: "80"},
+		{Key: "/p/a.com/h/ip", Value: "10.0.0.1"},
+		{Key: "/p/a.com/check", Value: "/health"},
 	}
 	before := slices.Clone(kvs)
-	domains, _ := Decode("/p", kvs)
+	domains, _ := registry.Decode("/p", kvs)
 	if diff := cmp.Diff(before, kvs); diff != "" {
 		t.Errorf("the keys changed:\n%s", diff)
 	}

@@ -1,4 +1,5 @@
-// Package registry reads which hosts serve which domain from etcd.
+// Package registry has the words of the service registry, and its rules: which keys mean what, and what a name or a value may
+// be. It is pure: the packages below it have the wires.
 //
 // The keys are written by anything that can put a key, with nothing but etcdctl if need be:
 //
@@ -21,18 +22,9 @@
 //     the last good one can stay. The same goes for the options of a domain and Domain.Held.
 //   - A key that is not in the layout holds nothing. It is reported and passed over.
 //
-// [Client] reads the keys from etcd with linearizable reads, page by page and all at one revision:
-// a [Snapshot] is complete or there is none. A wrong prefix is an empty snapshot and not an error,
-// because etcd does not know of prefixes; whoever acts on a snapshot must beware of an empty one.
-// [Client.Follow] keeps the keys in memory, takes what the watch tells from the revision of the
-// listing on, and decodes only the domains whose keys changed: each [Update] has the whole snapshot,
-// which is what Decode would make of all keys at that revision, but for hosts that are about to
-// change their address and have only half of it so far. Whatever ends the watch (a lost connection,
-// a compaction, a member without a leader), the keys are read again: nothing is missed, and an
-// etcd that was created anew is seen as such.
+// A [Snapshot] is what the registry said at one revision, complete and checked; an [Update] is a Snapshot with what differs from
+// the one before. A wrong prefix is an empty snapshot and not an error, because etcd does not know of prefixes: a caller that
+// acts on a snapshot must beware of an empty one. An [AgentReport] is what an agent says of itself in the registry.
 //
-// An etcd that cannot be read (away, silent, without a leader, refusing the certificate, the
-// password or the permission) is an error that wraps [ErrUnavailable] and says what to do about it.
-//
-// This is the only package that imports etcd's client.
+// Below it: mirror (the registry in memory), etcd (the only package that imports etcd's client).
 package registry

@@ -23,12 +23,12 @@ func newSpelling(name, first string) spelling {
 }
 
 func (s *spelling) report(key string, err error) {
-	s.problems = append(s.problems, newProblem(key, err))
+	s.problems = append(s.problems, NewProblem(key, err))
 }
 
 // hold reports a problem that holds the host, or the options of the domain where host is empty.
 func (s *spelling) hold(key, host string, err error) {
-	p := newProblem(key, err)
+	p := NewProblem(key, err)
 	p.Domain, p.Host = s.Name, host
 	s.problems = append(s.problems, p)
 }
@@ -49,7 +49,7 @@ func (s *spelling) option(name string, kv KeyValue) {
 	err := s.Options.set(name, kv.Value)
 	if errors.Is(err, errUnknown) {
 		s.report(kv.Key, fmt.Errorf("%w %s of a domain: the options are balance and check, a host has <domain>/<host>/ip and so on",
-			err, quote(name)))
+			err, Quote(name)))
 		return
 	}
 	s.readable = true
@@ -60,8 +60,8 @@ func (s *spelling) option(name string, kv KeyValue) {
 }
 
 func (s *spelling) host(name string, keys []KeyValue, at int) {
-	if err := checkHost(name); err != nil {
-		s.hold(keys[0].Key, quote(name), err)
+	if err := CheckHost(name); err != nil {
+		s.hold(keys[0].Key, Quote(name), err)
 		return
 	}
 	h := draft{Host: Host{Name: strings.Clone(name), Weight: 1, State: Ready}}
@@ -70,7 +70,7 @@ func (s *spelling) host(name string, keys []KeyValue, at int) {
 		attr := kv.Key[at:]
 		err := h.set(attr, kv.Value)
 		if errors.Is(err, errUnknown) {
-			s.report(kv.Key, fmt.Errorf("%w %s of a host: they are ip, port, weight, maxconn, backup and state", err, quote(attr)))
+			s.report(kv.Key, fmt.Errorf("%w %s of a host: they are ip, port, weight, maxconn, backup and state", err, Quote(attr)))
 			continue
 		}
 		readable = true

@@ -4,14 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
-	"strings"
 )
-
-// CheckDomain returns what is wrong with the name of a domain, by the rules of Decode.
-func CheckDomain(name string) error { return checkDomain(name) }
-
-// CheckHost returns what is wrong with the name of a host, by the rules of Decode.
-func CheckHost(name string) error { return checkHost(name) }
 
 // CheckValue returns what is wrong with the value of an attribute of a host, by the rules of Decode.
 func CheckValue(attribute, value string) error {
@@ -32,7 +25,7 @@ func CheckOption(name, value string) error {
 // ParseHost returns the host whose keys have the values, by attribute, by the rules of Decode. The optional ones may be
 // absent; which of several bad ones the error names is left open.
 func ParseHost(name string, values map[string]string) (Host, error) {
-	if err := checkHost(name); err != nil {
+	if err := CheckHost(name); err != nil {
 		return Host{}, err
 	}
 	h := draft{Host: Host{Name: name, Weight: 1, State: Ready}}
@@ -48,8 +41,8 @@ func ParseHost(name string, values map[string]string) (Host, error) {
 	return h.Host, nil
 }
 
-// values are the keys of the host with its values, by attribute: those that it needs, the state, and what is not the default.
-func (h Host) values() map[string]string {
+// Values are the keys of the host with its Values, by attribute: those that it needs, the state, and what is not the default.
+func (h Host) Values() map[string]string {
 	v := map[string]string{
 		"ip":    h.Addr.Addr().String(),
 		"port":  strconv.Itoa(int(h.Addr.Port())),
@@ -65,15 +58,4 @@ func (h Host) values() map[string]string {
 		v["backup"] = "true"
 	}
 	return v
-}
-
-// hostRoot is the beginning of the keys of a host. A name that cannot be used is an error.
-func (c *Client) hostRoot(domain, host string) (string, error) {
-	if err := checkDomain(domain); err != nil {
-		return "", err
-	}
-	if err := checkHost(host); err != nil {
-		return "", err
-	}
-	return c.conf.Prefix + "/" + strings.ToLower(domain) + "/" + host + "/", nil
 }

@@ -12,19 +12,19 @@ const (
 	maxHost   = 64
 )
 
-// checkDomain takes RFC 1123 host names in upper and lower case.
-func checkDomain(name string) error {
+// CheckDomain returns what is wrong with the name of a domain. It takes RFC 1123 host names in upper and lower case.
+func CheckDomain(name string) error {
 	switch {
 	case name == "":
 		return fmt.Errorf("domain is empty: the key is <domain>/<host>/ip below the prefix")
 	case name == "*" || strings.HasPrefix(name, "*."):
-		return fmt.Errorf("domain %s is a wildcard, and wildcards are not supported: write each domain", quote(name))
+		return fmt.Errorf("domain %s is a wildcard, and wildcards are not supported: write each domain", Quote(name))
 	case len(name) > maxDomain:
-		return fmt.Errorf("domain %s has %d bytes: %d are the most", quote(name), len(name), maxDomain)
+		return fmt.Errorf("domain %s has %d bytes: %d are the most", Quote(name), len(name), maxDomain)
 	}
 	for label := range strings.SplitSeq(name, ".") {
 		if why := badLabel(label); why != "" {
-			return fmt.Errorf("domain %s %s", quote(name), why)
+			return fmt.Errorf("domain %s %s", Quote(name), why)
 		}
 	}
 	return nil
@@ -47,16 +47,17 @@ func badLabel(label string) string {
 	return ""
 }
 
-func checkHost(name string) error {
+// CheckHost returns what is wrong with the name of a host.
+func CheckHost(name string) error {
 	switch {
 	case name == "":
 		return fmt.Errorf("host is empty: the key is <domain>/<host>/ip below the prefix")
 	case len(name) > maxHost:
-		return fmt.Errorf("host %s has %d bytes: %d are the most", quote(name), len(name), maxHost)
+		return fmt.Errorf("host %s has %d bytes: %d are the most", Quote(name), len(name), maxHost)
 	}
 	for i := range len(name) {
 		if !letterOrDigit(name[i]) && strings.IndexByte("_.-", name[i]) < 0 {
-			return fmt.Errorf(`host %s has %s: only letters, digits, "_", "." and "-" can be in it`, quote(name), firstRune(name[i:]))
+			return fmt.Errorf(`host %s has %s: only letters, digits, "_", "." and "-" can be in it`, Quote(name), firstRune(name[i:]))
 		}
 	}
 	return nil
@@ -69,5 +70,5 @@ func letterOrDigit(c byte) bool {
 // firstRune returns the first character in quotes, or the first byte where it is none.
 func firstRune(text string) string {
 	_, size := utf8.DecodeRuneInString(text)
-	return quote(text[:size])
+	return Quote(text[:size])
 }

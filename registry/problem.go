@@ -12,31 +12,33 @@ var (
 	errDomainKey = errors.New("the key is a domain without anything below it: the keys are <domain>/<host>/ip and so on, delete it")
 )
 
-// The most bytes of a value or a name, and of a key, that a person gets to read.
+// MaxQuoted and maxKey are the most bytes of a value or a name, and of a key, that a person gets to read.
 const (
-	maxQuoted = 64
+	MaxQuoted = 64
 	maxKey    = 512
 )
 
-func newProblem(key string, err error) Problem {
-	return Problem{Key: printable(key), Reason: err.Error()}
+// NewProblem is a key that cannot be used.
+func NewProblem(key string, err error) Problem {
+	return Problem{Key: Printable(key), Reason: err.Error()}
 }
 
-func compareProblems(a, b Problem) int {
+// CompareProblems is the order of the problems of a snapshot.
+func CompareProblems(a, b Problem) int {
 	return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Reason, b.Reason),
 		cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Host, b.Host))
 }
 
-// quote returns the text in quotes, in printable ASCII, cut off where it is long.
-func quote(text string) string {
-	if len(text) > maxQuoted {
-		return strconv.QuoteToASCII(text[:maxQuoted]) + "..."
+// Quote returns the text in quotes, in printable ASCII, cut off where it is long.
+func Quote(text string) string {
+	if len(text) > MaxQuoted {
+		return strconv.QuoteToASCII(text[:MaxQuoted]) + "..."
 	}
 	return strconv.QuoteToASCII(text)
 }
 
-// printable returns a copy of the key, quoted where a reader could take it for something else.
-func printable(key string) string {
+// Printable returns a copy of the key, quoted where a reader could take it for something else.
+func Printable(key string) string {
 	cut := ""
 	if len(key) > maxKey {
 		key, cut = key[:maxKey], "..."
@@ -47,4 +49,11 @@ func printable(key string) string {
 		}
 	}
 	return strings.Clone(key) + cut
+}
+
+// OneLine escapes what does not print, and what could be more than a line.
+func OneLine(text string) string {
+	const most = 512
+	quoted := strconv.QuoteToASCII(text[:min(len(text), most)])
+	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
 }

@@ -1,9 +1,13 @@
 package registry
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 )
+
+// ErrUnavailable is wrapped by all errors of an etcd that does not let the registry be read.
+var ErrUnavailable = errors.New("registry not reachable")
 
 // A Revision is etcd's revision of the whole store: it grows with every write.
 type Revision int64

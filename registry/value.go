@@ -28,12 +28,12 @@ func trimmed(err error, value string, scratch interface {
 	case strings.TrimRight(value, " \t\r\n\v\f"):
 		where = "at its end"
 	}
-	return fmt.Errorf("%s %s has white space %s: write it without", name, quote(value), where)
+	return fmt.Errorf("%s %s has white space %s: write it without", name, Quote(value), where)
 }
 
 func parseIP(value string) (netip.Addr, error) {
 	bad := func(why string) (netip.Addr, error) {
-		return netip.Addr{}, fmt.Errorf("ip %s %s", quote(value), why)
+		return netip.Addr{}, fmt.Errorf("ip %s %s", Quote(value), why)
 	}
 	ip, err := netip.ParseAddr(value)
 	if err != nil {
@@ -68,10 +68,10 @@ func whyNoIP(value string) string {
 func parseNumber(name, value string, low, high int) (int, error) {
 	n, err := strconv.ParseUint(value, 10, 31)
 	if err != nil || int(n) < low || int(n) > high {
-		return 0, fmt.Errorf("%s %s is not a number of %d to %d", name, quote(value), low, high)
+		return 0, fmt.Errorf("%s %s is not a number of %d to %d", name, Quote(value), low, high)
 	}
 	if len(value) > 1 && value[0] == '0' {
-		return 0, fmt.Errorf("%s %s has leading zeros: write %d", name, quote(value), n)
+		return 0, fmt.Errorf("%s %s has leading zeros: write %d", name, Quote(value), n)
 	}
 	return int(n), nil
 }
@@ -85,7 +85,7 @@ func parseWord[W ~string](name, value string, words ...W) (W, error) {
 	for i, word := range words {
 		list[i] = string(word)
 	}
-	return "", fmt.Errorf("%s %s is not one of %s", name, quote(value), strings.Join(list, ", "))
+	return "", fmt.Errorf("%s %s is not one of %s", name, Quote(value), strings.Join(list, ", "))
 }
 
 // parseCheck takes the characters that RFC 3986 has for a path and a query, but for those that
@@ -97,16 +97,16 @@ func parseCheck(value string) (string, error) {
 	case value == "off":
 		return "off", nil
 	case !strings.HasPrefix(value, "/"):
-		return "", fmt.Errorf(`check %s is not "tcp", "off" or a path that starts with "/"`, quote(value))
+		return "", fmt.Errorf(`check %s is not "tcp", "off" or a path that starts with "/"`, Quote(value))
 	case len(value) > maxCheck:
-		return "", fmt.Errorf("check %s is longer than %d bytes", quote(value), maxCheck)
+		return "", fmt.Errorf("check %s is longer than %d bytes", Quote(value), maxCheck)
 	}
 	for i := range len(value) {
 		if !checkByte(value[i]) {
-			return "", fmt.Errorf("check %s has %s, which a path here cannot have: percent-encode it", quote(value), firstRune(value[i:]))
+			return "", fmt.Errorf("check %s has %s, which a path here cannot have: percent-encode it", Quote(value), firstRune(value[i:]))
 		}
 		if value[i] == '%' && !escaped(value[i+1:]) {
-			return "", fmt.Errorf(`check %s has a "%%" without two hexadecimal digits: write it as %%25`, quote(value))
+			return "", fmt.Errorf(`check %s has a "%%" without two hexadecimal digits: write it as %%25`, Quote(value))
 		}
 	}
 	return strings.Clone(value), nil

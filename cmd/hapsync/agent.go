@@ -18,6 +18,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/registry/etcd"
 	"github.com/hapsync/hapsync/sync"
 )
 
@@ -99,7 +100,7 @@ type job struct {
 	registry *redial
 	pulse    *pulse
 	viewer   sync.Viewer
-	announce *registry.AnnounceConfig // nil where the agent does not report
+	announce *etcd.AnnounceConfig // nil where the agent does not report
 	listen   listenAddress
 	log      *slog.Logger
 	settings string // what the settings are, the files that they name included

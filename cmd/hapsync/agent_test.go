@@ -16,6 +16,7 @@ import (
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/registry/etcd"
 )
 
 // A log is what a running hapsync prints.
@@ -216,7 +217,7 @@ func TestAgentWaitsForALogin(t *testing.T) {
 	b := oneHost()
 	p := b.program(nil, nil)
 	tries, dial := 0, p.dial
-	p.dial = func(ctx context.Context, cfg registry.Config) (source, error) {
+	p.dial = func(ctx context.Context, cfg etcd.Config) (source, error) {
 		if tries++; tries < 3 {
 			return nil, fmt.Errorf("log in: %w", registry.ErrUnavailable)
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/registry/etcd"
 )
 
 func reportPrefixFlag() cli.Flag {
@@ -23,7 +24,7 @@ func reportPrefix(c *cli.Context) (string, error) {
 }
 
 // announceConfig says where the agent reports; nil where it does not.
-func (p program) announceConfig(c *cli.Context, log *slog.Logger) (*registry.AnnounceConfig, error) {
+func (p program) announceConfig(c *cli.Context, log *slog.Logger) (*etcd.AnnounceConfig, error) {
 	if c.Bool("no-report") {
 		return nil, nil
 	}
@@ -42,5 +43,5 @@ func (p program) announceConfig(c *cli.Context, log *slog.Logger) (*registry.Ann
 		log.Warn("the agent does not report: the machine's host name cannot be used, give another one with --name", "error", err)
 		return nil, nil
 	}
-	return &registry.AnnounceConfig{Prefix: prefix, Name: name, Logger: log}, nil
+	return &etcd.AnnounceConfig{Prefix: prefix, Name: name, Logger: log}, nil
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/containers"
-	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/registry/etcd"
 )
 
 // A dock keeps the containers of an engine registered. Each pass compares the containers that run with the stays that
@@ -23,7 +23,7 @@ import (
 type dock struct {
 	engine   *containers.Engine
 	settings containers.Settings
-	client   *registry.Client
+	client   *etcd.Client
 	conf     stayConfig
 	resync   time.Duration
 	log      *slog.Logger

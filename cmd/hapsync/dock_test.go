@@ -15,14 +15,14 @@ import (
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/server/v3/embed"
 
-	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/registry/etcd"
 )
 
 // A quay is a fake engine, a real etcd and hapsync register --docker between them.
 type quay struct {
 	engine *fakeEngine
 	etcd   *embed.Etcd
-	client *registry.Client
+	client *etcd.Client
 	addr   string
 }
 
@@ -30,7 +30,7 @@ func newQuay(t *testing.T) *quay {
 	t.Helper()
 	q := &quay{engine: startFakeEngine(t), addr: freeAddr(t)}
 	q.etcd, _ = startEtcd(t, t.TempDir(), q.addr)
-	client, err := registry.Dial(t.Context(), registry.Config{Endpoints: []string{"http://" + q.addr}})
+	client, err := etcd.Dial(t.Context(), etcd.Config{Endpoints: []string{"http://" + q.addr}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/registry/etcd"
 )
 
 // TestMain keeps a SIGHUP that comes while no agent listens, before its start or after its end, from ending the tests.
@@ -41,7 +41,7 @@ func TestHangupReadsTheConfigFileAgain(t *testing.T) {
 	other := oneHost()
 	other.snapshot.Revision = 900
 	p := b.program(nil, nil)
-	p.dial = func(_ context.Context, cfg registry.Config) (source, error) {
+	p.dial = func(_ context.Context, cfg etcd.Config) (source, error) {
 		prefixes = append(prefixes, cfg.Prefix)
 		if cfg.Prefix == "/other" {
 			return benchSource{other}, nil

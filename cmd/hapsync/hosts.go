@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/registry/etcd"
 	"github.com/hapsync/hapsync/sync"
 )
 
@@ -165,12 +166,12 @@ func (p program) setHost(c *cli.Context, attribute, value string) error {
 }
 
 // client dials etcd, for those who write. What is wrong with the settings is an error of usage.
-func (p program) client(c *cli.Context) (*registry.Client, error) {
+func (p program) client(c *cli.Context) (*etcd.Client, error) {
 	cfg, err := p.registryConfig(c)
 	if err != nil {
 		return nil, err
 	}
-	client, err := registry.Dial(c.Context, cfg)
+	client, err := etcd.Dial(c.Context, cfg)
 	if err != nil && !errors.Is(err, registry.ErrUnavailable) && c.Err() == nil {
 		return nil, usageError{command: commandName(c), err: err}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/haproxy/driver"
 	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/registry/etcd"
 	"github.com/hapsync/hapsync/sync"
 )
 
@@ -29,7 +30,7 @@ func main() {
 type program struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
-	dial           func(context.Context, registry.Config) (source, error)
+	dial           func(context.Context, etcd.Config) (source, error)
 	open           func(haproxy.Settings) (target, error)
 	args           []string // the command line, program name included
 }
@@ -39,7 +40,7 @@ type source interface {
 	sync.Source
 	sync.Follower
 	sync.Ledger
-	Announce(ctx context.Context, conf registry.AnnounceConfig, reports <-chan registry.AgentReport)
+	Announce(ctx context.Context, conf etcd.AnnounceConfig, reports <-chan registry.AgentReport)
 	Close() error
 }
 
@@ -61,8 +62,8 @@ func (p program) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(p.stdout, format, args...)
 }
 
-func dial(ctx context.Context, cfg registry.Config) (source, error) {
-	client, err := registry.Dial(ctx, cfg)
+func dial(ctx context.Context, cfg etcd.Config) (source, error) {
+	client, err := etcd.Dial(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}

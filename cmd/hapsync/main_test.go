@@ -12,6 +12,7 @@ import (
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/registry/etcd"
 )
 
 // A bench runs hapsync in this process, with a registry and a HAProxy that are plain values. Tests that use it do
@@ -28,7 +29,7 @@ type bench struct {
 
 	serversErr, snapshotErr, openErr, stateErr, lockErr, commitErr, runErr, reloadErr error
 
-	dialled registry.Config
+	dialled etcd.Config
 	opened  haproxy.Settings
 	locked  bool
 	wrote   bool
@@ -59,7 +60,7 @@ func (b *bench) program(stdout, stderr *bytes.Buffer) program {
 		stdout: stdout,
 		stderr: stderr,
 		getenv: func(name string) string { return b.env[name] },
-		dial: func(_ context.Context, cfg registry.Config) (source, error) {
+		dial: func(_ context.Context, cfg etcd.Config) (source, error) {
 			b.dialled = cfg
 			return benchSource{b}, nil
 		},
@@ -85,7 +86,7 @@ func (b benchSource) Keys(context.Context, string) ([]registry.Key, error) {
 }
 
 // Announce takes the reports.
-func (b benchSource) Announce(ctx context.Context, _ registry.AnnounceConfig, reports <-chan registry.AgentReport) {
+func (b benchSource) Announce(ctx context.Context, _ etcd.AnnounceConfig, reports <-chan registry.AgentReport) {
 	for {
 		select {
 		case <-ctx.Done():

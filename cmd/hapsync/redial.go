@@ -9,6 +9,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/registry/etcd"
 )
 
 // A redial is a registry that may be away at the start: a user's login takes an etcd that answers.
@@ -37,7 +38,7 @@ func (r *redial) become(now source) {
 }
 
 // Announce announces what the reports say once there is a registry.
-func (r *redial) Announce(ctx context.Context, conf registry.AnnounceConfig, reports <-chan registry.AgentReport) {
+func (r *redial) Announce(ctx context.Context, conf etcd.AnnounceConfig, reports <-chan registry.AgentReport) {
 	select {
 	case <-ctx.Done():
 	case <-r.there:

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/registry/etcd"
 )
 
 func (p program) registerCommand() *cli.Command {
@@ -101,12 +102,12 @@ func (p program) register(c *cli.Context) error {
 		}
 	}()
 	t.client, t.failed = client, err
-	t.dial = func(ctx context.Context) (*registry.Client, error) {
+	t.dial = func(ctx context.Context) (*etcd.Client, error) {
 		cfg, err := p.registryConfig(c)
 		if err != nil {
 			return nil, err
 		}
-		return registry.Dial(ctx, cfg)
+		return etcd.Dial(ctx, cfg)
 	}
 	if len(words) > 0 {
 		if t.child, err = p.startChild(words); err != nil {
@@ -127,7 +128,7 @@ func (p program) newTenure(c *cli.Context, words []string) (*tenure, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.conf = registry.RegistrationConfig{
+	t.conf = etcd.RegistrationConfig{
 		Domain: c.String("domain"), Host: host, TTL: c.Duration("ttl"), Replace: c.Bool("replace"), Logger: t.log,
 		Registered: func(at registry.Revision) { t.registered <- at },
 	}

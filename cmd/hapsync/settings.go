@@ -8,13 +8,13 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/hapsync/hapsync/haproxy"
-	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/registry/etcd"
 	"github.com/hapsync/hapsync/sync"
 )
 
-// registryConfig is what the Registry flags say; registry.Dial checks it.
-func (p program) registryConfig(c *cli.Context) (registry.Config, error) {
-	cfg := registry.Config{
+// registryConfig is what the Registry flags say; etcd.Dial checks it.
+func (p program) registryConfig(c *cli.Context) (etcd.Config, error) {
+	cfg := etcd.Config{
 		Endpoints:    words(c.StringSlice("endpoints")...),
 		Prefix:       c.String("prefix"),
 		CACert:       c.String("cacert"),

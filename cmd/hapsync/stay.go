@@ -9,6 +9,7 @@ import (
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/containers"
 	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/registry/etcd"
 )
 
 // A stayConfig is what all stays have in common.
@@ -26,9 +27,9 @@ type stay struct {
 	ended chan struct{} // closed at the end
 
 	mu           stdsync.Mutex
-	state        registry.HostState     // as the engine has it
-	bad          bool                   // by the container's check
-	registration *registry.Registration // nil until there is one
+	state        registry.HostState // as the engine has it
+	bad          bool               // by the container's check
+	registration *etcd.Registration // nil until there is one
 
 	leaving bool          // belongs to the dock
 	drain   time.Duration // set before cancel
@@ -102,12 +103,12 @@ func (s *stay) health() registry.HostState {
 }
 
 // register makes a registration with the health that there is.
-func (s *stay) register(client *registry.Client) (*registry.Registration, error) {
+func (s *stay) register(client *etcd.Client) (*etcd.Registration, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	host := s.host.Host
 	host.State = s.health()
-	r, err := client.NewRegistration(registry.RegistrationConfig{
+	r, err := client.NewRegistration(etcd.RegistrationConfig{
 		Domain: s.host.Domain, Host: host, TTL: s.conf.ttl, Replace: s.conf.replace, Logger: s.log,
 	})
 	s.registration = r
@@ -115,7 +116,7 @@ func (s *stay) register(client *registry.Client) (*registry.Registration, error)
 }
 
 // run registers the host when its check is good, and takes it out when ctx ends.
-func (s *stay) run(ctx context.Context, client *registry.Client) {
+func (s *stay) run(ctx context.Context, client *etcd.Client) {
 	checked := make(chan struct{})
 	defer func() { <-checked }()
 	good := make(chan struct{})
@@ -135,7 +136,7 @@ func (s *stay) run(ctx context.Context, client *registry.Client) {
 			return
 		}
 		err = r.Run(ctx)
-		var held *registry.HeldError
+		var held *etcd.HeldError
 		if !errors.As(err, &held) {
 			s.leave(ctx, r)
 			return
@@ -181,7 +182,7 @@ func (s *stay) check(ctx context.Context, good chan struct{}) {
 }
 
 // leave takes the host out in peace.
-func (s *stay) leave(ctx context.Context, r *registry.Registration) {
+func (s *stay) leave(ctx context.Context, r *etcd.Registration) {
 	if err := r.Leave(context.WithoutCancel(ctx), s.drain); err != nil {
 		s.log.Warn("the host leaves when its lease runs out", "error", err)
 	}

@@ -12,12 +12,13 @@ import (
 	"time"
 
 	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/registry/etcd"
 	"github.com/hapsync/hapsync/sync"
 )
 
 // A tenure is hapsync register from its start to its end.
 type tenure struct {
-	conf    registry.RegistrationConfig
+	conf    etcd.RegistrationConfig
 	gate    *gate // nil where the host counts as good
 	checked bool  // the gate goes on after the start
 	child   *child
@@ -27,9 +28,9 @@ type tenure struct {
 	waiter     *waiter                // nil where nobody waits for the agents
 	registered chan registry.Revision // of size one: when the host is in the registry
 
-	client *registry.Client // nil until etcd has been dialled
-	failed error            // why it is not
-	dial   func(context.Context) (*registry.Client, error)
+	client *etcd.Client // nil until etcd has been dialled
+	failed error        // why it is not
+	dial   func(context.Context) (*etcd.Client, error)
 }
 
 // run registers the host until ctx ends or the command does, and takes it out again.
@@ -110,7 +111,7 @@ func (t *tenure) hold(ctx context.Context) error {
 	cancel()
 	<-watched
 	notApplied := <-awaited
-	var held *registry.HeldError
+	var held *etcd.HeldError
 	if errors.As(err, &held) {
 		return &takenError{held}
 	}
@@ -196,7 +197,7 @@ func (t *tenure) waitUntilGood(ctx context.Context) {
 }
 
 // watch tells the registration of the host's health, until the context ends.
-func (t *tenure) watch(ctx context.Context, r *registry.Registration) (done chan struct{}) {
+func (t *tenure) watch(ctx context.Context, r *etcd.Registration) (done chan struct{}) {
 	done = make(chan struct{})
 	go func() {
 		defer close(done)
@@ -217,7 +218,7 @@ func (t *tenure) watch(ctx context.Context, r *registry.Registration) (done chan
 }
 
 // leave takes the host out: in peace, or at once where its command is dead.
-func (t *tenure) leave(ctx context.Context, r *registry.Registration) {
+func (t *tenure) leave(ctx context.Context, r *etcd.Registration) {
 	work, cancel := t.whileItRuns(context.WithoutCancel(ctx))
 	defer cancel()
 	if t.child != nil {
@@ -233,7 +234,7 @@ func (t *tenure) leave(ctx context.Context, r *registry.Registration) {
 }
 
 // A takenError is a HeldError with the way out.
-type takenError struct{ *registry.HeldError }
+type takenError struct{ *etcd.HeldError }
 
 func (e *takenError) Error() string {
 	return e.HeldError.Error() + ": end that registration, give another --host, or take the name over with --replace"

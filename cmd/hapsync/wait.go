@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/registry/etcd"
 	"github.com/hapsync/hapsync/sync"
 )
 
@@ -44,7 +45,7 @@ func newWaiter(c *cli.Context) (*waiter, error) {
 
 // wait returns when every agent has done what the receipt asks for, and how many there are. An error that wraps
 // errNotYet names those that have not.
-func (w *waiter) wait(ctx context.Context, client *registry.Client, receipt sync.Receipt) (agents int, err error) {
+func (w *waiter) wait(ctx context.Context, client *etcd.Client, receipt sync.Receipt) (agents int, err error) {
 	deadline := time.NewTimer(w.timeout)
 	defer deadline.Stop()
 	poll := time.NewTicker(waitPoll)
@@ -91,7 +92,7 @@ func (w *waiter) nobody(roster registry.Roster) error {
 }
 
 // await waits where --wait asks for it, and says so.
-func (p program) await(c *cli.Context, client *registry.Client, w *waiter, receipt sync.Receipt) error {
+func (p program) await(c *cli.Context, client *etcd.Client, w *waiter, receipt sync.Receipt) error {
 	if w == nil {
 		return nil
 	}

@@ -1,0 +1,132 @@
+package etcd
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/hapsync/hapsync/registry"
+)
+
+// tend brings the keys in line with what the registration wants. A write that comes to nothing because the keys have
+// changed meanwhile is made good at the next event, which tells of that change. Keys that are older than the last write say
+// nothing.
+func (r *Registration) tend(ctx context.Context, have hostKeys) error {
+	if have.revision < r.written {
+		return nil
+	}
+	other, taken := have.other(r.lease.id)
+	switch {
+	case r.out:
+		return nil
+	case have.complete(r.lease.id):
+		return r.report(ctx, have)
+	case taken && other.lease == r.lease.past && other.lease != 0:
+		return nil
+	case taken && !r.conf.Replace:
+		return r.taken(ctx, have, other)
+	}
+	return r.claim(ctx, have)
+}
+
+// report writes the state where the health has changed.
+func (r *Registration) report(ctx context.Context, have hostKeys) error {
+	if r.told != "" {
+		r.told = ""
+		r.log.Info("etcd is back, the host is still registered")
+	}
+	key, want := have.keys["state"], r.healthy()
+	if r.state != "" || key.value == want || key.value == "" && want == string(registry.Ready) {
+		return nil
+	}
+	before := r.wrote
+	r.wrote = stateWrite{want, key.version + 1}
+	state := r.root + "state"
+	revision, err := r.client.txn(ctx, append(have.same(), clientv3.Compare(clientv3.Version(state), "=", key.version)),
+		clientv3.OpPut(state, want, clientv3.WithLease(r.lease.id)))
+	if err != nil {
+		return err
+	}
+	if revision == 0 {
+		r.wrote = before
+		return nil
+	}
+	r.written = revision
+	r.log.Info("the state follows the health", "state", want)
+	return nil
+}
+
+// taken is what to do where another has the name: at the start that is an error, later it is waited for.
+func (r *Registration) taken(ctx context.Context, have hostKeys, other hostKey) error {
+	held := r.client.heldError(ctx, r.conf.Domain, r.conf.Host.Name, have, other)
+	if !r.held {
+		return held
+	}
+	held.Left = 0 // else it is news each time
+	r.trouble("another has taken the name meanwhile: the host is out until it is free", held)
+	return nil
+}
+
+// claim writes all keys of the host under a lease that lives.
+func (r *Registration) claim(ctx context.Context, have hostKeys) error {
+	id, err := r.lease.ensure(ctx, r.client, r.conf.TTL)
+	if err != nil {
+		return err
+	}
+	if id == r.lease.last && have.anchor() == "" && r.state != "" {
+		r.out = true
+		r.log.Warn("somebody has taken the host out on purpose: it stays out until it is registered anew", "state", r.state)
+		return nil
+	}
+	if left := have.keys["state"]; !r.held && left.lease == 0 {
+		r.state = r.operators(have) // of somebody who put it there for this host
+	}
+	before := r.wrote
+	ops := r.puts(have)
+	revision, err := r.client.txn(ctx, []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(r.root), "<", have.revision+1).WithPrefix()}, ops...)
+	if err != nil {
+		return err
+	}
+	if revision == 0 {
+		r.wrote = before
+		return nil
+	}
+	r.written = revision
+	if !r.held && r.conf.Registered != nil {
+		r.conf.Registered(registry.Revision(revision))
+	}
+	r.held, r.told, r.conf.Replace, r.lease.last = true, "", false, id
+	r.log.Info("registered", "address", r.conf.Host.Addr.String(), "state", r.stateToBe(), "lease", leaseName(id), "ttl", r.conf.TTL.String())
+	return nil
+}
+
+// stateToBe is the operator's, or else what the health is.
+func (r *Registration) stateToBe() string {
+	if r.state != "" {
+		return r.state
+	}
+	return r.healthy()
+}
+
+// puts are the operations that leave the keys of the host and no others. They note the state that they write unless it is
+// an operator's.
+func (r *Registration) puts(have hostKeys) []clientv3.Op {
+	want := maps.Clone(r.want)
+	want["state"] = r.stateToBe()
+	r.wrote = stateWrite{}
+	if r.state == "" {
+		r.wrote = stateWrite{want["state"], have.keys["state"].version + 1}
+	}
+	var ops []clientv3.Op
+	for _, attribute := range slices.Sorted(maps.Keys(want)) {
+		ops = append(ops, clientv3.OpPut(r.root+attribute, want[attribute], clientv3.WithLease(r.lease.id)))
+	}
+	for _, attribute := range slices.Sorted(maps.Keys(have.keys)) {
+		if _, wanted := want[attribute]; !wanted {
+			ops = append(ops, clientv3.OpDelete(r.root+attribute))
+		}
+	}
+	return ops
+}

@@ -1,0 +1,189 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/hapsync/hapsync/registry"
+)
+
+// hostKeys are the keys of one host as they are in etcd.
+type hostKeys struct {
+	root     string
+	revision int64
+	keys     map[string]hostKey // by attribute
+}
+
+type hostKey struct {
+	value   string
+	lease   clientv3.LeaseID // 0 for none
+	version int64            // of the key: 1 with its creation, then one more with each put
+}
+
+func keyOf(kv *mvccpb.KeyValue) hostKey {
+	return hostKey{value: string(kv.Value[:min(len(kv.Value), registry.MaxValue)]), lease: clientv3.LeaseID(kv.Lease), version: kv.Version}
+}
+
+// hostRoot is the beginning of the keys of a host. A name that cannot be used is an error.
+func (c *Client) hostRoot(domain, host string) (string, error) {
+	if err := registry.CheckDomain(domain); err != nil {
+		return "", err
+	}
+	if err := registry.CheckHost(host); err != nil {
+		return "", err
+	}
+	return c.conf.Prefix + "/" + strings.ToLower(domain) + "/" + host + "/", nil
+}
+
+// hostKeys reads them.
+func (c *Client) hostKeys(ctx context.Context, root string) (hostKeys, error) {
+	page, err := c.get(ctx, c.conf.DialTimeout, root, clientv3.WithPrefix())
+	if err != nil {
+		return hostKeys{}, err
+	}
+	have := hostKeys{root: root, revision: page.Header.Revision, keys: map[string]hostKey{}}
+	for _, kv := range page.Kvs {
+		have.keys[strings.TrimPrefix(string(kv.Key), root)] = keyOf(kv)
+	}
+	return have, nil
+}
+
+// apply takes what the watch tells.
+func (h *hostKeys) apply(event *clientv3.Event) {
+	h.revision = max(h.revision, event.Kv.ModRevision)
+	attribute := strings.TrimPrefix(string(event.Kv.Key), h.root)
+	if event.Type == mvccpb.Event_DELETE {
+		delete(h.keys, attribute)
+		return
+	}
+	h.keys[attribute] = keyOf(event.Kv)
+}
+
+// addressKeys are those that make a host: who holds one of them holds the name.
+func addressKeys() []string { return []string{"ip", "port"} }
+
+// complete reports whether the lease has the address of the host.
+func (h hostKeys) complete(lease clientv3.LeaseID) bool {
+	for _, attribute := range addressKeys() {
+		if key, there := h.keys[attribute]; !there || lease == 0 || key.lease != lease {
+			return false
+		}
+	}
+	return true
+}
+
+// other returns a key of the address that the lease does not hold.
+func (h hostKeys) other(lease clientv3.LeaseID) (key hostKey, there bool) {
+	for _, attribute := range addressKeys() {
+		if key, there := h.keys[attribute]; there && (lease == 0 || key.lease != lease) {
+			return key, true
+		}
+	}
+	return hostKey{}, false
+}
+
+// anchor names a key that stands for the host; empty where it has none.
+func (h hostKeys) anchor() string {
+	for _, attribute := range append(addressKeys(), slices.Sorted(maps.Keys(h.keys))...) {
+		if _, there := h.keys[attribute]; there {
+			return attribute
+		}
+	}
+	return ""
+}
+
+// A HeldError says that another has the name of a host.
+type HeldError struct {
+	Domain, Host string
+	// Addr is where the other one is, as far as its keys are there.
+	Addr string
+	// Lease holds its keys; 0 where they have none and stay until somebody deletes them.
+	Lease int64
+	// Left is the time after which the lease ends unless it is kept alive; 0 where that is not known.
+	Left time.Duration
+}
+
+func (e *HeldError) Error() string {
+	name := fmt.Sprintf("%s/%s is registered already, at %s", e.Domain, e.Host, e.Addr)
+	switch {
+	case e.Lease == 0:
+		return name + ": its keys have no lease, as etcdctl put makes them, and stay until they are deleted"
+	case e.Left == 0:
+		return fmt.Sprintf("%s, by lease %x", name, e.Lease)
+	}
+	return fmt.Sprintf("%s, by lease %x, which has %s left and may be kept alive", name, e.Lease, e.Left)
+}
+
+// heldError looks at the lease of who has the name.
+func (c *Client) heldError(ctx context.Context, domain, host string, have hostKeys, other hostKey) *HeldError {
+	held := &HeldError{Domain: domain, Host: host, Lease: int64(other.lease),
+		Addr: registry.OneLine(have.keys["ip"].value) + ":" + registry.OneLine(have.keys["port"].value)}
+	if other.lease != 0 {
+		held.Left, _ = c.left(ctx, other.lease) // the error is about the name
+	}
+	return held
+}
+
+// left is how long the lease goes on unless it is kept alive: 0 where it is no more.
+func (c *Client) left(ctx context.Context, lease clientv3.LeaseID) (time.Duration, error) {
+	left, _, err := c.timeOf(ctx, lease)
+	return left, err
+}
+
+// timeOf is what a lease has left, and what it has when it was just kept alive; both are 0 where there is no such lease.
+func (c *Client) timeOf(ctx context.Context, lease clientv3.LeaseID) (left, whole time.Duration, err error) {
+	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), c.conf.DialTimeout)
+	defer cancel()
+	told, err := c.etcd.TimeToLive(ctx, lease)
+	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		return 0, 0, nil
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	return max(0, time.Duration(told.TTL)*time.Second), time.Duration(told.GrantedTTL) * time.Second, nil
+}
+
+// txn carries out the operations if what they stand on is as it was. It returns their revision, or 0 where it is not.
+func (c *Client) txn(ctx context.Context, cmps []clientv3.Cmp, ops ...clientv3.Op) (revision int64, err error) {
+	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), c.conf.DialTimeout)
+	defer cancel()
+	resp, err := c.etcd.Txn(ctx).If(cmps...).Then(ops...).Commit()
+	if err != nil || !resp.Succeeded {
+		return 0, err
+	}
+	return resp.Header.Revision, nil
+}
+
+// explainWrite is explain for those who write.
+func (c *Client) explainWrite(ctx context.Context, err error) error {
+	return c.explainWriteTo(ctx, err, c.conf.Prefix)
+}
+
+// explainWriteTo is explainWrite below another prefix.
+func (c *Client) explainWriteTo(ctx context.Context, err error, prefix string) error {
+	return c.explainDenied(ctx, err, prefix, "write", "readwrite")
+}
+
+// explainRead is explain below another prefix.
+func (c *Client) explainRead(ctx context.Context, err error, prefix string) error {
+	return c.explainDenied(ctx, err, prefix, "read", "read")
+}
+
+func (c *Client) explainDenied(ctx context.Context, err error, prefix, what, grant string) error {
+	if ctx.Err() == nil && errors.Is(err, rpctypes.ErrPermissionDenied) {
+		why := fmt.Sprintf("user %s may not %s below %[3]s/: grant it with `etcdctl role grant-permission <role> %[4]s %[3]s/ --prefix`",
+			registry.Quote(c.conf.User), what, prefix, grant)
+		return &unavailableError{fmt.Sprintf("%v: etcd at %s: %s", registry.ErrUnavailable, strings.Join(c.conf.Endpoints, ", "), why), err}
+	}
+	return c.explain(ctx, err)
+}

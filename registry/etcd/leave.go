@@ -1,0 +1,48 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+)
+
+// Leave takes the host out of the registry without a failed request: drain for as long as it says, maintenance, the keys
+// deleted, and only then the lease revoked, because hosts whose lease ends are taken for dead. To be called after Run,
+// once. When the context ends, the host is taken out at once. With etcd away, Leave gives up soon, and the host leaves when
+// its lease runs out.
+func (r *Registration) Leave(ctx context.Context, drain time.Duration) error {
+	if err := r.leave(ctx, drain); err != nil && ctx.Err() == nil {
+		r.lease.drop()
+		return err
+	}
+	return r.End(context.WithoutCancel(ctx))
+}
+
+func (r *Registration) leave(ctx context.Context, drain time.Duration) error {
+	if r.lease.id == 0 {
+		return nil
+	}
+	have, err := r.client.hostKeys(ctx, r.root)
+	if err == nil && have.complete(r.lease.id) {
+		r.log.Info("the host leaves", "drain", drain.String())
+		if _, err = r.client.takeOut(ctx, have, drain); err == nil {
+			err = wait(ctx, settleRemoval)
+		}
+	}
+	if err == nil || errors.Is(err, errChanged) {
+		return nil
+	}
+	return r.client.explainWrite(ctx, err)
+}
+
+// End takes the host out at once, as one that is dead: by its lease. To be called instead of Leave, after Run.
+func (r *Registration) End(ctx context.Context) error {
+	err := r.lease.revoke(ctx, r.client)
+	if err == nil || errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		r.log.Info("the host is out of the registry")
+		return nil
+	}
+	return r.client.explainWrite(ctx, err)
+}

@@ -1,0 +1,128 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/hapsync/hapsync/registry"
+)
+
+// ErrNoHost is wrapped by the errors of a host that is not in the registry.
+var ErrNoHost = errors.New("no such host")
+
+// errChanged is what a write ends with where the host was not any more what it had been read as.
+var errChanged = errors.New("the host has changed meanwhile")
+
+// SetHost writes one key of a host that is there ("state", "weight"), under the lease of the host where it has one, so
+// that the key ends with it. It returns the revision of the write. Errors wrap ErrNoHost or ErrUnavailable, but for those of
+// the context and of a bad value.
+func (c *Client) SetHost(ctx context.Context, domain, host, attribute, value string) (at registry.Revision, err error) {
+	if err := registry.CheckValue(attribute, value); err != nil {
+		return 0, err
+	}
+	err = c.onHost(ctx, domain, host, func(have hostKeys) (err error) {
+		at, err = c.set(ctx, have, attribute, value)
+		return err
+	})
+	return at, err
+}
+
+// Deregister takes a host out of the registry, whoever has registered it: see Registration.Leave for how. Its lease goes on.
+// It returns the revision of the deletion.
+func (c *Client) Deregister(ctx context.Context, domain, host string, drain time.Duration) (at registry.Revision, err error) {
+	err = c.onHost(ctx, domain, host, func(have hostKeys) (err error) {
+		at, err = c.takeOut(ctx, have, drain)
+		return err
+	})
+	return at, err
+}
+
+// onHost reads a host and does something with it; where it changes meanwhile, again.
+func (c *Client) onHost(ctx context.Context, domain, host string, do func(hostKeys) error) error {
+	root, err := c.hostRoot(domain, host)
+	if err != nil {
+		return err
+	}
+	err = errChanged
+	for tries := 0; tries < 10 && errors.Is(err, errChanged); tries++ {
+		var have hostKeys
+		if have, err = c.hostKeys(ctx, root); err != nil {
+			break
+		}
+		if have.anchor() == "" {
+			return fmt.Errorf("%w: host %s of domain %s is not in the registry, below %s", ErrNoHost, host, domain, c.conf.Prefix)
+		}
+		err = do(have)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errChanged):
+		return fmt.Errorf("write %s of %s: %w, time and again", host, domain, err)
+	}
+	return c.explainWrite(ctx, err)
+}
+
+// same holds while the host is under the lease that it was read with.
+func (h hostKeys) same() []clientv3.Cmp {
+	key := h.root + h.anchor()
+	return []clientv3.Cmp{
+		clientv3.Compare(clientv3.CreateRevision(key), ">", 0),
+		clientv3.Compare(clientv3.LeaseValue(key), "=", h.keys[h.anchor()].lease),
+	}
+}
+
+func (c *Client) set(ctx context.Context, have hostKeys, attribute, value string) (registry.Revision, error) {
+	lease := have.keys[have.anchor()].lease
+	revision, err := c.txn(ctx, have.same(), clientv3.OpPut(have.root+attribute, value, clientv3.WithLease(lease)))
+	if err == nil && revision == 0 || errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		return 0, errChanged
+	}
+	return registry.Revision(revision), err
+}
+
+// settleRemoval is how long a step of the removal of a host is given to come about in HAProxy before the next one, which
+// is felt by clients otherwise.
+const settleRemoval = time.Second
+
+// takeOut drains the host, then puts it into maintenance, so that those who have its cookie go elsewhere, and deletes its
+// keys. One that is in maintenance has nobody to drain.
+func (c *Client) takeOut(ctx context.Context, have hostKeys, drain time.Duration) (registry.Revision, error) {
+	if have.keys["state"].value != string(registry.Maint) {
+		if drain > 0 {
+			if _, err := c.set(ctx, have, "state", string(registry.Drain)); err != nil {
+				return 0, err
+			}
+			if err := wait(ctx, drain); err != nil {
+				return 0, err
+			}
+		}
+		if _, err := c.set(ctx, have, "state", string(registry.Maint)); err != nil {
+			return 0, err
+		}
+		if err := wait(ctx, settleRemoval); err != nil {
+			return 0, err
+		}
+	}
+	revision, err := c.txn(ctx, have.same(), clientv3.OpDelete(have.root, clientv3.WithPrefix()))
+	if err == nil && revision == 0 {
+		return 0, errChanged
+	}
+	return registry.Revision(revision), err
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

@@ -1,0 +1,104 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/registry/mirror"
+)
+
+const (
+	// maxPage is the most bytes of a page. etcd takes values of 1.5 MB, if not told otherwise.
+	maxPage = 16 << 20
+)
+
+var errClusters = errors.New("endpoints of different clusters")
+
+// A listing is what one revision of etcd has below a prefix.
+type listing struct {
+	mirror.Listing
+	hidden bool // the key that is the prefix itself may not be read
+}
+
+// list reads the keys and the prefix itself at one revision.
+func (c *Client) list(ctx context.Context) (listing, error) {
+	l, err := c.below(ctx)
+	if err != nil {
+		return listing{}, err
+	}
+	l.Itself, err = c.prefixKey(ctx, l.Revision)
+	if errors.Is(err, rpctypes.ErrPermissionDenied) {
+		l.hidden, err = true, nil // who may read the keys below the prefix only does without it
+	}
+	return l, err
+}
+
+// below reads page by page, all at the revision of the first. A page that is too large for memory,
+// as one of values of a megabyte each is, is asked for again with fewer keys.
+func (c *Client) below(ctx context.Context) (listing, error) {
+	var l listing
+	from, end := c.conf.Prefix+"/", clientv3.GetPrefixRangeEnd(c.conf.Prefix+"/")
+	size, timeout := c.conf.PageSize, c.conf.DialTimeout
+	for {
+		page, err := c.get(ctx, timeout, from, clientv3.WithRange(end), clientv3.WithRev(l.Revision), clientv3.WithLimit(int64(size)))
+		if tooLarge(err) && size > 1 {
+			size = max(1, size/8)
+			continue
+		}
+		if err != nil {
+			return listing{}, err
+		}
+		if l.Revision != 0 && page.Header.ClusterId != l.Cluster {
+			return listing{}, errClusters
+		}
+		l.add(page)
+		if !page.More || len(page.Kvs) == 0 {
+			return l, nil
+		}
+		from = l.Keys[len(l.Keys)-1].Key + "\x00"
+		size, timeout = min(2*size, c.conf.PageSize), c.conf.RequestTimeout
+	}
+}
+
+// tooLarge reports whether the client refused an answer of more than maxPage. etcd itself says that
+// it has too many requests with the same code.
+func tooLarge(err error) bool {
+	var etcd rpctypes.EtcdError
+	return status.Code(err) == codes.ResourceExhausted && !errors.As(err, &etcd)
+}
+
+// prefixKey returns the key that is the prefix itself, if it is there.
+func (c *Client) prefixKey(ctx context.Context, revision int64) ([]registry.KeyValue, error) {
+	var l listing
+	page, err := c.get(ctx, c.conf.RequestTimeout, c.conf.Prefix, clientv3.WithRev(revision), clientv3.WithKeysOnly())
+	if err != nil {
+		return nil, err
+	}
+	l.add(page)
+	return l.Keys, nil
+}
+
+// get is one linearizable read, from a member that has a leader.
+func (c *Client) get(ctx context.Context, timeout time.Duration, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), timeout)
+	defer cancel()
+	return c.kv.Get(ctx, key, opts...)
+}
+
+// add copies what is kept, so that the page can go.
+func (l *listing) add(page *clientv3.GetResponse) {
+	if l.Revision == 0 {
+		l.Cluster, l.Revision = page.Header.ClusterId, page.Header.Revision
+		l.Keys = make([]registry.KeyValue, 0, page.Count)
+	}
+	for _, kv := range page.Kvs {
+		l.Keys = append(l.Keys, registry.KeyValue{Key: string(kv.Key), Value: string(kv.Value[:min(len(kv.Value), registry.MaxValue)])})
+	}
+}

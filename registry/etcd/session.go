@@ -1,0 +1,163 @@
+package etcd
+
+import (
+	"context"
+	stdsync "sync"
+	"time"
+
+	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/registry/mirror"
+)
+
+// A session is one watch, from its listing to its end.
+type session struct {
+	*follower
+	batches  chan batch // closed at the end of the watch
+	listings chan listed
+	running  *stdsync.WaitGroup
+
+	listing bool            // the registry is being read again
+	since   []mirror.Change // meanwhile
+}
+
+// listed is the end of a listing that Relist has asked for.
+type listed struct {
+	listing
+	err error
+}
+
+// loop returns nil when the watch has ended.
+func (s *session) loop(ctx context.Context) error {
+	for {
+		var settled <-chan time.Time
+		if next := s.mirror.NextSettle(); !next.IsZero() {
+			settled = time.After(time.Until(next))
+		}
+		relist := s.relist
+		if s.listing {
+			relist = nil // it stays asked for
+		}
+		select {
+		case b, ok := <-s.batches:
+			if !ok {
+				return nil
+			}
+			s.pace.wait(ctx)
+			s.take(ctx, s.gather(b))
+		case <-settled:
+			s.mirror.Settle(time.Now())
+			s.tell(s.mirror.Update())
+		case <-relist:
+			s.read(ctx)
+		case l := <-s.listings:
+			if err := s.reread(l); err != nil {
+				return err
+			}
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// gather returns the batch and all that have come since.
+func (s *session) gather(b batch) []batch {
+	batches := []batch{b}
+	for {
+		select {
+		case b, ok := <-s.batches:
+			if !ok {
+				return batches
+			}
+			batches = append(batches, b)
+		default:
+			return batches
+		}
+	}
+}
+
+// take brings the mirror in line with what etcd told, and tells of it.
+func (s *session) take(ctx context.Context, batches []batch) {
+	var changes []mirror.Change
+	for _, b := range batches {
+		changes = append(changes, b.changes...)
+		s.mirror.Reached(registry.Revision(b.revision))
+	}
+	if len(changes) == 0 {
+		return
+	}
+	s.lapse(ctx, changes)
+	if s.listing {
+		s.since = append(s.since, changes...)
+	}
+	s.mirror.Apply(changes, time.Now())
+	s.tell(s.mirror.Update())
+}
+
+// lapse marks the deletions of hosts whose lease has ended.
+func (s *session) lapse(ctx context.Context, changes []mirror.Change) {
+	var leases []int64
+	asked := map[int64]bool{}
+	for _, c := range changes {
+		if s.mirror.IsAddress(c.Key) && c.Lease != 0 && !asked[c.Lease] {
+			asked[c.Lease] = true
+			leases = append(leases, c.Lease)
+		}
+	}
+	if len(leases) == 0 {
+		return
+	}
+	ended := s.ended(ctx, leases)
+	for i := range changes {
+		changes[i].Expired = ended[changes[i].Lease]
+	}
+}
+
+// read reads the registry again beside the watch, which goes on.
+func (s *session) read(ctx context.Context) {
+	s.listing = true
+	s.running.Go(func() {
+		l, err := s.list(ctx)
+		s.listings <- listed{l, err}
+	})
+}
+
+func (s *session) reread(l listed) error {
+	if l.err == nil && l.Cluster != s.mirror.Cluster() {
+		l.err = errClusters
+	}
+	if l.err != nil {
+		return l.err
+	}
+	s.mirror.Become(l.Listing, s.since, time.Now())
+	s.listing, s.since = false, nil
+	s.tellAll()
+	return nil
+}
+
+// A pace joins what comes in quick succession. The first Updates go out at once, and so does each one
+// that comes a while after the one before.
+type pace struct {
+	last time.Time
+	gap  time.Duration
+}
+
+const (
+	quick  = time.Millisecond
+	maxGap = 10 * time.Millisecond
+)
+
+func (p *pace) told(now time.Time) { p.last = now }
+
+// wait returns when the next Update may be made.
+func (p *pace) wait(ctx context.Context) {
+	if time.Since(p.last) > quick {
+		p.gap = 0
+		return
+	}
+	p.gap = min(2*p.gap+quick, maxGap)
+	select {
+	case <-time.After(p.gap):
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,130 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+
+	"github.com/hapsync/hapsync/registry"
+)
+
+// unavailableError says in plain words why etcd could not be read, and what to do about it.
+type unavailableError struct {
+	text  string
+	cause error
+}
+
+func (e *unavailableError) Error() string   { return e.text }
+func (e *unavailableError) Unwrap() []error { return []error{registry.ErrUnavailable, e.cause} }
+
+// explain returns the error of the context where it is at an end, else an error that wraps ErrUnavailable.
+func (c *Client) explain(ctx context.Context, err error) error {
+	endpoints := strings.Join(c.conf.Endpoints, ", ")
+	if ctx.Err() != nil {
+		return fmt.Errorf("read the registry from etcd at %s: %w", endpoints, context.Cause(ctx))
+	}
+	err = c.last.behind(err)
+	why := c.refused(err)
+	if why == "" {
+		why = c.unreached(err)
+	}
+	return &unavailableError{fmt.Sprintf("%v: etcd at %s: %s", registry.ErrUnavailable, endpoints, why), err}
+}
+
+// refused explains the errors of an etcd that answers.
+func (c *Client) refused(err error) string {
+	switch {
+	case errors.Is(err, rpctypes.ErrAuthFailed):
+		return fmt.Sprintf("it refuses user %s or the password: check both with etcdctl", registry.Quote(c.conf.User))
+	case errors.Is(err, rpctypes.ErrUserEmpty):
+		return "it wants a user and a password: give them"
+	case errors.Is(err, rpctypes.ErrPermissionDenied):
+		return fmt.Sprintf("user %s may not read %[2]s/: grant it with `etcdctl role grant-permission <role> read %[2]s/ --prefix`",
+			registry.Quote(c.conf.User), c.conf.Prefix)
+	case errors.Is(err, rpctypes.ErrCompacted):
+		return "its revisions are compacted faster than they can be read: compact less often"
+	case errors.Is(err, rpctypes.ErrNoLeader):
+		return "it has no leader: check that more than half of its members run"
+	case errors.Is(err, errClusters):
+		return "the endpoints belong to different clusters: give those of one only"
+	}
+	var etcd rpctypes.EtcdError
+	if errors.As(err, &etcd) {
+		return fmt.Sprintf("it answers %s: check its health with `etcdctl endpoint health`", registry.OneLine(etcd.Error()))
+	}
+	return ""
+}
+
+// unreached explains the errors of a connection.
+func (c *Client) unreached(err error) string {
+	reason := reasonOf(err)
+	said := func(words ...string) bool {
+		return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(reason, word) })
+	}
+	switch {
+	case reason == "":
+		return fmt.Sprintf("no answer in time (dial timeout %s, request timeout %s): check that it runs there, and that nothing between drops the packets",
+			c.conf.DialTimeout, c.conf.RequestTimeout)
+	case tooLarge(err):
+		return fmt.Sprintf("a key has a value of more than %d bytes: delete it", maxPage)
+	case said("remote error: tls:"), said("broken pipe", "connection reset") && strings.HasPrefix(c.conf.Endpoints[0], "https:"):
+		// The alert of a TLS 1.3 server may be lost, because the client writes before it reads.
+		return reason + ": it seems not to accept the client certificate: give one that its CA has signed, and the key"
+	case said("x509:"):
+		return reason + ": give the CA certificate that has signed its certificate, and endpoints by the names in it"
+	case said("handshake failed: EOF", "first record does not look like a TLS handshake"):
+		return reason + ": it seems to have no TLS there: write http:// endpoints without certificate files"
+	case said("server preface"):
+		return reason + ": it does not speak etcd's protocol there: check the port, and write https:// if it has TLS"
+	}
+	return reason + ": check that it runs there and that the endpoints are right"
+}
+
+// lastError remembers why the last attempt failed: etcd's client tries again until the time is up,
+// and then says only that.
+type lastError struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (l *lastError) intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn,
+	invoke grpc.UnaryInvoker, opts ...grpc.CallOption,
+) error {
+	err := invoke(ctx, method, req, reply, cc, opts...)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.err = err
+	return err
+}
+
+// behind returns the error of the last attempt where err says only that the time is up.
+func (l *lastError) behind(err error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if errors.Is(err, context.DeadlineExceeded) && l.err != nil {
+		return rpctypes.Error(l.err)
+	}
+	return err
+}
+
+// reasonOf returns what the connection broke on, on one line, or nothing where nobody answered.
+func reasonOf(err error) string {
+	text := status.Convert(err).Message()
+	if _, desc, ok := strings.Cut(text, `desc = "`); ok {
+		text = strings.TrimSuffix(desc, `"`)
+	}
+	for _, layer := range []string{"latest balancer error: ", "transport: ", "Error while dialing: "} {
+		text = strings.TrimPrefix(text, layer)
+	}
+	if strings.Contains(text, context.DeadlineExceeded.Error()) {
+		return ""
+	}
+	return registry.OneLine(text)
+}

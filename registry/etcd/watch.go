@@ -1,0 +1,189 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"io"
+	stdsync "sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/registry/mirror"
+)
+
+// A batch is what etcd tells at once: whole revisions, or, without changes, a revision that it has
+// come to. The first one says that the watch has begun.
+type batch struct {
+	revision int64 // 0 where the changes are of the prefix itself only
+	changes  []mirror.Change
+}
+
+const (
+	watchBelow  = 1 // the keys below the prefix
+	watchItself = 2 // the key that is the prefix
+)
+
+// A watcher is one stream from etcd. It is not the watch of etcd's client, because that goes on over
+// a lost connection in silence, and even over a change of the cluster, where it waits for a revision
+// that may be long in coming: each end of the stream is to be seen, and the keys are to be read again.
+type watcher struct {
+	stream  grpc.BidiStreamingClient[etcdserverpb.WatchRequest, etcdserverpb.WatchResponse]
+	from    listing
+	wanted  int // watches on the stream that have not begun
+	begun   func()
+	partial []mirror.Change // of a response that comes in fragments
+}
+
+// watch sends what happens after the listing, until the context or the watch ends. It always returns an error.
+func (c *Client) watch(ctx context.Context, from listing, batches chan<- batch) error {
+	ctx, cancel := context.WithCancelCause(clientv3.WithRequireLeader(ctx))
+	defer cancel(nil)
+	late := time.AfterFunc(c.conf.DialTimeout, func() { cancel(context.DeadlineExceeded) })
+	defer late.Stop()
+	err := c.watching(ctx, &watcher{from: from, begun: func() { late.Stop() }}, batches)
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return rpctypes.Error(err)
+}
+
+func (c *Client) watching(ctx context.Context, w *watcher, batches chan<- batch) (err error) {
+	w.stream, err = etcdserverpb.NewWatchClient(c.etcd.ActiveConnection()).Watch(ctx, grpc.MaxCallRecvMsgSize(maxPage))
+	if err != nil {
+		return err
+	}
+	root := c.conf.Prefix + "/"
+	if err := w.create(watchBelow, root, clientv3.GetPrefixRangeEnd(root)); err != nil {
+		return err
+	}
+	if !w.from.hidden {
+		if err := w.create(watchItself, c.conf.Prefix, ""); err != nil {
+			return err
+		}
+	}
+	for {
+		b, whole, err := w.receive()
+		if err != nil {
+			return err
+		}
+		if !whole {
+			continue
+		}
+		select {
+		case batches <- b:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (w *watcher) create(id int64, key, end string) error {
+	w.wanted++
+	return w.stream.Send(&etcdserverpb.WatchRequest{RequestUnion: &etcdserverpb.WatchRequest_CreateRequest{
+		CreateRequest: &etcdserverpb.WatchCreateRequest{
+			WatchId: id, Key: []byte(key), RangeEnd: []byte(end), StartRevision: w.from.Revision + 1,
+			ProgressNotify: true, PrevKv: true, Fragment: true,
+		},
+	}})
+}
+
+// receive returns the next batch, or reports that it is not whole yet.
+func (w *watcher) receive() (b batch, whole bool, err error) {
+	r, err := w.stream.Recv()
+	switch {
+	case errors.Is(err, io.EOF):
+		return batch{}, false, canceled("")
+	case err != nil:
+		return batch{}, false, err
+	case r.Header.GetClusterId() != w.from.Cluster:
+		return batch{}, false, errClusters
+	case r.CompactRevision != 0:
+		return batch{}, false, rpctypes.ErrCompacted
+	case r.Canceled:
+		return batch{}, false, canceled(r.CancelReason)
+	case r.Created:
+		w.wanted--
+		if w.wanted == 0 {
+			w.begun()
+		}
+		return batch{}, w.wanted == 0, nil
+	}
+	for _, event := range r.Events {
+		w.partial = append(w.partial, changeOf(event))
+	}
+	if r.Fragment {
+		return batch{}, false, nil
+	}
+	b, w.partial = batch{changes: w.partial}, nil
+	if n := len(b.changes); n > 0 && r.WatchId == watchBelow {
+		b.revision = b.changes[n-1].Revision
+	} else if r.WatchId == watchBelow {
+		b.revision = r.Header.GetRevision()
+	}
+	return b, true, nil
+}
+
+// canceled returns the error that etcd sends as a text.
+func canceled(reason string) error {
+	err := rpctypes.Error(status.Error(codes.FailedPrecondition, reason))
+	if reason == "" {
+		err = errors.New("it ended the watch")
+	}
+	return err
+}
+
+func changeOf(event *mvccpb.Event) mirror.Change {
+	kv := event.Kv
+	c := mirror.Change{
+		KeyValue: registry.KeyValue{Key: string(kv.Key), Value: string(kv.Value[:min(len(kv.Value), registry.MaxValue)])},
+		Revision: kv.ModRevision,
+		Deleted:  event.Type == mvccpb.Event_DELETE,
+	}
+	if c.Deleted {
+		c.Lease = event.PrevKv.GetLease()
+	}
+	return c
+}
+
+// The bounds of the look at leases: it holds up a change, so it may not take long. A lease that was
+// not looked at in time counts as one that goes on.
+const (
+	leaseTimeout = 250 * time.Millisecond
+	leasesAtOnce = 16
+)
+
+// ended returns those of the leases that are no more.
+func (c *Client) ended(ctx context.Context, leases []int64) map[int64]bool {
+	ctx, cancel := context.WithTimeout(ctx, leaseTimeout)
+	defer cancel()
+	var mu stdsync.Mutex
+	var running stdsync.WaitGroup
+	ended := map[int64]bool{}
+	slots := make(chan struct{}, leasesAtOnce)
+	for _, lease := range leases {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		running.Go(func() {
+			defer func() { <-slots }()
+			left, err := c.etcd.TimeToLive(ctx, clientv3.LeaseID(lease))
+			mu.Lock()
+			defer mu.Unlock()
+			ended[lease] = err == nil && left.TTL <= 0
+		})
+	}
+	running.Wait()
+	return ended
+}

@@ -1,0 +1,205 @@
+package mirror
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hapsync/hapsync/registry"
+)
+
+// A Change is a key that was put or deleted.
+type Change struct {
+	registry.KeyValue
+	Revision int64
+	Deleted  bool
+	Lease    int64 // of the key that was deleted, 0 where it had none
+	Expired  bool  // it was deleted because its lease ended
+}
+
+// A Mirror is the registry in memory. It knows nothing of etcd. One goroutine owns it; the snapshots
+// it returns share what did not change, and none is ever written to again.
+type Mirror struct {
+	prefix, root string // without and with a slash at its end
+	settle       time.Duration
+
+	snapshot  registry.Snapshot
+	listed    int64 // the revision of the last listing: older changes are in it
+	heard     int64 // the revision of the last change, or of the listing that the watch goes on from
+	groups    map[string]*group
+	dirty     map[string]struct{} // names of groups to be decoded again
+	unsettled map[string]struct{} // names of groups with moves
+	lapsed    map[address]struct{}
+}
+
+// A group is the keys that Decode must see together: all spellings of one domain. The prefix itself
+// is a group of its own.
+type group struct {
+	keys     []registry.KeyValue // in the order of Decode
+	domain   []registry.Domain   // one or none
+	problems []registry.Problem
+	moves    map[string]move // by the path of the host
+}
+
+// itself is the name of the group of the prefix: no domain has a slash.
+const itself = "/"
+
+func New(prefix string, settle time.Duration) *Mirror {
+	return &Mirror{
+		prefix: prefix, root: prefix + "/", settle: settle,
+		snapshot: registry.Snapshot{Prefix: prefix, Domains: []registry.Domain{}}, groups: map[string]*group{},
+		dirty: map[string]struct{}{}, unsettled: map[string]struct{}{}, lapsed: map[address]struct{}{},
+	}
+}
+
+// Cluster is that of the last listing.
+func (m *Mirror) Cluster() uint64 { return m.snapshot.ClusterID }
+
+// Revision is the one that the mirror has come to.
+func (m *Mirror) Revision() registry.Revision { return m.snapshot.Revision }
+
+// Reached takes note that etcd has come to a revision, whether or not it has changes of the prefix.
+func (m *Mirror) Reached(revision registry.Revision) {
+	m.snapshot.Revision = max(m.snapshot.Revision, revision)
+}
+
+// groupOf returns the name of the group, which is that of the domain if the key has a good one.
+func (m *Mirror) groupOf(key string) (name string, ok bool) {
+	if key == m.prefix {
+		return itself, true
+	}
+	if !strings.HasPrefix(key, m.root) {
+		return "", false
+	}
+	name, _, _ = strings.Cut(key[len(m.root):], "/")
+	return strings.ToLower(name), true
+}
+
+// Apply takes changes in the order of their revisions.
+func (m *Mirror) Apply(changes []Change, now time.Time) {
+	for len(changes) > 0 {
+		n := 1
+		for n < len(changes) && changes[n].Revision == changes[0].Revision {
+			n++
+		}
+		m.applyRevision(changes[:n], now)
+		changes = changes[n:]
+	}
+}
+
+func (m *Mirror) applyRevision(changes []Change, now time.Time) {
+	m.heard = max(m.heard, changes[0].Revision)
+	if changes[0].Revision <= m.listed {
+		return
+	}
+	touched := m.touched(changes)
+	for _, c := range changes {
+		if name, ok := m.groupOf(c.Key); ok {
+			m.set(name, c)
+		}
+	}
+	for _, t := range touched {
+		m.weigh(t, now)
+	}
+}
+
+func (m *Mirror) set(name string, c Change) {
+	g := m.groups[name]
+	if g == nil {
+		g = new(group)
+		m.groups[name] = g
+	}
+	n := len(g.keys)
+	if g.set(c) {
+		m.dirty[name] = struct{}{}
+	}
+	if name != itself {
+		m.snapshot.Keys += len(g.keys) - n
+	}
+}
+
+// set reports whether the change makes a difference.
+func (g *group) set(c Change) bool {
+	at, there := slices.BinarySearchFunc(g.keys, c.Key, registry.KeyOrder)
+	switch {
+	case c.Deleted && there:
+		g.keys = slices.Delete(g.keys, at, at+1)
+	case c.Deleted, there && g.keys[at].Value == c.Value:
+		return false
+	case there:
+		g.keys[at].Value = c.Value
+	default:
+		g.keys = slices.Insert(g.keys, at, c.KeyValue)
+	}
+	return true
+}
+
+func (g *group) value(key string) (value string, there bool) {
+	at, there := slices.BinarySearchFunc(g.keys, key, registry.KeyOrder)
+	if !there {
+		return "", false
+	}
+	return g.keys[at].Value, true
+}
+
+// Update decodes what changed, and returns the snapshot with the names of the domains that differ
+// from the Update before.
+func (m *Mirror) Update() registry.Update {
+	var out, in group
+	changed := []string{}
+	for _, name := range slices.Sorted(maps.Keys(m.dirty)) {
+		g := m.groups[name]
+		domain, problems := registry.Decode(m.prefix, g.effective())
+		out.problems, in.problems = append(out.problems, g.problems...), append(in.problems, problems...)
+		if !slices.EqualFunc(g.domain, domain, registry.Domain.Equal) {
+			out.domain, in.domain = append(out.domain, g.domain...), append(in.domain, domain...)
+			changed = append(changed, name)
+			g.domain = domain
+		}
+		g.problems = problems
+		if len(g.keys) == 0 {
+			delete(m.groups, name)
+		}
+	}
+	clear(m.dirty)
+	slices.SortFunc(out.problems, registry.CompareProblems)
+	slices.SortFunc(in.problems, registry.CompareProblems)
+	m.snapshot.Domains = patch(m.snapshot.Domains, out.domain, in.domain, byName)
+	m.snapshot.Problems = patch(m.snapshot.Problems, out.problems, in.problems, registry.CompareProblems)
+	m.snapshot.Changed = max(m.snapshot.Changed, m.whole())
+	return registry.Update{Snapshot: m.snapshot, Changed: changed, Expired: m.expired()}
+}
+
+// whole is the last revision of which the snapshot has everything: a move holds the changes from its own on.
+func (m *Mirror) whole() registry.Revision {
+	whole := m.heard
+	for name := range m.unsettled {
+		for _, mv := range m.groups[name].moves {
+			whole = min(whole, mv.revision-1)
+		}
+	}
+	return registry.Revision(whole)
+}
+
+func byName(a, b registry.Domain) int { return cmp.Compare(a.Name, b.Name) }
+
+// patch returns a copy without out and with in. All are sorted; out is part of have.
+func patch[T any](have, out, in []T, order func(a, b T) int) []T {
+	if len(out) == 0 && len(in) == 0 {
+		return have
+	}
+	next := make([]T, 0, len(have)-len(out)+len(in))
+	for len(out)+len(in) > 0 {
+		if len(in) == 0 || len(out) > 0 && order(out[0], in[0]) <= 0 {
+			at, _ := slices.BinarySearchFunc(have, out[0], order)
+			next, have, out = append(next, have[:at]...), have[at+1:], out[1:]
+			continue
+		}
+		at, _ := slices.BinarySearchFunc(have, in[0], order)
+		next = append(append(next, have[:at]...), in[0])
+		have, in = have[at:], in[1:]
+	}
+	return append(next, have...)
+}

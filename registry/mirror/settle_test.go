@@ -1,0 +1,170 @@
+package mirror
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/registry/registrytest"
+)
+
+// TestAHostSettles plays steps to a mirror that settles in 100 ms. A step is a time, then what etcd has done in
+// one revision: a value for a key, or - where it is deleted (-! with its lease). What follows "=>" is what is
+// shown then: of each host the address, "pending" or "held", then the problems, and the expired hosts with a "+".
+func TestAHostSettles(t *testing.T) {
+	t.Parallel()
+	tests := map[string]string{
+		"a host that is new is pending until it is complete": `
+			0   s/ip=10.0.0.1   => s pending
+			1   s/port=80       => s 10.0.0.1:80`,
+		"an address that changes at once is shown at once": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			1   s/ip=10.0.0.2 s/port=81 => s 10.0.0.2:81`,
+		"a new ip waits for the new port": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/ip=10.0.0.2   => s 10.0.0.1:80
+			109                 => s 10.0.0.1:80
+			109 s/port=81       => s 10.0.0.2:81`,
+		"a new port waits for the new ip": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/port=81       => s 10.0.0.1:80
+			60  s/ip=10.0.0.2   => s 10.0.0.2:81`,
+		"a new ip alone is shown when the time is up": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/ip=10.0.0.2   => s 10.0.0.1:80
+			110                 => s 10.0.0.2:80`,
+		"a port that is written as it was ends the wait": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/ip=10.0.0.2   => s 10.0.0.1:80
+			20  s/port=80       => s 10.0.0.2:80`,
+		"a port that is written as it was in the same revision ends it, too": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/ip=10.0.0.2 s/port=80 => s 10.0.0.2:80`,
+		"an ip that changes again and again does not wait longer": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/ip=10.0.0.2   => s 10.0.0.1:80
+			90  s/ip=10.0.0.3   => s 10.0.0.1:80
+			110                 => s 10.0.0.3:80`,
+		"an ip that goes back is as if nothing was": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/ip=10.0.0.2   => s 10.0.0.1:80
+			20  s/ip=10.0.0.1   => s 10.0.0.1:80
+			30  s/port=81       => s 10.0.0.1:80
+			129                 => s 10.0.0.1:80
+			130                 => s 10.0.0.1:81`,
+		"an ip that is written as it was does not wait": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/ip=10.0.0.1 s/weight=x => s held ! s/weight`,
+		"a host without one of its keys is pending when the time is up": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/ip=-          => s 10.0.0.1:80
+			109                 => s 10.0.0.1:80
+			110                 => s pending`,
+		"a host without both of its keys is gone at once": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/ip=-          => s 10.0.0.1:80
+			11  s/port=-        =>`,
+		"a host that is deleted in one revision is gone at once": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/ip=- s/port=- =>`,
+		"a bad ip holds when the time is up": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/ip=x          => s 10.0.0.1:80
+			110                 => s held ! s/ip`,
+		"a bad ip that is mended is shown at once": `
+			0   s/ip=x s/port=80 => s held ! s/ip
+			10  s/ip=10.0.0.2   => s 10.0.0.2:80`,
+		"what else is of the host does not wait": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/ip=10.0.0.2   => s 10.0.0.1:80
+			20  s/weight=x      => s held ! s/weight
+			30  s/weight=5      => s 10.0.0.1:80`,
+		"each host waits for itself": `
+			0   r/ip=10.0.0.1 r/port=80 s/ip=10.0.0.1 s/port=80 => r 10.0.0.1:80 s 10.0.0.1:80
+			10  r/ip=10.0.0.2   => r 10.0.0.1:80 s 10.0.0.1:80
+			60  s/port=81       => r 10.0.0.1:80 s 10.0.0.1:80
+			61  s/ip=10.0.0.3   => r 10.0.0.1:80 s 10.0.0.3:81
+			110                 => r 10.0.0.2:80 s 10.0.0.3:81`,
+		"a host that goes with its lease has expired": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/ip=-! s/port=-!       => +a.com/s`,
+		"a host that is deleted has not expired": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/ip=- s/port=-         =>`,
+		"a host whose one key had a lease has expired when the time is up": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/ip=-!                 => s 10.0.0.1:80
+			110                         => s pending +a.com/s`,
+		"a host that comes back within the time has not expired": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/ip=-!                 => s 10.0.0.1:80
+			20  s/ip=10.0.0.1           => s 10.0.0.1:80
+			30  s/ip=- s/port=-         =>`,
+	}
+	for name, steps := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			playSteps(t, steps)
+		})
+	}
+}
+
+func playSteps(t *testing.T, steps string) {
+	t.Helper()
+	m := New("/p", 100*time.Millisecond)
+	start := time.Unix(1000, 0)
+	for i, line := range strings.Split(strings.TrimSpace(steps), "\n") {
+		did, want, _ := strings.Cut(line, "=>")
+		words := strings.Fields(did)
+		ms, err := time.ParseDuration(words[0] + "ms")
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := start.Add(ms)
+		m.Settle(now)
+		var changes []Change
+		for _, word := range words[1:] {
+			changes = append(changes, parseChange(word, int64(i+1)))
+		}
+		m.Apply(changes, now)
+		if have := registrytest.Shown(m.Update()); have != strings.TrimSpace(want) {
+			t.Fatalf("after %q: have %q", strings.TrimSpace(line), have)
+		}
+		if next := m.NextSettle(); !next.IsZero() && (!next.After(now) || next.Sub(now) > m.settle) {
+			t.Errorf("after %q: the next settles in %s", strings.TrimSpace(line), next.Sub(now))
+		}
+	}
+}
+
+func parseChange(word string, revision int64) Change {
+	key, value, _ := strings.Cut(word, "=")
+	c := Change{KeyValue: registry.KeyValue{Key: "/p/A.com/" + key, Value: value}, Revision: revision}
+	if strings.HasPrefix(value, "-") {
+		c.Value, c.Deleted, c.Expired = "", true, value == "-!"
+	}
+	return c
+}
+
+func TestAHostThatChangedWhileEtcdWasAwaySettles(t *testing.T) {
+	t.Parallel()
+	m := New("/p", 100*time.Millisecond)
+	now := time.Unix(1000, 0)
+	list := func(revision int64, ip, port string) string {
+		m.Become(Listing{Cluster: 1, Revision: revision, Keys: []registry.KeyValue{{Key: "/p/a.com/s/ip", Value: ip}, {Key: "/p/a.com/s/port", Value: port}}}, nil, now)
+		return registrytest.Shown(m.Update())
+	}
+	want := func(have, want string) {
+		t.Helper()
+		if have != want {
+			t.Errorf("have %q, want %q", have, want)
+		}
+	}
+	want(list(1, "10.0.0.1", "80"), "s 10.0.0.1:80")
+	want(list(2, "10.0.0.2", "81"), "s 10.0.0.2:81")
+	want(list(3, "10.0.0.3", "81"), "s 10.0.0.2:81")
+	now = now.Add(50 * time.Millisecond)
+	want(list(4, "10.0.0.3", "81"), "s 10.0.0.2:81") // another listing does not end it
+	m.Settle(now.Add(50 * time.Millisecond))
+	want(registrytest.Shown(m.Update()), "s 10.0.0.3:81")
+}

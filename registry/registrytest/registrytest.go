@@ -1,0 +1,94 @@
+// Package registrytest is what the tests of registry and of the packages below it share.
+package registrytest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"pgregory.net/rapid"
+
+	"github.com/hapsync/hapsync/registry"
+)
+
+// KeyValues draws keys that are near good ones: a few names, so that they meet in domains and hosts,
+// and now and then a byte that does not belong there.
+func KeyValues() *rapid.Generator[[]registry.KeyValue] {
+	prefix := rapid.SampledFrom([]string{"/p/", "/p/", "/p/", "/p/", "/p/", "/p/", "/p/", "/p", "/p2/", "/", ""})
+	domain := rapid.SampledFrom([]string{"a.com", "A.com", "a.COM", "a.com-x", "a.com.au", "b", "-b", "*.a.com", "", "a b"})
+	host := rapid.SampledFrom([]string{"s", "s", "s-1", "S", "s.1", "balance", "", "s s"})
+	attr := rapid.SampledFrom([]string{"ip", "ip", "port", "port", "weight", "maxconn", "backup", "state", "balance", "check", "x", "", "ip/x"})
+	value := rapid.SampledFrom([]string{
+		"10.0.0.1", "fd00::1", "::ffff:10.0.0.1", "80", "80", "1", "0", "true", "drain", "first", "/ok?x=%20", "tcp",
+		"", "x", "80\n", "010.0.0.1", "::1%eth0", "10.0.0.1:80 check\n  http-request deny", "/a b", "\xff",
+	})
+	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) registry.KeyValue {
+		parts := []string{domain.Draw(t, "domain"), host.Draw(t, "host"), attr.Draw(t, "attr")}
+		depth := rapid.SampledFrom([]int{3, 3, 3, 3, 3, 3, 2, 1, 0}).Draw(t, "depth")
+		if depth == 2 {
+			parts[1] = parts[2]
+		}
+		kv := registry.KeyValue{Key: prefix.Draw(t, "prefix") + strings.Join(parts[:depth], "/"), Value: value.Draw(t, "value")}
+		if rapid.IntRange(0, 15).Draw(t, "spoil") == 0 && kv.Key != "" {
+			at := rapid.IntRange(0, len(kv.Key)-1).Draw(t, "at")
+			kv.Key = kv.Key[:at] + string([]byte{rapid.Byte().Draw(t, "byte")}) + kv.Key[at:]
+		}
+		return kv
+	}), 0, 24)
+}
+
+// Describe writes domains and problems as text, everything that is in them.
+func Describe(domains []registry.Domain, problems []registry.Problem) string {
+	var b strings.Builder
+	for _, d := range domains {
+		fmt.Fprintf(&b, "%s%s%s%s\n", d.Name, given(" balance=", d.Options.Balance), given(" check=", d.Options.Check),
+			map[bool]string{true: " held"}[d.Held])
+		for _, h := range d.Hosts {
+			fmt.Fprintf(&b, "  %s %s weight=%d maxconn=%d backup=%t %s\n", h.Name, h.Addr, h.Weight, h.MaxConn, h.Backup, h.State)
+		}
+		for _, p := range d.Pending {
+			fmt.Fprintf(&b, "  %s pending: no %s\n", p.Host, p.Missing)
+		}
+		for _, name := range d.HeldHosts {
+			fmt.Fprintf(&b, "  %s held\n", name)
+		}
+	}
+	for _, p := range problems {
+		fmt.Fprintf(&b, "! %s\n    %s\n", p.Key, p.Reason)
+		if p.Holds() {
+			fmt.Fprintf(&b, "    holds %s%s\n", p.Domain, given("/", p.Host))
+		}
+	}
+	return b.String()
+}
+
+func given(name, value string) string {
+	if value == "" {
+		return ""
+	}
+	return name + value
+}
+
+// Shown writes the hosts of an update, their names in order, the problems and the expired.
+func Shown(u registry.Update) string {
+	var words, rest []string
+	for _, d := range u.Snapshot.Domains {
+		for _, h := range d.Hosts {
+			words = append(words, fmt.Sprintf("%s %s", h.Name, h.Addr))
+		}
+		for _, p := range d.Pending {
+			words = append(words, p.Host+" pending")
+		}
+		for _, name := range d.HeldHosts {
+			words = append(words, name+" held")
+		}
+	}
+	slices.Sort(words)
+	for _, p := range u.Snapshot.Problems {
+		rest = append(rest, "! "+strings.TrimPrefix(p.Key, "/p/A.com/"))
+	}
+	for _, name := range u.Expired {
+		rest = append(rest, "+"+name)
+	}
+	return strings.Join(slices.Concat(words, rest), " ")
+}

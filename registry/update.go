@@ -1,0 +1,18 @@
+package registry
+
+// An Update is what Follow tells: the registry as it is now, and what to look at again.
+type Update struct {
+	// Snapshot is whole. Nobody writes to it any more: it may be kept, and shared. A Snapshot of
+	// another cluster, or of a lower revision than the one before, comes from an etcd that was
+	// re-created or restored: whether to follow it is for the caller to decide.
+	Snapshot Snapshot
+	// Changed names the domains that differ from the update before, sorted; nil with All. It may be
+	// empty: then only Revision, Keys or Problems differ.
+	Changed []string
+	// All says that everything is to be looked at: at the start, after Relist, and when etcd is back.
+	All bool
+	// Expired has "domain/host" of the hosts that are no more because their lease ended: they died, and
+	// need no drain. Whoever takes out a host that lives must delete its keys before its lease, and
+	// leave some time between the two.
+	Expired []string
+}
