@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +69,48 @@ func TestTheRoleOfDocsIsEnoughForAnAgentAndNoMore(t *testing.T) {
 		}
 		return nil
 	})
+	s.teamKeepsToItsDomain(t, p, lb)
+}
+
+// teamKeepsToItsDomain gives a team the role of docs/security.md, which is enough for its domain, and for no other.
+func (s *site) teamKeepsToItsDomain(t *testing.T, p pki, lb *balancer) {
+	t.Helper()
+	m := s.etcd.members[0]
+	p.issue(t, "shop")
+	for _, command := range []string{
+		"etcdctl user add shop", "etcdctl role add shop",
+		"etcdctl role grant-permission shop readwrite /services/web/a.abc.com/ --prefix",
+		"etcdctl role grant-permission shop read /hapsync/agents/ --prefix",
+		"etcdctl user grant-role shop shop",
+	} {
+		command = m.told(t, command)
+		if strings.Contains(command, "user add") {
+			command += ":secret" // instead of the question
+		}
+		if err := p.ctl(t, m, "root", command); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, put := range []string{"ip 10.0.0.99", "port 80"} { // an empty registry would be held
+		if err := p.ctl(t, m, "shop", "etcdctl put "+prefix+domainA+"/server2/"+put); err != nil {
+			t.Fatal(err)
+		}
+	}
+	team := *lb
+	team.env = append(slices.Clone(lb.env), "HAPSYNC_CERT="+p.file("shop.crt"), "HAPSYNC_KEY="+p.file("shop.key"))
+	for _, command := range []string{"drain", "maint", "ready"} {
+		team.must(t, command, "--domain", domainA, "--host", "server1", "--wait")
+	}
+	team.must(t, "weight", "--domain", domainA, "--host", "server1", "--wait", "10")
+	for _, domain := range []string{domainB, domainA + ".example"} {
+		if err := p.ctl(t, m, "shop", "etcdctl put "+prefix+domain+"/server1/port 80"); err == nil || !strings.Contains(err.Error(), "permission denied") {
+			t.Errorf("the team of %s may register hosts of %s: %v", domainA, domain, err)
+		}
+	}
+	if o := team.hapsync(t, "list"); o.code != 3 {
+		t.Errorf("the team of %s may read all domains: %s", domainA, o)
+	}
+	team.must(t, "deregister", "--domain", domainA, "--host", "server1", "--wait", "--drain", "0s")
 }
 
 // secure is the client URL of a member with TLS.
