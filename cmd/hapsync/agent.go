@@ -97,7 +97,7 @@ const gcPercent = 40
 // A job is one agent with what it works on: all that depends on the settings.
 type job struct {
 	agent    *sync.Agent
-	registry *redial
+	registry source
 	pulse    *pulse
 	viewer   sync.Viewer
 	announce *etcd.AnnounceConfig // nil where the agent does not report
@@ -127,11 +127,11 @@ func (p program) newJob(c *cli.Context, observe observer) (*job, error) {
 		return nil, err
 	}
 	source, err := p.registry(c)
-	if err != nil && !errors.Is(err, registry.ErrUnavailable) {
+	if err != nil {
 		return nil, err
 	}
 	j := &job{
-		registry: newRedial(p.dialler(c), source, err),
+		registry: source,
 		viewer:   target,
 		announce: announce,
 		pulse:    &pulse{locker: target, limit: longestPass + settings.ReloadTimeout},
@@ -156,20 +156,9 @@ func (p program) newJob(c *cli.Context, observe observer) (*job, error) {
 		Logger:         j.log,
 	})
 	if err != nil {
-		return nil, errors.Join(err, j.registry.close())
+		return nil, errors.Join(err, j.registry.Close())
 	}
 	return j, nil
-}
-
-// dialler dials the registry that the settings name.
-func (p program) dialler(c *cli.Context) func(context.Context) (source, error) {
-	return func(ctx context.Context) (source, error) {
-		cfg, err := p.registryConfig(c)
-		if err != nil {
-			return nil, err
-		}
-		return p.dial(ctx, cfg)
-	}
 }
 
 // nextJob settles flags, environment and config file anew. It returns no job where the settings are what they were.
@@ -224,7 +213,7 @@ func (j *job) start(ctx context.Context) (stop func()) {
 		for range j.ended {
 		}
 		reporting.Wait()
-		if err := j.registry.close(); err != nil {
+		if err := j.registry.Close(); err != nil {
 			j.log.Warn("hang up on etcd", "error", err)
 		}
 	}

@@ -81,11 +81,8 @@ func (p program) checkHAProxy(ctx context.Context, settings haproxy.Settings) []
 // checkRegistry returns an error only for settings that cannot be followed.
 func (p program) checkRegistry(c *cli.Context) ([]haproxy.Finding, error) {
 	source, err := p.registry(c)
-	if isUsage(err) {
-		return nil, err
-	}
 	if err != nil {
-		return unreachable(err), nil
+		return nil, err
 	}
 	defer source.Close()
 	s, err := source.Snapshot(c.Context)

@@ -30,7 +30,7 @@ func newQuay(t *testing.T) *quay {
 	t.Helper()
 	q := &quay{engine: startFakeEngine(t), addr: freeAddr(t)}
 	q.etcd, _ = startEtcd(t, t.TempDir(), q.addr)
-	client, err := etcd.Dial(t.Context(), etcd.Config{Endpoints: []string{"http://" + q.addr}})
+	client, err := etcd.New(etcd.Config{Endpoints: []string{"http://" + q.addr}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -11,7 +9,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/containers"
-	"github.com/hapsync/hapsync/registry"
 )
 
 // dockerFlags are those of hapsync register --docker.
@@ -38,30 +35,10 @@ func (p program) registerContainers(c *cli.Context) error {
 		return err
 	}
 	defer d.engine.Close()
-	client, err := p.client(c)
-	if err != nil && !errors.Is(err, registry.ErrUnavailable) {
+	if d.client, err = p.client(c); err != nil {
 		return err
 	}
-	defer func() {
-		if d.client != nil {
-			_ = d.client.Close()
-		}
-	}()
-	d.client = client
-	if client == nil {
-		lost := func(err error) {
-			if err != nil {
-				d.log.Warn("the registration has to wait for etcd", "error", err)
-			}
-		}
-		err = keepDialling(c.Context, err, func(context.Context) (err error) {
-			d.client, err = p.client(c)
-			return err
-		}, lost)
-		if err != nil {
-			return nil // the context has ended
-		}
-	}
+	defer d.client.Close()
 	d.run(c.Context)
 	return nil
 }

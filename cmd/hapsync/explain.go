@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -45,7 +44,7 @@ func (p program) explainDomain(c *cli.Context) error {
 	if err != nil {
 		return usageError{command: commandName(c), err: err}
 	}
-	pass, err := p.prepareFrom(c, p.registryOrAway)
+	pass, err := p.prepare(c)
 	if err != nil {
 		return err
 	}
@@ -64,27 +63,6 @@ func (p program) explainDomain(c *cli.Context) error {
 	}
 	return explained(e)
 }
-
-// registryOrAway is one that says why, where etcd does not let the user in.
-func (p program) registryOrAway(c *cli.Context) (source, error) {
-	s, err := p.registry(c)
-	if errors.Is(err, registry.ErrUnavailable) {
-		return away{why: err}, nil
-	}
-	return s, err
-}
-
-// An away is a registry that could not be dialled. It can only be asked for what there is.
-type away struct {
-	source
-	why error
-}
-
-func (a away) Snapshot(context.Context) (registry.Snapshot, error) { return registry.Snapshot{}, a.why }
-
-func (a away) Keys(context.Context, string) ([]registry.Key, error) { return nil, a.why }
-
-func (a away) Close() error { return nil }
 
 // explained is the error of what was shown.
 func explained(e sync.Explanation) error {

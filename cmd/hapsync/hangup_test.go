@@ -41,7 +41,7 @@ func TestHangupReadsTheConfigFileAgain(t *testing.T) {
 	other := oneHost()
 	other.snapshot.Revision = 900
 	p := b.program(nil, nil)
-	p.dial = func(_ context.Context, cfg etcd.Config) (source, error) {
+	p.dial = func(cfg etcd.Config) (source, error) {
 		prefixes = append(prefixes, cfg.Prefix)
 		if cfg.Prefix == "/other" {
 			return benchSource{other}, nil

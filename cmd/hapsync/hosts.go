@@ -165,17 +165,17 @@ func (p program) setHost(c *cli.Context, attribute, value string) error {
 	return p.await(c, client, wait, sync.Receipt{Revision: at, Domain: strings.ToLower(domain), Host: host, Finished: leaves})
 }
 
-// client dials etcd, for those who write. What is wrong with the settings is an error of usage.
+// client is the registry for those who write; nothing is asked yet. What is wrong with the settings is an error of usage.
 func (p program) client(c *cli.Context) (*etcd.Client, error) {
 	cfg, err := p.registryConfig(c)
 	if err != nil {
 		return nil, err
 	}
-	client, err := etcd.Dial(c.Context, cfg)
-	if err != nil && !errors.Is(err, registry.ErrUnavailable) && c.Err() == nil {
+	client, err := etcd.New(cfg)
+	if err != nil {
 		return nil, usageError{command: commandName(c), err: err}
 	}
-	return client, err
+	return client, nil
 }
 
 // number is a flag's check that a count is at least 1.

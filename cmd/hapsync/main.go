@@ -30,7 +30,7 @@ func main() {
 type program struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
-	dial           func(context.Context, etcd.Config) (source, error)
+	dial           func(etcd.Config) (source, error)
 	open           func(haproxy.Settings) (target, error)
 	args           []string // the command line, program name included
 }
@@ -62,8 +62,8 @@ func (p program) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(p.stdout, format, args...)
 }
 
-func dial(ctx context.Context, cfg etcd.Config) (source, error) {
-	client, err := etcd.Dial(ctx, cfg)
+func dial(cfg etcd.Config) (source, error) {
+	client, err := etcd.New(cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -60,7 +60,7 @@ func (b *bench) program(stdout, stderr *bytes.Buffer) program {
 		stdout: stdout,
 		stderr: stderr,
 		getenv: func(name string) string { return b.env[name] },
-		dial: func(_ context.Context, cfg etcd.Config) (source, error) {
+		dial: func(cfg etcd.Config) (source, error) {
 			b.dialled = cfg
 			return benchSource{b}, nil
 		},

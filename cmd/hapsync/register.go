@@ -92,23 +92,10 @@ func (p program) register(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	client, err := p.client(c)
-	if err != nil && !errors.Is(err, registry.ErrUnavailable) {
+	if t.client, err = p.client(c); err != nil {
 		return err
 	}
-	defer func() {
-		if t.client != nil {
-			_ = t.client.Close()
-		}
-	}()
-	t.client, t.failed = client, err
-	t.dial = func(ctx context.Context) (*etcd.Client, error) {
-		cfg, err := p.registryConfig(c)
-		if err != nil {
-			return nil, err
-		}
-		return etcd.Dial(ctx, cfg)
-	}
+	defer t.client.Close()
 	if len(words) > 0 {
 		if t.child, err = p.startChild(words); err != nil {
 			return err

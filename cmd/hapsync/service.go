@@ -50,7 +50,7 @@ func (s *service) run(ctx context.Context, first *job, hangups <-chan os.Signal,
 	s.job.Store(first)
 	site, err := s.open(first)
 	if err != nil {
-		return errors.Join(err, first.registry.close())
+		return errors.Join(err, first.registry.Close())
 	}
 	defer s.tellSystemd()() // until the last pass is finished
 	now := shift{first, site, first.start(ctx)}
@@ -93,7 +93,7 @@ func (s *service) reload(ctx context.Context, now shift, next func(*job) (*job, 
 	if err == nil && j.listen != now.listen {
 		place, err = s.open(j)
 		if err != nil {
-			err = errors.Join(err, j.registry.close())
+			err = errors.Join(err, j.registry.Close())
 		}
 	}
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/sync"
 )
 
@@ -95,9 +94,7 @@ type pass struct {
 }
 
 // prepare opens HAProxy first: what is wrong on this machine needs no registry.
-func (p program) prepare(c *cli.Context) (pass, error) { return p.prepareFrom(c, p.registry) }
-
-func (p program) prepareFrom(c *cli.Context, dial func(*cli.Context) (source, error)) (pass, error) {
+func (p program) prepare(c *cli.Context) (pass, error) {
 	settings, err := p.haproxySettings(c)
 	if err != nil {
 		return pass{}, err
@@ -106,7 +103,7 @@ func (p program) prepareFrom(c *cli.Context, dial func(*cli.Context) (source, er
 	if err != nil {
 		return pass{}, err
 	}
-	source, err := dial(c)
+	source, err := p.registry(c)
 	if err != nil {
 		return pass{}, err
 	}
@@ -123,17 +120,17 @@ func (p program) prepareFrom(c *cli.Context, dial func(*cli.Context) (source, er
 	return pass{syncer, source, target}, nil
 }
 
-// registry dials etcd. What is wrong with the settings is an error of usage.
+// registry is what the settings name; nothing is asked yet. What is wrong with them is an error of usage.
 func (p program) registry(c *cli.Context) (source, error) {
 	cfg, err := p.registryConfig(c)
 	if err != nil {
 		return nil, err
 	}
-	source, err := p.dial(c.Context, cfg)
-	if err != nil && !errors.Is(err, registry.ErrUnavailable) && c.Err() == nil {
+	source, err := p.dial(cfg)
+	if err != nil {
 		return nil, usageError{command: commandName(c), err: err}
 	}
-	return source, err
+	return source, nil
 }
 
 // show writes the report, also that of a pass that failed part way, and returns the pass's error. A report

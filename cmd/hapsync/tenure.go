@@ -28,9 +28,7 @@ type tenure struct {
 	waiter     *waiter                // nil where nobody waits for the agents
 	registered chan registry.Revision // of size one: when the host is in the registry
 
-	client *etcd.Client // nil until etcd has been dialled
-	failed error        // why it is not
-	dial   func(context.Context) (*etcd.Client, error)
+	client *etcd.Client
 }
 
 // run registers the host until ctx ends or the command does, and takes it out again.
@@ -89,15 +87,6 @@ func (t *tenure) hold(ctx context.Context) error {
 	defer cancel()
 	if t.gate != nil {
 		t.waitUntilGood(work)
-	}
-	if t.client == nil {
-		err := keepDialling(work, t.failed, t.connect, t.lost)
-		if work.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
 	}
 	if work.Err() != nil {
 		return nil
@@ -170,17 +159,6 @@ func (t *tenure) whileItRuns(ctx context.Context) (context.Context, context.Canc
 		}()
 	}
 	return ctx, cancel
-}
-
-func (t *tenure) connect(ctx context.Context) (err error) {
-	t.client, err = t.dial(ctx)
-	return err
-}
-
-func (t *tenure) lost(err error) {
-	if err != nil {
-		t.log.Warn("the registration has to wait for etcd", "error", err)
-	}
 }
 
 // waitUntilGood returns when the gate says so, or the context ends.

@@ -2,8 +2,10 @@ package etcd
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -15,60 +17,94 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// A Client reads the registry. All methods may be called by several goroutines at once.
+// A Client reads and writes the registry. It connects, and logs in where there is a user, at its first request; one that fails
+// says why, and the next one tries again. All methods may be called by several goroutines at once.
 type Client struct {
-	conf   Config
-	etcd   *clientv3.Client
-	kv     clientv3.KV
-	cancel context.CancelFunc
-	last   *lastError
-	relist chan struct{} // wakes Follow
+	conf    Config
+	tls     *tls.Config // nil for none
+	life    context.Context
+	end     context.CancelFunc
+	login   chan struct{} // of size one: full while a request connects
+	etcd    atomic.Pointer[clientv3.Client]
+	wrapped func(clientv3.KV) clientv3.KV // for tests; nil for none
+	last    *lastError
+	relist  chan struct{} // wakes Follow
 }
 
-// Dial checks the configuration and returns a client, which is to be closed. Without a user it
-// does not connect: the first Snapshot does. With a user it logs in, and errors may wrap
-// ErrUnavailable. The context is for Dial alone.
-func Dial(ctx context.Context, conf Config) (*Client, error) {
+// New checks the configuration and returns a client, which is to be closed. It does not connect.
+func New(conf Config) (*Client, error) {
 	conf, err := conf.checked()
 	if err != nil {
 		return nil, err
 	}
-	tls, err := conf.tlsConfig()
+	c := &Client{conf: conf, login: make(chan struct{}, 1), last: new(lastError), relist: make(chan struct{}, 1)}
+	if c.tls, err = conf.tlsConfig(); err != nil {
+		return nil, err
+	}
+	c.life, c.end = context.WithCancel(context.Background())
+	return c, nil
+}
+
+// connected returns etcd's client; the first caller makes it, and logs in.
+func (c *Client) connected(ctx context.Context) (*clientv3.Client, error) {
+	if client := c.etcd.Load(); client != nil {
+		return client, nil
+	}
+	select {
+	case c.login <- struct{}{}:
+		defer func() { <-c.login }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if client := c.etcd.Load(); client != nil {
+		return client, nil
+	}
+	client, err := c.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{conf: conf, last: new(lastError), relist: make(chan struct{}, 1)}
-	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	c.cancel = cancel
+	c.etcd.Store(client)
+	return client, nil
+}
+
+// connect returns a client that outlives ctx.
+func (c *Client) connect(ctx context.Context) (*clientv3.Client, error) {
+	life, cancel := context.WithCancel(c.life)
 	stop := context.AfterFunc(ctx, cancel)
-	c.etcd, err = clientv3.New(clientv3.Config{
+	client, err := clientv3.New(clientv3.Config{
 		Context:              life,
-		Endpoints:            conf.Endpoints,
-		TLS:                  tls,
-		Username:             conf.User,
-		Password:             conf.Password,
-		DialTimeout:          conf.DialTimeout,
+		Endpoints:            c.conf.Endpoints,
+		TLS:                  c.tls,
+		Username:             c.conf.User,
+		Password:             c.conf.Password,
+		DialTimeout:          c.conf.DialTimeout,
 		DialKeepAliveTime:    10 * time.Second, // finds a dead connection while a request waits
 		DialKeepAliveTimeout: 3 * time.Second,
 		MaxCallRecvMsgSize:   maxPage,
 		Logger:               zap.NewNop(),
-		DialOptions:          []grpc.DialOption{grpc.WithChainUnaryInterceptor(c.last.intercept), grpc.WithConnectParams(reconnect(conf))},
+		DialOptions:          []grpc.DialOption{grpc.WithChainUnaryInterceptor(c.last.intercept), grpc.WithConnectParams(reconnect(c.conf))},
 	})
 	if !stop() && err == nil {
-		err = errors.Join(ctx.Err(), c.etcd.Close())
+		err = errors.Join(ctx.Err(), client.Close())
 	}
 	if err != nil {
 		cancel()
-		return nil, c.explain(ctx, err)
+		if ctx.Err() != nil {
+			err = ctx.Err() // else it says that its own end was the cause
+		}
+		return nil, err
 	}
-	c.kv = c.etcd.KV
-	return c, nil
+	return client, nil
 }
 
 // Close ends the connections.
 func (c *Client) Close() error {
-	defer c.cancel()
-	if err := c.etcd.Close(); err != nil && !errors.Is(err, context.Canceled) {
+	client := c.etcd.Load()
+	defer c.end()
+	if client == nil {
+		return nil
+	}
+	if err := client.Close(); err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("close the connection to etcd: %w", err)
 	}
 	return nil

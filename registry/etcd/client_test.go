@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	stdsync "sync"
 	"testing"
 	"time"
 
@@ -91,6 +92,12 @@ type hookedKV struct {
 	seen  func(*clientv3.GetResponse)
 }
 
+// on hooks what the client reads with.
+func (kv *hookedKV) on(under clientv3.KV) clientv3.KV {
+	kv.KV = under
+	return kv
+}
+
 func (kv *hookedKV) Get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
 	kv.reads++
 	if err := kv.hook(ctx, kv.reads); err != nil {
@@ -138,7 +145,7 @@ func TestSnapshotIsOfOneRevisionThoughItIsWrittenBetweenItsPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := dial(t, Config{Endpoints: []string{at}, Prefix: prefix, PageSize: 7})
-	kv := &hookedKV{KV: client.kv, hook: func(ctx context.Context, read int) error {
+	kv := &hookedKV{hook: func(ctx context.Context, read int) error {
 		if read == 1 {
 			return nil
 		}
@@ -148,7 +155,7 @@ func TestSnapshotIsOfOneRevisionThoughItIsWrittenBetweenItsPages(t *testing.T) {
 		_, err := hosts(ctx, etcd, prefix, 20+read, read)
 		return err
 	}}
-	client.kv = kv
+	client.wrapped = kv.on
 	s := snapshot(t, client)
 	wantPort(t, s, 20, 1)
 	if s.Revision < registry.Revision(revision) || kv.reads != 7 { // 40 keys in 6 pages, and the prefix itself
@@ -204,13 +211,13 @@ func TestSnapshotStartsAgainWhenItsRevisionIsCompacted(t *testing.T) {
 		return err
 	}
 	client := dial(t, Config{Endpoints: []string{at}, Prefix: prefix, PageSize: 7})
-	kv := &hookedKV{KV: client.kv, hook: func(ctx context.Context, read int) error {
+	kv := &hookedKV{hook: func(ctx context.Context, read int) error {
 		if read != 3 {
 			return nil
 		}
 		return compact(ctx, read)
 	}}
-	client.kv = kv
+	client.wrapped = kv.on
 	wantPort(t, snapshot(t, client), 20, 3)
 
 	kv.hook = func(ctx context.Context, read int) error { return compact(ctx, read) }
@@ -225,9 +232,9 @@ func TestSnapshotIsRefusedWhereItsPagesAreOfTwoClusters(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := dial(t, Config{Endpoints: []string{at}, Prefix: prefix, PageSize: 7})
-	kv := &hookedKV{KV: client.kv, hook: func(context.Context, int) error { return nil }}
+	kv := &hookedKV{hook: func(context.Context, int) error { return nil }}
 	kv.seen = func(page *clientv3.GetResponse) { page.Header.ClusterId += uint64(kv.reads / 3) }
-	client.kv = kv
+	client.wrapped = kv.on
 	_, err := client.Snapshot(t.Context())
 	wantError(t, err, "registry not reachable: etcd at "+at+": the endpoints belong to different clusters")
 }
@@ -283,19 +290,56 @@ func TestAClientOutlivesARestartOfEtcd(t *testing.T) {
 	}
 }
 
-func TestDialDoesNotEndTheClientWithItsContext(t *testing.T) {
+func TestAClientOutlivesTheRequestThatMadeItConnect(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
-	client, err := Dial(ctx, Config{Endpoints: []string{started(t, etcds.plain)}})
-	cancel()
+	for name, conf := range map[string]Config{
+		"without a user": {Endpoints: []string{started(t, etcds.plain)}},
+		"with a login":   {Endpoints: []string{started(t, etcds.auth)}, User: "reader", Password: "s:cret"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := dial(t, conf)
+			ctx, cancel := context.WithCancel(t.Context())
+			if _, err := client.Snapshot(ctx); err != nil {
+				t.Fatal(err)
+			}
+			cancel()
+			snapshot(t, client)
+		})
+	}
+}
+
+func TestAClientIsMadeWhileEtcdIsAwayAndLogsInWhenItIsThere(t *testing.T) {
+	t.Parallel()
+	at := closedPort(t)
+	client := dial(t, Config{Endpoints: []string{at}, User: "root", Password: "s3cret", DialTimeout: 5 * time.Second})
+	short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	var group stdsync.WaitGroup
+	for range 4 { // requests that wait for one login
+		group.Go(func() {
+			if _, err := client.Snapshot(short); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("have %v", err)
+			}
+		})
+	}
+	group.Wait()
+	etcd, err := startEtcd(filepath.Join(t.TempDir(), "late"), url.URL{Scheme: "http", Host: at}, transport.TLSInfo{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	snapshot(t, client)
-	if err := client.etcd.Ctx().Err(); err != nil {
-		t.Error(err)
+	t.Cleanup(etcd.Close)
+	admin := writer(t, "http://"+at)
+	for _, do := range []func() error{
+		func() error { _, err := admin.UserAdd(t.Context(), "root", "s3cret"); return err },
+		func() error { _, err := admin.UserGrantRole(t.Context(), "root", "root"); return err },
+		func() error { _, err := admin.AuthEnable(t.Context()); return err },
+	} {
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := client.Close(); err != nil {
-		t.Error(err)
+	for range 2 {
+		snapshot(t, client)
 	}
 }

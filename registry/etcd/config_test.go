@@ -82,7 +82,7 @@ func wantRefused(t *testing.T, tests map[string]refused) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			client, err := Dial(t.Context(), test.conf)
+			client, err := New(test.conf)
 			if err == nil {
 				_ = client.Close()
 				t.Fatal("it is taken")

@@ -224,7 +224,7 @@ func snapshot(t *testing.T, client *Client) registry.Snapshot {
 // dial returns a client that the test closes.
 func dial(t *testing.T, conf Config) *Client {
 	t.Helper()
-	client, err := Dial(t.Context(), conf)
+	client, err := New(conf)
 	if err != nil {
 		t.Fatal(err)
 	}

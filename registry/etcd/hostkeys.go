@@ -143,7 +143,11 @@ func (c *Client) left(ctx context.Context, lease clientv3.LeaseID) (time.Duratio
 func (c *Client) timeOf(ctx context.Context, lease clientv3.LeaseID) (left, whole time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), c.conf.DialTimeout)
 	defer cancel()
-	told, err := c.etcd.TimeToLive(ctx, lease)
+	client, err := c.connected(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	told, err := client.TimeToLive(ctx, lease)
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		return 0, 0, nil
 	}
@@ -157,7 +161,11 @@ func (c *Client) timeOf(ctx context.Context, lease clientv3.LeaseID) (left, whol
 func (c *Client) txn(ctx context.Context, cmps []clientv3.Cmp, ops ...clientv3.Op) (revision int64, err error) {
 	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), c.conf.DialTimeout)
 	defer cancel()
-	resp, err := c.etcd.Txn(ctx).If(cmps...).Then(ops...).Commit()
+	client, err := c.connected(ctx)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := client.Txn(ctx).If(cmps...).Then(ops...).Commit()
 	if err != nil || !resp.Succeeded {
 		return 0, err
 	}

@@ -48,7 +48,11 @@ func (l *lease) ensure(ctx context.Context, c *Client, ttl time.Duration) (clien
 	}
 	short, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), c.conf.DialTimeout)
 	defer cancel()
-	granted, err := c.etcd.Grant(short, int64(ttl/time.Second))
+	client, err := c.connected(short)
+	if err != nil {
+		return 0, err
+	}
+	granted, err := client.Grant(short, int64(ttl/time.Second))
 	if err != nil {
 		return 0, err
 	}
@@ -57,9 +61,13 @@ func (l *lease) ensure(ctx context.Context, c *Client, ttl time.Duration) (clien
 }
 
 // keep keeps the lease alive beyond the context: the host outlives the session.
-func (l *lease) keep(ctx context.Context, c *Client) (err error) {
+func (l *lease) keep(ctx context.Context, c *Client) error {
+	client, err := c.connected(ctx)
+	if err != nil {
+		return err
+	}
 	ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
-	if l.alive, err = c.etcd.KeepAlive(ctx, l.id); err != nil {
+	if l.alive, err = client.KeepAlive(ctx, l.id); err != nil {
 		l.stop()
 	}
 	return err
@@ -81,6 +89,10 @@ func (l *lease) revoke(ctx context.Context, c *Client) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.conf.DialTimeout)
 	defer cancel()
-	_, err := c.etcd.Revoke(ctx, l.id)
+	client, err := c.connected(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = client.Revoke(ctx, l.id)
 	return err
 }

@@ -226,14 +226,14 @@ func TestWhatIsCompactedBeforeTheWatchBeginsIsNotMissed(t *testing.T) {
 	at, prefix := started(t, etcds.other), etcds.prefix()
 	etcd := writer(t, at)
 	client := dial(t, Config{Endpoints: []string{at}, Prefix: prefix})
-	kv := &hookedKV{KV: client.kv, hook: func(context.Context, int) error { return nil }}
+	kv := &hookedKV{hook: func(context.Context, int) error { return nil }}
 	kv.seen = func(*clientv3.GetResponse) {
 		if kv.reads == 2 { // the last one of the listing
 			put(t, etcd, prefix, "/a.com/s1/ip 10.0.0.1\n/a.com/s1/port 80\n/a.com/s1/weight 1\n")
 			compact(t, etcd)
 		}
 	}
-	client.kv = kv
+	client.wrapped = kv.on
 	f := follow(t, client)
 	f.shows(t, oneHost)
 	if _, lost := f.all(); len(lost) != 0 {
@@ -247,7 +247,7 @@ func TestWhatIsWrittenBetweenTheListingAndTheWatchIsNotMissed(t *testing.T) {
 	s.start(t, filepath.Join(t.TempDir(), "alone")) // nobody else moves its revision
 	etcd := writer(t, s.at)
 	client := dial(t, Config{Endpoints: []string{s.at}, Prefix: "/p"})
-	kv := &hookedKV{KV: client.kv, hook: func(context.Context, int) error { return nil }}
+	kv := &hookedKV{hook: func(context.Context, int) error { return nil }}
 	kv.seen = func(*clientv3.GetResponse) {
 		if kv.reads != 2 { // the last one of the listing
 			return
@@ -256,7 +256,7 @@ func TestWhatIsWrittenBetweenTheListingAndTheWatchIsNotMissed(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	client.kv = kv
+	client.wrapped = kv.on
 	f := follow(t, client)
 	told := f.shows(t, another+"! \n    the key is the prefix itself: only keys below it mean something, delete it\n")
 	if n := countAll(told); n != 1 {

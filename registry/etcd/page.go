@@ -89,7 +89,15 @@ func (c *Client) prefixKey(ctx context.Context, revision int64) ([]registry.KeyV
 func (c *Client) get(ctx context.Context, timeout time.Duration, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
 	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), timeout)
 	defer cancel()
-	return c.kv.Get(ctx, key, opts...)
+	client, err := c.connected(ctx)
+	if err != nil {
+		return nil, err
+	}
+	kv := clientv3.KV(client)
+	if c.wrapped != nil {
+		kv = c.wrapped(kv)
+	}
+	return kv.Get(ctx, key, opts...)
 }
 
 // add copies what is kept, so that the page can go.

@@ -160,7 +160,11 @@ func (r *Registration) session(ctx context.Context) error {
 		return err
 	}
 	r.saw(have)
-	events := r.client.etcd.Watch(ctx, r.root, clientv3.WithPrefix(), clientv3.WithRev(have.revision+1))
+	client, err := r.client.connected(ctx)
+	if err != nil {
+		return err
+	}
+	events := client.Watch(ctx, r.root, clientv3.WithPrefix(), clientv3.WithRev(have.revision+1))
 	for {
 		if err := r.tend(ctx, have); err != nil {
 			return err

@@ -26,7 +26,7 @@ func BenchmarkRegistrations(b *testing.B) {
 	}
 	for b.Loop() {
 		prefix := etcds.prefix()
-		client, err := Dial(b.Context(), Config{Endpoints: []string{at}, Prefix: prefix})
+		client, err := New(Config{Endpoints: []string{at}, Prefix: prefix})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -56,7 +56,7 @@ func BenchmarkRegistrations(b *testing.B) {
 
 		began, cpu = time.Now(), cpuTime(b)
 		for lease := range leases {
-			if _, err := client.etcd.Revoke(b.Context(), clientv3.LeaseID(lease)); err != nil {
+			if _, err := client.etcd.Load().Revoke(b.Context(), clientv3.LeaseID(lease)); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -75,7 +75,7 @@ func waitForLeases(b *testing.B, client *Client, want int, before map[int64]bool
 	deadline, poll := time.After(2*time.Minute), time.NewTicker(50*time.Millisecond)
 	defer poll.Stop()
 	for {
-		page, err := client.etcd.Get(b.Context(), client.conf.Prefix+"/", clientv3.WithPrefix())
+		page, err := client.etcd.Load().Get(b.Context(), client.conf.Prefix+"/", clientv3.WithPrefix())
 		if err != nil {
 			b.Fatal(err)
 		}

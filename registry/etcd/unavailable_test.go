@@ -41,7 +41,7 @@ func silentPort(t *testing.T) string {
 
 // read dials, takes one snapshot and closes.
 func read(ctx context.Context, conf Config) (registry.Snapshot, error) {
-	client, err := Dial(ctx, conf)
+	client, err := New(conf)
 	if err != nil {
 		return registry.Snapshot{}, err
 	}
@@ -168,13 +168,14 @@ func TestEachFurtherPageHasTheRequestTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := dial(t, Config{Endpoints: []string{at}, Prefix: prefix, PageSize: 7, DialTimeout: time.Hour, RequestTimeout: 50 * time.Millisecond})
-	client.kv = &hookedKV{KV: client.kv, hook: func(ctx context.Context, read int) error {
+	kv := &hookedKV{hook: func(ctx context.Context, read int) error {
 		if read == 1 {
 			return nil
 		}
 		<-ctx.Done()
 		return ctx.Err()
 	}}
+	client.wrapped = kv.on
 	_, err := client.Snapshot(t.Context())
 	wantError(t, err, "registry not reachable: ...no answer in time (dial timeout 1h0m0s, request timeout 50ms)")
 	if !errors.Is(err, registry.ErrUnavailable) {

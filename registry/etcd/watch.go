@@ -56,7 +56,11 @@ func (c *Client) watch(ctx context.Context, from listing, batches chan<- batch) 
 }
 
 func (c *Client) watching(ctx context.Context, w *watcher, batches chan<- batch) (err error) {
-	w.stream, err = etcdserverpb.NewWatchClient(c.etcd.ActiveConnection()).Watch(ctx, grpc.MaxCallRecvMsgSize(maxPage))
+	client, err := c.connected(ctx)
+	if err != nil {
+		return err
+	}
+	w.stream, err = etcdserverpb.NewWatchClient(client.ActiveConnection()).Watch(ctx, grpc.MaxCallRecvMsgSize(maxPage))
 	if err != nil {
 		return err
 	}
@@ -167,6 +171,10 @@ func (c *Client) ended(ctx context.Context, leases []int64) map[int64]bool {
 	var mu stdsync.Mutex
 	var running stdsync.WaitGroup
 	ended := map[int64]bool{}
+	client, err := c.connected(ctx)
+	if err != nil {
+		return ended
+	}
 	slots := make(chan struct{}, leasesAtOnce)
 	for _, lease := range leases {
 		select {
@@ -178,7 +186,7 @@ func (c *Client) ended(ctx context.Context, leases []int64) map[int64]bool {
 		}
 		running.Go(func() {
 			defer func() { <-slots }()
-			left, err := c.etcd.TimeToLive(ctx, clientv3.LeaseID(lease))
+			left, err := client.TimeToLive(ctx, clientv3.LeaseID(lease))
 			mu.Lock()
 			defer mu.Unlock()
 			ended[lease] = err == nil && left.TTL <= 0
