@@ -31,6 +31,17 @@ type State struct {
 	// Foreign names the ACLs and backends that bear a name of ours without our shape, and where they stand,
 	// by domain: such a domain is left alone.
 	Foreign map[string]string
+	// NotOurs are the servers of managed backends that hapsync did not make: they are left alone, in the file and in the
+	// process, and a host of the same name is not written.
+	NotOurs map[ServerKey]Other
 	// Warnings are one line each: what an operator should mend.
 	Warnings []string
+}
+
+// An Other is a server in a backend of ours that hapsync did not make.
+type Other struct {
+	// Place is what it is and where: "server web1 (hapsync.cfg:12), without the cookie web1".
+	Place string
+	// Written is set where the managed file has it, so that its backend has to stay.
+	Written bool
 }

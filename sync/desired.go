@@ -29,11 +29,53 @@ func (l Layout) Desired(snapshot registry.Snapshot, st haproxy.State) (haproxy.C
 		file, _ := backendOf(st.File, d.Name)
 		live, _ := backendOf(st.Live, d.Name)
 		b := desiredBackend(d, file, live)
+		b.Servers = slices.DeleteFunc(b.Servers, func(s haproxy.Server) bool {
+			_, other := st.NotOurs[haproxy.ServerKey{Backend: b.Name, Name: s.Name}]
+			return other
+		})
 		if len(b.Servers) > 0 {
 			want.Backends = append(want.Backends, b)
 		}
 	}
-	return l.complete(want), LeftAlone(snapshot, st.Foreign)
+	want.Backends = append(want.Backends, keptBackends(want, st)...)
+	return l.complete(want), slices.Concat(LeftAlone(snapshot, st.Foreign), LeftAloneHosts(snapshot, st.NotOurs))
+}
+
+// keptBackends are those that the file has servers in that are not hapsync's: they stay when there is no host of ours.
+func keptBackends(want haproxy.Config, st haproxy.State) []haproxy.Backend {
+	written := map[string]bool{}
+	for key, other := range st.NotOurs {
+		written[key.Backend] = written[key.Backend] || other.Written
+	}
+	for _, b := range want.Backends {
+		delete(written, b.Name)
+	}
+	var kept []haproxy.Backend
+	for _, b := range st.File.Backends {
+		if written[b.Name] {
+			kept = append(kept, haproxy.Backend{Name: b.Name, Options: b.Options})
+		}
+	}
+	return kept
+}
+
+// LeftAloneHosts are the hosts that HAProxy has another server for, under their names, sorted.
+func LeftAloneHosts(snapshot registry.Snapshot, others map[haproxy.ServerKey]haproxy.Other) []registry.Problem {
+	var left []registry.Problem
+	for key, other := range others {
+		name, _ := haproxy.DomainOf(key.Backend)
+		d, there := domainOf(snapshot, name)
+		if !there || !slices.ContainsFunc(d.Hosts, func(h registry.Host) bool { return h.Name == key.Name }) {
+			continue
+		}
+		left = append(left, registry.Problem{
+			Key:    snapshot.Prefix + "/" + name + "/" + key.Name,
+			Reason: "left alone: HAProxy has " + other.Place + ", which is not hapsync's; rename that, or the host",
+			Domain: name, Host: key.Name,
+		})
+	}
+	slices.SortFunc(left, func(a, b registry.Problem) int { return cmp.Compare(a.Key, b.Key) })
+	return left
 }
 
 // LeftAlone are the domains that HAProxy's configuration has something else for, under their names, sorted.

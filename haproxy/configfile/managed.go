@@ -19,6 +19,8 @@ type Managed struct {
 	// frontends and backends are the sections of the managed part, by name.
 	frontends map[string]section
 	backends  map[string]section
+	// NotOurs are the servers in backends of ours whose lines have not our shape, with their place.
+	NotOurs map[haproxy.ServerKey]string
 }
 
 // readManaged finds the managed part of a file: the domains whose ACL, use_backend rule and backend have exactly our
@@ -43,6 +45,7 @@ func readManaged(d Document, frontends []string, file string, taken map[string]s
 	m.findRules(d, frontends, file, all)
 	m.findForeign(file, all, taken)
 	m.Config.Backends = make([]haproxy.Backend, 0, len(m.backends))
+	m.findServers(d, file)
 	for name, s := range m.backends {
 		m.Config.Backends = append(m.Config.Backends, fileBackend(d, s, name))
 	}
@@ -178,7 +181,9 @@ func roleOf(l line, checked bool) lineRole {
 	case "cookie":
 		return roleCookie
 	case "server":
-		return roleServer
+		if isOurServer(l.raw) {
+			return roleServer
+		}
 	case "option":
 		if w := splitWords(l.raw); checked && len(w) == 2 && w[1] == "httpchk" {
 			return roleCheck
@@ -189,6 +194,49 @@ func roleOf(l line, checked bool) lineRole {
 		}
 	}
 	return roleForeign
+}
+
+// isOurServer reports whether a server's line has our shape: an address, and the server's name for its cookie.
+func isOurServer(raw string) bool {
+	var buffer wordBuffer
+	w := appendWords(buffer[:0], raw)
+	if len(w) < 5 || !haproxy.PlainName(w[1]) {
+		return false
+	}
+	if _, err := parseAddr(w[2]); err != nil {
+		return false
+	}
+	for i := 3; i+1 < len(w); i++ {
+		if w[i] == "cookie" {
+			return w[i+1] == w[1]
+		}
+	}
+	return false
+}
+
+// findServers finds the servers in our backends that are not ours.
+func (m *Managed) findServers(d Document, file string) {
+	m.NotOurs = map[haproxy.ServerKey]string{}
+	for name, s := range m.backends {
+		for i, l := range d.body(s) {
+			keyword := firstWord(l.raw)
+			if keyword != "server" && keyword != "server-template" || roleOf(l, false) == roleServer {
+				continue
+			}
+			w := splitWords(l.raw)
+			if len(w) < 2 {
+				continue
+			}
+			place := fmt.Sprintf("%s %s (%s:%d)", keyword, w[1], file, s.head+2+i)
+			switch {
+			case l.conditional:
+				place += ", between .if and .endif"
+			case keyword == "server":
+				place += ", not an address with the cookie " + w[1]
+			}
+			m.NotOurs[haproxy.ServerKey{Backend: name, Name: strings.Trim(w[1], `"'`)}] = place
+		}
+	}
 }
 
 // checkPath is the path of the HTTP check of a backend, where it stands in our two lines and in no others.
@@ -232,9 +280,7 @@ func fileBackend(d Document, s section, name string) haproxy.Backend {
 		case roleCookie:
 			b.Options.Cookie = canonicalCookie(appendWords(buffer[:0], l.raw)[1:])
 		case roleServer:
-			if w := appendWords(buffer[:0], l.raw); len(w) >= 3 {
-				b.Servers = append(b.Servers, readServer(w))
-			}
+			b.Servers = append(b.Servers, readServer(appendWords(buffer[:0], l.raw)))
 		}
 	}
 	haproxy.SortServers(b.Servers)

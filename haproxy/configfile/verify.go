@@ -23,6 +23,9 @@ func verify(have, next Reading, want haproxy.Config) error {
 	for key, lines := range before {
 		name := strings.TrimPrefix(key.section, "backend ")
 		if _, kept := haproxy.FindBackend(want.Backends, name); !kept && have.Managed.backends[name].end > 0 {
+			if key.keyword == "server" || key.keyword == "server-template" {
+				return fmt.Errorf("%s has servers that are not hapsync's, which would be lost (a fault of hapsync's: please report it)", key.section)
+			}
 			continue // the lines of a domain go with it
 		}
 		if !slices.Equal(lines, after[key]) {
@@ -32,7 +35,7 @@ func verify(have, next Reading, want haproxy.Config) error {
 	if len(next.Text) > editLimit {
 		return nil // 0.65 s and 250 MB at 10,000 domains
 	}
-	return verifyParsed(next.Text, want)
+	return verifyParsed(next.Text, next.Managed, want)
 }
 
 type lineKey struct{ section, keyword string }
@@ -66,7 +69,7 @@ func foreignLines(d Document, m Managed) map[lineKey][]string {
 
 // verifyParsed reads the text with config-parser, which knows nothing of our own reading, and compares what routes
 // requests: rules, servers and their addresses.
-func verifyParsed(text string, want haproxy.Config) (err error) {
+func verifyParsed(text string, m Managed, want haproxy.Config) (err error) {
 	defer func() {
 		if recover() != nil {
 			err = nil // it panics on lines of an operator's that HAProxy has accepted: no second opinion to be had
@@ -83,7 +86,9 @@ func verifyParsed(text string, want haproxy.Config) (err error) {
 		servers, _ := get[[]types.Server](p, parser.Backends, b.Name, "server")
 		addrs := map[string]string{}
 		for _, s := range servers {
-			addrs[s.Name] = s.Address
+			if _, other := m.NotOurs[haproxy.ServerKey{Backend: b.Name, Name: s.Name}]; !other {
+				addrs[s.Name] = s.Address
+			}
 		}
 		wanted := map[string]string{}
 		for _, s := range b.Servers {

@@ -17,7 +17,11 @@ import (
 const editLimit = 256 << 10
 
 // NoEdit says why a transaction should not edit a text; empty where it can.
-func (c *Files) NoEdit(text string, digest haproxy.Digest) string {
+func (c *Files) NoEdit(f Reading) string {
+	text, digest := f.Text, f.Digest
+	if len(f.Managed.NotOurs) > 0 {
+		return "a transaction would not leave servers that are not hapsync's in their place"
+	}
 	if len(text) > editLimit {
 		return fmt.Sprintf("at %d kB the file is cheaper to write than to edit", len(text)>>10)
 	}
@@ -105,7 +109,7 @@ func (c *Files) Write(ctx context.Context, e haproxy.Edit, before Before) error 
 	if err != nil {
 		return err
 	}
-	if e.Rewrite != "" || c.NoEdit(f.Text, f.Digest) != "" {
+	if e.Rewrite != "" || c.NoEdit(f) != "" {
 		return c.Rewrite(ctx, e.Want, e.Base, before)
 	}
 	return c.Commit(ctx, e.Want, e.Base, before)

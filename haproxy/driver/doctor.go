@@ -148,7 +148,24 @@ func (c *findings) process(ctx context.Context, h *Instance, f configfile.Readin
 		c.warn("capabilities", fmt.Sprintf("HAProxy %s takes no cookie on a server that is added live: each new server costs a reload", w.Version), "HAProxy 3.0 and later do")
 	}
 	c.loads(ctx, h, r)
+	c.others(ctx, h)
 	c.master(ctx, h, f, r, w)
+}
+
+// others names the servers in backends of ours that are not hapsync's.
+func (c *findings) others(ctx context.Context, h *Instance) {
+	st, err := h.State(ctx)
+	if err != nil {
+		return // said by others
+	}
+	var places []string
+	for _, other := range st.NotOurs {
+		places = append(places, other.Place)
+	}
+	slices.Sort(places)
+	for _, place := range places {
+		c.ok("servers", place+": not hapsync's, left alone")
+	}
 }
 
 // loads looks at whether the process was started with both files.
@@ -196,7 +213,7 @@ func (c *findings) master(ctx context.Context, h *Instance, f configfile.Reading
 		c.fail("master socket", fmt.Sprintf("%s is of another HAProxy than %s", l.Master, r.Socket), "name the right one with --master-socket")
 	default:
 		c.ok("master socket", fmt.Sprintf("%s answers, %s", l.Master, oldWorkers(procs)))
-		c.others(h, procs)
+		c.second(h, procs)
 	}
 }
 
@@ -207,8 +224,8 @@ func oldWorkers(p runtimeapi.Procs) string {
 	return strconv.Itoa(len(p.Old)) + " old workers still have connections"
 }
 
-// others looks for a second HAProxy with the same file: it would share the ports, and get half of the requests, silently.
-func (c *findings) others(h *Instance, ours runtimeapi.Procs) {
+// second looks for a second HAProxy with the same file: it would share the ports, and get half of the requests, silently.
+func (c *findings) second(h *Instance, ours runtimeapi.Procs) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return

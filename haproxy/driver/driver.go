@@ -26,6 +26,10 @@ type Instance struct {
 		Worker  runtimeapi.Worker
 		Managed configfile.Managed
 	}
+	// record is what hapsync has put into the process.
+	record record
+	// others are the servers of the process that are not hapsync's, in the backends that were read last.
+	others map[haproxy.ServerKey]bool
 	// cache is of the process, for Background.
 	cache *runtimeapi.Cache
 	// answered is the worker that State saw last; 0 after a try to give it its socket back.
@@ -62,6 +66,9 @@ func Open(s haproxy.Settings) (*Instance, error) {
 		h.cache = &runtimeapi.Cache{}
 		h.waits = haproxy.NewWaits(h.log)
 	}
-	h.files, err = configfile.OpenFiles(s, h.waits)
-	return h, err
+	if h.files, err = configfile.OpenFiles(s, h.waits); err != nil {
+		return nil, err
+	}
+	h.record = newRecord(h.files.Managed)
+	return h, nil
 }

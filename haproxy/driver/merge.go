@@ -10,25 +10,37 @@ import (
 	"github.com/hapsync/hapsync/haproxy/runtimeapi"
 )
 
-// liveConfig is the managed part of what the process runs. Servers, and whether a backend is there, come from the
-// process; what it does not tell (rules, paths of checks, further parameters) from the file as it was loaded.
-func liveConfig(backends []runtimeapi.Backend, loaded configfile.Managed, f configfile.Reading) haproxy.Config {
-	var live haproxy.Config
+// liveConfig is the managed part of what the process runs, and the servers in its backends that are not hapsync's. Which
+// servers there are comes from the process; what it does not tell (rules, paths of checks, further parameters) from the
+// file as it was loaded. A server is hapsync's where that file has it, or where the record says so: nothing is told by its
+// looks, because the process has more than the managed file.
+func liveConfig(backends []runtimeapi.Backend, loaded configfile.Managed, added map[haproxy.ServerKey]bool) (live haproxy.Config, others map[haproxy.ServerKey]bool) {
 	running := map[string]bool{}
+	others = map[haproxy.ServerKey]bool{}
 	for _, b := range backends {
-		if known, ok := haproxy.FindBackend(loaded.Config.Backends, b.Name); ok {
-			live.Backends = append(live.Backends, fill(b, known))
-			running[b.Name] = true
-		} else if left, ok := leftover(b, f); ok {
-			live.Backends = append(live.Backends, left)
+		known, ok := haproxy.FindBackend(loaded.Config.Backends, b.Name)
+		if !ok {
+			continue
 		}
+		own := make([]runtimeapi.Server, 0, len(b.Servers))
+		for _, s := range b.Servers {
+			key := haproxy.ServerKey{Backend: b.Name, Name: s.Name}
+			if _, ok := haproxy.FindServer(known, s.Name); ok || added[key] {
+				own = append(own, s)
+			} else {
+				others[key] = true
+			}
+		}
+		b.Servers = own
+		live.Backends = append(live.Backends, fill(b, known))
+		running[b.Name] = true
 	}
 	for _, r := range loaded.Config.Rules {
 		if running[r.Backend()] {
 			live.Rules = append(live.Rules, r)
 		}
 	}
-	return live
+	return live, others
 }
 
 // fill completes what the process says of a backend from what it has loaded.
@@ -50,21 +62,4 @@ func fill(b runtimeapi.Backend, loaded haproxy.Backend) haproxy.Backend {
 		out.Servers = append(out.Servers, server)
 	}
 	return out
-}
-
-// leftover tells a backend of ours that the process has loaded, but that no file names any more: it has our shape in
-// all that can be seen. One without servers answers 503 as an unknown host does, and is gone with the next reload.
-func leftover(b runtimeapi.Backend, f configfile.Reading) (haproxy.Backend, bool) {
-	domain, ok := haproxy.DomainOf(b.Name)
-	if !ok || b.Cookie != "SERVERID" || f.Managed.Foreign[domain] != "" || f.Base.Proxies[b.Name] != "" {
-		return haproxy.Backend{}, false
-	}
-	out := haproxy.Backend{Name: b.Name, Options: haproxy.BackendOptions{Balance: b.Balance, Cookie: haproxy.StickyCookie}}
-	for _, s := range b.Servers {
-		if s.Cookie != s.Name {
-			return haproxy.Backend{}, false
-		}
-		out.Servers = append(out.Servers, s.Server)
-	}
-	return out, len(out.Servers) > 0
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -54,14 +55,77 @@ func (h *Instance) takeLive(f configfile.Reading, w runtimeapi.Worker, backends 
 	if err != nil {
 		return err
 	}
+	if err := h.record.of(w); err != nil {
+		return err
+	}
+	h.adopt(f, loaded, backends)
 	if len(names) > 0 {
 		loaded.Config = loaded.Config.Only(names, h.settings.Frontends)
+	} else {
+		h.others = nil
 	}
-	st.Live = liveConfig(backends, loaded, f)
+	var others map[haproxy.ServerKey]bool
+	st.Live, others = liveConfig(backends, loaded, h.record.servers)
+	h.takeOthers(names, others)
+	st.NotOurs = h.notOurs(f, loaded)
 	if len(names) > 0 {
 		st.Live = st.Live.Only(names, h.settings.Frontends)
 	}
 	return nil
+}
+
+// adopt takes, once after an upgrade from a hapsync that kept no record, the servers that the managed file has and the
+// process runs at that address for hapsync's.
+func (h *Instance) adopt(f configfile.Reading, loaded configfile.Managed, backends []runtimeapi.Backend) {
+	if !h.record.missing {
+		return
+	}
+	for _, b := range backends {
+		if _, ok := haproxy.FindBackend(loaded.Config.Backends, b.Name); !ok {
+			continue
+		}
+		file, _ := haproxy.FindBackend(f.Managed.Config.Backends, b.Name)
+		for _, s := range b.Servers {
+			if written, ok := haproxy.FindServer(file, s.Name); ok && written.Addr == s.Addr && written.Cookie == s.Cookie {
+				h.record.servers[haproxy.ServerKey{Backend: b.Name, Name: s.Name}] = true
+			}
+		}
+	}
+}
+
+// takeOthers replaces what is known of some backends, or, without names, of all.
+func (h *Instance) takeOthers(names []string, others map[haproxy.ServerKey]bool) {
+	if len(names) == 0 || h.others == nil {
+		h.others = others
+		return
+	}
+	next := maps.Clone(others)
+	for key := range h.others {
+		if !slices.Contains(names, key.Backend) {
+			next[key] = true
+		}
+	}
+	h.others = next
+}
+
+// notOurs are the servers in backends of ours that are not hapsync's, in the file as it stands, as it was loaded, and in
+// the process.
+func (h *Instance) notOurs(f configfile.Reading, loaded configfile.Managed) map[haproxy.ServerKey]haproxy.Other {
+	if len(f.Managed.NotOurs)+len(h.others) == 0 {
+		return nil
+	}
+	all := map[haproxy.ServerKey]haproxy.Other{}
+	for key := range h.others {
+		place := "server " + key.Name + " of backend " + key.Backend + " in the process, which hapsync has not put there"
+		if written := loaded.NotOurs[key]; written != "" {
+			place = written
+		}
+		all[key] = haproxy.Other{Place: place}
+	}
+	for key, place := range f.Managed.NotOurs {
+		all[key] = haproxy.Other{Place: place, Written: true}
+	}
+	return all
 }
 
 // whyDown adds to a stats socket that does not answer what its master says: HAProxy 3.2 and 3.4 lose the socket of the
@@ -113,13 +177,83 @@ func (h *Instance) Run(ctx context.Context, changes []haproxy.Change) error {
 	if err != nil {
 		return err
 	}
+	changes, refused, err := h.permitted(f, w, changes, live)
+	if err != nil {
+		return err
+	}
+	if err := h.record.add(additions(changes)); err != nil {
+		return err
+	}
 	defer h.cache.Ran()
 	drain := h.settings.DrainTimeout
 	if h.settings.Background {
 		changes, drain = h.draining.Due(changes, live), runtimeapi.NoWait
 	}
 	defer h.waits.Begin("HAProxy's socket")()
-	return r.CarryOut(ctx, runtimeapi.Commands{Capabilities: haproxy.CapabilitiesOf(w.Version), Params: f.DefaultServer}, changes, live, drain)
+	err = r.CarryOut(ctx, runtimeapi.Commands{Capabilities: haproxy.CapabilitiesOf(w.Version), Params: f.DefaultServer}, changes, live, drain)
+	h.forgetRemoved(changes, err)
+	return withRefusals(err, refused)
+}
+
+// permitted refuses every change of a server that is there and not hapsync's, whatever the caller takes it for.
+func (h *Instance) permitted(f configfile.Reading, w runtimeapi.Worker, changes []haproxy.Change, live runtimeapi.View) (good []haproxy.Change, refused []haproxy.Failure, err error) {
+	loaded, err := h.loaded(f, w)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := h.record.of(w); err != nil {
+		return nil, nil, err
+	}
+	for _, c := range changes {
+		key := c.Key()
+		known, _ := haproxy.FindBackend(loaded.Config.Backends, key.Backend)
+		_, ours := haproxy.FindServer(known, key.Name)
+		if _, there := live[key]; there && !ours && !h.record.servers[key] {
+			refused = append(refused, haproxy.Failure{Change: c, Reply: "HAProxy has this server from elsewhere, hapsync leaves it alone"})
+			continue
+		}
+		good = append(good, c)
+	}
+	return good, refused, nil
+}
+
+// forgetRemoved drops the servers that a run has removed from the record.
+func (h *Instance) forgetRemoved(changes []haproxy.Change, err error) {
+	var run *haproxy.RunError
+	if err != nil && !errors.As(err, &run) {
+		return
+	}
+	for _, c := range changes {
+		failed := run != nil && slices.ContainsFunc(run.Failures, func(f haproxy.Failure) bool { return f.Change == c })
+		if c.Op() == haproxy.OpRemove && !failed {
+			h.record.drop(c.Key())
+		}
+	}
+}
+
+// additions are the servers that changes add.
+func additions(changes []haproxy.Change) []haproxy.ServerKey {
+	var keys []haproxy.ServerKey
+	for _, c := range changes {
+		if c.Op() == haproxy.OpAdd {
+			keys = append(keys, c.Key())
+		}
+	}
+	return keys
+}
+
+// withRefusals adds failures to the error of a run.
+func withRefusals(err error, refused []haproxy.Failure) error {
+	var run *haproxy.RunError
+	switch {
+	case len(refused) == 0:
+		return err
+	case err == nil:
+		return &haproxy.RunError{Failures: refused}
+	case errors.As(err, &run):
+		return &haproxy.RunError{Failures: append(run.Failures, refused...)}
+	}
+	return err
 }
 
 // recall is what the process has of the changes' servers, as State read it just before where nothing goes: whether one

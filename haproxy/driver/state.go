@@ -26,7 +26,7 @@ func (h *Instance) State(ctx context.Context, domains ...string) (haproxy.State,
 		NoWrite: h.files.Unwritable(len(f.Text)),
 	}
 	if !st.Missing {
-		st.NoEdit = h.files.NoEdit(f.Text, f.Digest)
+		st.NoEdit = h.files.NoEdit(f)
 	}
 	st.Warnings = h.files.Warnings(f)
 	defer h.waits.Begin("HAProxy's socket")()

@@ -1,0 +1,201 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// What an operator has beside, around and above hapsync's lines.
+
+// besideBase is a base file as an operator may have it; @DEFAULTS@ are further lines of its defaults.
+const besideBase = `global
+    stats socket @DIR@/s.sock mode 600 level admin expose-fd listeners
+    stats timeout 30s
+defaults
+    mode http
+    timeout connect 1s
+    timeout client 10s
+    timeout server 10s
+@DEFAULTS@
+`
+
+// domainLines are a managed domain of the classic shape, without its frontend's lines.
+func domainLines(domain string, servers ...string) string {
+	return "\nbackend " + domain + "_cluster\n    balance roundrobin\n    cookie SERVERID insert indirect nocache\n    " +
+		strings.Join(servers, "\n    ") + "\n"
+}
+
+// serverLine is a server of the classic shape.
+func serverLine(name, addr string, words ...string) string {
+	return strings.Join(append([]string{"server", name, addr, "cookie", name, "check"}, words...), " ")
+}
+
+// frontendLines are the frontend webin with the rules of some domains.
+func (b *box) frontendLines(domains ...string) string {
+	var acls, rules strings.Builder
+	for _, d := range domains {
+		fmt.Fprintf(&acls, "    acl is_%[1]s hdr(host) -i %[1]s\n", d)
+		fmt.Fprintf(&rules, "    use_backend %[1]s_cluster if is_%[1]s\n", d)
+	}
+	return "frontend webin\n    bind " + b.web + "\n" + acls.String() + rules.String()
+}
+
+// newBeside is a box with a base file that has further lines in its defaults, and no HAProxy yet.
+func newBeside(t *testing.T, h haproxy, defaults ...string) *box {
+	t.Helper()
+	b := newBox(t, h)
+	b.runtimeSocket, b.masterSocket = filepath.Join(b.dir, "s.sock"), filepath.Join(b.dir, "m.sock")
+	b.env = append(b.env, "HAPSYNC_MASTER_SOCKET="+b.masterSocket)
+	b.write(t, b.baseFile, strings.NewReplacer("@DIR@", b.dir, "@DEFAULTS@", "    "+strings.Join(defaults, "\n    ")).Replace(besideBase))
+	return b
+}
+
+func (b *box) write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// startWith starts HAProxy with these files.
+func (b *box) startWith(t *testing.T, files ...string) {
+	t.Helper()
+	args := []string{"-W", "-S", b.masterSocket}
+	for _, f := range files {
+		args = append(args, "-f", f)
+	}
+	b.master = startProcess(t, filepath.Join(b.dir, "haproxy.log"), b.haproxy.path, args...)
+	eventually(t, "HAProxy answers on "+b.runtimeSocket, func() error {
+		if err := b.master.running(); err != nil {
+			t.Fatal(err)
+		}
+		_, err := b.pid()
+		return err
+	})
+}
+
+// runs fails the test unless the process has exactly these servers in a domain's backend, in any order.
+func (b *box) runs(t *testing.T, domain string, servers ...string) {
+	t.Helper()
+	reply, err := b.runtime("show servers state " + domain + "_cluster")
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := map[string]bool{}
+	for l := range strings.Lines(reply) {
+		if w := strings.Fields(l); len(w) > 18 && w[0] != "#" {
+			have[w[3]] = true
+		}
+	}
+	want := map[string]bool{}
+	for _, s := range servers {
+		want[s] = true
+	}
+	if fmt.Sprint(have) != fmt.Sprint(want) {
+		t.Errorf("backend %s_cluster has %v, want %v", domain, have, want)
+	}
+}
+
+func TestABackendOfAnotherFileIsLeftAlone(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b := newBeside(t, h)
+		legacy, shop, a1 := freeAddr(t), startHost(t, "shop"), startHost(t, "a1")
+		third := filepath.Join(b.dir, "legacy.cfg")
+		b.write(t, b.managedFile, b.frontendLines())
+		b.write(t, third, "frontend legacy\n    bind "+legacy+"\n    default_backend shop_cluster\n"+domainLines("shop", serverLine("web1", shop.addr)))
+		b.register(t, "a.abc.com/server1", a1.addr)
+		b.startWith(t, b.baseFile, b.managedFile, third)
+		for range 2 {
+			b.must(t, "sync")
+			b.inLine(t)
+			b.runs(t, "shop", "web1")
+			b.serves(t, "a.abc.com", "", a1)
+			if a, err := get(legacy, "x", ""); err != nil || a.body != "shop" {
+				t.Errorf("the operator's site answers %s, %v", a, err)
+			}
+			b.register(t, "a.abc.com/server2", a1.addr)
+		}
+	})
+}
+
+func TestServersThatTheFileDoesNotShowStay(t *testing.T) {
+	for name, lines := range map[string][]string{
+		"between .if and .endif": {".if version_atleast(2.5)", "@SERVER@", ".endif"},
+		"without our cookie":     {"server server1 @ADDR@ check"},
+		"with another cookie":    {"server server1 @ADDR@ cookie s1 check"},
+		"by a template":          {"server-template server 1-1 @ADDR@ check"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachHAProxy(t, func(t *testing.T, h haproxy) {
+				b := newBeside(t, h)
+				own, other := startHost(t, "own"), startHost(t, "other")
+				text := b.frontendLines("a.abc.com") + domainLines("a.abc.com", lines...)
+				text = strings.NewReplacer("@SERVER@", serverLine("server1", own.addr), "@ADDR@", own.addr).Replace(text)
+				b.write(t, b.managedFile, text)
+				b.startWith(t, b.baseFile, b.managedFile)
+				b.register(t, "a.abc.com/server1", own.addr)
+				if o := b.hapsync(t, "sync"); o.code != 6 {
+					t.Errorf("want exit code 6 for a host that is left alone: %s", o)
+				} else {
+					says(t, o.stdout+o.stderr, "server1", "left alone")
+				}
+				b.runs(t, "a.abc.com", "server1")
+				b.serves(t, "a.abc.com", "", own)
+				if read(t, b.managedFile) != text {
+					t.Errorf("the file was written:\n%s", read(t, b.managedFile))
+				}
+				says(t, b.hapsync(t, "check").stdout, "left alone", "server1")
+				b.besideOurs(t, own, other, text)
+			})
+		})
+	}
+}
+
+// besideOurs has servers of ours come and go in a backend with an operator's server1.
+func (b *box) besideOurs(t *testing.T, own, other *host, text string) {
+	t.Helper()
+	b.unregister(t, "a.abc.com")
+	b.register(t, "a.abc.com/web2", other.addr)
+	b.must(t, "sync")
+	b.inLine(t)
+	b.runs(t, "a.abc.com", "server1", "web2")
+	b.serves(t, "a.abc.com", "web2", other)
+	b.unregister(t, "a.abc.com")
+	b.must(t, "sync", "--allow-mass-removal")
+	b.inLine(t)
+	b.runs(t, "a.abc.com", "server1")
+	b.serves(t, "a.abc.com", "", own)
+	if got := read(t, b.managedFile); got != text {
+		t.Errorf("the file is\n%s\nwant it as it was:\n%s", got, text)
+	}
+}
+
+func TestServersThatAreTypedIntoTheProcessStay(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b := newBeside(t, h)
+		one, typed := startHost(t, "one"), startHost(t, "typed")
+		b.write(t, b.managedFile, b.frontendLines("a.abc.com")+domainLines("a.abc.com", serverLine("server1", one.addr)))
+		b.register(t, "a.abc.com/server1", one.addr)
+		b.startWith(t, b.baseFile, b.managedFile)
+		b.must(t, "sync")
+		if _, err := b.runtime("add server a.abc.com_cluster/guest " + typed.addr + ";enable server a.abc.com_cluster/guest"); err != nil {
+			t.Fatal(err)
+		}
+		b.must(t, "sync")
+		b.inLine(t)
+		b.runs(t, "a.abc.com", "server1", "guest")
+		b.register(t, "a.abc.com/server2", one.addr)
+		b.must(t, "sync")
+		b.unregister(t, "a.abc.com/server2")
+		b.must(t, "sync")
+		b.inLine(t)
+		if h.can.CookieLive {
+			b.runs(t, "a.abc.com", "server1", "guest")
+		} else {
+			b.runs(t, "a.abc.com", "server1") // the reload, not hapsync, has ended what was only in the process
+		}
+	})
+}

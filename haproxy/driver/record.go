@@ -1,0 +1,103 @@
+package driver
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/haproxy/configfile"
+	"github.com/hapsync/hapsync/haproxy/runtimeapi"
+)
+
+// A record is the servers that hapsync has put into the process of one worker. It is kept in a file beside the managed one,
+// so that they are known to be hapsync's after a restart of hapsync: one line for each, under a first line that names the
+// worker. Lines are written before their servers are added, and stay until the worker is another one.
+type record struct {
+	path, like string // like has the mode and the owner for a new file
+	worker     runtimeapi.Worker
+	servers    map[haproxy.ServerKey]bool
+	// missing is set where there is no file, of whatever worker.
+	missing bool
+}
+
+func newRecord(managed string) record {
+	dir, name := filepath.Split(managed)
+	return record{path: filepath.Join(dir, "."+name+".added"), like: managed}
+}
+
+// of reads the record of a worker; another one's is of no use.
+func (r *record) of(w runtimeapi.Worker) error {
+	if r.servers != nil && r.worker.Same(w) {
+		return nil
+	}
+	text, digest, err := configfile.ReadText(r.path)
+	if err != nil {
+		return err
+	}
+	r.worker, r.servers, r.missing = w, map[haproxy.ServerKey]bool{}, digest == ""
+	header, lines, _ := strings.Cut(text, "\n")
+	if !sameWorker(header+"\n", w) {
+		return nil
+	}
+	for l := range strings.Lines(lines) {
+		backend, name, ok := strings.Cut(strings.TrimSuffix(l, "\n"), "/")
+		if ok && strings.HasSuffix(l, "\n") {
+			r.servers[haproxy.ServerKey{Backend: backend, Name: name}] = true
+		}
+	}
+	return nil
+}
+
+// add writes servers into the record of the worker.
+func (r *record) add(keys []haproxy.ServerKey) error {
+	keys = slices.DeleteFunc(slices.Clone(keys), func(k haproxy.ServerKey) bool { return r.servers[k] })
+	if len(keys) == 0 && !r.missing {
+		return nil
+	}
+	for _, k := range keys {
+		r.servers[k] = true
+	}
+	if err := r.write(keys); err != nil {
+		return fmt.Errorf("record what is put into HAProxy: %w", err)
+	}
+	return nil
+}
+
+// write appends to the file where it is that of the worker, and replaces it where it is not, or has grown long.
+func (r *record) write(keys []haproxy.ServerKey) error {
+	header := loadedHeader(r.worker)
+	if text, _, err := configfile.ReadText(r.path); err == nil && strings.HasPrefix(text, header) && strings.HasSuffix(text, "\n") &&
+		strings.Count(text, "\n") < 2*len(r.servers)+1000 {
+		return appendFile(r.path, lines(keys))
+	}
+	all := make([]haproxy.ServerKey, 0, len(r.servers))
+	for k := range r.servers {
+		all = append(all, k)
+	}
+	r.missing = false
+	return configfile.ReplaceVolatile(r.path, r.like, header+lines(all))
+}
+
+func lines(keys []haproxy.ServerKey) string {
+	var b strings.Builder
+	for _, k := range keys {
+		b.WriteString(k.String() + "\n")
+	}
+	return b.String()
+}
+
+func appendFile(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.WriteString(text)
+	return err
+}
+
+// drop forgets servers that are gone from the process; their lines go when the file is next written as a whole.
+func (r *record) drop(key haproxy.ServerKey) { delete(r.servers, key) }
