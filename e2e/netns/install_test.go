@@ -87,6 +87,8 @@ func TestEveryCommandOfTheInstallPageWorks(t *testing.T) {
 	if !strings.Contains(agent, "`"+withGroup+"`") {
 		t.Fatalf("the page does not say %s", withGroup)
 	}
+	ownFiles, _, _ := strings.Cut(haproxy, "or keep yours")
+	_, then, _ := strings.Cut(haproxy, "\nThen:\n")
 	before, after, ok := strings.Cut(agent, "    cd /\n")
 	if !ok {
 		t.Fatal("the page does not check what the agent's user may do")
@@ -94,11 +96,11 @@ func TestEveryCommandOfTheInstallPageWorks(t *testing.T) {
 	out := onFreshMachine(t, strings.Join([]string{
 		commands(section(t, "install.md", "hapsync"), "git clone", "cd hapsync", "make build"),
 		"cat >/etc/haproxy/haproxy.cfg </dev/null", // Debian's
-		commands(haproxy[:strings.Index(haproxy, "or keep yours")]),
+		commands(ownFiles),
 		"cat >/etc/default/haproxy <<'END'\n" + block(t, haproxy, "sh") + "END",
 		"etcdctl put /services/web/a.abc.com/server1/ip 127.0.0.1",
 		"etcdctl put /services/web/a.abc.com/server1/port 10000",
-		commands(haproxy[strings.Index(haproxy, "Then:"):], "sudo haproxy -W"),
+		commands(then, "sudo haproxy -W"),
 		commands(before),
 		"sed -i 's|-S /run/haproxy/haproxy-master.sock |" + withGroup + " |' /etc/default/haproxy",
 		"systemctl restart haproxy",
@@ -111,13 +113,16 @@ func TestEveryCommandOfTheInstallPageWorks(t *testing.T) {
 		"hapsync agents",
 		"hapsync plan",
 	}, "\n"))
-	for _, want := range []string{"applied: transaction=3 reload=1", "\nready\n", "hapsync_ready 1\n", "\nin line: "} {
+	for _, want := range []string{"created  /etc/haproxy/hapsync.cfg", "applied: transaction=3 reload=1", "\nready\n", "hapsync_ready 1\n", "\nin line: "} {
 		if !strings.Contains(out, want) {
 			t.Errorf("nothing prints %q:\n%s", want, out)
 		}
 	}
-	if strings.Contains(out, "\nfail ") {
-		t.Errorf("hapsync check finds something:\n%s", out)
+	for line := range strings.Lines(out) {
+		found := strings.HasPrefix(line, "fail ") || strings.HasPrefix(line, "warn ")
+		if found && !strings.HasPrefix(line, "warn capabilities") { // those of Debian's HAProxy are what they are
+			t.Errorf("hapsync check finds something: %s", line)
+		}
 	}
 }
 
