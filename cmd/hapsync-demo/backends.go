@@ -25,7 +25,7 @@ func startBackend(name string, port int) (*backend, error) {
 	b.server = &http.Server{
 		ReadHeaderTimeout: 10 * time.Second,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = io.WriteString(w, name+"\n") // a client that left is not ours to mend
+			_, _ = io.WriteString(w, name+"\n") // a client that left is no error
 		}),
 	}
 	go func() { _ = b.server.Serve(l) }() // until close
