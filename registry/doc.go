@@ -26,5 +26,6 @@
 // the one before. A wrong prefix is an empty snapshot and not an error, because etcd does not know of prefixes: a caller that
 // acts on a snapshot must beware of an empty one. An [AgentReport] is what an agent says of itself in the registry.
 //
-// Below it: mirror (the registry in memory), etcd (the only package that imports etcd's client).
+// Below it: mirror (the registry in memory), etcd (the only package that imports etcd's client), health (probes), registrar (the
+// life of a registered host) and docker (containers as hosts).
 package registry

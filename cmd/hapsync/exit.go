@@ -9,6 +9,7 @@ import (
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/registry/registrar"
 	"github.com/hapsync/hapsync/sync"
 )
 
@@ -54,9 +55,9 @@ func exitCode(ctx context.Context, err error) int {
 	if isUsage(err) {
 		return exitUsage
 	}
-	var child childError
+	var child registrar.ChildError
 	if errors.As(err, &child) {
-		return child.code
+		return child.Code
 	}
 	if ctx.Err() != nil {
 		return exitInterrupted
@@ -107,8 +108,8 @@ func isUsage(err error) bool {
 
 // explain says on standard error what went wrong, once, and the way out.
 func (p program) explain(code int, err error) {
-	var child childError
-	if code == exitOK || code == exitChanges || errors.As(err, &child) && child.err == nil {
+	var child registrar.ChildError
+	if code == exitOK || code == exitChanges || errors.As(err, &child) && child.Err == nil {
 		return
 	}
 	message := err.Error()

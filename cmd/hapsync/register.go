@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
@@ -13,6 +14,9 @@ import (
 
 	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/registry/etcd"
+	"github.com/hapsync/hapsync/registry/health"
+	"github.com/hapsync/hapsync/registry/registrar"
+	"github.com/hapsync/hapsync/sync"
 )
 
 func (p program) registerCommand() *cli.Command {
@@ -88,54 +92,93 @@ func (p program) register(c *cli.Context) error {
 	if at := len(p.args) - len(words) - 1; len(words) > 0 && (at < 0 || p.args[at] != "--") {
 		return usagef(c, "stray argument %q (a command comes after --)", words[0])
 	}
-	t, err := p.newTenure(c, words)
+	client, err := p.client(c)
 	if err != nil {
 		return err
 	}
-	if t.client, err = p.client(c); err != nil {
+	defer client.Close()
+	conf, err := p.registration(c, client, len(words) > 0)
+	if err != nil {
 		return err
 	}
-	defer t.client.Close()
-	if len(words) > 0 {
-		if t.child, err = p.startChild(words); err != nil {
-			return err
-		}
+	r, err := registrar.New(conf)
+	if err != nil {
+		return err
 	}
-	return t.run(c.Context)
+	if len(words) == 0 {
+		return taken(r.Run(c.Context))
+	}
+	child, err := registrar.Start(words, p.stdout, p.stderr)
+	if err != nil {
+		return err
+	}
+	return taken(r.RunWith(c.Context, child))
 }
 
-// newTenure reads the flags.
-func (p program) newTenure(c *cli.Context, words []string) (*tenure, error) {
-	t := &tenure{log: p.logger(c), drain: c.Duration("drain"), registered: make(chan registry.Revision, 1)}
-	var err error
-	if t.waiter, err = newWaiter(c); err != nil {
-		return nil, err
+// taken says the way out where another has the name.
+func taken(err error) error {
+	var held *etcd.HeldError
+	if errors.As(err, &held) {
+		return fmt.Errorf("%w: end that registration, give another --host, or take the name over with --replace", err)
 	}
-	host, err := p.hostOf(c, t)
+	return err
+}
+
+// registration is what the flags ask for.
+func (p program) registration(c *cli.Context, client *etcd.Client, command bool) (registrar.Config, error) {
+	log := p.logger(c)
+	waiter, err := newWaiter(c)
 	if err != nil {
-		return nil, err
+		return registrar.Config{}, err
 	}
-	t.conf = etcd.RegistrationConfig{
-		Domain: c.String("domain"), Host: host, TTL: c.Duration("ttl"), Replace: c.Bool("replace"), Logger: t.log,
-		Registered: func(at registry.Revision) { t.registered <- at },
+	host, err := p.hostOf(c, log)
+	if err != nil {
+		return registrar.Config{}, err
+	}
+	conf := registrar.Config{
+		Client: client, Domain: c.String("domain"), Host: host, TTL: c.Duration("ttl"), Drain: c.Duration("drain"),
+		Replace: c.Bool("replace"), Logger: log,
+	}
+	conf.Confirm = func(ctx context.Context, at registry.Revision) error {
+		if waiter != nil {
+			n, err := waiter.wait(ctx, client, sync.Receipt{Revision: at, Domain: strings.ToLower(conf.Domain), Host: host.Name})
+			if err != nil {
+				return err
+			}
+			log.Info("applied by every agent", "agents", n, "revision", at)
+		}
+		notify(log, stateReady)
+		return nil
 	}
 	switch check := c.String("check"); {
 	case check != "":
-		probe, err := parseProbe(check)
+		probe, err := health.Parse(check)
 		if err != nil {
-			return nil, usagef(c, "--check: %q %w", check, err)
+			return registrar.Config{}, usagef(c, "--check: %q %w", check, err)
 		}
-		t.gate = &gate{probe: probe, interval: c.Duration("interval"), timeout: c.Duration("timeout"),
-			rise: c.Int("rise"), fall: c.Int("fall")}
-		t.checked = true
-	case len(words) > 0:
-		t.gate = &gate{probe: tcpProbe(host.Addr.String()), interval: 100 * time.Millisecond, timeout: time.Second, rise: 1, fall: 1}
+		times := checkTimes(c)
+		times.Probe = probe
+		conf.Check = &times
+	case command:
+		conf.UntilGood = true
+		conf.Check = &health.Check{Probe: health.TCP(host.Addr.String()), Interval: 100 * time.Millisecond, Timeout: time.Second, Rise: 1, Fall: 1}
 	}
-	return t, nil
+	return conf, nil
+}
+
+// checkTimes are a check without its probe.
+func checkTimes(c *cli.Context) health.Check {
+	return health.Check{Interval: c.Duration("interval"), Timeout: c.Duration("timeout"), Rise: c.Int("rise"), Fall: c.Int("fall")}
+}
+
+// checkSpec is the check of the flag --check.
+func checkSpec(value string) error {
+	_, err := health.Parse(value)
+	return err
 }
 
 // hostOf is the host that the flags describe.
-func (p program) hostOf(c *cli.Context, t *tenure) (registry.Host, error) {
+func (p program) hostOf(c *cli.Context, log *slog.Logger) (registry.Host, error) {
 	_, name, err := hostName(c)
 	if err != nil {
 		return registry.Host{}, err
@@ -150,7 +193,7 @@ func (p program) hostOf(c *cli.Context, t *tenure) (registry.Host, error) {
 		return registry.Host{}, usagef(c, "--port: no port given")
 	}
 	if values["ip"] == "" {
-		ip, err := machineIP(c, t.log)
+		ip, err := machineIP(c, log)
 		if err != nil {
 			return registry.Host{}, err
 		}

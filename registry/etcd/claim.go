@@ -61,12 +61,20 @@ func (r *Registration) report(ctx context.Context, have hostKeys) error {
 // taken is what to do where another has the name: at the start that is an error, later it is waited for.
 func (r *Registration) taken(ctx context.Context, have hostKeys, other hostKey) error {
 	held := r.client.heldError(ctx, r.conf.Domain, r.conf.Host.Name, have, other)
-	if !r.held {
+	if !r.held && !r.conf.Patient {
 		return held
 	}
 	held.Left = 0 // else it is news each time
-	r.trouble("another has taken the name meanwhile: the host is out until it is free", held)
+	r.trouble(r.outWords(), held)
 	return nil
+}
+
+// outWords say since when the host has no name.
+func (r *Registration) outWords() string {
+	if r.held {
+		return "another has taken the name meanwhile: the host is out until it is free"
+	}
+	return "another has the name: the host is out until it is free"
 }
 
 // claim writes all keys of the host under a lease that lives.

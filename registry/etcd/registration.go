@@ -27,6 +27,8 @@ type RegistrationConfig struct {
 	TTL time.Duration
 	// Replace takes the name over at the start, whoever has it.
 	Replace bool
+	// Patient waits until a name is free that another has at the start; without it, that is an error.
+	Patient bool
 	// Registered is told, once, the revision at which the host has been written first; nil means that nobody asks. It may
 	// not block.
 	Registered func(registry.Revision)
@@ -116,7 +118,7 @@ func (r *Registration) healthy() string {
 }
 
 // Run registers the host and keeps it registered until the context ends, whose error it returns; the host is still there
-// then, until Leave. Where another has the name at the start, it returns a HeldError, unless Replace is set. Where
+// then, until Leave. Where another has the name at the start, it returns a HeldError, unless Replace or Patient is set. Where
 // another has taken it later, while etcd could not be reached, the host waits until it is free. Run may be called once.
 func (r *Registration) Run(ctx context.Context) error {
 	for {

@@ -1,36 +1,41 @@
-package main
+package docker
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
+	stdsync "sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/server/v3/embed"
 
 	"github.com/hapsync/hapsync/registry/etcd"
+	"github.com/hapsync/hapsync/registry/etcd/etcdtest"
+	"github.com/hapsync/hapsync/registry/health"
 )
 
-// A quay is a fake engine, a real etcd and hapsync register --docker between them.
-type quay struct {
+// A site is a fake engine, a real etcd and a reconciler between them.
+type site struct {
 	engine *fakeEngine
 	etcd   *embed.Etcd
 	client *etcd.Client
-	addr   string
 }
 
-func newQuay(t *testing.T) *quay {
+func newSite(t *testing.T) *site {
 	t.Helper()
-	q := &quay{engine: startFakeEngine(t), addr: freeAddr(t)}
-	q.etcd, _ = startEtcd(t, t.TempDir(), q.addr)
-	client, err := etcd.New(etcd.Config{Endpoints: []string{"http://" + q.addr}})
+	server, at := etcdtest.Start(t)
+	q := &site{engine: startFakeEngine(t), etcd: server}
+	client, err := etcd.New(etcd.Config{Endpoints: []string{at}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,44 +44,82 @@ func newQuay(t *testing.T) *quay {
 	return q
 }
 
-// A landed is a hapsync register --docker that runs.
-type landed struct {
-	*log
+// A running reconciler, and its log.
+type running struct {
+	mu     stdsync.Mutex
+	text   strings.Builder
 	cancel context.CancelFunc
-	code   chan int
+	done   chan struct{}
 }
 
-// register runs hapsync register --docker; events alone, or the end of the stream, make it look at the containers.
-func (q *quay) register(t *testing.T, args ...string) *landed {
+func (r *running) Write(line []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(line)
+}
+
+func (r *running) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
+}
+
+// register runs a reconciler; events alone, or the end of the stream, make it look at the containers.
+func (q *site) register(t *testing.T, changes ...func(*Config)) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	r := &landed{log: new(log), cancel: cancel, code: make(chan int, 1)}
-	p := program{stdout: r.log, stderr: r.log, getenv: func(string) string { return "" }}
-	args = append([]string{"hapsync", "register", "--docker", "--host", "box1", "--ip", "10.0.0.5", "--resync", "1h", "--drain", "0s",
-		"--endpoints", "http://" + q.addr}, args...)
-	go func() { r.code <- p.run(ctx, args) }()
+	r := &running{cancel: cancel, done: make(chan struct{})}
+	engine, err := Open(q.engine.address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf := Config{
+		Engine: engine, Client: q.client, Settings: Settings{Machine: "box1", IP: netip.MustParseAddr("10.0.0.5")}, Resync: time.Hour,
+		Check:  health.Check{Interval: 10 * time.Millisecond, Timeout: time.Second, Rise: 1, Fall: 1},
+		Logger: slog.New(slog.NewTextHandler(r, nil)),
+	}
+	for _, change := range changes {
+		change(&conf)
+	}
+	go func() {
+		defer close(r.done)
+		New(conf).Run(ctx)
+		_ = engine.Close()
+	}()
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Log(r.log)
+			t.Log(r)
 		}
 	})
-	t.Cleanup(func() { r.ends(t) })
+	t.Cleanup(r.ends)
 	return r
 }
 
 // ends waits for the end, and may be called again.
-func (r *landed) ends(t *testing.T) {
-	t.Helper()
+func (r *running) ends() {
 	r.cancel()
-	if code, ok := <-r.code; ok && code != exitOK {
-		t.Errorf("code %d", code)
-	} else if ok {
-		close(r.code)
+	<-r.done
+}
+
+func eventually(t *testing.T, what string, check func() error) {
+	t.Helper()
+	deadline, poll := time.After(30*time.Second), time.NewTicker(5*time.Millisecond)
+	defer poll.Stop()
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("not in time: %s: %v", what, err)
+		case <-poll.C:
+		}
 	}
 }
 
 // hosts are what the registry has, as text.
-func (q *quay) hosts(t *testing.T) (all []string) {
+func (q *site) hosts(t *testing.T) (all []string) {
 	t.Helper()
 	s, err := q.client.Snapshot(t.Context())
 	if err != nil {
@@ -97,7 +140,7 @@ func (q *quay) hosts(t *testing.T) (all []string) {
 }
 
 // has waits until the registry has these hosts and no others.
-func (q *quay) has(t *testing.T, want ...string) {
+func (q *site) has(t *testing.T, want ...string) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("the registry has %q", want), func() error {
 		if got := q.hosts(t); !slices.Equal(got, want) {
@@ -108,7 +151,7 @@ func (q *quay) has(t *testing.T, want ...string) {
 }
 
 // leases waits until there are so many.
-func (q *quay) leases(t *testing.T, want int) {
+func (q *site) leases(t *testing.T, want int) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("there are %d leases", want), func() error {
 		got, err := q.etcd.Server.LeaseLeases(t.Context(), &etcdserverpb.LeaseLeasesRequest{})
@@ -122,7 +165,7 @@ func (q *quay) leases(t *testing.T, want int) {
 	})
 }
 
-func (r *landed) says(t *testing.T, words ...string) {
+func (r *running) says(t *testing.T, words ...string) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("the log has %q", words), func() error {
 		for line := range strings.Lines(r.String()) {
@@ -137,7 +180,8 @@ func (r *landed) says(t *testing.T, words ...string) {
 const web1 = "a.abc.com/box1_web1 10.0.0.5:8080 ready"
 
 func TestContainersComeAndGo(t *testing.T) {
-	q := newQuay(t)
+	t.Parallel()
+	q := newSite(t)
 	q.engine.start("web1")
 	r := q.register(t)
 	q.has(t, web1)
@@ -150,7 +194,7 @@ func TestContainersComeAndGo(t *testing.T) {
 	q.has(t, "a.abc.com/server2 10.0.0.5:8080 maint")
 	q.engine.change("web2", "unpause", func(c *fakeContainer) { c.paused = false })
 	q.has(t, "a.abc.com/server2 10.0.0.5:8080 ready")
-	r.ends(t)
+	r.ends()
 	if left := q.hosts(t); len(left) > 0 {
 		t.Errorf("at the end there is %q", left)
 	}
@@ -158,7 +202,8 @@ func TestContainersComeAndGo(t *testing.T) {
 }
 
 func TestContainerFollowsItsHealthcheck(t *testing.T) {
-	q := newQuay(t)
+	t.Parallel()
+	q := newSite(t)
 	q.register(t)
 	health := func(status string) {
 		q.engine.change("web1", "health_status: "+status, func(c *fakeContainer) { c.health = status })
@@ -177,6 +222,7 @@ func TestContainerFollowsItsHealthcheck(t *testing.T) {
 }
 
 func TestContainerFollowsItsCheck(t *testing.T) {
+	t.Parallel()
 	var answer atomic.Int32
 	answer.Store(503)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -186,11 +232,11 @@ func TestContainerFollowsItsCheck(t *testing.T) {
 	}))
 	defer s.Close()
 	addr := s.Listener.Addr().(*net.TCPAddr)
-	q := newQuay(t)
-	r := q.register(t, "--ip", "127.0.0.1", "--interval", "10ms", "--rise", "1", "--fall", "1")
+	q := newSite(t)
+	r := q.register(t, func(c *Config) { c.Settings.IP = netip.MustParseAddr("127.0.0.1") })
 	q.engine.change("web1", "create", func(c *fakeContainer) { c.port = addr.Port })
 	q.engine.start("web1", "hapsync.check=/health")
-	r.says(t, "check is bad", "503")
+	r.says(t, "not good yet", "503")
 	if early := q.hosts(t); len(early) > 0 {
 		t.Errorf("there is %q", early)
 	}
@@ -204,7 +250,8 @@ func TestContainerFollowsItsCheck(t *testing.T) {
 }
 
 func TestContainerLeavesWhenItIsToldToStop(t *testing.T) {
-	q := newQuay(t)
+	t.Parallel()
+	q := newSite(t)
 	q.engine.start("web1")
 	q.register(t)
 	q.has(t, web1)
@@ -219,7 +266,8 @@ func TestContainerLeavesWhenItIsToldToStop(t *testing.T) {
 }
 
 func TestBrokenStreamOfEventsLosesNothing(t *testing.T) {
-	q := newQuay(t)
+	t.Parallel()
+	q := newSite(t)
 	q.engine.start("web1")
 	q.engine.start("web2")
 	q.register(t)
@@ -242,9 +290,10 @@ func TestBrokenStreamOfEventsLosesNothing(t *testing.T) {
 }
 
 func TestResyncFindsWhatNoEventTold(t *testing.T) {
-	q := newQuay(t)
+	t.Parallel()
+	q := newSite(t)
 	q.engine.set(func(e *fakeEngine) { e.deaf = true })
-	q.register(t, "--resync", "50ms")
+	q.register(t, func(c *Config) { c.Resync = 50 * time.Millisecond })
 	q.engine.start("web1")
 	q.has(t, web1)
 	q.engine.stop("web1")
@@ -252,9 +301,10 @@ func TestResyncFindsWhatNoEventTold(t *testing.T) {
 }
 
 func TestEngineThatIsAwayTakesNothingOut(t *testing.T) {
-	q := newQuay(t)
+	t.Parallel()
+	q := newSite(t)
 	q.engine.start("web1")
-	r := q.register(t, "--resync", "50ms")
+	r := q.register(t, func(c *Config) { c.Resync = 50 * time.Millisecond })
 	q.has(t, web1)
 	q.engine.set(func(e *fakeEngine) { e.away = true })
 	q.engine.breakStreams()
@@ -270,7 +320,8 @@ func TestEngineThatIsAwayTakesNothingOut(t *testing.T) {
 }
 
 func TestAnswerThatCannotBeReadKeepsOnlyItsContainerAsItIs(t *testing.T) {
-	q := newQuay(t)
+	t.Parallel()
+	q := newSite(t)
 	q.engine.start("web1")
 	r := q.register(t)
 	q.has(t, web1)
@@ -281,7 +332,8 @@ func TestAnswerThatCannotBeReadKeepsOnlyItsContainerAsItIs(t *testing.T) {
 }
 
 func TestHostileLabelsAreLoggedAndNeverWritten(t *testing.T) {
-	q := newQuay(t)
+	t.Parallel()
+	q := newSite(t)
 	q.engine.start("good")
 	hostile := map[string]string{"hapsync.domain": "a.abc.com/../../x", "hapsync.host": "x\n server evil 1.2.3.4:80", "hapsync.port": "80; exec",
 		"hapsync.weight": "1 backup", "hapsync.check": "exec:/bin/sh"}
@@ -301,7 +353,7 @@ func TestHostileLabelsAreLoggedAndNeverWritten(t *testing.T) {
 		}
 		return nil
 	})
-	r.ends(t)
+	r.ends()
 	page, err := q.etcd.Server.Range(t.Context(), &etcdserverpb.RangeRequest{Key: []byte{0}, RangeEnd: []byte{0}})
 	if err != nil || len(page.Kvs) > 0 {
 		t.Errorf("at the end there is %v %v", page.Kvs, err)
@@ -312,7 +364,8 @@ func TestHostileLabelsAreLoggedAndNeverWritten(t *testing.T) {
 }
 
 func TestFiftyRestartsLeaveTheKeysRight(t *testing.T) {
-	q := newQuay(t)
+	t.Parallel()
+	q := newSite(t)
 	q.engine.start("web1")
 	q.engine.start("stays")
 	r := q.register(t)
@@ -328,15 +381,16 @@ func TestFiftyRestartsLeaveTheKeysRight(t *testing.T) {
 	}
 	q.has(t, "a.abc.com/box1_stays 10.0.0.5:8080 ready", "a.abc.com/box1_web1 10.0.0.5:9049 ready")
 	q.leases(t, 2)
-	r.ends(t)
+	r.ends()
 	q.leases(t, 0)
 	q.has(t)
 }
 
 func TestKeysOfOthersAreNotTouched(t *testing.T) {
-	q := newQuay(t)
-	host(t, q.etcd, "a.abc.com/box1_web1", "10.9.9.9:1")
-	host(t, q.etcd, "a.abc.com/box1_other", "10.9.9.9:2")
+	t.Parallel()
+	q := newSite(t)
+	etcdtest.PutHost(t, q.etcd, "a.abc.com/box1_web1", "10.9.9.9:1")
+	etcdtest.PutHost(t, q.etcd, "a.abc.com/box1_other", "10.9.9.9:2")
 	q.engine.start("web1")
 	r := q.register(t)
 	r.says(t, "another", "a.abc.com/box1_web1", "10.9.9.9:1")
@@ -346,31 +400,18 @@ func TestKeysOfOthersAreNotTouched(t *testing.T) {
 		t.Fatal(err)
 	}
 	q.has(t, "a.abc.com/box1_other 10.9.9.9:2 ready", web1)
-	r.ends(t)
+	r.ends()
 	q.has(t, "a.abc.com/box1_other 10.9.9.9:2 ready")
-	if n := strings.Count(r.String(), "the name is another's"); n != 1 {
+	if n := strings.Count(r.String(), "another has the name"); n != 1 {
 		t.Errorf("it is said %d times", n)
 	}
 }
 
 func TestReplaceTakesTheNameOver(t *testing.T) {
-	q := newQuay(t)
-	host(t, q.etcd, "a.abc.com/box1_web1", "10.9.9.9:1")
+	t.Parallel()
+	q := newSite(t)
+	etcdtest.PutHost(t, q.etcd, "a.abc.com/box1_web1", "10.9.9.9:1")
 	q.engine.start("web1")
-	q.register(t, "--replace")
+	q.register(t, func(c *Config) { c.Replace = true })
 	q.has(t, web1)
-}
-
-func TestFlagsThatDoNotGoWithDocker(t *testing.T) {
-	for flag, value := range map[string]string{"domain": "a.abc.com", "port": "80", "weight": "7", "check": "tcp://127.0.0.1:1", "maxconn": "7"} {
-		got := new(bench).run(t, "register", "--docker", "--"+flag, value)
-		if got.code != exitUsage || !strings.Contains(got.stderr, "--"+flag+" does not go with --docker") {
-			t.Errorf("--%s: code %d: %s", flag, got.code, got.stderr)
-		}
-	}
-	for _, args := range [][]string{{"--backup"}, {"--", "sleep", "1"}} {
-		if got := new(bench).run(t, append([]string{"register", "--docker"}, args...)...); got.code != exitUsage {
-			t.Errorf("%v: code %d: %s", args, got.code, got.stderr)
-		}
-	}
 }

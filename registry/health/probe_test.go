@@ -1,4 +1,4 @@
-package main
+package health
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-func TestGateCounts(t *testing.T) {
+func TestCheckCounts(t *testing.T) {
 	for results, want := range map[string]string{ // + good, - bad; ^ becomes healthy, v unhealthy, . neither
 		"+":           ".",
 		"++":          ".^",
@@ -27,7 +27,7 @@ func TestGateCounts(t *testing.T) {
 		"--":          "v.",
 		"++-+-+-+---": ".^........v",
 	} {
-		g, got := &gate{rise: 2, fall: 3}, ""
+		g, got := &Check{Rise: 2, Fall: 3}, ""
 		for _, r := range results {
 			switch changed := g.count(r == '+'); {
 			case changed && g.healthy:
@@ -47,11 +47,11 @@ func TestGateCounts(t *testing.T) {
 // tryProbe asks once, with little time.
 func tryProbe(t *testing.T, check string, timeout time.Duration) error {
 	t.Helper()
-	p, err := parseProbe(check)
+	p, err := Parse(check)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{probe: p, timeout: timeout, rise: 1, fall: 1}
+	g := &Check{Probe: p, Timeout: timeout, Rise: 1, Fall: 1}
 	_, err = g.ask(t.Context())
 	return err
 }
@@ -134,11 +134,11 @@ func alive(pid int) bool {
 	return err == nil && !strings.Contains(string(stat), ") Z ")
 }
 
-func TestGateWatches(t *testing.T) {
+func TestCheckWatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		began, asked := time.Now(), 0
-		g := &gate{interval: 2 * time.Second, timeout: time.Second, rise: 2, fall: 3, probe: func(ctx context.Context) error {
+		g := &Check{Interval: 2 * time.Second, Timeout: time.Second, Rise: 2, Fall: 3, Probe: func(ctx context.Context) error {
 			asked++
 			switch {
 			case asked <= 3:
@@ -150,7 +150,7 @@ func TestGateWatches(t *testing.T) {
 			return ctx.Err()
 		}}
 		told := ""
-		g.watch(ctx, func(healthy bool, why error) {
+		g.Watch(ctx, func(healthy bool, why error) {
 			told += time.Since(began).String() + " "
 			if !healthy {
 				told += why.Error()
@@ -161,17 +161,4 @@ func TestGateWatches(t *testing.T) {
 			t.Errorf("told %q, want %q", told, want)
 		}
 	})
-}
-
-func TestLocalIP(t *testing.T) {
-	ip, err := localIP(t.Context(), []string{"http://127.0.0.1:2379/"})
-	if err != nil || ip.String() != "127.0.0.1" {
-		t.Errorf("%s, %v", ip, err)
-	}
-	if ip, err := localIP(t.Context(), []string{"http://bad.invalid:1", "127.0.0.1:1"}); err != nil || !ip.IsLoopback() {
-		t.Errorf("%s, %v", ip, err)
-	}
-	if _, err := localIP(t.Context(), []string{"http://bad.invalid:1"}); err == nil {
-		t.Error("no error")
-	}
 }

@@ -1,4 +1,4 @@
-package main
+package docker
 
 import (
 	"encoding/json"
@@ -41,12 +41,10 @@ func startFakeEngine(t *testing.T) *fakeEngine {
 	e.server = httptest.NewServer(e)
 	t.Cleanup(e.server.Close)
 	t.Cleanup(e.breakStreams)
-	t.Setenv("DOCKER_HOST", "tcp://"+e.server.Listener.Addr().String())
-	for _, name := range []string{"DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOCKER_API_VERSION"} {
-		t.Setenv(name, "")
-	}
 	return e
 }
+
+func (e *fakeEngine) address() string { return "tcp://" + e.server.Listener.Addr().String() }
 
 func (e *fakeEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Api-Version", "1.41")

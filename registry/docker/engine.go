@@ -1,4 +1,4 @@
-package containers
+package docker
 
 import (
 	"cmp"
@@ -27,10 +27,14 @@ type Engine struct {
 	api *client.Client
 }
 
-// Open finds the engine as the docker command does: DOCKER_HOST and its companions, or the local socket. It does not
-// connect.
-func Open() (*Engine, error) {
-	api, err := client.New(client.FromEnv)
+// Open returns the engine at an address such as unix:///run/docker.sock or tcp://127.0.0.1:2375; empty means the one that the
+// docker command finds, by DOCKER_HOST and its companions. It does not connect.
+func Open(address string) (*Engine, error) {
+	find := []client.Opt{client.FromEnv}
+	if address != "" {
+		find = []client.Opt{client.WithHost(address)}
+	}
+	api, err := client.New(find...)
 	if err != nil {
 		return nil, fmt.Errorf("the Docker engine of DOCKER_HOST: %w", err)
 	}

@@ -1,8 +1,9 @@
-package main
+package registrar
 
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -10,30 +11,33 @@ import (
 	"syscall"
 )
 
-// A child is a command that hapsync register runs.
-type child struct {
+// A Child is the command that a host is registered for.
+type Child struct {
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when it has
 	err    error         // how; read it after exited
 }
 
-// A childError is how a command ended, or could not be started; hapsync ends with the same code.
-type childError struct {
-	code int
-	err  error // why it could not be started
+// A ChildError is how a command ended, or could not be started.
+type ChildError struct {
+	// Code is the exit code that a shell has for it.
+	Code int
+	// Err is why it could not be started; nil where it was.
+	Err error
 }
 
-func (e childError) Error() string {
-	if e.err != nil {
-		return fmt.Sprintf("start the command: %v", e.err)
+func (e ChildError) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("start the command: %v", e.Err)
 	}
-	return fmt.Sprintf("the command ended with code %d", e.code)
+	return fmt.Sprintf("the command ended with code %d", e.Code)
 }
 
-// startChild starts a command in a process group of its own, so that the terminal's ^C reaches hapsync alone.
-func (p program) startChild(words []string) (*child, error) {
-	c := &child{cmd: exec.Command(words[0], words[1:]...), exited: make(chan struct{})}
-	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = os.Stdin, p.stdout, p.stderr
+// Start starts a command in a process group of its own, so that the terminal's ^C reaches hapsync alone. An error is a
+// ChildError.
+func Start(words []string, stdout, stderr io.Writer) (*Child, error) {
+	c := &Child{cmd: exec.Command(words[0], words[1:]...), exited: make(chan struct{})}
+	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = os.Stdin, stdout, stderr
 	c.cmd.SysProcAttr = ownGroup()
 	started := make(chan error)
 	go func() {
@@ -59,26 +63,26 @@ func notStartedError(err error) error {
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
 		code = 127
 	}
-	return childError{code, err}
+	return ChildError{code, err}
 }
 
-// end is how the command ended, after exited: nil, or a childError.
-func (c *child) end() error {
+// end is how the command ended, after exited: nil, or a ChildError.
+func (c *Child) end() error {
 	state := c.cmd.ProcessState
 	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		return childError{code: 128 + int(status.Signal())}
+		return ChildError{Code: 128 + int(status.Signal())}
 	}
 	if code := state.ExitCode(); code != 0 {
-		return childError{code: code}
+		return ChildError{Code: code}
 	}
 	return nil
 }
 
 // signal passes a signal on. A command that has ended already needs none.
-func (c *child) signal(s os.Signal) { _ = c.cmd.Process.Signal(s) }
+func (c *Child) signal(s os.Signal) { _ = c.cmd.Process.Signal(s) }
 
 // kill ends the command and all that it has started, unless that has left its process group.
-func (c *child) kill() {
+func (c *Child) kill() {
 	select {
 	case <-c.exited:
 	default:

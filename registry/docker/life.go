@@ -1,0 +1,80 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hapsync/hapsync/registry/health"
+	"github.com/hapsync/hapsync/registry/registrar"
+)
+
+// A life is the time that a container has in the registry under one name, from its being wanted to the end of its lease.
+type life struct {
+	host      Host
+	registrar *registrar.Registrar
+	leaving   bool // belongs to Reconciler.Run
+	cancel    context.CancelFunc
+	ended     chan struct{} // closed at the end
+}
+
+// begin registers a host until its life is ended. The end of ctx does not end it.
+func (r *Reconciler) begin(ctx context.Context, host Host) (*life, error) {
+	l := &life{host: host, ended: make(chan struct{})}
+	log := r.log.With("container", host.Container)
+	var err error
+	l.registrar, err = registrar.New(registrar.Config{
+		Client: r.conf.Client, Domain: host.Domain, Host: host.Host, TTL: r.conf.TTL, Drain: r.conf.Drain,
+		Replace: r.conf.Replace, Patient: true, Check: r.checkOf(host), Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	go func() {
+		defer r.notify()
+		defer close(l.ended)
+		if err := l.registrar.Run(ctx); err != nil {
+			log.Error("the container cannot be registered", "error", err)
+		}
+	}()
+	return l, nil
+}
+
+// checkOf is the check of a container; nil where it has none.
+func (r *Reconciler) checkOf(host Host) *health.Check {
+	check := r.conf.Check
+	switch host.Check {
+	case "":
+		return nil
+	case "tcp":
+		check.Probe = health.TCP(host.Addr.String())
+	default:
+		check.Probe = health.HTTP(fmt.Sprintf("http://%s%s", host.Addr, host.Check))
+	}
+	return &check
+}
+
+// end takes the host out, which takes its time: ended says when it has. The first call counts.
+func (l *life) end(drain time.Duration) {
+	if !l.leaving {
+		l.leaving = true
+		l.registrar.SetDrain(drain)
+		l.cancel()
+	}
+}
+
+func (l *life) hasEnded() bool {
+	select {
+	case <-l.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// is reports whether the life is that of the host, whose state may have changed.
+func (l *life) is(host Host) bool {
+	host.State = l.host.State
+	return host == l.host
+}
