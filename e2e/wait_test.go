@@ -202,7 +202,7 @@ func TestDrainWaitsForTheSessionsThatAreOpen(t *testing.T) {
 			args := slices.Concat(command, []string{"--domain", "a.abc.com", "--host", "kept", "--wait"})
 			if command[0] == "drain" {
 				o := b.exits(t, 7, append(args, "--wait-timeout", "2s")...)
-				says(t, o.stderr, "1 session left on server a.abc.com_cluster/kept")
+				says(t, o.stderr, "1 session left on host a.abc.com/kept")
 			}
 			done := make(chan outcome, 1)
 			go func() { done <- b.hapsync(t, args...) }()

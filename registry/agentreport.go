@@ -37,9 +37,11 @@ type AgentReport struct {
 	// Held is what a safeguard holds back, Reason the first reason why the agent is not ready; empty where there is none.
 	Held   string `json:"held,omitempty"`
 	Reason string `json:"reason,omitempty"`
-	// Problems counts the keys and domains that are left out; LeftOut names some of them, as "domain" or "domain/host".
-	Problems int      `json:"problems"`
-	LeftOut  []string `json:"left_out,omitempty"`
+	// Problems counts the keys and domains that are left out; LeftOut names some of them, as "domain" or "domain/host", and
+	// LeftOutMore counts those that it does not name.
+	Problems    int      `json:"problems"`
+	LeftOut     []string `json:"left_out,omitempty"`
+	LeftOutMore int      `json:"left_out_more,omitempty"`
 	// Leaving are the servers in drain or maint, and the removed ones, that still have sessions. More counts those that
 	// are not listed; Unknown says why the sessions could not be counted, and is empty where they were.
 	Leaving []Leaving `json:"leaving,omitempty"`
@@ -60,7 +62,7 @@ type Leaving struct {
 // Same reports whether two reports say the same, but for times and for how many sessions are left.
 func (r AgentReport) Same(other AgentReport) bool {
 	return r.Prefix == other.Prefix && r.Heard == other.Heard && r.Applied == other.Applied && r.Held == other.Held &&
-		r.Reason == other.Reason && r.Problems == other.Problems && slices.Equal(r.LeftOut, other.LeftOut) &&
+		r.Reason == other.Reason && r.Problems == other.Problems && slices.Equal(r.LeftOut, other.LeftOut) && r.LeftOutMore == other.LeftOutMore &&
 		slices.EqualFunc(r.Leaving, other.Leaving, func(a, b Leaving) bool { return a.Domain == b.Domain && a.Host == b.Host }) &&
 		r.More == other.More && r.Unknown == other.Unknown && r.HAProxy == other.HAProxy && r.Hapsync == other.Hapsync
 }

@@ -164,12 +164,15 @@ func (l *lookout) report(s Status) registry.AgentReport {
 			name += "/" + p.Host
 		}
 		whole := p.Host != "" || p.Key == s.prefix+"/"+p.Domain // not only the options of the domain
-		if name != "" && whole && len(r.LeftOut) < maxLeftOut {
+		if name != "" && whole {
 			r.LeftOut = append(r.LeftOut, name)
 		}
 	}
 	slices.Sort(r.LeftOut)
 	r.LeftOut = slices.Compact(r.LeftOut)
+	if more := len(r.LeftOut) - maxLeftOut; more > 0 {
+		r.LeftOut, r.LeftOutMore = r.LeftOut[:maxLeftOut], more
+	}
 	shown := min(len(l.busy), maxLeaving)
 	r.Leaving, r.More = l.busy[:shown], len(l.busy)-shown
 	return r

@@ -192,48 +192,13 @@ func TestReportHasTheSessionsThatWereLeftAfterTheRevisionWasApplied(t *testing.T
 	})
 }
 
-func TestReceipt(t *testing.T) {
-	good := registry.AgentReport{Name: "a1", Applied: 7}
-	with := func(change func(*registry.AgentReport)) registry.AgentReport {
-		r := good
-		r.Name = "a2"
-		change(&r)
-		return r
+func TestReportCountsWhatItLeavesOutAndDoesNotName(t *testing.T) {
+	s := Status{prefix: "/s"}
+	for i := range maxLeftOut + 7 {
+		p := registry.Problem{Key: fmt.Sprintf("/s/d%d.abc.com/s1/ip", i), Domain: fmt.Sprintf("d%d.abc.com", i), Host: "s1"}
+		s.Last.Problems = append(s.Last.Problems, p, p) // two of one host count once
 	}
-	for _, tt := range []struct {
-		name  string
-		agent registry.AgentReport
-		want  string
-	}{
-		{"has applied it", with(func(r *registry.AgentReport) { r.Applied = 8 }), ""},
-		{"is behind", with(func(r *registry.AgentReport) { r.Applied = 6 }), "a2: it has applied revision 6, the write is 7"},
-		{"holds", with(func(r *registry.AgentReport) { r.Applied, r.Held = 6, "no key" }), "a2: it holds its changes back: no key"},
-		{"is not ready", with(func(r *registry.AgentReport) { r.Applied, r.Reason = 0, "haproxy: away" }), "a2: it is not ready: haproxy: away"},
-		{"leaves the domain out", with(func(r *registry.AgentReport) { r.LeftOut = []string{"a.abc.com"} }), "a2: it leaves the host out, hapsync status there says why"},
-		{"leaves another host out", with(func(r *registry.AgentReport) { r.LeftOut = []string{"a.abc.com/s2"} }), ""},
-		{"has sessions", with(func(r *registry.AgentReport) {
-			r.Leaving = []registry.Leaving{{Domain: "a.abc.com", Host: "s1", Sessions: 2}}
-		}),
-			"a2: 2 sessions left on server a.abc.com_cluster/s1"},
-		{"has sessions of another", with(func(r *registry.AgentReport) {
-			r.Leaving = []registry.Leaving{{Domain: "a.abc.com", Host: "s2", Sessions: 2}}
-		}), ""},
-		{"cannot count", with(func(r *registry.AgentReport) { r.Unknown = "no answer" }), "a2: its sessions cannot be counted: no answer"},
-		{"cannot tell of all", with(func(r *registry.AgentReport) { r.More = 3 }), "a2: it has more servers with sessions than it can tell of: 3 more"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			r := Receipt{Revision: 7, Domain: "a.abc.com", Host: "s1", Finished: true}
-			if got := strings.Join(r.Missing([]registry.AgentReport{good, tt.agent}), "\n"); got != tt.want {
-				t.Errorf("got %q, want %q", got, tt.want)
-			}
-		})
-	}
-	r := Receipt{Revision: 7}
-	r.Missing([]registry.AgentReport{good, {Name: "a2"}})
-	if got := r.Missing([]registry.AgentReport{good}); len(got) != 1 || !strings.HasPrefix(got[0], "a2: it was there and is gone") {
-		t.Errorf("of an agent that has died it says %q", got)
-	}
-	if got := r.Missing([]registry.AgentReport{good, {Name: "a2", Applied: 9}}); len(got) != 0 {
-		t.Errorf("of one that is back it says %q", got)
+	if r := new(lookout).report(s); len(r.LeftOut) != maxLeftOut || r.LeftOutMore != 7 {
+		t.Errorf("it names %d and counts %d more, want %d and 7", len(r.LeftOut), r.LeftOutMore, maxLeftOut)
 	}
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/registry/etcd"
-	"github.com/hapsync/hapsync/sync"
 )
 
 // hostFlags name a host of a domain.
@@ -90,7 +89,7 @@ func (p program) deregister(c *cli.Context) error {
 		return err
 	}
 	p.say("%s/%s is out of the registry\n", domain, host)
-	return p.await(c, client, wait, sync.Receipt{Revision: at, Domain: strings.ToLower(domain), Host: host, Finished: true})
+	return p.await(c, client, wait, registry.Ack{Revision: at, Domain: strings.ToLower(domain), Host: host, Finished: true})
 }
 
 func (p program) stateCommand(state registry.HostState, usage, description string) *cli.Command {
@@ -162,7 +161,7 @@ func (p program) setHost(c *cli.Context, attribute, value string) error {
 	}
 	p.say("%s of %s/%s is %s\n", attribute, domain, host, value)
 	leaves := value == string(registry.Drain) || value == string(registry.Maint)
-	return p.await(c, client, wait, sync.Receipt{Revision: at, Domain: strings.ToLower(domain), Host: host, Finished: leaves})
+	return p.await(c, client, wait, registry.Ack{Revision: at, Domain: strings.ToLower(domain), Host: host, Finished: leaves})
 }
 
 // client is the registry for those who write; nothing is asked yet. What is wrong with the settings is an error of usage.

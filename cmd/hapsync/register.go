@@ -16,7 +16,6 @@ import (
 	"github.com/hapsync/hapsync/registry/etcd"
 	"github.com/hapsync/hapsync/registry/health"
 	"github.com/hapsync/hapsync/registry/registrar"
-	"github.com/hapsync/hapsync/sync"
 )
 
 func (p program) registerCommand() *cli.Command {
@@ -141,7 +140,7 @@ func (p program) registration(c *cli.Context, client *etcd.Client, command bool)
 	}
 	conf.Confirm = func(ctx context.Context, at registry.Revision) error {
 		if waiter != nil {
-			n, err := waiter.wait(ctx, client, sync.Receipt{Revision: at, Domain: strings.ToLower(conf.Domain), Host: host.Name})
+			n, err := waiter.wait(ctx, client, registry.Ack{Revision: at, Domain: strings.ToLower(conf.Domain), Host: host.Name})
 			if err != nil {
 				return err
 			}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/registry/etcd"
-	"github.com/hapsync/hapsync/sync"
 )
 
 // errNotYet is wrapped where something is not in effect.
@@ -43,9 +42,9 @@ func newWaiter(c *cli.Context) (*waiter, error) {
 	return &waiter{prefix, c.Duration("wait-timeout")}, err
 }
 
-// wait returns when every agent has done what the receipt asks for, and how many there are. An error that wraps
+// wait returns when every agent has done what the ack asks for, and how many there are. An error that wraps
 // errNotYet names those that have not.
-func (w *waiter) wait(ctx context.Context, client *etcd.Client, receipt sync.Receipt) (agents int, err error) {
+func (w *waiter) wait(ctx context.Context, client *etcd.Client, ack registry.Ack) (agents int, err error) {
 	deadline := time.NewTimer(w.timeout)
 	defer deadline.Stop()
 	poll := time.NewTicker(waitPoll)
@@ -58,7 +57,7 @@ func (w *waiter) wait(ctx context.Context, client *etcd.Client, receipt sync.Rec
 				return 0, w.nobody(roster)
 			}
 			first = false
-			if missing = receipt.Missing(roster.Agents); len(missing) == 0 {
+			if missing = ack.Missing(roster.Agents); len(missing) == 0 {
 				return len(roster.Agents), nil
 			}
 		}
@@ -70,7 +69,7 @@ func (w *waiter) wait(ctx context.Context, client *etcd.Client, receipt sync.Rec
 				return 0, err
 			}
 			return 0, fmt.Errorf("%w after %s: the write stands at revision %d, but %s:\n  %s", errNotYet, w.timeout,
-				receipt.Revision, notDone(len(missing)), strings.Join(missing, "\n  "))
+				ack.Revision, notDone(len(missing)), strings.Join(missing, "\n  "))
 		case <-poll.C:
 		}
 	}
@@ -92,16 +91,16 @@ func (w *waiter) nobody(roster registry.Roster) error {
 }
 
 // await waits where --wait asks for it, and says so.
-func (p program) await(c *cli.Context, client *etcd.Client, w *waiter, receipt sync.Receipt) error {
+func (p program) await(c *cli.Context, client *etcd.Client, w *waiter, ack registry.Ack) error {
 	if w == nil {
 		return nil
 	}
-	n, err := w.wait(c.Context, client, receipt)
+	n, err := w.wait(c.Context, client, ack)
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("applied by %s at revision %d", count(n, "agent"), receipt.Revision)
-	if receipt.Finished {
+	text := fmt.Sprintf("applied by %s at revision %d", count(n, "agent"), ack.Revision)
+	if ack.Finished {
 		text += ", no session is left"
 	}
 	p.say("%s\n", text)

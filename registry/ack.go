@@ -1,0 +1,84 @@
+package registry
+
+import (
+	"fmt"
+	"slices"
+)
+
+// An Ack is what the agents are to acknowledge about a write to a host.
+type Ack struct {
+	// Revision is that of the write.
+	Revision Revision
+	// Domain and Host name the host that it is about.
+	Domain, Host string
+	// Finished asks, too, that no session is left on the host's servek.
+	Finished bool
+
+	known map[string]bool
+}
+
+// Missing says, a line for each agent, what is not as it is to be; no line means that all is. Agents that an earlier call
+// was told of and that are gone are missing: their HAProxy may go on without the write.
+func (k *Ack) Missing(agents []AgentReport) []string {
+	if k.known == nil {
+		k.known = map[string]bool{}
+	}
+	gone := make(map[string]bool, len(k.known))
+	for name := range k.known {
+		gone[name] = true
+	}
+	var missing []string
+	for _, a := range agents {
+		k.known[a.Name] = true
+		delete(gone, a.Name)
+		if why := k.missingFrom(a); why != "" {
+			missing = append(missing, a.Name+": "+why)
+		}
+	}
+	for name := range gone {
+		missing = append(missing, name+": it was there and is gone, without a word about the write")
+	}
+	slices.Sort(missing)
+	return missing
+}
+
+// missingFrom says what one agent has not acknowledged; empty if nothing is missing.
+func (k *Ack) missingFrom(a AgentReport) string {
+	switch {
+	case a.Applied >= k.Revision:
+	case a.Held != "":
+		return "it holds its changes back: " + a.Held
+	case a.Reason != "":
+		return "it is not ready: " + a.Reason
+	case a.Applied == 0:
+		return "it has applied nothing yet"
+	default:
+		return fmt.Sprintf("it has applied revision %d, the write is %d", a.Applied, k.Revision)
+	}
+	if slices.Contains(a.LeftOut, k.Domain) || slices.Contains(a.LeftOut, k.Domain+"/"+k.Host) {
+		return "it leaves the host out, hapsync status there says why"
+	}
+	if a.LeftOutMore > 0 {
+		return fmt.Sprintf("it leaves out more than its report can name: %d more", a.LeftOutMore)
+	}
+	if !k.Finished {
+		return ""
+	}
+	at := slices.IndexFunc(a.Leaving, func(l Leaving) bool { return l.Domain == k.Domain && l.Host == k.Host })
+	switch {
+	case at >= 0:
+		return fmt.Sprintf("%s left on host %s/%s", sessions(a.Leaving[at].Sessions), k.Domain, k.Host)
+	case a.Unknown != "":
+		return "its sessions cannot be counted: " + a.Unknown
+	case a.More > 0:
+		return fmt.Sprintf("it has more servers with sessions than it can tell of: %d more", a.More)
+	}
+	return ""
+}
+
+func sessions(n int) string {
+	if n == 1 {
+		return "1 session"
+	}
+	return fmt.Sprintf("%d sessions", n)
+}

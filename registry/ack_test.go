@@ -1,0 +1,54 @@
+package registry
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestAnAckNamesTheAgentsThatHaveNotDoneIt(t *testing.T) {
+	good := AgentReport{Name: "a1", Applied: 7}
+	with := func(change func(*AgentReport)) AgentReport {
+		r := good
+		r.Name = "a2"
+		change(&r)
+		return r
+	}
+	for _, tt := range []struct {
+		name  string
+		agent AgentReport
+		want  string
+	}{
+		{"has applied it", with(func(r *AgentReport) { r.Applied = 8 }), ""},
+		{"is behind", with(func(r *AgentReport) { r.Applied = 6 }), "a2: it has applied revision 6, the write is 7"},
+		{"holds", with(func(r *AgentReport) { r.Applied, r.Held = 6, "no key" }), "a2: it holds its changes back: no key"},
+		{"is not ready", with(func(r *AgentReport) { r.Applied, r.Reason = 0, "haproxy: away" }), "a2: it is not ready: haproxy: away"},
+		{"leaves the domain out", with(func(r *AgentReport) { r.LeftOut = []string{"a.abc.com"} }), "a2: it leaves the host out, hapsync status there says why"},
+		{"leaves another host out", with(func(r *AgentReport) { r.LeftOut = []string{"a.abc.com/s2"} }), ""},
+		{"leaves out more than it can name", with(func(r *AgentReport) { r.LeftOut, r.LeftOutMore = []string{"a.abc.com/s2"}, 7 }),
+			"a2: it leaves out more than its report can name: 7 more"},
+		{"has sessions", with(func(r *AgentReport) {
+			r.Leaving = []Leaving{{Domain: "a.abc.com", Host: "s1", Sessions: 2}}
+		}),
+			"a2: 2 sessions left on host a.abc.com/s1"},
+		{"has sessions of another", with(func(r *AgentReport) {
+			r.Leaving = []Leaving{{Domain: "a.abc.com", Host: "s2", Sessions: 2}}
+		}), ""},
+		{"cannot count", with(func(r *AgentReport) { r.Unknown = "no answer" }), "a2: its sessions cannot be counted: no answer"},
+		{"cannot tell of all", with(func(r *AgentReport) { r.More = 3 }), "a2: it has more servers with sessions than it can tell of: 3 more"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := Ack{Revision: 7, Domain: "a.abc.com", Host: "s1", Finished: true}
+			if got := strings.Join(r.Missing([]AgentReport{good, tt.agent}), "\n"); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+	r := Ack{Revision: 7}
+	r.Missing([]AgentReport{good, {Name: "a2"}})
+	if got := r.Missing([]AgentReport{good}); len(got) != 1 || !strings.HasPrefix(got[0], "a2: it was there and is gone") {
+		t.Errorf("of an agent that has died it says %q", got)
+	}
+	if got := r.Missing([]AgentReport{good, {Name: "a2", Applied: 9}}); len(got) != 0 {
+		t.Errorf("of one that is back it says %q", got)
+	}
+}
