@@ -328,6 +328,27 @@ func TestLinksOfPagesLeadToAFileAndAHeading(t *testing.T) {
 	}
 }
 
+func TestPagesNameFilesThatAreThere(t *testing.T) {
+	t.Parallel()
+	path := regexp.MustCompile(`^(?:cmd|e2e|haproxy|registry|sync|docs|packaging|\.ci|\.github)/[\w./-]+$`)
+	count := 0
+	for page, text := range pages(t) {
+		_, spans := codeOf(text)
+		for _, name := range spans {
+			if !path.MatchString(name) {
+				continue
+			}
+			count++
+			if _, err := os.Stat(filepath.Join("../..", name)); err != nil {
+				t.Errorf("%s: %v", page, err)
+			}
+		}
+	}
+	if count < 10 {
+		t.Errorf("only %d files are named: the pages are not read right", count)
+	}
+}
+
 func TestEveryPageIsFoundFromTheReadme(t *testing.T) {
 	t.Parallel()
 	texts := pages(t)
