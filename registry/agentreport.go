@@ -74,6 +74,7 @@ const (
 	maxBehind = 1e9
 )
 
+// Encode returns the report as its key has it.
 func (r AgentReport) Encode() (string, error) {
 	r.Version = reportVersion
 	text, err := json.Marshal(r)

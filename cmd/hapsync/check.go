@@ -92,6 +92,7 @@ func (p program) checkRegistry(c *cli.Context) ([]haproxy.Finding, error) {
 	prefix := c.String("prefix")
 	found := []haproxy.Finding{{Level: haproxy.LevelOK, What: "registry", Detail: fmt.Sprintf("etcd answers on %s at revision %d, with %s below %s",
 		strings.Join(words(c.StringSlice("endpoints")...), ", "), s.Revision, count(s.Keys, "key"), prefix)}}
+	found = append(found, checkMembers(source.Members(c.Context))...)
 	if s.Keys == 0 {
 		found = append(found, haproxy.Finding{Level: haproxy.LevelWarn, What: "prefix", Detail: "there is no key below " + prefix,
 			Remedy: "nothing is registered yet, or the prefix is another one: --prefix"})

@@ -41,6 +41,7 @@ type source interface {
 	sync.Follower
 	sync.Ledger
 	Announce(ctx context.Context, conf etcd.AnnounceConfig, reports <-chan registry.AgentReport)
+	Members(ctx context.Context) []etcd.Member
 	Close() error
 }
 

@@ -23,6 +23,7 @@ type bench struct {
 	state    haproxy.State
 	servers  []haproxy.ServerStatus
 	keys     []registry.Key
+	members  []etcd.Member
 	kept     string
 	waiting  haproxy.Wait
 	findings []haproxy.Finding
@@ -77,6 +78,8 @@ func (b benchSource) Snapshot(context.Context) (registry.Snapshot, error) {
 	return b.snapshot, b.snapshotErr
 }
 func (b benchSource) Close() error { return nil }
+
+func (b benchSource) Members(context.Context) []etcd.Member { return b.members }
 
 func (b benchSource) Keys(context.Context, string) ([]registry.Key, error) {
 	if b.snapshotErr != nil {

@@ -140,8 +140,8 @@ func (a *announcer) write(ctx context.Context) error {
 // itself says.
 func (a *announcer) trouble(ctx context.Context, err error) time.Duration {
 	denied := errors.Is(err, rpctypes.ErrPermissionDenied)
-	if denied || errors.Is(err, errNameTaken) {
-		if denied {
+	if unwritable(err) || errors.Is(err, errNameTaken) {
+		if unwritable(err) {
 			err = a.client.explainWriteTo(ctx, err, a.conf.Prefix)
 		}
 		if a.told != err.Error() {

@@ -10,10 +10,11 @@ import (
 
 // Leave takes the host out of the registry without a failed request: drain for as long as it says, maintenance, the keys
 // deleted, and only then the lease revoked, because hosts whose lease ends are taken for dead. To be called after Run,
-// once. When the context ends, the host is taken out at once. With etcd away, Leave gives up soon, and the host leaves when
-// its lease runs out.
+// once. When the context ends, the host is taken out at once. If
+// etcd answers but refuses, the lease is revoked at once. With etcd away, Leave gives up soon, and the host leaves when its lease
+// runs out.
 func (r *Registration) Leave(ctx context.Context, drain time.Duration) error {
-	if err := r.leave(ctx, drain); err != nil && ctx.Err() == nil {
+	if err := r.leave(ctx, drain); err != nil && ctx.Err() == nil && !answered(err) {
 		r.lease.drop()
 		return err
 	}
@@ -27,7 +28,11 @@ func (r *Registration) leave(ctx context.Context, drain time.Duration) error {
 	have, err := r.client.hostKeys(ctx, r.root)
 	if err == nil && have.complete(r.lease.id) {
 		r.log.Info("the host leaves", "drain", drain.String())
-		if _, err = r.client.takeOut(ctx, have, drain); err == nil {
+		var undrained error
+		if _, undrained, err = r.client.takeOut(ctx, have, drain); err == nil {
+			if undrained != nil {
+				r.log.Warn("etcd lets the host be deleted only: it leaves without a drain", "error", r.client.explainWrite(ctx, undrained))
+			}
 			err = wait(ctx, settleRemoval)
 		}
 	}

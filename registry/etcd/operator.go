@@ -33,13 +33,16 @@ func (c *Client) SetHost(ctx context.Context, domain, host, attribute, value str
 }
 
 // Deregister takes a host out of the registry, whoever has registered it: see Registration.Leave for how. Its lease goes on.
-// It returns the revision of the deletion.
-func (c *Client) Deregister(ctx context.Context, domain, host string, drain time.Duration) (at registry.Revision, err error) {
+// It returns the revision of the deletion, and in undrained why etcd let the host be deleted only.
+func (c *Client) Deregister(ctx context.Context, domain, host string, drain time.Duration) (at registry.Revision, undrained, err error) {
 	err = c.onHost(ctx, domain, host, func(have hostKeys) (err error) {
-		at, err = c.takeOut(ctx, have, drain)
+		at, undrained, err = c.takeOut(ctx, have, drain)
 		return err
 	})
-	return at, err
+	if undrained != nil {
+		undrained = c.explainWrite(ctx, undrained)
+	}
+	return at, undrained, err
 }
 
 // onHost reads a host and does something with it; where it changes meanwhile, again.
@@ -91,29 +94,40 @@ func (c *Client) set(ctx context.Context, have hostKeys, attribute, value string
 const settleRemoval = time.Second
 
 // takeOut drains the host, then puts it into maintenance, so that those who have its cookie go elsewhere, and deletes its
-// keys. One that is in maintenance has nobody to drain.
-func (c *Client) takeOut(ctx context.Context, have hostKeys, drain time.Duration) (registry.Revision, error) {
-	if have.keys["state"].value != string(registry.Maint) {
-		if drain > 0 {
-			if _, err := c.set(ctx, have, "state", string(registry.Drain)); err != nil {
-				return 0, err
-			}
-			if err := wait(ctx, drain); err != nil {
-				return 0, err
-			}
-		}
-		if _, err := c.set(ctx, have, "state", string(registry.Maint)); err != nil {
-			return 0, err
-		}
-		if err := wait(ctx, settleRemoval); err != nil {
-			return 0, err
-		}
+// keys. One that is in maintenance has nobody to drain. Where etcd lets no key be put, the keys are deleted at once: undrained
+// says why.
+func (c *Client) takeOut(ctx context.Context, have hostKeys, drain time.Duration) (at registry.Revision, undrained, err error) {
+	err = c.drain(ctx, have, drain)
+	if unwritable(err) {
+		undrained, err = err, nil
+	}
+	if err != nil {
+		return 0, nil, err
 	}
 	revision, err := c.txn(ctx, have.same(), clientv3.OpDelete(have.root, clientv3.WithPrefix()))
 	if err == nil && revision == 0 {
-		return 0, errChanged
+		return 0, nil, errChanged
 	}
-	return registry.Revision(revision), err
+	return registry.Revision(revision), undrained, err
+}
+
+// drain leaves the host in maintenance.
+func (c *Client) drain(ctx context.Context, have hostKeys, drain time.Duration) error {
+	if have.keys["state"].value == string(registry.Maint) {
+		return nil
+	}
+	if drain > 0 {
+		if _, err := c.set(ctx, have, "state", string(registry.Drain)); err != nil {
+			return err
+		}
+		if err := wait(ctx, drain); err != nil {
+			return err
+		}
+	}
+	if _, err := c.set(ctx, have, "state", string(registry.Maint)); err != nil {
+		return err
+	}
+	return wait(ctx, settleRemoval)
 }
 
 func wait(ctx context.Context, d time.Duration) error {

@@ -90,7 +90,7 @@ func TestDeregisteredHostStaysOut(t *testing.T) {
 	client, etcd := onEtcd(t)
 	g := register(t, client, etcd, server1())
 	lease := g.comes(t, ready)
-	if _, err := client.Deregister(t.Context(), "a.abc.com", "server1", 100*time.Millisecond); err != nil {
+	if _, _, err := client.Deregister(t.Context(), "a.abc.com", "server1", 100*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
 	over := time.After(time.Second)
@@ -111,7 +111,7 @@ func TestOperatorNeedsAHost(t *testing.T) {
 	if _, err := client.SetHost(t.Context(), "a.abc.com", "server1", "state", "maint"); !errors.Is(err, ErrNoHost) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := client.Deregister(t.Context(), "a.abc.com", "server1", 0); !errors.Is(err, ErrNoHost) {
+	if _, _, err := client.Deregister(t.Context(), "a.abc.com", "server1", 0); !errors.Is(err, ErrNoHost) {
 		t.Errorf("got %v", err)
 	}
 	if s := snapshot(t, client); s.Keys != 0 {
@@ -127,7 +127,7 @@ func TestOperatorNeedsAHost(t *testing.T) {
 	if s := snapshot(t, client); s.Domains[0].Hosts[0].Weight != 7 {
 		t.Errorf("the registry has %+v", s.Domains)
 	}
-	if _, err := client.Deregister(t.Context(), "a.abc.com", "server1", 0); err != nil {
+	if _, _, err := client.Deregister(t.Context(), "a.abc.com", "server1", 0); err != nil {
 		t.Error(err)
 	}
 	if s := snapshot(t, client); s.Keys != 0 {

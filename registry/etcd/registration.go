@@ -123,7 +123,7 @@ func (r *Registration) healthy() string {
 func (r *Registration) Run(ctx context.Context) error {
 	for {
 		began := time.Now()
-		err := r.session(ctx)
+		err := r.client.askNext(ctx, func() error { return r.session(ctx) })
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

@@ -7,9 +7,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/hapsync/hapsync/registry"
@@ -35,7 +36,11 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	if why == "" {
 		why = c.unreached(err)
 	}
-	return &unavailableError{fmt.Sprintf("%v: etcd at %s: %s", registry.ErrUnavailable, endpoints, why), err}
+	what := registry.ErrUnavailable.Error()
+	if errors.Is(err, rpctypes.ErrNoSpace) {
+		what = "registry not writable" // it can be read
+	}
+	return &unavailableError{fmt.Sprintf("%s: etcd at %s: %s", what, endpoints, why), err}
 }
 
 // refused explains the errors of an etcd that answers.
@@ -52,6 +57,14 @@ func (c *Client) refused(err error) string {
 		return "its revisions are compacted faster than they can be read: compact less often"
 	case errors.Is(err, rpctypes.ErrNoLeader):
 		return "it has no leader: check that more than half of its members run"
+	case errors.Is(err, errLearner):
+		return "each member that can be reached is a learner, which answers no request: give the endpoints of voting members, too, or promote it with `etcdctl member promote`"
+	case errors.Is(err, rpctypes.ErrNoSpace):
+		return "it takes no writes, because it is over its quota (NOSPACE): compact it, defragment it, then `etcdctl alarm disarm`"
+	case errors.Is(err, rpctypes.ErrTooManyRequests):
+		return "it has too many requests to take another one: it is overloaded, or its disk is too slow (`etcdctl endpoint status --cluster`)"
+	case errors.Is(err, rpctypes.ErrCorrupt):
+		return "its members do not agree (CORRUPT): find the one that differs with `etcdctl endpoint hashkv --cluster` and replace it"
 	case errors.Is(err, errClusters):
 		return "the endpoints belong to different clusters: give those of one only"
 	}
@@ -92,16 +105,21 @@ func (c *Client) unreached(err error) string {
 type lastError struct {
 	mu  sync.Mutex
 	err error
+	at  time.Time
 }
 
-func (l *lastError) intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn,
-	invoke grpc.UnaryInvoker, opts ...grpc.CallOption,
-) error {
-	err := invoke(ctx, method, req, reply, cc, opts...)
+// recent is how long ago an attempt of the same request may have been made.
+const recent = time.Second
+
+func (l *lastError) note(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.err = err
-	return err
+	if errors.Is(rpctypes.Error(err), context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded {
+		if l.err != nil && time.Since(l.at) < recent {
+			return // the attempt before says more than that the time is up
+		}
+	}
+	l.err, l.at = err, time.Now()
 }
 
 // behind returns the error of the last attempt where err says only that the time is up.

@@ -42,17 +42,32 @@ type watcher struct {
 	partial []mirror.Change // of a response that comes in fragments
 }
 
-// watch sends what happens after the listing, until the context or the watch ends. It always returns an error.
-func (c *Client) watch(ctx context.Context, from listing, batches chan<- batch) error {
+// watch sends what happens after the listing, until the context or the watch ends. It always returns an error. A member that
+// cannot watch is passed over.
+func (c *Client) watch(ctx context.Context, from listing, batches chan<- batch) (err error) {
+	_ = c.askNext(ctx, func() error {
+		var begun bool
+		begun, err = c.watchOnce(ctx, from, batches)
+		if begun {
+			return nil
+		}
+		return err
+	})
+	return err
+}
+
+// watchOnce is one stream. It reports whether the watch has begun, and always returns an error.
+func (c *Client) watchOnce(ctx context.Context, from listing, batches chan<- batch) (begun bool, err error) {
 	ctx, cancel := context.WithCancelCause(clientv3.WithRequireLeader(ctx))
 	defer cancel(nil)
 	late := time.AfterFunc(c.conf.DialTimeout, func() { cancel(context.DeadlineExceeded) })
 	defer late.Stop()
-	err := c.watching(ctx, &watcher{from: from, begun: func() { late.Stop() }}, batches)
+	w := &watcher{from: from, begun: func() { begun = late.Stop() }}
+	err = c.watching(ctx, w, batches)
 	if cause := context.Cause(ctx); cause != nil {
-		return cause
+		return begun, cause
 	}
-	return rpctypes.Error(err)
+	return begun, rpctypes.Error(err)
 }
 
 func (c *Client) watching(ctx context.Context, w *watcher, batches chan<- batch) (err error) {

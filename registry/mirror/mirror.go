@@ -46,6 +46,7 @@ type group struct {
 // itself is the name of the group of the prefix: no domain has a slash.
 const itself = "/"
 
+// New returns a mirror of no key.
 func New(prefix string, settle time.Duration) *Mirror {
 	return &Mirror{
 		prefix: prefix, root: prefix + "/", settle: settle,
