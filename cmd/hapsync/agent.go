@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/urfave/cli/v2"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 
 	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/registry/etcd"
@@ -31,36 +31,36 @@ var agentConfig string
 func (p program) agentCommand() *cli.Command {
 	flags := []cli.Flag{
 		listenFlag(),
-		text(spec{name: "resync", value: "60s", check: duration,
-			usage: "`TIME` after which registry, file and process are read and compared although nothing is known to have changed"}),
-		text(spec{name: "reload-interval", value: "2s", check: duration,
-			usage: "least `TIME` between two reloads; the first comes at once, a postponed one stays pending"}),
+		cli.Text(cli.Spec{Name: "resync", Value: "60s", Check: cli.Duration,
+			Usage: "`TIME` after which registry, file and process are read and compared although nothing is known to have changed"}),
+		cli.Text(cli.Spec{Name: "reload-interval", Value: "2s", Check: cli.Duration,
+			Usage: "least `TIME` between two reloads; the first comes at once, a postponed one stays pending"}),
 		maxRemovalFlag(),
-		text(spec{name: "name", check: registry.CheckHost, usage: "`NAME` of the agent in its reports (default: the machine's host name)"}),
+		cli.Text(cli.Spec{Name: "name", Check: registry.CheckHost, Usage: "`NAME` of the agent in its reports (default: the machine's host name)"}),
 		reportPrefixFlag(),
-		toggle(spec{name: "no-report", usage: "do not tell in the registry what is applied: commands with --wait do not wait for this agent"}),
+		cli.Toggle(cli.Spec{Name: "no-report", Usage: "do not tell in the registry what is applied: commands with --wait do not wait for this agent"}),
 		&cli.BoolFlag{Name: "print-unit", DisableDefaultText: true, Usage: "print a systemd unit for the agent, and how to install it; do nothing else"},
 		&cli.BoolFlag{Name: "print-config", DisableDefaultText: true, Usage: "print an example of the file for --config-file; do nothing else"},
 	}
-	return p.command(&cli.Command{
+	return p.environment().Command(&cli.Command{
 		Name:   "agent",
 		Usage:  "keep HAProxy in line with the registry, for as long as it runs",
-		Flags:  append(flags, sharedFlags()...),
+		Flags:  append(flags, cli.SharedFlags()...),
 		Action: p.agent,
-	}, page{
-		description: `Follows the registry and brings HAProxy in line with every change, as hapsync sync does once. With etcd away,
+	}, cli.Page{
+		Description: `Follows the registry and brings HAProxy in line with every change, as hapsync sync does once. With etcd away,
 HAProxy keeps what it has, and the agent waits; a pass that a safeguard objects to is held, and the agent stays.
 
 On --listen it answers /healthz (the agent works), /readyz (HAProxy is in line; else why not), /metrics (for
 Prometheus) and /status (JSON; hapsync status shows it). SIGTERM and SIGINT end it after the running pass and leave
 HAProxy as it is. SIGHUP makes it read the config file again, and everything else too. Under systemd it says
 when it is ready, and feeds the watchdog.`,
-		example: `
+		Example: `
 hapsync agent
 hapsync agent --config-file /etc/hapsync/hapsync.yaml --log-format json
 hapsync agent --listen unix:/run/hapsync/agent.sock
 hapsync agent --print-unit > /etc/systemd/system/hapsync-agent.service`,
-		exitCodes: `0 ended by SIGTERM or SIGINT; 1 error; 2 usage`,
+		ExitCodes: `0 ended by SIGTERM or SIGINT; 1 error; 2 usage`,
 	})
 }
 
@@ -115,7 +115,7 @@ func (p program) newJob(c *cli.Context, observe observer) (*job, error) {
 	}
 	listen, err := parseListen(c.String("listen"))
 	if err != nil {
-		return nil, usagef(c, "--listen: %w", err)
+		return nil, cli.Usagef(c, "--listen: %w", err)
 	}
 	announce, err := p.announceConfig(c, settings.Logger)
 	if err != nil {
@@ -179,13 +179,13 @@ func (p program) nextJob(ctx context.Context, now *job, observe observer) (*job,
 func fingerprint(c *cli.Context) string {
 	var b strings.Builder
 	for _, f := range c.Command.Flags {
-		s, ok := f.(*setting)
+		s, ok := f.(*cli.Setting)
 		switch {
 		case !ok:
-		case s.list:
-			fmt.Fprintf(&b, "%s=%q\n", s.name, c.StringSlice(s.name))
+		case s.IsList():
+			fmt.Fprintf(&b, "%s=%q\n", s.Name, c.StringSlice(s.Name))
 		default:
-			fmt.Fprintf(&b, "%s=%q\n", s.name, c.String(s.name))
+			fmt.Fprintf(&b, "%s=%q\n", s.Name, c.String(s.Name))
 		}
 	}
 	for _, name := range []string{"cacert", "password-file"} {

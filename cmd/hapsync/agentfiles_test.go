@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/urfave/cli/v2"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 )
 
 func TestPrintedConfigIsTaken(t *testing.T) {
@@ -22,16 +22,16 @@ func TestPrintedConfigIsTaken(t *testing.T) {
 	file := writeFile(t, strings.Join(lines, "\n"))
 	b := &bench{}
 	for _, f := range new(bench).program(nil, nil).app().Command("agent").Flags {
-		s, ok := f.(*setting)
-		if !ok || s.name == "config-file" {
+		s, ok := f.(*cli.Setting)
+		if !ok || s.Name == "config-file" {
 			continue
 		}
-		if !strings.Contains(all, "\n"+s.name+":") && s.name != "reload-command" {
-			t.Errorf("the example lacks %s", s.name)
+		if !strings.Contains(all, "\n"+s.Name+":") && s.Name != "reload-command" {
+			t.Errorf("the example lacks %s", s.Name)
 		}
-		example := b.settled(t, "agent", s.name, "agent", "--config-file", file)
-		if s.value != "" && example != s.value && !strings.HasSuffix(s.name, "-bin") {
-			t.Errorf("%s: the example says %q, the default is %q", s.name, example, s.value)
+		example := b.settled(t, "agent", s.Name, "agent", "--config-file", file)
+		if s.Value != "" && example != s.Value && !strings.HasSuffix(s.Name, "-bin") {
+			t.Errorf("%s: the example says %q, the default is %q", s.Name, example, s.Value)
 		}
 	}
 }

@@ -9,26 +9,26 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/urfave/cli/v2"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 
 	"github.com/hapsync/hapsync/registry"
 )
 
 func (p program) agentsCommand() *cli.Command {
-	return p.command(&cli.Command{
+	return p.environment().Command(&cli.Command{
 		Name:   "agents",
 		Usage:  "show the agents that report, and what each has applied",
-		Flags:  append([]cli.Flag{outputFlag(), reportPrefixFlag()}, sharedFlags(categoryHAProxy)...),
+		Flags:  append([]cli.Flag{cli.OutputFlag(), reportPrefixFlag()}, cli.SharedFlags(cli.HAProxy)...),
 		Action: p.agents,
-	}, page{
-		description: `Every agent that follows --prefix and lives, with the last change below that which its HAProxy has, and how far it is
+	}, cli.Page{
+		Description: `Every agent that follows --prefix and lives, with the last change below that which its HAProxy has, and how far it is
 behind: for how long it has known of something that it has not applied, as of its last word on that, or that it has not
 heard of the last put of a key. (A deletion that an agent has not heard of does not show.) Heard is when etcd has heard from
 it last. An agent that has died is gone within 15 s. The clocks of the machines need not agree.`,
-		example: `
+		Example: `
 hapsync agents
 hapsync agents -o json`,
-		exitCodes: `0 shown; 1 error; 2 usage; 3 registry not reachable; 130 interrupted`,
+		ExitCodes: `0 shown; 1 error; 2 usage; 3 registry not reachable; 130 interrupted`,
 	})
 }
 

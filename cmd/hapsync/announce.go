@@ -4,21 +4,21 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/urfave/cli/v2"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 
 	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/registry/etcd"
 )
 
 func reportPrefixFlag() cli.Flag {
-	return text(spec{name: "report-prefix", value: registry.DefaultReportPrefix, usage: "`KEY` below which agents report"})
+	return cli.Text(cli.Spec{Name: "report-prefix", Value: registry.DefaultReportPrefix, Usage: "`KEY` below which agents report"})
 }
 
 // reportPrefix is where agents report.
 func reportPrefix(c *cli.Context) (string, error) {
 	prefix, err := registry.CheckReportPrefix(c.String("report-prefix"), c.String("prefix"))
 	if err != nil {
-		return "", usagef(c, "--report-prefix: %w", err)
+		return "", cli.Usagef(c, "--report-prefix: %w", err)
 	}
 	return prefix, nil
 }

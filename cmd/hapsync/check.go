@@ -6,23 +6,23 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/urfave/cli/v2"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 
 	"github.com/hapsync/hapsync/haproxy"
 )
 
 func (p program) checkCommand() *cli.Command {
-	return p.command(&cli.Command{
+	return p.environment().Command(&cli.Command{
 		Name:   "check",
 		Usage:  "can everything be reached and done? one line each, with the way out",
-		Flags:  sharedFlags(),
+		Flags:  cli.SharedFlags(),
 		Action: p.check,
-	}, page{
-		description: `Looks at the registry, the files, the haproxy program, the running process and its sockets, and says of each
+	}, cli.Page{
+		Description: `Looks at the registry, the files, the haproxy program, the running process and its sockets, and says of each
 whether it is as hapsync needs it (ok), works but should be mended (warn), or stands in the way (fail).
 It reads only.`,
-		example:   `hapsync check --endpoints http://10.0.0.11:2379`,
-		exitCodes: `0 nothing failed; 2 usage; 3 the registry failed; 4 HAProxy or its files failed; 130 interrupted`,
+		Example:   `hapsync check --endpoints http://10.0.0.11:2379`,
+		ExitCodes: `0 nothing failed; 2 usage; 3 the registry failed; 4 HAProxy or its files failed; 130 interrupted`,
 	})
 }
 
@@ -91,7 +91,7 @@ func (p program) checkRegistry(c *cli.Context) ([]haproxy.Finding, error) {
 	}
 	prefix := c.String("prefix")
 	found := []haproxy.Finding{{Level: haproxy.LevelOK, What: "registry", Detail: fmt.Sprintf("etcd answers on %s at revision %d, with %s below %s",
-		strings.Join(words(c.StringSlice("endpoints")...), ", "), s.Revision, count(s.Keys, "key"), prefix)}}
+		strings.Join(cli.Words(c.StringSlice("endpoints")...), ", "), s.Revision, count(s.Keys, "key"), prefix)}}
 	found = append(found, checkMembers(source.Members(c.Context))...)
 	if s.Keys == 0 {
 		found = append(found, haproxy.Finding{Level: haproxy.LevelWarn, What: "prefix", Detail: "there is no key below " + prefix,

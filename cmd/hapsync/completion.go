@@ -5,19 +5,19 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/urfave/cli/v2"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 )
 
 func (p program) completionCommand() *cli.Command {
-	return p.command(&cli.Command{
+	return p.environment().Command(&cli.Command{
 		Name:      "completion",
 		Usage:     "print a script that completes hapsync's commands and flags in a shell",
 		ArgsUsage: "bash|zsh|fish",
-		Flags:     sharedFlags(categoryRegistry, categoryHAProxy),
+		Flags:     cli.SharedFlags(cli.Registry, cli.HAProxy),
 		Action:    p.completion,
-	}, page{
-		description: "Prints the script for one shell to standard output. It calls the hapsync of PATH to find the words.",
-		example: `
+	}, cli.Page{
+		Description: "Prints the script for one shell to standard output. It calls the hapsync of PATH to find the words.",
+		Example: `
 hapsync completion bash > /etc/bash_completion.d/hapsync
 hapsync completion zsh > "${fpath[1]}/_hapsync"
 hapsync completion fish > ~/.config/fish/completions/hapsync.fish`,
@@ -38,7 +38,7 @@ func (p program) completion(c *cli.Context) error {
 		}
 		script = longOptions(fish)
 	default:
-		return usagef(c, "%q is not a shell that hapsync knows: bash, zsh or fish", shell)
+		return cli.Usagef(c, "%q is not a shell that hapsync knows: bash, zsh or fish", shell)
 	}
 	_, err := fmt.Fprint(p.stdout, script)
 	return err

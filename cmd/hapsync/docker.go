@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"os"
 
-	"github.com/urfave/cli/v2"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 
 	"github.com/hapsync/hapsync/registry/docker"
 )
@@ -13,11 +13,11 @@ import (
 // dockerFlags are those of hapsync register --docker.
 func dockerFlags() []cli.Flag {
 	return []cli.Flag{
-		toggle(spec{name: "docker", usage: "register the containers of this machine's Docker engine that have the label " + docker.LabelDomain}),
-		toggle(spec{name: "internal", usage: "with --docker: take the address that a container has in its network, not its published port"}),
-		toggle(spec{name: "registrator-names", usage: "with --docker: take registrator's SERVICE_NAME and SERVICE_<port>_NAME, too"}),
-		text(spec{name: "resync", value: "60s", check: duration,
-			usage: "with --docker: `TIME` after which the containers are read and compared although nothing is known to have changed"}),
+		cli.Toggle(cli.Spec{Name: "docker", Usage: "register the containers of this machine's Docker engine that have the label " + docker.LabelDomain}),
+		cli.Toggle(cli.Spec{Name: "internal", Usage: "with --docker: take the address that a container has in its network, not its published port"}),
+		cli.Toggle(cli.Spec{Name: "registrator-names", Usage: "with --docker: take registrator's SERVICE_NAME and SERVICE_<port>_NAME, too"}),
+		cli.Text(cli.Spec{Name: "resync", Value: "60s", Check: cli.Duration,
+			Usage: "with --docker: `TIME` after which the containers are read and compared although nothing is known to have changed"}),
 	}
 }
 
@@ -34,7 +34,7 @@ func (p program) registerContainers(c *cli.Context) error {
 		return err
 	}
 	if conf.Engine, err = docker.Open(""); err != nil {
-		return usageError{command: commandName(c), err: err}
+		return cli.Usage(c, err)
 	}
 	defer conf.Engine.Close()
 	if conf.Client, err = p.client(c); err != nil {
@@ -48,23 +48,23 @@ func (p program) registerContainers(c *cli.Context) error {
 // containers are what the flags say of them.
 func (p program) containers(c *cli.Context) (docker.Config, error) {
 	if words := c.Args().Slice(); len(words) > 0 {
-		return docker.Config{}, usagef(c, "--docker takes no command: %q", words[0])
+		return docker.Config{}, cli.Usagef(c, "--docker takes no command: %q", words[0])
 	}
 	for _, flag := range ofContainers() {
 		switch value := c.String(flag[0]); {
 		case value == "" || value == "false":
 		case flag[1] == "":
-			return docker.Config{}, usagef(c, "--%s does not go with --docker", flag[0])
+			return docker.Config{}, cli.Usagef(c, "--%s does not go with --docker", flag[0])
 		default:
-			return docker.Config{}, usagef(c, "--%s does not go with --docker: each container says it with its label %s", flag[0], flag[1])
+			return docker.Config{}, cli.Usagef(c, "--%s does not go with --docker: each container says it with its label %s", flag[0], flag[1])
 		}
 	}
-	log := p.logger(c)
+	log := p.environment().Logger(c)
 	settings := docker.Settings{Machine: c.String("host"), Internal: c.Bool("internal"), RegistratorNames: c.Bool("registrator-names")}
 	if settings.Machine == "" {
 		name, err := os.Hostname()
 		if err != nil {
-			return docker.Config{}, usagef(c, "--host: not given, and this machine has no name: %w", err)
+			return docker.Config{}, cli.Usagef(c, "--host: not given, and this machine has no name: %w", err)
 		}
 		settings.Machine = name
 	}
@@ -81,13 +81,13 @@ func machineIP(c *cli.Context, log *slog.Logger) (netip.Addr, error) {
 	if value := c.String("ip"); value != "" {
 		ip, err := netip.ParseAddr(value)
 		if err != nil {
-			return netip.Addr{}, usagef(c, "--ip: %w", err)
+			return netip.Addr{}, cli.Usagef(c, "--ip: %w", err)
 		}
 		return ip.Unmap(), nil
 	}
-	ip, err := localIP(c.Context, words(c.StringSlice("endpoints")...))
+	ip, err := localIP(c.Context, cli.Words(c.StringSlice("endpoints")...))
 	if err != nil {
-		return netip.Addr{}, usagef(c, "--ip: not given, and no local address found: %w", err)
+		return netip.Addr{}, cli.Usagef(c, "--ip: not given, and no local address found: %w", err)
 	}
 	log.Info("the host is registered with the local address that leads to etcd", "ip", ip.String())
 	if ip.IsLoopback() {

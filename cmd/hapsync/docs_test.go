@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/urfave/cli/v2"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 
 	"github.com/hapsync/hapsync/sync"
 )
@@ -54,31 +54,31 @@ func tableRows(text string) map[string]string {
 func TestPagesHaveEveryFlagWithItsVariableAndDefault(t *testing.T) {
 	text := settingsPage(t)
 	rows := tableRows(text)
-	eachSetting(t, func(t *testing.T, cmd *cli.Command, s *setting) {
-		if s.name == "onetime" {
+	eachSetting(t, func(t *testing.T, cmd *cli.Command, s *cli.Setting) {
+		if s.Name == "onetime" {
 			if !regexp.MustCompile("(?s)`--onetime`.{1,5}`HAPSYNC_ONETIME`").MatchString(text) {
 				t.Error("no page says what --onetime is")
 			}
 			return
 		}
-		row, ok := rows["--"+s.name]
+		row, ok := rows["--"+s.Name]
 		if !ok {
-			t.Fatalf("no table has a row for --%s of hapsync %s", s.name, cmd.Name)
+			t.Fatalf("no table has a row for --%s of hapsync %s", s.Name, cmd.Name)
 		}
-		words := slices.Clone(s.env)
-		if s.value != "" {
-			words = append(words, s.value)
+		words := slices.Clone(s.Env)
+		if s.Value != "" {
+			words = append(words, s.Value)
 		}
-		for _, alias := range s.aliases {
+		for _, alias := range s.Aliases {
 			words = append(words, strings.Repeat("-", min(2, len(alias)))+alias)
 		}
 		for _, w := range words {
 			if !strings.Contains(row, "`"+w+"`") {
-				t.Errorf("the row of --%s lacks `%s`: %s", s.name, w, row)
+				t.Errorf("the row of --%s lacks `%s`: %s", s.Name, w, row)
 			}
 		}
 		if command := "`" + cmd.Name + "`"; !isShared(s) && !strings.Contains(row, command) {
-			t.Errorf("the row of --%s does not say that it is of %s: %s", s.name, command, row)
+			t.Errorf("the row of --%s does not say that it is of %s: %s", s.Name, command, row)
 		}
 	})
 }
@@ -104,7 +104,7 @@ func TestPagesHaveTheOtherFlagsAndNoMore(t *testing.T) {
 
 func TestPagesHaveEveryExitCode(t *testing.T) {
 	rows := tableRows(settingsPage(t))
-	listed := regexp.MustCompile(`(?m)^ +([0-9]+) +\S`).FindAllStringSubmatch(appTail, -1)
+	listed := regexp.MustCompile(`(?m)^ +([0-9]+) +\S`).FindAllStringSubmatch(exitCodeHelp(), -1)
 	var codes []string
 	for _, m := range listed {
 		codes = append(codes, m[1])
@@ -206,11 +206,11 @@ func TestHapsyncCalls(t *testing.T) {
 func parse(args []string) error {
 	app := new(bench).program(nil, nil).app()
 	for _, cmd := range app.Commands {
-		most := mostArguments(cmd)
+		most := cli.MostArguments(cmd)
 		cmd.Before = nil
 		cmd.Action = func(c *cli.Context) error {
 			if c.NArg() > most {
-				return usagef(c, "stray argument %q", c.Args().Get(most))
+				return cli.Usagef(c, "stray argument %q", c.Args().Get(most))
 			}
 			return nil
 		}
@@ -247,7 +247,7 @@ func TestConfigFilesOfPagesAreTaken(t *testing.T) {
 				continue // of another program
 			}
 			count++
-			if _, err := readConfigFile(writeFile(t, m[1]), new(bench).program(nil, nil).app().Commands); err != nil {
+			if _, err := cli.ReadConfigFile(writeFile(t, m[1]), new(bench).program(nil, nil).app().Commands); err != nil {
 				t.Errorf("%s: %v", page, err)
 			}
 		}

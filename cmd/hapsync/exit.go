@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
-	"github.com/urfave/cli/v2"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
@@ -27,6 +28,38 @@ const (
 	exitInterrupted = 130
 )
 
+// An exitMeaning is what an exit code says.
+type exitMeaning struct {
+	code    int
+	meaning string
+}
+
+// exitMeanings are all exit codes.
+func exitMeanings() []exitMeaning {
+	return []exitMeaning{
+		{exitOK, "in line, or brought in line"},
+		{exitError, "error"},
+		{exitUsage, "usage: unknown command or flag, bad value, stray argument"},
+		{exitRegistry, "registry not reachable"},
+		{exitHAProxy, "HAProxy not reachable, or it refused"},
+		{exitHeld, "held by a safeguard; nothing was touched"},
+		{exitLeftOut, "applied, but some domain or host is left out"},
+		{exitNotYet, "not in effect: with --wait, some agent has not applied it in time, or there is none; explain: some host gets no requests"},
+		{exitChanges, "only with plan --detailed-exitcode: there are changes"},
+		{exitInterrupted, "interrupted"},
+	}
+}
+
+// exitCodeHelp is the part of --help on exit codes.
+func exitCodeHelp() string {
+	var b strings.Builder
+	b.WriteString("\nEXIT CODES:\n")
+	for _, e := range exitMeanings() {
+		fmt.Fprintf(&b, "   %-4d %s\n", e.code, e.meaning)
+	}
+	return b.String()
+}
+
 // What a command ends with though nothing went wrong on the way.
 var (
 	errChanges    = errors.New("there are changes")
@@ -34,25 +67,12 @@ var (
 	errNotRunning = errors.New("the file is in line, but no running HAProxy was reached")
 )
 
-// A usageError is a command line, an environment variable or a config file that cannot be followed.
-type usageError struct {
-	command string // empty before a command is known
-	err     error
-}
-
-func (e usageError) Error() string { return e.err.Error() }
-func (e usageError) Unwrap() error { return e.err }
-
-func usagef(c *cli.Context, format string, args ...any) error {
-	return usageError{command: commandName(c), err: fmt.Errorf(format, args...)}
-}
-
 // exitCode is that of a command that returned err, if ctx ends with a signal only.
 func exitCode(ctx context.Context, err error) int {
 	if err == nil {
 		return exitOK
 	}
-	if isUsage(err) {
+	if cli.IsUsage(err) {
 		return exitUsage
 	}
 	var child registrar.ChildError
@@ -99,13 +119,6 @@ func exitCodeOfType(err error) int {
 	return exitError
 }
 
-// isUsage: urfave's own exit errors are all about usage ("hapsync help nothing").
-func isUsage(err error) bool {
-	var usage usageError
-	var exit cli.ExitCoder
-	return errors.As(err, &usage) || errors.As(err, &exit)
-}
-
 // explain says on standard error what went wrong, once, and the way out.
 func (p program) explain(code int, err error) {
 	var child registrar.ChildError
@@ -119,17 +132,9 @@ func (p program) explain(code int, err error) {
 	case exitInterrupted:
 		message = "interrupted (" + message + "); the next hapsync sync completes what is left"
 	}
-	var usage usageError
+	var usage cli.UsageError
 	if errors.As(err, &usage) {
-		message += "\n" + usage.hint()
+		message += "\n" + usage.Hint()
 	}
 	_, _ = fmt.Fprintf(p.stderr, "hapsync: %s\n", message)
-}
-
-// hint is one line of usage, and one on where to read more.
-func (e usageError) hint() string {
-	if e.command == "" {
-		return "usage: hapsync [flags] command [flags]\nsee hapsync --help"
-	}
-	return fmt.Sprintf("usage: hapsync %s [flags]\nsee hapsync %[1]s --help", e.command)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/sync"
@@ -22,7 +23,7 @@ func TestExitCode(t *testing.T) {
 		{errors.New("something else"), 1},
 		{wrap(haproxy.ErrLocked), 1},
 		{wrap(haproxy.ErrConflict), 1},
-		{usageError{err: errors.New("bad")}, 2},
+		{cli.UsageError{Err: errors.New("bad")}, 2},
 		{wrap(registry.ErrUnavailable), 3},
 		{wrap(haproxy.ErrDown), 4},
 		{wrap(haproxy.ErrRefused), 4},

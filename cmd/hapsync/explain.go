@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/urfave/cli/v2"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
@@ -16,20 +16,20 @@ import (
 )
 
 func (p program) explainCommand() *cli.Command {
-	return p.command(&cli.Command{
+	return p.environment().Command(&cli.Command{
 		Name:      "explain",
 		Usage:     "say why a host is in rotation or not, from its keys to HAProxy's server",
 		ArgsUsage: "DOMAIN [HOST]",
-		Flags:     append([]cli.Flag{outputFlag(), maxRemovalFlag()}, sharedFlags()...),
+		Flags:     append([]cli.Flag{cli.OutputFlag(), maxRemovalFlag()}, cli.SharedFlags()...),
 		Action:    p.explainDomain,
-	}, page{
-		description: `Follows the hosts of a domain, or one of them, on a HAProxy machine: the keys with their leases, what is wrong with
+	}, cli.Page{
+		Description: `Follows the hosts of a domain, or one of them, on a HAProxy machine: the keys with their leases, what is wrong with
 them, what hapsync sync would do, and the server in the running process. The first line has the answer. It only reads, and
 shows what can be seen while etcd or HAProxy is away.`,
-		example: `
+		Example: `
 hapsync explain a.abc.com server1
 hapsync explain -o json a.abc.com`,
-		exitCodes: `
+		ExitCodes: `
 0 every host that is shown is in rotation; 1 error; 2 usage; 3 the registry is not reachable; 4 HAProxy is not reachable;
 7 some host is not in rotation, or there is none; 130 interrupted`,
 	})
@@ -42,7 +42,7 @@ func (p program) explainDomain(c *cli.Context) error {
 		err = registry.CheckHost(host)
 	}
 	if err != nil {
-		return usageError{command: commandName(c), err: err}
+		return cli.Usage(c, err)
 	}
 	pass, err := p.prepare(c)
 	if err != nil {

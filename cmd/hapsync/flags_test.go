@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/urfave/cli/v2"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 )
 
 // settled is the value of a flag in the action of a command.
@@ -31,75 +31,79 @@ func (b *bench) settled(t *testing.T, command, flag string, args ...string) stri
 }
 
 // samples are two good values of a flag; the first is not its default.
-func samples(s *setting) (string, string) {
+func samples(s *cli.Setting) (string, string) {
 	switch {
-	case s.tag == "!!bool":
+	case s.Tag == "!!bool":
 		return "true", "false"
-	case s.tag == "!!int":
+	case s.Tag == "!!int":
 		return "30", "70"
-	case strings.HasSuffix(s.name, "-timeout") || s.name == "resync" || s.name == "reload-interval":
+	case strings.HasSuffix(s.Name, "-timeout") || s.Name == "resync" || s.Name == "reload-interval":
 		return "3s", "7s"
-	case slices.Contains([]string{"drain", "ttl", "interval", "timeout"}, s.name):
+	case slices.Contains([]string{"drain", "ttl", "interval", "timeout"}, s.Name):
 		return "3s", "7s"
-	case slices.Contains([]string{"port", "weight", "maxconn", "rise", "fall"}, s.name):
+	case slices.Contains([]string{"port", "weight", "maxconn", "rise", "fall"}, s.Name):
 		return "7", "9"
-	case s.name == "ip":
+	case s.Name == "ip":
 		return "10.0.0.1", "fd00::1"
-	case s.name == "check":
+	case s.Name == "check":
 		return "tcp://127.0.0.1:1", "exec:/bin/true"
-	case s.name == "listen":
+	case s.Name == "listen":
 		return "127.0.0.1:9102", "unix:/run/hapsync/agent.sock"
-	case s.name == "output" || s.name == "log-format":
+	case s.Name == "output" || s.Name == "log-format":
 		return "json", "text"
-	case s.name == "log-level":
+	case s.Name == "log-level":
 		return "debug", "error"
 	}
 	return "one", "two"
 }
 
-func (s *setting) yaml(value string) string {
+func yamlOf(s *cli.Setting, value string) string {
 	switch {
-	case s.list:
-		return fmt.Sprintf("%s: [%q]\n", s.name, value)
-	case s.tag == "":
-		return fmt.Sprintf("%s: %q\n", s.name, value)
+	case s.IsList():
+		return fmt.Sprintf("%s: [%q]\n", s.Name, value)
+	case s.Tag == "":
+		return fmt.Sprintf("%s: %q\n", s.Name, value)
 	}
-	return fmt.Sprintf("%s: %s\n", s.name, value)
+	return fmt.Sprintf("%s: %s\n", s.Name, value)
 }
 
-func eachSetting(t *testing.T, test func(t *testing.T, cmd *cli.Command, s *setting)) {
+func eachSetting(t *testing.T, test func(t *testing.T, cmd *cli.Command, s *cli.Setting)) {
 	for _, cmd := range new(bench).program(nil, nil).app().Commands {
 		for _, f := range cmd.Flags {
-			if s, ok := f.(*setting); ok {
-				t.Run(cmd.Name+" --"+s.name, func(t *testing.T) { test(t, cmd, s) })
+			if s, ok := f.(*cli.Setting); ok {
+				t.Run(cmd.Name+" --"+s.Name, func(t *testing.T) { test(t, cmd, s) })
 			}
 		}
 	}
 }
 
+// TestPrecedence has each setting once, in the first command that has it; TestEveryFlagIsDocumented holds that settings
+// of one name are of one type in all of them.
 func TestPrecedence(t *testing.T) {
-	eachSetting(t, func(t *testing.T, cmd *cli.Command, s *setting) {
-		if s.name == "config-file" {
+	seen := map[string]bool{"config-file": true}
+	eachSetting(t, func(t *testing.T, cmd *cli.Command, s *cli.Setting) {
+		if seen[s.Name] {
 			return
 		}
+		seen[s.Name] = true
 		one, two := samples(s)
-		flag := func(value string) string { return "--" + s.name + "=" + value }
-		file := writeFile(t, s.yaml(one))
+		flag := func(value string) string { return "--" + s.Name + "=" + value }
+		file := writeFile(t, yamlOf(s, one))
 		b := &bench{env: map[string]string{}}
 		check := func(what, want string, args ...string) {
 			t.Helper()
-			if got := b.settled(t, cmd.Name, s.name, args...); got != want {
+			if got := b.settled(t, cmd.Name, s.Name, args...); got != want {
 				t.Errorf("%s: %q, want %q", what, got, want)
 			}
 		}
-		if s.list || s.tag != "!!bool" {
-			check("the default counts where nothing is set", s.value, cmd.Name)
+		if s.IsList() || s.Tag != "!!bool" {
+			check("the default counts where nothing is set", s.Value, cmd.Name)
 		}
 		b.env["HAPSYNC_CONFIG_FILE"] = file
 		check("the config file overrides the default", one, cmd.Name)
-		b.env[s.env[len(s.env)-1]] = two
+		b.env[s.Env[len(s.Env)-1]] = two
 		check("the environment overrides the config file", two, cmd.Name)
-		b.env[s.env[0]] = one
+		b.env[s.Env[0]] = one
 		check("HAPSYNC_ comes before other variables", one, cmd.Name)
 		if isShared(s) {
 			check("a flag before the command overrides the environment", two, flag(two), cmd.Name)
@@ -109,8 +113,8 @@ func TestPrecedence(t *testing.T) {
 	})
 }
 
-func isShared(s *setting) bool {
-	return slices.ContainsFunc(sharedFlags(), func(f cli.Flag) bool { return f.Names()[0] == s.name })
+func isShared(s *cli.Setting) bool {
+	return slices.ContainsFunc(cli.SharedFlags(), func(f cli.Flag) bool { return f.Names()[0] == s.Name })
 }
 
 func TestConfigFileFlagMayStandInBothPlaces(t *testing.T) {
@@ -149,20 +153,20 @@ func isCommand(arg string) bool { return arg == "sync" || arg == "plan" }
 
 func TestEveryFlagIsDocumented(t *testing.T) {
 	types := map[string]string{}
-	eachSetting(t, func(t *testing.T, _ *cli.Command, s *setting) {
+	eachSetting(t, func(t *testing.T, _ *cli.Command, s *cli.Setting) {
 		if s.GetUsage() == "" {
 			t.Error("no usage text")
 		}
-		if want := variable(s.name); s.GetEnvVars()[0] != want {
+		if want := cli.Variable(s.Name); s.GetEnvVars()[0] != want {
 			t.Errorf("environment %v, want %s first", s.GetEnvVars(), want)
 		}
-		if !s.hidden {
-			wantContains(t, "help line", s.String(), "--"+s.name, "$"+variable(s.name))
+		if !s.Hidden {
+			wantContains(t, "help line", s.String(), "--"+s.Name, "$"+cli.Variable(s.Name))
 		}
-		if have, ok := types[s.name]; ok && have != s.tag {
-			t.Errorf("type %q here and %q in another command: the config file needs one", s.tag, have)
+		if have, ok := types[s.Name]; ok && have != s.Tag {
+			t.Errorf("type %q here and %q in another command: the config file needs one", s.Tag, have)
 		}
-		types[s.name] = s.tag
+		types[s.Name] = s.Tag
 	})
 }
 

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/urfave/cli/v2"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 
 	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/registry/etcd"
@@ -18,15 +18,15 @@ import (
 // hostFlags name a host of a domain.
 func hostFlags() []cli.Flag {
 	return []cli.Flag{
-		text(spec{name: "domain", check: registry.CheckDomain, usage: "the `DOMAIN` that the host serves"}),
-		text(spec{name: "host", check: registry.CheckHost,
-			usage: "`NAME` of the host: the name of its server in HAProxy, and its cookie (default: the machine's host name)"}),
+		cli.Text(cli.Spec{Name: "domain", Check: registry.CheckDomain, Usage: "the `DOMAIN` that the host serves"}),
+		cli.Text(cli.Spec{Name: "host", Check: registry.CheckHost,
+			Usage: "`NAME` of the host: the name of its server in HAProxy, and its cookie (default: the machine's host name)"}),
 	}
 }
 
 func drainFlag() cli.Flag {
-	return text(spec{name: "drain", value: "5s", check: pause,
-		usage: "`TIME` in drain before the host leaves; 0s for none"})
+	return cli.Text(cli.Spec{Name: "drain", Value: "5s", Check: pause,
+		Usage: "`TIME` in drain before the host leaves; 0s for none"})
 }
 
 // pause is a duration that may be 0.
@@ -41,7 +41,7 @@ func pause(s string) error {
 // hostName are the domain and the host that the flags name.
 func hostName(c *cli.Context) (domain, host string, err error) {
 	if domain = c.String("domain"); domain == "" {
-		return "", "", usagef(c, "--domain: no domain given")
+		return "", "", cli.Usagef(c, "--domain: no domain given")
 	}
 	if host = c.String("host"); host != "" {
 		return domain, host, nil
@@ -50,23 +50,23 @@ func hostName(c *cli.Context) (domain, host string, err error) {
 		err = registry.CheckHost(host)
 	}
 	if err != nil {
-		return "", "", usagef(c, "--host: the machine's host name cannot be used: %w", err)
+		return "", "", cli.Usagef(c, "--host: the machine's host name cannot be used: %w", err)
 	}
 	return domain, host, nil
 }
 
 func (p program) deregisterCommand() *cli.Command {
-	return p.command(&cli.Command{
+	return p.environment().Command(&cli.Command{
 		Name:   "deregister",
 		Usage:  "take a host out of the registry, whoever has registered it",
-		Flags:  slices.Concat(hostFlags(), []cli.Flag{drainFlag()}, waitFlags(), sharedFlags(categoryHAProxy)),
+		Flags:  slices.Concat(hostFlags(), []cli.Flag{drainFlag()}, waitFlags(), cli.SharedFlags(cli.HAProxy)),
 		Action: p.deregister,
-	}, page{
-		description: `Sets the host's state to drain, waits, sets it to maint and deletes its keys: no request fails. A hapsync register
+	}, cli.Page{
+		Description: `Sets the host's state to drain, waits, sets it to maint and deletes its keys: no request fails. A hapsync register
 that runs for the host sees that it was taken out on purpose, and leaves it out until it is started anew. With --wait it
 ends when every agent has applied that, and no session is left on the host.`,
-		example:   `hapsync deregister --domain a.abc.com --host server1 --drain 30s`,
-		exitCodes: `0 out; 1 error, or there is no such host; 2 usage; 3 registry not reachable; 7 --wait: not in effect; 130 interrupted`,
+		Example:   `hapsync deregister --domain a.abc.com --host server1 --drain 30s`,
+		ExitCodes: `0 out; 1 error, or there is no such host; 2 usage; 3 registry not reachable; 7 --wait: not in effect; 130 interrupted`,
 	})
 }
 
@@ -96,15 +96,15 @@ func (p program) deregister(c *cli.Context) error {
 }
 
 func (p program) stateCommand(state registry.HostState, usage, description string) *cli.Command {
-	return p.command(&cli.Command{
+	return p.environment().Command(&cli.Command{
 		Name:   string(state),
 		Usage:  usage,
-		Flags:  slices.Concat(hostFlags(), waitFlags(), sharedFlags(categoryHAProxy)),
+		Flags:  slices.Concat(hostFlags(), waitFlags(), cli.SharedFlags(cli.HAProxy)),
 		Action: func(c *cli.Context) error { return p.setHost(c, "state", string(state)) },
-	}, page{
-		description: description,
-		example:     fmt.Sprintf("hapsync %s --domain a.abc.com --host server1", state),
-		exitCodes:   `0 set; 1 error, or there is no such host; 2 usage; 3 registry not reachable; 7 --wait: not in effect; 130 interrupted`,
+	}, cli.Page{
+		Description: description,
+		Example:     fmt.Sprintf("hapsync %s --domain a.abc.com --host server1", state),
+		ExitCodes:   `0 set; 1 error, or there is no such host; 2 usage; 3 registry not reachable; 7 --wait: not in effect; 130 interrupted`,
 	})
 }
 
@@ -125,22 +125,22 @@ func (p program) maintCommand() *cli.Command {
 }
 
 func (p program) weightCommand() *cli.Command {
-	return p.command(&cli.Command{
+	return p.environment().Command(&cli.Command{
 		Name:      "weight",
 		Usage:     "set the weight of a host",
 		ArgsUsage: "WEIGHT",
-		Flags:     slices.Concat(hostFlags(), waitFlags(), sharedFlags(categoryHAProxy)),
+		Flags:     slices.Concat(hostFlags(), waitFlags(), cli.SharedFlags(cli.HAProxy)),
 		Action: func(c *cli.Context) error {
 			value := c.Args().First()
 			if err := registry.CheckValue("weight", value); err != nil {
-				return usageError{command: commandName(c), err: err}
+				return cli.Usage(c, err)
 			}
 			return p.setHost(c, "weight", value)
 		},
-	}, page{
-		description: `Sets the host's weight, 0 to 256, relative to the others of the domain.`,
-		example:     "hapsync weight --domain a.abc.com --host server1 10",
-		exitCodes:   `0 set; 1 error, or there is no such host; 2 usage; 3 registry not reachable; 7 --wait: not in effect; 130 interrupted`,
+	}, cli.Page{
+		Description: `Sets the host's weight, 0 to 256, relative to the others of the domain.`,
+		Example:     "hapsync weight --domain a.abc.com --host server1 10",
+		ExitCodes:   `0 set; 1 error, or there is no such host; 2 usage; 3 registry not reachable; 7 --wait: not in effect; 130 interrupted`,
 	})
 }
 
@@ -175,7 +175,7 @@ func (p program) client(c *cli.Context) (*etcd.Client, error) {
 	}
 	client, err := etcd.New(cfg)
 	if err != nil {
-		return nil, usageError{command: commandName(c), err: err}
+		return nil, cli.Usage(c, err)
 	}
 	return client, nil
 }

@@ -9,36 +9,36 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/urfave/cli/v2"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 )
 
 func (p program) initCommand() *cli.Command {
 	flags := []cli.Flag{
-		list(spec{name: "bind", value: ":80",
-			usage: "`ADDRESS` of the frontend; with several --frontend, one for each, in their order"}),
-		text(spec{name: "stats-bind", value: "127.0.0.1:8404", check: configWord,
-			usage: "`ADDRESS` of the statistics page"}),
-		text(spec{name: "run-dir", value: "/run/haproxy", check: configWord,
-			usage: "`DIRECTORY` of HAProxy's sockets, haproxy.sock and haproxy-master.sock"}),
-		text(spec{name: "state-file", check: configWord,
-			usage: "`FILE` that keeps the servers' health over a reload (default: /var/lib/haproxy/hapsync.state; " +
+		cli.List(cli.Spec{Name: "bind", Value: ":80",
+			Usage: "`ADDRESS` of the frontend; with several --frontend, one for each, in their order"}),
+		cli.Text(cli.Spec{Name: "stats-bind", Value: "127.0.0.1:8404", Check: cli.ConfigWord,
+			Usage: "`ADDRESS` of the statistics page"}),
+		cli.Text(cli.Spec{Name: "run-dir", Value: "/run/haproxy", Check: cli.ConfigWord,
+			Usage: "`DIRECTORY` of HAProxy's sockets, haproxy.sock and haproxy-master.sock"}),
+		cli.Text(cli.Spec{Name: "state-file", Check: cli.ConfigWord,
+			Usage: "`FILE` that keeps the servers' health over a reload (default: /var/lib/haproxy/hapsync.state; " +
 				"beside the managed file where the base file is not in /etc/haproxy)"}),
 	}
-	return p.command(&cli.Command{
+	return p.environment().Command(&cli.Command{
 		Name:   "init",
 		Usage:  "create the base and the managed file where missing, and say how to start HAProxy",
-		Flags:  append(flags, sharedFlags(categoryRegistry)...),
+		Flags:  append(flags, cli.SharedFlags(cli.Registry)...),
 		Action: p.init,
-	}, page{
-		description: `Creates the base file (sockets, time-outs, statistics page; a comment explains each choice), the managed file
+	}, cli.Page{
+		Description: `Creates the base file (sockets, time-outs, statistics page; a comment explains each choice), the managed file
 with an empty frontend, the state file and the directories they need. What exists is never touched.
 Then has haproxy check the result, and prints how to start HAProxy with both files.`,
-		example: `
+		Example: `
 hapsync init
 hapsync init --bind 10.0.0.1:80
 hapsync init --base-file ~/lb/haproxy.cfg --managed-file ~/lb/hapsync.cfg --run-dir ~/lb --bind :8080
 hapsync init --frontend webin --bind :80 --frontend internal --bind 10.0.0.1:8000`,
-		exitCodes: `0 all there; 1 error; 2 usage; 4 haproxy refuses the files`,
+		ExitCodes: `0 all there; 1 error; 2 usage; 4 haproxy refuses the files`,
 	})
 }
 
@@ -68,7 +68,7 @@ func (p program) setup(c *cli.Context) (setup, error) {
 		baseFile:    settings.BaseFile,
 		managedFile: settings.ManagedFile,
 		frontends:   settings.Frontends,
-		binds:       words(c.StringSlice("bind")...),
+		binds:       cli.Words(c.StringSlice("bind")...),
 		statsBind:   c.String("stats-bind"),
 		runDir:      c.String("run-dir"),
 		stateFile:   c.String("state-file"),
@@ -99,20 +99,20 @@ func defaultStateFile(s setup) string {
 // checkSetup refuses what would not be one word each in HAProxy's configuration, or could not be told apart there.
 func checkSetup(c *cli.Context, s setup) error {
 	if len(s.binds) != len(s.frontends) {
-		return usagef(c, "--bind: %s for %s: give one --bind for each --frontend, in the same order",
+		return cli.Usagef(c, "--bind: %s for %s: give one --bind for each --frontend, in the same order",
 			count(len(s.binds), "address"), count(len(s.frontends), "frontend"))
 	}
 	if slices.Contains(s.frontends, "stats") {
-		return usagef(c, "--frontend stats: init gives this name to the frontend of the statistics page")
+		return cli.Usagef(c, "--frontend stats: init gives this name to the frontend of the statistics page")
 	}
 	for _, w := range append([]string{s.runDir, s.stateFile}, s.binds...) {
-		if err := configWord(w); err != nil {
-			return usagef(c, "%q: %w", w, err)
+		if err := cli.ConfigWord(w); err != nil {
+			return cli.Usagef(c, "%q: %w", w, err)
 		}
 	}
 	const longest = 97 // HAProxy's limit for the path of a socket
 	if len(s.masterSocket()) > longest {
-		return usagef(c, "--run-dir %s: a socket's path has %d characters at most: choose a shorter one", s.runDir, longest)
+		return cli.Usagef(c, "--run-dir %s: a socket's path has %d characters at most: choose a shorter one", s.runDir, longest)
 	}
 	return nil
 }

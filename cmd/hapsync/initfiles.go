@@ -6,6 +6,8 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 )
 
 // A setup is what init writes.
@@ -65,7 +67,7 @@ func workerAccount(uid int) account {
 	if _, err := user.LookupGroup(name); err != nil {
 		return account{}
 	}
-	if info, err := os.Stat(found.HomeDir); err != nil || !info.IsDir() || configWord(found.HomeDir) != nil {
+	if info, err := os.Stat(found.HomeDir); err != nil || !info.IsDir() || cli.ConfigWord(found.HomeDir) != nil {
 		return account{name: name}
 	}
 	return account{name, found.HomeDir}

@@ -9,26 +9,26 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/urfave/cli/v2"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 
 	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/sync"
 )
 
 func (p program) listCommand() *cli.Command {
-	return p.command(&cli.Command{
+	return p.environment().Command(&cli.Command{
 		Name:   "list",
 		Usage:  "show the domains and hosts in the registry, pending and bad ones included",
-		Flags:  append([]cli.Flag{outputFlag()}, sharedFlags(categoryHAProxy)...),
+		Flags:  append([]cli.Flag{cli.OutputFlag()}, cli.SharedFlags(cli.HAProxy)...),
 		Action: p.list,
-	}, page{
-		description: `Shows what is in the registry, all of it at one revision: each domain with its hosts, hosts that lack their
+	}, cli.Page{
+		Description: `Shows what is in the registry, all of it at one revision: each domain with its hosts, hosts that lack their
 ip or port so far (pending), and each key that cannot be used, with the reason. On a HAProxy machine, where its files can
 be read, it shows the domains, too, whose names HAProxy's configuration has for something else.`,
-		example: `
+		Example: `
 hapsync list
 hapsync list --prefix /services/web -o json`,
-		exitCodes: `0 shown; 1 error; 2 usage; 3 registry not reachable; 130 interrupted`,
+		ExitCodes: `0 shown; 1 error; 2 usage; 3 registry not reachable; 130 interrupted`,
 	})
 }
 

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/urfave/cli/v2"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 )
 
 // listenFlag is where the agent answers, and where hapsync status asks it.
@@ -19,8 +19,8 @@ func listenFlag() cli.Flag {
 		_, err := parseListen(s)
 		return err
 	}
-	return text(spec{name: "listen", value: "127.0.0.1:9101", check: check,
-		usage: "`ADDRESS` where the agent answers /healthz, /readyz, /metrics and /status: host:port, unix:/path or /path; off for none"})
+	return cli.Text(cli.Spec{Name: "listen", Value: "127.0.0.1:9101", Check: check,
+		Usage: "`ADDRESS` where the agent answers /healthz, /readyz, /metrics and /status: host:port, unix:/path or /path; off for none"})
 }
 
 // A listenAddress is what net.Listen takes; the zero value is none.

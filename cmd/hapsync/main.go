@@ -1,6 +1,6 @@
 // Command hapsync keeps HAProxy in line with a service registry in etcd.
 //
-// One file per command; flags.go, shared.go, resolve.go and configfile.go turn the command line, the environment
+// One file per command; internal/cli turns the command line, the environment
 // and the config file into settings; exit.go turns errors into exit codes and into what a person reads.
 package main
 
@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/haproxy/driver"
 	"github.com/hapsync/hapsync/registry"
@@ -32,7 +33,8 @@ type program struct {
 	getenv         func(string) string
 	dial           func(etcd.Config) (source, error)
 	open           func(haproxy.Settings) (target, error)
-	args           []string // the command line, program name included
+	args           []string               // the command line, program name included
+	record         func(string, cli.Page) // is told the help of each command; nil where nobody asks
 }
 
 // A source is a registry that can be hung up.
@@ -56,6 +58,11 @@ type target interface {
 	Lock() (unlock func() error, err error)
 	Check(ctx context.Context) []haproxy.Finding
 	Foreign() (map[string]string, error)
+}
+
+// environment is what settings come from beside the command line.
+func (p program) environment() cli.Environment {
+	return cli.Environment{Getenv: p.getenv, Stderr: p.stderr, Record: p.record}
 }
 
 // say tells a person what happens. Where nobody can be told, there is nobody to tell that either.

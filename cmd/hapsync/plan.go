@@ -3,29 +3,29 @@ package main
 import (
 	"fmt"
 
-	"github.com/urfave/cli/v2"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 
 	"github.com/hapsync/hapsync/sync"
 )
 
 func (p program) planCommand() *cli.Command {
 	flags := append(passFlags(),
-		toggle(spec{name: "detailed-exitcode", usage: "exit with 10 where there are changes, 0 where there are none"}),
+		cli.Toggle(cli.Spec{Name: "detailed-exitcode", Usage: "exit with 10 where there are changes, 0 where there are none"}),
 	)
-	return p.command(&cli.Command{
+	return p.environment().Command(&cli.Command{
 		Name:   "plan",
 		Usage:  "say what sync would do and why, line by line; reads only",
-		Flags:  append(flags, sharedFlags()...),
+		Flags:  append(flags, cli.SharedFlags()...),
 		Action: p.plan,
-	}, page{
-		description: `Prints one line for each step that sync would take: its way (runtime, transaction or rewrite), + for an
+	}, cli.Page{
+		Description: `Prints one line for each step that sync would take: its way (runtime, transaction or rewrite), + for an
 addition, ~ for a change, - for a removal, and the object; for a reload, its reason. Nothing is written, no
 command that changes anything is sent, and no lock is taken.`,
-		example: `
+		Example: `
 hapsync plan
 hapsync plan --detailed-exitcode || echo "HAProxy is not in line"
 hapsync plan -o json`,
-		exitCodes: `
+		ExitCodes: `
 0 plan made; 1 error; 2 usage; 3 registry not reachable; 4 HAProxy refused, or with --detailed-exitcode: not reachable;
 5 sync would be held by a safeguard; 10 with --detailed-exitcode: there are changes; 130 interrupted`,
 	})

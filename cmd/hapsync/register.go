@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/urfave/cli/v2"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 
 	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/registry/etcd"
@@ -23,33 +23,33 @@ func (p program) registerCommand() *cli.Command {
 		return func(s string) error { return registry.CheckValue(attribute, s) }
 	}
 	flags := append(hostFlags(),
-		text(spec{name: "ip", check: value("ip"), usage: "`ADDRESS` of the host (default: the local one that leads to etcd)"}),
-		text(spec{name: "port", check: value("port"), usage: "`PORT` of the host"}),
-		text(spec{name: "weight", check: value("weight"), usage: "`WEIGHT` of the host, 0 to 256, relative to the others (default: 1)"}),
-		text(spec{name: "maxconn", check: value("maxconn"), usage: "most concurrent `CONNECTIONS` (default: no limit)"}),
-		toggle(spec{name: "backup", usage: "use the host only when all others are down"}),
-		text(spec{name: "ttl", value: "15s", check: leaseTime, usage: "`TIME` after which a host that has died is out of the registry"}),
+		cli.Text(cli.Spec{Name: "ip", Check: value("ip"), Usage: "`ADDRESS` of the host (default: the local one that leads to etcd)"}),
+		cli.Text(cli.Spec{Name: "port", Check: value("port"), Usage: "`PORT` of the host"}),
+		cli.Text(cli.Spec{Name: "weight", Check: value("weight"), Usage: "`WEIGHT` of the host, 0 to 256, relative to the others (default: 1)"}),
+		cli.Text(cli.Spec{Name: "maxconn", Check: value("maxconn"), Usage: "most concurrent `CONNECTIONS` (default: no limit)"}),
+		cli.Toggle(cli.Spec{Name: "backup", Usage: "use the host only when all others are down"}),
+		cli.Text(cli.Spec{Name: "ttl", Value: "15s", Check: leaseTime, Usage: "`TIME` after which a host that has died is out of the registry"}),
 		drainFlag(),
-		toggle(spec{name: "wait", usage: "leave again unless every agent that reports applies the registration in time"}),
-		text(spec{name: "wait-timeout", value: "30s", check: duration, usage: "`TIME` after which --wait has failed"}),
+		cli.Toggle(cli.Spec{Name: "wait", Usage: "leave again unless every agent that reports applies the registration in time"}),
+		cli.Text(cli.Spec{Name: "wait-timeout", Value: "30s", Check: cli.Duration, Usage: "`TIME` after which --wait has failed"}),
 		reportPrefixFlag(),
-		toggle(spec{name: "replace", usage: "take the name over from whoever has it"}),
-		text(spec{name: "check", check: checkSpec,
-			usage: "`CHECK` the host, and register it only while it is good: http://127.0.0.1:10000/health, tcp://127.0.0.1:10000, exec:/path"}),
-		text(spec{name: "interval", value: "2s", check: duration, usage: "`TIME` between two checks"}),
-		text(spec{name: "timeout", value: "1s", check: duration, usage: "`TIME` after which a check has failed"}),
-		text(spec{name: "rise", value: "2", check: number, usage: "good `CHECKS` in a row after which the host is good"}),
-		text(spec{name: "fall", value: "3", check: number, usage: "bad `CHECKS` in a row after which it is bad"}),
+		cli.Toggle(cli.Spec{Name: "replace", Usage: "take the name over from whoever has it"}),
+		cli.Text(cli.Spec{Name: "check", Check: checkSpec,
+			Usage: "`CHECK` the host, and register it only while it is good: http://127.0.0.1:10000/health, tcp://127.0.0.1:10000, exec:/path"}),
+		cli.Text(cli.Spec{Name: "interval", Value: "2s", Check: cli.Duration, Usage: "`TIME` between two checks"}),
+		cli.Text(cli.Spec{Name: "timeout", Value: "1s", Check: cli.Duration, Usage: "`TIME` after which a check has failed"}),
+		cli.Text(cli.Spec{Name: "rise", Value: "2", Check: number, Usage: "good `CHECKS` in a row after which the host is good"}),
+		cli.Text(cli.Spec{Name: "fall", Value: "3", Check: number, Usage: "bad `CHECKS` in a row after which it is bad"}),
 	)
 	flags = append(flags, dockerFlags()...)
-	return p.command(&cli.Command{
+	return p.environment().Command(&cli.Command{
 		Name:      "register",
 		Usage:     "register a host for as long as it runs, and run its command; or this machine's containers",
 		ArgsUsage: "[-- COMMAND [ARGUMENT...]]",
-		Flags:     append(flags, sharedFlags(categoryHAProxy)...),
+		Flags:     append(flags, cli.SharedFlags(cli.HAProxy)...),
 		Action:    p.register,
-	}, page{
-		description: `Writes all keys of the host in one transaction, under a lease that it keeps alive. A lease that is lost is followed
+	}, cli.Page{
+		Description: `Writes all keys of the host in one transaction, under a lease that it keeps alive. A lease that is lost is followed
 by a new one, with the keys again. SIGTERM and SIGINT take the host out: state drain, the time of --drain, state maint, and
 the keys are deleted. Who dies without that leaves with the lease, after --ttl.
 
@@ -66,12 +66,12 @@ ends, so does the host, and hapsync ends with the same code (128 and the number 
 With --docker the containers of this machine's Docker engine are registered that have the label hapsync.domain. The labels
 hapsync.host, .port, .weight, .check and .network say more. A host is called <machine>_<container> where no label names it,
 follows Docker's HEALTHCHECK, and leaves when the container is told to stop. --host is then the name of the machine.`,
-		example: `
+		Example: `
 hapsync register --domain a.abc.com --host server1 --ip 10.0.0.1 --port 10000
 hapsync register --domain a.abc.com --port 10000 --check http://127.0.0.1:10000/health
 hapsync register --domain a.abc.com --port 10000 -- /usr/local/bin/server --listen :10000
 hapsync register --docker`,
-		exitCodes: `0 ended by SIGTERM or SIGINT; 1 error, or another has the name; 2 usage; 7 --wait: not in effect; with a command: its own`,
+		ExitCodes: `0 ended by SIGTERM or SIGINT; 1 error, or another has the name; 2 usage; 7 --wait: not in effect; with a command: its own`,
 	})
 }
 
@@ -89,7 +89,7 @@ func (p program) register(c *cli.Context) error {
 	}
 	words := c.Args().Slice()
 	if at := len(p.args) - len(words) - 1; len(words) > 0 && (at < 0 || p.args[at] != "--") {
-		return usagef(c, "stray argument %q (a command comes after --)", words[0])
+		return cli.Usagef(c, "stray argument %q (a command comes after --)", words[0])
 	}
 	client, err := p.client(c)
 	if err != nil {
@@ -125,7 +125,7 @@ func taken(err error) error {
 
 // registration is what the flags ask for.
 func (p program) registration(c *cli.Context, client *etcd.Client, command bool) (registrar.Config, error) {
-	log := p.logger(c)
+	log := p.environment().Logger(c)
 	waiter, err := newWaiter(c)
 	if err != nil {
 		return registrar.Config{}, err
@@ -153,7 +153,7 @@ func (p program) registration(c *cli.Context, client *etcd.Client, command bool)
 	case check != "":
 		probe, err := health.Parse(check)
 		if err != nil {
-			return registrar.Config{}, usagef(c, "--check: %q %w", check, err)
+			return registrar.Config{}, cli.Usagef(c, "--check: %q %w", check, err)
 		}
 		times := checkTimes(c)
 		times.Probe = probe
@@ -189,7 +189,7 @@ func (p program) hostOf(c *cli.Context, log *slog.Logger) (registry.Host, error)
 		}
 	}
 	if values["port"] == "" {
-		return registry.Host{}, usagef(c, "--port: no port given")
+		return registry.Host{}, cli.Usagef(c, "--port: no port given")
 	}
 	if values["ip"] == "" {
 		ip, err := machineIP(c, log)
@@ -200,7 +200,7 @@ func (p program) hostOf(c *cli.Context, log *slog.Logger) (registry.Host, error)
 	}
 	host, err := registry.ParseHost(name, values)
 	if err != nil {
-		return registry.Host{}, usageError{command: commandName(c), err: err}
+		return registry.Host{}, cli.Usage(c, err)
 	}
 	return host, nil
 }

@@ -2,10 +2,9 @@ package main
 
 import (
 	"cmp"
-	"log/slog"
 	"strings"
 
-	"github.com/urfave/cli/v2"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry/etcd"
@@ -15,7 +14,7 @@ import (
 // registryConfig is what the Registry flags say; etcd.Dial checks it.
 func (p program) registryConfig(c *cli.Context) (etcd.Config, error) {
 	cfg := etcd.Config{
-		Endpoints:    words(c.StringSlice("endpoints")...),
+		Endpoints:    cli.Words(c.StringSlice("endpoints")...),
 		Prefix:       c.String("prefix"),
 		CACert:       c.String("cacert"),
 		Cert:         c.String("cert"),
@@ -25,7 +24,7 @@ func (p program) registryConfig(c *cli.Context) (etcd.Config, error) {
 	}
 	cfg.User, cfg.Password, _ = strings.Cut(c.String("user"), ":")
 	if len(cfg.Endpoints) == 0 {
-		return cfg, usagef(c, "--endpoints: no URL given")
+		return cfg, cli.Usagef(c, "--endpoints: no URL given")
 	}
 	if cfg.User != "" && cfg.Password == "" && cfg.PasswordFile == "" {
 		cfg.Password = cmp.Or(p.getenv("HAPSYNC_PASSWORD"), p.getenv("ETCDCTL_PASSWORD"))
@@ -35,13 +34,13 @@ func (p program) registryConfig(c *cli.Context) (etcd.Config, error) {
 
 // haproxySettings are what the HAProxy flags say.
 func (p program) haproxySettings(c *cli.Context) (haproxy.Settings, error) {
-	frontends := words(c.StringSlice("frontend")...)
+	frontends := cli.Words(c.StringSlice("frontend")...)
 	if len(frontends) == 0 {
-		return haproxy.Settings{}, usagef(c, "--frontend: no name given")
+		return haproxy.Settings{}, cli.Usagef(c, "--frontend: no name given")
 	}
 	for _, name := range frontends {
 		if strings.Trim(name, proxyName) != "" {
-			return haproxy.Settings{}, usagef(c, "--frontend %q: a name has letters, digits and - _ . : only", name)
+			return haproxy.Settings{}, cli.Usagef(c, "--frontend %q: a name has letters, digits and - _ . : only", name)
 		}
 	}
 	return haproxy.Settings{
@@ -54,7 +53,7 @@ func (p program) haproxySettings(c *cli.Context) (haproxy.Settings, error) {
 		ReloadCommand: strings.Fields(c.String("reload-command")),
 		DrainTimeout:  c.Duration("drain-timeout"),
 		ReloadTimeout: c.Duration("reload-timeout"),
-		Logger:        p.logger(c),
+		Logger:        p.environment().Logger(c),
 	}, nil
 }
 
@@ -63,17 +62,4 @@ const proxyName = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 
 func policy(c *cli.Context) sync.Policy {
 	return sync.Policy{MaxRemoval: c.Int("max-removal"), AllowMassRemoval: c.Bool("allow-mass-removal")}
-}
-
-// logger writes to standard error.
-func (p program) logger(c *cli.Context) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {
-		level = slog.LevelInfo
-	}
-	options := &slog.HandlerOptions{Level: level}
-	if c.String("log-format") == "json" {
-		return slog.New(slog.NewJSONHandler(p.stderr, options))
-	}
-	return slog.New(slog.NewTextHandler(p.stderr, options))
 }

@@ -13,26 +13,26 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/urfave/cli/v2"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 
 	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/sync"
 )
 
 func (p program) statusCommand() *cli.Command {
-	return p.command(&cli.Command{
+	return p.environment().Command(&cli.Command{
 		Name:   "status",
 		Usage:  "show how the running agent is, its last passes, and what is wrong",
-		Flags:  append([]cli.Flag{outputFlag(), listenFlag(), maxRemovalFlag()}, sharedFlags()...),
+		Flags:  append([]cli.Flag{cli.OutputFlag(), listenFlag(), maxRemovalFlag()}, cli.SharedFlags()...),
 		Action: p.status,
-	}, page{
-		description: `Asks the agent on --listen: is it ready, and if not why; what it has heard from the registry and applied to
+	}, cli.Page{
+		Description: `Asks the agent on --listen: is it ready, and if not why; what it has heard from the registry and applied to
 HAProxy; problems, pending hosts, and its last passes. Where no agent answers, it says so, reads the registry, the
 file and the process itself, and shows what differs, as hapsync plan does.`,
-		example: `
+		Example: `
 hapsync status
 hapsync status --listen unix:/run/hapsync/agent.sock -o json`,
-		exitCodes: `
+		ExitCodes: `
 0 the agent is ready; 1 it is not, or none answers; 2 usage; 3 the registry is not reachable; 4 HAProxy is not
 reachable or refused; 5 held by a safeguard; 130 interrupted`,
 	})
@@ -52,7 +52,7 @@ func (e notReadyError) Error() string { return e.why }
 func (p program) status(c *cli.Context) error {
 	where, err := parseListen(c.String("listen"))
 	if err != nil {
-		return usagef(c, "--listen: %w", err)
+		return cli.Usagef(c, "--listen: %w", err)
 	}
 	status, err := askAgent(c.Context, where)
 	if errors.Is(err, errNoAgent) && c.Err() == nil {

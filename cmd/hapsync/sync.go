@@ -5,31 +5,31 @@ import (
 	"fmt"
 	"runtime/debug"
 
-	"github.com/urfave/cli/v2"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 
 	"github.com/hapsync/hapsync/sync"
 )
 
 func (p program) syncCommand() *cli.Command {
 	flags := append(passFlags(),
-		toggle(spec{name: "dry-run", aliases: []string{"noop"}, usage: "only say what would be done, as hapsync plan does"}),
-		toggle(spec{name: "onetime", usage: "does nothing: sync always runs once", hidden: true}),
+		cli.Toggle(cli.Spec{Name: "dry-run", Aliases: []string{"noop"}, Usage: "only say what would be done, as hapsync plan does"}),
+		cli.Toggle(cli.Spec{Name: "onetime", Usage: "does nothing: sync always runs once", Hidden: true}),
 	)
-	return p.command(&cli.Command{
+	return p.environment().Command(&cli.Command{
 		Name:   "sync",
 		Usage:  "bring HAProxy in line with the registry, once",
-		Flags:  append(flags, sharedFlags()...),
+		Flags:  append(flags, cli.SharedFlags()...),
 		Action: p.sync,
-	}, page{
-		description: `Reads the registry, the managed file and the running process, and makes the two agree with the registry:
+	}, cli.Page{
+		Description: `Reads the registry, the managed file and the running process, and makes the two agree with the registry:
 through the Runtime API where that is possible, then in the managed file, then by one reload if one is needed.
 A second run right after a good one has nothing to do. Where HAProxy does not run, the file is brought in
 line all the same.`,
-		example: `
+		Example: `
 hapsync sync
 hapsync sync --dry-run
 hapsync sync --endpoints http://10.0.0.11:2379,http://10.0.0.12:2379 --frontend webin,webin-tls -o json`,
-		exitCodes: `
+		ExitCodes: `
 0 in line or brought in line; 1 error; 2 usage; 3 registry not reachable; 4 HAProxy not reachable or it refused;
 5 held by a safeguard, nothing touched; 6 applied, but some domain or host is left out; 130 interrupted`,
 	})
@@ -38,16 +38,16 @@ hapsync sync --endpoints http://10.0.0.11:2379,http://10.0.0.12:2379 --frontend 
 // passFlags are those of sync and plan.
 func passFlags() []cli.Flag {
 	return []cli.Flag{
-		outputFlag(),
-		toggle(spec{name: "rewrite", usage: "write the managed file anew even where a transaction would do"}),
-		toggle(spec{name: "allow-mass-removal", usage: "remove servers even where --max-removal would hold it"}),
+		cli.OutputFlag(),
+		cli.Toggle(cli.Spec{Name: "rewrite", Usage: "write the managed file anew even where a transaction would do"}),
+		cli.Toggle(cli.Spec{Name: "allow-mass-removal", Usage: "remove servers even where --max-removal would hold it"}),
 		maxRemovalFlag(),
 	}
 }
 
 func maxRemovalFlag() cli.Flag {
-	return text(spec{name: "max-removal", value: "50", check: percent, tag: "!!int",
-		usage: "hold a pass that would remove more than this `PERCENT` of the managed servers"})
+	return cli.Text(cli.Spec{Name: "max-removal", Value: "50", Check: cli.Percent, Tag: "!!int",
+		Usage: "hold a pass that would remove more than this `PERCENT` of the managed servers"})
 }
 
 func (p program) sync(c *cli.Context) (err error) {
@@ -128,7 +128,7 @@ func (p program) registry(c *cli.Context) (source, error) {
 	}
 	source, err := p.dial(cfg)
 	if err != nil {
-		return nil, usageError{command: commandName(c), err: err}
+		return nil, cli.Usage(c, err)
 	}
 	return source, nil
 }

@@ -6,21 +6,21 @@ import (
 	"fmt"
 	"runtime/debug"
 
-	"github.com/urfave/cli/v2"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 )
 
 // version is set by the linker: -ldflags "-X main.version=v1.2.3".
 var version string
 
 func (p program) versionCommand() *cli.Command {
-	return p.command(&cli.Command{
+	return p.environment().Command(&cli.Command{
 		Name:   "version",
 		Usage:  "print the versions of hapsync and of the libraries that edit HAProxy's configuration",
-		Flags:  append([]cli.Flag{outputFlag()}, sharedFlags(categoryRegistry, categoryHAProxy)...),
+		Flags:  append([]cli.Flag{cli.OutputFlag()}, cli.SharedFlags(cli.Registry, cli.HAProxy)...),
 		Action: p.printVersion,
-	}, page{
-		description: `Prints what this program was built from. Please add it to a bug report, beside "haproxy -v".`,
-		example:     "hapsync version\nhapsync version -o json",
+	}, cli.Page{
+		Description: `Prints what this program was built from. Please add it to a bug report, beside "haproxy -v".`,
+		Example:     "hapsync version\nhapsync version -o json",
 	})
 }
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/urfave/cli/v2"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 
 	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/registry/etcd"
@@ -21,8 +21,8 @@ const waitPoll = 200 * time.Millisecond
 
 func waitFlags() []cli.Flag {
 	return []cli.Flag{
-		toggle(spec{name: "wait", usage: "wait until every agent that reports has applied it"}),
-		text(spec{name: "wait-timeout", value: "30s", check: duration, usage: "`TIME` after which --wait has failed"}),
+		cli.Toggle(cli.Spec{Name: "wait", Usage: "wait until every agent that reports has applied it"}),
+		cli.Text(cli.Spec{Name: "wait-timeout", Value: "30s", Check: cli.Duration, Usage: "`TIME` after which --wait has failed"}),
 		reportPrefixFlag(),
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"errors"
@@ -9,12 +9,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/urfave/cli/v2"
+	urfave "github.com/urfave/cli/v2"
 	"go.yaml.in/yaml/v3"
 )
 
-// A configFile holds what the file of --config-file sets. The zero value sets nothing.
-type configFile struct {
+// A ConfigFile holds what the file of --config-file sets. The zero value sets nothing.
+type ConfigFile struct {
 	path    string
 	mode    os.FileMode
 	entries map[string]fileEntry // by flag name
@@ -25,32 +25,32 @@ type fileEntry struct {
 	values []string
 }
 
-// readConfigFile reads a YAML file whose keys are the names of flags of any of the commands. It is strict: a key
+// ReadConfigFile reads a YAML file whose keys are the names of flags of any of the commands. It is strict: a key
 // that no command knows, a key given twice and a value of another type are errors that name the line.
-func readConfigFile(path string, commands []*cli.Command) (configFile, error) {
+func ReadConfigFile(path string, commands []*urfave.Command) (ConfigFile, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return configFile{}, fmt.Errorf("--config-file: %w", err)
+		return ConfigFile{}, fmt.Errorf("--config-file: %w", err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return configFile{}, fmt.Errorf("--config-file: %w", err)
+		return ConfigFile{}, fmt.Errorf("--config-file: %w", err)
 	}
-	entries, err := decodeConfig(f, settings(commands))
+	entries, err := decodeConfig(f, Settings(commands))
 	if err != nil {
-		return configFile{}, fmt.Errorf("%s:%w", path, err)
+		return ConfigFile{}, fmt.Errorf("%s:%w", path, err)
 	}
-	return configFile{path: path, mode: info.Mode(), entries: entries}, nil
+	return ConfigFile{path: path, mode: info.Mode(), entries: entries}, nil
 }
 
-// settings are the flags of all commands, by name. Flags of one name have one type.
-func settings(commands []*cli.Command) map[string]*setting {
-	known := map[string]*setting{}
+// Settings are the flags of all commands, by name. Flags of one name have one type.
+func Settings(commands []*urfave.Command) map[string]*Setting {
+	known := map[string]*Setting{}
 	for _, cmd := range commands {
 		for _, f := range cmd.Flags {
-			if s, ok := f.(*setting); ok && s.name != "config-file" {
-				known[s.name] = s
+			if s, ok := f.(*Setting); ok && s.Name != "config-file" {
+				known[s.Name] = s
 			}
 		}
 	}
@@ -58,7 +58,7 @@ func settings(commands []*cli.Command) map[string]*setting {
 }
 
 // decodeConfig returns errors that start with the line.
-func decodeConfig(r io.Reader, known map[string]*setting) (map[string]fileEntry, error) {
+func decodeConfig(r io.Reader, known map[string]*Setting) (map[string]fileEntry, error) {
 	var doc yaml.Node
 	dec := yaml.NewDecoder(r)
 	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
@@ -83,34 +83,34 @@ func decodeConfig(r io.Reader, known map[string]*setting) (map[string]fileEntry,
 		if !ok {
 			return nil, fmt.Errorf("%d: unknown key %q%s", key.Line, key.Value, didYouMean(nearestKey(known, key.Value)))
 		}
-		if first, twice := entries[s.name]; twice {
-			return nil, fmt.Errorf("%d: %s: set twice, first in line %d", key.Line, s.name, first.line)
+		if first, twice := entries[s.Name]; twice {
+			return nil, fmt.Errorf("%d: %s: set twice, first in line %d", key.Line, s.Name, first.line)
 		}
 		values, err := s.decode(value)
 		if err != nil {
-			return nil, fmt.Errorf("%d: %s: %w", key.Line, s.name, err)
+			return nil, fmt.Errorf("%d: %s: %w", key.Line, s.Name, err)
 		}
-		entries[s.name] = fileEntry{line: key.Line, values: values}
+		entries[s.Name] = fileEntry{line: key.Line, values: values}
 	}
 	return entries, nil
 }
 
-func nearestKey(known map[string]*setting, name string) string {
-	var flags []cli.Flag
+func nearestKey(known map[string]*Setting, name string) string {
+	var flags []urfave.Flag
 	for _, s := range known {
 		flags = append(flags, s)
 	}
-	slices.SortFunc(flags, func(a, b cli.Flag) int { return strings.Compare(a.Names()[0], b.Names()[0]) })
-	return strings.TrimLeft(cli.SuggestFlag(flags, name, true), "-")
+	slices.SortFunc(flags, func(a, b urfave.Flag) int { return strings.Compare(a.Names()[0], b.Names()[0]) })
+	return strings.TrimLeft(urfave.SuggestFlag(flags, name, true), "-")
 }
 
 // decode returns the values of a node that has the type of the flag, and passes its check.
-func (s *setting) decode(node *yaml.Node) ([]string, error) {
+func (s *Setting) decode(node *yaml.Node) ([]string, error) {
 	if node.Kind == yaml.AliasNode {
 		node = node.Alias
 	}
 	nodes := []*yaml.Node{node}
-	if s.list && node.Kind == yaml.SequenceNode {
+	if s.IsList() && node.Kind == yaml.SequenceNode {
 		nodes = node.Content
 	}
 	var values []string
@@ -118,8 +118,8 @@ func (s *setting) decode(node *yaml.Node) ([]string, error) {
 		if want := s.scalarTag(); n.Kind != yaml.ScalarNode || n.Tag != want {
 			return nil, fmt.Errorf("want %s", yamlName(want))
 		}
-		if s.check != nil {
-			if err := s.check(n.Value); err != nil {
+		if s.Check != nil {
+			if err := s.Check(n.Value); err != nil {
 				return nil, fmt.Errorf("%q: %w", n.Value, err)
 			}
 		}
@@ -128,11 +128,11 @@ func (s *setting) decode(node *yaml.Node) ([]string, error) {
 	return values, nil
 }
 
-func (s *setting) scalarTag() string {
-	if s.tag == "" || s.list {
+func (s *Setting) scalarTag() string {
+	if s.Tag == "" || s.IsList() {
 		return "!!str"
 	}
-	return s.tag
+	return s.Tag
 }
 
 // yamlName is a YAML type in a person's words.
@@ -147,7 +147,7 @@ func yamlName(tag string) string {
 }
 
 // warn logs what the file should not be like.
-func (f configFile) warn(log *slog.Logger) {
+func (f ConfigFile) warn(log *slog.Logger) {
 	user := f.entries["user"].values
 	if len(user) == 1 && strings.Contains(user[0], ":") && f.mode.Perm()&0o004 != 0 {
 		log.Warn("the config file holds a password and everyone can read it", "file", f.path, "remedy", "chmod o-r "+f.path)

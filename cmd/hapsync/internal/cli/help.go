@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"math"
+	"strings"
+
+	urfave "github.com/urfave/cli/v2"
+)
+
+// The words of urfave that commands are made of. Only this package imports urfave.
+type (
+	App     = urfave.App
+	Command = urfave.Command
+	Context = urfave.Context
+	Flag    = urfave.Flag
+	// A BoolFlag has neither variable nor key in the config file.
+	BoolFlag = urfave.BoolFlag
+)
+
+// A Page is what the help of a command shows beside its flags.
+type Page struct {
+	Description string
+	Example     string
+	ExitCodes   string
+}
+
+// Command completes a command: its help, the resolution of its flags, and the refusal of stray arguments
+// (those beyond the names in ArgsUsage).
+func (e Environment) Command(cmd *urfave.Command, help Page) *urfave.Command {
+	cmd.Description = help.Description
+	cmd.UsageText = strings.TrimSpace("hapsync " + cmd.Name + " [flags] " + cmd.ArgsUsage)
+	cmd.CustomHelpTemplate = urfave.CommandHelpTemplate + section("EXAMPLE", help.Example) + section("EXIT CODES", help.ExitCodes)
+	cmd.HideHelpCommand = true
+	cmd.OnUsageError = OnUsageError
+	cmd.Before = e.settle
+	if e.Record != nil {
+		e.Record(cmd.Name, help)
+	}
+	action := cmd.Action
+	cmd.Action = func(c *urfave.Context) error {
+		if extra := c.Args().Slice(); len(extra) > MostArguments(cmd) {
+			return Usagef(c, "stray argument %q (flags come before arguments)", extra[len(extra)-1])
+		}
+		return action(c)
+	}
+	return cmd
+}
+
+// MostArguments is how many arguments a command takes.
+func MostArguments(cmd *urfave.Command) int {
+	if strings.Contains(cmd.ArgsUsage, "...") {
+		return math.MaxInt
+	}
+	return len(strings.Fields(cmd.ArgsUsage))
+}
+
+func section(title, text string) string {
+	if text == "" {
+		return ""
+	}
+	return "\n" + title + ":\n   " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n   ") + "\n"
+}

@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+
+	urfave "github.com/urfave/cli/v2"
+)
+
+// An Environment is what settings come from beside the command line.
+type Environment struct {
+	Getenv func(string) string
+	Stderr io.Writer
+	Record func(command string, help Page) // is told the help of each command; may be nil
+}
+
+// settle settles every flag of the command: what the command line does not set comes from the environment, then
+// from the config file, else it stays at its default.
+func (e Environment) settle(c *urfave.Context) error {
+	file, err := e.configFile(c)
+	if err != nil {
+		return Usage(c, err)
+	}
+	for _, f := range c.Command.Flags {
+		s, ok := f.(*Setting)
+		if !ok {
+			continue // --help
+		}
+		if err := e.set(c, s, file); err != nil {
+			return Usage(c, err)
+		}
+	}
+	file.warn(e.Logger(c))
+	return nil
+}
+
+// configFile reads the file that --config-file names; without one it is empty.
+func (e Environment) configFile(c *urfave.Context) (ConfigFile, error) {
+	for _, f := range c.Command.Flags {
+		if s, ok := f.(*Setting); ok && s.Name == "config-file" {
+			if err := e.set(c, s, ConfigFile{}); err != nil {
+				return ConfigFile{}, err
+			}
+		}
+	}
+	path := c.String("config-file")
+	if path == "" {
+		return ConfigFile{}, nil
+	}
+	return ReadConfigFile(path, c.App.Commands)
+}
+
+func (e Environment) set(c *urfave.Context, s *Setting, file ConfigFile) error {
+	values, origin := e.lookup(c, s, file)
+	for _, value := range values {
+		if err := c.Set(s.Name, value); err != nil {
+			return fmt.Errorf("%s: %q: %w", origin, value, err)
+		}
+	}
+	return nil
+}
+
+// lookup finds the values of a flag that the command itself was not given, and where they come from.
+func (e Environment) lookup(c *urfave.Context, s *Setting, file ConfigFile) (values []string, origin string) {
+	for i, level := range c.Lineage() {
+		switch {
+		case !level.IsSet(s.Name):
+		case i == 0:
+			return nil, ""
+		case s.IsList():
+			return level.StringSlice(s.Name), "--" + s.Name
+		default:
+			return []string{level.String(s.Name)}, "--" + s.Name
+		}
+	}
+	for _, name := range s.Env {
+		if value := e.Getenv(name); value != "" {
+			return []string{value}, name
+		}
+	}
+	entry := file.entries[s.Name]
+	return entry.values, fmt.Sprintf("%s:%d: %s", file.path, entry.line, s.Name)
+}
+
+// Logger is the log that the settings ask for, on standard error.
+func (e Environment) Logger(c *urfave.Context) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {
+		level = slog.LevelInfo
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if c.String("log-format") == "json" {
+		return slog.New(slog.NewJSONHandler(e.Stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(e.Stderr, options))
+}

@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"slices"
+
+	urfave "github.com/urfave/cli/v2"
+)
+
+// The categories of the shared flags.
+const (
+	Registry = "Registry"
+	HAProxy  = "HAProxy"
+	General  = "Settings and logging"
+)
+
+// SharedFlags stand before or after the command. Those of a category that does not concern a command are
+// accepted there and not shown.
+func SharedFlags(unconcerned ...string) []urfave.Flag {
+	var flags []urfave.Flag
+	for _, f := range slices.Concat(registryFlags(), haproxyFlags(), generalFlags()) {
+		s := f.(*Setting)
+		s.Hidden = s.Hidden || slices.Contains(unconcerned, s.Category)
+		flags = append(flags, s)
+	}
+	return flags
+}
+
+func registryFlags() []urfave.Flag {
+	const category = Registry
+	return []urfave.Flag{
+		List(Spec{Name: "endpoints", Aliases: []string{"node"}, Env: []string{"ETCDCTL_ENDPOINTS"}, Category: category,
+			Value: "http://127.0.0.1:2379", Usage: "`URL` of an etcd member; repeat it, or separate with commas"}),
+		Text(Spec{Name: "prefix", Category: category, Value: "/services/web",
+			Usage: "`KEY` below which the domains are"}),
+		Text(Spec{Name: "cacert", Env: []string{"ETCDCTL_CACERT"}, Category: category, Fallback: "the system's",
+			Usage: "PEM `FILE` with the certificate authorities that etcd's certificate is checked against"}),
+		Text(Spec{Name: "cert", Env: []string{"ETCDCTL_CERT"}, Category: category,
+			Usage: "PEM `FILE` with the client certificate"}),
+		Text(Spec{Name: "key", Env: []string{"ETCDCTL_KEY"}, Category: category,
+			Usage: "PEM `FILE` with the client certificate's key"}),
+		Text(Spec{Name: "user", Env: []string{"ETCDCTL_USER"}, Category: category,
+			Usage: "etcd user, as `NAME` or NAME:PASSWORD (others see it in the process list: prefer --password-file)"}),
+		Text(Spec{Name: "password-file", Category: category, Fallback: "$HAPSYNC_PASSWORD, then $ETCDCTL_PASSWORD",
+			Usage: "`FILE` with the user's password"}),
+		Text(Spec{Name: "dial-timeout", Env: []string{"ETCDCTL_DIAL_TIMEOUT"}, Category: category, Value: "5s", Check: Duration,
+			Usage: "`TIME` after which etcd counts as not reachable"}),
+	}
+}
+
+func haproxyFlags() []urfave.Flag {
+	const category = HAProxy
+	return []urfave.Flag{
+		Text(Spec{Name: "base-file", Category: category, Value: "/etc/haproxy/haproxy.cfg",
+			Usage: "`FILE` of the operator's configuration: read, never written"}),
+		Text(Spec{Name: "managed-file", Category: category, Value: "/etc/haproxy/hapsync.cfg",
+			Usage: "`FILE` with the managed frontends and backends; may be the base file"}),
+		List(Spec{Name: "frontend", Category: category, Value: "webin",
+			Usage: "`NAME` of a frontend that gets the ACLs and use_backend rules; repeat it, or separate with commas"}),
+		Text(Spec{Name: "haproxy-bin", Category: category, Value: "haproxy",
+			Usage: "the haproxy `PROGRAM` that validates configurations"}),
+		Text(Spec{Name: "runtime-socket", Category: category, Fallback: "the first one of level admin in the base file",
+			Usage: "`PATH` of a stats socket of level admin"}),
+		Text(Spec{Name: "master-socket", Category: category, Fallback: "HAPSYNC_MASTER_SOCKET of a setenv line in the base file",
+			Usage: "`PATH` of the master's socket, for reloads"}),
+		Text(Spec{Name: "reload-command", Category: category,
+			Usage: "`COMMAND` that reloads where there is no master socket; split at white space and run without a shell"}),
+		Text(Spec{Name: "drain-timeout", Category: category, Value: "10s", Check: Duration,
+			Usage: "`TIME` that a removed server has to finish its sessions"}),
+		Text(Spec{Name: "reload-timeout", Category: category, Value: "60s", Check: Duration,
+			Usage: "`TIME` after which a reload has failed"}),
+	}
+}
+
+func generalFlags() []urfave.Flag {
+	const category = General
+	return []urfave.Flag{
+		Text(Spec{Name: "config-file", Category: category,
+			Usage: "YAML `FILE` with settings: the keys are the names of the flags"}),
+		Text(Spec{Name: "log-level", Category: category, Value: "info", Check: OneOf("debug", "info", "warn", "error"),
+			Usage: "least `LEVEL` that is logged: debug, info, warn or error"}),
+		Text(Spec{Name: "log-format", Category: category, Value: "text", Check: OneOf("text", "json"),
+			Usage: "`FORMAT` of the log on standard error: text or json"}),
+	}
+}
+
+// OutputFlag is the format of what a command prints.
+func OutputFlag() urfave.Flag {
+	return Text(Spec{Name: "output", Aliases: []string{"o"}, Value: "text", Check: OneOf("text", "json"),
+		Usage: "`FORMAT` on standard output: text or json"})
+}

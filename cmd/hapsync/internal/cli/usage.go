@@ -1,0 +1,101 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	urfave "github.com/urfave/cli/v2"
+)
+
+// A UsageError is a command line, an environment variable or a config file that cannot be followed.
+type UsageError struct {
+	Command string // empty before a command is known
+	Err     error
+}
+
+func (e UsageError) Error() string { return e.Err.Error() }
+func (e UsageError) Unwrap() error { return e.Err }
+
+// Hint is one line of usage, and one on where to read more.
+func (e UsageError) Hint() string {
+	if e.Command == "" {
+		return "usage: hapsync [flags] command [flags]\nsee hapsync --help"
+	}
+	return fmt.Sprintf("usage: hapsync %s [flags]\nsee hapsync %[1]s --help", e.Command)
+}
+
+// Usage makes err an error of usage.
+func Usage(c *urfave.Context, err error) error { return UsageError{Command: commandName(c), Err: err} }
+
+// Usagef is an error of usage.
+func Usagef(c *urfave.Context, format string, args ...any) error {
+	return Usage(c, fmt.Errorf(format, args...))
+}
+
+// IsUsage reports whether err is one of usage. So are all of urfave's own exit errors ("hapsync help nothing").
+func IsUsage(err error) bool {
+	var usage UsageError
+	var exit urfave.ExitCoder
+	return errors.As(err, &usage) || errors.As(err, &exit)
+}
+
+// commandName is empty before a command is known.
+func commandName(c *urfave.Context) string {
+	if c.Command == nil || c.Command.Name == c.App.Name {
+		return ""
+	}
+	return c.Command.Name
+}
+
+// NoCommand is the action of hapsync without a command, or with one that there is not.
+func NoCommand(c *urfave.Context) error {
+	if !c.Args().Present() {
+		c.App.Writer = c.App.ErrWriter
+		_ = urfave.ShowAppHelp(c)
+		return Usagef(c, "which command?")
+	}
+	return Usagef(c, "unknown command %q%s", c.Args().First(), didYouMean(nearestCommand(c.App, c.Args().First())))
+}
+
+func nearestCommand(app *urfave.App, name string) string {
+	_, nearest, _ := strings.Cut(urfave.SuggestCommand(app.VisibleCommands(), name), `"`)
+	return strings.TrimSuffix(nearest, `"?`)
+}
+
+func didYouMean(name string) string {
+	if name == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %s?)", name)
+}
+
+// OnUsageError rewords what the flag package says.
+func OnUsageError(c *urfave.Context, err error, _ bool) error {
+	name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
+	if !unknown {
+		return UsageError{Command: commandName(c), Err: errors.New(longDashes(err.Error()))}
+	}
+	if owner := ownerOf(c.App, name); owner != "" {
+		return Usagef(c, "--%s is a flag of %q: write it after the command", name, "hapsync "+owner)
+	}
+	return Usagef(c, "unknown flag --%s%s", name, didYouMean(urfave.SuggestFlag(c.Command.Flags, name, false)))
+}
+
+// longDashes gives the flags in a message of the flag package their second dash.
+func longDashes(message string) string {
+	return regexp.MustCompile(` (-[a-z][a-z-]+)`).ReplaceAllString(message, " -$1")
+}
+
+// ownerOf is the command that has a flag of this name; empty where there is none.
+func ownerOf(app *urfave.App, flag string) string {
+	for _, cmd := range app.Commands {
+		for _, f := range cmd.Flags {
+			if f.Names()[0] == flag {
+				return cmd.Name
+			}
+		}
+	}
+	return ""
+}
