@@ -89,7 +89,7 @@ func (p program) deregister(c *cli.Context) error {
 		return err
 	}
 	if undrained != nil {
-		p.logger(c).Warn("etcd let the host be deleted only: it left without a drain", "error", undrained)
+		p.environment().Logger(c).Warn("etcd let the host be deleted only: it left without a drain", "error", undrained)
 	}
 	p.say("%s/%s is out of the registry\n", domain, host)
 	return p.await(c, client, wait, registry.Ack{Revision: at, Domain: strings.ToLower(domain), Host: host, Finished: true})
