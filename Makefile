@@ -22,7 +22,7 @@ compose_down = $(compose_test) --profile cluster --profile two-balancers --profi
 
 build_flags = -trimpath -ldflags '-X main.version=$(VERSION)'
 
-.PHONY: help build demo test race lint fmt e2e e2e-net bench fuzz compose-demo compose-test ci deps clean
+.PHONY: help build demo test race lint fmt e2e e2e-net bench fuzz compose-demo compose-test docs man ci deps clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +92,13 @@ ci: deps lint build ## what a change must pass: lint, build, the demo on each HA
 
 deps: ## install haproxy, nginx, etcdctl, curl, ip and iptables with apt-get where they are missing
 	@sh .ci/deps
+
+docs: ## write docs/reference from the program
+	$(GO) run ./cmd/hapsync docs docs/reference
+
+man: build ## build the man pages into bin/man
+	@mkdir -p bin/man
+	bin/hapsync docs --man bin/man
 
 clean: ## remove what build made
 	rm -rf bin

@@ -161,36 +161,39 @@ func (p Plan) first() string {
 const jsonVersion = 1
 
 type jsonReport struct {
-	Version  int               `json:"version"`
-	Revision registry.Revision `json:"revision"`
-	Domains  int               `json:"domains"`
-	Hosts    int               `json:"hosts"`
-	InLine   bool              `json:"in_line"`
-	Applied  bool              `json:"applied"`
-	Actions  []jsonAction      `json:"actions"`
-	Rewrite  string            `json:"rewrite,omitempty"`
-	Reload   []string          `json:"reload"`
-	Refused  []string          `json:"refused,omitempty"`
-	Problems []jsonProblem     `json:"problems"`
-	Pending  []string          `json:"pending"`
-	Warnings []string          `json:"warnings"`
-	Held     string            `json:"held,omitempty"`
-	Down     string            `json:"down,omitempty"`
+	Version  int               `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
+	Revision registry.Revision `json:"revision" doc:"etcd's revision that was read"`
+	Domains  int               `json:"domains" doc:"how many domains are good"`
+	Hosts    int               `json:"hosts" doc:"how many hosts are good"`
+	InLine   bool              `json:"in_line" doc:"nothing is to be done, and the process was reached"`
+	Applied  bool              `json:"applied" doc:"the plan was carried out"`
+	Actions  []jsonAction      `json:"actions" doc:"the steps, in order"`
+	Rewrite  string            `json:"rewrite,omitempty" doc:"why the file is written as a whole; absent if it is not"`
+	Reload   []string          `json:"reload" doc:"reasons of the reload; empty if there is none"`
+	Refused  []string          `json:"refused,omitempty" doc:"what the process did not take; absent if nothing"`
+	Problems []jsonProblem     `json:"problems" doc:"what cannot be used, or is left alone"`
+	Pending  []string          `json:"pending" doc:"half-written hosts, as 'domain/host: what is missing'"`
+	Warnings []string          `json:"warnings" doc:"what to fix in HAProxy's configuration"`
+	Held     string            `json:"held,omitempty" doc:"what a safeguard holds back; absent if nothing"`
+	Down     string            `json:"down,omitempty" doc:"why the process was not reached; absent if it was"`
 }
 
+// ReportShape is a value of the type that WriteJSON writes, for those who describe its fields.
+func ReportShape() any { return jsonReport{} }
+
 type jsonAction struct {
-	Via     Via    `json:"via"`
-	Op      string `json:"op"`
-	Object  string `json:"object"`
-	Name    string `json:"name"`
-	Domain  string `json:"domain"`
-	Summary string `json:"summary"`
+	Via     Via    `json:"via" doc:"'runtime', 'transaction' or 'rewrite'"`
+	Op      string `json:"op" doc:"'add', 'set' or 'remove'"`
+	Object  string `json:"object" doc:"'backend', 'server' or 'rule'"`
+	Name    string `json:"name" doc:"name of the object"`
+	Domain  string `json:"domain" doc:"the domain that it serves"`
+	Summary string `json:"summary" doc:"the line of the text output"`
 }
 
 type jsonProblem struct {
-	Key    string `json:"key"`
-	Reason string `json:"reason"`
-	Holds  bool   `json:"holds"`
+	Key    string `json:"key" doc:"the key, or the domain"`
+	Reason string `json:"reason" doc:"what is wrong"`
+	Holds  bool   `json:"holds" doc:"it keeps a domain or a host from being followed (exit code 6)"`
 }
 
 // WriteJSON writes the report as one JSON object. Its "version" is 1; fields are added without raising it.

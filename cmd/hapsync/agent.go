@@ -36,17 +36,18 @@ func (p program) agentCommand() *cli.Command {
 		cli.Text(cli.Spec{Name: "reload-interval", Value: "2s", Check: cli.Duration,
 			Usage: "least `TIME` between two reloads; the first comes at once, a postponed one stays pending"}),
 		maxRemovalFlag(),
-		cli.Text(cli.Spec{Name: "name", Check: registry.CheckHost, Usage: "`NAME` of the agent in its reports (default: the machine's host name)"}),
+		cli.Text(cli.Spec{Name: "name", Check: registry.CheckHost, Fallback: "the machine's host name", Usage: "`NAME` of the agent in its reports"}),
 		reportPrefixFlag(),
 		cli.Toggle(cli.Spec{Name: "no-report", Usage: "do not tell in the registry what is applied: commands with --wait do not wait for this agent"}),
 		&cli.BoolFlag{Name: "print-unit", DisableDefaultText: true, Usage: "print a systemd unit for the agent, and how to install it; do nothing else"},
 		&cli.BoolFlag{Name: "print-config", DisableDefaultText: true, Usage: "print an example of the file for --config-file; do nothing else"},
 	}
 	return p.environment().Command(&cli.Command{
-		Name:   "agent",
-		Usage:  "keep HAProxy in line with the registry, for as long as it runs",
-		Flags:  append(flags, cli.SharedFlags()...),
-		Action: p.agent,
+		Name:     "agent",
+		Category: groupSync,
+		Usage:    "keep HAProxy in line with the registry, for as long as it runs",
+		Flags:    append(flags, cli.SharedFlags()...),
+		Action:   p.agent,
 	}, cli.Page{
 		Description: `Follows the registry and brings HAProxy in line with every change, as hapsync sync does once. With etcd away,
 HAProxy keeps what it has, and the agent waits; a pass that a safeguard objects to is held, and the agent stays.

@@ -16,10 +16,11 @@ import (
 
 func (p program) agentsCommand() *cli.Command {
 	return p.environment().Command(&cli.Command{
-		Name:   "agents",
-		Usage:  "show the agents that report, and what each has applied",
-		Flags:  append([]cli.Flag{cli.OutputFlag(), reportPrefixFlag()}, cli.SharedFlags(cli.HAProxy)...),
-		Action: p.agents,
+		Name:     "agents",
+		Category: groupLook,
+		Usage:    "show the agents that report, and what each has applied",
+		Flags:    append([]cli.Flag{cli.OutputFlag(), reportPrefixFlag()}, cli.SharedFlags(cli.HAProxy)...),
+		Action:   p.agents,
 	}, cli.Page{
 		Description: `Every agent that follows --prefix and lives, with the last change below that which its HAProxy has, and how far it is
 behind: for how long it has known of something that it has not applied, as of its last word on that, or that it has not
@@ -34,23 +35,23 @@ hapsync agents -o json`,
 
 // A roster is what hapsync agents shows. Fields are only ever added while the version stays.
 type roster struct {
-	Version int    `json:"version"`
-	Prefix  string `json:"prefix"`
+	Version int    `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
+	Prefix  string `json:"prefix" doc:"the prefix that the agents follow"`
 	// Revision is that of the last put of a key that is there.
-	Revision registry.Revision  `json:"revision"`
-	Agents   []rosterLine       `json:"agents"`
-	Others   int                `json:"other_prefixes"` // agents that follow another prefix
+	Revision registry.Revision  `json:"revision" doc:"that of the last put of a key that is there"`
+	Agents   []rosterLine       `json:"agents" doc:"the agents that live, by name"`
+	Others   int                `json:"other_prefixes" doc:"how many agents follow another prefix"`
 	Problems []registry.Problem `json:"-"`
 }
 
 type rosterLine struct {
-	Name string `json:"name"`
+	Name string `json:"name" doc:"name of the agent"`
 	registry.AgentReport
 	// InLine says that the agent has heard of all and applied it; LagSeconds is for how long it had not, where it knows, when
 	// it said so last. HeardSeconds is how long ago etcd has heard from it. No clock of a machine has a part in either.
-	InLine       bool    `json:"in_line"`
-	LagSeconds   float64 `json:"lag_seconds"`
-	HeardSeconds float64 `json:"heard_seconds"`
+	InLine       bool    `json:"in_line" doc:"it has heard of all changes and applied them"`
+	LagSeconds   float64 `json:"lag_seconds" doc:"for how long it had something to apply, as of its last report"`
+	HeardSeconds float64 `json:"heard_seconds" doc:"how long ago etcd heard from it"`
 }
 
 func (p program) agents(c *cli.Context) error {

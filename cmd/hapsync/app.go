@@ -1,8 +1,6 @@
 package main
 
 import (
-	urfave "github.com/urfave/cli/v2"
-
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 )
 
@@ -25,24 +23,26 @@ EXAMPLE:
 
 // app is the whole command line. It is made anew for each run: urfave keeps state in flags and commands.
 func (p program) app() *cli.App {
+	commands := []*cli.Command{
+		p.initCommand(), p.checkCommand(), p.completionCommand(), p.versionCommand(),
+		p.planCommand(), p.syncCommand(), p.agentCommand(),
+		p.registerCommand(), p.deregisterCommand(), p.drainCommand(), p.maintCommand(), p.readyCommand(), p.weightCommand(),
+		p.listCommand(), p.agentsCommand(), p.explainCommand(), p.statusCommand(), p.docsCommand(),
+	}
 	return &cli.App{
 		Name:                  "hapsync",
 		Usage:                 "keep HAProxy in line with a service registry in etcd",
 		UsageText:             "hapsync [flags] command [flags]",
 		Description:           appDescription,
-		CustomAppHelpTemplate: urfave.AppHelpTemplate + appTail + exitCodeHelp(),
+		CustomAppHelpTemplate: cli.AppHelp(groups(), commands) + appTail + exitCodeHelp(),
 		Version:               thisBuild().Version,
 		Flags:                 cli.SharedFlags(),
-		Commands: []*cli.Command{
-			p.initCommand(), p.syncCommand(), p.planCommand(), p.agentCommand(), p.listCommand(),
-			p.registerCommand(), p.deregisterCommand(), p.readyCommand(), p.drainCommand(), p.maintCommand(), p.weightCommand(),
-			p.agentsCommand(), p.explainCommand(), p.statusCommand(), p.checkCommand(), p.versionCommand(), p.completionCommand(),
-		},
-		Action:               cli.NoCommand,
-		OnUsageError:         cli.OnUsageError,
-		ExitErrHandler:       func(*cli.Context, error) {},
-		EnableBashCompletion: true,
-		Writer:               p.stdout,
-		ErrWriter:            p.stderr,
+		Commands:              commands,
+		Action:                cli.NoCommand,
+		OnUsageError:          cli.OnUsageError,
+		ExitErrHandler:        func(*cli.Context, error) {},
+		EnableBashCompletion:  true,
+		Writer:                p.stdout,
+		ErrWriter:             p.stderr,
 	}
 }

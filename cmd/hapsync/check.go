@@ -13,13 +13,14 @@ import (
 
 func (p program) checkCommand() *cli.Command {
 	return p.environment().Command(&cli.Command{
-		Name:   "check",
-		Usage:  "can everything be reached and done? one line each, with the way out",
-		Flags:  cli.SharedFlags(),
-		Action: p.check,
+		Name:     "check",
+		Category: groupSetUp,
+		Usage:    "can everything be reached and done? one line each, with the way out",
+		Flags:    cli.SharedFlags(),
+		Action:   p.check,
 	}, cli.Page{
 		Description: `Looks at the registry, the files, the haproxy program, the running process and its sockets, and says of each
-whether it is as hapsync needs it (ok), works but should be mended (warn), or stands in the way (fail).
+whether it is as hapsync needs it (ok), works but should be fixed (warn), or does not work (fail).
 It reads only.`,
 		Example:   `hapsync check --endpoints http://10.0.0.11:2379`,
 		ExitCodes: `0 nothing failed; 2 usage; 3 the registry failed; 4 HAProxy or its files failed; 130 interrupted`,

@@ -11,6 +11,7 @@ import (
 func (p program) completionCommand() *cli.Command {
 	return p.environment().Command(&cli.Command{
 		Name:      "completion",
+		Category:  groupSetUp,
 		Usage:     "print a script that completes hapsync's commands and flags in a shell",
 		ArgsUsage: "bash|zsh|fish",
 		Flags:     cli.SharedFlags(cli.Registry, cli.HAProxy),

@@ -6,19 +6,16 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 
 	"github.com/hapsync/hapsync/sync"
 )
-
-// settingsPage is the text of the page with the tables of flags, commands and exit codes.
-func settingsPage(t *testing.T) string {
-	t.Helper()
-	return read(t, "../../docs/settings.md")
-}
 
 // pages are the texts of all that is written for people, by their paths from the top of the repository.
 func pages(t *testing.T) map[string]string {
@@ -51,83 +48,68 @@ func tableRows(text string) map[string]string {
 	return rows
 }
 
-func TestPagesHaveEveryFlagWithItsVariableAndDefault(t *testing.T) {
-	text := settingsPage(t)
-	rows := tableRows(text)
-	eachSetting(t, func(t *testing.T, cmd *cli.Command, s *cli.Setting) {
-		if s.Name == "onetime" {
-			if !regexp.MustCompile("(?s)`--onetime`.{1,5}`HAPSYNC_ONETIME`").MatchString(text) {
-				t.Error("no page says what --onetime is")
-			}
-			return
+// TestReferenceIsWhatTheProgramSays holds that docs/reference is what "hapsync docs" writes; -update (make docs) writes it.
+func TestReferenceIsWhatTheProgramSays(t *testing.T) {
+	dir := "../../docs/reference"
+	files, err := new(bench).program(nil, nil).reference().Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if got := new(bench).run(t, "docs", dir); got.code != exitOK {
+			t.Fatalf("code %d: %s", got.code, got.stderr)
 		}
-		row, ok := rows["--"+s.Name]
-		if !ok {
-			t.Fatalf("no table has a row for --%s of hapsync %s", s.Name, cmd.Name)
+	}
+	for name, want := range files {
+		if diff := cmp.Diff(want, read(t, filepath.Join(dir, name))); diff != "" {
+			t.Errorf("docs/reference/%s is not what the program says: run make docs\n%s", name, diff)
 		}
-		words := slices.Clone(s.Env)
-		if s.Value != "" {
-			words = append(words, s.Value)
-		}
-		for _, alias := range s.Aliases {
-			words = append(words, strings.Repeat("-", min(2, len(alias)))+alias)
-		}
-		for _, w := range words {
-			if !strings.Contains(row, "`"+w+"`") {
-				t.Errorf("the row of --%s lacks `%s`: %s", s.Name, w, row)
-			}
-		}
-		if command := "`" + cmd.Name + "`"; !isShared(s) && !strings.Contains(row, command) {
-			t.Errorf("the row of --%s does not say that it is of %s: %s", s.Name, command, row)
-		}
-	})
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != len(files) {
+		t.Errorf("docs/reference has %d files, %d are written: %v", len(entries), len(files), err)
+	}
 }
 
-func TestPagesHaveTheOtherFlagsAndNoMore(t *testing.T) {
-	rows := tableRows(settingsPage(t))
-	known := map[string]bool{}
+func TestReferenceHasEveryCommandFlagVariableAndExitCode(t *testing.T) {
+	commands, settings := read(t, "../../docs/reference/cli.md"), read(t, "../../docs/reference/config.md")
 	for _, cmd := range new(bench).program(nil, nil).app().Commands {
+		if cmd.Hidden {
+			continue
+		}
+		if !strings.Contains(commands, "\n## hapsync "+cmd.Name+"\n") {
+			t.Errorf("cli.md has no hapsync %s", cmd.Name)
+		}
 		for _, f := range cmd.Flags {
-			name := f.Names()[0]
-			known[name] = true
-			if rows["--"+name] == "" && name != "onetime" {
-				t.Errorf("no table has a row for --%s of hapsync %s", name, cmd.Name)
+			s, ok := f.(*cli.Setting)
+			if !ok || s.Name == "onetime" {
+				continue
+			}
+			if !strings.Contains(commands, "`--"+s.Name+"`") {
+				t.Errorf("cli.md has no --%s", s.Name)
+			}
+			for _, variable := range s.Env {
+				if !strings.Contains(settings, "`"+variable+"`") {
+					t.Errorf("config.md has no %s", variable)
+				}
 			}
 		}
 	}
-	for name := range rows {
-		if flag, ok := strings.CutPrefix(name, "--"); ok && !known[flag] {
-			t.Errorf("a table has a row for --%s, which no command has", flag)
+	exits := tableRows(read(t, "../../docs/reference/exit-codes.md"))
+	for _, e := range exitMeanings() {
+		if exits[strconv.Itoa(e.code)] == "" {
+			t.Errorf("exit-codes.md has no %d", e.code)
 		}
 	}
 }
 
-func TestPagesHaveEveryExitCode(t *testing.T) {
-	rows := tableRows(settingsPage(t))
-	listed := regexp.MustCompile(`(?m)^ +([0-9]+) +\S`).FindAllStringSubmatch(exitCodeHelp(), -1)
-	var codes []string
-	for _, m := range listed {
-		codes = append(codes, m[1])
+func TestManualsAreWritten(t *testing.T) {
+	dir := t.TempDir()
+	if got := new(bench).run(t, "docs", "--man", dir); got.code != exitOK {
+		t.Fatalf("code %d: %s", got.code, got.stderr)
 	}
-	for _, code := range []int{exitOK, exitError, exitUsage, exitRegistry, exitHAProxy, exitHeld, exitLeftOut, exitNotYet, exitChanges, exitInterrupted} {
-		if !slices.Contains(codes, fmt.Sprint(code)) {
-			t.Errorf("hapsync --help does not list exit code %d", code)
-		}
-	}
-	for _, code := range codes {
-		if rows[code] == "" {
-			t.Errorf("no page lists exit code %s", code)
-		}
-	}
-}
-
-func TestPagesHaveEveryCommand(t *testing.T) {
-	text := settingsPage(t)
-	for _, cmd := range new(bench).program(nil, nil).app().Commands {
-		if !strings.Contains(text, "\n| `hapsync "+cmd.Name) {
-			t.Errorf("no table has a row for hapsync %s", cmd.Name)
-		}
-	}
+	wantContains(t, "hapsync.1", read(t, dir+"/hapsync.1"), ".SH COMMANDS", "hapsync-sync(1)", "HAPSYNC_MASTER_SOCKET", "EXIT STATUS")
+	wantContains(t, "hapsync-sync.1", read(t, dir+"/hapsync-sync.1"), ".SH SYNOPSIS", "--max-removal", "hapsync sync --dry-run")
 }
 
 // codeOf are the lines of a page's code blocks and the spans of code in its text.
@@ -224,7 +206,7 @@ func TestCommandLinesOfPagesAreKnown(t *testing.T) {
 		lines, spans := codeOf(text)
 		for _, code := range slices.Concat(lines, spans) {
 			for _, args := range hapsyncCalls(code) {
-				if len(args) == 0 || slices.Contains(args, "--help") {
+				if len(args) == 0 || slices.Contains(args, "--help") || slices.Contains(args, "[flags]") {
 					continue
 				}
 				count++

@@ -18,6 +18,7 @@ import (
 func (p program) explainCommand() *cli.Command {
 	return p.environment().Command(&cli.Command{
 		Name:      "explain",
+		Category:  groupLook,
 		Usage:     "say why a host is in rotation or not, from its keys to HAProxy's server",
 		ArgsUsage: "DOMAIN [HOST]",
 		Flags:     append([]cli.Flag{cli.OutputFlag(), maxRemovalFlag()}, cli.SharedFlags()...),

@@ -8,35 +8,35 @@ import (
 // The shape of explain -o json. Fields are only ever added while the version stays.
 type (
 	explanationJSON struct {
-		Version  int               `json:"version"`
-		Domain   string            `json:"domain"`
-		Registry registryJSON      `json:"registry"`
-		HAProxy  haproxyJSON       `json:"haproxy"`
-		Held     string            `json:"held,omitempty"`
-		Ruled    bool              `json:"ruled"` // the process leads requests for the domain to its backend
-		Hosts    []explainHostJSON `json:"hosts"`
+		Version  int               `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
+		Domain   string            `json:"domain" doc:"the domain that was asked for"`
+		Registry registryJSON      `json:"registry" doc:"whether etcd could be read"`
+		HAProxy  haproxyJSON       `json:"haproxy" doc:"whether HAProxy could be read"`
+		Held     string            `json:"held,omitempty" doc:"what a safeguard would hold back"`
+		Ruled    bool              `json:"ruled" doc:"HAProxy's process leads requests for the domain to its backend"`
+		Hosts    []explainHostJSON `json:"hosts" doc:"the hosts of the domain, or the one that was asked for"`
 	}
 	explainHostJSON struct {
-		Host       string         `json:"host"`
-		Verdict    string         `json:"verdict"` // in rotation, not in rotation, unknown
-		Why        string         `json:"why"`
-		Keys       []registry.Key `json:"keys"`
-		Registered *hostJSON      `json:"registered"` // null where the keys make no good host
-		Missing    string         `json:"missing,omitempty"`
-		Problems   []problemJSON  `json:"problems"`
-		Plan       []string       `json:"plan"`
-		Server     *serverJSON    `json:"server"` // null where HAProxy has none, or was not read
-		Override   *overrideJSON  `json:"override"`
+		Host       string         `json:"host" doc:"name of the host"`
+		Verdict    string         `json:"verdict" doc:"'in rotation', 'not in rotation' or 'unknown'"`
+		Why        string         `json:"why" doc:"the answer in a sentence"`
+		Keys       []registry.Key `json:"keys" doc:"its keys in etcd"`
+		Registered *hostJSON      `json:"registered" doc:"what the keys say; null if they make no good host"`
+		Missing    string         `json:"missing,omitempty" doc:"the key that is not there yet"`
+		Problems   []problemJSON  `json:"problems" doc:"keys that cannot be used"`
+		Plan       []string       `json:"plan" doc:"what 'hapsync sync' would do, a line each"`
+		Server     *serverJSON    `json:"server" doc:"the server in the running process; null if there is none, or it was not read"`
+		Override   *overrideJSON  `json:"override" doc:"what an operator set on HAProxy's socket; null if nothing"`
 	}
 	serverJSON struct {
-		Status    string  `json:"status"`
-		Address   string  `json:"address"`
-		Weight    int     `json:"weight"`
-		Cookie    string  `json:"cookie"`
-		Sessions  int     `json:"sessions"`
-		Backup    bool    `json:"backup,omitempty"`
-		LastCheck string  `json:"last_check"`
-		Seconds   float64 `json:"status_seconds"` // for how long it has been so
+		Status    string  `json:"status" doc:"as HAProxy says it: 'UP', 'DOWN', 'DRAIN', 'MAINT', ..."`
+		Address   string  `json:"address" doc:"address and port"`
+		Weight    int     `json:"weight" doc:"weight"`
+		Cookie    string  `json:"cookie" doc:"value of its cookie"`
+		Sessions  int     `json:"sessions" doc:"sessions right now"`
+		Backup    bool    `json:"backup,omitempty" doc:"used only when all others are down"`
+		LastCheck string  `json:"last_check" doc:"result of the last health check"`
+		Seconds   float64 `json:"status_seconds" doc:"for how long the status has been so"`
 	}
 )
 

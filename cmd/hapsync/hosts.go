@@ -18,9 +18,9 @@ import (
 // hostFlags name a host of a domain.
 func hostFlags() []cli.Flag {
 	return []cli.Flag{
-		cli.Text(cli.Spec{Name: "domain", Check: registry.CheckDomain, Usage: "the `DOMAIN` that the host serves"}),
+		cli.Text(cli.Spec{Name: "domain", Required: true, Check: registry.CheckDomain, Usage: "the `DOMAIN` that the host serves"}),
 		cli.Text(cli.Spec{Name: "host", Check: registry.CheckHost,
-			Usage: "`NAME` of the host: the name of its server in HAProxy, and its cookie (default: the machine's host name)"}),
+			Fallback: "the machine's host name", Usage: "`NAME` of the host: the name of its server in HAProxy, and its cookie"}),
 	}
 }
 
@@ -57,10 +57,11 @@ func hostName(c *cli.Context) (domain, host string, err error) {
 
 func (p program) deregisterCommand() *cli.Command {
 	return p.environment().Command(&cli.Command{
-		Name:   "deregister",
-		Usage:  "take a host out of the registry, whoever has registered it",
-		Flags:  slices.Concat(hostFlags(), []cli.Flag{drainFlag()}, waitFlags(), cli.SharedFlags(cli.HAProxy)),
-		Action: p.deregister,
+		Name:     "deregister",
+		Category: groupHosts,
+		Usage:    "take a host out of the registry, whoever has registered it",
+		Flags:    slices.Concat(hostFlags(), []cli.Flag{drainFlag()}, waitFlags(), cli.SharedFlags(cli.HAProxy)),
+		Action:   p.deregister,
 	}, cli.Page{
 		Description: `Sets the host's state to drain, waits, sets it to maint and deletes its keys: no request fails. A hapsync register
 that runs for the host sees that it was taken out on purpose, and leaves it out until it is started anew. With --wait it
@@ -97,10 +98,11 @@ func (p program) deregister(c *cli.Context) error {
 
 func (p program) stateCommand(state registry.HostState, usage, description string) *cli.Command {
 	return p.environment().Command(&cli.Command{
-		Name:   string(state),
-		Usage:  usage,
-		Flags:  slices.Concat(hostFlags(), waitFlags(), cli.SharedFlags(cli.HAProxy)),
-		Action: func(c *cli.Context) error { return p.setHost(c, "state", string(state)) },
+		Name:     string(state),
+		Category: groupHosts,
+		Usage:    usage,
+		Flags:    slices.Concat(hostFlags(), waitFlags(), cli.SharedFlags(cli.HAProxy)),
+		Action:   func(c *cli.Context) error { return p.setHost(c, "state", string(state)) },
 	}, cli.Page{
 		Description: description,
 		Example:     fmt.Sprintf("hapsync %s --domain a.abc.com --host server1", state),
@@ -127,6 +129,7 @@ func (p program) maintCommand() *cli.Command {
 func (p program) weightCommand() *cli.Command {
 	return p.environment().Command(&cli.Command{
 		Name:      "weight",
+		Category:  groupHosts,
 		Usage:     "set the weight of a host",
 		ArgsUsage: "WEIGHT",
 		Flags:     slices.Concat(hostFlags(), waitFlags(), cli.SharedFlags(cli.HAProxy)),

@@ -21,14 +21,15 @@ func (p program) initCommand() *cli.Command {
 		cli.Text(cli.Spec{Name: "run-dir", Value: "/run/haproxy", Check: cli.ConfigWord,
 			Usage: "`DIRECTORY` of HAProxy's sockets, haproxy.sock and haproxy-master.sock"}),
 		cli.Text(cli.Spec{Name: "state-file", Check: cli.ConfigWord,
-			Usage: "`FILE` that keeps the servers' health over a reload (default: /var/lib/haproxy/hapsync.state; " +
-				"beside the managed file where the base file is not in /etc/haproxy)"}),
+			Fallback: "/var/lib/haproxy/hapsync.state; beside the managed file if the base file is not in /etc/haproxy",
+			Usage:    "`FILE` that keeps the servers' health over a reload"}),
 	}
 	return p.environment().Command(&cli.Command{
-		Name:   "init",
-		Usage:  "create the base and the managed file where missing, and say how to start HAProxy",
-		Flags:  append(flags, cli.SharedFlags(cli.Registry)...),
-		Action: p.init,
+		Name:     "init",
+		Category: groupSetUp,
+		Usage:    "create the base and the managed file where missing, and say how to start HAProxy",
+		Flags:    append(flags, cli.SharedFlags(cli.Registry)...),
+		Action:   p.init,
 	}, cli.Page{
 		Description: `Creates the base file (sockets, time-outs, statistics page; a comment explains each choice), the managed file
 with an empty frontend, the state file and the directories they need. What exists is never touched.

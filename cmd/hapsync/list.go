@@ -17,10 +17,11 @@ import (
 
 func (p program) listCommand() *cli.Command {
 	return p.environment().Command(&cli.Command{
-		Name:   "list",
-		Usage:  "show the domains and hosts in the registry, pending and bad ones included",
-		Flags:  append([]cli.Flag{cli.OutputFlag()}, cli.SharedFlags(cli.HAProxy)...),
-		Action: p.list,
+		Name:     "list",
+		Category: groupLook,
+		Usage:    "show the domains and hosts in the registry, pending and bad ones included",
+		Flags:    append([]cli.Flag{cli.OutputFlag()}, cli.SharedFlags(cli.HAProxy)...),
+		Action:   p.list,
 	}, cli.Page{
 		Description: `Shows what is in the registry, all of it at one revision: each domain with its hosts, hosts that lack their
 ip or port so far (pending), and each key that cannot be used, with the reason. On a HAProxy machine, where its files can
@@ -157,39 +158,39 @@ func count(n int, what string) string {
 // The shape of list -o json. Fields are only ever added while the version stays.
 type (
 	listJSON struct {
-		Version  int           `json:"version"`
-		Prefix   string        `json:"prefix"`
-		Revision int64         `json:"revision"`
-		Keys     int           `json:"keys"`
-		Domains  []domainJSON  `json:"domains"`
-		Problems []problemJSON `json:"problems"`
+		Version  int           `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
+		Prefix   string        `json:"prefix" doc:"the key below which the domains are"`
+		Revision int64         `json:"revision" doc:"etcd's revision that was read"`
+		Keys     int           `json:"keys" doc:"how many keys are below the prefix"`
+		Domains  []domainJSON  `json:"domains" doc:"the domains, by name"`
+		Problems []problemJSON `json:"problems" doc:"keys that cannot be used, and domains that are left alone"`
 	}
 	domainJSON struct {
-		Name      string        `json:"name"`
-		Balance   string        `json:"balance,omitempty"`
-		Check     string        `json:"check,omitempty"`
-		Held      bool          `json:"held,omitempty"`
-		Hosts     []hostJSON    `json:"hosts"`
-		Pending   []pendingJSON `json:"pending"`
-		HeldHosts []string      `json:"held_hosts"`
+		Name      string        `json:"name" doc:"the domain"`
+		Balance   string        `json:"balance,omitempty" doc:"how requests are spread; absent without the key"`
+		Check     string        `json:"check,omitempty" doc:"path of the HTTP check; absent without the key"`
+		Held      bool          `json:"held,omitempty" doc:"the options are bad: the last good ones stay in HAProxy"`
+		Hosts     []hostJSON    `json:"hosts" doc:"good hosts, by name"`
+		Pending   []pendingJSON `json:"pending" doc:"hosts that lack a key so far"`
+		HeldHosts []string      `json:"held_hosts" doc:"hosts with a bad key: their last good values stay in HAProxy"`
 	}
 	hostJSON struct {
-		Name    string `json:"name"`
-		Address string `json:"address"`
-		Weight  int    `json:"weight"`
-		MaxConn int    `json:"maxconn,omitempty"`
-		Backup  bool   `json:"backup,omitempty"`
-		State   string `json:"state"`
+		Name    string `json:"name" doc:"name of the host"`
+		Address string `json:"address" doc:"address and port"`
+		Weight  int    `json:"weight" doc:"weight"`
+		MaxConn int    `json:"maxconn,omitempty" doc:"most concurrent connections; absent without a limit"`
+		Backup  bool   `json:"backup,omitempty" doc:"used only when all others are down"`
+		State   string `json:"state" doc:"'ready', 'drain' or 'maint'"`
 	}
 	pendingJSON struct {
-		Host    string `json:"host"`
-		Missing string `json:"missing"`
+		Host    string `json:"host" doc:"name of the host"`
+		Missing string `json:"missing" doc:"the key that is not there yet"`
 	}
 	problemJSON struct {
-		Key    string `json:"key"`
-		Reason string `json:"reason"`
-		Domain string `json:"domain,omitempty"`
-		Host   string `json:"host,omitempty"`
+		Key    string `json:"key" doc:"the key"`
+		Reason string `json:"reason" doc:"what is wrong with it"`
+		Domain string `json:"domain,omitempty" doc:"the domain that it belongs to, if it is known"`
+		Host   string `json:"host,omitempty" doc:"the host that it belongs to, if it is known"`
 	}
 )
 

@@ -13,10 +13,11 @@ func (p program) planCommand() *cli.Command {
 		cli.Toggle(cli.Spec{Name: "detailed-exitcode", Usage: "exit with 10 where there are changes, 0 where there are none"}),
 	)
 	return p.environment().Command(&cli.Command{
-		Name:   "plan",
-		Usage:  "say what sync would do and why, line by line; reads only",
-		Flags:  append(flags, cli.SharedFlags()...),
-		Action: p.plan,
+		Name:     "plan",
+		Category: groupSync,
+		Usage:    "say what sync would do and why, line by line; reads only",
+		Flags:    append(flags, cli.SharedFlags()...),
+		Action:   p.plan,
 	}, cli.Page{
 		Description: `Prints one line for each step that sync would take: its way (runtime, transaction or rewrite), + for an
 addition, ~ for a change, - for a removal, and the object; for a reload, its reason. Nothing is written, no

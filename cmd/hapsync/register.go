@@ -23,10 +23,10 @@ func (p program) registerCommand() *cli.Command {
 		return func(s string) error { return registry.CheckValue(attribute, s) }
 	}
 	flags := append(hostFlags(),
-		cli.Text(cli.Spec{Name: "ip", Check: value("ip"), Usage: "`ADDRESS` of the host (default: the local one that leads to etcd)"}),
-		cli.Text(cli.Spec{Name: "port", Check: value("port"), Usage: "`PORT` of the host"}),
-		cli.Text(cli.Spec{Name: "weight", Check: value("weight"), Usage: "`WEIGHT` of the host, 0 to 256, relative to the others (default: 1)"}),
-		cli.Text(cli.Spec{Name: "maxconn", Check: value("maxconn"), Usage: "most concurrent `CONNECTIONS` (default: no limit)"}),
+		cli.Text(cli.Spec{Name: "ip", Check: value("ip"), Fallback: "the local one that leads to etcd", Usage: "`ADDRESS` of the host"}),
+		cli.Text(cli.Spec{Name: "port", Required: true, Check: value("port"), Usage: "`PORT` of the host"}),
+		cli.Text(cli.Spec{Name: "weight", Check: value("weight"), Fallback: "1", Usage: "`WEIGHT` of the host, 0 to 256, relative to the others"}),
+		cli.Text(cli.Spec{Name: "maxconn", Check: value("maxconn"), Fallback: "no limit", Usage: "most concurrent `CONNECTIONS`"}),
 		cli.Toggle(cli.Spec{Name: "backup", Usage: "use the host only when all others are down"}),
 		cli.Text(cli.Spec{Name: "ttl", Value: "15s", Check: leaseTime, Usage: "`TIME` after which a host that has died is out of the registry"}),
 		drainFlag(),
@@ -44,6 +44,7 @@ func (p program) registerCommand() *cli.Command {
 	flags = append(flags, dockerFlags()...)
 	return p.environment().Command(&cli.Command{
 		Name:      "register",
+		Category:  groupHosts,
 		Usage:     "register a host for as long as it runs, and run its command; or this machine's containers",
 		ArgsUsage: "[-- COMMAND [ARGUMENT...]]",
 		Flags:     append(flags, cli.SharedFlags(cli.HAProxy)...),
@@ -71,7 +72,7 @@ hapsync register --domain a.abc.com --host server1 --ip 10.0.0.1 --port 10000
 hapsync register --domain a.abc.com --port 10000 --check http://127.0.0.1:10000/health
 hapsync register --domain a.abc.com --port 10000 -- /usr/local/bin/server --listen :10000
 hapsync register --docker`,
-		ExitCodes: `0 ended by SIGTERM or SIGINT; 1 error, or another has the name; 2 usage; 7 --wait: not in effect; with a command: its own`,
+		ExitCodes: `0 ended by SIGTERM or SIGINT; 1 error, or another has the name; 2 usage; 7 --wait: not in effect; otherwise with a command after --: that of the command`,
 	})
 }
 

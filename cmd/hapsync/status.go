@@ -21,10 +21,11 @@ import (
 
 func (p program) statusCommand() *cli.Command {
 	return p.environment().Command(&cli.Command{
-		Name:   "status",
-		Usage:  "show how the running agent is, its last passes, and what is wrong",
-		Flags:  append([]cli.Flag{cli.OutputFlag(), listenFlag(), maxRemovalFlag()}, cli.SharedFlags()...),
-		Action: p.status,
+		Name:     "status",
+		Category: groupLook,
+		Usage:    "show how the running agent is, its last passes, and what is wrong",
+		Flags:    append([]cli.Flag{cli.OutputFlag(), listenFlag(), maxRemovalFlag()}, cli.SharedFlags()...),
+		Action:   p.status,
 	}, cli.Page{
 		Description: `Asks the agent on --listen: is it ready, and if not why; what it has heard from the registry and applied to
 HAProxy; problems, pending hosts, and its last passes. Where no agent answers, it says so, reads the registry, the

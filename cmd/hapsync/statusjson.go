@@ -19,72 +19,72 @@ const statusVersion = 1
 // The shape of /status and of status -o json.
 type (
 	statusJSON struct {
-		Version   int              `json:"version"`
-		Agent     *agentJSON       `json:"agent"` // null where no agent answers
-		Ready     bool             `json:"ready"`
-		Reasons   []string         `json:"reasons"` // why it is not ready, one line each
-		Registry  registryJSON     `json:"registry"`
-		HAProxy   haproxyJSON      `json:"haproxy"`
-		Held      string           `json:"held,omitempty"`   // what a safeguard holds
-		Failed    string           `json:"failed,omitempty"` // why the last pass failed
-		Waiting   *waitJSON        `json:"waiting"`          // what takes long right now; null where nothing does
-		Applied   appliedJSON      `json:"applied"`
-		Overrides []overrideJSON   `json:"overrides"` // set on HAProxy's socket, and left as they are
-		Counts    countsJSON       `json:"counts"`
-		Report    *json.RawMessage `json:"report"` // of the last pass, as of sync -o json; null before the first
-		Passes    []passJSON       `json:"passes"` // the last ones that did something or failed, newest first
+		Version   int              `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
+		Agent     *agentJSON       `json:"agent" doc:"the agent; null if none answers"`
+		Ready     bool             `json:"ready" doc:"'/readyz' answers 200"`
+		Reasons   []string         `json:"reasons" doc:"why it is not ready, one line each"`
+		Registry  registryJSON     `json:"registry" doc:"etcd"`
+		HAProxy   haproxyJSON      `json:"haproxy" doc:"HAProxy"`
+		Held      string           `json:"held,omitempty" doc:"what a safeguard holds back"`
+		Failed    string           `json:"failed,omitempty" doc:"why the last pass failed"`
+		Waiting   *waitJSON        `json:"waiting" doc:"the step that takes long right now; null if none does"`
+		Applied   appliedJSON      `json:"applied" doc:"what HAProxy has"`
+		Overrides []overrideJSON   `json:"overrides" doc:"states and weights that an operator set on HAProxy's socket, and that are left so"`
+		Counts    countsJSON       `json:"counts" doc:"what the agent has done since it started"`
+		Report    *json.RawMessage `json:"report" doc:"of the last pass, as 'hapsync sync -o json' prints it; null before the first"`
+		Passes    []passJSON       `json:"passes" doc:"the last passes that did something or failed, newest first"`
 	}
 	agentJSON struct {
-		Version string    `json:"version"`
-		PID     int       `json:"pid"`
-		Started time.Time `json:"started"`
-		Seconds float64   `json:"uptime_seconds"`
+		Version string    `json:"version" doc:"version of hapsync"`
+		PID     int       `json:"pid" doc:"process ID"`
+		Started time.Time `json:"started" doc:"when it started"`
+		Seconds float64   `json:"uptime_seconds" doc:"for how long it has been running"`
 	}
 	registryJSON struct {
-		Up       bool              `json:"up"`
-		Error    string            `json:"error,omitempty"`
-		Revision registry.Revision `json:"revision"` // the last one heard of
+		Up       bool              `json:"up" doc:"it can be read"`
+		Error    string            `json:"error,omitempty" doc:"why it cannot"`
+		Revision registry.Revision `json:"revision" doc:"the last revision that was heard of"`
 	}
 	haproxyJSON struct {
-		Up         bool   `json:"up"`
-		Error      string `json:"error,omitempty"`
-		OldWorkers int    `json:"old_workers"` // that finish what they had before a reload
+		Up         bool   `json:"up" doc:"it answers"`
+		Error      string `json:"error,omitempty" doc:"why it does not"`
+		OldWorkers int    `json:"old_workers" doc:"processes that finish what they had before a reload"`
 	}
 	waitJSON struct {
-		For   string    `json:"for"`
-		Since time.Time `json:"since"`
+		For   string    `json:"for" doc:"the step: 'haproxy -c', a reload, ..."`
+		Since time.Time `json:"since" doc:"when it began"`
 	}
 	appliedJSON struct {
-		Revision   registry.Revision `json:"revision"`    // by the process
-		File       registry.Revision `json:"file"`        // by the managed file
-		At         *time.Time        `json:"at"`          // null before the first good pass
-		AgoSeconds float64           `json:"ago_seconds"` // since then
-		LagSeconds float64           `json:"lag_seconds"` // for how long something has been waiting
+		Revision   registry.Revision `json:"revision" doc:"revision that the process has"`
+		File       registry.Revision `json:"file" doc:"revision that the managed file has"`
+		At         *time.Time        `json:"at" doc:"when HAProxy last had what the registry says; null before the first good pass"`
+		AgoSeconds float64           `json:"ago_seconds" doc:"how long ago that was"`
+		LagSeconds float64           `json:"lag_seconds" doc:"for how long something has been waiting to be applied"`
 	}
 	overrideJSON struct {
-		Domain   string `json:"domain"`
-		Host     string `json:"host"`
-		Live     string `json:"live"`
-		Registry string `json:"registry"`
+		Domain   string `json:"domain" doc:"the domain"`
+		Host     string `json:"host" doc:"the host"`
+		Live     string `json:"live" doc:"what it is on HAProxy's socket"`
+		Registry string `json:"registry" doc:"what the registry says"`
 	}
 	countsJSON struct {
-		Passes         int                      `json:"passes"`
-		FailedPasses   int                      `json:"failed_passes"`
-		HeldPasses     int                      `json:"held_passes"`
-		RuntimeChanges int                      `json:"runtime_changes"`
-		FileChanges    int                      `json:"file_changes"`
-		FileRewrites   int                      `json:"file_rewrites"`
-		Reloads        int                      `json:"reloads"`
-		ReloadsBy      map[sync.ReloadCause]int `json:"reloads_by_cause"`
-		Drift          int                      `json:"drift"`
+		Passes         int                      `json:"passes" doc:"passes"`
+		FailedPasses   int                      `json:"failed_passes" doc:"those that failed"`
+		HeldPasses     int                      `json:"held_passes" doc:"those that a safeguard held"`
+		RuntimeChanges int                      `json:"runtime_changes" doc:"changes through the Runtime API"`
+		FileChanges    int                      `json:"file_changes" doc:"changes in the managed file"`
+		FileRewrites   int                      `json:"file_rewrites" doc:"times that the managed file was written as a whole"`
+		Reloads        int                      `json:"reloads" doc:"reloads of HAProxy"`
+		ReloadsBy      map[sync.ReloadCause]int `json:"reloads_by_cause" doc:"reloads by cause: 'domain', 'options', 'server', 'refused'"`
+		Drift          int                      `json:"drift" doc:"changes that undid what was changed in HAProxy by hand"`
 	}
 	passJSON struct {
-		At       time.Time         `json:"at"`
-		Seconds  float64           `json:"seconds"`
-		Revision registry.Revision `json:"revision"`
-		Summary  string            `json:"summary"`
-		Reload   []string          `json:"reload"`
-		Error    string            `json:"error,omitempty"`
+		At       time.Time         `json:"at" doc:"when it ended"`
+		Seconds  float64           `json:"seconds" doc:"how long it took"`
+		Revision registry.Revision `json:"revision" doc:"the revision that it was about"`
+		Summary  string            `json:"summary" doc:"what it did, counted"`
+		Reload   []string          `json:"reload" doc:"reasons of its reload; empty if there was none"`
+		Error    string            `json:"error,omitempty" doc:"why it failed, or 'held: ' and what for"`
 	}
 )
 

@@ -16,15 +16,18 @@ func (p program) syncCommand() *cli.Command {
 		cli.Toggle(cli.Spec{Name: "onetime", Usage: "does nothing: sync always runs once", Hidden: true}),
 	)
 	return p.environment().Command(&cli.Command{
-		Name:   "sync",
-		Usage:  "bring HAProxy in line with the registry, once",
-		Flags:  append(flags, cli.SharedFlags()...),
-		Action: p.sync,
+		Name:     "sync",
+		Category: groupSync,
+		Usage:    "bring HAProxy in line with the registry, once",
+		Flags:    append(flags, cli.SharedFlags()...),
+		Action:   p.sync,
 	}, cli.Page{
 		Description: `Reads the registry, the managed file and the running process, and makes the two agree with the registry:
 through the Runtime API where that is possible, then in the managed file, then by one reload if one is needed.
 A second run right after a good one has nothing to do. Where HAProxy does not run, the file is brought in
-line all the same.`,
+line all the same.
+
+For those who come from confd, --node, --noop and --onetime are accepted; --onetime ($HAPSYNC_ONETIME) does nothing.`,
 		Example: `
 hapsync sync
 hapsync sync --dry-run

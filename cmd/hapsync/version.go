@@ -14,10 +14,11 @@ var version string
 
 func (p program) versionCommand() *cli.Command {
 	return p.environment().Command(&cli.Command{
-		Name:   "version",
-		Usage:  "print the versions of hapsync and of the libraries that edit HAProxy's configuration",
-		Flags:  append([]cli.Flag{cli.OutputFlag()}, cli.SharedFlags(cli.Registry, cli.HAProxy)...),
-		Action: p.printVersion,
+		Name:     "version",
+		Category: groupSetUp,
+		Usage:    "print the versions of hapsync and of the libraries that edit HAProxy's configuration",
+		Flags:    append([]cli.Flag{cli.OutputFlag()}, cli.SharedFlags(cli.Registry, cli.HAProxy)...),
+		Action:   p.printVersion,
 	}, cli.Page{
 		Description: `Prints what this program was built from. Please add it to a bug report, beside "haproxy -v".`,
 		Example:     "hapsync version\nhapsync version -o json",
@@ -26,11 +27,11 @@ func (p program) versionCommand() *cli.Command {
 
 // A build is what the program was built from; a field is empty where the build does not say.
 type build struct {
-	Version      string `json:"version"`
-	Commit       string `json:"commit"`
-	Go           string `json:"go"`
-	ClientNative string `json:"client_native"`
-	ConfigParser string `json:"config_parser"`
+	Version      string `json:"version" doc:"version of hapsync"`
+	Commit       string `json:"commit" doc:"commit that it was built from; empty if the build does not say"`
+	Go           string `json:"go" doc:"version of Go"`
+	ClientNative string `json:"client_native" doc:"version of haproxytech/client-native"`
+	ConfigParser string `json:"config_parser" doc:"version of haproxytech/config-parser"`
 }
 
 // thisBuild reads the build out of the running program.

@@ -19,6 +19,7 @@ type Spec struct {
 	Usage    string
 	Value    string // the default; of a list, separated by commas
 	Fallback string // what counts where there is no value, in words
+	Required bool   // some value must be given; the command itself says so
 	Hidden   bool
 	Check    func(string) error
 	Tag      string // the YAML tag that the config file must have; empty means !!str

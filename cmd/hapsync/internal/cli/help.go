@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"math"
 	"strings"
 
@@ -29,7 +30,7 @@ type Page struct {
 func (e Environment) Command(cmd *urfave.Command, help Page) *urfave.Command {
 	cmd.Description = help.Description
 	cmd.UsageText = strings.TrimSpace("hapsync " + cmd.Name + " [flags] " + cmd.ArgsUsage)
-	cmd.CustomHelpTemplate = urfave.CommandHelpTemplate + section("EXAMPLE", help.Example) + section("EXIT CODES", help.ExitCodes)
+	cmd.CustomHelpTemplate = strings.Replace(urfave.CommandHelpTemplate, categoryPart, "", 1) + section("EXAMPLE", help.Example) + section("EXIT CODES", help.ExitCodes)
 	cmd.HideHelpCommand = true
 	cmd.OnUsageError = OnUsageError
 	cmd.Before = e.settle
@@ -44,6 +45,23 @@ func (e Environment) Command(cmd *urfave.Command, help Page) *urfave.Command {
 		return action(c)
 	}
 	return cmd
+}
+
+// categoryPart is what urfave's template says of a command's group, which is for the overview alone.
+const categoryPart = "{{if .Category}}\n\nCATEGORY:\n   {{.Category}}{{end}}"
+
+// AppHelp is the template of the overview: the commands by group, in the order of groups, which urfave sorts by letters.
+func AppHelp(groups []string, commands []*urfave.Command) string {
+	var b strings.Builder
+	for _, group := range groups {
+		fmt.Fprintf(&b, "\n   %s:", group)
+		for _, cmd := range commands {
+			if cmd.Category == group && !cmd.Hidden {
+				fmt.Fprintf(&b, "\n     %-12s%s", cmd.Name, cmd.Usage)
+			}
+		}
+	}
+	return strings.Replace(urfave.AppHelpTemplate, `{{template "visibleCommandCategoryTemplate" .}}`, b.String(), 1)
 }
 
 // MostArguments is how many arguments a command takes.
