@@ -24,7 +24,7 @@ func domain(name string, hosts ...registry.Host) registry.Domain {
 	return registry.Domain{Name: name, Hosts: hosts}
 }
 
-// TestAnIdleAgentDoesNothingForADay is not parallel, as others would use memory beside it.
+// TestAnIdleAgentDoesNothingForADay is not parallel, as others would use fake beside it.
 func TestAnIdleAgentDoesNothingForADay(t *testing.T) {
 	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
 		i.registry.tell(twoDomains())
@@ -47,7 +47,7 @@ func TestAnIdleAgentDoesNothingForADay(t *testing.T) {
 	})
 }
 
-// inUse is the memory that is reachable.
+// inUse is the fake that is reachable.
 func inUse() uint64 {
 	var m runtime.MemStats
 	runtime.GC()
@@ -250,7 +250,7 @@ func TestTheProcessFollowsAtOnceAndTheFileOnceForAllThatGathers(t *testing.T) {
 
 // syncerOf is what a one-shot pass over a snapshot would be.
 func (i inn) syncerOf(snapshot registry.Snapshot) *Syncer {
-	return &Syncer{Config{Source: fixed(snapshot), Target: i.haproxy.now(), Layout: layout, MayReload: func() bool { return true }}}
+	return &Syncer{Config{Source: source{snapshot: snapshot}, Process: i.haproxy.now(), File: i.haproxy.now(), Layout: layout}}
 }
 
 func TestHostsThatExpireOneByOneAreHeldTogether(t *testing.T) {

@@ -32,7 +32,7 @@ func TestTheProcessFollowsWhileTheFileIsWritten(t *testing.T) {
 	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
 		i.registry.tell(twoDomains())
 		synctest.Wait()
-		i.haproxy.change(func() { i.haproxy.amending = make(chan struct{}) })
+		i.haproxy.change(func() { i.haproxy.writing = make(chan struct{}) })
 		i.registry.change(moved(900, 7), "b.abc.com")
 		elapse(2 * fileDelay) // the file is being written
 		for n, port := range []uint16{8, 12345} {
@@ -45,19 +45,19 @@ func TestTheProcessFollowsWhileTheFileIsWritten(t *testing.T) {
 				t.Fatalf("applied %d, filed %d", s.Applied, s.Filed)
 			}
 		}
-		i.haproxy.amending <- struct{}{}
+		i.haproxy.writing <- struct{}{}
 		synctest.Wait()
 		if port := portOf(i.haproxy.now().file); port != 7 {
 			t.Fatalf("port %d was written first", port)
 		}
 		elapse(2 * fileDelay)
-		i.haproxy.amending <- struct{}{}
+		i.haproxy.writing <- struct{}{}
 		synctest.Wait()
 		now := i.haproxy.now()
 		if portOf(now.file) != 12345 || now.version != 2 || i.Status().Filed != 902 || now.wholeReads != 1 {
 			t.Fatalf("port %d, %d writes, %+v, %d whole reads", portOf(now.file), now.version, i.Status(), now.wholeReads)
 		}
-		i.haproxy.change(func() { i.haproxy.amending = nil })
+		i.haproxy.change(func() { i.haproxy.writing = nil })
 	})
 }
 
@@ -156,7 +156,7 @@ func TestADeadHostIsNotDrained(t *testing.T) {
 				s.Domains[0].Hosts = s.Domains[0].Hosts[:1]
 				i.registry.updates <- registry.Update{Snapshot: s, Changed: []string{"a.abc.com"}, Expired: expired}
 				elapse(2 * defaultResync)
-				if n := len(i.past.dead); n > 0 {
+				if n := len(i.memory.domains); n > 0 {
 					t.Errorf("%d dead hosts are remembered for ever", n)
 				}
 			})
@@ -192,13 +192,13 @@ func TestAWholePassTakesWhatIsPendingWithIt(t *testing.T) {
 	})
 }
 
-func TestAWholePassWaitsForTheFile(t *testing.T) {
+func TestANewDomainWaitsForTheFileThatIsBeingWritten(t *testing.T) {
 	t.Parallel()
 	m := inLine(twoDomains(), v32)
 	inBubble(t, m, func(t *testing.T, i inn) {
 		i.registry.tell(twoDomains())
 		synctest.Wait()
-		i.haproxy.change(func() { i.haproxy.amending = make(chan struct{}) })
+		i.haproxy.change(func() { i.haproxy.writing = make(chan struct{}) })
 		i.registry.change(moved(900, 7), "b.abc.com")
 		elapse(2 * fileDelay)
 		i.registry.change(revised(moved(901, 7), 901, domain("new", host("s", "10.0.0.1:80"))), "new")
@@ -206,12 +206,13 @@ func TestAWholePassWaitsForTheFile(t *testing.T) {
 		if i.haproxy.now().reloads > 0 {
 			t.Error("a reload while the file is being written")
 		}
-		i.haproxy.amending <- struct{}{}
+		i.haproxy.writing <- struct{}{} // what was being written
+		i.haproxy.writing <- struct{}{} // with the new domain
 		synctest.Wait()
 		if i.haproxy.now().reloads != 1 || i.Status().Applied != 901 {
 			t.Errorf("%d reloads, %+v", i.haproxy.now().reloads, i.Status())
 		}
-		i.haproxy.change(func() { i.haproxy.amending = nil })
+		i.haproxy.change(func() { i.haproxy.writing = nil })
 	})
 }
 

@@ -53,8 +53,8 @@ func TestOthersAreFollowedWhileHaproxyCGetsNoAnswer(t *testing.T) {
 func TestAFileThatGetsNoVerdictIsNotTriedAgainAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := &guarded{memory: inLine(registry.Snapshot{}, v32), hang: time.Minute}
-		s, err := New(Config{Source: fixed(twoDomains()), Target: m, Layout: layout})
+		m := &guarded{fake: inLine(registry.Snapshot{}, v32), hang: time.Minute}
+		s, err := New(Config{Source: source{snapshot: twoDomains()}, Process: m, File: m, Layout: layout})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -51,13 +51,20 @@ func (s *script) tell(snapshot registry.Snapshot) {
 	s.updates <- registry.Update{Snapshot: snapshot, All: true}
 }
 
-// A guarded is a memory that a test changes while an agent works on it. It is the Locker, too.
+// A guarded is a fake that a test changes while an agent works on it.
 type guarded struct {
 	mu stdsync.Mutex
-	*memory
+	*fake
 	locked bool
-	// amending, where it is not nil, holds each Amend until a value comes.
-	amending chan struct{}
+	// writing, where it is not nil, holds each Write until a value comes.
+	writing chan struct{}
+	// slowWrite and slowReload are how long a Write and a Reload take.
+	slowWrite, slowReload time.Duration
+	// previous is the file before the first Write under the lock, as haproxy/driver has it.
+	previous *haproxy.Config
+	viewer   interface {
+		Servers(ctx context.Context, domains ...string) ([]haproxy.ServerStatus, error)
+	}
 	// hang, where it is not zero, is how long haproxy -c is waited for in vain.
 	hang    time.Duration
 	waiting haproxy.Wait
@@ -72,28 +79,28 @@ func (g *guarded) change(f func()) {
 	f()
 }
 
-func (g *guarded) State(ctx context.Context, domains ...string) (haproxy.State, error) {
+func (g *guarded) Identity(ctx context.Context) (haproxy.Identity, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(domains) == 0 && g.writers > 0 {
-		g.overlaps++
-	}
-	return g.memory.State(ctx, domains...)
+	return g.fake.Identity(ctx)
 }
 
-func (g *guarded) Recall(domains ...string) (haproxy.State, bool) {
+func (g *guarded) State(ctx context.Context, scope haproxy.Scope) (haproxy.State, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.memory.Recall(domains...)
+	return g.fake.State(ctx, scope)
 }
 
-func (g *guarded) Commit(ctx context.Context, want haproxy.Config, base haproxy.Digest) error {
-	if err := g.verdict(); err != nil {
-		return err
-	}
+func (g *guarded) Cached(scope haproxy.Scope) (haproxy.State, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.memory.Commit(ctx, want, base)
+	return g.fake.Cached(scope)
+}
+
+func (g *guarded) Read() (haproxy.Config, haproxy.Digest, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.fake.Read()
 }
 
 // verdict is haproxy -c: nil where it answers.
@@ -108,50 +115,76 @@ func (g *guarded) verdict() error {
 	return fmt.Errorf("haproxy -c %w within %s", haproxy.ErrNoVerdict, hang)
 }
 
-// Waiting implements Waiter.
+// Servers implements Process.
+func (g *guarded) Servers(ctx context.Context, domains ...string) ([]haproxy.ServerStatus, error) {
+	g.mu.Lock()
+	viewer := g.viewer
+	g.mu.Unlock()
+	if viewer == nil {
+		return nil, nil
+	}
+	return viewer.Servers(ctx, domains...)
+}
+
+// Waiting implements Process.
 func (g *guarded) Waiting() (haproxy.Wait, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.waiting, g.waiting != haproxy.Wait{}
 }
 
-func (g *guarded) Amend(ctx context.Context, backends []haproxy.Backend) error {
+func (g *guarded) Write(ctx context.Context, e haproxy.Edit) error {
 	g.change(func() { g.writers++ })
 	defer g.change(func() { g.writers-- })
-	if g.amending != nil {
-		<-g.amending
+	<-time.After(g.slowWrite)
+	if g.writing != nil {
+		<-g.writing
 	}
 	if err := g.verdict(); err != nil {
 		return err
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.memory.Amend(ctx, backends)
+	if g.writers > 1 {
+		g.overlaps++
+	}
+	g.before()
+	return g.fake.Write(ctx, e)
 }
 
-func (g *guarded) Rewrite(ctx context.Context, want haproxy.Config, base haproxy.Digest) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.memory.Rewrite(ctx, want, base)
+// before remembers the file, which a refused reload puts back.
+func (g *guarded) before() {
+	if g.previous == nil {
+		c := clone(g.file)
+		g.previous = &c
+	}
 }
 
-func (g *guarded) Run(ctx context.Context, changes []haproxy.Change) error {
+func (g *guarded) Run(ctx context.Context, changes []haproxy.Change) (haproxy.Outcome, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.memory.Run(ctx, changes)
+	return g.fake.Run(ctx, changes)
 }
 
 func (g *guarded) Reload(ctx context.Context) error {
+	<-time.After(g.slowReload)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.memory.Reload(ctx)
+	err := g.fake.Reload(ctx)
+	if err != nil && g.previous != nil {
+		g.file = *g.previous
+		g.version++
+		g.recollection.version = g.version
+	}
+	g.previous = nil
+	return err
 }
 
 // now is how it is at this moment.
-func (g *guarded) now() *memory {
+func (g *guarded) now() *fake {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	m := *g.memory
+	m := *g.fake
 	m.file, m.live = clone(m.file), clone(m.live)
 	return &m
 }
@@ -162,12 +195,9 @@ func (g *guarded) Lock() (func() error, error) {
 	if g.locked {
 		return nil, haproxy.ErrLocked
 	}
+	g.previous = nil
 	return func() error { return nil }, nil
 }
-
-func (g *guarded) Keep(memo []byte) error { g.kept = memo; return nil }
-
-func (g *guarded) Kept() ([]byte, error) { return g.kept, nil }
 
 // An inn is an agent in a bubble of virtual time, with all it works on.
 type inn struct {
@@ -178,12 +208,12 @@ type inn struct {
 }
 
 // inBubble runs an agent over a HAProxy in virtual time.
-func inBubble(t *testing.T, m *memory, f func(t *testing.T, i inn)) {
+func inBubble(t *testing.T, m *fake, f func(t *testing.T, i inn)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		i := inn{registry: newScript(), haproxy: &guarded{memory: m}, logged: new(bytes.Buffer)}
+		i := inn{registry: newScript(), haproxy: &guarded{fake: m}, logged: new(bytes.Buffer)}
 		agent, err := NewAgent(AgentConfig{
-			Follower: i.registry, Target: i.haproxy, Amender: i.haproxy, Recaller: i.haproxy, Locker: i.haproxy, Keeper: i.haproxy, Waiter: i.haproxy,
+			Follower: i.registry, Process: i.haproxy, File: i.haproxy,
 			Layout: layout, Logger: slog.New(slog.NewTextHandler(i.logged, nil)),
 		})
 		if err != nil {
@@ -201,7 +231,7 @@ func inBubble(t *testing.T, m *memory, f func(t *testing.T, i inn)) {
 		}()
 		f(t, i)
 		if i.haproxy.overlaps > 0 {
-			t.Errorf("%d whole passes while the file was being written", i.haproxy.overlaps)
+			t.Errorf("%d writers at once", i.haproxy.overlaps)
 		}
 	})
 }

@@ -2,7 +2,6 @@ package sync
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -10,11 +9,6 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
 )
-
-// A Ledger has the keys of a domain one by one.
-type Ledger interface {
-	Keys(ctx context.Context, domain string) ([]registry.Key, error)
-}
 
 // An Explanation follows a domain from its keys to HAProxy's servers.
 type Explanation struct {
@@ -60,7 +54,7 @@ const (
 
 // Explain says how a domain's hosts are, or one of them where host is not empty. It only reads, and says what it could
 // not read: it has an error of its own only for that of the context.
-func (s *Syncer) Explain(ctx context.Context, ledger Ledger, viewer Viewer, kept []byte, domain, host string) (Explanation, error) {
+func (s *Syncer) Explain(ctx context.Context, domain, host string) (Explanation, error) {
 	e := Explanation{Domain: domain}
 	p, err := s.prepare(ctx)
 	var held *HeldError
@@ -69,39 +63,27 @@ func (s *Syncer) Explain(ctx context.Context, ledger Ledger, viewer Viewer, kept
 		e.Held = held.Reason
 	case errors.Is(err, registry.ErrUnavailable):
 		e.Registry = err
-		p.state, e.HAProxy = s.cfg.Target.State(ctx, domain)
+		p.state, e.HAProxy = s.cfg.Process.State(ctx, haproxy.Domains(domain))
 	case err != nil:
 		e.HAProxy = err
 	}
-	e.Revision, e.prefix = p.report.Revision, p.prefix
+	e.Revision, e.prefix = p.report.Revision, p.snapshot.Prefix
 	if e.HAProxy == nil {
 		e.HAProxy = p.state.Down
 	}
-	keys, err := ledger.Keys(ctx, domain)
+	keys, err := s.cfg.Source.Keys(ctx, domain)
 	if err != nil && e.Registry == nil {
 		e.Registry = err
 	}
 	var servers []haproxy.ServerStatus
 	if e.HAProxy == nil {
-		servers, e.HAProxy = viewer.Servers(ctx, domain)
+		servers, e.HAProxy = s.cfg.Process.Servers(ctx, domain)
 	}
 	e.Ruled = slices.ContainsFunc(p.state.Live.Rules, func(r haproxy.Rule) bool { return r.Domain == domain })
-	b := explainer{Explanation: e, pass: p, overrides: keptOverrides(kept)}
+	notes, _ := s.cfg.File.Kept() // what cannot be read is as good as nothing
+	b := explainer{Explanation: e, pass: p, overrides: notedOverrides(notes)}
 	b.Hosts = b.hosts(host, keys, servers)
 	return b.Explanation, ctx.Err()
-}
-
-// keptOverrides are those that an agent has kept in mind.
-func keptOverrides(kept []byte) overrides {
-	var m memo
-	o := overrides{}
-	if len(kept) == 0 || json.Unmarshal(kept, &m) != nil || m.Version != memoVersion {
-		return o
-	}
-	for _, k := range m.Overrides {
-		o[serverName{k.Backend, k.Server}] = k.override
-	}
-	return o
 }
 
 // An explainer is an Explanation in the making.

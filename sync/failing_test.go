@@ -11,9 +11,9 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// A failing is a memory of which any call may fail: before it has had an effect, or after it, as where the answer is lost.
+// A failing is a fake of which any call may fail: before it has had an effect, or after it, as where the answer is lost.
 type failing struct {
-	*memory
+	*fake
 	fails func() failure
 }
 
@@ -38,34 +38,35 @@ func (f failing) try(call func() error) error {
 	return call()
 }
 
-func (f failing) State(ctx context.Context, domains ...string) (st haproxy.State, err error) {
+func (f failing) State(ctx context.Context, scope haproxy.Scope) (st haproxy.State, err error) {
 	err = f.try(func() (err error) {
-		st, err = f.memory.State(ctx, domains...)
+		st, err = f.fake.State(ctx, scope)
 		return err
 	})
 	return st, err
 }
 
-func (f failing) Commit(ctx context.Context, want haproxy.Config, base haproxy.Digest) error {
-	return f.try(func() error { return f.memory.Commit(ctx, want, base) })
-}
-
-func (f failing) Rewrite(ctx context.Context, want haproxy.Config, base haproxy.Digest) error {
-	return f.try(func() error { return f.memory.Rewrite(ctx, want, base) })
+func (f failing) Write(ctx context.Context, e haproxy.Edit) error {
+	return f.try(func() error { return f.fake.Write(ctx, e) })
 }
 
 func (f failing) Reload(ctx context.Context) error {
-	return f.try(func() error { return f.memory.Reload(ctx) })
+	return f.try(func() error { return f.fake.Reload(ctx) })
 }
 
 // Run may lose the connection between any two commands, too.
-func (f failing) Run(ctx context.Context, changes []haproxy.Change) error {
+func (f failing) Run(ctx context.Context, changes []haproxy.Change) (out haproxy.Outcome, err error) {
 	for _, c := range changes {
-		if err := f.try(func() error { return f.memory.Run(ctx, []haproxy.Change{c}) }); err != nil {
+		err := f.try(func() error {
+			one, err := f.fake.Run(ctx, []haproxy.Change{c})
+			out.Refused, out.Draining = append(out.Refused, one.Refused...), append(out.Draining, one.Draining...)
 			return err
+		})
+		if err != nil {
+			return out, err
 		}
 	}
-	return nil
+	return out, nil
 }
 
 // TestWhateverCallFailsThePassSaysSoAndTheNextOneCompletesTheWork also has the process refuse changes.
@@ -87,7 +88,7 @@ func TestWhateverCallFailsThePassSaysSoAndTheNextOneCompletesTheWork(t *testing.
 			return kind
 		}}
 		snapshot := drawSnapshot(t)
-		syncer, err := New(Config{Source: source{snapshot: snapshot}, Target: f, Layout: layout, Policy: Policy{AllowMassRemoval: true}})
+		syncer, err := New(Config{Source: source{snapshot: snapshot}, Process: f, File: f, Layout: layout, Policy: Policy{AllowMassRemoval: true}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,8 +13,8 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// A memory is a HAProxy of values: a file, a process that has loaded some file, and what either refuses.
-type memory struct {
+// A fake is a HAProxy of values: a file, a process that has loaded some file, and what either refuses.
+type fake struct {
 	file, live haproxy.Config
 	caps       haproxy.Capabilities
 	down, deaf bool
@@ -28,35 +28,42 @@ type memory struct {
 	// So many calls of each kind fail.
 	failCommit, failReload, conflicts int
 
+	// unloadable reports whether a reload with a file is refused.
+	unloadable func(haproxy.Config) bool
 	// lingers reports whether a removed server stays for now, as one with sessions does.
 	lingers func(haproxy.RemoveServer) bool
 
-	edits, rewrites, reloads, commands, reads, wholeReads int
-	version                                               int
-	kept                                                  []byte
-	recollection                                          recollection
+	edits, rewrites, reloads, commands, reads, wholeReads, looks int
+	version                                                      int
+	kept                                                         []byte
+	recollection                                                 recollection
 }
 
-// A recollection is what was read of a memory last.
+// A recollection is what was read of a fake last.
 type recollection struct {
 	worker   string
 	version  int
 	backends map[string]haproxy.Backend
 }
 
-func (m *memory) State(_ context.Context, domains ...string) (haproxy.State, error) {
+func (m *fake) Identity(context.Context) (haproxy.Identity, error) {
+	m.looks++
+	return m.state("hapsync.invalid").Identity(), nil
+}
+
+func (m *fake) State(_ context.Context, scope haproxy.Scope) (haproxy.State, error) {
 	m.reads++
-	if len(domains) == 0 {
+	if scope.All() {
 		m.wholeReads++
 	}
-	st := m.state(domains...)
+	st := m.stateOf(scope)
 	m.recollection.version = m.version
 	m.remember(st)
 	return st, nil
 }
 
 // remember takes what was read of the process, and that the file was read.
-func (m *memory) remember(st haproxy.State) {
+func (m *fake) remember(st haproxy.State) {
 	r := &m.recollection
 	if r.backends == nil || r.worker != st.Worker {
 		r.worker, r.backends = st.Worker, map[string]haproxy.Backend{}
@@ -66,7 +73,22 @@ func (m *memory) remember(st haproxy.State) {
 	}
 }
 
-func (m *memory) Recall(domains ...string) (haproxy.State, bool) {
+// Read implements File.
+func (m *fake) Read() (haproxy.Config, haproxy.Digest, error) { return clone(m.file), m.digest(), nil }
+
+// stateOf is the state of a scope.
+func (m *fake) stateOf(scope haproxy.Scope) haproxy.State {
+	if scope.Empty() {
+		return m.state("hapsync.invalid")
+	}
+	return m.state(scope.Names()...)
+}
+
+func (m *fake) Cached(scope haproxy.Scope) (haproxy.State, bool) {
+	if scope.All() || scope.Empty() {
+		return haproxy.State{}, false
+	}
+	domains := scope.Names()
 	st := m.state(domains...)
 	if m.version != m.recollection.version {
 		return haproxy.State{}, false
@@ -82,7 +104,7 @@ func (m *memory) Recall(domains ...string) (haproxy.State, bool) {
 	return st, true
 }
 
-func (m *memory) state(domains ...string) haproxy.State {
+func (m *fake) state(domains ...string) haproxy.State {
 	st := haproxy.State{
 		File: clone(m.file), Digest: m.digest(), Capabilities: m.caps,
 		NoEdit: m.noEdit, Missing: m.missing, Foreign: m.foreign,
@@ -122,9 +144,9 @@ func clone(c haproxy.Config) haproxy.Config {
 	return out
 }
 
-func (m *memory) digest() haproxy.Digest { return haproxy.Digest(fmt.Sprint(m.version)) }
+func (m *fake) digest() haproxy.Digest { return haproxy.Digest(fmt.Sprint(m.version)) }
 
-func (m *memory) write(want haproxy.Config, base haproxy.Digest) error {
+func (m *fake) write(want haproxy.Config, base haproxy.Digest) error {
 	if m.conflicts > 0 {
 		m.conflicts--
 		m.version++
@@ -143,43 +165,43 @@ func (m *memory) write(want haproxy.Config, base haproxy.Digest) error {
 	return nil
 }
 
-func (m *memory) Commit(_ context.Context, want haproxy.Config, base haproxy.Digest) error {
+func (m *fake) Write(_ context.Context, e haproxy.Edit) error {
+	if e.Rewrite != "" {
+		m.rewrites++
+		return m.write(e.Want, e.Base)
+	}
 	m.edits++
 	if m.failCommit > 0 {
 		m.failCommit--
 		return fmt.Errorf("leftovers")
 	}
-	return m.write(want, base)
+	return m.write(e.Want, e.Base)
 }
 
-func (m *memory) Amend(ctx context.Context, backends []haproxy.Backend) error {
-	want := clone(m.file)
-	for _, b := range backends {
-		i, ok := slices.BinarySearchFunc(want.Backends, b, byBackend)
-		if !ok {
-			return haproxy.ErrConflict
-		}
-		want.Backends[i] = b
-	}
-	return m.Commit(ctx, want, m.digest())
-}
+func (m *fake) Lock() (func() error, error) { return func() error { return nil }, nil }
 
-func (m *memory) Rewrite(_ context.Context, want haproxy.Config, base haproxy.Digest) error {
-	m.rewrites++
-	return m.write(want, base)
-}
+func (m *fake) Keep(notes []byte) error { m.kept = notes; return nil }
 
-func (m *memory) Reload(context.Context) error {
+func (m *fake) Kept() ([]byte, error) { return m.kept, nil }
+
+func (m *fake) Servers(context.Context, ...string) ([]haproxy.ServerStatus, error) { return nil, nil }
+
+func (m *fake) Waiting() (haproxy.Wait, bool) { return haproxy.Wait{}, false }
+
+func (m *fake) Reload(context.Context) error {
 	m.reloads++
 	if m.failReload > 0 {
 		m.failReload--
+		return &haproxy.ReloadError{Output: "no"}
+	}
+	if m.unloadable != nil && m.unloadable(m.file) {
 		return &haproxy.ReloadError{Output: "no"}
 	}
 	m.live, m.deaf = clone(m.file), false
 	return nil
 }
 
-func (m *memory) Run(_ context.Context, changes []haproxy.Change) error {
+func (m *fake) Run(_ context.Context, changes []haproxy.Change) (out haproxy.Outcome, err error) {
 	defer func() {
 		for _, c := range changes {
 			if st := m.state(c.Domain()); st.Down == nil {
@@ -187,30 +209,27 @@ func (m *memory) Run(_ context.Context, changes []haproxy.Change) error {
 			}
 		}
 	}()
-	var failures []haproxy.Failure
 	for _, c := range changes {
 		m.commands++
 		if ok, why := m.caps.Live(c); !ok {
-			return fmt.Errorf("%s was sent, though: %s", c, why)
+			return out, fmt.Errorf("%s was sent, though: %s", c, why)
 		}
 		if m.stubborn != nil && m.stubborn(c) {
-			failures = append(failures, haproxy.Failure{Change: c, Reply: "no"})
+			out.Refused = append(out.Refused, haproxy.Failure{Change: c, Reply: "no"})
 			continue
 		}
 		if remove, ok := c.(haproxy.RemoveServer); ok && m.lingers != nil && m.lingers(remove) {
+			out.Draining = append(out.Draining, remove)
 			continue
 		}
 		if err := m.run(c); err != nil {
-			return err
+			return out, err
 		}
 	}
-	if failures != nil {
-		return &haproxy.RunError{Failures: failures}
-	}
-	return nil
+	return out, nil
 }
 
-func (m *memory) run(c haproxy.Change) error {
+func (m *fake) run(c haproxy.Change) error {
 	find := func(backend, server string) (b *haproxy.Backend, i int, ok bool) {
 		j := slices.IndexFunc(m.live.Backends, func(b haproxy.Backend) bool { return b.Name == backend })
 		if j < 0 {
@@ -268,6 +287,8 @@ type source struct {
 }
 
 func (s source) Snapshot(context.Context) (registry.Snapshot, error) { return s.snapshot, s.err }
+
+func (s source) Keys(context.Context, string) ([]registry.Key, error) { return nil, s.err }
 
 // Drawing: few names and values, so that what is drawn is near to what was drawn before.
 
@@ -346,9 +367,9 @@ func dropDomain(c *haproxy.Config, backend string) {
 	c.Rules = slices.DeleteFunc(c.Rules, func(r haproxy.Rule) bool { return r.Backend() == backend })
 }
 
-func drawMemory(t *rapid.T, l Layout) *memory {
+func drawMemory(t *rapid.T, l Layout) *fake {
 	file, _ := l.Desired(drawSnapshot(t), haproxy.State{})
-	m := &memory{file: drawNear(t, file, "file")}
+	m := &fake{file: drawNear(t, file, "file")}
 	for i := range m.file.Backends { // a file knows no drain
 		for j := range m.file.Backends[i].Servers {
 			m.file.Backends[i].Servers[j].State = cmp.Or(map[haproxy.ServerState]haproxy.ServerState{haproxy.Maint: haproxy.Maint}[m.file.Backends[i].Servers[j].State], haproxy.Ready)

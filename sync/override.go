@@ -68,9 +68,12 @@ func (o overrides) forget(want haproxy.Config) {
 	}
 }
 
-// keep drops those of hosts that are wanted no more.
-func (o overrides) keep(want haproxy.Config) {
+// keep drops those of hosts of a scope that are wanted no more.
+func (o overrides) keep(want haproxy.Config, scope haproxy.Scope) {
 	maps.DeleteFunc(o, func(name serverName, _ override) bool {
+		if domain, _ := haproxy.DomainOf(name.backend); !scope.Has(domain) {
+			return false
+		}
 		servers := serversOf(want, name.backend)
 		_, wanted := slices.BinarySearchFunc(servers, haproxy.Server{Name: name.server}, byServer)
 		return !wanted

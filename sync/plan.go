@@ -3,6 +3,7 @@ package sync
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -35,6 +36,7 @@ type Plan struct {
 	Reload []string
 
 	cause ReloadCause // of the reload, the first that applies of domain, options, server
+	late  []string    // the domains that need the reload, sorted
 }
 
 // Empty reports whether there is nothing to do.
@@ -72,25 +74,31 @@ func (p Plan) rewritten(why string) Plan {
 // (124 ms for 1,000 domains of two hosts) costs more than the rest of the pass, and a rewrite some 3 ms.
 const maxEdits = 2000
 
-// NewPlan decides how HAProxy is brought to what is wanted; this is the only place that does.
+// wanted is what a scope is to be brought to.
+type wanted struct {
+	// file is what the managed file is to say, process what the process is to run: they differ where an operator has set
+	// something on the socket, or HAProxy has refused something.
+	file, process haproxy.Config
+	// refused are the domains of which HAProxy has refused something: no reload is made for them.
+	refused map[string]bool
+}
+
+// newPlan decides how HAProxy is brought to what is wanted; this is the only place that does.
 //
 //	file and want differ:    one transaction; a rewrite where the file is missing, a transaction would harm it, or cost more
 //	process and want differ: the Runtime API where the running process can take it, else one reload, with the reason
 //
 // Domains that went away need no reload: their servers are taken out live, and a backend without servers answers 503 as
 // an unknown domain does. Without a process (st.Down) only the file is planned for.
-func NewPlan(want haproxy.Config, st haproxy.State) Plan { return newPlan(want, want, st) }
-
-// newPlan is NewPlan where something else is wanted of the process.
-func newPlan(want, process haproxy.Config, st haproxy.State) Plan {
+func newPlan(want wanted, st haproxy.State) Plan {
 	var p Plan
 	switch {
 	case st.Deaf:
 		p.Reload, p.cause = []string{"haproxy: it has lost its stats socket, which a reload gives back"}, ReloadRefused
 	case st.Down == nil:
-		p.planProcess(process, st)
+		p.planProcess(want, st)
 	}
-	edits := Diff(st.File, want)
+	edits := Diff(st.File, want.file)
 	via := ViaTransaction
 	if p.Rewrite = rewriteReason(edits, st); p.Rewrite != "" {
 		via = ViaRewrite
@@ -115,7 +123,8 @@ func rewriteReason(edits []haproxy.Change, st haproxy.State) string {
 	return ""
 }
 
-func (p *Plan) planProcess(want haproxy.Config, st haproxy.State) {
+func (p *Plan) planProcess(wanted wanted, st haproxy.State) {
+	want := wanted.process
 	running := map[string]haproxy.BackendOptions{}
 	for _, b := range st.Live.Backends {
 		running[b.Name] = b.Options
@@ -138,7 +147,7 @@ func (p *Plan) planProcess(want haproxy.Config, st haproxy.State) {
 		}
 		if ok, why := live(c, st.Capabilities, running); ok {
 			p.Actions = append(p.Actions, Action{ViaRuntime, c})
-		} else {
+		} else if !wanted.refused[c.Domain()] {
 			reasons.add(c, why)
 		}
 	}
@@ -146,7 +155,7 @@ func (p *Plan) planProcess(want haproxy.Config, st haproxy.State) {
 		remove, ok := a.Change.(haproxy.RemoveServer)
 		return ok && late[remove.Backend] && !keepsServing(st.Live, want, remove.Backend)
 	})
-	p.Reload, p.cause = reasons.lines(ruled), reasons.cause()
+	p.Reload, p.cause, p.late = reasons.lines(ruled), reasons.cause(), reasons.domains()
 }
 
 // keepsServing reports whether a server that takes traffic stays in a backend. Where none does and those that come need a
@@ -217,6 +226,15 @@ func (r *reasons) cause() (cause ReloadCause) {
 	return cause
 }
 
+// domains are those of the changes, sorted.
+func (r *reasons) domains() []string {
+	names := map[string]bool{}
+	for _, c := range r.changes {
+		names[c.Domain()] = true
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
 // namedReasons is how many objects are named for a reason before they are counted.
 const namedReasons = 3
 
@@ -259,4 +277,106 @@ func object(c haproxy.Change) string {
 		return "use_backend rule of " + ch.Rule.Domain
 	}
 	return c.String()
+}
+
+// removes reports whether a change takes a server out.
+func removes(c haproxy.Change) bool {
+	_, ok := c.(haproxy.RemoveServer)
+	return ok
+}
+
+func aboutServer(c haproxy.Change) bool {
+	switch c.(type) {
+	case haproxy.AddServer, haproxy.SetServer, haproxy.RemoveServer:
+		return true
+	}
+	return false
+}
+
+// structural are the domains that have to wait for the file: more than their servers change, so that the file has to be
+// accepted, and mostly loaded, before anything of it is done in the process.
+func (p Plan) structural() map[string]bool {
+	waits := map[string]bool{}
+	for _, a := range p.Actions {
+		if !aboutServer(a.Change) {
+			waits[a.Change.Domain()] = true
+		}
+	}
+	return waits
+}
+
+// early are the changes in the process that are made before the file is written: what moves traffic. A domain that waits for a
+// reload loses no server before it.
+func (p Plan) early() []haproxy.Change {
+	waits := p.structural()
+	return slices.DeleteFunc(p.changes(ViaRuntime), func(c haproxy.Change) bool {
+		if waits[c.Domain()] {
+			return true
+		}
+		_, late := slices.BinarySearch(p.late, c.Domain())
+		return late && removes(c)
+	})
+}
+
+// domains are those of the plan's actions, sorted.
+func (p Plan) domains() []string {
+	domains := make([]string, len(p.Actions))
+	for i, a := range p.Actions {
+		domains[i] = a.Change.Domain()
+	}
+	slices.Sort(domains)
+	return slices.Compact(domains)
+}
+
+// with is the plan with changes of servers that were made before it. Those that are in it had not come into effect.
+func (p Plan) with(made []haproxy.Change) Plan {
+	var actions []Action
+	for _, c := range made {
+		if a := (Action{ViaRuntime, c}); !slices.Contains(p.Actions, a) {
+			actions = append(actions, a)
+		}
+	}
+	p.Actions = append(actions, p.Actions...)
+	return p
+}
+
+// only is the part of a plan whose actions are told by keep; reloads and a rewrite are of the rest.
+func (p Plan) only(keep func(Action) bool) (part, rest Plan) {
+	rest = p
+	rest.Actions = nil
+	for _, a := range p.Actions {
+		if keep(a) {
+			part.Actions = append(part.Actions, a)
+		} else {
+			rest.Actions = append(rest.Actions, a)
+		}
+	}
+	return part, rest
+}
+
+// waiting are the domains of which something waits for the file or a reload.
+func (p Plan) waiting(st haproxy.State) map[string]bool {
+	waits := p.structural()
+	for _, name := range p.late {
+		waits[name] = true
+	}
+	if st.Down != nil {
+		for _, a := range p.Actions {
+			waits[a.Change.Domain()] = true
+		}
+	}
+	return waits
+}
+
+// without is the plan without what it would do to some domains in the file, which HAProxy refused.
+func (p Plan) without(refused map[string]refusal) Plan {
+	_, rest := p.only(func(a Action) bool {
+		r, ok := refused[a.Change.Domain()]
+		return ok && len(r.hosts) == 0
+	})
+	rest.late = slices.DeleteFunc(slices.Clone(p.late), func(name string) bool { _, ok := refused[name]; return ok })
+	if len(rest.late) == 0 {
+		rest.Reload = nil
+	}
+	return rest
 }

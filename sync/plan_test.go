@@ -47,9 +47,9 @@ func twoDomains() registry.Snapshot {
 }
 
 // inLine is a HAProxy that has what the snapshot says.
-func inLine(snapshot registry.Snapshot, version haproxy.Version) *memory {
+func inLine(snapshot registry.Snapshot, version haproxy.Version) *fake {
 	want, _ := layout.Desired(snapshot, haproxy.State{})
-	return &memory{file: clone(want), live: clone(want), caps: haproxy.CapabilitiesOf(version)}
+	return &fake{file: clone(want), live: clone(want), caps: haproxy.CapabilitiesOf(version)}
 }
 
 var v26, v32 = haproxy.Version{Major: 2, Minor: 6}, haproxy.Version{Major: 3, Minor: 2}
@@ -57,50 +57,50 @@ var v26, v32 = haproxy.Version{Major: 2, Minor: 6}, haproxy.Version{Major: 3, Mi
 // planCases change a registry of two domains and a HAProxy that was in line with it.
 func planCases() map[string]planCase {
 	return map[string]planCase{
-		"in-line": {v32, func(*registry.Snapshot, *memory) {}},
-		"new-server": {v32, func(s *registry.Snapshot, _ *memory) {
+		"in-line": {v32, func(*registry.Snapshot, *fake) {}},
+		"new-server": {v32, func(s *registry.Snapshot, _ *fake) {
 			s.Domains[1].Hosts = append(s.Domains[1].Hosts, host("server2", "[::1]:80"))
 		}},
-		"new-server-2.6": {v26, func(s *registry.Snapshot, _ *memory) {
+		"new-server-2.6": {v26, func(s *registry.Snapshot, _ *fake) {
 			s.Domains[1].Hosts = append(s.Domains[1].Hosts, host("server2", "10.0.0.9:80"))
 		}},
-		"only-server-replaced-2.6": {v26, func(s *registry.Snapshot, _ *memory) {
+		"only-server-replaced-2.6": {v26, func(s *registry.Snapshot, _ *fake) {
 			s.Domains[1].Hosts = []registry.Host{host("server2", "10.0.0.9:80")}
 		}},
-		"new-server-static": {v32, func(s *registry.Snapshot, m *memory) {
+		"new-server-static": {v32, func(s *registry.Snapshot, m *fake) {
 			s.Domains[1].Options.Balance = "source"
 			m.file.Backends[1].Options.Balance, m.live.Backends[1].Options.Balance = "source", "source"
 			s.Domains[1].Hosts[0].Weight = 7
 			s.Domains[1].Hosts = append(s.Domains[1].Hosts, host("server2", "10.0.0.9:80"))
 		}},
-		"everything-of-a-server": {v26, func(s *registry.Snapshot, _ *memory) {
+		"everything-of-a-server": {v26, func(s *registry.Snapshot, _ *fake) {
 			s.Domains[0].Hosts[0] = registry.Host{Name: "server1", Addr: netip.MustParseAddrPort("10.0.0.3:1"), Weight: 5, MaxConn: 10, State: registry.Maint}
 			s.Domains[0].Hosts[1].State = registry.Drain
 			s.Domains[1].Hosts[0].Backup = true
 		}},
-		"new-domain": {v32, func(s *registry.Snapshot, _ *memory) {
+		"new-domain": {v32, func(s *registry.Snapshot, _ *fake) {
 			s.Domains = append(s.Domains, registry.Domain{Name: "new.abc.com", Hosts: []registry.Host{host("s", "10.0.0.9:80")}})
 		}},
-		"removed-domain": {v32, func(s *registry.Snapshot, _ *memory) { s.Domains = s.Domains[:1] }},
-		"options": {v32, func(s *registry.Snapshot, _ *memory) {
+		"removed-domain": {v32, func(s *registry.Snapshot, _ *fake) { s.Domains = s.Domains[:1] }},
+		"options": {v32, func(s *registry.Snapshot, _ *fake) {
 			s.Domains[0].Options = registry.DomainOptions{Balance: "leastconn", Check: "/health"}
 			s.Domains[1].Options.Check = "off"
 		}},
-		"from-nothing-haproxy-down":      {v32, func(_ *registry.Snapshot, m *memory) { *m = memory{down: true, missing: true} }},
-		"killed-between-file-and-reload": {v32, func(_ *registry.Snapshot, m *memory) { dropDomain(&m.live, "b.abc.com_cluster") }},
-		"killed-between-process-and-file": {v32, func(s *registry.Snapshot, m *memory) {
+		"from-nothing-haproxy-down":      {v32, func(_ *registry.Snapshot, m *fake) { *m = fake{down: true, missing: true} }},
+		"killed-between-file-and-reload": {v32, func(_ *registry.Snapshot, m *fake) { dropDomain(&m.live, "b.abc.com_cluster") }},
+		"killed-between-process-and-file": {v32, func(s *registry.Snapshot, m *fake) {
 			s.Domains[0].Hosts[0].Addr = netip.MustParseAddrPort("10.0.0.7:7")
 			m.live.Backends[0].Servers[0].Addr = s.Domains[0].Hosts[0].Addr
 		}},
-		"typed-into-the-socket": {v32, func(_ *registry.Snapshot, m *memory) {
+		"typed-into-the-socket": {v32, func(_ *registry.Snapshot, m *fake) {
 			m.live.Backends[0].Servers[0].State = haproxy.Drain
 			m.live.Backends[0].Servers[1].Weight = 0
 		}},
-		"cannot-edit": {v32, func(s *registry.Snapshot, m *memory) {
+		"cannot-edit": {v32, func(s *registry.Snapshot, m *fake) {
 			m.noEdit = "client-native would not leave line 3 of hapsync.cfg as it is"
 			s.Domains[0].Hosts[0].Weight = 2
 		}},
-		"problems": {v32, func(s *registry.Snapshot, m *memory) {
+		"problems": {v32, func(s *registry.Snapshot, m *fake) {
 			m.foreign = map[string]string{"b.abc.com": "backend b.abc.com_cluster (hapsync.cfg:12)"}
 			dropDomain(&m.file, "b.abc.com_cluster")
 			dropDomain(&m.live, "b.abc.com_cluster")
@@ -112,7 +112,7 @@ func planCases() map[string]planCase {
 
 type planCase struct {
 	version haproxy.Version
-	change  func(*registry.Snapshot, *memory)
+	change  func(*registry.Snapshot, *fake)
 }
 
 func TestAPlanReadsLikeThis(t *testing.T) {
@@ -209,7 +209,7 @@ func TestWhatStandsInTheWayOfAPass(t *testing.T) {
 	moved.Domains[0].Hosts[0].Addr = netip.MustParseAddrPort("10.0.0.3:1")
 	added := twoDomains()
 	added.Domains = append(added.Domains, registry.Domain{Name: "new.abc.com", Hosts: []registry.Host{host("s", "10.0.0.9:80")}})
-	sync := func(t *testing.T, m *memory, s source) (Report, error) {
+	sync := func(t *testing.T, m *fake, s source) (Report, error) {
 		return newSyncer(t, s, m, Policy{}).Sync(t.Context())
 	}
 	t.Run("a file that was edited meanwhile is read again", func(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 
 var layout = Layout{Frontends: []string{"webin"}}
 
-func newSyncer(t interface{ Fatal(...any) }, s source, m *memory, policy Policy) *Syncer {
-	syncer, err := New(Config{Source: s, Target: m, Layout: layout, Policy: policy})
+func newSyncer(t interface{ Fatal(...any) }, s source, m *fake, policy Policy) *Syncer {
+	syncer, err := New(Config{Source: s, Process: m, File: m, Layout: layout, Policy: policy})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestARefusedDomainHoldsBackNoOther(t *testing.T) {
 		}
 		snapshot := drawSnapshot(t)
 		syncer := newSyncer(t, source{snapshot: snapshot}, m, Policy{AllowMassRemoval: true})
-		before, _ := m.State(t.Context())
+		before, _ := m.State(t.Context(), haproxy.Everything())
 		full, _ := layout.Desired(snapshot, before)
 		report, err := syncer.Sync(t.Context())
 		if err != nil {

@@ -40,11 +40,7 @@ type Report struct {
 	Drift int
 	// OldWorkers is the number of HAProxy's processes that finish what they have; a quick pass does not look.
 	OldWorkers int
-	// unfinished are the domains with a removed server that is still there.
-	unfinished []string
-	// servers is the number of managed servers that the pass found, or that went shortly before; leaving are those that
-	// are not wanted.
-	servers int
+	// leaving are the servers that the pass found and that are not wanted.
 	leaving []serverName
 	// drained are the hosts in drain or maint, sorted.
 	drained []serverName
@@ -61,15 +57,10 @@ func newReport(t tally) Report {
 	}
 }
 
-// toFinish are the servers that get no new clients, or are not wanted at all.
-func (r *Report) toFinish() []serverName {
-	all := slices.SortedFunc(slices.Values(slices.Concat(r.drained, r.leaving)), byServerName)
-	return slices.Compact(all)
-}
-
 func (r *Report) leaveOut(problems []registry.Problem) {
 	r.Problems = append(r.Problems, problems...)
 	slices.SortStableFunc(r.Problems, func(a, b registry.Problem) int { return cmp.Compare(a.Key, b.Key) })
+	r.Problems = slices.Compact(r.Problems)
 }
 
 // A ReloadCause is the kind of thing that a reload was made for.

@@ -1,8 +1,10 @@
 package sync
 
 import (
+	"cmp"
 	"errors"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/hapsync/hapsync/haproxy"
@@ -40,8 +42,9 @@ type Status struct {
 	// Passes are the last ones that did something or failed, newest first, at most 20.
 	Passes []PassRecord
 
-	prefix  string       // the registry's; empty where it has not been read yet
-	leaving []serverName // servers that are to have no sessions any more; sorted
+	prefix    string       // the registry's; empty where it has not been read yet
+	jobFailed string       // why the deployer's last job failed; empty where it did not
+	leaving   []serverName // servers that are to have no sessions any more; sorted
 }
 
 // Counts count what an agent did.
@@ -83,7 +86,7 @@ func (a *Agent) Status() Status {
 	s := a.status
 	s.Passes = append([]PassRecord(nil), s.Passes...)
 	s.Reasons = append([]string(nil), s.Reasons...)
-	if wait, long := a.cfg.Waiter.Waiting(); long {
+	if wait, long := a.cfg.Process.Waiting(); long {
 		s.Waiting = wait
 		s.Reasons = append([]string{"waiting for " + wait.String()}, s.Reasons...)
 	}
@@ -92,57 +95,134 @@ func (a *Agent) Status() Status {
 
 const notRead = "the registry has not been read yet"
 
-// record takes a whole pass into the status.
-func (a *Agent) record(in inbox, report Report, err error, took time.Duration) {
+// record takes a pass into the status, and logs it: what it did in the process; what waits for the file is reported with that.
+func (a *Agent) record(in inbox, p *pass, err error, took time.Duration) {
+	report := p.report
+	if err == nil {
+		waits := p.report.Plan.waiting(p.state)
+		report.Plan, p.report.Plan = p.report.Plan.only(func(act Action) bool {
+			return act.Via == ViaRuntime && !waits[act.Change.Domain()]
+		})
+		report.Applied = p.report.Plan.Empty()
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := &a.status
-	s.Down, s.Held, s.Failed = text(report.Down), "", text(err)
+	s.Down, s.Held = text(report.Down), ""
 	var held *HeldError
 	if errors.As(err, &held) {
-		s.Held, s.Failed = held.Reason, ""
+		report.Held, s.Held = held.Reason, held.Reason
 	}
+	s.Failed = cmp.Or(a.failure(err), s.jobFailed, a.memory.unloaded())
+	if !p.scope.All() { // which does not look
+		report.Warnings, report.OldWorkers = s.Last.Warnings, s.Last.OldWorkers
+	}
+	report.Draining = len(a.memory.leaving())
+	if err == nil && len(in.changed) == 0 && onlyRemovals(report.Plan) && s.Last.Draining == report.Draining {
+		report.Plan = Plan{} // it has been told
+	}
+	deferred := err == nil && !p.report.Plan.Empty() // the deployer's report will tell
+	if !deferred || report.Down == nil {
+		a.log(report, err, took)
+	}
+	report.Postponed = a.memory.postponed()
 	s.Last = report
 	if report.Version != (haproxy.Version{}) {
 		s.HAProxy = report.Version
 	}
-	s.count(report, err, held != nil)
-	s.remember(report, err, took)
-	if err == nil {
-		s.Filed = report.Revision
-		if report.Down == nil && !report.Postponed {
-			a.applied(in.snapshot)
-		}
-		s.leaving = report.toFinish()
+	if err != nil || !deferred && (in.fresh || p.scope.All()) || !report.Plan.Empty() {
+		s.count(report, err, held != nil)
 	}
-	s.Overrides = a.past.overrides.list()
+	s.remember(report, err, took)
+	if err == nil && report.Down == nil {
+		a.progress(p.snapshot)
+	}
+	s.Overrides = a.memory.overrides.list()
 	s.Reasons = s.reasons(in.known)
-	a.tell()
+	if err != nil || report.Down != nil || !s.AppliedAt.IsZero() { // else there is more to come at once
+		a.statusChanged()
+	}
 }
 
-// recordQuick takes a quick pass into the status.
-func (a *Agent) recordQuick(in inbox, report Report, took time.Duration) {
+// failure is why a pass failed; empty where it did not, or was held.
+func (a *Agent) failure(err error) string {
+	var held *HeldError
+	if errors.As(err, &held) {
+		return ""
+	}
+	return text(err)
+}
+
+// recordJob takes what the deployer did into the status, and logs it.
+func (a *Agent) recordJob(r result) {
+	err := r.err
+	if err == nil && r.unloaded != nil {
+		err = r.unloaded
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := &a.status
-	report.Warnings, report.OldWorkers = s.Last.Warnings, s.Last.OldWorkers // a quick pass does not look
-	s.Last = report
-	s.Counts.Passes++
-	s.Counts.RuntimeChanges += len(report.Plan.changes(ViaRuntime))
-	s.remember(report, nil, took)
-	if !a.postponed {
-		a.applied(in.snapshot)
+	s.jobFailed = text(err)
+	s.Failed = cmp.Or(s.jobFailed, a.memory.unloaded())
+	if r.report != nil {
+		a.recordReport(r, err)
+	} else {
+		a.recordWritten(r, err)
 	}
-	if a.file.at.IsZero() && a.file.done == nil {
-		s.Filed = report.Revision
+	s.Reasons = s.reasons(a.inbox.known)
+	if err != nil || !s.AppliedAt.IsZero() { // else the pass over its domains says more
+		a.statusChanged()
 	}
-	s.leaving = report.toFinish()
-	s.Overrides = a.past.overrides.list()
-	a.tell()
 }
 
-// note takes into the status, ahead of the pass that will say more, that HAProxy gives no answer.
-func (a *Agent) note(err error) {
+// recordWritten takes note of a job that wrote what the process had already.
+func (a *Agent) recordWritten(r result, err error) {
+	s := &a.status
+	if err != nil {
+		a.log(Report{Revision: a.memory.confirmed.Revision}, err, r.took)
+		s.Counts.Passes++
+		s.Counts.FailedPasses++
+		s.remember(Report{Revision: a.memory.confirmed.Revision}, err, r.took)
+		return
+	}
+	s.Counts.FileChanges += r.changes
+	s.Last.leaveOut(a.memory.leftOut(s.prefix, haproxy.Domains(), nil))
+	a.progress(a.memory.confirmed)
+	a.cfg.Logger.Info("filed", "revision", s.Filed, "changes", r.changes, "took", r.took.Round(time.Microsecond))
+}
+
+// recordReport takes note of a job that a pass asked for.
+func (a *Agent) recordReport(r result, err error) {
+	s := &a.status
+	report := *r.report
+	if r.rewrite != "" && report.Plan.Rewrite == "" {
+		report.Plan = report.Plan.rewritten(r.rewrite)
+	}
+	if len(r.refused) > 0 {
+		report.Plan = report.Plan.without(r.refused)
+		report.leaveOut(a.memory.leftOut(s.prefix, haproxy.Domains(), nil))
+	}
+	report.Reloaded = r.reloaded
+	report.Postponed = !r.reload && len(report.Plan.Reload) > 0
+	report.Applied = err == nil
+	if r.reloaded {
+		report.Down, s.Down = nil, ""
+	}
+	report.Draining = len(a.memory.leaving())
+	a.log(report, err, r.took)
+	if report.Postponed {
+		report.Plan.Reload = nil
+	}
+	s.Last = report
+	s.count(report, err, false)
+	s.remember(report, err, r.took)
+	if err == nil && report.Down == nil {
+		a.progress(a.memory.confirmed)
+	}
+}
+
+// noteFailure takes into the status, ahead of the pass that will say more, that HAProxy gives no answer.
+func (a *Agent) noteFailure(err error) {
 	if err == nil {
 		return
 	}
@@ -150,23 +230,51 @@ func (a *Agent) note(err error) {
 	defer a.mu.Unlock()
 	a.status.Failed = text(err)
 	a.status.Reasons = a.status.reasons(a.inbox.known)
-	a.tell()
+	a.statusChanged()
 }
 
-// applied takes note that the process has what the registry said.
-func (a *Agent) applied(snapshot registry.Snapshot) {
-	a.status.Applied, a.status.Has, a.status.AppliedAt = snapshot.Revision, snapshot.Changed, time.Now()
-	if a.inbox.snapshot.Revision == snapshot.Revision {
-		a.status.Behind = time.Time{}
+// progress takes note of how far HAProxy has got: the process as far as no domain lacks anything, the file as far as it lags.
+func (a *Agent) progress(snapshot registry.Snapshot) {
+	s := &a.status
+	reached := a.memory.applied()
+	if reached == a.memory.reached || reached.revision > s.Applied {
+		s.Applied, s.Has, s.AppliedAt = reached.revision, reached.changed, time.Now()
 	}
+	if len(a.memory.names(func(d *domainState) bool { return d.waits == waitsForFile })) == 0 && a.deployer.busy == nil {
+		s.Filed = snapshot.Revision
+	}
+	if a.inbox.snapshot.Revision == reached.revision {
+		s.Behind = time.Time{}
+	}
+	s.leaving = slices.SortedFunc(slices.Values(slices.Concat(a.memory.tally.drained, a.memory.leaving())), byServerName)
+	s.leaving = slices.Compact(s.leaving)
 }
 
-// recordFiled takes note that the file has what the process has of some domains.
-func (a *Agent) recordFiled(revision registry.Revision, domains int) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.status.Filed = revision
-	a.status.Counts.FileChanges += domains
+// log writes one line for a pass that did something, or failed. The caller holds the lock of the status.
+func (a *Agent) log(report Report, err error, took time.Duration) {
+	plan := report.Plan
+	attrs := []any{
+		"revision", report.Revision, "runtime", len(plan.changes(ViaRuntime)), "transaction", len(plan.changes(ViaTransaction)),
+		"rewrite", len(plan.changes(ViaRewrite)), "reload", plan.Reload, "took", took.Round(time.Microsecond),
+	}
+	if report.Drift > 0 {
+		attrs = append(attrs, "drift", report.Drift)
+	}
+	var held *HeldError
+	last := a.status.Last
+	switch {
+	case errors.As(err, &held):
+		if held.Reason != last.Held {
+			a.cfg.Logger.Warn("held, nothing is touched", "revision", report.Revision, "reason", held.Reason)
+		}
+	case err != nil:
+		a.cfg.Logger.Error("the pass failed", append(attrs, "error", err)...)
+	case report.Down != nil && text(report.Down) == text(last.Down) && plan.Empty():
+	case report.Down != nil:
+		a.cfg.Logger.Error("haproxy does not answer", append(attrs, "error", report.Down)...)
+	case !plan.Empty() && !report.Postponed:
+		a.cfg.Logger.Info("synced", attrs...)
+	}
 }
 
 func (s *Status) count(report Report, err error, held bool) {

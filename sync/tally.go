@@ -81,7 +81,13 @@ func inPlaceOf[T comparable](all, was, is []T, order func(a, b T) int) []T {
 
 // byPath orders "domain/host: ..." by domain, then by host.
 func byPath(a, b string) int {
-	domainA, hostA, _ := strings.Cut(a, "/")
-	domainB, hostB, _ := strings.Cut(b, "/")
+	domainA, hostA := cutPath(a)
+	domainB, hostB := cutPath(b)
 	return cmp.Or(cmp.Compare(domainA, domainB), cmp.Compare(hostA, hostB))
+}
+
+// cutPath cuts "domain/host".
+func cutPath(path string) (domain, host string) {
+	domain, host, _ = strings.Cut(path, "/")
+	return domain, host
 }

@@ -100,7 +100,6 @@ type job struct {
 	agent    *sync.Agent
 	registry source
 	pulse    *pulse
-	viewer   sync.Viewer
 	announce *etcd.AnnounceConfig // nil where the agent does not report
 	listen   listenAddress
 	log      *slog.Logger
@@ -133,9 +132,8 @@ func (p program) newJob(c *cli.Context, observe observer) (*job, error) {
 	}
 	j := &job{
 		registry: source,
-		viewer:   target,
 		announce: announce,
-		pulse:    &pulse{locker: target, limit: longestPass + settings.ReloadTimeout},
+		pulse:    &pulse{File: target, limit: longestPass + settings.ReloadTimeout},
 		listen:   listen,
 		log:      settings.Logger,
 		settings: fingerprint(c),
@@ -143,17 +141,14 @@ func (p program) newJob(c *cli.Context, observe observer) (*job, error) {
 	}
 	j.agent, err = sync.NewAgent(sync.AgentConfig{
 		Follower:       j.registry,
-		Target:         target,
-		Amender:        target,
-		Recaller:       target,
-		Keeper:         target,
-		Waiter:         target,
-		Locker:         j.pulse,
+		Process:        target,
+		File:           j.pulse,
 		Layout:         sync.Layout{Frontends: settings.Frontends},
 		Policy:         policy(c),
 		ReloadInterval: c.Duration("reload-interval"),
 		Resync:         c.Duration("resync"),
 		Observe:        observe,
+		Begin:          j.pulse.begin,
 		Logger:         j.log,
 	})
 	if err != nil {
@@ -206,7 +201,7 @@ func (j *job) start(ctx context.Context) (stop func()) {
 	var reporting stdsync.WaitGroup
 	if j.announce != nil {
 		reports := make(chan registry.AgentReport)
-		reporting.Go(func() { j.agent.Report(ctx, j.viewer, thisBuild().Version, reports) })
+		reporting.Go(func() { j.agent.Report(ctx, thisBuild().Version, reports) })
 		reporting.Go(func() { j.registry.Announce(ctx, *j.announce, reports) })
 	}
 	return func() {

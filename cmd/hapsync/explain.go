@@ -50,8 +50,7 @@ func (p program) explainDomain(c *cli.Context) error {
 		return err
 	}
 	defer pass.source.Close()
-	kept, _ := pass.target.Kept() // without it nothing is an override
-	e, err := pass.syncer.Explain(c.Context, pass.source, pass.target, kept, domain, host)
+	e, err := pass.syncer.Explain(c.Context, domain, host)
 	if err != nil {
 		return err
 	}

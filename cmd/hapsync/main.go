@@ -41,7 +41,6 @@ type program struct {
 type source interface {
 	sync.Source
 	sync.Follower
-	sync.Ledger
 	Announce(ctx context.Context, conf etcd.AnnounceConfig, reports <-chan registry.AgentReport)
 	Members(ctx context.Context) []etcd.Member
 	Close() error
@@ -49,13 +48,8 @@ type source interface {
 
 // A target is a HAProxy that can be locked against other writers, and looked at by check and list.
 type target interface {
-	sync.Target
-	sync.Amender
-	sync.Recaller
-	sync.Keeper
-	sync.Viewer
-	sync.Waiter
-	Lock() (unlock func() error, err error)
+	sync.Process
+	sync.File
 	Check(ctx context.Context) []haproxy.Finding
 	Foreign() (map[string]string, error)
 }
@@ -83,7 +77,7 @@ func open(s haproxy.Settings) (target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return instance, nil
+	return driver.Driver{Instance: instance}, nil
 }
 
 // run carries out one command line, program name included, and returns the exit code.

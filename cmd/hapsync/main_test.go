@@ -132,29 +132,29 @@ func (b benchTarget) Lock() (func() error, error) {
 	return func() error { return nil }, b.lockErr
 }
 
-func (b benchTarget) State(context.Context, ...string) (haproxy.State, error) {
+func (b benchTarget) State(context.Context, haproxy.Scope) (haproxy.State, error) {
 	return b.state, b.stateErr
 }
 
 func (b benchTarget) Check(context.Context) []haproxy.Finding { return b.findings }
 
-func (b benchTarget) Commit(_ context.Context, want haproxy.Config, _ haproxy.Digest) error {
-	return b.write(want)
+func (b benchTarget) Identity(context.Context) (haproxy.Identity, error) {
+	return b.state.Identity(), b.stateErr
 }
 
-func (b benchTarget) Recall(...string) (haproxy.State, bool) { return haproxy.State{}, false }
+func (b benchTarget) Cached(haproxy.Scope) (haproxy.State, bool) { return haproxy.State{}, false }
 
-func (b benchTarget) Amend(context.Context, []haproxy.Backend) error { return nil }
+func (b benchTarget) Read() (haproxy.Config, haproxy.Digest, error) {
+	return b.state.File, b.state.Digest, nil
+}
+
+func (b benchTarget) Write(_ context.Context, e haproxy.Edit) error { return b.write(e.Want) }
 
 func (b benchTarget) Waiting() (haproxy.Wait, bool) { return b.waiting, b.waiting != haproxy.Wait{} }
 
 func (b benchTarget) Keep([]byte) error { return nil }
 
 func (b benchTarget) Kept() ([]byte, error) { return []byte(b.kept), nil }
-
-func (b benchTarget) Rewrite(_ context.Context, want haproxy.Config, _ haproxy.Digest) error {
-	return b.write(want)
-}
 
 func (b benchTarget) write(want haproxy.Config) error {
 	if b.commitErr != nil {
@@ -167,7 +167,9 @@ func (b benchTarget) write(want haproxy.Config) error {
 	return nil
 }
 
-func (b benchTarget) Run(context.Context, []haproxy.Change) error { return b.runErr }
+func (b benchTarget) Run(context.Context, []haproxy.Change) (haproxy.Outcome, error) {
+	return haproxy.Outcome{}, b.runErr
+}
 
 func (b benchTarget) Reload(context.Context) error {
 	if b.reloadErr == nil {

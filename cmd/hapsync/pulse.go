@@ -8,42 +8,55 @@ import (
 	"github.com/hapsync/hapsync/sync"
 )
 
-// A pulse is the lock that each pass takes. So it sees them begin and end.
+// A pulse sees the passes and the deployer's jobs begin and end: it is the file, of which the deployer takes the lock, and what
+// the loop calls at each pass.
 type pulse struct {
-	locker sync.Locker
-	limit  time.Duration
+	sync.File
+	limit time.Duration
 
 	mu    stdsync.Mutex
-	since time.Time // when the pass that is under way began; zero between two passes
+	under map[*time.Time]bool // when what is under way began
 }
 
-// Lock implements sync.Locker.
+// Lock implements sync.File.
 func (p *pulse) Lock() (unlock func() error, err error) {
-	p.set(time.Now())
-	free, err := p.locker.Lock()
+	end := p.begin()
+	free, err := p.File.Lock()
 	if err != nil {
-		p.set(time.Time{})
+		end()
 		return nil, err
 	}
 	return func() error {
-		defer p.set(time.Time{})
+		defer end()
 		return free()
 	}, nil
 }
 
-func (p *pulse) set(since time.Time) {
+// begin takes note of a pass, or a job, until end is called.
+func (p *pulse) begin() (end func()) {
+	since := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.since = since
+	if p.under == nil {
+		p.under = map[*time.Time]bool{}
+	}
+	p.under[&since] = true
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.under, &since)
+	}
 }
 
-// stuck returns an error where a pass has been under way for longer than any takes. Between two passes there is nothing
+// stuck returns an error where something has been under way for longer than any pass takes. Between two passes there is nothing
 // that could be stuck.
 func (p *pulse) stuck() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.since.IsZero() || time.Since(p.since) <= p.limit {
-		return nil
+	for since := range p.under {
+		if time.Since(*since) > p.limit {
+			return fmt.Errorf("the pass loop is stuck: a pass has been under way for %s", time.Since(*since).Round(time.Second))
+		}
 	}
-	return fmt.Errorf("the pass loop is stuck: a pass has been under way for %s", time.Since(p.since).Round(time.Second))
+	return nil
 }

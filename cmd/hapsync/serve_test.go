@@ -136,7 +136,7 @@ func TestOnlyReadingIsServed(t *testing.T) {
 
 func TestHealthzSaysThatAPassIsStuck(t *testing.T) {
 	s := newService()
-	j := &job{pulse: &pulse{locker: benchTarget{new(bench)}, limit: time.Nanosecond}}
+	j := &job{pulse: &pulse{File: benchTarget{new(bench)}, limit: time.Nanosecond}}
 	s.job.Store(j)
 	ask := func() (int, string) {
 		w := httptest.NewRecorder()

@@ -112,7 +112,8 @@ func (p program) prepare(c *cli.Context) (pass, error) {
 	}
 	syncer, err := sync.New(sync.Config{
 		Source:       source,
-		Target:       target,
+		Process:      target,
+		File:         target,
 		Layout:       sync.Layout{Frontends: settings.Frontends},
 		Policy:       policy(c),
 		ForceRewrite: c.Bool("rewrite"),

@@ -9,11 +9,6 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// A Viewer tells how servers of the running process are.
-type Viewer interface {
-	Servers(ctx context.Context, domains ...string) ([]haproxy.ServerStatus, error)
-}
-
 const (
 	// tellPace is the least time between two reports, and between two looks at sessions.
 	tellPace = time.Second
@@ -35,12 +30,12 @@ const (
 // Report sends what others are to know of the agent, until ctx ends: soon after each change of what matters, at most once
 // a second, and nothing where nothing changes, but for how long the agent is behind. It runs beside Run. What is sent says that so many sessions are left as of
 // a look that was made after the revision was applied.
-func (a *Agent) Report(ctx context.Context, viewer Viewer, version string, out chan<- registry.AgentReport) {
-	l := lookout{viewer: viewer}
+func (a *Agent) Report(ctx context.Context, version string, out chan<- registry.AgentReport) {
+	l := lookout{process: a.cfg.Process}
 	var sent registry.AgentReport
 	next := time.Now().Add(tellLook)
 	for {
-		if !await(ctx, a.news, next) {
+		if !await(ctx, a.changed, next) {
 			return
 		}
 		status := a.Status()
@@ -87,7 +82,7 @@ func await(ctx context.Context, told <-chan struct{}, until time.Time) bool {
 
 // A lookout counts the sessions of servers that are to have none any more.
 type lookout struct {
-	viewer Viewer
+	process Process
 
 	has     registry.Revision // and these servers: of the last whole look
 	of      []serverName
@@ -125,7 +120,7 @@ func (l *lookout) count(ctx context.Context, domains []string) {
 	if len(domains) == 0 {
 		return
 	}
-	servers, err := l.viewer.Servers(ctx, domains...)
+	servers, err := l.process.Servers(ctx, domains...)
 	if err != nil {
 		l.unknown = clip(err.Error())
 		return

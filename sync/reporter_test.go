@@ -46,11 +46,17 @@ func (c *counter) Servers(_ context.Context, domains ...string) ([]haproxy.Serve
 // reportsOf collects what the agent reports.
 func reportsOf(t *testing.T, i inn, c *counter) *[]registry.AgentReport {
 	t.Helper()
+	i.haproxy.change(func() { i.haproxy.viewer = c })
+	return reportsFrom(t, i)
+}
+
+func reportsFrom(t *testing.T, i inn) *[]registry.AgentReport {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	out := make(chan registry.AgentReport)
 	var all []registry.AgentReport
 	var running stdsync.WaitGroup
-	running.Go(func() { i.Report(ctx, c, "v1", out) })
+	running.Go(func() { i.Report(ctx, "v1", out) })
 	running.Go(func() {
 		for {
 			select {
@@ -78,8 +84,8 @@ func reported(revision registry.Revision, state registry.HostState) registry.Sna
 	}}
 }
 
-func runningMemory() *memory {
-	return &memory{caps: haproxy.CapabilitiesOf(haproxy.Version{Major: 3, Minor: 2})}
+func runningMemory() *fake {
+	return &fake{caps: haproxy.CapabilitiesOf(haproxy.Version{Major: 3, Minor: 2})}
 }
 
 func TestReportsComeAtOnceAndAtMostOnceASecond(t *testing.T) {

@@ -2,7 +2,6 @@ package sync
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -194,23 +193,4 @@ func serverOf(b haproxy.Backend, name string) (haproxy.Server, bool) {
 		return haproxy.Server{}, false
 	}
 	return b.Servers[i], true
-}
-
-// quarantine puts the file's version of some domains in the place of what is wanted of them, and says so.
-func (l Layout) quarantine(want, file haproxy.Config, prefix string, reasons map[string]string) (haproxy.Config, []registry.Problem) {
-	out := haproxy.Config{}
-	for _, b := range want.Backends {
-		if domain, _ := haproxy.DomainOf(b.Name); reasons[domain] == "" {
-			out.Backends = append(out.Backends, b)
-		}
-	}
-	var left []registry.Problem
-	for domain, reason := range reasons {
-		if b, ok := backendOf(file, domain); ok {
-			out.Backends = append(out.Backends, b)
-		}
-		left = append(left, registry.Problem{Key: prefix + "/" + domain, Reason: fmt.Sprintf("left as it was: HAProxy refuses the change: %s", reason), Domain: domain})
-	}
-	slices.SortFunc(left, func(a, b registry.Problem) int { return cmp.Compare(a.Key, b.Key) })
-	return l.complete(out), left
 }

@@ -1,0 +1,273 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+// File is the managed file and what makes the process load it. One goroutine owns it: that of a Syncer's caller, or an agent's
+// deployer. It may run beside Process.
+type File interface {
+	// Lock makes this process the only writer until unlock is called.
+	Lock() (unlock func() error, err error)
+	// Read is the managed part of the file as it stands.
+	Read() (haproxy.Config, haproxy.Digest, error)
+	// Write makes the file say what is wanted. It refuses a file that is not the one of the edit's base any more
+	// (haproxy.ErrConflict) and a configuration that HAProxy refuses (*haproxy.InvalidConfigError).
+	Write(ctx context.Context, e haproxy.Edit) error
+	// Reload makes the process load the file. After one that was refused (*haproxy.ReloadError) the file may be an earlier one.
+	Reload(ctx context.Context) error
+	// Keep replaces the notes that outlive this process, Kept returns them; nil where there are none. The loop calls them.
+	Keep(notes []byte) error
+	Kept() ([]byte, error)
+}
+
+// A job is what the deployer is to do.
+type job struct {
+	layout Layout
+	scope  haproxy.Scope
+	base   haproxy.Digest // of the file that the job was made for
+	// want is what the file is to say of the scope; without is the same without what needs a reload: it is written where
+	// HAProxy refuses that.
+	want, without haproxy.Config
+	late          []string // the domains that need the reload
+	reload        bool     // for them, or for HAProxy's own sake
+	rewrite       string   // why the file is written anew; empty where it is edited
+	// report is of the pass that the job comes from; its plan is the job's. It is nil where only what the process has
+	// already is written.
+	report *Report
+	began  time.Time
+}
+
+// A result is what became of a job.
+type result struct {
+	job
+	file     haproxy.Config // as it stands, of all domains
+	digest   haproxy.Digest // of that
+	changes  int            // that were made in the file
+	refused  map[string]refusal
+	reloaded bool
+	unloaded *haproxy.ReloadError // why HAProxy refused to reload; nil where it did not
+	err      error
+	took     time.Duration
+}
+
+// deploy writes the file, and reloads HAProxy where that is needed. A domain whose change HAProxy refuses is left as the file
+// had it, as far as it has to be; all others go through.
+func deploy(ctx context.Context, f File, j job) result {
+	d := deployment{job: j, target: f, held: map[string][]string{}}
+	r := result{job: j}
+	r.err = d.write(ctx)
+	r.rewrite = d.rewrite
+	if r.err == nil && d.needsReload() {
+		r.err = f.Reload(ctx)
+		r.reloaded = r.err == nil
+	}
+	if errors.As(r.err, &r.unloaded) {
+		r.err = d.withoutReload(ctx, r.unloaded)
+	}
+	file, digest, err := f.Read()
+	r.err = errors.Join(r.err, err)
+	r.file, r.digest, r.refused = file, digest, d.refusals()
+	r.changes = len(Diff(d.have, file))
+	return r
+}
+
+// A deployment is a job at work.
+type deployment struct {
+	job
+	target File
+	have   haproxy.Config // the file as it stood
+	whole  haproxy.Config // as it is to be
+	// In quarantine: why, what the file says instead, and the hosts whose removal is all that is held back.
+	reasons map[string]string
+	instead map[string]haproxy.Backend
+	held    map[string][]string
+	left    int // tries
+	// unloaded is why HAProxy refused the reload.
+	unloaded string
+}
+
+func (d *deployment) write(ctx context.Context) error {
+	have, digest, err := d.target.Read()
+	if err != nil {
+		return err
+	}
+	if digest != d.base {
+		return haproxy.ErrConflict
+	}
+	d.have, d.whole = have, replace(have, d.want, d.scope)
+	if d.rewrite == "" && len(Diff(d.have, d.whole)) == 0 {
+		return nil
+	}
+	err = d.commit(ctx, d.whole)
+	var invalid *haproxy.InvalidConfigError
+	if errors.As(err, &invalid) {
+		return d.quarantine(ctx, invalid)
+	}
+	return err
+}
+
+// commit writes the file; where a transaction fails twice for a reason that is not the configuration's, as a rewrite.
+func (d *deployment) commit(ctx context.Context, want haproxy.Config) error {
+	edit := haproxy.Edit{Want: want, Base: d.base, Rewrite: d.rewrite}
+	err := d.target.Write(ctx, edit)
+	for try := 1; err != nil && edit.Rewrite == "" && mayTryAgain(err); try++ {
+		if try == 2 {
+			edit.Rewrite = fmt.Sprintf("the transaction failed twice: %v", err)
+		}
+		err = d.target.Write(ctx, edit)
+	}
+	d.rewrite = edit.Rewrite
+	if err != nil {
+		return err
+	}
+	_, d.base, err = d.target.Read()
+	return err
+}
+
+// mayTryAgain reports whether a transaction failed for a reason that is not the configuration's.
+func mayTryAgain(err error) bool {
+	var invalid *haproxy.InvalidConfigError
+	return !errors.As(err, &invalid) && !errors.Is(err, haproxy.ErrConflict) && !errors.Is(err, haproxy.ErrNoVerdict)
+}
+
+// needsReload reports whether anything is left that a reload is for.
+func (d *deployment) needsReload() bool {
+	if !d.reload || len(d.late) == 0 {
+		return d.reload
+	}
+	return slices.ContainsFunc(d.late, func(name string) bool {
+		instead, refused := d.instead[name]
+		without, _ := backendOf(d.without, name)
+		return !refused || !sameBackend(instead, without)
+	})
+}
+
+// withoutReload writes what the file can say though HAProxy refuses the reload.
+func (d *deployment) withoutReload(ctx context.Context, refusal *haproxy.ReloadError) error {
+	d.unloaded = oneLine(refusal.Output)
+	_, digest, err := d.target.Read()
+	if err != nil {
+		return err
+	}
+	whole := d.wholeWith(d.instead)
+	for _, name := range d.late {
+		b, _ := backendOf(d.without, name)
+		whole = withBackend(whole, name, b)
+	}
+	d.base = digest
+	return d.commit(ctx, d.layout.complete(whole))
+}
+
+// refusals are what HAProxy refused, by domain.
+func (d *deployment) refusals() map[string]refusal {
+	refused := map[string]refusal{}
+	for name, reason := range d.reasons {
+		want, _ := backendOf(d.want, name)
+		refused[name] = refusal{want: want, file: d.instead[name], reason: reason, hosts: d.held[name]}
+	}
+	if d.unloaded != "" {
+		for _, name := range d.late {
+			want, _ := backendOf(d.want, name)
+			without, _ := backendOf(d.without, name)
+			refused[name] = refusal{want: want, file: without, reason: d.unloaded, reload: true}
+		}
+	}
+	return refused
+}
+
+// wholeWith is the file as it is to be, with other versions of some domains; the zero Backend is none.
+func (d *deployment) wholeWith(instead map[string]haproxy.Backend) haproxy.Config {
+	whole := d.whole
+	for _, name := range slices.Sorted(maps.Keys(instead)) {
+		whole = withBackend(whole, name, instead[name])
+	}
+	return d.layout.complete(whole)
+}
+
+// withBackend is a configuration with another version of a domain; the zero Backend is none. Its rules are to be completed.
+func withBackend(c haproxy.Config, domain string, b haproxy.Backend) haproxy.Config {
+	name := haproxy.BackendName(domain)
+	i, there := slices.BinarySearchFunc(c.Backends, haproxy.Backend{Name: name}, byBackend)
+	backends := slices.Clone(c.Backends)
+	switch {
+	case there && b.Name == "":
+		backends = slices.Delete(backends, i, i+1)
+	case there:
+		backends[i] = b
+	case b.Name != "":
+		backends = slices.Insert(backends, i, b)
+	}
+	c.Backends = backends
+	return c
+}
+
+// replace is a configuration with what is wanted of a scope in the place of what it has.
+func replace(have, want haproxy.Config, scope haproxy.Scope) haproxy.Config {
+	if scope.All() {
+		return want
+	}
+	var out haproxy.Config
+	for _, b := range have.Backends {
+		if domain, _ := haproxy.DomainOf(b.Name); !scope.Has(domain) {
+			out.Backends = append(out.Backends, b)
+		}
+	}
+	for _, r := range have.Rules {
+		if !scope.Has(r.Domain) {
+			out.Rules = append(out.Rules, r)
+		}
+	}
+	out.Backends = append(out.Backends, want.Backends...)
+	out.Rules = append(out.Rules, want.Rules...)
+	slices.SortFunc(out.Backends, byBackend)
+	slices.SortFunc(out.Rules, byRule)
+	return out
+}
+
+func sameBackend(a, b haproxy.Backend) bool {
+	return a.Name == b.Name && a.Options == b.Options && slices.Equal(a.Servers, b.Servers)
+}
+
+// A deployer is the lane of the file. Its goroutine does one job after the other.
+type deployer struct {
+	jobs    chan job
+	results chan result
+	busy    *job // what it is at; nil where nothing is
+}
+
+func newDeployer() deployer {
+	return deployer{jobs: make(chan job, 1), results: make(chan result, 1)}
+}
+
+// work does jobs, each under the lock, until there are no more to come.
+func work(f File, jobs <-chan job, results chan<- result) {
+	for j := range jobs {
+		results <- lockedDeploy(f, j)
+	}
+}
+
+// lockedDeploy is not cut in two by the end of the agent: every step has a limit of its own.
+func lockedDeploy(f File, j job) result {
+	unlock, err := f.Lock()
+	if err != nil {
+		return result{job: j, err: err, took: time.Since(j.began)}
+	}
+	r := deploy(context.Background(), f, j)
+	r.err = errors.Join(r.err, unlock())
+	r.took = time.Since(j.began)
+	return r
+}
+
+// start gives the deployer a job. It has none.
+func (d *deployer) start(j job) {
+	d.busy = &j
+	d.jobs <- j
+}

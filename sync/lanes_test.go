@@ -1,0 +1,195 @@
+package sync
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+// withNew is a snapshot with a new domain c.abc.com.
+func withNew(s registry.Snapshot) registry.Snapshot {
+	return revised(s, s.Revision, domain("c.abc.com", host("server1", "10.0.0.3:1")))
+}
+
+// movesWithin reports how long a host of b.abc.com takes to move in the process, and in the file.
+func movesWithin(i inn, limit time.Duration, s registry.Snapshot) (live, file time.Duration) {
+	began := time.Now()
+	i.registry.change(s, "b.abc.com")
+	synctest.Wait()
+	for time.Since(began) < limit && (live == 0 || file == 0) {
+		now := i.haproxy.now()
+		if took := time.Since(began) + time.Nanosecond; live == 0 && portOf(now.live) == 7 {
+			live = took
+		}
+		if took := time.Since(began) + time.Nanosecond; file == 0 && portOf(now.file) == 7 {
+			file = took
+		}
+		elapse(time.Millisecond)
+	}
+	return live, file
+}
+
+func TestAHostMovesAtOnceWhileAnotherDomainIsAdded(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		i.haproxy.change(func() { i.haproxy.slowWrite, i.haproxy.slowReload = 550*time.Millisecond, 600*time.Millisecond })
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		i.registry.change(withNew(revised(twoDomains(), 900)), "c.abc.com")
+		for _, wait := range []time.Duration{10, 700} { // while the file is written, and while HAProxy is reloaded
+			elapse(wait * time.Millisecond)
+			s := withNew(moved(registry.Revision(901+wait), uint16(10+wait)))
+			i.registry.change(s, "b.abc.com")
+			synctest.Wait()
+			if port := portOf(i.haproxy.now().live); port != uint16(10+wait) {
+				t.Errorf("%d ms after a new domain the port is %d", wait, port)
+			}
+		}
+		elapse(5 * time.Second)
+		now := i.haproxy.now()
+		if _, served := backendOf(now.live, "c.abc.com"); !served || portOf(now.live) != 710 || portOf(now.file) != 710 || i.Status().Applied != 1601 {
+			t.Errorf("port %d in the process, %d in the file, new domain served: %t, applied %d", portOf(now.live), portOf(now.file), served, i.Status().Applied)
+		}
+	})
+}
+
+func TestAHostMovesAtOnceWhileHaproxyCHangsOverANewDomain(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		i.haproxy.change(func() { i.haproxy.hang = time.Minute })
+		i.registry.change(withNew(revised(twoDomains(), 900)), "c.abc.com")
+		elapse(10 * time.Millisecond)
+		if live, _ := movesWithin(i, time.Second, withNew(moved(901, 7))); live == 0 || live > time.Millisecond {
+			t.Errorf("it moved after %s", live)
+		}
+		if applied := i.Status().Applied; applied >= 900 {
+			t.Errorf("applied %d, while the new domain waits for the file", applied)
+		}
+		i.haproxy.change(func() { i.haproxy.hang = 0 })
+		elapse(2 * time.Minute)
+		if applied := i.Status().Applied; applied != 901 {
+			t.Errorf("applied %d in the end", applied)
+		}
+	})
+}
+
+func TestARefusedReloadOfADomainKeepsNoOtherFromProcessAndFile(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		i.haproxy.change(func() {
+			i.haproxy.unloadable = func(c haproxy.Config) bool { _, there := backendOf(c, "c.abc.com"); return there }
+		})
+		i.registry.change(withNew(revised(twoDomains(), 900)), "c.abc.com")
+		elapse(40 * time.Second)
+		live, file := movesWithin(i, time.Minute, withNew(moved(901, 7)))
+		if live == 0 || live > time.Millisecond || file == 0 || file > 2*fileDelay {
+			t.Errorf("in the process after %s, in the file after %s (0: not within a minute)", live, file)
+		}
+		if s := i.Status(); s.Applied >= 900 || s.Failed == "" {
+			t.Errorf("applied %d, %q", s.Applied, s.Failed)
+		}
+		s := withNew(moved(902, 7))
+		s = revised(s, 902, domain("d.abc.com", host("server1", "10.0.0.4:1")))
+		i.registry.change(s, "d.abc.com")
+		elapse(5 * time.Second)
+		if _, served := backendOf(i.haproxy.now().live, "d.abc.com"); !served {
+			t.Error("another new domain is not served")
+		}
+		if file := i.haproxy.now().file; len(file.Backends) != 3 && len(file.Backends) != 4 {
+			t.Errorf("%d domains in the file", len(file.Backends))
+		}
+		i.haproxy.change(func() { i.haproxy.unloadable = nil })
+		elapse(refusedLast + time.Minute)
+		if s := i.Status(); s.Applied != 902 || !s.Ready() {
+			t.Errorf("in the end applied %d, %v", s.Applied, s.Reasons)
+		}
+	})
+}
+
+func TestALingeringServerStaysInWhatIsReported(t *testing.T) {
+	t.Parallel()
+	m := inLine(twoDomains(), v32)
+	m.lingers = func(haproxy.RemoveServer) bool { return true }
+	inBubble(t, m, func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		s := revised(twoDomains(), 900)
+		s.Domains[0].Hosts = s.Domains[0].Hosts[:1] // server2 of a.abc.com leaves, and lingers
+		i.registry.change(s, "a.abc.com")
+		synctest.Wait()
+		for n := range 3 {
+			want := []serverName{{"a.abc.com_cluster", "server2"}}
+			if st := i.Status(); !slices.Equal(st.leaving, want) || st.Last.Draining != 1 {
+				t.Errorf("after %d changes of others: leaving %v, draining %d", n, st.leaving, st.Last.Draining)
+			}
+			s = revised(s, registry.Revision(901+n))
+			s.Domains[1] = moved(0, uint16(7+n)).Domains[1]
+			i.registry.change(s, "b.abc.com")
+			synctest.Wait()
+		}
+	})
+}
+
+func TestARemovalThatIsDoneIsNotDraining(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		s := revised(twoDomains(), 900)
+		s.Domains[0].Hosts = s.Domains[0].Hosts[:1]
+		i.registry.change(s, "a.abc.com")
+		synctest.Wait()
+		st := i.Status()
+		if b, _ := backendOf(i.haproxy.now().live, "a.abc.com"); len(b.Servers) != 1 || st.Last.Draining != 0 || len(st.leaving) != 0 {
+			t.Errorf("HAProxy has %v, draining %d, leaving %v", b.Servers, st.Last.Draining, st.leaving)
+		}
+	})
+}
+
+// A busyServer has sessions on server2 of a.abc.com.
+type busyServer struct{}
+
+func (busyServer) Servers(context.Context, ...string) ([]haproxy.ServerStatus, error) {
+	return []haproxy.ServerStatus{{Domain: "a.abc.com", Name: "server2", Sessions: 3}}, nil
+}
+
+func TestNoHostIsCalledFinishedWhileItHasSessions(t *testing.T) {
+	t.Parallel()
+	m := inLine(twoDomains(), v32)
+	m.lingers = func(haproxy.RemoveServer) bool { return true }
+	inBubble(t, m, func(t *testing.T, i inn) {
+		i.haproxy.change(func() { i.haproxy.viewer = busyServer{} })
+		all := reportsFrom(t, i)
+		first := twoDomains()
+		first.Prefix, first.Changed = "/services/web", first.Revision
+		i.registry.tell(first)
+		elapse(2 * time.Second)
+		s := revised(first, 900)
+		s.Changed = 900
+		s.Domains[0].Hosts = s.Domains[0].Hosts[:1]
+		i.registry.change(s, "a.abc.com")
+		elapse(6 * time.Second) // the looks at what is left have become rare
+		receipt := registry.Ack{Revision: 900, Domain: "a.abc.com", Host: "server2", Finished: true}
+		for n := range 2 {
+			last := (*all)[len(*all)-1]
+			last.Name = "lb1"
+			if missing := receipt.Missing([]registry.AgentReport{last}); len(missing) != 1 {
+				t.Errorf("after %d changes of others it is called finished: %+v", n, last)
+			}
+			s = revised(s, registry.Revision(901+n))
+			s.Changed = s.Revision
+			s.Domains[1] = moved(0, uint16(7+n)).Domains[1]
+			i.registry.change(s, "b.abc.com")
+			elapse(1500 * time.Millisecond)
+		}
+	})
+}

@@ -1,0 +1,387 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+// alarms are when the loop has something to do although nothing came in; zero is never.
+type alarms struct {
+	whole  time.Time // a pass over everything
+	resync time.Time // the same, and the registry is listed again
+	drains retry     // a look at removed servers that are still there
+	file   time.Time // the file is to get what the process has already
+	reload time.Time // a reload is allowed again
+	retry  retry     // after a job that failed the deployer gets another one
+	fails  int       // passes in a row that failed
+	ended  time.Time // when the last pass over everything did
+	// trusted is set where the last pass over everything was a good one: then passes over some domains will do.
+	trusted bool
+	// again are domains that are to be looked at now.
+	again map[string]bool
+}
+
+// step does what is due.
+func (a *Agent) step(ctx context.Context) {
+	now := time.Now()
+	if !now.Before(a.alarms.resync) {
+		a.alarms.resync = now.Add(a.cfg.Resync)
+		a.cfg.Follower.Relist()
+		a.alarms.whole = now
+	}
+	in := a.open()
+	if !in.known {
+		a.alarms.whole = time.Time{}
+		return
+	}
+	if a.memory.other == nil {
+		a.memory.other = sameRegistry(a.memory.confirmed, in.snapshot)
+	}
+	a.memory.expire(in.expired, in.snapshot)
+	if in.asked {
+		a.memory.retryRefused(true)
+		a.alarms.retry, a.alarms.reload = retry{}, time.Time{}
+	}
+	scope, due := a.scope(in, now)
+	if due {
+		a.pass(ctx, in, scope)
+	}
+	a.startJob(nil)
+}
+
+// scope is what a pass is due for.
+func (a *Agent) scope(in inbox, now time.Time) (scope haproxy.Scope, ok bool) {
+	if !a.alarms.trusted || in.all || due(a.alarms.whole, now) || len(in.changed) > maxPartial || a.memory.other != nil {
+		if due(a.alarms.whole, now) {
+			return haproxy.Everything(), true
+		}
+		if soon := a.alarms.ended.Add(retryFirst); in.fresh && a.alarms.fails > 0 && !in.asked && now.Before(soon) {
+			a.alarms.whole = soon
+			return scope, false
+		}
+		return haproxy.Everything(), in.fresh
+	}
+	names := slices.Concat(slices.Collect(maps.Keys(in.changed)), slices.Collect(maps.Keys(a.alarms.again)))
+	a.alarms.again = nil
+	if due(a.alarms.drains.at, now) {
+		names = append(names, a.memory.names(func(d *domainState) bool { return len(d.leaving) > 0 })...)
+	}
+	names = append(names, a.memory.names(func(d *domainState) bool {
+		return d.refused != nil && !d.refused.retrying && due(d.refused.retry.at, now)
+	})...)
+	if a.deployer.busy == nil && a.mayDeploy(now) {
+		names = append(names, a.memory.names(func(d *domainState) bool { return a.ripe(d, now) })...)
+	}
+	return haproxy.Domains(names...), in.fresh || len(names) > 0
+}
+
+// ripe reports whether the deployer is to get a domain that the process waits for now.
+func (a *Agent) ripe(d *domainState, now time.Time) bool {
+	switch {
+	case d.waits == waitsForReload:
+		return !now.Before(a.alarms.reload) || !sameBackend(d.want, d.file)
+	case d.waits == waitsForFile:
+		return d.since != nil
+	}
+	return false
+}
+
+// mayDeploy reports whether the deployer may get a job: after one that failed it is let be for a while.
+func (a *Agent) mayDeploy(now time.Time) bool { return !now.Before(a.alarms.retry.at) }
+
+// due reports whether a time has come; the zero time never does.
+func due(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }
+
+// next is when something is due.
+func (a *Agent) next() time.Time {
+	next := a.alarms.resync
+	sooner := func(at time.Time) {
+		if !at.IsZero() && at.Before(next) {
+			next = at
+		}
+	}
+	sooner(a.alarms.whole)
+	if !a.alarms.trusted {
+		return next
+	}
+	sooner(a.alarms.drains.at)
+	for _, d := range a.memory.domains {
+		if d.refused != nil && !d.refused.retrying {
+			sooner(d.refused.retry.at)
+		}
+		switch {
+		case a.deployer.busy != nil:
+		case d.waits == waitsForReload && sameBackend(d.want, d.file):
+			sooner(later(a.alarms.reload, a.alarms.retry.at))
+		case d.waits == waitsForReload, d.waits == waitsForFile && d.since != nil:
+			sooner(a.alarms.retry.at)
+		}
+	}
+	if a.deployer.busy == nil && !a.alarms.file.IsZero() {
+		sooner(later(a.alarms.file, a.alarms.retry.at))
+	}
+	return next
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// pass makes a pass over a scope, and one over everything at once where that finds anything amiss.
+func (a *Agent) pass(ctx context.Context, in inbox, scope haproxy.Scope) {
+	defer a.cfg.Begin()()
+	start := time.Now()
+	p := a.newPass(in, scope)
+	err := p.byProcess(ctx)
+	if !scope.All() && (err != nil || p.state.Down != nil || a.disturbed(p.state)) {
+		if err != nil && p.state.Worker == "" {
+			a.noteFailure(err)
+		}
+		p = a.newPass(in, haproxy.Everything())
+		err = p.byProcess(ctx)
+	}
+	if p.scope.All() {
+		a.settle(ctx, p, err)
+	}
+	if err == nil {
+		a.memory.take(p, a.deployer.busy)
+		a.afterPass(p, in)
+	}
+	took := time.Since(start)
+	a.cfg.Observe(kindOf(p.scope), took)
+	a.record(in, p, err, took)
+	if err == nil {
+		a.persist()
+		a.startJob(p)
+	}
+}
+
+func kindOf(scope haproxy.Scope) PassKind {
+	if scope.All() {
+		return WholePass
+	}
+	return QuickPass
+}
+
+func (a *Agent) newPass(in inbox, scope haproxy.Scope) *pass {
+	p := &pass{cfg: a.passConfig(), memory: a.memory, scope: scope, snapshot: in.snapshot}
+	if scope.All() {
+		a.memory.retryRefused(false)
+		p.tally = tallyOf(in.snapshot)
+	} else {
+		p.tally = a.memory.tally.follow(in.snapshot, scope.Names())
+	}
+	p.report = newReport(p.tally)
+	return p
+}
+
+// disturbed reports whether HAProxy is another one than before, or its file.
+func (a *Agent) disturbed(st haproxy.State) bool {
+	seen := st.Identity()
+	if a.deployer.busy != nil {
+		seen.Digest = a.memory.seen.Digest
+		if a.deployer.busy.reload {
+			seen.Worker = a.memory.seen.Worker
+		}
+	}
+	return seen != a.memory.seen
+}
+
+// settle draws the conclusions from a pass over everything for the following ones.
+func (a *Agent) settle(ctx context.Context, p *pass, err error) {
+	now := time.Now()
+	a.alarms.ended, a.alarms.trusted, a.alarms.whole, a.memory.worker = now, false, time.Time{}, ""
+	a.alarms.again = nil
+	var held *HeldError
+	switch {
+	case errors.As(err, &held):
+		a.alarms.fails = 0
+		a.alarms.whole = now.Add(heldPoll) // an operator may have confirmed it
+	case err != nil:
+		a.alarms.whole = now.Add(min(retryFirst<<min(a.alarms.fails, 10), retryLast))
+		a.alarms.fails++
+	case p.state.Down != nil:
+		a.alarms.fails = 0
+		a.alarms.whole = now.Add(retryFirst)
+	default:
+		a.alarms.fails, a.alarms.trusted = 0, true
+		a.memory.other, a.memory.worker = nil, p.state.Worker
+	}
+	if err == nil {
+		a.memory.seen = p.state.Identity()
+	} else {
+		ctx, cancel := context.WithTimeout(ctx, partialPatience)
+		defer cancel()
+		a.memory.seen, _ = a.cfg.Process.Identity(ctx)
+	}
+}
+
+// afterPass sets the alarms for what a good pass has left.
+func (a *Agent) afterPass(p *pass, in inbox) {
+	if a.alarms.trusted {
+		a.memory.worker = p.state.Worker
+	}
+	a.setFileAlarm()
+	leaving := a.memory.names(func(d *domainState) bool { return len(d.leaving) > 0 })
+	looked := len(in.changed) == 0 && due(a.alarms.drains.at, time.Now())
+	switch {
+	case len(leaving) == 0:
+		a.alarms.drains = retry{}
+		return
+	case looked:
+		a.alarms.drains.wait = min(a.alarms.drains.wait*2, drainPollLast)
+	case a.alarms.drains.at.IsZero() || len(p.outcome.Draining) > 0:
+		a.alarms.drains.wait = drainPoll
+	default:
+		return
+	}
+	a.alarms.drains.at = time.Now().Add(a.alarms.drains.wait)
+}
+
+// setFileAlarm sets when the file is to get what the process has already: together with what gathers until then.
+func (a *Agent) setFileAlarm() {
+	lags := a.memory.names(func(d *domainState) bool { return d.waits == waitsForFile && d.since == nil })
+	switch {
+	case len(lags) == 0:
+		a.alarms.file = time.Time{}
+	case a.alarms.file.IsZero():
+		a.alarms.file = time.Now().Add(fileDelay)
+	}
+}
+
+// startJob gives the deployer what it is to do, where it has nothing to do: what a pass found, and what the process has already,
+// or only that.
+func (a *Agent) startJob(p *pass) {
+	now := time.Now()
+	if a.deployer.busy != nil || !a.mayDeploy(now) {
+		return
+	}
+	names := a.memory.names(func(d *domainState) bool { return d.waits == waitsForFile && d.since == nil })
+	j := job{layout: a.cfg.Layout, base: a.memory.seen.Digest, began: now}
+	urgent := false
+	if p != nil {
+		j, urgent = a.urgentJob(p)
+	}
+	if !urgent && (p != nil || len(names) == 0 || !due(a.alarms.file, now)) {
+		return
+	}
+	if !j.scope.All() {
+		j = a.alsoWrite(j, names)
+	}
+	a.alarms.file = time.Time{}
+	a.deployer.start(j)
+}
+
+// urgentJob is what a pass asks of the deployer, without waiting for more.
+func (a *Agent) urgentJob(p *pass) (j job, urgent bool) {
+	j = p.job()
+	if p.state.Down != nil && !p.state.Deaf {
+		j.reload = false
+	}
+	if time.Now().Before(a.alarms.reload) {
+		j.reload = false
+	}
+	structural := p.report.Plan.structural()
+	urgent = j.reload || p.report.Plan.Rewrite != "" || p.scope.All() && p.report.Plan.editsFile()
+	for name := range structural {
+		urgent = urgent || a.memory.at(name).waits == waitsForFile
+	}
+	for _, name := range j.late {
+		d := a.memory.at(name)
+		urgent = urgent || !sameBackend(d.want, d.file)
+	}
+	return j, urgent
+}
+
+// alsoWrite adds domains of which the process has everything to a job.
+func (a *Agent) alsoWrite(j job, names []string) job {
+	want := haproxy.Config{Backends: j.want.Backends}
+	without := haproxy.Config{Backends: j.without.Backends}
+	for _, name := range names {
+		if !j.scope.Has(name) {
+			want = withBackend(want, name, a.memory.domains[name].want)
+			without = withBackend(without, name, a.memory.domains[name].want)
+		}
+	}
+	j.scope = haproxy.Domains(append(names, j.scope.Names()...)...)
+	j.want, j.without = j.layout.complete(want), j.layout.complete(without)
+	return j
+}
+
+// deployed takes over what became of a job, and looks at its domains again: what waited for the file, or the reload, is done in
+// the process now.
+func (a *Agent) deployed(ctx context.Context, r result) {
+	now := time.Now()
+	a.deployer.busy = nil
+	a.cfg.Observe(FilePass, r.took)
+	if r.reloaded || r.unloaded != nil {
+		a.alarms.reload = now.Add(a.cfg.ReloadInterval)
+	}
+	a.memory.takeResult(r)
+	if r.err != nil {
+		a.alarms.retry.wait = min(max(2*a.alarms.retry.wait, retryFirst), retryLast)
+		a.alarms.retry.at = now.Add(a.alarms.retry.wait)
+		if errors.Is(r.err, haproxy.ErrConflict) {
+			a.alarms.retry = retry{}
+			a.alarms.whole = now
+		}
+	} else {
+		a.alarms.retry = retry{}
+		a.alarms.again = a.lookAgain(r)
+		if r.reloaded {
+			a.alarms.whole = now.Add(readBack)
+		}
+	}
+	a.setFileAlarm()
+	if r.reloaded {
+		a.memory.worker = "" // until its domains have been looked at
+		a.seeAgain(ctx)
+	}
+	a.recordJob(r)
+}
+
+// seeAgain takes note of who HAProxy is after a reload.
+func (a *Agent) seeAgain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, partialPatience)
+	defer cancel()
+	if seen, err := a.cfg.Process.Identity(ctx); err == nil { // else the next look finds out
+		a.memory.seen = seen
+	}
+}
+
+// lookAgain are the domains that a pass is due for after a job.
+func (a *Agent) lookAgain(r result) map[string]bool {
+	again := map[string]bool{}
+	for name, d := range a.memory.domains {
+		if d.since != nil || r.reloaded || d.refused != nil && r.scope.Has(name) {
+			again[name] = true
+		}
+	}
+	if r.reloaded {
+		for name := range a.memory.overrides {
+			domain, _ := haproxy.DomainOf(name.backend)
+			again[domain] = true
+		}
+	}
+	return again
+}
+
+// writeAll writes what the process has and the file does not, and waits for that.
+func (a *Agent) writeAll() {
+	if a.deployer.busy != nil {
+		a.deployed(context.Background(), <-a.deployer.results)
+	}
+	a.alarms.retry, a.alarms.file = retry{}, time.Now()
+	a.startJob(nil)
+	if a.deployer.busy != nil {
+		a.deployed(context.Background(), <-a.deployer.results)
+	}
+}

@@ -1,0 +1,504 @@
+package sync
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+// memory is what an agent knows between passes. Its loop owns it. A single pass has an empty one.
+type memory struct {
+	// domains are those of which something is left to do or to remember.
+	domains map[string]*domainState
+	// confirmed is the snapshot that the last good pass was about. One of another cluster or of an earlier revision is held,
+	// unless it says the same.
+	confirmed registry.Snapshot
+	// reached is the last registry state that a good pass was about; zero before the first one.
+	reached position
+	// other is why the registry may not be the one that was confirmed; nil where it is. It stays so, whatever revision is
+	// reached, until the registry says the same, or somebody else has brought HAProxy in line with it.
+	other error
+	// worker names the process that was in line after the last pass over everything, or that has loaded what that one wrote; empty
+	// where something went wrong since.
+	worker string
+	// seen is who HAProxy was then.
+	seen haproxy.Identity
+	// servers is the number of managed servers that are wanted.
+	servers    int
+	departures departures
+	overrides  overrides
+	// tally is of the last snapshot that was looked at.
+	tally tally
+	// notes is what the next agent will find.
+	notes []byte
+}
+
+// A position is how far the registry had got: its revision, and the last change below the prefix.
+type position struct{ revision, changed registry.Revision }
+
+func positionOf(s registry.Snapshot) position { return position{s.Revision, s.Changed} }
+
+// waiting is what a domain waits for.
+type waiting string
+
+const (
+	waitsNot       waiting = ""
+	waitsForFile   waiting = "file"
+	waitsForReload waiting = "reload"
+	waitsForDrain  waiting = "drain"
+)
+
+// A domainState is what is remembered of one domain.
+type domainState struct {
+	// want is what the file is to say, file what it says; the zero Backend is none. They are of use where the domain waits for
+	// the file or a reload.
+	want, file haproxy.Backend
+	// before is what the file said before the process had to wait for it.
+	before haproxy.Backend
+	waits  waiting
+	// since is the last registry state that the process has all of; zero where it lacks nothing.
+	since *position
+	// leaving are the removed servers that the process still has, sorted.
+	leaving []string
+	// expired are the hosts whose lease ended: there is nothing to drain.
+	expired map[string]bool
+	refused *refusal
+}
+
+// A refusal is what HAProxy did not take of a domain.
+type refusal struct {
+	want   haproxy.Backend // what was wanted
+	file   haproxy.Backend // what the file says instead
+	reason string
+	hosts  []string // whose removal is all that is held back; empty where more is
+	reload bool     // HAProxy accepts the file, but a reload with it fails, or does not help
+	retry  retry
+	// retrying is set while it is tried again.
+	retrying bool
+}
+
+// A retry is when something is tried again, and how long it waits after that.
+type retry struct {
+	at   time.Time
+	wait time.Duration
+}
+
+func newMemory() *memory {
+	return &memory{domains: map[string]*domainState{}, departures: departures{}, overrides: overrides{}}
+}
+
+// at is the state of a domain, which is remembered from now on.
+func (m *memory) at(name string) *domainState {
+	d := m.domains[name]
+	if d == nil {
+		d = &domainState{}
+		m.domains[name] = d
+	}
+	return d
+}
+
+// forget drops the domains of which there is nothing to remember.
+func (m *memory) forget() {
+	maps.DeleteFunc(m.domains, func(_ string, d *domainState) bool {
+		return d.waits == waitsNot && d.since == nil && len(d.leaving) == 0 && len(d.expired) == 0 && d.refused == nil
+	})
+}
+
+// names are the domains that a condition holds for, sorted.
+func (m *memory) names(holds func(*domainState) bool) []string {
+	var names []string
+	for name, d := range m.domains {
+		if holds(d) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// applied is the low watermark: the last registry state of which no domain lacks anything in the process.
+func (m *memory) applied() position {
+	low := m.reached
+	for _, d := range m.domains {
+		if d.since != nil && d.since.revision < low.revision {
+			low = *d.since
+		}
+	}
+	return low
+}
+
+// leaving are the removed servers that the process still has, sorted.
+func (m *memory) leaving() []serverName {
+	var all []serverName
+	for name, d := range m.domains {
+		for _, s := range d.leaving {
+			all = append(all, serverName{haproxy.BackendName(name), s})
+		}
+	}
+	slices.SortFunc(all, byServerName)
+	return all
+}
+
+// wanted is what file and process are to be brought to, where the registry asks for something.
+func (m *memory) wanted(l Layout, asked haproxy.Config, st haproxy.State, scope haproxy.Scope) wanted {
+	w := wanted{file: asked, process: m.overrides.apply(asked), refused: map[string]bool{}}
+	now := time.Now()
+	for name, d := range m.domains {
+		is, _ := backendOf(asked, name)
+		if d.refused == nil || !scope.Has(name) || !d.refused.holds(is, now) {
+			continue
+		}
+		w.refused[name] = true
+		w.file = withBackend(w.file, name, d.refused.file)
+		run, wanted := backendOf(w.process, name)
+		if !wanted { // HAProxy needs the domain: it stays as it is
+			run = d.refused.file
+		}
+		live, _ := backendOf(st.Live, name)
+		w.process = withBackend(w.process, name, haproxy.Backend{Name: live.Name, Options: live.Options, Servers: d.refused.withHeld(run.Servers)})
+	}
+	if len(w.refused) > 0 {
+		w.file, w.process = l.complete(w.file), l.complete(w.process)
+	}
+	return w
+}
+
+// holds reports whether the refusal is taken for an answer, and not tried again.
+func (r *refusal) holds(want haproxy.Backend, now time.Time) bool {
+	switch {
+	case r.retrying:
+		return false
+	case r.reload:
+		return now.Before(r.retry.at)
+	}
+	return sameBackend(want, r.want) && !due(r.retry.at, now)
+}
+
+// withHeld are servers of the process with those whose removal is held back: they take no traffic.
+func (r *refusal) withHeld(servers []haproxy.Server) []haproxy.Server {
+	if len(r.hosts) == 0 {
+		return servers
+	}
+	servers = slices.Clone(servers)
+	for _, s := range r.file.Servers {
+		if slices.Contains(r.hosts, s.Name) {
+			servers = append(servers, s)
+		}
+	}
+	slices.SortFunc(servers, byServer)
+	return servers
+}
+
+// postponed reports whether a domain waits for nothing but the time of the next reload.
+func (m *memory) postponed() bool {
+	return len(m.names(func(d *domainState) bool {
+		return d.waits == waitsForReload && d.refused == nil && sameBackend(d.want, d.file)
+	})) > 0
+}
+
+// refuse takes note of what HAProxy refused.
+func (m *memory) refuse(refused map[string]refusal) {
+	for name, r := range refused {
+		d := m.at(name)
+		if r.reload {
+			if was := d.refused; was != nil && was.reload {
+				r.retry.wait = was.retry.wait
+			}
+			r.retry.wait = min(max(2*r.retry.wait, retryFirst), refusedLast)
+			r.retry.at = time.Now().Add(r.retry.wait)
+		}
+		d.refused = &r
+	}
+}
+
+// unloaded is why HAProxy refuses a reload that some domain needs; empty where none does.
+func (m *memory) unloaded() string {
+	for _, name := range m.names(func(d *domainState) bool { return d.refused != nil && d.refused.reload }) {
+		return name + " needs a reload: " + (&haproxy.ReloadError{Output: m.domains[name].refused.reason}).Error()
+	}
+	return ""
+}
+
+// retryRefused makes the next pass try again what HAProxy refused: of the file, or, with reloads, all.
+func (m *memory) retryRefused(reloads bool) {
+	for _, d := range m.domains {
+		if d.refused != nil && (!d.refused.reload || reloads) {
+			d.refused.retry.at = time.Now()
+		}
+	}
+}
+
+// leftOut are the domains and hosts that HAProxy refused, but for those of a scope that are tried again.
+func (m *memory) leftOut(prefix string, scope haproxy.Scope, refused map[string]bool) []registry.Problem {
+	var left []registry.Problem
+	for name, d := range m.domains {
+		switch r := d.refused; {
+		case r == nil || scope.Has(name) && !refused[name]:
+		case r.reload:
+			left = append(left, registry.Problem{Key: prefix + "/" + name, Domain: name,
+				Reason: fmt.Sprintf("left as it was: HAProxy refuses to reload with the change, which is tried again at %s: %s", r.retry.at.Format(time.TimeOnly), r.reason)})
+		case len(r.hosts) > 0:
+			for _, host := range r.hosts {
+				left = append(left, registry.Problem{Key: prefix + "/" + name + "/" + host, Domain: name, Host: host,
+					Reason: "out of service, but left in the file: HAProxy refuses to be without it: " + r.reason})
+			}
+		default:
+			left = append(left, registry.Problem{Key: prefix + "/" + name, Domain: name, Reason: "left as it was: HAProxy refuses the change: " + r.reason})
+		}
+	}
+	slices.SortFunc(left, func(a, b registry.Problem) int { return cmp.Compare(a.Key, b.Key) })
+	return left
+}
+
+// take is the one place where what a pass did is remembered. inFlight is what the deployer is at.
+func (m *memory) take(p *pass, inFlight *job) {
+	waits, late := p.report.Plan.structural(), map[string]bool{}
+	for _, name := range p.report.Plan.late {
+		late[name] = true
+	}
+	edited := map[string]bool{}
+	for _, a := range p.report.Plan.Actions {
+		if a.Via != ViaRuntime {
+			edited[a.Change.Domain()] = true
+		}
+	}
+	for _, f := range p.outcome.Refused {
+		late[f.Change.Domain()] = true
+	}
+	leaving := map[string][]string{}
+	for _, c := range p.outcome.Draining {
+		leaving[c.Domain()] = append(leaving[c.Domain()], c.Server.Name)
+	}
+	for _, name := range p.names() {
+		inFlight := inFlight != nil && inFlight.scope.Has(name)
+		if m.domains[name] == nil && !edited[name] && !late[name] && len(leaving[name]) == 0 && !inFlight {
+			continue
+		}
+		d := m.at(name)
+		d.leaving = slices.Sorted(slices.Values(leaving[name]))
+		d.want, _ = backendOf(p.want.file, name)
+		d.file, _ = backendOf(p.state.File, name)
+		d.waits = waitsFor(d, edited[name] || inFlight, late[name])
+		live, _ := backendOf(p.state.Live, name)
+		m.mark(d, live, waits[name] || late[name] || p.want.refused[name] && p.lacks(name))
+		if p.scope.All() && d.waits == waitsNot {
+			d.expired = nil
+		}
+		if d.refused != nil && !p.want.refused[name] {
+			d.refused.retrying = true
+		}
+		if d.refused != nil && !p.want.refused[name] && d.waits != waitsForFile && d.waits != waitsForReload {
+			d.refused = nil // it is asked for no more, or came through
+		}
+	}
+	m.count(p)
+	m.tally, m.confirmed, m.reached = p.tally, p.snapshot, positionOf(p.snapshot)
+	m.forget()
+}
+
+// count keeps the number of servers, and what went of late.
+func (m *memory) count(p *pass) {
+	if p.scope.All() {
+		m.servers = 0
+		for _, b := range p.asked.Backends {
+			m.servers += len(b.Servers)
+		}
+	}
+	m.overrides.keep(p.asked, p.scope)
+	for _, name := range p.scope.Names() {
+		was, _ := domainOf(m.confirmed, name)
+		is, _ := domainOf(p.snapshot, name)
+		m.servers += len(is.Hosts) + len(is.HeldHosts) - len(was.Hosts) - len(was.HeldHosts)
+	}
+	m.departures.take(p.report.leaving, p.asked, time.Now())
+}
+
+func waitsFor(d *domainState, file, reload bool) waiting {
+	switch {
+	case reload:
+		return waitsForReload
+	case file:
+		return waitsForFile
+	case len(d.leaving) > 0:
+		return waitsForDrain
+	}
+	return waitsNot
+}
+
+// mark remembers since when the process lacks something of a domain.
+func (m *memory) mark(d *domainState, live haproxy.Backend, lacks bool) {
+	switch {
+	case !lacks:
+		d.since = nil
+	case d.since == nil:
+		since := m.reached
+		d.since, d.before = &since, d.file
+		if sameBackend(d.file, d.want) { // it is in the file, and was never loaded
+			d.before = live
+		}
+	}
+}
+
+// names are the domains that a pass may change what is remembered of, sorted.
+func (p *pass) names() []string {
+	if !p.scope.All() {
+		return p.scope.Names()
+	}
+	names := slices.Concat(slices.Collect(maps.Keys(p.memory.domains)), p.report.Plan.domains(), p.report.Plan.late)
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// lacks reports whether the process is not as the registry asks for a domain that HAProxy has refused something of: servers that
+// go apart.
+func (p *pass) lacks(name string) bool {
+	asked, _ := backendOf(p.memory.overrides.apply(p.asked), name)
+	live, _ := backendOf(p.state.Live, name)
+	if asked.Name == "" {
+		return false
+	}
+	if asked.Name != live.Name || asked.Options != live.Options {
+		return true
+	}
+	made := map[string]bool{}
+	for _, c := range p.made {
+		made[c.Domain()+"/"+serverIn(c)] = true
+	}
+	missing := false
+	merge(live.Servers, asked.Servers, byServer, func(have, want *haproxy.Server) {
+		missing = missing || want != nil && (have == nil || *have != *want) && !made[name+"/"+want.Name]
+	})
+	return missing
+}
+
+// observe takes note of what someone set on the socket of a process that was in line.
+func (m *memory) observe(want haproxy.Config, st haproxy.State) {
+	m.overrides.forget(want)
+	if m.worker == "" || m.worker != st.Worker {
+		return
+	}
+	basis := st.File
+	basis.Backends = slices.Clone(st.File.Backends)
+	for name, d := range m.domains {
+		if d.waits != waitsForFile || d.since != nil || d.want.Name == "" {
+			continue
+		}
+		if i, ok := slices.BinarySearchFunc(basis.Backends, haproxy.Backend{Name: haproxy.BackendName(name)}, byBackend); ok {
+			basis.Backends[i] = d.want
+		}
+	}
+	told := want
+	told.Backends = slices.DeleteFunc(slices.Clone(want.Backends), func(b haproxy.Backend) bool {
+		name, _ := haproxy.DomainOf(b.Name)
+		d := m.domains[name]
+		return d != nil && (d.since != nil || d.refused != nil) // the process is not as it is to be
+	})
+	m.overrides.observe(basis, told, st.Live)
+}
+
+// drift counts the changes of a plan whose domains the registry says nothing new about.
+func (m *memory) drift(plan Plan, snapshot registry.Snapshot) int {
+	if m.worker == "" {
+		return 0
+	}
+	drift := map[haproxy.Change]bool{}
+	for _, a := range plan.Actions {
+		name := a.Change.Domain()
+		if d := m.domains[name]; d != nil && (d.waits != waitsNot || d.refused != nil) {
+			continue
+		}
+		was, _ := domainOf(m.confirmed, name)
+		if is, _ := domainOf(snapshot, name); was.Equal(is) {
+			drift[a.Change] = true
+		}
+	}
+	return len(drift)
+}
+
+func domainOf(s registry.Snapshot, name string) (registry.Domain, bool) {
+	i, ok := slices.BinarySearchFunc(s.Domains, name, func(d registry.Domain, name string) int { return cmp.Compare(d.Name, name) })
+	if !ok {
+		return registry.Domain{}, false
+	}
+	return s.Domains[i], true
+}
+
+// removals are those of a pass; have is the number of managed servers, with those that went shortly before.
+func (m *memory) removals(leaving []serverName, have int) removals {
+	r := m.departures.with(leaving, have, time.Now())
+	for _, s := range leaving {
+		domain, _ := haproxy.DomainOf(s.backend)
+		r.expired = r.expired || m.hasExpired(domain, s.server)
+	}
+	return r
+}
+
+func (m *memory) hasExpired(domain, host string) bool {
+	d := m.domains[domain]
+	return d != nil && d.expired[host]
+}
+
+// markExpired marks the removals of hosts whose lease ended.
+func (m *memory) markExpired(plan Plan) Plan {
+	for i, a := range plan.Actions {
+		if remove, ok := a.Change.(haproxy.RemoveServer); ok && m.hasExpired(remove.Domain(), remove.Server.Name) {
+			remove.Dead = true
+			plan.Actions[i].Change = remove
+		}
+	}
+	return plan
+}
+
+// expire takes note of hosts whose lease ended, as "domain/host", and forgets those that are there again.
+func (m *memory) expire(hosts map[string]bool, snapshot registry.Snapshot) {
+	for path := range hosts {
+		domain, host := cutPath(path)
+		d := m.at(domain)
+		if d.expired == nil {
+			d.expired = map[string]bool{}
+		}
+		d.expired[host] = true
+	}
+	for name, d := range m.domains {
+		if len(d.expired) == 0 {
+			continue
+		}
+		now, _ := domainOf(snapshot, name)
+		for _, h := range now.Hosts {
+			delete(d.expired, h.Name)
+		}
+	}
+}
+
+// takeResult is the place where what a job did is remembered.
+func (m *memory) takeResult(r result) {
+	if r.err == nil || r.reloaded {
+		m.seen.Digest = r.digest
+	}
+	if r.err != nil {
+		return
+	}
+	m.refuse(r.refused)
+	for name, d := range m.domains {
+		if !r.scope.Has(name) {
+			continue
+		}
+		d.file, _ = backendOf(r.file, name)
+		was, _ := backendOf(r.want, name)
+		if d.waits == waitsForFile && d.since == nil && (sameBackend(d.want, d.file) || sameBackend(d.want, was)) {
+			d.waits = waitsNot
+			if len(d.leaving) > 0 {
+				d.waits = waitsForDrain
+			}
+		}
+		if _, again := r.refused[name]; !again && d.refused != nil && sameBackend(d.want, d.file) && d.since == nil {
+			d.refused = nil
+		}
+	}
+	m.forget()
+}

@@ -1,0 +1,221 @@
+package sync
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+// Process is HAProxy's running process. One goroutine owns it: that of a Syncer's caller, or an agent's loop. Its methods
+// return when their effect is there and has been read back, or an error.
+type Process interface {
+	// Identity tells who HAProxy is, at next to no cost.
+	Identity(ctx context.Context) (haproxy.Identity, error)
+	// State reads a scope, from the files and the process, at a cost in proportion to it.
+	State(ctx context.Context, scope haproxy.Scope) (haproxy.State, error)
+	// Cached is the State of a scope as State or Run read it last; it is not ok where that is not known, or a file has
+	// changed since.
+	Cached(scope haproxy.Scope) (st haproxy.State, ok bool)
+	// Run makes changes of servers.
+	Run(ctx context.Context, changes []haproxy.Change) (haproxy.Outcome, error)
+	// Servers is how the servers of some domains are. Any goroutine may call it.
+	Servers(ctx context.Context, domains ...string) ([]haproxy.ServerStatus, error)
+	// Waiting returns what takes long right now, the longest first. Any goroutine may call it.
+	Waiting() (wait haproxy.Wait, long bool)
+}
+
+// A pass is one comparison of the registry with HAProxy, over a scope, and what follows from it.
+type pass struct {
+	cfg      Config
+	memory   *memory // of an agent; an empty one for a single pass
+	scope    haproxy.Scope
+	snapshot registry.Snapshot // the registry; zero where it could not be read
+	tally    tally
+	state    haproxy.State
+	// asked is what the registry asks for, want what the file and the process are brought to.
+	asked haproxy.Config
+	want  wanted
+	// made are the changes that were sent to the process, and outcome what became of them.
+	made    []haproxy.Change
+	outcome haproxy.Outcome
+	report  Report
+}
+
+// compare begins a pass: what is wanted of the scope, and the plan for it.
+func (p *pass) compare(st haproxy.State) {
+	p.state = st
+	p.report = newReport(p.tally)
+	p.report.Down = st.Down
+	p.report.Version, p.report.OldWorkers, p.report.Warnings = st.Capabilities.Version, st.OldWorkers, st.Warnings
+	p.report.leaveOut(slices.Concat(LeftAlone(p.snapshot, st.Foreign), LeftAloneHosts(p.snapshot, st.NotOurs)))
+	p.asked, _ = p.cfg.Layout.Desired(only(p.snapshot, p.scope), st)
+	p.want = p.memory.wanted(p.cfg.Layout, p.asked, st, p.scope)
+	p.report.leaveOut(p.memory.leftOut(p.snapshot.Prefix, p.scope, p.want.refused))
+	p.report.Plan = p.plan(st)
+	if p.cfg.ForceRewrite && p.report.Plan.Rewrite == "" {
+		p.report.Plan = p.report.Plan.rewritten("--rewrite asks for it")
+	}
+}
+
+// plan is what is to be done in a state.
+func (p *pass) plan(st haproxy.State) Plan { return p.memory.markExpired(newPlan(p.want, st)) }
+
+// check holds a plan that a safeguard objects to. A plan with nothing in it proves that nothing is wrong.
+func (p *pass) check() error {
+	have, leaving := p.memory.departures.servers(p.asked, p.state)
+	if !p.scope.All() {
+		have = p.memory.servers + len(p.memory.departures)
+	}
+	p.report.leaving = leaving
+	if p.report.Plan.Empty() || p.cfg.Policy.AllowMassRemoval {
+		return nil
+	}
+	if p.memory.other != nil {
+		return p.memory.other
+	}
+	return p.cfg.Policy.check(p.memory.removals(leaving, have), p.snapshot.Keys)
+}
+
+// run makes changes in the process.
+func (p *pass) run(ctx context.Context, changes []haproxy.Change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	out, err := p.cfg.Process.Run(ctx, changes)
+	p.made = append(p.made, changes...)
+	p.outcome.Refused = append(p.outcome.Refused, out.Refused...)
+	p.outcome.Draining = append(p.outcome.Draining, out.Draining...)
+	for _, f := range out.Refused {
+		p.report.Refused = append(p.report.Refused, fmt.Sprintf("%s: %s", f.Change, f.Reply))
+	}
+	p.report.Draining = len(p.outcome.Draining)
+	return err
+}
+
+// cached makes the changes of servers that follow from the cache, so that traffic moves before HAProxy has been read, and
+// then compares what Run has read back. It is not ok where that leaves anything to do in the process, or more is to be done
+// than servers that come or change: then a pass that reads HAProxy is to follow. made are the changes that were sent.
+func (p *pass) cached(ctx context.Context) (ok bool) {
+	st, known := p.cfg.Process.Cached(p.scope)
+	if !known {
+		return false
+	}
+	p.compare(st)
+	p.memory.overrides.forget(p.asked)
+	p.compare(st)
+	plan := p.report.Plan
+	changes := plan.changes(ViaRuntime)
+	if len(changes) == 0 || plan.waits() || slices.ContainsFunc(changes, removes) {
+		return false
+	}
+	if err := p.run(context.WithoutCancel(ctx), changes); err != nil || len(p.outcome.Refused) > 0 {
+		return false
+	}
+	if p.state, known = p.cfg.Process.Cached(p.scope); !known {
+		return false
+	}
+	rest := p.plan(p.state)
+	return !rest.waits() && len(rest.changes(ViaRuntime)) == 0
+}
+
+// waits reports whether a domain of the plan has to wait for the file or a reload.
+func (p Plan) waits() bool { return len(p.Reload) > 0 || len(p.structural()) > 0 }
+
+// partialPatience bounds the reading of some domains: it does not wait for a HAProxy that is busy or stopped.
+const partialPatience = 3 * time.Second
+
+// read reads the scope from HAProxy.
+func (p *pass) read(ctx context.Context) error {
+	if !p.scope.All() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, partialPatience)
+		defer cancel()
+	}
+	st, err := p.cfg.Process.State(ctx, p.scope)
+	if err != nil {
+		p.state = haproxy.State{}
+		return err
+	}
+	p.outcome, p.report.Refused = haproxy.Outcome{}, nil
+	p.compare(st)
+	p.memory.observe(p.asked, st)
+	p.compare(st)
+	p.report.Drift = p.memory.drift(p.report.Plan, p.snapshot)
+	return nil
+}
+
+// byProcess is what a pass does in the process: what does not wait for the file. A *HeldError means that nothing was touched.
+func (p *pass) byProcess(ctx context.Context) error {
+	if !p.scope.All() && p.cached(ctx) {
+		p.report.Plan = p.plan(p.state).with(p.made)
+		return nil
+	}
+	made := p.made
+	p.made = nil
+	if err := p.read(ctx); err != nil {
+		return err
+	}
+	if err := p.check(); err != nil {
+		return err
+	}
+	if p.state.Down == nil {
+		if err := p.run(context.WithoutCancel(ctx), p.report.Plan.early()); err != nil {
+			return err
+		}
+	}
+	p.report.Plan = p.report.Plan.with(made)
+	return nil
+}
+
+// only is the part of a snapshot that is about a scope.
+func only(snapshot registry.Snapshot, scope haproxy.Scope) registry.Snapshot {
+	if scope.All() {
+		return snapshot
+	}
+	part := snapshot
+	part.Domains, part.Problems = nil, nil
+	for _, name := range scope.Names() {
+		if d, ok := domainOf(snapshot, name); ok {
+			part.Domains = append(part.Domains, d)
+		}
+	}
+	return part
+}
+
+// job is what the pass asks of the deployer.
+func (p *pass) job() job {
+	plan := p.report.Plan
+	j := job{
+		layout: p.cfg.Layout, scope: p.scope, base: p.state.Digest, want: p.want.file, late: plan.late,
+		reload: len(plan.Reload) > 0, rewrite: plan.Rewrite, report: &p.report, began: time.Now(),
+	}
+	for _, f := range p.outcome.Refused {
+		j.late, j.reload = append(j.late, f.Change.Domain()), true
+	}
+	slices.Sort(j.late)
+	j.late = slices.Compact(j.late)
+	j.without = j.want
+	for _, name := range j.late {
+		j.without = withBackend(j.without, name, p.before(name))
+	}
+	j.without = j.layout.complete(j.without)
+	return j
+}
+
+// before is what the file said of a domain when it was loaded last, as far as is known.
+func (p *pass) before(name string) haproxy.Backend {
+	if d := p.memory.domains[name]; d != nil && d.since != nil {
+		return d.before
+	}
+	file, _ := backendOf(p.state.File, name)
+	want, _ := backendOf(p.want.file, name)
+	if sameBackend(file, want) {
+		live, _ := backendOf(p.state.Live, name)
+		return live
+	}
+	return file
+}

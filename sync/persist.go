@@ -1,0 +1,97 @@
+package sync
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"slices"
+
+	"github.com/hapsync/hapsync/registry"
+)
+
+// notes are the part of an agent's memory that outlives it: which registry it followed, for the safeguard against another
+// one, and what operators set on the socket.
+type notes struct {
+	Version   int
+	Prefix    string
+	ClusterID uint64
+	Revision  registry.Revision
+	Overrides []notedOverride
+}
+
+type notedOverride struct {
+	Backend, Server string
+	override
+}
+
+const notesVersion = 1
+
+func (m *memory) toNotes() notes {
+	n := notes{Version: notesVersion, Prefix: m.confirmed.Prefix, ClusterID: m.confirmed.ClusterID, Revision: m.confirmed.Revision}
+	for name, set := range m.overrides {
+		n.Overrides = append(n.Overrides, notedOverride{name.backend, name.server, set})
+	}
+	slices.SortFunc(n.Overrides, func(a, b notedOverride) int {
+		return cmp.Or(cmp.Compare(a.Backend, b.Backend), cmp.Compare(a.Server, b.Server))
+	})
+	return n
+}
+
+// readNotes takes notes apart; those of another version are as good as none.
+func readNotes(text []byte) (n notes, err error) {
+	if len(text) == 0 {
+		return notes{}, nil
+	}
+	if err = json.Unmarshal(text, &n); err != nil || n.Version != notesVersion {
+		return notes{}, err
+	}
+	return n, nil
+}
+
+// notedOverrides are those that an agent has noted.
+func notedOverrides(text []byte) overrides {
+	o := overrides{}
+	n, err := readNotes(text)
+	if err != nil {
+		return o
+	}
+	for _, k := range n.Overrides {
+		o[serverName{k.Backend, k.Server}] = k.override
+	}
+	return o
+}
+
+// recall takes over what an earlier agent noted. What cannot be read is as good as nothing.
+func (a *Agent) recall() {
+	text, err := a.cfg.File.Kept()
+	var n notes
+	if err == nil {
+		n, err = readNotes(text)
+	}
+	if err != nil {
+		a.cfg.Logger.Warn("the notes of an earlier agent cannot be read", "error", err)
+		return
+	}
+	if n.Version == 0 {
+		return
+	}
+	a.memory.notes = text
+	a.memory.confirmed = registry.Snapshot{Prefix: n.Prefix, ClusterID: n.ClusterID, Revision: n.Revision}
+	a.memory.overrides = notedOverrides(text)
+}
+
+// persist writes the notes for the next agent, where they have changed.
+func (a *Agent) persist() {
+	text, err := json.Marshal(a.memory.toNotes())
+	if err == nil && bytes.Equal(text, a.memory.notes) {
+		return
+	}
+	if err == nil {
+		err = a.cfg.File.Keep(text)
+	}
+	if err != nil {
+		a.cfg.Logger.Debug("the notes for the next agent are not written", "error", err) // a full disk has been logged
+		return
+	}
+	a.memory.notes = text
+}
