@@ -152,7 +152,7 @@ func (d *deployment) needsReload() bool {
 
 // withoutReload writes what the file can say though HAProxy refuses the reload.
 func (d *deployment) withoutReload(ctx context.Context, refusal *haproxy.ReloadError) error {
-	d.unloaded = oneLine(refusal.Output)
+	d.unloaded = oneLine(refusal.Error())
 	_, digest, err := d.target.Read()
 	if err != nil {
 		return err

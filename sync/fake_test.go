@@ -30,6 +30,8 @@ type fake struct {
 
 	// unloadable reports whether a reload with a file is refused.
 	unloadable func(haproxy.Config) bool
+	// unlisted is set where the process was started without the managed file: a reload does not load it.
+	unlisted bool
 	// lingers reports whether a removed server stays for now, as one with sessions does.
 	lingers func(haproxy.RemoveServer) bool
 
@@ -197,7 +199,10 @@ func (m *fake) Reload(context.Context) error {
 	if m.unloadable != nil && m.unloadable(m.file) {
 		return &haproxy.ReloadError{Output: "no"}
 	}
-	m.live, m.deaf = clone(m.file), false
+	if m.deaf = false; m.unlisted {
+		return nil
+	}
+	m.live = clone(m.file)
 	return nil
 }
 

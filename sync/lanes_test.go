@@ -3,6 +3,7 @@ package sync
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -190,6 +191,36 @@ func TestNoHostIsCalledFinishedWhileItHasSessions(t *testing.T) {
 			s.Domains[1] = moved(0, uint16(7+n)).Domains[1]
 			i.registry.change(s, "b.abc.com")
 			elapse(1500 * time.Millisecond)
+		}
+	})
+}
+
+func TestAReloadThatDoesNotHelpIsMadeSeldom(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		i.haproxy.change(func() { i.haproxy.unlisted = true })
+		i.registry.change(withNew(revised(twoDomains(), 900)), "c.abc.com")
+		elapse(10 * time.Minute)
+		if n := i.haproxy.now().reloads; n > 12 {
+			t.Errorf("%d reloads in ten minutes", n)
+		}
+		if s := i.Status(); s.Ready() || s.Applied >= 900 || !strings.Contains(s.Failed, "started with the managed file") {
+			t.Errorf("applied %d, %q", s.Applied, s.Reasons)
+		}
+		if live, file := movesWithin(i, time.Minute, withNew(moved(901, 7))); live == 0 || file == 0 {
+			t.Errorf("another domain's host moved in the process after %s, in the file after %s", live, file)
+		}
+		reloads := i.haproxy.now().reloads
+		i.haproxy.change(func() { // it is started with the file
+			i.haproxy.unlisted = false
+			i.haproxy.live = clone(i.haproxy.file)
+			i.haproxy.reloads++
+		})
+		elapse(2 * lookPoll)
+		if s := i.Status(); !s.Ready() || s.Applied != 901 || i.haproxy.now().reloads != reloads+1 {
+			t.Errorf("applied %d, %q, %d reloads more", s.Applied, s.Reasons, i.haproxy.now().reloads-reloads-1)
 		}
 	})
 }

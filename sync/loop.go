@@ -22,8 +22,9 @@ type alarms struct {
 	ended  time.Time // when the last pass over everything did
 	// trusted is set where the last pass over everything was a good one: then passes over some domains will do.
 	trusted bool
-	// again are domains that are to be looked at now.
-	again map[string]bool
+	// again are domains that are to be looked at now; loaded are those that the last reload was for, until they have been.
+	again  map[string]bool
+	loaded []string
 }
 
 // step does what is due.
@@ -152,6 +153,7 @@ func (a *Agent) pass(ctx context.Context, in inbox, scope haproxy.Scope) {
 		a.settle(ctx, p, err)
 	}
 	if err == nil {
+		a.noteUseless(p)
 		a.memory.take(p, a.deployer.busy)
 		a.afterPass(p, in)
 	}
@@ -163,6 +165,30 @@ func (a *Agent) pass(ctx context.Context, in inbox, scope haproxy.Scope) {
 		a.startJob(p)
 	}
 }
+
+// noteUseless takes note of domains that a reload was made for, and that need one as before: it is not made again soon.
+func (a *Agent) noteUseless(p *pass) {
+	useless := map[string]refusal{}
+	for _, name := range a.alarms.loaded {
+		if !slices.Contains(p.report.Plan.late, name) || !p.scope.Has(name) {
+			continue
+		}
+		asked, _ := backendOf(p.asked, name)
+		want, _ := backendOf(p.want.file, name)
+		useless[name] = refusal{want: asked, file: want, reload: true, reason: uselessReload}
+	}
+	a.alarms.loaded = nil
+	if len(useless) == 0 {
+		return
+	}
+	a.memory.refuse(useless)
+	was := p.report
+	p.compare(p.state)
+	p.report.leaving, p.report.Refused, p.report.Drift = was.leaving, was.Refused, was.Drift
+}
+
+// uselessReload is why a reload is not made again soon that HAProxy took.
+const uselessReload = "the reload was made, and HAProxy has not loaded the change (was it started with the managed file? hapsync check tells)"
 
 func kindOf(scope haproxy.Scope) PassKind {
 	if scope.All() {
@@ -343,6 +369,7 @@ func (a *Agent) deployed(ctx context.Context, r result) {
 	a.setFileAlarm()
 	if r.reloaded {
 		a.memory.worker = "" // until its domains have been looked at
+		a.alarms.loaded = r.late
 		a.seeAgain(ctx)
 	}
 	a.recordJob(r)

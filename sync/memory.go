@@ -219,7 +219,7 @@ func (m *memory) refuse(refused map[string]refusal) {
 // unloaded is why HAProxy refuses a reload that some domain needs; empty where none does.
 func (m *memory) unloaded() string {
 	for _, name := range m.names(func(d *domainState) bool { return d.refused != nil && d.refused.reload }) {
-		return name + " needs a reload: " + (&haproxy.ReloadError{Output: m.domains[name].refused.reason}).Error()
+		return name + " needs a reload: " + m.domains[name].refused.reason
 	}
 	return ""
 }
@@ -241,7 +241,7 @@ func (m *memory) leftOut(prefix string, scope haproxy.Scope, refused map[string]
 		case r == nil || scope.Has(name) && !refused[name]:
 		case r.reload:
 			left = append(left, registry.Problem{Key: prefix + "/" + name, Domain: name,
-				Reason: fmt.Sprintf("left as it was: HAProxy refuses to reload with the change, which is tried again at %s: %s", r.retry.at.Format(time.TimeOnly), r.reason)})
+				Reason: fmt.Sprintf("left as it was, a reload is tried again at %s: %s", r.retry.at.Format(time.TimeOnly), r.reason)})
 		case len(r.hosts) > 0:
 			for _, host := range r.hosts {
 				left = append(left, registry.Problem{Key: prefix + "/" + name + "/" + host, Domain: name, Host: host,
