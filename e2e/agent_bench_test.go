@@ -195,6 +195,7 @@ func each(measure func(i int) time.Duration) []time.Duration {
 func (f *following) measure(b *testing.B, delays, costs *strings.Builder) {
 	moved := each(func(int) time.Duration { return f.byAgent(b, f.move()) })
 	added := each(func(i int) time.Duration { return f.byAgent(b, f.add(i, "new")) })
+	beside := f.besideNewDomains(b)
 	f.cost(b, costs)
 	f.agent.terminate(b)
 	floorMoved := each(func(int) time.Duration { return f.byHand(b, f.move()) })
@@ -208,11 +209,29 @@ func (f *following) measure(b *testing.B, delays, costs *strings.Builder) {
 	row("host moved", "floor: event and commands", floorMoved, floorMoved)
 	row("host moved", "agent", moved, floorMoved)
 	row("host moved", "template, -c, reload (of 3)", rendered, floorMoved)
+	row("host moved", "agent, beside a new domain", beside, floorMoved)
 	row("new server", "floor: event and commands", floorAdded, floorAdded)
 	row("new server", "agent", added, floorAdded)
 	b.ReportMetric(float64(moved[samples/2])/float64(floorMoved[samples/2]), "x-floor-moved")
+	b.ReportMetric(float64(beside[len(beside)/2])/float64(moved[samples/2]), "x-quiet-beside-a-new-domain")
 	b.ReportMetric(float64(added[samples/2])/float64(floorAdded[samples/2]), "x-floor-added")
 	f.master.end(b)
+}
+
+// besideNewDomains is how long hosts take to move a moment after another domain was registered, which takes haproxy -c and a
+// reload.
+func (f *following) besideNewDomains(b *testing.B) []time.Duration {
+	const newDomains = 10
+	took := make([]time.Duration, newDomains)
+	for i := range took {
+		f.settles(b)
+		f.txn(b, addrOf(b, fmt.Sprintf("beside%d.example.com/server1", i), f.hosts[2].addr))
+		<-time.After(samplePause)
+		took[i] = f.byAgent(b, f.move())
+	}
+	f.settles(b)
+	slices.Sort(took)
+	return took
 }
 
 func precise(d time.Duration) string { return d.Round(10 * time.Microsecond).String() }

@@ -1,0 +1,150 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+)
+
+// A lane moves the server of b.abc.com to and fro between two hosts.
+type lane struct {
+	abc
+	hosts [2]*host
+	moves int
+}
+
+func newLane(t *testing.T, b abc) *lane {
+	return &lane{abc: b, hosts: [2]*host{b.b1, startHost(t, "other")}}
+}
+
+// move is how long a move takes, from the write until the host answers; it is a failure where that is over the limit.
+func (l *lane) move(t *testing.T, limit time.Duration) time.Duration {
+	t.Helper()
+	l.moves++
+	to := l.hosts[l.moves%2]
+	began := time.Now()
+	l.txn(t, addrOf(t, "b.abc.com/server1", to.addr))
+	l.comes(t, "b.abc.com", "server1", to)
+	took := time.Since(began)
+	if took > limit {
+		t.Errorf("the host of b.abc.com moved after %s", took.Round(time.Millisecond))
+	}
+	return took
+}
+
+func (l *lane) median(t *testing.T, moves int, limit time.Duration) time.Duration {
+	t.Helper()
+	took := make([]time.Duration, moves)
+	for i := range took {
+		took[i] = l.move(t, limit)
+	}
+	slices.Sort(took)
+	return took[moves/2]
+}
+
+// prompt is what a move never takes, however slow the machine is: haproxy -c is waited for a minute.
+const prompt = 3 * time.Second
+
+func TestAHostMovesPromptlyWhileDomainsAreAdded(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b, a := startFollowed(t, h, "--reload-interval", "100ms")
+		l := newLane(t, b)
+		quiet := l.median(t, 9, prompt)
+		c := startHost(t, "new")
+		busy := make([]time.Duration, 0, 9)
+		for n := range cap(busy) {
+			b.txn(t, addrOf(t, fmt.Sprintf("new%d.abc.com/server1", n), c.addr))
+			busy = append(busy, l.move(t, prompt))
+		}
+		slices.Sort(busy)
+		if median := busy[len(busy)/2]; median > max(3*quiet, 300*time.Millisecond) {
+			t.Errorf("%s beside new domains, %s without", median, quiet)
+		}
+		for n := range cap(busy) {
+			b.comes(t, fmt.Sprintf("new%d.abc.com", n), "", c)
+		}
+		a.ready(t)
+		b.settles(t)
+	})
+}
+
+func TestAHostMovesPromptlyWhileHaproxyCHangs(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b := startABC(t, h)
+		hang := filepath.Join(b.dir, "hang")
+		binary := filepath.Join(b.dir, "hangable")
+		script := fmt.Sprintf("#!/bin/sh\ncase \" $* \" in *' -c '*) while [ -e %s ]; do sleep 0.1; done ;; esac\nexec %s \"$@\"\n", hang, h.path)
+		if err := os.WriteFile(binary, []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		a := b.startAgent(t, "--haproxy-bin", binary)
+		a.ready(t)
+		l := newLane(t, b)
+		l.move(t, prompt)
+		if err := os.WriteFile(hang, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c := startHost(t, "new")
+		b.txn(t, addrOf(t, "new.abc.com/server1", c.addr))
+		l.median(t, 5, prompt)
+		b.unknown(t, "new.abc.com")
+		if err := os.Remove(hang); err != nil {
+			t.Fatal(err)
+		}
+		b.comes(t, "new.abc.com", "", c)
+		a.ready(t)
+		b.settles(t)
+	})
+}
+
+func TestAHostMovesPromptlyAndIntoTheFileWhileAReloadIsRefused(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b, a := startFollowed(t, h)
+		l := newLane(t, b)
+		l.move(t, prompt)
+		repaired := b.unloadable(t)
+		c := startHost(t, "new")
+		b.txn(t, addrOf(t, "new.abc.com/server1", c.addr))
+		a.unready(t, "refuses to reload", "the old worker serves on")
+		l.median(t, 3, prompt)
+		now := l.hosts[l.moves%2]
+		eventually(t, "the file has the new address", func() error {
+			if text := read(t, b.managedFile); !containsAll(text, []string{"server server1 " + now.addr}) || containsAll(text, []string{"new.abc.com"}) {
+				return fmt.Errorf("it is\n%s", text)
+			}
+			return nil
+		})
+		repaired()
+		b.comes(t, "new.abc.com", "", c)
+		a.ready(t)
+		b.settles(t)
+	})
+}
+
+func TestAHostMovesPromptlyWhileTheDiskIsFull(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		d := newDisk(t, newBox(t, h))
+		if !d.mounted {
+			t.Skip("only root can mount a small disk")
+		}
+		b := abc{box: d.box, b1: startHost(t, "b1")}
+		d.register(t, "b.abc.com/server1", b.b1.addr)
+		a := d.startAgent(t)
+		a.ready(t)
+		l := newLane(t, b)
+		l.move(t, prompt)
+		d.settles(t)
+		makeRoom := d.fill(t, 0)
+		c := startHost(t, "new")
+		d.txn(t, addrOf(t, "new.abc.com/server1", c.addr))
+		a.unready(t, "no space left on device")
+		l.median(t, 3, prompt)
+		makeRoom()
+		d.comes(t, "new.abc.com", "", c)
+		a.ready(t)
+		d.settles(t)
+	})
+}
