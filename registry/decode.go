@@ -2,6 +2,8 @@ package registry
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"iter"
 	"slices"
@@ -11,13 +13,63 @@ import (
 // A KeyValue is a key as it is in etcd, and its value. Neither is to be trusted.
 type KeyValue struct{ Key, Value string }
 
-// MaxValue is more bytes than any good value has. Of a longer one, only so much is kept in memory; it is bad all the same.
-const MaxValue = 1024
+// Limits of what is kept of the registry. What is cut off was bad already.
+const (
+	// MaxValue is more bytes than any good value has.
+	MaxValue = maxCheck + 1
+	// maxProblems are kept of one domain, and of all names that cannot be one. The last one then counts the others.
+	maxProblems = 100
+	// maxIgnored names are given as examples of ignored keys.
+	maxIgnored = 5
+)
+
+// CutKey returns the key, or so much of one that is longer than any good one that it is bad and stays apart from others.
+func CutKey(prefix, key string) string {
+	longest := max(maxKey, len(prefix)+maxDomain+maxHost+len("///maxconn"))
+	if len(key) <= longest {
+		return key
+	}
+	sum := sha256.Sum256([]byte(key))
+	return key[:longest] + "..." + hex.EncodeToString(sum[:8])
+}
+
+// Ignored are the keys that are not in the layout. They hold nothing.
+type Ignored struct {
+	Keys int
+	// Names has some of the names that the last part of the keys has, sorted and printable.
+	Names []string
+}
+
+// with counts a key.
+func (i Ignored) with(name string) Ignored {
+	i.Keys++
+	if name == "" {
+		name = `""`
+	}
+	return i.named(OneLine(name[:min(len(name), MaxQuoted)]))
+}
+
+func (i Ignored) named(name string) Ignored {
+	if at, there := slices.BinarySearch(i.Names, name); !there && at < maxIgnored {
+		i.Names = slices.Insert(slices.Clone(i.Names), at, name)
+		i.Names = i.Names[:min(len(i.Names), maxIgnored)]
+	}
+	return i
+}
+
+// Add returns both together.
+func (i Ignored) Add(other Ignored) Ignored {
+	i.Keys += other.Keys
+	for _, name := range other.Names {
+		i = i.named(name)
+	}
+	return i
+}
 
 // Decode reads the keys below the prefix, in whatever order they come. It does not change kvs, and
 // what it returns shares no memory with them. Keys that are neither the prefix nor below it are
-// passed over. The domains and all lists in them are sorted by name, the problems by key.
-func Decode(prefix string, kvs []KeyValue) ([]Domain, []Problem) {
+// passed over. The domains and all lists in them are sorted by name, the problems by key. Of each domain 100 problems are kept.
+func Decode(prefix string, kvs []KeyValue) ([]Domain, []Problem, Ignored) {
 	prefix = strings.TrimRight(prefix, "/")
 	d := decoder{root: prefix + "/"}
 	kvs = inOrder(kvs)
@@ -28,8 +80,9 @@ func Decode(prefix string, kvs []KeyValue) ([]Domain, []Problem) {
 		d.domain(name, keys)
 	}
 	domains := d.domains()
+	d.problems = append(d.problems, cut(d.unnamed, d.root, "domains with a bad name")...)
 	slices.SortFunc(d.problems, CompareProblems)
-	return domains, d.problems
+	return domains, d.problems, d.ignored
 }
 
 // decoder collects what Decode returns.
@@ -37,6 +90,18 @@ type decoder struct {
 	root      string // the prefix and a slash
 	spellings []spelling
 	problems  []Problem
+	unnamed   []Problem // of names that cannot be a domain
+	ignored   Ignored
+}
+
+// cut returns the first problems, and one that counts the others.
+func cut(problems []Problem, key, what string) []Problem {
+	more := len(problems) - maxProblems
+	if more <= 0 {
+		return problems
+	}
+	problems = slices.Clone(problems[:maxProblems])
+	return append(problems, NewProblem(key, fmt.Errorf("there are %d more %s, which are not shown", more, what)))
 }
 
 func (d *decoder) report(key string, err error) {
@@ -67,7 +132,9 @@ func (d *decoder) below(kvs []KeyValue) []KeyValue {
 // domain reads the keys of one spelling of one domain.
 func (d *decoder) domain(name string, keys []KeyValue) {
 	if err := CheckDomain(name); err != nil {
-		d.leaveOut(keys[0].Key, name, err)
+		p := NewProblem(keys[0].Key, err)
+		p.Domain = Quote(name)
+		d.unnamed = append(d.unnamed, p)
 		return
 	}
 	s := newSpelling(name, keys[0].Key)
@@ -79,6 +146,8 @@ func (d *decoder) domain(name string, keys []KeyValue) {
 	for name, keys := range runs(keys, at) {
 		s.child(name, keys, at+len(name)+len("/"))
 	}
+	d.ignored = d.ignored.Add(s.ignored)
+	s.problems = cut(s.problems, d.root+name, "problems of the domain")
 	if !s.readable {
 		d.problems = append(d.problems, s.problems...)
 		return

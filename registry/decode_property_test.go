@@ -37,7 +37,7 @@ var (
 )
 
 // checkDecoded returns what is wrong with what Decode returned, whatever its input was.
-func checkDecoded(domains []registry.Domain, problems []registry.Problem) error {
+func checkDecoded(domains []registry.Domain, problems []registry.Problem, ignored registry.Ignored) error {
 	if !slices.IsSortedFunc(domains, func(a, b registry.Domain) int { return strings.Compare(a.Name, b.Name) }) {
 		return fmt.Errorf("domains are not sorted: %v", domains)
 	}
@@ -54,6 +54,11 @@ func checkDecoded(domains []registry.Domain, problems []registry.Problem) error 
 		}
 		for _, name := range d.HeldHosts {
 			held[d.Name+"/"+name] = true
+		}
+	}
+	for _, name := range ignored.Names {
+		if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' }) || len(ignored.Names) > ignored.Keys {
+			return fmt.Errorf("ignored are %+v", ignored)
 		}
 	}
 	return checkDecodedProblems(problems, held)
@@ -149,8 +154,8 @@ func TestDecodeOfADomainDoesNotDependOnOtherDomains(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		kvs := registrytest.KeyValues().Draw(t, "keys")
 		alone := slices.DeleteFunc(slices.Clone(kvs), func(kv registry.KeyValue) bool { return !strings.HasPrefix(kv.Key, "/p/b/") })
-		want, _ := registry.Decode("/p", alone)
-		have, _ := registry.Decode("/p", kvs)
+		want, _, _ := registry.Decode("/p", alone)
+		have, _, _ := registry.Decode("/p", kvs)
 		have = slices.DeleteFunc(have, func(d registry.Domain) bool { return d.Name != "b" })
 		if b := slices.ContainsFunc(kvs, func(kv registry.KeyValue) bool { return strings.HasPrefix(kv.Key, "/p/B/") }); b {
 			t.Skip("another spelling")
@@ -170,12 +175,12 @@ func FuzzDecode(f *testing.F) {
 	f.Add("/p", "/p/\xff/h/ip", "\xff", "/p/a.com/h/ip/x", "1")
 	f.Fuzz(func(t *testing.T, prefix, key1, value1, key2, value2 string) {
 		kvs := []registry.KeyValue{{key1, value1}, {key2, value2}}
-		domains, problems := registry.Decode(prefix, kvs)
-		if err := checkDecoded(domains, problems); err != nil {
+		domains, problems, ignored := registry.Decode(prefix, kvs)
+		if err := checkDecoded(domains, problems, ignored); err != nil {
 			t.Fatal(err)
 		}
 		slices.Reverse(kvs)
-		if diff := cmp.Diff(registrytest.Describe(domains, problems), registrytest.Describe(registry.Decode(prefix, kvs))); diff != "" {
+		if diff := cmp.Diff(registrytest.Describe(domains, problems, ignored), registrytest.Describe(registry.Decode(prefix, kvs))); diff != "" {
 			t.Fatal(diff)
 		}
 	})

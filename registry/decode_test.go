@@ -107,7 +107,7 @@ func TestDecodeSharesNoMemoryWithItsKeysAndDoesNotChangeThem(t *testing.T) {
 		{Key: "/p/a.com/check", Value: "/health"},
 	}
 	before := slices.Clone(kvs)
-	domains, _ := registry.Decode("/p", kvs)
+	domains, _, _ := registry.Decode("/p", kvs)
 	if diff := cmp.Diff(before, kvs); diff != "" {
 		t.Errorf("the keys changed:\n%s", diff)
 	}

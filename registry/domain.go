@@ -2,7 +2,6 @@ package registry
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"strings"
 )
@@ -14,6 +13,7 @@ type spelling struct {
 	first    string // the first key
 	readable bool   // a key is one of the layout, whatever its value
 	problems []Problem
+	ignored  Ignored
 }
 
 func newSpelling(name, first string) spelling {
@@ -48,8 +48,7 @@ func (s *spelling) child(name string, keys []KeyValue, at int) {
 func (s *spelling) option(name string, kv KeyValue) {
 	err := s.Options.set(name, kv.Value)
 	if errors.Is(err, errUnknown) {
-		s.report(kv.Key, fmt.Errorf("%w %s of a domain: the options are balance and check, a host has <domain>/<host>/ip and so on",
-			err, Quote(name)))
+		s.ignored = s.ignored.with(name)
 		return
 	}
 	s.readable = true
@@ -70,7 +69,7 @@ func (s *spelling) host(name string, keys []KeyValue, at int) {
 		attr := kv.Key[at:]
 		err := h.set(attr, kv.Value)
 		if errors.Is(err, errUnknown) {
-			s.report(kv.Key, fmt.Errorf("%w %s of a host: they are ip, port, weight, maxconn, backup and state", err, Quote(attr)))
+			s.ignored = s.ignored.with(attr)
 			continue
 		}
 		readable = true

@@ -26,6 +26,8 @@ type Snapshot struct {
 	Domains []Domain
 	// Problems are sorted by key.
 	Problems []Problem
+	// Ignored are the keys that mean nothing.
+	Ignored Ignored
 	// Keys counts the keys below the prefix, good and bad; a key that is the prefix itself is not
 	// counted. Zero may mean a wrong prefix.
 	Keys int

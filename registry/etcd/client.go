@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -124,8 +125,12 @@ func (c *Client) Snapshot(ctx context.Context) (registry.Snapshot, error) {
 	if err != nil {
 		return registry.Snapshot{}, c.explain(ctx, err)
 	}
-	s := registry.Snapshot{Prefix: c.conf.Prefix, ClusterID: l.Cluster, Revision: registry.Revision(l.Revision), Keys: len(l.Keys)}
-	s.Domains, s.Problems = registry.Decode(c.conf.Prefix, append(l.Keys, l.Itself...))
+	s := registry.Snapshot{Prefix: c.conf.Prefix, ClusterID: l.Cluster, Revision: registry.Revision(l.Revision), Keys: l.Count()}
+	s.Domains, s.Problems, s.Ignored = registry.Decode(c.conf.Prefix, append(l.Keys, l.Itself...))
+	if over := l.Problems(c.conf.Prefix, c.conf.MaxKeys); len(over) > 0 {
+		s.Problems = append(s.Problems, over...)
+		slices.SortFunc(s.Problems, registry.CompareProblems)
+	}
 	return s, nil
 }
 

@@ -19,6 +19,7 @@ const (
 	DefaultRequestTimeout = 10 * time.Second
 	DefaultPageSize       = 2000
 	DefaultSettle         = 100 * time.Millisecond
+	DefaultMaxKeys        = 10_000
 )
 
 // A Config says where the registry is and how to get in.
@@ -47,6 +48,8 @@ type Config struct {
 	// Settle is how long Follow waits for the second key of a host that changes its address by two
 	// puts; zero means DefaultSettle.
 	Settle time.Duration
+	// MaxKeys of a domain are read; zero means DefaultMaxKeys.
+	MaxKeys int
 }
 
 // checked returns the configuration with its defaults filled in, or what is wrong with it.
@@ -55,6 +58,7 @@ func (c Config) checked() (Config, error) {
 	c.RequestTimeout = cmp.Or(c.RequestTimeout, DefaultRequestTimeout)
 	c.PageSize = cmp.Or(c.PageSize, DefaultPageSize)
 	c.Settle = cmp.Or(c.Settle, DefaultSettle)
+	c.MaxKeys = cmp.Or(c.MaxKeys, DefaultMaxKeys)
 	switch {
 	case c.DialTimeout < 0:
 		return c, fmt.Errorf("dial timeout %s is negative: give a time such as 5s", c.DialTimeout)
@@ -62,6 +66,8 @@ func (c Config) checked() (Config, error) {
 		return c, fmt.Errorf("request timeout %s is negative: give a time such as 10s", c.RequestTimeout)
 	case c.PageSize < 0:
 		return c, fmt.Errorf("page size %d is negative: give a number of keys such as %d", c.PageSize, DefaultPageSize)
+	case c.MaxKeys < 0:
+		return c, fmt.Errorf("most keys %d of a domain is negative: give a number such as %d", c.MaxKeys, DefaultMaxKeys)
 	case c.Settle < 0:
 		return c, fmt.Errorf("settle time %s is negative: give a time such as %s", c.Settle, DefaultSettle)
 	}

@@ -58,11 +58,11 @@ func (c *Client) below(ctx context.Context) (listing, error) {
 		if l.Revision != 0 && page.Header.ClusterId != l.Cluster {
 			return listing{}, errClusters
 		}
-		l.add(page)
+		l.add(c.conf, page)
 		if !page.More || len(page.Kvs) == 0 {
 			return l, nil
 		}
-		from = l.Keys[len(l.Keys)-1].Key + "\x00"
+		from = string(page.Kvs[len(page.Kvs)-1].Key) + "\x00"
 		size, timeout = min(2*size, c.conf.PageSize), c.conf.RequestTimeout
 	}
 }
@@ -81,7 +81,7 @@ func (c *Client) prefixKey(ctx context.Context, revision int64) ([]registry.KeyV
 	if err != nil {
 		return nil, err
 	}
-	l.add(page)
+	l.add(c.conf, page)
 	return l.Keys, nil
 }
 
@@ -101,12 +101,12 @@ func (c *Client) get(ctx context.Context, timeout time.Duration, key string, opt
 }
 
 // add copies what is kept, so that the page can go.
-func (l *listing) add(page *clientv3.GetResponse) {
+func (l *listing) add(conf Config, page *clientv3.GetResponse) {
 	if l.Revision == 0 {
 		l.Cluster, l.Revision = page.Header.ClusterId, page.Header.Revision
-		l.Keys = make([]registry.KeyValue, 0, page.Count)
+		l.Keys = make([]registry.KeyValue, 0, min(page.Count, 1<<16))
 	}
 	for _, kv := range page.Kvs {
-		l.Keys = append(l.Keys, registry.KeyValue{Key: string(kv.Key), Value: string(kv.Value[:min(len(kv.Value), registry.MaxValue)])})
+		l.Add(conf.Prefix, conf.MaxKeys, kv.Key, kv.Value)
 	}
 }

@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/registry/mirror"
 )
 
@@ -36,6 +35,7 @@ const (
 // that may be long in coming: each end of the stream is to be seen, and the keys are to be read again.
 type watcher struct {
 	stream  grpc.BidiStreamingClient[etcdserverpb.WatchRequest, etcdserverpb.WatchResponse]
+	prefix  string
 	from    listing
 	wanted  int // watches on the stream that have not begun
 	begun   func()
@@ -62,7 +62,7 @@ func (c *Client) watchOnce(ctx context.Context, from listing, batches chan<- bat
 	defer cancel(nil)
 	late := time.AfterFunc(c.conf.DialTimeout, func() { cancel(context.DeadlineExceeded) })
 	defer late.Stop()
-	w := &watcher{from: from, begun: func() { begun = late.Stop() }}
+	w := &watcher{prefix: c.conf.Prefix, from: from, begun: func() { begun = late.Stop() }}
 	err = c.watching(ctx, w, batches)
 	if cause := context.Cause(ctx); cause != nil {
 		return begun, cause
@@ -136,7 +136,7 @@ func (w *watcher) receive() (b batch, whole bool, err error) {
 		return batch{}, w.wanted == 0, nil
 	}
 	for _, event := range r.Events {
-		w.partial = append(w.partial, changeOf(event))
+		w.partial = append(w.partial, changeOf(w.prefix, event))
 	}
 	if r.Fragment {
 		return batch{}, false, nil
@@ -159,10 +159,10 @@ func canceled(reason string) error {
 	return err
 }
 
-func changeOf(event *mvccpb.Event) mirror.Change {
+func changeOf(prefix string, event *mvccpb.Event) mirror.Change {
 	kv := event.Kv
 	c := mirror.Change{
-		KeyValue: registry.KeyValue{Key: string(kv.Key), Value: string(kv.Value[:min(len(kv.Value), registry.MaxValue)])},
+		KeyValue: mirror.Kept(prefix, kv.Key, kv.Value),
 		Revision: kv.ModRevision,
 		Deleted:  event.Type == mvccpb.Event_DELETE,
 	}

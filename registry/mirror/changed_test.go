@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -9,7 +10,7 @@ import (
 
 func TestChangedStaysBeforeAMoveUntilItIsOver(t *testing.T) {
 	t.Parallel()
-	m := New("/s", time.Second)
+	m := New("/s", time.Second, math.MaxInt)
 	now := time.Now()
 	put := func(revision int64, key, value string) registry.Revision {
 		m.Apply([]Change{{KeyValue: registry.KeyValue{Key: "/s/a.abc.com/" + key, Value: value}, Revision: revision}}, now)

@@ -24,6 +24,7 @@ type Change struct {
 type Mirror struct {
 	prefix, root string // without and with a slash at its end
 	settle       time.Duration
+	maxKeys      int // of a domain
 
 	snapshot  registry.Snapshot
 	listed    int64 // the revision of the last listing: older changes are in it
@@ -32,26 +33,32 @@ type Mirror struct {
 	dirty     map[string]struct{} // names of groups to be decoded again
 	unsettled map[string]struct{} // names of groups with moves
 	lapsed    map[address]struct{}
+	names     map[string]int // of ignored keys, and in how many groups
 }
 
 // A group is the keys that Decode must see together: all spellings of one domain. The prefix itself
 // is a group of its own.
 type group struct {
 	keys     []registry.KeyValue // in the order of Decode
+	over     int                 // keys that are not kept
 	domain   []registry.Domain   // one or none
 	problems []registry.Problem
+	ignored  registry.Ignored
 	moves    map[string]move // by the path of the host
 }
 
 // itself is the name of the group of the prefix: no domain has a slash.
 const itself = "/"
 
-// New returns a mirror of no key.
-func New(prefix string, settle time.Duration) *Mirror {
+// unnamed is the group of all names that cannot be a domain.
+const unnamed = "//"
+
+// New returns a mirror of no key. Of a domain with more than maxKeys keys the others are counted only.
+func New(prefix string, settle time.Duration, maxKeys int) *Mirror {
 	return &Mirror{
-		prefix: prefix, root: prefix + "/", settle: settle,
+		prefix: prefix, root: prefix + "/", settle: settle, maxKeys: maxKeys,
 		snapshot: registry.Snapshot{Prefix: prefix, Domains: []registry.Domain{}}, groups: map[string]*group{},
-		dirty: map[string]struct{}{}, unsettled: map[string]struct{}{}, lapsed: map[address]struct{}{},
+		dirty: map[string]struct{}{}, unsettled: map[string]struct{}{}, lapsed: map[address]struct{}{}, names: map[string]int{},
 	}
 }
 
@@ -75,7 +82,14 @@ func (m *Mirror) groupOf(key string) (name string, ok bool) {
 		return "", false
 	}
 	name, _, _ = strings.Cut(key[len(m.root):], "/")
-	return strings.ToLower(name), true
+	return groupName(name), true
+}
+
+func groupName(segment string) string {
+	if registry.CheckDomain(segment) != nil {
+		return unnamed
+	}
+	return strings.ToLower(segment)
 }
 
 // Apply takes changes in the order of their revisions.
@@ -112,19 +126,25 @@ func (m *Mirror) set(name string, c Change) {
 		g = new(group)
 		m.groups[name] = g
 	}
-	n := len(g.keys)
-	if g.set(c) {
+	n := len(g.keys) + g.over
+	if g.set(c, m.maxKeys) {
 		m.dirty[name] = struct{}{}
 	}
 	if name != itself {
-		m.snapshot.Keys += len(g.keys) - n
+		m.snapshot.Keys += len(g.keys) + g.over - n
 	}
 }
 
 // set reports whether the change makes a difference.
-func (g *group) set(c Change) bool {
+func (g *group) set(c Change, maxKeys int) bool {
 	at, there := slices.BinarySearchFunc(g.keys, c.Key, registry.KeyOrder)
 	switch {
+	case !there && c.Deleted && g.over > 0:
+		g.over--
+		return true
+	case !there && !c.Deleted && len(g.keys) >= maxKeys:
+		g.over++ // each put of a key that is not kept counts, until the next listing
+		return true
 	case c.Deleted && there:
 		g.keys = slices.Delete(g.keys, at, at+1)
 	case c.Deleted, there && g.keys[at].Value == c.Value:
@@ -152,7 +172,11 @@ func (m *Mirror) Update() registry.Update {
 	changed := []string{}
 	for _, name := range slices.Sorted(maps.Keys(m.dirty)) {
 		g := m.groups[name]
-		domain, problems := registry.Decode(m.prefix, g.effective())
+		domain, problems, ignored := registry.Decode(m.prefix, g.effective())
+		m.ignore(g, ignored)
+		if g.over > 0 {
+			problems = append(problems, tooMany(m.prefix, name, m.maxKeys, g.over))
+		}
 		out.problems, in.problems = append(out.problems, g.problems...), append(in.problems, problems...)
 		if !slices.EqualFunc(g.domain, domain, registry.Domain.Equal) {
 			out.domain, in.domain = append(out.domain, g.domain...), append(in.domain, domain...)
@@ -160,7 +184,7 @@ func (m *Mirror) Update() registry.Update {
 			g.domain = domain
 		}
 		g.problems = problems
-		if len(g.keys) == 0 {
+		if len(g.keys) == 0 && g.over == 0 {
 			delete(m.groups, name)
 		}
 	}
@@ -171,6 +195,25 @@ func (m *Mirror) Update() registry.Update {
 	m.snapshot.Problems = patch(m.snapshot.Problems, out.problems, in.problems, registry.CompareProblems)
 	m.snapshot.Changed = max(m.snapshot.Changed, m.whole())
 	return registry.Update{Snapshot: m.snapshot, Changed: changed, Expired: m.expired()}
+}
+
+// ignore keeps the count of all groups.
+func (m *Mirror) ignore(g *group, now registry.Ignored) {
+	before := g.ignored
+	g.ignored = now
+	if before.Keys == now.Keys && slices.Equal(before.Names, now.Names) {
+		return
+	}
+	m.snapshot.Ignored.Keys += now.Keys - before.Keys
+	for _, name := range before.Names {
+		if m.names[name]--; m.names[name] == 0 {
+			delete(m.names, name)
+		}
+	}
+	for _, name := range now.Names {
+		m.names[name]++
+	}
+	m.snapshot.Ignored.Names = registry.Ignored{}.Add(registry.Ignored{Names: slices.Sorted(maps.Keys(m.names))}).Names
 }
 
 // whole is the last revision of which the snapshot has everything: a move holds the changes from its own on.

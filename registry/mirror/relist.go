@@ -1,6 +1,10 @@
 package mirror
 
 import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/hapsync/hapsync/registry"
@@ -12,6 +16,63 @@ type Listing struct {
 	Revision int64
 	Keys     []registry.KeyValue
 	Itself   []registry.KeyValue // the key that is the prefix itself, where it is there
+
+	over    map[string]int // the keys of groups that are not kept, because they have too many
+	have    map[string]int // those that are
+	segment string         // of the last key, with the name of its group
+	name    string
+}
+
+// Add keeps a key of etcd below the prefix unless its domain has too many.
+func (l *Listing) Add(prefix string, maxKeys int, key, value []byte) {
+	if len(key) <= len(prefix)+1 {
+		l.Keys = append(l.Keys, Kept(prefix, key, value))
+		return
+	}
+	if segment, _, _ := strings.Cut(string(key[len(prefix)+1:]), "/"); segment != l.segment || l.have == nil {
+		l.segment, l.name = segment, groupName(segment)
+	}
+	if l.have == nil {
+		l.have, l.over = map[string]int{}, map[string]int{}
+	}
+	if l.have[l.name] >= maxKeys {
+		l.over[l.name]++
+		return
+	}
+	l.have[l.name]++
+	l.Keys = append(l.Keys, Kept(prefix, key, value))
+}
+
+// Count is the number of keys, those included that are not kept.
+func (l *Listing) Count() int {
+	n := len(l.Keys)
+	for _, more := range l.over {
+		n += more
+	}
+	return n
+}
+
+// Problems are those of the domains with too many keys, sorted.
+func (l *Listing) Problems(prefix string, maxKeys int) (problems []registry.Problem) {
+	for _, name := range slices.Sorted(maps.Keys(l.over)) {
+		problems = append(problems, tooMany(prefix, name, maxKeys, l.over[name]))
+	}
+	return problems
+}
+
+// Kept copies what is kept of a key.
+func Kept(prefix string, key, value []byte) registry.KeyValue {
+	return registry.KeyValue{Key: registry.CutKey(prefix, string(key)), Value: string(value[:min(len(value), registry.MaxValue)])}
+}
+
+// tooMany is the problem of a group of which only the first keys are kept.
+func tooMany(prefix, name string, maxKeys, over int) registry.Problem {
+	if name == unnamed {
+		return registry.NewProblem(prefix+"/", fmt.Errorf("there are more than %d keys of domains with a bad name, and %d are not read: delete them", maxKeys, over))
+	}
+	p := registry.NewProblem(prefix+"/"+name, fmt.Errorf("the domain has more than %d keys (--max-keys), and %d are not read: delete those that mean nothing", maxKeys, over))
+	p.Domain = name
+	return p
 }
 
 // Begin brings the mirror to the listing that a watch goes on from.
@@ -23,7 +84,7 @@ func (m *Mirror) Begin(l Listing, now time.Time) {
 // Become brings the mirror to the listing and the changes since, which the watch has told while the
 // listing was read. What differs counts as changed at one revision, so that hosts settle over it.
 func (m *Mirror) Become(l Listing, since []Change, now time.Time) {
-	want := New(m.prefix, m.settle)
+	want := New(m.prefix, m.settle, m.maxKeys)
 	want.fill(l)
 	want.listed = l.Revision
 	last := l.Revision
@@ -35,9 +96,25 @@ func (m *Mirror) Become(l Listing, since []Change, now time.Time) {
 	}
 	m.listed = 0
 	m.Apply(m.differences(want, last), now)
+	m.takeOver(want)
 	m.listed = l.Revision
 	m.snapshot.ClusterID = l.Cluster
 	m.snapshot.Revision = max(m.snapshot.Revision, registry.Revision(last))
+}
+
+// takeOver takes the numbers of keys that are not kept.
+func (m *Mirror) takeOver(want *Mirror) {
+	for name, g := range m.groups {
+		if w := want.groups[name]; w != nil && w.over != g.over || w == nil && g.over > 0 {
+			over := 0
+			if w != nil {
+				over = w.over
+			}
+			m.snapshot.Keys += over - g.over
+			g.over = over
+			m.dirty[name] = struct{}{}
+		}
+	}
 }
 
 // fill takes the keys of a listing.
@@ -48,6 +125,10 @@ func (m *Mirror) fill(l Listing) {
 				m.set(name, Change{KeyValue: kv})
 			}
 		}
+	}
+	for name, over := range l.over {
+		m.groups[name].over += over
+		m.snapshot.Keys += over
 	}
 }
 

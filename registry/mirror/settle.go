@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -40,7 +41,7 @@ func (m *Mirror) host(key string) (host address, attr string, ok bool) {
 	rest, below := strings.CutPrefix(key, m.root)
 	domain, rest, deep := strings.Cut(rest, "/")
 	name, attr, deeper := strings.Cut(rest, "/")
-	if !below || !deep || !deeper || attr != "ip" && attr != "port" {
+	if !below || !deep || !deeper || attr != "ip" && attr != "port" || registry.CheckDomain(domain) != nil {
 		return address{}, "", false
 	}
 	return address{path: key[:len(key)-len(attr)], domain: strings.ToLower(domain), host: name}, attr, true
@@ -158,7 +159,7 @@ func (g *group) effective() []registry.KeyValue {
 	}
 	e := group{keys: slices.Clone(g.keys)}
 	for _, mv := range g.moves {
-		e.set(Change{KeyValue: mv.was})
+		e.set(Change{KeyValue: mv.was}, math.MaxInt)
 	}
 	return e.keys
 }

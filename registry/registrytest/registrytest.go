@@ -38,7 +38,7 @@ func KeyValues() *rapid.Generator[[]registry.KeyValue] {
 }
 
 // Describe writes domains and problems as text, everything that is in them.
-func Describe(domains []registry.Domain, problems []registry.Problem) string {
+func Describe(domains []registry.Domain, problems []registry.Problem, ignored ...registry.Ignored) string {
 	var b strings.Builder
 	for _, d := range domains {
 		fmt.Fprintf(&b, "%s%s%s%s\n", d.Name, given(" balance=", d.Options.Balance), given(" check=", d.Options.Check),
@@ -57,6 +57,11 @@ func Describe(domains []registry.Domain, problems []registry.Problem) string {
 		fmt.Fprintf(&b, "! %s\n    %s\n", p.Key, p.Reason)
 		if p.Holds() {
 			fmt.Fprintf(&b, "    holds %s%s\n", p.Domain, given("/", p.Host))
+		}
+	}
+	for _, i := range ignored {
+		if i.Keys > 0 {
+			fmt.Fprintf(&b, "~ %d ignored: %s\n", i.Keys, strings.Join(i.Names, " "))
 		}
 	}
 	return b.String()
