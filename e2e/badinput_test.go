@@ -88,9 +88,6 @@ var badKeys = []badKey{
 	badDomain("empty", "", "domain is empty"),
 	badDomain("second spelling", "A.abc.com", `domain "A.abc.com" is the same as "a.abc.com"`),
 
-	{"attribute of a host", []string{"a.abc.com/server1/colour", "red"}, "a.abc.com/server1/colour", `unknown attribute "colour"`, 0},
-	{"attribute below an attribute", []string{"a.abc.com/server1/ip/x", "1"}, "a.abc.com/server1/ip/x", "unknown attribute", 0},
-	{"option of a domain", []string{"a.abc.com/colour", "red"}, "a.abc.com/colour", `unknown attribute "colour"`, 0},
 	{"domain alone", []string{"bad.abc.com", "x"}, "bad.abc.com", "without anything below it", 0},
 	{"prefix and a slash", []string{"", "x"}, "", "the key is the prefix itself", 0},
 }
@@ -130,6 +127,25 @@ func TestBadKeyIsNamedAndTouchesNothing(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestKeysThatMeanNothingAreOneLine(t *testing.T) {
+	t.Parallel()
+	b := startBox(t, firstHAProxy(t))
+	b.register(t, "a.abc.com/server1", "127.0.0.1:1")
+	b.must(t, "sync")
+	w := startWatch(t, b)
+	for _, key := range []string{"a.abc.com/server1/colour", "a.abc.com/server1/ip/x", "a.abc.com/colour", "a.abc.com/server1/tags/env"} {
+		b.put(t, key, "red")
+	}
+	for _, command := range []string{"sync", "plan", "list"} {
+		out := b.must(t, command).stdout
+		says(t, out, "ignored ", "4 keys mean nothing to hapsync, such as colour, ip/x, tags/env\n")
+		if strings.Contains(out, "problem ") {
+			t.Errorf("%s: there are problems:\n%s", command, out)
+		}
+	}
+	w.untouched(t, "sync, plan and list")
 }
 
 func TestKeyThatIsThePrefixIsNamedAndTouchesNothing(t *testing.T) {

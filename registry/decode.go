@@ -40,6 +40,18 @@ type Ignored struct {
 	Names []string
 }
 
+// String is one line that says how many there are and how some are called; empty for none.
+func (i Ignored) String() string {
+	keys := "keys mean"
+	switch i.Keys {
+	case 0:
+		return ""
+	case 1:
+		keys = "key means"
+	}
+	return fmt.Sprintf("%d %s nothing to hapsync, such as %s", i.Keys, keys, strings.Join(i.Names, ", "))
+}
+
 // with counts a key.
 func (i Ignored) with(name string) Ignored {
 	i.Keys++

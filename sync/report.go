@@ -21,6 +21,8 @@ type Report struct {
 	Plan           Plan
 	// Problems are the registry's, and what was left alone or refused in HAProxy, sorted by key.
 	Problems []registry.Problem
+	// Ignored are the keys that mean nothing.
+	Ignored registry.Ignored
 	// Pending hosts, as "domain/host: what is missing", sorted.
 	Pending []string
 	// Warnings are what an operator should mend in HAProxy's configuration.
@@ -53,7 +55,7 @@ type Report struct {
 func newReport(t tally) Report {
 	return Report{
 		Revision: t.of.Revision, Domains: t.domains, Hosts: t.hosts,
-		Problems: slices.Clone(t.of.Problems), Pending: t.pending, drained: t.drained,
+		Problems: slices.Clone(t.of.Problems), Ignored: t.of.Ignored, Pending: t.pending, drained: t.drained,
 	}
 }
 
@@ -98,6 +100,9 @@ func (r Report) WriteText(w io.Writer) error {
 	}
 	for _, p := range r.Problems {
 		row("problem", "  "+p.Key+": "+p.Reason)
+	}
+	if r.Ignored.Keys > 0 {
+		row("ignored", "  "+r.Ignored.String())
 	}
 	for _, p := range r.Pending {
 		row("pending", "  "+p)
@@ -163,10 +168,13 @@ type jsonReport struct {
 	Reload   []string          `json:"reload" doc:"reasons of the reload; empty if there is none"`
 	Refused  []string          `json:"refused,omitempty" doc:"what the process did not take; absent if nothing"`
 	Problems []jsonProblem     `json:"problems" doc:"what cannot be used, or is left alone"`
-	Pending  []string          `json:"pending" doc:"half-written hosts, as 'domain/host: what is missing'"`
-	Warnings []string          `json:"warnings" doc:"what to fix in HAProxy's configuration"`
-	Held     string            `json:"held,omitempty" doc:"what a safeguard holds back; absent if nothing"`
-	Down     string            `json:"down,omitempty" doc:"why the process was not reached; absent if it was"`
+	// The keys that mean nothing.
+	IgnoredKeys  int      `json:"ignored_keys" doc:"how many keys mean nothing, and are passed over"`
+	IgnoredNames []string `json:"ignored_names" doc:"the last part of some of them"`
+	Pending      []string `json:"pending" doc:"half-written hosts, as 'domain/host: what is missing'"`
+	Warnings     []string `json:"warnings" doc:"what to fix in HAProxy's configuration"`
+	Held         string   `json:"held,omitempty" doc:"what a safeguard holds back; absent if nothing"`
+	Down         string   `json:"down,omitempty" doc:"why the process was not reached; absent if it was"`
 }
 
 // ReportShape is a value of the type that WriteJSON writes, for those who describe its fields.
@@ -195,7 +203,7 @@ func (r Report) WriteJSON(w io.Writer) error {
 		Actions: make([]jsonAction, len(r.Plan.Actions)), Reload: orEmpty(r.Plan.Reload), Refused: r.Refused,
 		Problems: make([]jsonProblem, len(r.Problems)), Pending: orEmpty(r.Pending), Warnings: orEmpty(r.Warnings),
 	}
-	out.Held = r.Held
+	out.Held, out.IgnoredKeys, out.IgnoredNames = r.Held, r.Ignored.Keys, orEmpty(r.Ignored.Names)
 	if r.Down != nil {
 		out.Down = r.Down.Error()
 	}

@@ -102,6 +102,9 @@ func (p program) checkRegistry(c *cli.Context) ([]haproxy.Finding, error) {
 		found = append(found, haproxy.Finding{Level: haproxy.LevelWarn, What: "keys", Detail: count(len(s.Problems), "problem"),
 			Remedy: "hapsync list names the keys and the reasons"})
 	}
+	if s.Ignored.Keys > 0 {
+		found = append(found, haproxy.Finding{Level: haproxy.LevelOK, What: "ignored keys", Detail: s.Ignored.String()})
+	}
 	return found, nil
 }
 

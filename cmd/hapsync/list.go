@@ -75,6 +75,9 @@ func writeListText(w io.Writer, prefix string, s registry.Snapshot) error {
 	for _, problem := range s.Problems {
 		fmt.Fprintf(&out, "problem  %s: %s\n", problem.Key, problem.Reason)
 	}
+	if s.Ignored.Keys > 0 {
+		fmt.Fprintf(&out, "ignored  %s\n", s.Ignored)
+	}
 	if s.Keys == 0 {
 		fmt.Fprintf(&out, "no key below %s: nothing is registered, or the prefix is another one (--prefix)\n", prefix)
 	}
@@ -164,6 +167,9 @@ type (
 		Keys     int           `json:"keys" doc:"how many keys are below the prefix"`
 		Domains  []domainJSON  `json:"domains" doc:"the domains, by name"`
 		Problems []problemJSON `json:"problems" doc:"keys that cannot be used, and domains that are left alone"`
+
+		IgnoredKeys  int      `json:"ignored_keys" doc:"how many keys mean nothing, and are passed over"`
+		IgnoredNames []string `json:"ignored_names" doc:"the last part of some of them"`
 	}
 	domainJSON struct {
 		Name      string        `json:"name" doc:"the domain"`
@@ -196,7 +202,7 @@ type (
 
 func writeListJSON(w io.Writer, prefix string, s registry.Snapshot) error {
 	out := listJSON{Version: 1, Prefix: prefix, Revision: int64(s.Revision), Keys: s.Keys,
-		Domains: []domainJSON{}, Problems: []problemJSON{}}
+		Domains: []domainJSON{}, Problems: []problemJSON{}, IgnoredKeys: s.Ignored.Keys, IgnoredNames: append([]string{}, s.Ignored.Names...)}
 	for _, d := range s.Domains {
 		out.Domains = append(out.Domains, domainToJSON(d))
 	}

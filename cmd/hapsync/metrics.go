@@ -89,6 +89,7 @@ func measures(s sync.Status) []measure {
 		{"hapsync_domains", "Good domains in the registry.", gauge, float64(s.Last.Domains), "", ""},
 		{"hapsync_hosts", "Good hosts in the registry.", gauge, float64(s.Last.Hosts), "", ""},
 		{"hapsync_problems", "Keys that cannot be used, and what is left alone in HAProxy.", gauge, float64(len(s.Last.Problems)), "", ""},
+		{"hapsync_ignored_keys", "Keys that mean nothing, and are passed over.", gauge, float64(s.Last.Ignored.Keys), "", ""},
 		{"hapsync_pending_hosts", "Hosts that are half written in the registry.", gauge, float64(len(s.Last.Pending)), "", ""},
 		{"hapsync_overrides", "Servers with a state or weight that someone set on HAProxy's socket.", gauge, float64(len(s.Overrides)), "", ""},
 		{"hapsync_draining_servers", "Removed servers that still have sessions.", gauge, float64(s.Last.Draining), "", ""},

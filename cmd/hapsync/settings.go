@@ -21,6 +21,7 @@ func (p program) registryConfig(c *cli.Context) (etcd.Config, error) {
 		Key:          c.String("key"),
 		PasswordFile: c.String("password-file"),
 		DialTimeout:  c.Duration("dial-timeout"),
+		MaxKeys:      c.Int("max-keys"),
 	}
 	cfg.User, cfg.Password, _ = strings.Cut(c.String("user"), ":")
 	if len(cfg.Endpoints) == 0 {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/hapsync/hapsync/registry"
 )
 
 // A shownReport is what a person gets to see of the last pass's report.
@@ -20,6 +22,8 @@ type shownReport struct {
 		Key    string `json:"key"`
 		Reason string `json:"reason"`
 	} `json:"problems"`
+	IgnoredKeys  int      `json:"ignored_keys"`
+	IgnoredNames []string `json:"ignored_names"`
 }
 
 // writeText writes the status for a person: what is asked first stands first.
@@ -52,6 +56,9 @@ func (s statusJSON) writeText(w io.Writer) error {
 	}
 	for _, p := range report.Problems {
 		row("problem", "%s: %s", p.Key, p.Reason)
+	}
+	if report.IgnoredKeys > 0 {
+		row("ignored", "%s", registry.Ignored{Keys: report.IgnoredKeys, Names: report.IgnoredNames})
 	}
 	for _, p := range report.Pending {
 		row("pending", "%s", p)

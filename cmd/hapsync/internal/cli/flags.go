@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -139,6 +140,14 @@ func Percent(s string) error {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 1 || n > 100 {
 		return fmt.Errorf("must be a share in percent, 1 to 100")
+	}
+	return nil
+}
+
+// Positive takes a number of at least 1.
+func Positive(s string) error {
+	if n, err := strconv.Atoi(s); err != nil || n < 1 {
+		return errors.New("must be a number, 1 or more")
 	}
 	return nil
 }
