@@ -89,7 +89,7 @@ func machineIP(c *cli.Context, log *slog.Logger) (netip.Addr, error) {
 	if err != nil {
 		return netip.Addr{}, cli.Usagef(c, "--ip: not given, and no local address found: %w", err)
 	}
-	log.Info("the host is registered with the local address that leads to etcd", "ip", ip.String())
+	log.Info("the host's address is the local one that leads to etcd", "ip", ip.String())
 	if ip.IsLoopback() {
 		log.Warn("only this machine reaches that address: give another one with --ip, unless HAProxy runs here", "ip", ip.String())
 	}

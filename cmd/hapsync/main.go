@@ -23,8 +23,29 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	p := program{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, dial: dial, open: open}
+	p := program{stdout: os.Stdout, stderr: os.Stderr, getenv: environment(), dial: dial, open: open}
 	os.Exit(p.run(ctx, os.Args))
+}
+
+// secrets are the variables that may hold a password.
+func secrets() []string {
+	return []string{"HAPSYNC_PASSWORD", "ETCDCTL_PASSWORD", "HAPSYNC_USER", "ETCDCTL_USER"}
+}
+
+// environment takes the secrets out of the environment, so that no child gets them: a wrapped command, a check, haproxy -c, a
+// reload command. It is called before anything runs, and returns what os.Getenv has returned until then.
+func environment() func(string) string {
+	kept := map[string]string{}
+	for _, name := range secrets() {
+		kept[name] = os.Getenv(name)
+		_ = os.Unsetenv(name)
+	}
+	return func(name string) string {
+		if value, secret := kept[name]; secret {
+			return value
+		}
+		return os.Getenv(name)
+	}
 }
 
 // A program is hapsync with what it gets from outside.

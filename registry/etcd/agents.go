@@ -2,9 +2,11 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/hapsync/hapsync/registry"
@@ -12,25 +14,48 @@ import (
 
 // Agents reads the reports below a prefix. Errors wrap ErrUnavailable, but for those of the context.
 func (c *Client) Agents(ctx context.Context, prefix string) (registry.Roster, error) {
-	root := prefix + "/"
-	page, err := c.get(ctx, c.conf.DialTimeout, root, clientv3.WithPrefix())
-	if err != nil {
-		return registry.Roster{}, c.explainRead(ctx, err, prefix)
-	}
 	var all registry.Roster
-	for _, kv := range page.Kvs {
-		report, err := registry.DecodeReport(strings.TrimPrefix(string(kv.Key), root), kv.Value)
-		switch {
-		case err != nil:
-			all.Problems = append(all.Problems, registry.NewProblem(string(kv.Key), err))
-		case report.Prefix != c.conf.Prefix:
-			all.Others++
-		default:
-			report.Lease = kv.Lease
-			all.Agents = append(all.Agents, report)
+	root := prefix + "/"
+	from, end, size := root, clientv3.GetPrefixRangeEnd(root), int64(reportsAtOnce)
+	for {
+		page, err := c.get(ctx, c.conf.DialTimeout, from, clientv3.WithRange(end), clientv3.WithLimit(size))
+		if tooLarge(err) && size > 1 {
+			size /= 2
+			continue
 		}
+		if err != nil {
+			return registry.Roster{}, c.explainRead(ctx, err, prefix)
+		}
+		for _, kv := range page.Kvs {
+			c.addReport(&all, root, kv)
+		}
+		if !page.More || len(page.Kvs) == 0 {
+			return all, nil
+		}
+		from = string(page.Kvs[len(page.Kvs)-1].Key) + "\x00"
 	}
-	return all, nil
+}
+
+// reportsAtOnce are read with one request.
+const reportsAtOnce = 64
+
+// errNoLease is what a report is not followed for: an agent's ends with its lease, and nobody would end this one.
+var errNoLease = errors.New("the report has no lease, so that no agent has written it: delete it")
+
+func (c *Client) addReport(all *registry.Roster, root string, kv *mvccpb.KeyValue) {
+	report, err := registry.DecodeReport(strings.TrimPrefix(string(kv.Key), root), kv.Value)
+	if err == nil && kv.Lease == 0 {
+		err = errNoLease
+	}
+	switch {
+	case err != nil:
+		all.Problems = append(all.Problems, registry.NewProblem(string(kv.Key), err))
+	case report.Prefix != c.conf.Prefix:
+		all.Others++
+	default:
+		report.Lease = kv.Lease
+		all.Agents = append(all.Agents, report)
+	}
 }
 
 // Heard is how long ago etcd has heard from the agent, to the second and by etcd's own clock. An agent whose lease has ended

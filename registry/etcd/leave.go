@@ -44,6 +44,9 @@ func (r *Registration) leave(ctx context.Context, drain time.Duration) error {
 
 // End takes the host out at once, as one that is dead: by its lease. To be called instead of Leave, after Run.
 func (r *Registration) End(ctx context.Context) error {
+	if r.lease.id == 0 {
+		return nil // it was never there, or its lease has ended
+	}
 	err := r.lease.revoke(ctx, r.client)
 	if err == nil || errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		r.log.Info("the host is out of the registry")

@@ -1,0 +1,38 @@
+package etcd
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+func TestReportsWithoutALeaseAndHugeOnesHurtNobody(t *testing.T) {
+	t.Parallel()
+	at := started(t, etcds.other)
+	etcd, prefix := writer(t, at), etcds.prefix()
+	client := dial(t, Config{Endpoints: []string{at}, Prefix: "/s"})
+	report := func(more string) string { return `{"version":1,"prefix":"/s","applied":7` + more + `}` }
+	lease, err := etcd.Grant(t.Context(), 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := etcd.Put(t.Context(), prefix+"/lives", report(""), clientv3.WithLease(lease.ID)); err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, etcd, prefix+"/forged", report(""))
+	for i := range 90 { // 18 MB, more than an answer may have
+		mustPut(t, etcd, fmt.Sprintf("%s/huge%02d", prefix, i), report(`,"reason":"`+strings.Repeat("x", 200_000)+`"`))
+	}
+	all, err := client.Agents(t.Context(), prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all.Agents) != 1 || all.Agents[0].Name != "lives" || len(all.Problems) != 91 {
+		t.Fatalf("%d agents, %d problems", len(all.Agents), len(all.Problems))
+	}
+	if p := all.Problems[0]; p.Key != prefix+"/forged" || !strings.Contains(p.Reason, "has no lease") {
+		t.Errorf("have %+v", p)
+	}
+}
