@@ -41,7 +41,7 @@ func OpenFiles(s haproxy.Settings, w *haproxy.Waits) (*Files, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := checker{binary: s.Binary, timeout: s.CheckTimeout, waits: w}
+	c := checker{binary: s.Binary, timeout: s.CheckTimeout, waits: w, program: new(program)}
 	if s.Background {
 		c.nice = 10
 	}

@@ -23,6 +23,8 @@ type checker struct {
 	// nice is its least niceness: half a second of work at 10,000 domains should not be in the way of HAProxy's.
 	nice  int
 	waits *haproxy.Waits
+	// program is what is known of the binary; nil asks each time.
+	program *program
 }
 
 // Validate has haproxy -c look at the files, in their order, and returns what it warns of. A refusal is an
@@ -34,6 +36,9 @@ func Validate(ctx context.Context, binary string, files ...string) (warnings []s
 // check runs haproxy -c on the files, in their order, and returns what it warns of. A refusal is an *InvalidConfigError
 // without Domains. -c opens no sockets and counts no descriptors, so a good configuration may still fail to start.
 func (c checker) check(ctx context.Context, files ...string) (warnings []string, err error) {
+	if _, _, err := c.isHAProxy(ctx); err != nil {
+		return nil, err
+	}
 	args := []string{"-c"}
 	for _, f := range files {
 		args = append(args, "-f", f)
@@ -50,14 +55,17 @@ func (c checker) check(ctx context.Context, files ...string) (warnings []string,
 // check, as with it 2.6 and 3.0 accept an empty file.
 var needsMaster = regexp.MustCompile(`'program' section.* master.worker mode`)
 
-// answers runs haproxy -v. client-native does so for each transaction, but does not bound it.
-func (c checker) answers(ctx context.Context) error {
-	_, err := c.run(ctx, []string{"-v"})
-	return err
+// run runs haproxy with arguments that make it answer and end, and returns what it warns of.
+func (c checker) run(ctx context.Context, args []string) (warnings []string, err error) {
+	out, err := c.output(ctx, args)
+	if err != nil {
+		return nil, err
+	}
+	return messages(out, "[WARNING]"), nil
 }
 
-// run runs haproxy with arguments that make it answer and end.
-func (c checker) run(ctx context.Context, args []string) (warnings []string, err error) {
+// output is what haproxy prints with some arguments. A program that ends with another code than 0 is an *InvalidConfigError.
+func (c checker) output(ctx context.Context, args []string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	defer c.waits.Begin("haproxy " + args[0])()
@@ -67,22 +75,23 @@ func (c checker) run(ctx context.Context, args []string) (warnings []string, err
 	cmd.WaitDelay = time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	if err = cmd.Start(); err == nil {
+	err := cmd.Start()
+	if err == nil {
 		c.stepBack(cmd.Process.Pid)
 		err = cmd.Wait()
 	}
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		return nil, c.noVerdict(args[0], ctx.Err())
+		return "", c.noVerdict(args[0], ctx.Err())
 	case errors.As(err, &exit) && exit.Exited():
-		return nil, &haproxy.InvalidConfigError{Output: alerts(out.String())}
+		return "", &haproxy.InvalidConfigError{Output: alerts(out.String())}
 	case errors.As(err, &exit):
-		return nil, fmt.Errorf("%s -c ended without an answer: %w (is memory short?)", c.binary, err)
+		return "", fmt.Errorf("%s %s ended without an answer: %w (is memory short?)", c.binary, args[0], err)
 	case err != nil:
-		return nil, fmt.Errorf("run %s -c: %w (is HAProxy installed? name it with --haproxy-bin)", c.binary, err)
+		return "", fmt.Errorf("run %s %s: %w (is HAProxy installed? name it with --haproxy-bin)", c.binary, args[0], err)
 	}
-	return messages(out.String(), "[WARNING]"), nil
+	return out.String(), nil
 }
 
 // stepBack makes a process nice, where this one is not nicer already; it works without, too.

@@ -110,7 +110,7 @@ func TestTheCheckOfAnAgentGivesWayToHAProxy(t *testing.T) {
 	haproxytest.EachHAProxy(t, func(t *testing.T, bin string) {
 		own := niceness(t, 0)
 		for _, nicer := range []int{5, -5} {
-			binary := wrapper(t, "mkfifo go && echo $$ > pid\nread word < go\nexec "+bin+" \"$@\"\n")
+			binary := wrapper(t, "[ \"$1\" != -v ] || exec "+bin+" -v\nmkfifo go && echo $$ > pid\nread word < go\nexec "+bin+" \"$@\"\n")
 			p := haproxytest.NewProc(t)
 			p.Write(t, p.BaseFile, "")
 			p.Write(t, p.ManagedFile, fmt.Sprintf(haproxytest.TwoDomains, "127.0.0.1:1", "127.0.0.1:1"))
@@ -143,4 +143,49 @@ func TestTheCheckOfAnAgentGivesWayToHAProxy(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestOnlyHAProxyValidates(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "x.cfg")
+	if err := os.WriteFile(file, []byte("global\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, binary := range map[string]string{
+		"a program that takes every argument": "/bin/true", "one that lists files": "/bin/ls", "one that refuses": "/bin/false",
+		"a script that says nothing":            wrapper(t, "exit 0\n"),
+		"a script that has HAProxy in a word":   wrapper(t, "echo not HAProxy version 3.2\n"),
+		"a script that is HAProxy of no number": wrapper(t, "echo HAProxy version x\n"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := Validate(t.Context(), binary, file); err == nil || !strings.Contains(err.Error(), binary) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+	haproxytest.EachHAProxy(t, func(t *testing.T, binary string) {
+		if _, _, err := (checker{binary: binary, timeout: time.Minute}).isHAProxy(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAProgramIsAskedForItsNameOnceForEachFileOfIt(t *testing.T) {
+	t.Parallel()
+	binary := wrapper(t, "echo >> asked\necho HAProxy version 3.2.1\n")
+	c := checker{binary: binary, timeout: time.Minute, program: new(program)}
+	for range 3 {
+		if v, _, err := c.isHAProxy(t.Context()); err != nil || v != (haproxy.Version{Major: 3, Minor: 2}) {
+			t.Fatalf("%v, %v", v, err)
+		}
+	}
+	if asked, err := os.ReadFile(filepath.Join(filepath.Dir(binary), "asked")); err != nil || len(asked) != 1 {
+		t.Errorf("asked %d times, %v", len(asked), err)
+	}
+	if err := os.WriteFile(binary, []byte("#!/bin/sh\necho something else\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.isHAProxy(t.Context()); err == nil {
+		t.Error("another program in its place is taken for HAProxy")
+	}
 }

@@ -70,7 +70,7 @@ func (c *Files) Commit(ctx context.Context, want haproxy.Config, base haproxy.Di
 	if line, ok := c.reproduces(f.Text, f.Digest); !ok {
 		return fmt.Errorf("edit %s: client-native would not leave line %d as it is; use a rewrite", c.Managed, line)
 	}
-	if err := c.checker.answers(ctx); err != nil {
+	if _, _, err := c.checker.isHAProxy(ctx); err != nil { // client-native runs haproxy -v, too, but does not bound it
 		return fmt.Errorf("edit %s: %w", c.Managed, err)
 	}
 	dir, name := filepath.Split(c.Managed)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -41,18 +40,27 @@ func (c *findings) add(level haproxy.Level, what, detail, remedy string) {
 	c.list = append(c.list, haproxy.Finding{Level: level, What: what, Detail: detail, Remedy: remedy})
 }
 
+// otherVersion warns if the program that validates is of another version than the process; empty if not.
+func (h *Instance) otherVersion(ctx context.Context, running haproxy.Version) string {
+	version, _, err := h.files.Program(ctx)
+	if err != nil || version == running || running == (haproxy.Version{}) {
+		return ""
+	}
+	return fmt.Sprintf("%s is HAProxy %s, but HAProxy %s runs: what the one takes the other may refuse; restart HAProxy, or name the right program with --haproxy-bin",
+		h.settings.Binary, version, running)
+}
+
 func (c *findings) ok(what, detail string)           { c.add(haproxy.LevelOK, what, detail, "") }
 func (c *findings) warn(what, detail, remedy string) { c.add(haproxy.LevelWarn, what, detail, remedy) }
 func (c *findings) fail(what, detail, remedy string) { c.add(haproxy.LevelFail, what, detail, remedy) }
 
 func (c *findings) binary(ctx context.Context, h *Instance) {
-	out, err := exec.CommandContext(ctx, h.settings.Binary, "-v").Output()
+	_, words, err := h.files.Program(ctx)
 	if err != nil {
-		c.fail("haproxy binary", fmt.Sprintf("%s -v: %v", h.settings.Binary, err), "name another with --haproxy-bin")
+		c.fail("haproxy binary", err.Error(), "")
 		return
 	}
-	first, _, _ := strings.Cut(string(out), "\n")
-	c.ok("haproxy binary", h.settings.Binary+": "+first)
+	c.ok("haproxy binary", h.settings.Binary+": "+words)
 }
 
 func (c *findings) files(h *Instance, f configfile.Reading) {
@@ -76,7 +84,7 @@ func (c *findings) files(h *Instance, f configfile.Reading) {
 func (c *findings) configuration(ctx context.Context, h *Instance) {
 	warnings, err := h.files.Validate(ctx)
 	if err != nil {
-		c.fail("haproxy -c", err.Error(), "mend the lines that it names")
+		c.fail("haproxy -c", err.Error(), "fix the lines that it names")
 		return
 	}
 	for _, w := range warnings {
@@ -139,6 +147,9 @@ func (c *findings) process(ctx context.Context, h *Instance, f configfile.Readin
 		return
 	}
 	c.ok("stats socket", fmt.Sprintf("HAProxy %s answers on %s as process %d", w.Version, r.Socket, w.Pid))
+	if warning := h.otherVersion(ctx, w.Version); warning != "" {
+		c.warn("haproxy binary", warning, "")
+	}
 	if level, err := r.Ask(ctx, "show cli level"); err != nil || strings.TrimSpace(level) != "admin" {
 		c.fail("stats socket", "its level is not admin", "write \"level admin\" behind the stats socket in "+h.files.Base)
 	}

@@ -31,6 +31,9 @@ func (h *Instance) State(ctx context.Context, domains ...string) (haproxy.State,
 	st.Warnings = h.files.Warnings(f)
 	defer h.waits.Begin("HAProxy's socket")()
 	err = h.readLive(ctx, f, &st)
+	if warning := h.otherVersion(ctx, st.Capabilities.Version); warning != "" {
+		st.Warnings = append(st.Warnings, warning)
+	}
 	return st, err
 }
 
