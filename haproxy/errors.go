@@ -16,6 +16,8 @@ var (
 	ErrNoVerdict = errors.New("gave no answer")
 	// ErrDown: nothing listens on the stats socket. It is wrapped with the socket's path and the way out.
 	ErrDown = errors.New("haproxy does not answer")
+	// ErrRuns: a HAProxy that does not answer on the stats socket runs all the same, as its master says.
+	ErrRuns = errors.New("HAProxy runs")
 	// ErrRefused: the running process did not take a change.
 	ErrRefused = errors.New("haproxy refused")
 )

@@ -49,7 +49,7 @@ type pass struct {
 func (p *pass) compare(st haproxy.State) {
 	p.state = st
 	p.report = newReport(p.tally)
-	p.report.Down = st.Down
+	p.report.Compared, p.report.Down = true, st.Down
 	p.report.Version, p.report.OldWorkers, p.report.Warnings = st.Capabilities.Version, st.OldWorkers, st.Warnings
 	p.report.leaveOut(slices.Concat(LeftAlone(p.snapshot, st.Foreign), LeftAloneHosts(p.snapshot, st.NotOurs)))
 	p.asked, _ = p.cfg.Layout.Desired(only(p.snapshot, p.scope), st)

@@ -31,6 +31,10 @@ type Report struct {
 	Refused []string
 	// Held says why a safeguard holds the plan back; empty where none does.
 	Held string
+	// Compared is set when both sides were read. Without it nothing is known of HAProxy, and the plan is empty.
+	Compared bool
+	// Error is why the pass failed, for JSON; nil where it did not, or where a safeguard holds it.
+	Error error
 	// Down says why the process could not be reached; nil when it was.
 	Down error
 	// Reloaded is set when HAProxy was reloaded, Postponed when that is left to a later pass.
@@ -110,6 +114,9 @@ func (r Report) WriteText(w io.Writer) error {
 	for _, warning := range r.Warnings {
 		row("warning", "  "+warning)
 	}
+	if r.Down != nil {
+		row("haproxy", "  "+strings.ReplaceAll(r.Down.Error(), "\n", "; "))
+	}
 	fmt.Fprintln(out, r.verdict())
 	return out.Flush()
 }
@@ -117,8 +124,10 @@ func (r Report) WriteText(w io.Writer) error {
 func (r Report) verdict() string {
 	of := fmt.Sprintf("revision %d, %s, %s", r.Revision, count(r.Domains, "domain"), count(r.Hosts, "host"))
 	switch {
+	case !r.Compared:
+		return "nothing compared: " + of
 	case r.Plan.Empty() && r.Down != nil:
-		return "file in line, haproxy not running: " + of
+		return "file in line, haproxy not reached: " + of
 	case r.Plan.Empty():
 		return "in line: " + of
 	case r.Applied:
@@ -161,7 +170,7 @@ type jsonReport struct {
 	Revision registry.Revision `json:"revision" doc:"etcd's revision that was read"`
 	Domains  int               `json:"domains" doc:"how many domains are good"`
 	Hosts    int               `json:"hosts" doc:"how many hosts are good"`
-	InLine   bool              `json:"in_line" doc:"nothing is to be done, and the process was reached"`
+	InLine   bool              `json:"in_line" doc:"nothing is to be done: both sides were read, and the process was reached"`
 	Applied  bool              `json:"applied" doc:"the plan was carried out"`
 	Actions  []jsonAction      `json:"actions" doc:"the steps, in order"`
 	Rewrite  string            `json:"rewrite,omitempty" doc:"why the file is written as a whole; absent if it is not"`
@@ -175,6 +184,7 @@ type jsonReport struct {
 	Warnings     []string `json:"warnings" doc:"what to fix in HAProxy's configuration"`
 	Held         string   `json:"held,omitempty" doc:"what a safeguard holds back; absent if nothing"`
 	Down         string   `json:"down,omitempty" doc:"why the process was not reached; absent if it was"`
+	Error        string   `json:"error,omitempty" doc:"why the command failed; absent if it did not"`
 }
 
 // ReportShape is a value of the type that WriteJSON writes, for those who describe its fields.
@@ -199,13 +209,16 @@ type jsonProblem struct {
 func (r Report) WriteJSON(w io.Writer) error {
 	out := jsonReport{
 		Version: jsonVersion, Revision: r.Revision, Domains: r.Domains, Hosts: r.Hosts,
-		InLine: r.Plan.Empty() && r.Down == nil, Applied: r.Applied, Rewrite: r.Plan.Rewrite,
+		InLine: r.Compared && r.Error == nil && r.Plan.Empty() && r.Down == nil, Applied: r.Applied, Rewrite: r.Plan.Rewrite,
 		Actions: make([]jsonAction, len(r.Plan.Actions)), Reload: orEmpty(r.Plan.Reload), Refused: r.Refused,
 		Problems: make([]jsonProblem, len(r.Problems)), Pending: orEmpty(r.Pending), Warnings: orEmpty(r.Warnings),
 	}
 	out.Held, out.IgnoredKeys, out.IgnoredNames = r.Held, r.Ignored.Keys, orEmpty(r.Ignored.Names)
 	if r.Down != nil {
 		out.Down = r.Down.Error()
+	}
+	if r.Error != nil {
+		out.Error = r.Error.Error()
 	}
 	for i, a := range r.Plan.Actions {
 		op, object, name := describe(a.Change)

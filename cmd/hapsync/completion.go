@@ -56,10 +56,12 @@ const bashCompletion = `# bash completion for hapsync
 _hapsync() {
     local cur=${COMP_WORDS[COMP_CWORD]}
     local words=("${COMP_WORDS[@]:0:COMP_CWORD}")
-    if [[ $cur == -* ]]; then
+    if [[ $cur == -- ]]; then
+        words+=(-) # "--" alone would end the flags
+    elif [[ $cur == -* ]]; then
         words+=("$cur")
     fi
-    COMPREPLY=($(compgen -W "$("${words[@]}" --generate-bash-completion 2>/dev/null)" -- "$cur"))
+    COMPREPLY=($(compgen -W "$(SHELL=bash "${words[@]}" --generate-bash-completion 2>/dev/null)" -- "$cur"))
 }
 complete -o bashdefault -o default -F _hapsync hapsync
 `
@@ -69,10 +71,12 @@ const zshCompletion = `#compdef hapsync
 _hapsync() {
     local -a opts
     local cur=${words[CURRENT]}
-    if [[ $cur == -* ]]; then
-        opts=("${(@f)$(${words[1,CURRENT]} --generate-bash-completion 2>/dev/null)}")
+    if [[ $cur == -- ]]; then # it would end the flags
+        opts=("${(@f)$(SHELL=zsh ${words[1,CURRENT-1]} - --generate-bash-completion 2>/dev/null)}")
+    elif [[ $cur == -* ]]; then
+        opts=("${(@f)$(SHELL=zsh ${words[1,CURRENT]} --generate-bash-completion 2>/dev/null)}")
     else
-        opts=("${(@f)$(${words[1,CURRENT-1]} --generate-bash-completion 2>/dev/null)}")
+        opts=("${(@f)$(SHELL=zsh ${words[1,CURRENT-1]} --generate-bash-completion 2>/dev/null)}")
     fi
     if [[ -n ${opts[1]} ]]; then
         _describe 'hapsync' opts

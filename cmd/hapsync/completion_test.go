@@ -36,6 +36,10 @@ func TestBashCompletesWithTheBuiltProgram(t *testing.T) {
 		{"hapsync ", []string{"init", "sync", "plan", "list", "check", "version", "completion"}},
 		{"hapsync sy", []string{"sync"}},
 		{"hapsync sync --dr", []string{"--drain-timeout", "--dry-run"}},
+		{"hapsync sync --", []string{"--dry-run", "--drain-timeout", "--endpoints"}},
+		{"hapsync sync -", []string{"--dry-run"}},
+		{"hapsync sync --dry-run --", []string{"--output"}},
+		{"hapsync --", []string{"--endpoints"}},
 		{"hapsync --man", []string{"--managed-file"}},
 		{"hapsync sync $(touch${IFS}pwned) --dry", []string{"--dry-run"}},
 	} {
@@ -43,7 +47,7 @@ func TestBashCompletesWithTheBuiltProgram(t *testing.T) {
 		program := `. "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _hapsync; printf '%s\n' "${COMPREPLY[@]}"`
 		cmd := exec.CommandContext(t.Context(), bash, append([]string{"-c", program, script}, words...)...)
 		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "SHELL=/bin/bash")
+		cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "SHELL=/bin/zsh") // whatever the login shell
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("%q: %v: %s", tt.words, err, out)

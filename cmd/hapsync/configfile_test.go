@@ -83,3 +83,15 @@ func TestWarnsOfAPasswordThatEveryoneCanRead(t *testing.T) {
 		}
 	}
 }
+
+func TestConfigFileSaysWhatItWantsSuchThatDoingSoHelps(t *testing.T) {
+	for _, tt := range []struct{ line, want string }{
+		{"drain-timeout: 30", "such as 5s"}, {"resync: 60", "such as 5s"}, {"ttl: 15", "such as 15s"}, {"log-level: 3", "debug or info"},
+		{"output: true", "text or json"}, {"name: 5", "put it in quotes"}, {"max-removal: x", "a number"}, {"wait: 1", "true or false"},
+	} {
+		got := new(bench).run(t, "list", "--config-file", writeFile(t, tt.line+"\n"))
+		if got.code != exitUsage || !strings.Contains(got.stderr, tt.want) {
+			t.Errorf("%s: code %d: %s", tt.line, got.code, got.stderr)
+		}
+	}
+}

@@ -63,8 +63,9 @@ func exitCodeHelp() string {
 // What a command ends with though nothing went wrong on the way.
 var (
 	errChanges    = errors.New("there are changes")
-	errLeftOut    = errors.New("applied, but some domain or host is left out: the problems above name the keys to mend (hapsync plan shows them again)")
+	errLeftOut    = errors.New("applied, but some domain or host is left out: the problems above name the keys to fix (hapsync plan shows them again)")
 	errNotRunning = errors.New("the file is in line, but no running HAProxy was reached")
+	errNotReached = errors.New("the running HAProxy was not reached, so that only the file is compared")
 )
 
 // exitCode is that of a command that returned err, if ctx ends with a signal only.
@@ -91,6 +92,7 @@ func exitCode(ctx context.Context, err error) int {
 		{errNotYet, exitNotYet},
 		{registry.ErrUnavailable, exitRegistry},
 		{errNotRunning, exitHAProxy},
+		{errNotReached, exitHAProxy},
 		{haproxy.ErrDown, exitHAProxy},
 		{haproxy.ErrRefused, exitHAProxy},
 	} {

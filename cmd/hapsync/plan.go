@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 
+	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/sync"
 )
 
@@ -27,7 +29,7 @@ hapsync plan
 hapsync plan --detailed-exitcode || echo "HAProxy is not in line"
 hapsync plan -o json`,
 		ExitCodes: `
-0 plan made; 1 error; 2 usage; 3 registry not reachable; 4 HAProxy refused, or with --detailed-exitcode: not reachable;
+0 plan made; 1 error; 2 usage; 3 registry not reachable; 4 HAProxy refused, or is not reachable though --runtime-socket names it or its master answers (with --detailed-exitcode: whenever it is not);
 5 sync would be held by a safeguard; 10 with --detailed-exitcode: there are changes; 130 interrupted`,
 	})
 }
@@ -37,6 +39,8 @@ func (p program) plan(c *cli.Context) error {
 	switch {
 	case err != nil:
 		return err
+	case report.Down != nil && (c.String("runtime-socket") != "" || errors.Is(report.Down, haproxy.ErrRuns)):
+		return fmt.Errorf("%w: %w", errNotReached, report.Down) // not merely not started: what was named is wrong
 	case !c.Bool("detailed-exitcode"):
 		return nil
 	case !report.Plan.Empty():

@@ -137,13 +137,17 @@ func (p program) registry(c *cli.Context) (source, error) {
 	return source, nil
 }
 
-// show writes the report, also that of a pass that failed part way, and returns the pass's error. A report
-// without a revision is about nothing: as text it would read as "in line".
+// show writes the report, also that of a pass that failed part way, and returns the pass's error. Where nothing could be
+// compared there is only the error.
 func (p program) show(c *cli.Context, report sync.Report, passErr error) error {
+	var held *sync.HeldError
+	if !errors.As(passErr, &held) {
+		report.Error = passErr
+	}
 	write := report.WriteText
 	if c.String("output") == "json" {
 		write = report.WriteJSON
-	} else if passErr != nil && report.Revision == 0 {
+	} else if passErr != nil && !report.Compared {
 		return passErr
 	}
 	if err := write(p.stdout); err != nil && passErr == nil {

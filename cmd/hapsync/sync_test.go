@@ -148,3 +148,47 @@ func TestSettingsReachHAProxy(t *testing.T) {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
+
+func TestNoVerdictWithoutAComparison(t *testing.T) {
+	b := oneHost()
+	b.stateErr = errors.New("open /etc/haproxy/haproxy.cfg: permission denied")
+	for _, command := range []string{"plan", "sync", "status"} {
+		args := []string{command}
+		if command == "status" {
+			args = append(args, "--listen", "off")
+		}
+		got := b.run(t, args...)
+		if got.code != exitError || strings.Contains(got.stdout, "in line") || !strings.Contains(got.stderr, "permission denied") {
+			t.Errorf("%s: code %d\n%s%s", command, got.code, got.stdout, got.stderr)
+		}
+	}
+	for _, command := range []string{"plan", "sync"} {
+		got := b.run(t, command, "-o", "json")
+		wantContains(t, command, got.stdout, `"in_line": false`, `"error": "open /etc/haproxy/haproxy.cfg: permission denied"`)
+	}
+}
+
+func TestPlanSaysWhetherAHAProxyThatIsNotReachedRuns(t *testing.T) {
+	down := fmt.Errorf("/run/x.sock: %w", haproxy.ErrDown)
+	for _, tt := range []struct {
+		name string
+		down error
+		args []string
+		code int
+	}{
+		{"not started yet", down, nil, exitOK},
+		{"its stats socket is named wrong", down, []string{"--runtime-socket", "/run/x.sock"}, exitHAProxy},
+		{"its master answers", fmt.Errorf("%w; %w", down, haproxy.ErrRuns), nil, exitHAProxy},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := oneHost()
+			b.snapshot.Domains = nil
+			b.state.Down = tt.down
+			got := b.run(t, append([]string{"plan"}, tt.args...)...)
+			if got.code != tt.code || strings.Contains(got.stdout, "not running") {
+				t.Errorf("code %d, want %d\n%s%s", got.code, tt.code, got.stdout, got.stderr)
+			}
+			wantContains(t, "output", got.stdout, "haproxy        /run/x.sock: haproxy does not answer", "file in line, haproxy not reached: ")
+		})
+	}
+}

@@ -141,8 +141,8 @@ func (h *Instance) whyDown(ctx context.Context, b configfile.Base, r runtimeapi.
 	if masterErr != nil || len(procs.Workers)+len(procs.Old) == 0 {
 		return false, err
 	}
-	return procs.Has(int(h.answered.Load())), fmt.Errorf("%w; its master on %s does answer, so that HAProxy runs: a reload gives it its "+
-		"stats socket back if refused reloads took that away", err, l.Master)
+	return procs.Has(int(h.answered.Load())), fmt.Errorf("%w; its master on %s does answer, so that %w: a reload gives it its "+
+		"stats socket back if refused reloads took that away", err, l.Master, haproxy.ErrRuns)
 }
 
 // open reads the files and finds the process.

@@ -116,7 +116,7 @@ func (s *Setting) decode(node *yaml.Node) ([]string, error) {
 	var values []string
 	for _, n := range nodes {
 		if want := s.scalarTag(); n.Kind != yaml.ScalarNode || n.Tag != want {
-			return nil, fmt.Errorf("want %s", yamlName(want))
+			return nil, s.wrongType(n, want)
 		}
 		if s.Check != nil {
 			if err := s.Check(n.Value); err != nil {
@@ -126,6 +126,16 @@ func (s *Setting) decode(node *yaml.Node) ([]string, error) {
 		values = append(values, n.Value)
 	}
 	return values, nil
+}
+
+// wrongType says what the setting wants instead of a value of another type: quotes help only if the text in them is good.
+func (s *Setting) wrongType(n *yaml.Node, want string) error {
+	if n.Kind == yaml.ScalarNode && want == "!!str" && s.Check != nil {
+		if err := s.Check(n.Value); err != nil {
+			return fmt.Errorf("%q: %w", n.Value, err)
+		}
+	}
+	return fmt.Errorf("want %s", yamlName(want))
 }
 
 func (s *Setting) scalarTag() string {
