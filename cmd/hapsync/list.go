@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -20,15 +21,17 @@ func (p program) listCommand() *cli.Command {
 		Name:     "list",
 		Category: groupLook,
 		Usage:    "show the domains and hosts in the registry, pending and bad ones included",
-		Flags:    append([]cli.Flag{cli.OutputFlag()}, cli.SharedFlags(cli.HAProxy)...),
-		Action:   p.list,
+		Flags: append([]cli.Flag{cli.OutputFlag(), cli.Text(cli.Spec{Name: "domain", Check: registry.CheckDomain,
+			Usage: "read the keys of one `DOMAIN` alone, as a user does who may read no others"})}, cli.SharedFlags(cli.HAProxy)...),
+		Action: p.list,
 	}, cli.Page{
 		Description: `Shows what is in the registry, all of it at one revision: each domain with its hosts, hosts that lack their
 ip or port so far (pending), and each key that cannot be used, with the reason. On a HAProxy machine, where its files can
 be read, it shows the domains, too, whose names HAProxy's configuration has for something else.`,
 		Example: `
 hapsync list
-hapsync list --prefix /services/web -o json`,
+hapsync list --prefix /services/web -o json
+hapsync list --domain a.abc.com --user team-a`,
 		ExitCodes: `0 shown; 1 error; 2 usage; 3 registry not reachable; 130 interrupted`,
 	})
 }
@@ -39,7 +42,13 @@ func (p program) list(c *cli.Context) error {
 		return err
 	}
 	defer source.Close()
-	snapshot, err := source.Snapshot(c.Context)
+	read := source.Snapshot
+	if domain := c.String("domain"); domain != "" {
+		read = func(ctx context.Context) (registry.Snapshot, error) {
+			return source.Domain(ctx, strings.ToLower(domain))
+		}
+	}
+	snapshot, err := read(c.Context)
 	if err != nil {
 		return err
 	}

@@ -63,6 +63,7 @@ type source interface {
 	sync.Source
 	sync.Follower
 	Announce(ctx context.Context, conf etcd.AnnounceConfig, reports <-chan registry.AgentReport)
+	Domain(ctx context.Context, name string) (registry.Snapshot, error)
 	Members(ctx context.Context) []etcd.Member
 	Close() error
 }

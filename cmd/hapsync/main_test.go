@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -78,6 +79,12 @@ func (b benchSource) Snapshot(context.Context) (registry.Snapshot, error) {
 	return b.snapshot, b.snapshotErr
 }
 func (b benchSource) Close() error { return nil }
+
+func (b benchSource) Domain(_ context.Context, name string) (registry.Snapshot, error) {
+	s := b.snapshot
+	s.Domains = slices.DeleteFunc(slices.Clone(s.Domains), func(d registry.Domain) bool { return d.Name != name })
+	return s, b.snapshotErr
+}
 
 func (b benchSource) Members(context.Context) []etcd.Member { return b.members }
 

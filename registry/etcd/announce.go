@@ -142,7 +142,7 @@ func (a *announcer) trouble(ctx context.Context, err error) time.Duration {
 	denied := errors.Is(err, rpctypes.ErrPermissionDenied)
 	if unwritable(err) || errors.Is(err, errNameTaken) {
 		if unwritable(err) {
-			err = a.client.explainWriteTo(ctx, err, a.conf.Prefix)
+			err = a.client.explainDenied(ctx, err, "write", "readwrite", a.conf.key(), false)
 		}
 		if a.told != err.Error() {
 			a.told = err.Error()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -125,13 +126,27 @@ func (c *Client) Snapshot(ctx context.Context) (registry.Snapshot, error) {
 	if err != nil {
 		return registry.Snapshot{}, c.explain(ctx, err)
 	}
+	return c.decoded(l), nil
+}
+
+// Domain reads the keys of one domain, in its lower-case spelling, at one revision, for a user who may read no others.
+func (c *Client) Domain(ctx context.Context, name string) (registry.Snapshot, error) {
+	l, err := c.below(ctx, c.domainRoot(name))
+	if err != nil {
+		return registry.Snapshot{}, c.explainRead(ctx, err, strings.TrimSuffix(c.domainRoot(name), "/"))
+	}
+	return c.decoded(l), nil
+}
+
+// decoded is the snapshot of a listing.
+func (c *Client) decoded(l listing) registry.Snapshot {
 	s := registry.Snapshot{Prefix: c.conf.Prefix, ClusterID: l.Cluster, Revision: registry.Revision(l.Revision), Keys: l.Count()}
 	s.Domains, s.Problems, s.Ignored = registry.Decode(c.conf.Prefix, append(l.Keys, l.Itself...))
 	if over := l.Problems(c.conf.Prefix, c.conf.MaxKeys); len(over) > 0 {
 		s.Problems = append(s.Problems, over...)
 		slices.SortFunc(s.Problems, registry.CompareProblems)
 	}
-	return s, nil
+	return s
 }
 
 // whole returns the keys below the prefix and the one that is the prefix itself.

@@ -172,26 +172,32 @@ func (c *Client) txn(ctx context.Context, cmps []clientv3.Cmp, ops ...clientv3.O
 	return resp.Header.Revision, nil
 }
 
-// explainWrite is explain for those who write.
-func (c *Client) explainWrite(ctx context.Context, err error) error {
-	return c.explainWriteTo(ctx, err, c.conf.Prefix)
+// explainWrite is explain for those who write the hosts of a domain; the narrowest grant is that of the domain.
+func (c *Client) explainWrite(ctx context.Context, err error, domain string) error {
+	return c.explainDenied(ctx, err, "write", "readwrite", c.domainRoot(domain), true)
 }
 
-// explainWriteTo is explainWrite below another prefix.
-func (c *Client) explainWriteTo(ctx context.Context, err error, prefix string) error {
-	return c.explainDenied(ctx, err, prefix, "write", "readwrite")
-}
-
-// explainRead is explain below another prefix.
+// explainRead is explain for those who read below another prefix, without a slash at its end.
 func (c *Client) explainRead(ctx context.Context, err error, prefix string) error {
-	return c.explainDenied(ctx, err, prefix, "read", "read")
+	return c.explainDenied(ctx, err, "read", "read", prefix+"/", true)
 }
 
-func (c *Client) explainDenied(ctx context.Context, err error, prefix, what, grant string) error {
-	if ctx.Err() == nil && errors.Is(err, rpctypes.ErrPermissionDenied) {
-		why := fmt.Sprintf("user %s may not %s below %[3]s/: grant it with `etcdctl role grant-permission <role> %[4]s %[3]s/ --prefix`",
-			registry.Quote(c.conf.User), what, prefix, grant)
-		return &unavailableError{fmt.Sprintf("%v: etcd at %s: %s", registry.ErrUnavailable, strings.Join(c.conf.Endpoints, ", "), why), err}
+// domainRoot is the beginning of the keys of a domain.
+func (c *Client) domainRoot(domain string) string {
+	return c.conf.Prefix + "/" + strings.ToLower(domain) + "/"
+}
+
+// explainDenied recommends the grant that is enough: for a key, or for all that begin with it.
+func (c *Client) explainDenied(ctx context.Context, err error, what, grant, key string, below bool) error {
+	if ctx.Err() != nil || !errors.Is(err, rpctypes.ErrPermissionDenied) {
+		return c.explain(ctx, err)
 	}
-	return c.explain(ctx, err)
+	key = registry.OneLine(key)
+	where, flag := key, ""
+	if below {
+		where, flag = "below "+key, " --prefix"
+	}
+	why := fmt.Sprintf("user %s may not %s %s: grant it with `etcdctl role grant-permission <role> %s %s%s`",
+		registry.Quote(c.conf.User), what, where, grant, key, flag)
+	return &unavailableError{fmt.Sprintf("%v: etcd at %s: %s", registry.ErrUnavailable, strings.Join(c.conf.Endpoints, ", "), why), err}
 }

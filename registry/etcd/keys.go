@@ -12,10 +12,10 @@ import (
 
 // Keys reads the keys of a domain, in its lower-case spelling, sorted. Errors wrap ErrUnavailable, but for those of the context.
 func (c *Client) Keys(ctx context.Context, domain string) ([]registry.Key, error) {
-	root := c.conf.Prefix + "/" + strings.ToLower(domain) + "/"
+	root := c.domainRoot(domain)
 	page, err := c.get(ctx, c.conf.DialTimeout, root, clientv3.WithPrefix(), clientv3.WithLimit(int64(c.conf.PageSize)))
 	if err != nil {
-		return nil, c.explain(ctx, err)
+		return nil, c.explainRead(ctx, err, strings.TrimSuffix(root, "/"))
 	}
 	left := map[int64]time.Duration{}
 	keys := make([]registry.Key, 0, len(page.Kvs))

@@ -31,7 +31,7 @@ func (r *Registration) leave(ctx context.Context, drain time.Duration) error {
 		var undrained error
 		if _, undrained, err = r.client.takeOut(ctx, have, drain); err == nil {
 			if undrained != nil {
-				r.log.Warn("etcd lets the host be deleted only: it leaves without a drain", "error", r.client.explainWrite(ctx, undrained))
+				r.log.Warn("etcd lets the host be deleted only: it leaves without a drain", "error", r.client.explainWrite(ctx, undrained, r.conf.Domain))
 			}
 			err = wait(ctx, settleRemoval)
 		}
@@ -39,7 +39,7 @@ func (r *Registration) leave(ctx context.Context, drain time.Duration) error {
 	if err == nil || errors.Is(err, errChanged) {
 		return nil
 	}
-	return r.client.explainWrite(ctx, err)
+	return r.client.explainWrite(ctx, err, r.conf.Domain)
 }
 
 // End takes the host out at once, as one that is dead: by its lease. To be called instead of Leave, after Run.
@@ -52,5 +52,5 @@ func (r *Registration) End(ctx context.Context) error {
 		r.log.Info("the host is out of the registry")
 		return nil
 	}
-	return r.client.explainWrite(ctx, err)
+	return r.client.explainWrite(ctx, err, r.conf.Domain)
 }

@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"go.etcd.io/etcd/client/pkg/v3/transport"
-	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"google.golang.org/grpc"
 
@@ -246,50 +244,5 @@ func TestAnEtcdOverItsQuotaIsSaidToBeAndAHostLeavesItAtOnce(t *testing.T) {
 	}
 	if members := client.Members(t.Context()); !slices.Equal(members[0].Alarms, []string{"NOSPACE"}) {
 		t.Errorf("the members are %+v", members)
-	}
-}
-
-func TestAHostWhosePermissionIsTakenAwayLeavesOrSaysWhy(t *testing.T) {
-	t.Parallel()
-	at := closedPort(t)
-	etcd, err := startEtcd(filepath.Join(t.TempDir(), "grants"), url.URL{Scheme: "http", Host: at}, transport.TLSInfo{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(etcd.Close)
-	admin := writer(t, "http://"+at)
-	key := registry.DefaultPrefix + "/a.abc.com/"
-	for _, do := range []func() error{
-		func() error { _, err := admin.UserAdd(t.Context(), "root", "s3cret"); return err },
-		func() error { _, err := admin.UserGrantRole(t.Context(), "root", "root"); return err },
-		func() error { _, err := admin.UserAdd(t.Context(), "team", "s3cret"); return err },
-		func() error { _, err := admin.RoleAdd(t.Context(), "team"); return err },
-		func() error {
-			_, err := admin.RoleGrantPermission(t.Context(), "team", key, clientv3.GetPrefixRangeEnd(key), clientv3.PermissionType(clientv3.PermReadWrite))
-			return err
-		},
-		func() error { _, err := admin.UserGrantRole(t.Context(), "team", "team"); return err },
-		func() error { _, err := admin.AuthEnable(t.Context()); return err },
-	} {
-		if err := do(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	root, err := clientv3.New(clientv3.Config{Endpoints: []string{at}, Username: "root", Password: "s3cret"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = root.Close() })
-	client := dial(t, Config{Endpoints: []string{at}, User: "team", Password: "s3cret"})
-	conf := server1()
-	conf.TTL = time.Hour
-	g := register(t, client, root, conf)
-	g.comes(t, ready)
-	g.end()
-	if _, err := root.RoleRevokePermission(t.Context(), "team", key, clientv3.GetPrefixRangeEnd(key)); err != nil {
-		t.Fatal(err)
-	}
-	if err := g.Leave(t.Context(), time.Minute); err != nil {
-		wantError(t, err, `user "team" may not write`)
 	}
 }

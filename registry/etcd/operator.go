@@ -40,7 +40,7 @@ func (c *Client) Deregister(ctx context.Context, domain, host string, drain time
 		return err
 	})
 	if undrained != nil {
-		undrained = c.explainWrite(ctx, undrained)
+		undrained = c.explainWrite(ctx, undrained, domain)
 	}
 	return at, undrained, err
 }
@@ -68,7 +68,7 @@ func (c *Client) onHost(ctx context.Context, domain, host string, do func(hostKe
 	case errors.Is(err, errChanged):
 		return fmt.Errorf("write %s of %s: %w, time and again", host, domain, err)
 	}
-	return c.explainWrite(ctx, err)
+	return c.explainWrite(ctx, err, domain)
 }
 
 // same holds while the host is under the lease that it was read with.

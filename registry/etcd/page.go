@@ -29,7 +29,7 @@ type listing struct {
 
 // list reads the keys and the prefix itself at one revision.
 func (c *Client) list(ctx context.Context) (listing, error) {
-	l, err := c.below(ctx)
+	l, err := c.below(ctx, c.conf.Prefix+"/")
 	if err != nil {
 		return listing{}, err
 	}
@@ -40,11 +40,11 @@ func (c *Client) list(ctx context.Context) (listing, error) {
 	return l, err
 }
 
-// below reads page by page, all at the revision of the first. A page that is too large for memory,
+// below reads what begins with the root page by page, all at the revision of the first. A page that is too large for memory,
 // as one of values of a megabyte each is, is asked for again with fewer keys.
-func (c *Client) below(ctx context.Context) (listing, error) {
+func (c *Client) below(ctx context.Context, root string) (listing, error) {
 	var l listing
-	from, end := c.conf.Prefix+"/", clientv3.GetPrefixRangeEnd(c.conf.Prefix+"/")
+	from, end := root, clientv3.GetPrefixRangeEnd(root)
 	size, timeout := c.conf.PageSize, c.conf.DialTimeout
 	for {
 		page, err := c.get(ctx, timeout, from, clientv3.WithRange(end), clientv3.WithRev(l.Revision), clientv3.WithLimit(int64(size)))

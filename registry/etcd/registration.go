@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/hapsync/hapsync/registry"
@@ -118,7 +119,8 @@ func (r *Registration) healthy() string {
 }
 
 // Run registers the host and keeps it registered until the context ends, whose error it returns; the host is still there
-// then, until Leave. Where another has the name at the start, it returns a HeldError, unless Replace or Patient is set. Where
+// then, until Leave. Where another has the name at the start, it returns a HeldError, unless Replace or Patient is set;
+// so it does with the refusal of a user who may not write there, unless Patient is set. Where
 // another has taken it later, while etcd could not be reached, the host waits until it is free. Run may be called once.
 func (r *Registration) Run(ctx context.Context) error {
 	for {
@@ -131,7 +133,12 @@ func (r *Registration) Run(ctx context.Context) error {
 		if errors.As(err, &held) {
 			return held
 		}
-		r.trouble("the registration has to wait for etcd", r.client.explainWrite(ctx, err))
+		denied := errors.Is(err, rpctypes.ErrPermissionDenied)
+		err = r.client.explainWrite(ctx, err, r.conf.Domain)
+		if denied && !r.held && !r.conf.Patient {
+			return err
+		}
+		r.trouble("the registration has to wait for etcd", err)
 		if time.Since(began) > steady {
 			r.retry.Reset()
 		}

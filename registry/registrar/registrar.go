@@ -104,7 +104,7 @@ func (r *Registrar) health() registry.HostState {
 }
 
 // Run registers the host when its check is good, keeps it registered until ctx ends, and takes it out. It may be called once. It
-// returns the error of Confirm, or an etcd.HeldError.
+// returns the error of Confirm, an etcd.HeldError, or why the user may not register it.
 func (r *Registrar) Run(ctx context.Context) error {
 	return r.run(ctx, context.WithoutCancel(ctx))
 }
@@ -127,11 +127,15 @@ func (r *Registrar) run(ctx, alive context.Context) error {
 	confirmed := make(chan error, 1)
 	checking.Go(func() { confirmed <- r.confirm(work, cancel) })
 	err := r.registration.Run(work)
+	gaveUp := work.Err() == nil
 	cancel()
 	unconfirmed := <-confirmed
 	var held *etcd.HeldError
-	if errors.As(err, &held) {
+	switch {
+	case errors.As(err, &held):
 		return held
+	case gaveUp:
+		return errors.Join(err, r.registration.End(context.WithoutCancel(alive)))
 	}
 	if err := r.registration.Leave(alive, r.drainTime()); err != nil {
 		r.log.Warn("the host leaves when its lease runs out", "error", err)
