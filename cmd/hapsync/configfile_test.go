@@ -87,11 +87,20 @@ func TestWarnsOfAPasswordThatEveryoneCanRead(t *testing.T) {
 func TestConfigFileSaysWhatItWantsSuchThatDoingSoHelps(t *testing.T) {
 	for _, tt := range []struct{ line, want string }{
 		{"drain-timeout: 30", "such as 5s"}, {"resync: 60", "such as 5s"}, {"ttl: 15", "such as 15s"}, {"log-level: 3", "debug or info"},
-		{"output: true", "text or json"}, {"name: 5", "put it in quotes"}, {"max-removal: x", "a number"}, {"wait: 1", "true or false"},
+		{"output: true", "text or json"}, {"prefix: 5", "put it in quotes"}, {"port: 99999", "65535"}, {"max-removal: x", "a number"}, {"wait: 1", "true or false"},
 	} {
 		got := new(bench).run(t, "list", "--config-file", writeFile(t, tt.line+"\n"))
 		if got.code != exitUsage || !strings.Contains(got.stderr, tt.want) {
 			t.Errorf("%s: code %d: %s", tt.line, got.code, got.stderr)
+		}
+	}
+}
+
+func TestConfigFileTakesNumbersWithoutQuotes(t *testing.T) {
+	file := writeFile(t, "port: 10000\nrise: 3\nmax-keys: 500\n")
+	for flag, want := range map[string]string{"port": "10000", "rise": "3", "max-keys": "500"} {
+		if got := new(bench).settled(t, "register", flag, "register", "--config-file", file); got != want {
+			t.Errorf("%s: %q, want %q", flag, got, want)
 		}
 	}
 }

@@ -115,7 +115,7 @@ func (s *Setting) decode(node *yaml.Node) ([]string, error) {
 	}
 	var values []string
 	for _, n := range nodes {
-		if want := s.scalarTag(); n.Kind != yaml.ScalarNode || n.Tag != want {
+		if want := s.scalarTag(); n.Kind != yaml.ScalarNode || n.Tag != want && !s.takesNumber(n) {
 			return nil, s.wrongType(n, want)
 		}
 		if s.Check != nil {
@@ -126,6 +126,11 @@ func (s *Setting) decode(node *yaml.Node) ([]string, error) {
 		values = append(values, n.Value)
 	}
 	return values, nil
+}
+
+// takesNumber reports whether a number in the file is good as the text that it is: a port, a weight.
+func (s *Setting) takesNumber(n *yaml.Node) bool {
+	return n.Tag == "!!int" && s.scalarTag() == "!!str" && s.Check != nil && s.Check(n.Value) == nil
 }
 
 // wrongType says what the setting wants instead of a value of another type: quotes help only if the text in them is good.
