@@ -48,6 +48,9 @@ func (p program) init(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := p.tryOut(c.Context, s); err != nil {
+		return err
+	}
 	if err := p.create(s); errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%w\nrun it as a user who may write there (sudo), or choose other places: see hapsync init --help", err)
 	} else if err != nil {
@@ -109,6 +112,11 @@ func checkSetup(c *cli.Context, s setup) error {
 	for _, w := range append([]string{s.runDir, s.stateFile}, s.binds...) {
 		if err := cli.ConfigWord(w); err != nil {
 			return cli.Usagef(c, "%q: %w", w, err)
+		}
+	}
+	for _, bind := range append([]string{s.statsBind}, s.binds...) {
+		if !strings.ContainsAny(bind, ":/@") {
+			return cli.Usagef(c, "--bind %s: an address has a port, such as :80 or 10.0.0.1:80", bind)
 		}
 	}
 	const longest = 97 // HAProxy's limit for the path of a socket

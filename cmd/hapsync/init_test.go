@@ -271,3 +271,41 @@ func TestInitSaysWhatHAProxyRefuses(t *testing.T) {
 	}
 	wantContains(t, "message", got.stderr, "haproxy -c refuses", "bogus")
 }
+
+func TestInitWritesNothingThatHAProxyRefuses(t *testing.T) {
+	for _, bad := range [][]string{{"--bind", "80"}, {"--bind", ":99999"}, {"--bind", "no.such.host.invalid:80"}, {"--stats-bind", "8404", "--bind", ":80"}, {"--frontend", "internal", "--bind", "10.0.0.1"}} {
+		dir, flags := place(t)
+		got := new(bench).run(t, append(flags[:7:7], bad...)...)
+		if got.code != exitUsage && got.code != exitHAProxy {
+			t.Errorf("%q: code %d\n%s%s", bad, got.code, got.stdout, got.stderr)
+		}
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+			t.Errorf("%q: something was written: %v %v\n%s", bad, entries, err, got.stderr)
+		}
+	}
+}
+
+func TestASecondInitPrintsTheMasterSocketThatTheBaseFileNames(t *testing.T) {
+	dir, flags := place(t)
+	if got := new(bench).run(t, flags...); got.code != exitOK {
+		t.Fatalf("code %d: %s", got.code, got.stderr)
+	}
+	got := new(bench).run(t, append(flags, "--run-dir", dir+"/other")...)
+	named := dir + "/run/haproxy-master.sock"
+	if got.code != exitOK || strings.Contains(got.stdout, "/other/haproxy-master.sock") || strings.Count(got.stdout, "-S "+named) != 3 {
+		t.Errorf("code %d: %s\n%s", got.code, got.stderr, got.stdout)
+	}
+}
+
+func TestInitPassesOverAMasterSocketInAComment(t *testing.T) {
+	dir, flags := place(t)
+	text := "global\n    # setenv HAPSYNC_MASTER_SOCKET /run/old.sock\ndefaults\n    mode http\n    timeout client 1s\n    timeout server 1s\n    timeout connect 1s\n"
+	if err := os.WriteFile(dir+"/haproxy.cfg", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := new(bench).run(t, flags...)
+	if got.code != exitOK || strings.Contains(got.stdout, "/run/old.sock") {
+		t.Errorf("code %d: %s\n%s", got.code, got.stderr, got.stdout)
+	}
+	wantContains(t, "output", got.stdout, "setenv HAPSYNC_MASTER_SOCKET "+dir+"/run/haproxy-master.sock")
+}

@@ -1,14 +1,49 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/hapsync/hapsync/haproxy/configfile"
 )
+
+// tryOut has haproxy check what init would write, before it is written: a file that is there is kept as it is by each later
+// init, and a bad one would stay.
+func (p program) tryOut(ctx context.Context, s setup) error {
+	path, err := exec.LookPath(s.binary)
+	if err != nil {
+		return nil //nolint:nilerr // said by validate
+	}
+	dir, err := os.MkdirTemp("", "hapsync-init-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	texts := []string{s.base(), s.managed()}
+	if s.oneFile() {
+		texts = []string{s.base() + "\n" + s.managed()}
+	}
+	files := s.files()
+	for i, file := range files {
+		if _, err := os.Lstat(file); err == nil {
+			continue
+		}
+		files[i] = filepath.Join(dir, fmt.Sprintf("%d-%s", i, filepath.Base(file)))
+		if err := os.WriteFile(files[i], []byte(texts[i]), 0o600); err != nil {
+			return err
+		}
+	}
+	if _, err := configfile.Validate(ctx, path, files...); err != nil {
+		return fmt.Errorf("nothing is written: %w", err)
+	}
+	return nil
+}
 
 // validate has haproxy check the files. Without a haproxy there is nothing to validate with, which is said.
 func (p program) validate(ctx context.Context, s setup) error {
@@ -38,11 +73,13 @@ func (s setup) files() []string {
 // printStart says how HAProxy is started with the files, and what comes next.
 func (p program) printStart(s setup) {
 	files := "-f " + strings.Join(s.files(), " -f ")
-	options := "-S " + s.masterSocket()
+	named := s.namedMaster()
+	master := cmp.Or(named, s.masterSocket())
+	options := "-S " + master
 	if !s.oneFile() {
 		options += " -f " + s.managedFile
 	}
-	if !s.baseNamesMaster() {
+	if named == "" {
 		p.say("\nHAProxy after 3.0 does not tell its master's socket. Write it into the global section of %s:\n\n    setenv HAPSYNC_MASTER_SOCKET %s\n",
 			s.baseFile, s.masterSocket())
 	}
@@ -69,14 +106,20 @@ and then "systemctl restart haproxy". Next:
 
     hapsync check%[5]s
     hapsync sync%[5]s
-`, s.masterSocket(), files, s.baseFile, options, s.flagArgs(), s.binary, s.program())
+`, master, files, s.baseFile, options, s.flagArgs(), s.binary, s.program())
 }
 
-// baseNamesMaster reports whether hapsync finds the master's socket in the base file: one that init did not write may
-// not name it.
-func (s setup) baseNamesMaster() bool {
+// namedMaster is the master's socket that the base file names; empty if it names none: init may not have written it.
+func (s setup) namedMaster() string {
 	text, err := os.ReadFile(s.baseFile)
-	return err == nil && strings.Contains(string(text), "HAPSYNC_MASTER_SOCKET")
+	if err != nil {
+		return ""
+	}
+	m := regexp.MustCompile(`(?m)^[ \t]*setenv[ \t]+"?HAPSYNC_MASTER_SOCKET"?[ \t]+["']?([^\s"'#]+)`).FindSubmatch(text)
+	if m == nil {
+		return ""
+	}
+	return string(m[1])
 }
 
 // program is the absolute path of haproxy, which systemd wants; Debian's where there is none yet.
