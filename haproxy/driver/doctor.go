@@ -25,6 +25,11 @@ func (h *Instance) Check(ctx context.Context) []haproxy.Finding {
 	f, err := h.files.Read()
 	if err != nil {
 		c.fail("files", err.Error(), "")
+		if h.settings.RuntimeSocket != "" { // else the file that cannot be read would name it
+			c.process(ctx, h, f)
+		} else if h.settings.MasterSocket != "" {
+			c.master(ctx, h, f, runtimeapi.Client{}, runtimeapi.Worker{})
+		}
 		return c.list
 	}
 	c.files(h, f)
@@ -137,13 +142,13 @@ func (c *findings) health(h *Instance, f configfile.Reading) {
 
 func (c *findings) process(ctx context.Context, h *Instance, f configfile.Reading) {
 	r, err := h.runtime(f.Base)
-	if err != nil {
-		c.fail("stats socket", err.Error(), "")
-		return
+	var w runtimeapi.Worker
+	if err == nil {
+		w, err = r.Info(ctx)
 	}
-	w, err := r.Info(ctx)
 	if err != nil {
 		c.fail("stats socket", err.Error(), "")
+		c.master(ctx, h, f, r, w)
 		return
 	}
 	c.ok("stats socket", fmt.Sprintf("HAProxy %s answers on %s as process %d", w.Version, r.Socket, w.Pid))
@@ -212,6 +217,9 @@ func (c *findings) master(ctx context.Context, h *Instance, f configfile.Reading
 		c.ok("reload", "by the command "+strings.Join(l.Command, " "))
 		return
 	}
+	if l.Master == "" && w.Pid == 0 {
+		return // the process that is not reached might name it
+	}
 	if l.Master == "" {
 		c.fail("reload", "there is no way to reload", "start HAProxy with -W -S SOCKET and name that with --master-socket, or name a --reload-command")
 		return
@@ -220,7 +228,7 @@ func (c *findings) master(ctx context.Context, h *Instance, f configfile.Reading
 	switch {
 	case err != nil:
 		c.fail("master socket", err.Error(), "start HAProxy with -W -S "+string(l.Master))
-	case !procs.Has(w.Pid):
+	case w.Pid != 0 && !procs.Has(w.Pid):
 		c.fail("master socket", fmt.Sprintf("%s is of another HAProxy than %s", l.Master, r.Socket), "name the right one with --master-socket")
 	default:
 		c.ok("master socket", fmt.Sprintf("%s answers, %s", l.Master, oldWorkers(procs)))
