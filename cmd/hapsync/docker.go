@@ -14,6 +14,8 @@ import (
 func dockerFlags() []cli.Flag {
 	return []cli.Flag{
 		cli.Toggle(cli.Spec{Name: "docker", Usage: "register the containers of this machine's Docker engine that have the label " + docker.LabelDomain}),
+		cli.List(cli.Spec{Name: "domains",
+			Usage: "with --docker: `DOMAIN` that containers may serve, such as a.abc.com or *.abc.com; repeat it, or separate with commas (default: any)"}),
 		cli.Toggle(cli.Spec{Name: "internal", Usage: "with --docker: take the address that a container has in its network, not its published port"}),
 		cli.Toggle(cli.Spec{Name: "registrator-names", Usage: "with --docker: take registrator's SERVICE_NAME and SERVICE_<port>_NAME, too"}),
 		cli.Text(cli.Spec{Name: "resync", Value: "60s", Check: cli.Duration,
@@ -60,7 +62,13 @@ func (p program) containers(c *cli.Context) (docker.Config, error) {
 		}
 	}
 	log := p.environment().Logger(c)
-	settings := docker.Settings{Machine: c.String("host"), Internal: c.Bool("internal"), RegistratorNames: c.Bool("registrator-names")}
+	settings := docker.Settings{Machine: c.String("host"), Internal: c.Bool("internal"), RegistratorNames: c.Bool("registrator-names"),
+		Domains: cli.Words(c.StringSlice("domains")...)}
+	for _, pattern := range settings.Domains {
+		if err := docker.CheckPattern(pattern); err != nil {
+			return docker.Config{}, cli.Usagef(c, "--domains: %w", err)
+		}
+	}
 	if settings.Machine == "" {
 		name, err := os.Hostname()
 		if err != nil {

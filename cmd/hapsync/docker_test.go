@@ -18,3 +18,10 @@ func TestFlagsThatDoNotGoWithDocker(t *testing.T) {
 		}
 	}
 }
+
+func TestDomainsOfContainersAreChecked(t *testing.T) {
+	got := new(bench).run(t, "register", "--docker", "--domains", "a.abc.com,*.bad_name", "--ip", "10.0.0.1")
+	if got.code != exitUsage || !strings.Contains(got.stderr, `--domains: domain "bad_name" has "_"`) {
+		t.Errorf("code %d: %s", got.code, got.stderr)
+	}
+}

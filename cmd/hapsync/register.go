@@ -66,7 +66,8 @@ ends, so does the host, and hapsync ends with the same code (128 and the number 
 
 With --docker the containers of this machine's Docker engine are registered that have the label hapsync.domain. The labels
 hapsync.host, .port, .weight, .check and .network say more. A host is called <machine>_<container> where no label names it,
-follows Docker's HEALTHCHECK, and leaves when the container is told to stop. --host is then the name of the machine.`,
+follows Docker's HEALTHCHECK, and leaves when the container is told to stop. --host is then the name of the machine.
+--domains says which domains containers may claim; --replace takes over only names at this machine's or the container's own address.`,
 		Example: `
 hapsync register --domain a.abc.com --host server1 --ip 10.0.0.1 --port 10000
 hapsync register --domain a.abc.com --port 10000 --check http://127.0.0.1:10000/health

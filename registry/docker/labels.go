@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -43,6 +44,11 @@ func (s Settings) decode(c Container) (hosts []Host, problems []Problem) {
 	services, problems := s.services(c)
 	if len(services) == 0 {
 		return nil, problems
+	}
+	if n := len(services); n > maxServices {
+		problems = append(problems, Problem{Label: services[maxServices].label,
+			Reason: fmt.Sprintf("the container names %d domains, and only the first %d are registered", n, maxServices)})
+		services = services[:maxServices]
 	}
 	problems = append(problems, strange(c)...)
 	values, bad := s.values(c)
@@ -129,6 +135,10 @@ func (s Settings) values(c Container) (map[string]string, *Problem) {
 func (s Settings) host(c Container, service service, values map[string]string) (Host, *Problem) {
 	if err := registry.CheckDomain(service.domain); err != nil {
 		return Host{}, &Problem{Label: service.label, Reason: err.Error()}
+	}
+	if !s.allows(strings.ToLower(service.domain)) {
+		return Host{}, &Problem{Label: service.label, Reason: fmt.Sprintf("domain %s is not among those that containers may serve here (--domains)",
+			registry.Quote(service.domain))}
 	}
 	addr, problem := s.address(c, service.port)
 	if problem != nil {

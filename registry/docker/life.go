@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/hapsync/hapsync/registry/health"
@@ -25,7 +26,7 @@ func (r *Reconciler) begin(ctx context.Context, host Host) (*life, error) {
 	var err error
 	l.registrar, err = registrar.New(registrar.Config{
 		Client: r.conf.Client, Domain: host.Domain, Host: host.Host, TTL: r.conf.TTL, Drain: r.conf.Drain,
-		Replace: r.conf.Replace, Patient: true, Check: r.checkOf(host), Logger: log,
+		Replace: r.conf.Replace, ReplaceAt: []netip.Addr{r.conf.Settings.IP, host.Addr.Addr()}, Patient: true, Check: r.checkOf(host), Logger: log,
 	})
 	if err != nil {
 		return nil, err

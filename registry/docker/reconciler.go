@@ -22,7 +22,7 @@ type Config struct {
 	Settings Settings
 	// TTL of the leases; Drain is how long hosts stay in drain when the reconciler ends.
 	TTL, Drain time.Duration
-	// Replace takes names over, whoever has them.
+	// Replace takes names over that have an address of this machine, or of the container: what an earlier run has left.
 	Replace bool
 	// Check has all of the containers' checks but the probe.
 	Check health.Check

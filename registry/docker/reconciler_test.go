@@ -407,11 +407,40 @@ func TestKeysOfOthersAreNotTouched(t *testing.T) {
 	}
 }
 
-func TestReplaceTakesTheNameOver(t *testing.T) {
+func TestReplaceTakesOverWhatIsThisMachinesAndNothingElse(t *testing.T) {
 	t.Parallel()
 	q := newSite(t)
-	etcdtest.PutHost(t, q.etcd, "a.abc.com/box1_web1", "10.9.9.9:1")
+	etcdtest.PutHost(t, q.etcd, "a.abc.com/box1_web1", "10.0.0.5:1")
+	etcdtest.PutHost(t, q.etcd, "a.abc.com/victim", "10.9.9.9:1")
 	q.engine.start("web1")
-	q.register(t, func(c *Config) { c.Replace = true })
-	q.has(t, web1)
+	q.engine.start("web2", "hapsync.host=victim")
+	r := q.register(t, func(c *Config) { c.Replace = true })
+	q.has(t, web1, "a.abc.com/victim 10.9.9.9:1 ready")
+	r.says(t, "another has the name", "victim", "10.9.9.9:1")
+	q.has(t, web1, "a.abc.com/victim 10.9.9.9:1 ready")
+}
+
+func TestAContainerServesTheDomainsThatItMayAndNotTooMany(t *testing.T) {
+	t.Parallel()
+	q := newSite(t)
+	var many []string
+	for i := range 40 {
+		many = append(many, fmt.Sprintf("d%02d.dev.abc.com", i))
+	}
+	q.engine.start("web1", "hapsync.domain=a.abc.com, www.abc.com, abc.com, xabc.com, A.Dev.abc.com, dev.abc.com")
+	q.engine.start("web2", "hapsync.domain="+strings.Join(many, ","))
+	r := q.register(t, func(c *Config) { c.Settings.Domains = []string{"a.abc.com", "*.dev.abc.com"} })
+	r.says(t, "label=hapsync.domain", "www.abc.com", "is not among those that containers may serve here (--domains)")
+	r.says(t, "the container names 40 domains, and only the first 32 are registered")
+	eventually(t, "34 hosts are there", func() error {
+		if n := len(q.hosts(t)); n != 34 {
+			return fmt.Errorf("%d", n)
+		}
+		return nil
+	})
+	for _, line := range q.hosts(t) {
+		if domain, _, _ := strings.Cut(line, "/"); domain != "a.abc.com" && !strings.HasSuffix(domain, ".dev.abc.com") {
+			t.Errorf("there is %s", line)
+		}
+	}
 }

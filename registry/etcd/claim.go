@@ -3,6 +3,7 @@ package etcd
 import (
 	"context"
 	"maps"
+	"net/netip"
 	"slices"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -25,7 +26,7 @@ func (r *Registration) tend(ctx context.Context, have hostKeys) error {
 		return r.report(ctx, have)
 	case taken && other.lease == r.lease.past && other.lease != 0:
 		return nil
-	case taken && !r.conf.Replace:
+	case taken && !r.mayReplace(have):
 		return r.taken(ctx, have, other)
 	}
 	return r.claim(ctx, have)
@@ -67,6 +68,15 @@ func (r *Registration) taken(ctx context.Context, have hostKeys, other hostKey) 
 	held.Left = 0 // else it is news each time
 	r.trouble(r.outWords(), held)
 	return nil
+}
+
+// mayReplace reports whether the name may be taken over from who has it.
+func (r *Registration) mayReplace(have hostKeys) bool {
+	if !r.conf.Replace || len(r.conf.ReplaceAt) == 0 {
+		return r.conf.Replace
+	}
+	ip, err := netip.ParseAddr(have.keys["ip"].value)
+	return err == nil && slices.Contains(r.conf.ReplaceAt, ip.Unmap())
 }
 
 // outWords say since when the host has no name.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strings"
 	stdsync "sync"
 	"time"
@@ -26,8 +27,9 @@ type RegistrationConfig struct {
 	Host   registry.Host
 	// TTL of the lease, in whole seconds, two or more; zero means DefaultTTL.
 	TTL time.Duration
-	// Replace takes the name over at the start, whoever has it.
-	Replace bool
+	// Replace takes the name over at the start, whoever has it; with ReplaceAt only if its address is one of these.
+	Replace   bool
+	ReplaceAt []netip.Addr
 	// Patient waits until a name is free that another has at the start; without it, that is an error.
 	Patient bool
 	// Registered is told, once, the revision at which the host has been written first; nil means that nobody asks. It may

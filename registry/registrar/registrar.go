@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	stdsync "sync"
 	"time"
 
@@ -22,8 +23,10 @@ type Config struct {
 	Host registry.Host
 	// TTL of the lease; Drain is how long the host stays in drain before it leaves.
 	TTL, Drain time.Duration
-	// Replace takes the name over at the start, Patient waits until it is free; without both a name that another has is an error.
+	// Replace takes the name over at the start, with ReplaceAt only from a host with one of these addresses; Patient waits until it
+	// is free. Without both a name that another has is an error.
 	Replace, Patient bool
+	ReplaceAt        []netip.Addr
 	// Check keeps the host out until it is good, and in maintenance while it is bad; nil for none. It belongs to Run.
 	Check *health.Check
 	// UntilGood ends the check when it was good once.
@@ -56,7 +59,7 @@ func New(conf Config) (*Registrar, error) {
 	}
 	var err error
 	r.registration, err = conf.Client.NewRegistration(etcd.RegistrationConfig{
-		Domain: conf.Domain, Host: conf.Host, TTL: conf.TTL, Replace: conf.Replace, Patient: conf.Patient, Logger: conf.Logger,
+		Domain: conf.Domain, Host: conf.Host, TTL: conf.TTL, Replace: conf.Replace, ReplaceAt: conf.ReplaceAt, Patient: conf.Patient, Logger: conf.Logger,
 		Registered: func(at registry.Revision) { r.registered <- at },
 	})
 	return r, err
