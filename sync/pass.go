@@ -178,6 +178,11 @@ func only(snapshot registry.Snapshot, scope haproxy.Scope) registry.Snapshot {
 	}
 	part := snapshot
 	part.Domains, part.Problems = nil, nil
+	for _, p := range snapshot.Problems {
+		if scope.Has(p.Domain) {
+			part.Problems = append(part.Problems, p) // the name of a host may be a bad one
+		}
+	}
 	for _, name := range scope.Names() {
 		if d, ok := domainOf(snapshot, name); ok {
 			part.Domains = append(part.Domains, d)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hapsync/hapsync/haproxy"
@@ -21,7 +22,8 @@ type Layout struct {
 // a host or an option that was good keeps its last good value.
 func (l Layout) Desired(snapshot registry.Snapshot, st haproxy.State) (haproxy.Config, []registry.Problem) {
 	var want haproxy.Config
-	for _, d := range snapshot.Domains {
+	bad := badNamesOf(snapshot)
+	for _, d := range bad.with(snapshot.Domains) {
 		if _, taken := st.Foreign[d.Name]; taken {
 			continue
 		}
@@ -36,8 +38,61 @@ func (l Layout) Desired(snapshot registry.Snapshot, st haproxy.State) (haproxy.C
 			want.Backends = append(want.Backends, b)
 		}
 	}
+	slices.SortFunc(want.Backends, byBackend)
+	want.Backends = append(want.Backends, bad.keep(want, st.File)...)
 	want.Backends = append(want.Backends, keptBackends(want, st)...)
 	return l.complete(want), slices.Concat(LeftAlone(snapshot, st.Foreign), LeftAloneHosts(snapshot, st.NotOurs))
+}
+
+// badNames are domains and hosts of the registry whose names cannot be used. What HAProxy's file has under these names, as where
+// another tool wrote it, stays as it is.
+type badNames struct {
+	domains []string
+	hosts   map[string][]string // by domain
+}
+
+func badNamesOf(snapshot registry.Snapshot) badNames {
+	bad := badNames{hosts: map[string][]string{}}
+	for _, p := range snapshot.Problems {
+		if name, err := strconv.Unquote(p.Domain); err == nil {
+			bad.domains = append(bad.domains, name)
+		} else if host, err := strconv.Unquote(p.Host); err == nil {
+			bad.hosts[p.Domain] = append(bad.hosts[p.Domain], host)
+		}
+	}
+	return bad
+}
+
+// with are domains with their hosts of bad names, which are held like those of bad values.
+func (bad badNames) with(domains []registry.Domain) []registry.Domain {
+	if len(bad.hosts) == 0 {
+		return domains
+	}
+	all := make([]registry.Domain, 0, len(domains)+len(bad.hosts))
+	known := map[string]bool{}
+	for _, d := range domains {
+		known[d.Name] = true
+		d.HeldHosts = slices.Concat(d.HeldHosts, bad.hosts[d.Name])
+		all = append(all, d)
+	}
+	for name, hosts := range bad.hosts {
+		if !known[name] {
+			all = append(all, registry.Domain{Name: name, Held: true, HeldHosts: hosts})
+		}
+	}
+	return all
+}
+
+// keep are the backends that the file has for domains of bad names. want is sorted.
+func (bad badNames) keep(want, file haproxy.Config) []haproxy.Backend {
+	var kept []haproxy.Backend
+	for _, name := range bad.domains {
+		_, wanted := backendOf(want, name)
+		if b, written := backendOf(file, name); written && !wanted {
+			kept = append(kept, b)
+		}
+	}
+	return kept
 }
 
 // keptBackends are those that the file has servers in that are not hapsync's: they stay when there is no host of ours.
