@@ -15,6 +15,7 @@ type alarms struct {
 	whole  time.Time // a pass over everything
 	resync time.Time // the same, and the registry is listed again
 	drains retry     // a look at removed servers that are still there
+	held   time.Time // a look at domains whose removals are held back
 	file   time.Time // the file is to get what the process has already
 	reload time.Time // a reload is allowed again
 	retry  retry     // after a job that failed the deployer gets another one
@@ -111,6 +112,7 @@ func (a *Agent) next() time.Time {
 		return next
 	}
 	sooner(a.alarms.drains.at)
+	sooner(a.alarms.held)
 	for _, d := range a.memory.domains {
 		if d.refused != nil && !d.refused.retrying {
 			sooner(d.refused.retry.at)
@@ -256,6 +258,9 @@ func (a *Agent) afterPass(p *pass, in inbox) {
 		a.memory.worker = p.state.Worker
 	}
 	a.setFileAlarm()
+	if len(p.held) > 0 {
+		a.alarms.held = time.Now().Add(heldPoll)
+	}
 	leaving := a.memory.names(func(d *domainState) bool { return len(d.leaving) > 0 })
 	looked := len(in.changed) == 0 && due(a.alarms.drains.at, time.Now())
 	switch {

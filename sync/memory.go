@@ -67,6 +67,8 @@ type domainState struct {
 	leaving []string
 	// expired are the hosts whose lease ended: there is nothing to drain.
 	expired map[string]bool
+	// held are the hosts whose removal a safeguard holds back, sorted.
+	held    []string
 	refused *refusal
 }
 
@@ -105,7 +107,7 @@ func (m *memory) at(name string) *domainState {
 // forget drops the domains of which there is nothing to remember.
 func (m *memory) forget() {
 	maps.DeleteFunc(m.domains, func(_ string, d *domainState) bool {
-		return d.waits == waitsNot && d.since == nil && len(d.leaving) == 0 && len(d.expired) == 0 && d.refused == nil
+		return d.waits == waitsNot && d.since == nil && len(d.leaving) == 0 && len(d.expired) == 0 && len(d.held) == 0 && d.refused == nil
 	})
 }
 
@@ -194,6 +196,11 @@ func (r *refusal) withHeld(servers []haproxy.Server) []haproxy.Server {
 	return servers
 }
 
+// held reports whether the removals of a domain are held back.
+func (m *memory) held() bool {
+	return len(m.names(func(d *domainState) bool { return len(d.held) > 0 })) > 0
+}
+
 // postponed reports whether a domain waits for nothing but the time of the next reload.
 func (m *memory) postponed() bool {
 	return len(m.names(func(d *domainState) bool {
@@ -276,16 +283,17 @@ func (m *memory) take(p *pass, inFlight *job) {
 	}
 	for _, name := range p.names() {
 		inFlight := inFlight != nil && inFlight.scope.Has(name)
-		if m.domains[name] == nil && !edited[name] && !late[name] && len(leaving[name]) == 0 && !inFlight {
+		if m.domains[name] == nil && !edited[name] && !late[name] && len(leaving[name]) == 0 && len(p.held[name]) == 0 && !inFlight {
 			continue
 		}
 		d := m.at(name)
 		d.leaving = slices.Sorted(slices.Values(leaving[name]))
+		d.held = p.held[name]
 		d.want, _ = backendOf(p.want.file, name)
 		d.file, _ = backendOf(p.state.File, name)
 		d.waits = waitsFor(d, edited[name] || inFlight, late[name])
 		live, _ := backendOf(p.state.Live, name)
-		m.mark(d, live, waits[name] || late[name] || p.want.refused[name] && p.lacks(name))
+		m.mark(d, live, waits[name] || late[name] || len(d.held) > 0 || p.want.refused[name] && p.lacks(name))
 		if p.scope.All() && d.waits == waitsNot {
 			d.expired = nil
 		}
@@ -349,7 +357,7 @@ func (p *pass) names() []string {
 	if !p.scope.All() {
 		return p.scope.Names()
 	}
-	names := slices.Concat(slices.Collect(maps.Keys(p.memory.domains)), p.report.Plan.domains(), p.report.Plan.late)
+	names := slices.Concat(slices.Collect(maps.Keys(p.memory.domains)), p.report.Plan.domains(), p.report.Plan.late, slices.Collect(maps.Keys(p.held)))
 	slices.Sort(names)
 	return slices.Compact(names)
 }
@@ -429,8 +437,14 @@ func domainOf(s registry.Snapshot, name string) (registry.Domain, bool) {
 }
 
 // removals are those of a pass; have is the number of managed servers, with those that went shortly before.
-func (m *memory) removals(leaving []serverName, have int) removals {
+func (m *memory) removals(leaving []serverName, have int, scope haproxy.Scope) removals {
 	r := m.departures.with(leaving, have, time.Now())
+	for name, d := range m.domains {
+		if !scope.Has(name) && len(d.held) > 0 {
+			r.gone += len(d.held)
+			r.of(serverName{backend: haproxy.BackendName(name)}).gone += len(d.held)
+		}
+	}
 	for _, s := range leaving {
 		domain, _ := haproxy.DomainOf(s.backend)
 		r.expired = r.expired || m.hasExpired(domain, s.server)

@@ -3,7 +3,9 @@ package sync
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hapsync/hapsync/haproxy"
@@ -42,7 +44,11 @@ type pass struct {
 	// made are the changes that were sent to the process, and outcome what became of them.
 	made    []haproxy.Change
 	outcome haproxy.Outcome
-	report  Report
+	// held are the hosts whose removal is held back, by domain.
+	held   map[string][]string
+	report Report
+	// unheld is the plan with what is held back; zero where nothing is.
+	unheld Plan
 }
 
 // compare begins a pass: what is wanted of the scope, and the plan for it.
@@ -64,9 +70,14 @@ func (p *pass) compare(st haproxy.State) {
 // plan is what is to be done in a state.
 func (p *pass) plan(st haproxy.State) Plan { return p.memory.markExpired(newPlan(p.want, st)) }
 
-// check holds a plan that a safeguard objects to. A plan with nothing in it proves that nothing is wrong.
+// check holds a plan that a safeguard objects to, or the removals of some domains. A plan with nothing in it proves that
+// nothing is wrong.
 func (p *pass) check() error {
-	have, leaving := p.memory.departures.servers(p.asked, p.state)
+	of, leaving := p.memory.departures.servers(p.asked, p.state)
+	have := 0
+	for _, n := range of {
+		have += n
+	}
 	if !p.scope.All() {
 		have = p.memory.servers + len(p.memory.departures)
 	}
@@ -77,7 +88,58 @@ func (p *pass) check() error {
 	if p.memory.other != nil {
 		return p.memory.other
 	}
-	return p.cfg.Policy.check(p.memory.removals(leaving, have), p.snapshot.Keys)
+	r := p.memory.removals(leaving, have, p.scope)
+	for name, s := range r.domains {
+		s.have = max(of[name], s.gone)
+	}
+	held, err := p.cfg.Policy.check(r, p.snapshot.Keys)
+	if err == nil && len(held) > 0 {
+		p.withhold(held)
+	}
+	return err
+}
+
+// withhold keeps the servers of some domains that the registry has no more, as they are.
+func (p *pass) withhold(held map[string]string) {
+	var left []serverName
+	p.held = map[string][]string{}
+	for _, s := range p.report.leaving {
+		domain, _ := haproxy.DomainOf(s.backend)
+		if held[domain] == "" {
+			left = append(left, s)
+			continue
+		}
+		p.held[domain] = append(p.held[domain], s.server)
+		file, _ := backendOf(p.state.File, domain)
+		live, _ := backendOf(p.state.Live, domain)
+		server, ok := lastGood(s.server, true, file, live)
+		if !ok {
+			continue
+		}
+		b, there := backendOf(p.asked, domain)
+		if !there {
+			b = haproxy.Backend{Name: s.backend, Options: file.Options}
+			if file.Name == "" {
+				b.Options = live.Options
+			}
+		}
+		p.asked = withBackend(p.asked, domain, withServer(b, server, &server))
+	}
+	p.asked = p.cfg.Layout.complete(p.asked)
+	names := slices.Sorted(maps.Keys(p.held))
+	p.unheld = p.report.Plan
+	p.want = p.memory.wanted(p.cfg.Layout, p.asked, p.state, p.scope)
+	p.report.Plan = p.plan(p.state)
+	p.report.leaving = left
+	p.report.Held = fmt.Sprintf("the removals of %s: %s", nameSome(names), held[names[0]])
+}
+
+// nameSome names some of the domains.
+func nameSome(names []string) string {
+	if more := len(names) - namedReasons; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:namedReasons], ", "), more)
+	}
+	return strings.Join(names, ", ")
 }
 
 // run makes changes in the process.

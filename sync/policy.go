@@ -65,18 +65,28 @@ func (d departures) forget(now time.Time) {
 type removals struct {
 	// have is the number of managed servers, with those that went shortly before.
 	have int
-	// first leave with this pass, moment with it or a moment ago, gone with it or shortly before.
+	// first leave with this pass, moment with it or a moment ago, gone with it or shortly before, or are held back.
 	first, moment, gone int
-	// expired is set when some go because their lease ended, and not because somebody deleted them.
+	// expired is set when some go because their lease ended, and not because they were deleted.
 	expired bool
+	// domains are those that lose servers with this pass or lost some shortly before.
+	domains map[string]*share
 }
+
+// A share is what a domain loses.
+type share struct{ have, gone, first int }
 
 // with counts what a pass adds.
 func (d departures) with(leaving []serverName, have int, now time.Time) removals {
-	r := removals{have: have, gone: len(d)}
+	r := removals{have: have, gone: len(d), domains: map[string]*share{}}
+	for s := range d {
+		r.of(s).gone++
+	}
 	for _, s := range leaving {
 		if _, known := d[s]; !known {
 			r.first++
+			r.of(s).gone++
+			r.of(s).first++
 		}
 	}
 	r.gone += r.first
@@ -89,23 +99,52 @@ func (d departures) with(leaving []serverName, have int, now time.Time) removals
 	return r
 }
 
-// check holds a pass that would take out too much at once: an answer of etcd's with nothing in it is what a wrong
-// prefix, an empty cluster and a lost data directory look like, too.
-func (p Policy) check(r removals, keys int) error {
+func (r removals) of(s serverName) *share {
+	domain, _ := haproxy.DomainOf(s.backend)
+	if r.domains[domain] == nil {
+		r.domains[domain] = &share{}
+	}
+	return r.domains[domain]
+}
+
+// check holds a pass where the registry is empty: an answer of etcd's with nothing in it is what a wrong
+// prefix, an empty cluster and a lost data directory look like, too. Else it names the domains whose removals are held back, and
+// why: those of which too much goes while too much goes of all together. A domain that loses servers while no other one does is
+// nobody else's business.
+func (p Policy) check(r removals, keys int) (held map[string]string, err error) {
 	if p.AllowMassRemoval || r.first == 0 {
-		return nil
+		return nil, nil
 	}
 	limit := cmp.Or(p.MaxRemoval, 50)
 	single := r.moment == 1 && !r.expired
+	why := ""
 	switch {
 	case keys == 0:
-		return &HeldError{fmt.Sprintf("the registry has no key below the prefix, but HAProxy has %s (is the prefix right?)", count(r.have, "managed server"))}
+		return nil, &HeldError{fmt.Sprintf("the registry has no key below the prefix, but HAProxy has %s (is the prefix right?)", count(r.have, "managed server"))}
 	case r.gone == r.have && r.moment > 1:
-		return &HeldError{fmt.Sprintf("all %s would be removed", count(r.have, "managed server"))}
+		why = fmt.Sprintf("all %s would be removed", count(r.have, "managed server"))
 	case r.have > handful && !single && r.gone*100 > r.have*limit:
-		return &HeldError{fmt.Sprintf("%d of %s would be removed, which is more than %d%%", r.gone, count(r.have, "managed server"), limit)}
+		why = fmt.Sprintf("%d of %s would be removed, which is more than %d%%", r.gone, count(r.have, "managed server"), limit)
 	}
-	return nil
+	if why == "" || len(r.domains) == 1 && r.gone < r.have && r.others() {
+		return nil, nil
+	}
+	held = map[string]string{}
+	for name, s := range r.domains {
+		if s.first > 0 && s.gone*100 > s.have*limit {
+			held[name] = why
+		}
+	}
+	return held, nil
+}
+
+// others reports whether there are servers of domains that lose none.
+func (r removals) others() bool {
+	have := 0
+	for _, s := range r.domains {
+		have += s.have
+	}
+	return have < r.have
 }
 
 func count(n int, noun string) string {
@@ -129,9 +168,9 @@ func sameRegistry(earlier, now registry.Snapshot) error {
 	return nil
 }
 
-// servers are those that the file or the process has, or that went shortly before, and, sorted, those of them that
+// servers are those that the file or the process has, or that went shortly before, by domain, and, sorted, those of them that
 // are not wanted.
-func (d departures) servers(want haproxy.Config, st haproxy.State) (have int, leaving []serverName) {
+func (d departures) servers(want haproxy.Config, st haproxy.State) (have map[string]int, leaving []serverName) {
 	seen := map[serverName]bool{}
 	for _, c := range []haproxy.Config{st.File, st.Live} {
 		for _, b := range c.Backends {
@@ -140,10 +179,17 @@ func (d departures) servers(want haproxy.Config, st haproxy.State) (have int, le
 			}
 		}
 	}
-	have = len(seen)
+	have = map[string]int{}
+	add := func(s serverName) {
+		domain, _ := haproxy.DomainOf(s.backend)
+		have[domain]++
+	}
+	for s := range seen {
+		add(s)
+	}
 	for s := range d {
 		if !seen[s] {
-			have++
+			add(s)
 		}
 	}
 	for _, b := range want.Backends {

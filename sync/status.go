@@ -108,7 +108,10 @@ func (a *Agent) record(in inbox, p *pass, err error, took time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := &a.status
-	s.Down, s.Held = text(report.Down), ""
+	if err == nil && report.Held == "" && !p.scope.All() && a.memory.held() {
+		report.Held = s.Last.Held // of other domains
+	}
+	s.Down, s.Held = text(report.Down), report.Held
 	var held *HeldError
 	if errors.As(err, &held) {
 		report.Held, s.Held = held.Reason, held.Reason
@@ -262,6 +265,9 @@ func (a *Agent) log(report Report, err error, took time.Duration) {
 	}
 	var held *HeldError
 	last := a.status.Last
+	if err == nil && report.Held != "" && report.Held != last.Held {
+		a.cfg.Logger.Warn("removals are held back", "revision", report.Revision, "reason", report.Held)
+	}
 	switch {
 	case errors.As(err, &held):
 		if held.Reason != last.Held {

@@ -56,16 +56,21 @@ func (cfg Config) check() error {
 	return nil
 }
 
-// Plan says what Sync would do. It reads only. A *HeldError comes with a full report.
+// Plan says what Sync would do. It reads only. A *HeldError comes with a full report, also where the removals of some domains are
+// all that is held back.
 func (s *Syncer) Plan(ctx context.Context) (Report, error) {
 	p, err := s.prepare(ctx)
+	if err == nil && p.report.Held != "" {
+		p.report.Plan, err = p.unheld, &HeldError{p.report.Held}
+	}
 	return p.report, err
 }
 
 // maxTries bounds how often a pass starts again because someone else changed the managed file meanwhile.
 const maxTries = 3
 
-// Sync brings HAProxy in line, once. A *HeldError means that nothing was touched; with any error the report says
+// Sync brings HAProxy in line, once. A *HeldError means that nothing was touched, or, if the report says that it is applied, that
+// the removals of some domains are held back; with any error the report says
 // what was planned, and what runs is the old or the new configuration, never a mixture of the two.
 func (s *Syncer) Sync(ctx context.Context) (Report, error) {
 	for try := 1; ; try++ {
@@ -78,6 +83,12 @@ func (s *Syncer) Sync(ctx context.Context) (Report, error) {
 			continue
 		}
 		p.report.Applied = err == nil
+		if err == nil && p.report.Held != "" {
+			err = &HeldError{p.report.Held}
+			if p.report.Plan.Empty() { // there was nothing else to do
+				p.report.Plan, p.report.Applied = p.unheld, false
+			}
+		}
 		return p.report, err
 	}
 }
