@@ -46,6 +46,7 @@ func (k *Ack) Missing(agents []AgentReport) []string {
 func (k *Ack) missingFrom(a AgentReport) string {
 	switch {
 	case a.Applied >= k.Revision:
+	case a.Reached >= k.Revision && a.WaitingMore == 0 && !slices.Contains(a.Waiting, k.Domain): // others keep Applied back
 	case a.Held != "":
 		return "it holds its changes back: " + a.Held
 	case a.Reason != "":

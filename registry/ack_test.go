@@ -20,6 +20,13 @@ func TestAnAckNamesTheAgentsThatHaveNotDoneIt(t *testing.T) {
 	}{
 		{"has applied it", with(func(r *AgentReport) { r.Applied = 8 }), ""},
 		{"is behind", with(func(r *AgentReport) { r.Applied = 6 }), "a2: it has applied revision 6, the write is 7"},
+		{"waits for another domain", with(func(r *AgentReport) {
+			r.Applied, r.Reached, r.Waiting, r.Held = 6, 8, []string{"b.abc.com"}, "b.abc.com"
+		}), ""},
+		{"waits for the domain", with(func(r *AgentReport) { r.Applied, r.Reached, r.Waiting = 6, 8, []string{"a.abc.com"} }),
+			"a2: it has applied revision 6, the write is 7"},
+		{"waits for more than it can name", with(func(r *AgentReport) { r.Applied, r.Reached, r.WaitingMore = 6, 8, 3 }),
+			"a2: it has applied revision 6, the write is 7"},
 		{"holds", with(func(r *AgentReport) { r.Applied, r.Held = 6, "no key" }), "a2: it holds its changes back: no key"},
 		{"is not ready", with(func(r *AgentReport) { r.Applied, r.Reason = 0, "haproxy: away" }), "a2: it is not ready: haproxy: away"},
 		{"leaves the domain out", with(func(r *AgentReport) { r.LeftOut = []string{"a.abc.com"} }), "a2: it leaves the host out, hapsync status there says why"},

@@ -29,6 +29,11 @@ type AgentReport struct {
 	// Heard is the last change below the prefix that the agent has heard of, Applied the last one that its HAProxy has.
 	Heard   Revision `json:"heard"`
 	Applied Revision `json:"applied"`
+	// Reached is the last change that the agent has dealt with for all domains but those that Waiting names, if it is later than
+	// Applied: what they lack keeps Applied back. WaitingMore counts those that are not named.
+	Reached     Revision `json:"reached,omitempty"`
+	Waiting     []string `json:"waiting,omitempty"`
+	WaitingMore int      `json:"waiting_more,omitempty"`
 	// AppliedAt is when it did, by the same clock as Time; zero where nothing is applied yet.
 	AppliedAt time.Time `json:"applied_at,omitzero"`
 	// BehindSeconds is for how long something had been heard of and not applied when the report was made; 0 where nothing
@@ -64,6 +69,7 @@ func (r AgentReport) Same(other AgentReport) bool {
 	return r.Prefix == other.Prefix && r.Heard == other.Heard && r.Applied == other.Applied && r.Held == other.Held &&
 		r.Reason == other.Reason && r.Problems == other.Problems && slices.Equal(r.LeftOut, other.LeftOut) && r.LeftOutMore == other.LeftOutMore &&
 		slices.EqualFunc(r.Leaving, other.Leaving, func(a, b Leaving) bool { return a.Domain == b.Domain && a.Host == b.Host }) &&
+		r.Reached == other.Reached && slices.Equal(r.Waiting, other.Waiting) && r.WaitingMore == other.WaitingMore &&
 		r.More == other.More && r.Unknown == other.Unknown && r.HAProxy == other.HAProxy && r.Hapsync == other.Hapsync
 }
 
@@ -103,6 +109,9 @@ func DecodeReport(name string, value []byte) (AgentReport, error) {
 	}
 	for i := range r.LeftOut {
 		r.LeftOut[i] = OneLine(r.LeftOut[i])
+	}
+	for i := range r.Waiting {
+		r.Waiting[i] = OneLine(r.Waiting[i])
 	}
 	for i := range r.Leaving {
 		r.Leaving[i].Domain, r.Leaving[i].Host = OneLine(r.Leaving[i].Domain), OneLine(r.Leaving[i].Host)

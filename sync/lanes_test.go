@@ -224,3 +224,29 @@ func TestAReloadThatDoesNotHelpIsMadeSeldom(t *testing.T) {
 		}
 	})
 }
+
+func TestADomainThatWaitsKeepsNoOtherFromBeingAcknowledged(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		all := reportsFrom(t, i)
+		told := func(s registry.Snapshot) registry.Snapshot {
+			s.Prefix, s.Changed = "/services/web", s.Revision
+			return s
+		}
+		i.registry.tell(told(twoDomains()))
+		synctest.Wait()
+		i.haproxy.change(func() { i.haproxy.failReload = 1 << 20 })
+		i.registry.change(told(withNew(revised(twoDomains(), 900))), "c.abc.com")
+		elapse(3 * time.Second)
+		i.registry.change(told(withNew(moved(901, 7))), "b.abc.com")
+		elapse(3 * time.Second)
+		last := (*all)[len(*all)-1]
+		last.Name = "lb1"
+		for domain, done := range map[string]bool{"b.abc.com": true, "c.abc.com": false} {
+			ack := registry.Ack{Revision: map[string]registry.Revision{"b.abc.com": 901, "c.abc.com": 900}[domain], Domain: domain, Host: "server1"}
+			if missing := ack.Missing([]registry.AgentReport{last}); (len(missing) == 0) != done {
+				t.Errorf("%s: %v of %+v", domain, missing, last)
+			}
+		}
+	})
+}

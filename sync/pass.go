@@ -131,7 +131,7 @@ func (p *pass) withhold(held map[string]string) {
 	p.want = p.memory.wanted(p.cfg.Layout, p.asked, p.state, p.scope)
 	p.report.Plan = p.plan(p.state)
 	p.report.leaving = left
-	p.report.Held = fmt.Sprintf("the removals of %s: %s", nameSome(names), held[names[0]])
+	p.report.Held = fmt.Sprintf("%s; those of %s are held back", held[names[0]], nameSome(names))
 }
 
 // nameSome names some of the domains.

@@ -168,6 +168,10 @@ func (l *lookout) report(s Status) registry.AgentReport {
 	if more := len(r.LeftOut) - maxLeftOut; more > 0 {
 		r.LeftOut, r.LeftOutMore = r.LeftOut[:maxLeftOut], more
 	}
+	if s.reached > s.Has {
+		r.Reached, r.Waiting = s.reached, s.waiting[:min(len(s.waiting), maxLeftOut)]
+		r.WaitingMore = len(s.waiting) - len(r.Waiting)
+	}
 	shown := min(len(l.busy), maxLeaving)
 	r.Leaving, r.More = l.busy[:shown], len(l.busy)-shown
 	return r

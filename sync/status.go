@@ -42,6 +42,9 @@ type Status struct {
 	// Passes are the last ones that did something or failed, newest first, at most 20.
 	Passes []PassRecord
 
+	// reached is the last change that was dealt with, but for the domains that wait.
+	reached   registry.Revision
+	waiting   []string
 	prefix    string       // the registry's; empty where it has not been read yet
 	jobFailed string       // why the deployer's last job failed; empty where it did not
 	leaving   []serverName // servers that are to have no sessions any more; sorted
@@ -249,6 +252,7 @@ func (a *Agent) progress(snapshot registry.Snapshot) {
 	if a.inbox.snapshot.Revision == reached.revision {
 		s.Behind = time.Time{}
 	}
+	s.reached, s.waiting = a.memory.reached.changed, a.memory.names(func(d *domainState) bool { return d.since != nil })
 	s.leaving = slices.SortedFunc(slices.Values(slices.Concat(a.memory.tally.drained, a.memory.leaving())), byServerName)
 	s.leaving = slices.Compact(s.leaving)
 }

@@ -119,6 +119,8 @@ func reportTexts() map[string]string {
 		"applied_at": "when it did, by the same clock", "behind_seconds": "for how long something had not been applied when the report was made",
 		"held": "what a safeguard holds back", "reason": "the first reason why the agent is not ready",
 		"problems": "how many keys and domains are left out", "left_out": "some of them, as 'domain' or 'domain/host'",
+		"reached": "the last change that is dealt with, but for the domains that `waiting` names, if that is later than `applied`",
+		"waiting": "domains that keep `applied` back: they wait for the file or a reload, or are held", "waiting_more": "how many it does not name",
 		"left_out_more": "how many it does not name", "leaving": "servers in drain or maint, and removed ones, that still have sessions",
 		"more": "how many of those it does not list", "unknown": "why the sessions could not be counted",
 		"haproxy": "version of HAProxy", "hapsync": "version of hapsync",
