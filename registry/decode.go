@@ -25,7 +25,7 @@ const (
 
 // CutKey returns the key, or so much of one that is longer than any good one that it is bad and stays apart from others.
 func CutKey(prefix, key string) string {
-	longest := max(maxKey, len(prefix)+maxDomain+maxHost+len("///maxconn"))
+	longest := max(maxKey, len(prefix)+maxDomain+MaxHost+len("///maxconn"))
 	if len(key) <= longest {
 		return key
 	}

@@ -6,10 +6,12 @@ import (
 	"unicode/utf8"
 )
 
+// MaxHost is the most bytes of the name of a host.
+const MaxHost = 64
+
 const (
 	maxDomain = 253
 	maxLabel  = 63
-	maxHost   = 64
 )
 
 // CheckDomain returns what is wrong with the name of a domain. It takes RFC 1123 host names in upper and lower case.
@@ -52,8 +54,8 @@ func CheckHost(name string) error {
 	switch {
 	case name == "":
 		return fmt.Errorf("host is empty: the key is <domain>/<host>/ip below the prefix")
-	case len(name) > maxHost:
-		return fmt.Errorf("host %s has %d bytes: %d are the most", Quote(name), len(name), maxHost)
+	case len(name) > MaxHost:
+		return fmt.Errorf("host %s has %d bytes: %d are the most", Quote(name), len(name), MaxHost)
 	}
 	for i := range len(name) {
 		if !letterOrDigit(name[i]) && strings.IndexByte("_.-", name[i]) < 0 {

@@ -18,8 +18,7 @@ func HostName(machine, container string) string {
 	}
 	sum := sha256.Sum256([]byte(machine + "\x00" + container))
 	end := "-" + hex.EncodeToString(sum[:4])
-	const most = 64
-	return name[:min(len(name), most-len(end))] + end
+	return name[:min(len(name), registry.MaxHost-len(end))] + end
 }
 
 // valid replaces what is neither a letter, a digit nor one of the others.
