@@ -110,6 +110,7 @@ func (s *site) teamKeepsToItsDomain(t *testing.T, p pki, lb *balancer) {
 	if o := team.hapsync(t, "list"); o.code != 3 {
 		t.Errorf("the team of %s may read all domains: %s", domainA, o)
 	}
+	team.must(t, "list", "--domain", domainA)
 	team.must(t, "deregister", "--domain", domainA, "--host", "server1", "--wait", "--drain", "0s")
 }
 
