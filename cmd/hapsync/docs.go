@@ -11,6 +11,7 @@ import (
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/reference"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 	"github.com/hapsync/hapsync/sync"
 )
 
@@ -89,19 +90,19 @@ func sampleMetrics() prometheus.Gatherer {
 // outputs are what commands print with -o json. Shapes of other packages have their texts here.
 func outputs() []reference.Output {
 	nested := map[string]string{
-		"agentJSON": "`agent`", "registryJSON": "`registry`", "haproxyJSON": "`haproxy`", "waitJSON": "`waiting`",
-		"appliedJSON": "`applied`", "overrideJSON": "`override` or `overrides`", "countsJSON": "`counts`", "passJSON": "`passes`",
+		"Agent": "`agent`", "registryJSON": "`registry`", "haproxyJSON": "`haproxy`", "waitJSON": "`waiting`",
+		"appliedJSON": "`applied`", "overrideJSON": "`override` or `overrides`", "countsJSON": "`counts`", "Pass": "`passes`",
 		"domainJSON": "`domains`", "hostJSON": "`hosts` or `registered`", "pendingJSON": "`pending`", "problemJSON": "`problems`",
 		"jsonAction": "`actions`", "jsonProblem": "`problems`", "explainHostJSON": "`hosts`", "serverJSON": "`server`",
-		"Key": "`keys`", "rosterLine": "`agents`", "Leaving": "`leaving`",
+		"Key": "`keys`", "RosterLine": "`agents`", "Leaving": "`leaving`",
 	}
-	report := "plan and sync"
+	report, shapes := "plan and sync", render.Shapes()
 	out := []reference.Output{
-		{Title: report, Text: "`hapsync plan -o json` and `hapsync sync -o json` print:", Type: reflect.TypeOf(sync.ReportShape())},
-		{Title: "list", Text: "`hapsync list -o json` prints:", Type: reflect.TypeFor[listJSON]()},
-		{Title: "agents", Text: "`hapsync agents -o json` prints:", Type: reflect.TypeFor[roster](), Fields: reportTexts()},
-		{Title: "explain", Text: "`hapsync explain -o json` prints:", Type: reflect.TypeFor[explanationJSON](), Fields: keyTexts()},
-		{Title: "status", Text: "`hapsync status -o json` and `/status` of the agent's port print:", Type: reflect.TypeFor[statusJSON](),
+		{Title: report, Text: "`hapsync plan -o json` and `hapsync sync -o json` print:", Type: shapes["plan"]},
+		{Title: "list", Text: "`hapsync list -o json` prints:", Type: shapes["list"]},
+		{Title: "agents", Text: "`hapsync agents -o json` prints:", Type: shapes["agents"], Fields: reportTexts()},
+		{Title: "explain", Text: "`hapsync explain -o json` prints:", Type: shapes["explain"], Fields: keyTexts()},
+		{Title: "status", Text: "`hapsync status -o json` and `/status` of the agent's port print:", Type: shapes["status"],
 			Foreign: map[string]string{"report": report}},
 		{Title: "version", Text: "`hapsync version -o json` prints:", Type: reflect.TypeFor[build]()},
 	}

@@ -119,7 +119,7 @@ func TestExplain(t *testing.T) {
 			if want := read(t, golden); got.stdout != want {
 				t.Errorf("got\n%s\nwant\n%s", got.stdout, want)
 			}
-			var page explanationJSON
+			var page struct{ Hosts []struct{ Verdict string } }
 			if err := json.Unmarshal([]byte(b.run(t, "explain", "-o", "json", "a.abc.com").stdout), &page); err != nil {
 				t.Fatal(err)
 			}

@@ -1,16 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 
 	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/sync"
@@ -53,11 +49,7 @@ func (p program) list(c *cli.Context) error {
 		return err
 	}
 	p.addForeign(c, &snapshot)
-	write := writeListText
-	if c.String("output") == "json" {
-		write = writeListJSON
-	}
-	if err := write(p.stdout, c.String("prefix"), snapshot); err != nil {
+	if err := render.Write(p.stdout, c.String("output"), render.List{Prefix: c.String("prefix"), Snapshot: snapshot}); err != nil {
 		return fmt.Errorf("write the list: %w", err)
 	}
 	return nil
@@ -76,165 +68,4 @@ func (p program) addForeign(c *cli.Context, snapshot *registry.Snapshot) {
 	if foreign, err := instance.Foreign(); err == nil {
 		snapshot.Problems = append(snapshot.Problems, sync.LeftAlone(*snapshot, foreign)...)
 	}
-}
-
-func writeListText(w io.Writer, prefix string, s registry.Snapshot) error {
-	var out bytes.Buffer
-	hosts, pending := writeTable(&out, s.Domains)
-	for _, problem := range s.Problems {
-		fmt.Fprintf(&out, "problem  %s: %s\n", problem.Key, problem.Reason)
-	}
-	if s.Ignored.Keys > 0 {
-		fmt.Fprintf(&out, "ignored  %s\n", s.Ignored)
-	}
-	if s.Keys == 0 {
-		fmt.Fprintf(&out, "no key below %s: nothing is registered, or the prefix is another one (--prefix)\n", prefix)
-	}
-	fmt.Fprintf(&out, "revision %d, %s, %s, %d pending, %s\n", s.Revision, count(len(s.Domains), "domain"),
-		count(hosts, "host"), pending, count(len(s.Problems), "problem"))
-	_, err := out.WriteTo(w)
-	return err
-}
-
-// writeTable writes a line for each host, good or not, and one for a domain that has options or no host.
-func writeTable(out *bytes.Buffer, domains []registry.Domain) (hosts, pending int) {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	row := func(cells ...string) {
-		_, _ = fmt.Fprintln(table, strings.Join(cells, "\t")) // a buffer takes everything
-	}
-	if len(domains) > 0 {
-		row("DOMAIN", "HOST", "ADDRESS", "STATE", "OPTIONS")
-	}
-	for _, d := range domains {
-		hosts, pending = hosts+len(d.Hosts), pending+len(d.Pending)
-		options := domainOptions(d)
-		if options != "" || len(d.Hosts)+len(d.Pending)+len(d.HeldHosts) == 0 {
-			row(d.Name, "-", "-", "-", dash(options))
-		}
-		for _, h := range d.Hosts {
-			row(d.Name, h.Name, h.Addr.String(), string(h.State), dash(hostOptions(h)))
-		}
-		for _, h := range d.Pending {
-			row(d.Name, h.Host, "-", "pending", "no "+h.Missing+" yet")
-		}
-		for _, name := range d.HeldHosts {
-			row(d.Name, name, "-", "bad", "its last good values, if any, stay in HAProxy")
-		}
-	}
-	_ = table.Flush() // into the buffer
-	return hosts, pending
-}
-
-func domainOptions(d registry.Domain) string {
-	var words []string
-	if d.Options.Balance != "" {
-		words = append(words, "balance "+d.Options.Balance)
-	}
-	if d.Options.Check != "" {
-		words = append(words, "check "+d.Options.Check)
-	}
-	if d.Held {
-		words = append(words, "bad options: the last good ones, if any, stay in HAProxy")
-	}
-	return strings.Join(words, ", ")
-}
-
-func hostOptions(h registry.Host) string {
-	var words []string
-	if h.Weight != 1 {
-		words = append(words, "weight "+strconv.Itoa(h.Weight))
-	}
-	if h.MaxConn != 0 {
-		words = append(words, "maxconn "+strconv.Itoa(h.MaxConn))
-	}
-	if h.Backup {
-		words = append(words, "backup")
-	}
-	return strings.Join(words, ", ")
-}
-
-func dash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return strconv.Itoa(n) + " " + what + "s"
-}
-
-// The shape of list -o json. Fields are only ever added while the version stays.
-type (
-	listJSON struct {
-		Version  int           `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
-		Prefix   string        `json:"prefix" doc:"the key below which the domains are"`
-		Revision int64         `json:"revision" doc:"etcd's revision that was read"`
-		Keys     int           `json:"keys" doc:"how many keys are below the prefix"`
-		Domains  []domainJSON  `json:"domains" doc:"the domains, by name"`
-		Problems []problemJSON `json:"problems" doc:"keys that cannot be used, and domains that are left alone"`
-
-		IgnoredKeys  int      `json:"ignored_keys" doc:"how many keys mean nothing, and are passed over"`
-		IgnoredNames []string `json:"ignored_names" doc:"the last part of some of them"`
-	}
-	domainJSON struct {
-		Name      string        `json:"name" doc:"the domain"`
-		Balance   string        `json:"balance,omitempty" doc:"how requests are spread; absent without the key"`
-		Check     string        `json:"check,omitempty" doc:"path of the HTTP check; absent without the key"`
-		Held      bool          `json:"held,omitempty" doc:"the options are bad: the last good ones stay in HAProxy"`
-		Hosts     []hostJSON    `json:"hosts" doc:"good hosts, by name"`
-		Pending   []pendingJSON `json:"pending" doc:"hosts that lack a key so far"`
-		HeldHosts []string      `json:"held_hosts" doc:"hosts with a bad key: their last good values stay in HAProxy"`
-	}
-	hostJSON struct {
-		Name    string `json:"name" doc:"name of the host"`
-		Address string `json:"address" doc:"address and port"`
-		Weight  int    `json:"weight" doc:"weight"`
-		MaxConn int    `json:"maxconn,omitempty" doc:"most concurrent connections; absent without a limit"`
-		Backup  bool   `json:"backup,omitempty" doc:"used only when all others are down"`
-		State   string `json:"state" doc:"'ready', 'drain' or 'maint'"`
-	}
-	pendingJSON struct {
-		Host    string `json:"host" doc:"name of the host"`
-		Missing string `json:"missing" doc:"the key that is not there yet"`
-	}
-	problemJSON struct {
-		Key    string `json:"key" doc:"the key"`
-		Reason string `json:"reason" doc:"what is wrong with it"`
-		Domain string `json:"domain,omitempty" doc:"the domain that it belongs to, if it is known"`
-		Host   string `json:"host,omitempty" doc:"the host that it belongs to, if it is known"`
-	}
-)
-
-func writeListJSON(w io.Writer, prefix string, s registry.Snapshot) error {
-	out := listJSON{Version: 1, Prefix: prefix, Revision: int64(s.Revision), Keys: s.Keys,
-		Domains: []domainJSON{}, Problems: []problemJSON{}, IgnoredKeys: s.Ignored.Keys, IgnoredNames: append([]string{}, s.Ignored.Names...)}
-	for _, d := range s.Domains {
-		out.Domains = append(out.Domains, domainToJSON(d))
-	}
-	for _, problem := range s.Problems {
-		out.Problems = append(out.Problems, problemJSON(problem))
-	}
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(out)
-}
-
-func hostToJSON(h registry.Host) hostJSON {
-	return hostJSON{Name: h.Name, Address: h.Addr.String(), Weight: h.Weight, MaxConn: h.MaxConn, Backup: h.Backup, State: string(h.State)}
-}
-
-func domainToJSON(d registry.Domain) domainJSON {
-	out := domainJSON{Name: d.Name, Balance: d.Options.Balance, Check: d.Options.Check, Held: d.Held,
-		Hosts: []hostJSON{}, Pending: []pendingJSON{}, HeldHosts: append([]string{}, d.HeldHosts...)}
-	for _, h := range d.Hosts {
-		out.Hosts = append(out.Hosts, hostToJSON(h))
-	}
-	for _, h := range d.Pending {
-		out.Pending = append(out.Pending, pendingJSON(h))
-	}
-	return out
 }

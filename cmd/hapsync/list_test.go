@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 	"github.com/hapsync/hapsync/registry"
 )
 
@@ -50,7 +51,7 @@ func TestListOfAnEmptyRegistrySaysWhatMayBeWrong(t *testing.T) {
 
 func TestListJSON(t *testing.T) {
 	got := busyRegistry().run(t, "list", "-o", "json")
-	var list listJSON
+	var list render.ListJSON
 	if err := json.Unmarshal([]byte(got.stdout), &list); err != nil {
 		t.Fatal(err)
 	}

@@ -7,8 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"time"
+
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 )
 
 // handler answers what is asked about the agent. It only reads.
@@ -37,7 +40,20 @@ func (s *service) readyz(w http.ResponseWriter, _ *http.Request) {
 		reply(w, http.StatusOK, "ready")
 		return
 	}
-	reply(w, http.StatusServiceUnavailable, oneLineEach(status.Reasons)...)
+	reply(w, http.StatusServiceUnavailable, render.OneLineEach(status.Reasons)...)
+}
+
+// statusz answers with the whole status.
+func (s *service) statusz(w http.ResponseWriter, _ *http.Request) {
+	out, err := render.StatusOf(s.status())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	out.Agent = &render.Agent{Version: thisBuild().Version, PID: os.Getpid(), Started: s.started, Seconds: time.Since(s.started).Seconds()}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = render.JSON(w, out) // who has gone needs no answer
 }
 
 func reply(w http.ResponseWriter, code int, lines ...string) {
@@ -45,15 +61,6 @@ func reply(w http.ResponseWriter, code int, lines ...string) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
 	_, _ = io.WriteString(w, strings.Join(lines, "\n")+"\n") // who has gone needs no answer
-}
-
-// oneLineEach joins the lines of texts that have several: what haproxy -c prints, for one.
-func oneLineEach(texts []string) []string {
-	lines := make([]string, len(texts))
-	for i, text := range texts {
-		lines[i] = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
-	}
-	return lines
 }
 
 // A site is an HTTP server at its address.

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 	"github.com/hapsync/hapsync/registry"
 )
 
@@ -162,7 +163,7 @@ func TestHealthzSaysThatAPassIsStuck(t *testing.T) {
 }
 
 func TestReasonsAreOneLineEach(t *testing.T) {
-	got := oneLineEach([]string{"a", "b\nc\n"})
+	got := render.OneLineEach([]string{"a", "b\nc\n"})
 	if want := []string{"a", "b; c"}; !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}

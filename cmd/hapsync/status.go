@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 
 	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/sync"
@@ -62,18 +63,14 @@ func (p program) status(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	write := status.writeText
-	if c.String("output") == "json" {
-		write = func(w io.Writer) error { return writeJSON(w, status) }
-	}
-	if err := write(p.stdout); err != nil {
+	if err := render.Write(p.stdout, c.String("output"), status); err != nil {
 		return fmt.Errorf("write the status: %w", err)
 	}
-	return status.verdict()
+	return verdictOf(status)
 }
 
-// verdict is the first of what stands in the way.
-func (s statusJSON) verdict() error {
+// verdictOf is the first of what stands in the way.
+func verdictOf(s render.Status) error {
 	const why = "the agent is not ready, see above"
 	switch {
 	case s.Ready:
@@ -89,15 +86,15 @@ func (s statusJSON) verdict() error {
 }
 
 // askAgent returns an error that wraps errNoAgent where nobody listens.
-func askAgent(ctx context.Context, where listenAddress) (statusJSON, error) {
+func askAgent(ctx context.Context, where listenAddress) (render.Status, error) {
 	if where.none() {
-		return statusJSON{}, fmt.Errorf("%w: --listen is off", errNoAgent)
+		return render.Status{}, fmt.Errorf("%w: --listen is off", errNoAgent)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://hapsync/status", nil)
 	if err != nil {
-		return statusJSON{}, err
+		return render.Status{}, err
 	}
 	transport := &http.Transport{
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return where.dial(ctx) },
@@ -106,21 +103,21 @@ func askAgent(ctx context.Context, where listenAddress) (statusJSON, error) {
 	response, err := (&http.Client{Transport: transport}).Do(request)
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
-		return statusJSON{}, fmt.Errorf("%w on %s", errNoAgent, where)
+		return render.Status{}, fmt.Errorf("%w on %s", errNoAgent, where)
 	case err != nil:
-		return statusJSON{}, fmt.Errorf("ask the agent on %s: %w", where, errors.Unwrap(err))
+		return render.Status{}, fmt.Errorf("ask the agent on %s: %w", where, errors.Unwrap(err))
 	}
 	defer response.Body.Close()
 	status, err := readStatus(response)
 	if err != nil {
-		return statusJSON{}, fmt.Errorf("ask the agent on %s: %w", where, err)
+		return render.Status{}, fmt.Errorf("ask the agent on %s: %w", where, err)
 	}
 	return status, nil
 }
 
-func readStatus(response *http.Response) (statusJSON, error) {
+func readStatus(response *http.Response) (render.Status, error) {
 	const most = 64 << 20 // a report of 100,000 problems
-	var status statusJSON
+	var status render.Status
 	body, err := io.ReadAll(io.LimitReader(response.Body, most))
 	switch {
 	case err != nil:
@@ -131,7 +128,7 @@ func readStatus(response *http.Response) (statusJSON, error) {
 	if err := json.NewDecoder(bytes.NewReader(body)).Decode(&status); err != nil || status.Version == 0 || status.Agent == nil {
 		return status, errors.New("what answers there is no hapsync agent: give the agent's --listen")
 	}
-	if status.Version != statusVersion {
+	if status.Version != render.StatusVersion {
 		return status, fmt.Errorf("it is version %s, whose status this one cannot read: use the same version", status.Agent.Version)
 	}
 	return status, nil
@@ -166,7 +163,7 @@ func (p program) planOnly(c *cli.Context) (sync.Report, error) {
 
 // absentJSON writes the status of an agent that is not there.
 func (p program) absentJSON(report sync.Report, why, failed error) error {
-	out := statusJSON{Version: statusVersion, Reasons: []string{why.Error()}, Passes: []passJSON{}}
+	out := render.Status{Version: render.StatusVersion, Reasons: []string{why.Error()}, Passes: []render.Pass{}}
 	out.Registry.Revision = report.Revision
 	out.Registry.Up = report.Revision > 0
 	var held *sync.HeldError
@@ -184,7 +181,7 @@ func (p program) absentJSON(report sync.Report, why, failed error) error {
 	}
 	var err error
 	if report.Revision > 0 {
-		out.Report, err = reportJSON(report)
+		out.Report, err = render.ReportJSON(report)
 	}
-	return errors.Join(err, writeJSON(p.stdout, out))
+	return errors.Join(err, render.JSON(p.stdout, out))
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
 )
@@ -49,14 +50,14 @@ func TestStatusOfARunningAgent(t *testing.T) {
 
 func TestStatusColumnsAreAligned(t *testing.T) {
 	at := time.Now().Add(time.Hour) // the clock has been put back since
-	s := statusJSON{Version: 1, Agent: &agentJSON{"v1", 7, at, 90}, Reasons: []string{"one"}, Passes: []passJSON{
+	s := render.Status{Version: 1, Agent: &render.Agent{Version: "v1", PID: 7, Started: at, Seconds: 90}, Reasons: []string{"one"}, Passes: []render.Pass{
 		{At: at, Seconds: 0.0071, Revision: 812, Summary: "runtime=3 reload=0"},
 		{At: at, Seconds: 12, Revision: 9, Summary: "transaction=1 reload=1", Reload: []string{"a", "b"}},
 		{At: at, Seconds: 1, Revision: 10000, Summary: "reload=0", Error: "two\nlines"},
 		{At: at, Seconds: 1, Revision: 11, Summary: "reload=0", Error: "held: why"},
 	}}
 	var b strings.Builder
-	if err := s.writeText(&b); err != nil {
+	if err := s.WriteText(&b); err != nil {
 		t.Fatal(err)
 	}
 	stamp := at.Local().Format(time.DateTime)
@@ -99,7 +100,7 @@ func TestStatusWithoutAnAgentComparesItself(t *testing.T) {
 			wantContains(t, "status", got.stdout, "agent        no agent answers on "+listen, tt.stdout)
 
 			got = b.run(t, "status", "--listen", "/nowhere/agent.sock", "-o", "json")
-			var status statusJSON
+			var status render.Status
 			if err := json.Unmarshal([]byte(got.stdout), &status); err != nil || got.code != tt.code {
 				t.Fatalf("code %d, want %d: %v\n%s", got.code, tt.code, err, got.stdout)
 			}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 	"github.com/hapsync/hapsync/sync"
 )
 
@@ -144,13 +145,11 @@ func (p program) show(c *cli.Context, report sync.Report, passErr error) error {
 	if !errors.As(passErr, &held) {
 		report.Error = passErr
 	}
-	write := report.WriteText
-	if c.String("output") == "json" {
-		write = report.WriteJSON
-	} else if passErr != nil && !report.Compared {
+	format := c.String("output")
+	if format != "json" && passErr != nil && !report.Compared {
 		return passErr
 	}
-	if err := write(p.stdout); err != nil && passErr == nil {
+	if err := render.Write(p.stdout, format, report); err != nil && passErr == nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return passErr

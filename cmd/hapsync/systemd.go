@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 )
 
 // What systemd is told.
@@ -83,5 +85,5 @@ func (s *service) summary() string {
 	if status.Ready() {
 		return fmt.Sprintf("ready, revision %d is applied", status.Applied)
 	}
-	return "not ready: " + strings.Join(oneLineEach(status.Reasons), "; ")
+	return "not ready: " + strings.Join(render.OneLineEach(status.Reasons), "; ")
 }

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 )
 
 // version is set by the linker: -ldflags "-X main.version=v1.2.3".
@@ -67,6 +68,6 @@ func (p program) printVersion(c *cli.Context) error {
 		return enc.Encode(b)
 	}
 	_, err := fmt.Fprintf(p.stdout, "hapsync %s\ncommit         %s\ngo             %s\nclient-native  %s\nconfig-parser  %s\n",
-		b.Version, dash(b.Commit), dash(b.Go), dash(b.ClientNative), dash(b.ConfigParser))
+		b.Version, render.Dash(b.Commit), render.Dash(b.Go), render.Dash(b.ClientNative), render.Dash(b.ConfigParser))
 	return err
 }

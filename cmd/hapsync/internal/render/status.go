@@ -1,11 +1,8 @@
-package main
+package render
 
 import (
 	"bytes"
 	"encoding/json"
-	"io"
-	"net/http"
-	"os"
 	"time"
 
 	"github.com/hapsync/hapsync/haproxy"
@@ -13,14 +10,14 @@ import (
 	"github.com/hapsync/hapsync/sync"
 )
 
-// statusVersion is raised when a field of /status and of status -o json changes its meaning or goes away.
-const statusVersion = 1
+// StatusVersion is raised when a field of /status and of status -o json changes its meaning or goes away.
+const StatusVersion = 1
 
 // The shape of /status and of status -o json.
 type (
-	statusJSON struct {
+	Status struct {
 		Version   int              `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
-		Agent     *agentJSON       `json:"agent" doc:"the agent; null if none answers"`
+		Agent     *Agent           `json:"agent" doc:"the agent; null if none answers"`
 		Ready     bool             `json:"ready" doc:"'/readyz' answers 200"`
 		Reasons   []string         `json:"reasons" doc:"why it is not ready, one line each"`
 		Registry  registryJSON     `json:"registry" doc:"etcd"`
@@ -32,9 +29,9 @@ type (
 		Overrides []overrideJSON   `json:"overrides" doc:"states and weights that an operator set on HAProxy's socket, and that are left so"`
 		Counts    countsJSON       `json:"counts" doc:"what the agent has done since it started"`
 		Report    *json.RawMessage `json:"report" doc:"of the last pass, as 'hapsync sync -o json' prints it; null before the first"`
-		Passes    []passJSON       `json:"passes" doc:"the last passes that did something or failed, newest first"`
+		Passes    []Pass           `json:"passes" doc:"the last passes that did something or failed, newest first"`
 	}
-	agentJSON struct {
+	Agent struct {
 		Version string    `json:"version" doc:"version of hapsync"`
 		PID     int       `json:"pid" doc:"process ID"`
 		Started time.Time `json:"started" doc:"when it started"`
@@ -78,7 +75,7 @@ type (
 		ReloadsBy      map[sync.ReloadCause]int `json:"reloads_by_cause" doc:"reloads by cause: 'domain', 'options', 'server', 'refused'"`
 		Drift          int                      `json:"drift" doc:"changes that undid what was changed in HAProxy by hand"`
 	}
-	passJSON struct {
+	Pass struct {
 		At       time.Time         `json:"at" doc:"when it ended"`
 		Seconds  float64           `json:"seconds" doc:"how long it took"`
 		Revision registry.Revision `json:"revision" doc:"the revision that it was about"`
@@ -88,32 +85,19 @@ type (
 	}
 )
 
-// statusz answers with the whole status.
-func (s *service) statusz(w http.ResponseWriter, _ *http.Request) {
-	out, err := statusToJSON(s.status())
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	out.Agent = &agentJSON{thisBuild().Version, os.Getpid(), s.started, time.Since(s.started).Seconds()}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	_ = writeJSON(w, out) // who has gone needs no answer
-}
-
-func statusToJSON(s sync.Status) (statusJSON, error) {
-	out := statusJSON{
-		Version:   statusVersion,
+func StatusOf(s sync.Status) (Status, error) {
+	out := Status{
+		Version:   StatusVersion,
 		Ready:     s.Ready(),
-		Reasons:   oneLineEach(s.Reasons),
-		Registry:  registryJSON{registryUp(s), s.Lost, s.Seen},
-		HAProxy:   haproxyJSON{haproxyUp(s), s.Down, s.Last.OldWorkers},
+		Reasons:   OneLineEach(s.Reasons),
+		Registry:  registryJSON{RegistryUp(s), s.Lost, s.Seen},
+		HAProxy:   haproxyJSON{HAProxyUp(s), s.Down, s.Last.OldWorkers},
 		Held:      s.Held,
 		Failed:    s.Failed,
 		Applied:   appliedJSON{Revision: s.Applied, File: s.Filed, LagSeconds: s.Lag().Seconds()},
 		Overrides: make([]overrideJSON, len(s.Overrides)),
 		Counts:    countsToJSON(s.Counts),
-		Passes:    make([]passJSON, len(s.Passes)),
+		Passes:    make([]Pass, len(s.Passes)),
 	}
 	if s.Waiting != (haproxy.Wait{}) {
 		out.Waiting = &waitJSON{s.Waiting.For, s.Waiting.Since}
@@ -125,13 +109,13 @@ func statusToJSON(s sync.Status) (statusJSON, error) {
 		out.Overrides[i] = overrideJSON(o)
 	}
 	for i, p := range s.Passes {
-		out.Passes[i] = passJSON{p.At, p.Took.Seconds(), p.Revision, p.Summary, append([]string{}, p.Reload...), p.Error}
+		out.Passes[i] = Pass{p.At, p.Took.Seconds(), p.Revision, p.Summary, append([]string{}, p.Reload...), p.Error}
 	}
 	if s.Counts.Passes == 0 {
 		return out, nil
 	}
 	var err error
-	out.Report, err = reportJSON(s.Last)
+	out.Report, err = ReportJSON(s.Last)
 	return out, err
 }
 
@@ -148,16 +132,9 @@ func countsToJSON(n sync.Counts) countsJSON {
 	return out
 }
 
-func reportJSON(r sync.Report) (*json.RawMessage, error) {
+func ReportJSON(r sync.Report) (*json.RawMessage, error) {
 	var b bytes.Buffer
 	err := r.WriteJSON(&b)
 	raw := json.RawMessage(b.Bytes())
 	return &raw, err
-}
-
-func writeJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
 }

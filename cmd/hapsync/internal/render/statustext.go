@@ -1,4 +1,4 @@
-package main
+package render
 
 import (
 	"bytes"
@@ -26,8 +26,11 @@ type shownReport struct {
 	IgnoredNames []string `json:"ignored_names"`
 }
 
-// writeText writes the status for a person: what is asked first stands first.
-func (s statusJSON) writeText(w io.Writer) error {
+// WriteJSON implements Page.
+func (s Status) WriteJSON(w io.Writer) error { return JSON(w, s) }
+
+// WriteText writes the status for a person: what is asked first stands first.
+func (s Status) WriteText(w io.Writer) error {
 	var report shownReport
 	if s.Report != nil {
 		if err := json.Unmarshal(*s.Report, &report); err != nil {
@@ -36,21 +39,21 @@ func (s statusJSON) writeText(w io.Writer) error {
 	}
 	var out bytes.Buffer
 	row := func(what, format string, args ...any) {
-		text := strings.Join(oneLineEach([]string{fmt.Sprintf(format, args...)}), "")
+		text := strings.Join(OneLineEach([]string{fmt.Sprintf(format, args...)}), "")
 		fmt.Fprintf(&out, "%-12s %s\n", what, text)
 	}
-	row("agent", "%s: hapsync %s, process %d, for %s", s.verdictWord(), s.Agent.Version, s.Agent.PID, seconds(s.Agent.Seconds))
+	row("agent", "%s: hapsync %s, process %d, for %s", s.verdictWord(), s.Agent.Version, s.Agent.PID, Seconds(s.Agent.Seconds))
 	for _, reason := range s.Reasons {
 		row("reason", "%s", reason)
 	}
 	row("registry", "%s, revision %d: %s, %s", upWord(s.Registry.Up, "followed"), s.Registry.Revision,
-		count(report.Domains, "domain"), count(report.Hosts, "host"))
+		Count(report.Domains, "domain"), Count(report.Hosts, "host"))
 	row("haproxy", "%s, %s", upWord(s.HAProxy.Up, "answers"), s.Applied.text())
 	row("file", "revision %d", s.Applied.File)
-	row("held", "%s", dash(s.Held))
+	row("held", "%s", Dash(s.Held))
 	row("passes", "%d, %d failed, %d held", s.Counts.Passes, s.Counts.FailedPasses, s.Counts.HeldPasses)
 	row("changes", "%d live, %d in the file, %s, %s, %d of drift", s.Counts.RuntimeChanges, s.Counts.FileChanges,
-		count(s.Counts.FileRewrites, "rewrite"), count(s.Counts.Reloads, "reload"), s.Counts.Drift)
+		Count(s.Counts.FileRewrites, "rewrite"), Count(s.Counts.Reloads, "reload"), s.Counts.Drift)
 	for _, o := range s.Overrides {
 		row("override", "%s/%s: %s on the socket, %s in the registry", o.Domain, o.Host, o.Live, o.Registry)
 	}
@@ -71,7 +74,7 @@ func (s statusJSON) writeText(w io.Writer) error {
 	return err
 }
 
-func writePasses(out *bytes.Buffer, passes []passJSON) {
+func writePasses(out *bytes.Buffer, passes []Pass) {
 	if len(passes) == 0 {
 		return
 	}
@@ -79,20 +82,20 @@ func writePasses(out *bytes.Buffer, passes []passJSON) {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "PASS\tTOOK\tREVISION\tDONE\tWHY")
 	for _, p := range passes {
-		why := oneLineEach(p.Reload)
+		why := OneLineEach(p.Reload)
 		switch {
 		case strings.HasPrefix(p.Error, "held: "):
 			why = []string{p.Error}
 		case p.Error != "":
-			why = oneLineEach([]string{"failed: " + p.Error})
+			why = OneLineEach([]string{"failed: " + p.Error})
 		}
 		took := time.Duration(p.Seconds * float64(time.Second)).Round(100 * time.Microsecond)
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", p.At.Local().Format(time.DateTime), took, p.Revision, p.Summary, dash(strings.Join(why, "; ")))
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", p.At.Local().Format(time.DateTime), took, p.Revision, p.Summary, Dash(strings.Join(why, "; ")))
 	}
 	_ = table.Flush() // into the buffer
 }
 
-func (s statusJSON) verdictWord() string {
+func (s Status) verdictWord() string {
 	if s.Ready {
 		return "ready"
 	}
@@ -110,5 +113,5 @@ func (a appliedJSON) text() string {
 	if a.At == nil {
 		return "nothing applied yet"
 	}
-	return fmt.Sprintf("revision %d applied %s ago", a.Revision, seconds(a.AgoSeconds))
+	return fmt.Sprintf("revision %d applied %s ago", a.Revision, Seconds(a.AgoSeconds))
 }

@@ -1,0 +1,95 @@
+package render
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/hapsync/hapsync/registry"
+)
+
+// A Roster is what hapsync agents shows. Fields are only ever added while the version stays.
+type Roster struct {
+	Version int    `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
+	Prefix  string `json:"prefix" doc:"the prefix that the agents follow"`
+	// Revision is that of the last put of a key that is there.
+	Revision registry.Revision  `json:"revision" doc:"that of the last put of a key that is there"`
+	Agents   []RosterLine       `json:"agents" doc:"the agents that live, by name"`
+	Others   int                `json:"other_prefixes" doc:"how many agents follow another prefix"`
+	Problems []registry.Problem `json:"-"`
+}
+
+// A RosterLine is an agent in a Roster.
+type RosterLine struct {
+	Name string `json:"name" doc:"name of the agent"`
+	registry.AgentReport
+	// InLine says that the agent has heard of all and applied it; LagSeconds is for how long it had not, where it knows, when
+	// it said so last. HeardSeconds is how long ago etcd has heard from it. No clock of a machine has a part in either.
+	InLine       bool    `json:"in_line" doc:"it has heard of all changes and applied them"`
+	LagSeconds   float64 `json:"lag_seconds" doc:"for how long it had something to apply, as of its last report"`
+	HeardSeconds float64 `json:"heard_seconds" doc:"how long ago etcd heard from it"`
+}
+
+// NewRosterLine compares a report with the last change of the registry.
+func NewRosterLine(a registry.AgentReport, last registry.Revision, heard time.Duration) RosterLine {
+	line := RosterLine{Name: a.Name, AgentReport: a, InLine: a.Applied >= max(last, a.Heard), HeardSeconds: heard.Seconds()}
+	if !line.InLine {
+		line.LagSeconds = a.BehindSeconds
+	}
+	return line
+}
+
+// WriteJSON implements Page.
+func (r Roster) WriteJSON(w io.Writer) error { return JSON(w, r) }
+
+// WriteText writes a line for each agent.
+func (r Roster) WriteText(w io.Writer) error {
+	var out bytes.Buffer
+	table := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+	if len(r.Agents) > 0 {
+		fmt.Fprintln(table, "AGENT\tAPPLIED\tLAG\tHOLD\tPROBLEMS\tHAPROXY\tHAPSYNC\tHEARD")
+	}
+	for _, a := range r.Agents {
+		fmt.Fprintln(table, strings.Join([]string{a.Name, fmt.Sprint(a.Applied), a.lag(r.Revision), Dash(cmp.Or(a.Held, a.Reason)),
+			fmt.Sprint(a.Problems), Dash(a.HAProxy), Dash(a.Hapsync), Seconds(a.HeardSeconds) + " ago"}, "\t"))
+	}
+	_ = table.Flush() // into the buffer
+	for _, a := range r.Agents {
+		for _, l := range a.Leaving {
+			fmt.Fprintf(&out, "leaving  %s: %s/%s has %s\n", a.Name, l.Domain, l.Host, Count(l.Sessions, "session"))
+		}
+	}
+	for _, problem := range r.Problems {
+		fmt.Fprintf(&out, "problem  %s: %s\n", problem.Key, problem.Reason)
+	}
+	fmt.Fprintf(&out, "revision %d below %s, %s", r.Revision, r.Prefix, Count(len(r.Agents), "agent"))
+	if r.Others > 0 {
+		fmt.Fprintf(&out, "; %d more of other prefixes", r.Others)
+	}
+	fmt.Fprintln(&out)
+	_, err := out.WriteTo(w)
+	return err
+}
+
+// lag says how far the agent is behind.
+func (a RosterLine) lag(last registry.Revision) string {
+	switch {
+	case a.InLine:
+		return "-"
+	case a.Heard < last:
+		return fmt.Sprintf("has not heard of %d", last)
+	}
+	if a.LagSeconds < 1 {
+		return "a moment"
+	}
+	return "over " + Seconds(a.LagSeconds)
+}
+
+// Seconds is a time in whole seconds.
+func Seconds(s float64) string {
+	return time.Duration(s * float64(time.Second)).Round(time.Second).String()
+}
