@@ -14,7 +14,7 @@
 //
 // [Decode] turns keys into [Domain] values and knows nothing of etcd. It is total: whatever the
 // keys and the values are, it returns what could be read, and a [Problem] for what could not.
-// Nothing in a Domain or a Host has a byte that was not checked, so whoever writes a file or a
+// Nothing in a Domain or a Host has a byte that was not checked, so a caller that writes a file or a
 // socket from them need not check again. Three things keep one bad key from doing harm:
 //
 //   - A host that is half written is [Pending], which is no problem: two puts are not one write.

@@ -19,7 +19,7 @@ type Snapshot struct {
 	// ClusterID names the etcd cluster; a restored or re-created one has another.
 	ClusterID uint64
 	Revision  Revision
-	// Changed is the last change below the prefix that is in it, or, where the watch has begun anew since, the revision of
+	// Changed is the last change below the prefix that is in it, or, if the watch has begun again since, the revision of
 	// the listing. Where a host is about to change its address it is the one before. Only Follow tells.
 	Changed Revision
 	// Domains are sorted by name; each has at least one key that could be read.

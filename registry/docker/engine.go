@@ -41,7 +41,7 @@ func Open(address string) (*Engine, error) {
 	return &Engine{api: api}, nil
 }
 
-// Close ends the connections that nobody uses.
+// Close ends the idle connections.
 func (e *Engine) Close() error { return e.api.Close() }
 
 // Host is where the engine is.

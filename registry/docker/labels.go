@@ -27,7 +27,7 @@ func labels() []string {
 // A Problem keeps a container, or a name of it, out of the registry, or says that a label of it is passed over.
 type Problem struct {
 	Container string
-	// Label is the one to mend; a variable where that is of registrator's kind. Empty where it is none of both.
+	// Label is the one to fix, or a variable of registrator's; empty for neither.
 	Label  string
 	Reason string
 }

@@ -207,7 +207,7 @@ func (r *Reconciler) bring(ctx context.Context, hosts []Host, unread map[string]
 			continue
 		}
 		if host, wanted := want[key]; !unread[l.host.ID] && (!wanted || !l.is(host)) {
-			l.end(0) // it has ended, or is about to: nobody waits for it to drain
+			l.end(0) // it has ended, or is about to: there is no time to drain it
 		}
 	}
 	for _, host := range hosts {

@@ -39,7 +39,7 @@ func (c *Client) Agents(ctx context.Context, prefix string) (registry.Roster, er
 // reportsAtOnce are read with one request.
 const reportsAtOnce = 64
 
-// errNoLease is what a report is not followed for: an agent's ends with its lease, and nobody would end this one.
+// errNoLease is what a report is not followed for: an agent's ends with its lease, this one never would.
 var errNoLease = errors.New("the report has no lease, so that no agent has written it: delete it")
 
 func (c *Client) addReport(all *registry.Roster, root string, kv *mvccpb.KeyValue) {

@@ -25,7 +25,7 @@ type AnnounceConfig struct {
 
 func (conf AnnounceConfig) key() string { return conf.Prefix + "/" + conf.Name }
 
-// deniedPause is how long somebody has to grant a permission before it is tried again.
+// deniedPause is how long the operator has to grant a permission before it is tried again.
 const deniedPause = time.Minute
 
 // errNameTaken ends a report where another agent has the name.
@@ -33,7 +33,7 @@ var errNameTaken = errors.New("another agent reports under the same name: give e
 
 // Announce writes the reports that come to the key of the agent, under a lease that it keeps alive, until the context
 // ends; then the key is gone. A key that is lost, for whatever reason, is written again. The first report takes the key over
-// from an agent that has died. What goes wrong is logged and tried again: nobody needs to know of it. The pace is the
+// from an agent that has died. What goes wrong is logged and tried again: the caller need not know. The pace is the
 // sender's.
 func (c *Client) Announce(ctx context.Context, conf AnnounceConfig, reports <-chan registry.AgentReport) {
 	a := &announcer{client: c, conf: conf, retry: backoff.ExponentialBackOff{InitialInterval: time.Second,

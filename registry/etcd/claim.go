@@ -95,11 +95,11 @@ func (r *Registration) claim(ctx context.Context, have hostKeys) error {
 	}
 	if id == r.lease.last && have.anchor() == "" && r.state != "" {
 		r.out = true
-		r.log.Warn("somebody has taken the host out on purpose: it stays out until it is registered anew", "state", r.state)
+		r.log.Warn("an operator has taken the host out: it stays out until it is registered again", "state", r.state)
 		return nil
 	}
 	if left := have.keys["state"]; !r.held && left.lease == 0 {
-		r.state = r.operators(have) // of somebody who put it there for this host
+		r.state = r.operators(have) // set for this host before it came
 	}
 	before := r.wrote
 	ops := r.puts(have)

@@ -106,7 +106,7 @@ type HeldError struct {
 	Domain, Host string
 	// Addr is where the other one is, as far as its keys are there.
 	Addr string
-	// Lease holds its keys; 0 where they have none and stay until somebody deletes them.
+	// Lease holds its keys; 0 where they have none and stay until they are deleted.
 	Lease int64
 	// Left is the time after which the lease ends unless it is kept alive; 0 where that is not known.
 	Left time.Duration

@@ -32,7 +32,7 @@ func (c *Client) SetHost(ctx context.Context, domain, host, attribute, value str
 	return at, err
 }
 
-// Deregister takes a host out of the registry, whoever has registered it: see Registration.Leave for how. Its lease goes on.
+// Deregister takes a host out of the registry, by whichever process it was registered: see Registration.Leave for how. Its lease goes on.
 // It returns the revision of the deletion, and in undrained why etcd let the host be deleted only.
 func (c *Client) Deregister(ctx context.Context, domain, host string, drain time.Duration) (at registry.Revision, undrained, err error) {
 	err = c.onHost(ctx, domain, host, func(have hostKeys) (err error) {
@@ -94,7 +94,7 @@ func (c *Client) set(ctx context.Context, have hostKeys, attribute, value string
 const settleRemoval = time.Second
 
 // takeOut drains the host, then puts it into maintenance, so that those who have its cookie go elsewhere, and deletes its
-// keys. One that is in maintenance has nobody to drain. Where etcd lets no key be put, the keys are deleted at once: undrained
+// keys. One that is in maintenance has no client to drain. If etcd lets no key be put, the keys are deleted at once: undrained
 // says why.
 func (c *Client) takeOut(ctx context.Context, have hostKeys, drain time.Duration) (at registry.Revision, undrained, err error) {
 	err = c.drain(ctx, have, drain)

@@ -27,12 +27,12 @@ type RegistrationConfig struct {
 	Host   registry.Host
 	// TTL of the lease, in whole seconds, two or more; zero means DefaultTTL.
 	TTL time.Duration
-	// Replace takes the name over at the start, whoever has it; with ReplaceAt only if its address is one of these.
+	// Replace takes the name over at the start, from any other host; with ReplaceAt only if its address is one of these.
 	Replace   bool
 	ReplaceAt []netip.Addr
 	// Patient waits until a name is free that another has at the start; without it, that is an error.
 	Patient bool
-	// Registered is told, once, the revision at which the host has been written first; nil means that nobody asks. It may
+	// Registered is told, once, the revision at which the host has been written first; nil for none. It may
 	// not block.
 	Registered func(registry.Revision)
 	// Logger gets what happens to the host; it may not be nil.
@@ -41,7 +41,7 @@ type RegistrationConfig struct {
 
 // A Registration keeps a host in the registry: all its keys in one transaction, under one lease that is kept alive. A
 // lease that is lost, for whatever reason, is followed by a new one with the keys again, without end. So are keys that
-// somebody deletes, with one exception: a host that an operator had in drain or maint has been taken out on purpose, and
+// others delete, with one exception: a host that an operator had in drain or maint has been taken out on purpose, and
 // stays out.
 //
 // What others write to the optional keys stands, also over a loss of the lease. The state is theirs while it is
@@ -61,7 +61,7 @@ type Registration struct {
 
 	lease   lease
 	held    bool              // the host was in the registry once
-	out     bool              // somebody has taken it out on purpose
+	out     bool              // an operator has taken it out
 	want    map[string]string // the keys to write, by attribute, but for the state
 	state   string            // that an operator wants; empty for none
 	wrote   stateWrite        // the last one of the registration itself
@@ -162,7 +162,7 @@ func (r *Registration) trouble(message string, err error) {
 func (r *Registration) session(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	r.written = 0 // an etcd that was created anew begins from the start
+	r.written = 0 // a new etcd begins from the start
 	if err := r.lease.resume(ctx, r.client); err != nil {
 		return err
 	}
@@ -225,7 +225,7 @@ func (r *Registration) saw(have hostKeys) {
 	}
 }
 
-// operators is the state that somebody else has set and that is to stand; empty where there is none.
+// operators is the state that an operator has set and that is to stand; empty for none.
 func (r *Registration) operators(have hostKeys) string {
 	key := have.keys["state"]
 	ours := r.wrote == stateWrite{key.value, key.version}

@@ -132,7 +132,7 @@ func (l *lastError) behind(err error) error {
 	return err
 }
 
-// reasonOf returns what the connection broke on, on one line, or nothing where nobody answered.
+// reasonOf returns what the connection broke on, on one line, or nothing if there was no answer.
 func reasonOf(err error) string {
 	text := status.Convert(err).Message()
 	if _, desc, ok := strings.Cut(text, `desc = "`); ok {
