@@ -73,7 +73,7 @@ hapsync register --domain a.abc.com --host server1 --ip 10.0.0.1 --port 10000
 hapsync register --domain a.abc.com --port 10000 --check http://127.0.0.1:10000/health
 hapsync register --domain a.abc.com --port 10000 -- /usr/local/bin/server --listen :10000
 hapsync register --docker`,
-		ExitCodes: `0 ended by SIGTERM or SIGINT; 1 error, or another has the name; 2 usage; 7 --wait: not in effect; otherwise with a command after --: that of the command`,
+		ExitCodes: `0 ended by SIGTERM or SIGINT; 1 error, or another has the name; 2 usage; 3 the user may not register it; 7 --wait: not in effect; otherwise with a command after --: that of the command`,
 	})
 }
 

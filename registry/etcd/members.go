@@ -24,9 +24,12 @@ func elsewhere(err error) bool {
 	return errors.Is(err, errLearner) || errors.Is(err, rpctypes.ErrNoLeader) || errors.Is(err, rpctypes.ErrTooManyRequests)
 }
 
+// IsDenied reports whether the user may not do what was asked.
+func IsDenied(err error) bool { return errors.Is(err, rpctypes.ErrPermissionDenied) }
+
 // unwritable reports whether etcd answers, but does not let a key be put. It may let it be deleted.
 func unwritable(err error) bool {
-	return errors.Is(err, rpctypes.ErrNoSpace) || errors.Is(err, rpctypes.ErrPermissionDenied)
+	return errors.Is(err, rpctypes.ErrNoSpace) || IsDenied(err)
 }
 
 // answered reports whether the error is one that etcd has sent.

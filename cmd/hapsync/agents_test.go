@@ -1,0 +1,59 @@
+package main
+
+import (
+	"bytes"
+	"testing"
+
+	"go.etcd.io/etcd/api/v3/authpb"
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+func TestAgentsAreShownToAUserWhoMayNotReadTheServices(t *testing.T) {
+	addr := freeAddr(t)
+	server, _ := startEtcd(t, t.TempDir(), addr)
+	s, ctx := server.Server, t.Context()
+	lease, err := s.LeaseGrant(ctx, &etcdserverpb.LeaseGrantRequest{TTL: 60})
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := `{"version":1,"prefix":"/services/web","heard":9,"applied":7,"behind_seconds":3}`
+	reports := &authpb.Permission{PermType: authpb.READ, Key: []byte("/hapsync/agents/"), RangeEnd: []byte("/hapsync/agents0")}
+	for _, do := range []func() error{
+		func() error {
+			_, err := s.Put(ctx, &etcdserverpb.PutRequest{Key: []byte("/hapsync/agents/box1"), Value: []byte(report), Lease: lease.ID})
+			return err
+		},
+		func() error {
+			_, err := s.UserAdd(ctx, &etcdserverpb.AuthUserAddRequest{Name: "root", Password: "s3cret", Options: &authpb.UserAddOptions{}})
+			return err
+		},
+		func() error {
+			_, err := s.UserGrantRole(ctx, &etcdserverpb.AuthUserGrantRoleRequest{User: "root", Role: "root"})
+			return err
+		},
+		func() error {
+			_, err := s.UserAdd(ctx, &etcdserverpb.AuthUserAddRequest{Name: "team", Password: "s3cret", Options: &authpb.UserAddOptions{}})
+			return err
+		},
+		func() error { _, err := s.RoleAdd(ctx, &etcdserverpb.AuthRoleAddRequest{Name: "team"}); return err },
+		func() error {
+			_, err := s.RoleGrantPermission(ctx, &etcdserverpb.AuthRoleGrantPermissionRequest{Name: "team", Perm: reports})
+			return err
+		},
+		func() error {
+			_, err := s.UserGrantRole(ctx, &etcdserverpb.AuthUserGrantRoleRequest{User: "team", Role: "team"})
+			return err
+		},
+		func() error { _, err := s.AuthEnable(ctx, &etcdserverpb.AuthEnableRequest{}); return err },
+	} {
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var stdout, stderr bytes.Buffer
+	p := new(bench).program(&stdout, &stderr)
+	if code := p.run(ctx, []string{"hapsync", "agents", "--endpoints", addr, "--user", "team:s3cret"}); code != exitOK {
+		t.Fatalf("code %d: %s", code, &stderr)
+	}
+	wantContains(t, "agents", stdout.String(), "box1", "over 3s", "revision 9 below /services/web, 1 agent")
+}
