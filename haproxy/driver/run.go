@@ -170,8 +170,12 @@ func (h *Instance) Run(ctx context.Context, changes []haproxy.Change) error {
 	if err != nil {
 		return err
 	}
+	changes, unsound := runtimeapi.Part(changes, f.DefaultServer)
 	if err := runtimeapi.Sound(changes, f.DefaultServer); err != nil {
 		return err
+	}
+	if len(changes) == 0 {
+		return withRefusals(nil, unsound)
 	}
 	w, live, err := h.recall(ctx, r, changes)
 	if err != nil {
@@ -192,7 +196,7 @@ func (h *Instance) Run(ctx context.Context, changes []haproxy.Change) error {
 	defer h.waits.Begin("HAProxy's socket")()
 	err = r.CarryOut(ctx, runtimeapi.Commands{Capabilities: haproxy.CapabilitiesOf(w.Version), Params: f.DefaultServer}, changes, live, drain)
 	h.forgetRemoved(changes, err)
-	return withRefusals(err, refused)
+	return withRefusals(err, append(unsound, refused...))
 }
 
 // permitted refuses every change of a server that is there and not hapsync's, whatever the caller takes it for.

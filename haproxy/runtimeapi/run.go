@@ -59,6 +59,19 @@ func Sound(changes []haproxy.Change, params func(backend string) string) error {
 	return nil
 }
 
+// Part tells the changes that commands can be made of from those that no command may be made of, such as one of a server with a
+// quote in its words, which the reload brings.
+func Part(changes []haproxy.Change, params func(backend string) string) (sound []haproxy.Change, refused []haproxy.Failure) {
+	for _, c := range changes {
+		if err := safeChange(c, params); err != nil {
+			refused = append(refused, haproxy.Failure{Change: c, Reply: err.Error()})
+			continue
+		}
+		sound = append(sound, c)
+	}
+	return sound, refused
+}
+
 // CarryOut makes sound changes; live is what the process has of them: those that are in effect are left alone. Servers
 // come before servers go. With noWait, added ones are not waited for, and those that go do not drain.
 func (r Client) CarryOut(ctx context.Context, o Commands, changes []haproxy.Change, live View, drain time.Duration) error {

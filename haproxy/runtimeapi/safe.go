@@ -73,6 +73,7 @@ func safeChange(c haproxy.Change, params func(backend string) string) error {
 		}
 	case haproxy.SetServer:
 		backend, server = ch.Backend, ch.Want
+		server.Params = "" // which the commands for a change do not have
 		if ch.Have.Name != ch.Want.Name {
 			return errors.New("a server cannot change its name")
 		}
