@@ -31,6 +31,9 @@ type State struct {
 	// Foreign names the ACLs and backends that bear a name of ours without our shape, and where they stand,
 	// by domain: such a domain is left alone.
 	Foreign map[string]string
+	// Behind is what requests for an unknown domain go on to behind our rules, such as "default_backend catchall"; empty where
+	// HAProxy answers them with 503.
+	Behind string
 	// NotOurs are the servers of managed backends that hapsync did not make: they are left alone, in the file and in the
 	// process, and a host of the same name is not written.
 	NotOurs map[ServerKey]Other

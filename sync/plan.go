@@ -88,8 +88,8 @@ type wanted struct {
 //	file and want differ:    one transaction; a rewrite where the file is missing, a transaction would harm it, or cost more
 //	process and want differ: the Runtime API where the running process can take it, else one reload, with the reason
 //
-// Domains that went away need no reload: their servers are taken out live, and a backend without servers answers 503 as
-// an unknown domain does. Without a process (st.Down) only the file is planned for.
+// Domains that went away need no reload, as a rule: their servers are taken out live, and a backend without servers answers 503 as
+// an unknown domain does, where nothing stands behind our rules (st.Behind). Without a process (st.Down) only the file is planned for.
 func newPlan(want wanted, st haproxy.State) Plan {
 	var p Plan
 	switch {
@@ -134,7 +134,12 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State) {
 	var reasons reasons
 	for _, c := range Diff(st.Live, want) {
 		switch ch := c.(type) {
-		case haproxy.RemoveBackend, haproxy.RemoveRule:
+		case haproxy.RemoveRule:
+			if st.Behind != "" && !wanted.refused[c.Domain()] {
+				reasons.add(c, "requests for it are to go on to "+st.Behind+", as those for an unknown domain do")
+			}
+			continue
+		case haproxy.RemoveBackend:
 			continue
 		case haproxy.AddServer:
 			if _, ok := running[ch.Backend]; !ok {
@@ -215,7 +220,7 @@ func (r *reasons) add(c haproxy.Change, why string) {
 func (r *reasons) cause() (cause ReloadCause) {
 	for _, c := range r.changes {
 		switch c.(type) {
-		case haproxy.AddBackend, haproxy.AddRule:
+		case haproxy.AddBackend, haproxy.AddRule, haproxy.RemoveRule:
 			return ReloadDomain
 		case haproxy.SetBackend:
 			cause = ReloadOptions
@@ -274,6 +279,8 @@ func object(c haproxy.Change) string {
 	case haproxy.SetServer:
 		return "server " + ch.Backend + "/" + ch.Want.Name
 	case haproxy.AddRule:
+		return "use_backend rule of " + ch.Rule.Domain
+	case haproxy.RemoveRule:
 		return "use_backend rule of " + ch.Rule.Domain
 	}
 	return c.String()

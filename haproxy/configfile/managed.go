@@ -16,6 +16,8 @@ type Managed struct {
 	Config haproxy.Config
 	// Foreign says, by domain, which object bears a name of ours without our shape.
 	Foreign map[string]string
+	// Behind is what requests for an unknown domain go on to behind our rules, as the file says it; empty where nothing is.
+	Behind string
 	// frontends and backends are the sections of the managed part, by name.
 	frontends map[string]section
 	backends  map[string]section
@@ -60,6 +62,7 @@ func (m *Managed) findRules(d Document, frontends []string, file string, all map
 		if !ok {
 			continue
 		}
+		m.Behind = cmp.Or(m.Behind, behind(d.body(s)))
 		for _, domain := range rulesOf(d, s, file, m.Foreign) {
 			if all[haproxy.BackendName(domain)].kind == "backend" {
 				m.Config.Rules = append(m.Config.Rules, haproxy.Rule{Frontend: f, Domain: domain})
@@ -124,6 +127,24 @@ func rulesOf(d Document, s section, file string, foreign map[string]string) []st
 		}
 	}
 	return domains
+}
+
+// behind is the line of an operator's in a frontend that requests for an unknown domain go on to: its default_backend, or a
+// use_backend rule below one of ours.
+func behind(body []line) (found string) {
+	below := false
+	for _, l := range body {
+		switch firstWord(l.raw) {
+		case "default_backend":
+			return strings.Join(splitWords(l.raw), " ")
+		case "use_backend":
+			_, _, ours := ownLine(l)
+			if below = below || ours; below && !ours {
+				found = strings.Join(splitWords(l.raw), " ")
+			}
+		}
+	}
+	return found
 }
 
 // ownLine tells an ACL or a use_backend rule that bears a name of ours. ours is set where it has our shape, too.

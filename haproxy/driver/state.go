@@ -23,6 +23,7 @@ func (h *Instance) State(ctx context.Context, domains ...string) (haproxy.State,
 		Digest: f.Digest, BaseDigest: f.BaseDigest,
 		Missing: strings.TrimSpace(f.Text) == "",
 		Foreign: f.Managed.Foreign,
+		Behind:  f.Managed.Behind,
 		NoWrite: h.files.Unwritable(len(f.Text)),
 	}
 	if !st.Missing {
