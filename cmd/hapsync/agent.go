@@ -6,19 +6,17 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"strings"
-	stdsync "sync"
 	"syscall"
 	"time"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/daemon"
 
 	"github.com/hapsync/hapsync/registry"
-	"github.com/hapsync/hapsync/registry/etcd"
 	"github.com/hapsync/hapsync/sync"
 )
 
@@ -80,40 +78,31 @@ func (p program) agent(c *cli.Context) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	s := newService()
-	j, err := p.newJob(c, s.observe)
+	s := daemon.New(daemonBuild())
+	j, err := p.newJob(c, s.Observe)
 	if err != nil {
 		return err
 	}
-	return s.run(c.Context, j, hangups, func(now *job) (*job, error) { return p.nextJob(c.Context, now, s.observe) })
+	return s.Run(c.Context, j, hangups, func(now *daemon.Agent) (*daemon.Agent, error) { return p.nextJob(c.Context, now, s.Observe) })
 }
 
-// An observer is told how long passes take.
-type observer = func(sync.PassKind, time.Duration)
+// daemonBuild is what the agent says of itself.
+func daemonBuild() daemon.Build {
+	b := thisBuild()
+	return daemon.Build{Version: b.Version, Commit: b.Commit, Go: b.Go}
+}
 
 // gcPercent trades CPU, of which an agent needs little, for memory: at 10,000 domains it takes 115 to 140 MB instead of
 // 140 to 190.
 const gcPercent = 40
 
-// A job is one agent with what it works on: all that depends on the settings.
-type job struct {
-	agent    *sync.Agent
-	registry source
-	pulse    *pulse
-	announce *etcd.AnnounceConfig // nil where the agent does not report
-	listen   listenAddress
-	log      *slog.Logger
-	settings string // what the settings are, the files that they name included
-	ended    chan error
-}
-
 // newJob makes what the settings ask for. An etcd that is away is no error.
-func (p program) newJob(c *cli.Context, observe observer) (*job, error) {
+func (p program) newJob(c *cli.Context, observe func(sync.PassKind, time.Duration)) (*daemon.Agent, error) {
 	settings, err := p.haproxySettings(c)
 	if err != nil {
 		return nil, err
 	}
-	listen, err := parseListen(c.String("listen"))
+	listen, err := daemon.ParseAddress(c.String("listen"))
 	if err != nil {
 		return nil, cli.Usagef(c, "--listen: %w", err)
 	}
@@ -130,39 +119,39 @@ func (p program) newJob(c *cli.Context, observe observer) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &job{
-		registry: source,
-		announce: announce,
-		pulse:    &pulse{File: target, limit: longestPass + settings.ReloadTimeout},
-		listen:   listen,
-		log:      settings.Logger,
-		settings: fingerprint(c),
-		ended:    make(chan error, 1),
+	j := &daemon.Agent{
+		Registry: source,
+		Announce: announce,
+		Watchdog: &daemon.Watchdog{File: target, Limit: longestPass + settings.ReloadTimeout},
+		Listen:   listen,
+		Log:      settings.Logger,
+		Settings: fingerprint(c),
+		Version:  thisBuild().Version,
 	}
-	j.agent, err = sync.NewAgent(sync.AgentConfig{
-		Follower:       j.registry,
+	j.Sync, err = sync.NewAgent(sync.AgentConfig{
+		Follower:       source,
 		Process:        target,
-		File:           j.pulse,
+		File:           j.Watchdog,
 		Layout:         sync.Layout{Frontends: settings.Frontends},
 		Policy:         policy(c),
 		ReloadInterval: c.Duration("reload-interval"),
 		Resync:         c.Duration("resync"),
 		Observe:        observe,
-		Begin:          j.pulse.begin,
-		Logger:         j.log,
+		Begin:          j.Watchdog.Begin,
+		Logger:         j.Log,
 	})
 	if err != nil {
-		return nil, errors.Join(err, j.registry.Close())
+		return nil, errors.Join(err, source.Close())
 	}
 	return j, nil
 }
 
 // nextJob settles flags, environment and config file anew. It returns no job where the settings are what they were.
-func (p program) nextJob(ctx context.Context, now *job, observe observer) (*job, error) {
-	var next *job
+func (p program) nextJob(ctx context.Context, now *daemon.Agent, observe func(sync.PassKind, time.Duration)) (*daemon.Agent, error) {
+	var next *daemon.Agent
 	app := p.app()
 	app.Command("agent").Action = func(c *cli.Context) (err error) {
-		if fingerprint(c) != now.settings {
+		if fingerprint(c) != now.Settings {
 			next, err = p.newJob(c, observe)
 		}
 		return err
@@ -191,28 +180,14 @@ func fingerprint(c *cli.Context) string {
 	return b.String()
 }
 
-// start makes the agent run until stop is called, which waits for the pass that is under way.
-func (j *job) start(ctx context.Context) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	go func() {
-		j.ended <- j.agent.Run(ctx)
-		close(j.ended)
-	}()
-	var reporting stdsync.WaitGroup
-	if j.announce != nil {
-		reports := make(chan registry.AgentReport)
-		reporting.Go(func() { j.agent.Report(ctx, thisBuild().Version, reports) })
-		reporting.Go(func() { j.registry.Announce(ctx, *j.announce, reports) })
+// listenFlag is where the agent answers, and where hapsync status asks it.
+func listenFlag() cli.Flag {
+	check := func(s string) error {
+		_, err := daemon.ParseAddress(s)
+		return err
 	}
-	return func() {
-		cancel()
-		for range j.ended {
-		}
-		reporting.Wait()
-		if err := j.registry.Close(); err != nil {
-			j.log.Warn("hang up on etcd", "error", err)
-		}
-	}
+	return cli.Text(cli.Spec{Name: "listen", Value: "127.0.0.1:9101", Check: check,
+		Usage: "`ADDRESS` where the agent answers /healthz, /readyz, /metrics and /status: host:port, unix:/path or /path; off for none"})
 }
 
 // longestPass is what no pass takes, reload apart: beyond it the pass loop counts as stuck.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/daemon"
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
 )
@@ -39,7 +40,7 @@ func (l *log) String() string {
 // A runningAgent runs in this process.
 type runningAgent struct {
 	*log
-	listen listenAddress
+	listen daemon.Address
 	end    context.CancelFunc // what SIGTERM and SIGINT do
 	code   chan int
 }
@@ -47,7 +48,7 @@ type runningAgent struct {
 // startAgent runs hapsync agent until its address answers; the test waits for its end.
 func startAgent(t *testing.T, p program, listen string, args ...string) *runningAgent {
 	t.Helper()
-	address, err := parseListen(listen)
+	address, err := daemon.ParseAddress(listen)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,10 +89,10 @@ func (a *runningAgent) get(t *testing.T, path string) (code int, body string, er
 	return get(t, a.listen, path)
 }
 
-func get(t *testing.T, where listenAddress, path string) (code int, body string, err error) {
+func get(t *testing.T, where daemon.Address, path string) (code int, body string, err error) {
 	t.Helper()
 	transport := &http.Transport{
-		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return where.dial(ctx) },
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return where.Dial(ctx) },
 		DisableKeepAlives: true,
 	}
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://hapsync"+path, nil)

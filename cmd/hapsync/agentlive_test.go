@@ -18,6 +18,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/server/v3/embed"
+
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/daemon"
 )
 
 // startEtcd starts etcd, whose data is in dir, at an address.
@@ -180,7 +182,7 @@ func TestSignalEndsTheAgentWithoutAnError(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			a := &runningAgent{log: stderr, listen: listenAddress{"unix", dir + "/agent.sock"}}
+			a := &runningAgent{log: stderr, listen: daemon.Address{Network: "unix", Address: dir + "/agent.sock"}}
 			a.answers(t, "/readyz", 503, "the registry has not been read yet")
 			if err := cmd.Process.Signal(signal); err != nil {
 				t.Fatal(err)

@@ -5,14 +5,11 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/daemon"
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/reference"
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
-	"github.com/hapsync/hapsync/sync"
 )
 
 // The groups of commands, in the order of the help.
@@ -69,22 +66,11 @@ func (p program) reference() reference.Program {
 	p.record = func(command string, page cli.Page) { pages[command] = page }
 	app := p.app()
 	out := reference.Program{Commands: app.Commands, Groups: groups(), Pages: pages, Outputs: outputs(),
-		Metrics: sampleMetrics(), ConfigExample: agentConfig}
+		Metrics: daemon.Sample(), ConfigExample: agentConfig}
 	for _, e := range exitMeanings() {
 		out.Exits = append(out.Exits, reference.Exit{Code: e.code, Meaning: e.meaning})
 	}
 	return out
-}
-
-// sampleMetrics has every metric of an agent with its labels.
-func sampleMetrics() prometheus.Gatherer {
-	s := newService()
-	for _, kind := range []sync.PassKind{sync.QuickPass, sync.FilePass, sync.WholePass} {
-		s.observe(kind, time.Second)
-	}
-	all := prometheus.NewRegistry()
-	all.MustRegister(statusCollector{func() sync.Status { return sync.Status{} }}, s.took, buildInfo())
-	return all
 }
 
 // outputs are what commands print with -o json. Shapes of other packages have their texts here.

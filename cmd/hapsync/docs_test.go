@@ -13,8 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
-
-	"github.com/hapsync/hapsync/sync"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/daemon"
 )
 
 // pages are the texts of all that is written for people, by their paths from the top of the repository.
@@ -364,8 +363,8 @@ func TestReadmeIsOfOnePage(t *testing.T) {
 func TestPagesHaveEveryMetricAndNoOther(t *testing.T) {
 	t.Parallel()
 	names := map[string]bool{"hapsync_pass_duration_seconds": true, "hapsync_build_info": true}
-	for _, m := range measures(sync.Status{}) {
-		names[m.name] = true
+	for _, name := range daemon.MetricNames() {
+		names[name] = true
 	}
 	told := map[string]bool{}
 	for page, text := range pages(t) {

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/daemon"
 	"github.com/hapsync/hapsync/registry/etcd"
 )
 
@@ -99,7 +100,7 @@ func TestHangupMovesTheAddress(t *testing.T) {
 		}
 	}()
 	at := func(path string) *runningAgent {
-		return &runningAgent{log: stderr, listen: listenAddress{"unix", path}}
+		return &runningAgent{log: stderr, listen: daemon.Address{Network: "unix", Address: path}}
 	}
 	at(first).answers(t, "/readyz", 200)
 	at(first).says(t, "the agent runs")

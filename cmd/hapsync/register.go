@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/daemon"
 
 	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/registry/etcd"
@@ -148,7 +149,7 @@ func (p program) registration(c *cli.Context, client *etcd.Client, command bool)
 			}
 			log.Info("applied by every agent", "agents", n, "revision", at)
 		}
-		notify(log, stateReady)
+		daemon.Notify(log, daemon.Ready)
 		return nil
 	}
 	switch check := c.String("check"); {

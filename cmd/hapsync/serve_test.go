@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/daemon"
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 	"github.com/hapsync/hapsync/registry"
 )
@@ -128,7 +129,7 @@ func TestOnlyReadingIsServed(t *testing.T) {
 	}
 	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/status"} {
 		w := httptest.NewRecorder()
-		newService().handler().ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, nil))
+		daemon.New(daemon.Build{}).Handler().ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, nil))
 		if w.Code != http.StatusMethodNotAllowed {
 			t.Errorf("POST %s: %d", path, w.Code)
 		}
@@ -136,18 +137,18 @@ func TestOnlyReadingIsServed(t *testing.T) {
 }
 
 func TestHealthzSaysThatAPassIsStuck(t *testing.T) {
-	s := newService()
-	j := &job{pulse: &pulse{File: benchTarget{new(bench)}, limit: time.Nanosecond}}
-	s.job.Store(j)
+	s := daemon.New(daemon.Build{})
+	j := &daemon.Agent{Watchdog: &daemon.Watchdog{File: benchTarget{new(bench)}, Limit: time.Nanosecond}}
+	s.Use(j)
 	ask := func() (int, string) {
 		w := httptest.NewRecorder()
-		s.handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/healthz", nil))
+		s.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/healthz", nil))
 		return w.Code, w.Body.String()
 	}
 	if code, body := ask(); code != http.StatusOK {
 		t.Errorf("between two passes: %d %s", code, body)
 	}
-	unlock, err := j.pulse.Lock()
+	unlock, err := j.Watchdog.Lock()
 	if err != nil {
 		t.Fatal(err)
 	}

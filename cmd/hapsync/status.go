@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/daemon"
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 
 	"github.com/hapsync/hapsync/registry"
@@ -52,7 +53,7 @@ type notReadyError struct {
 func (e notReadyError) Error() string { return e.why }
 
 func (p program) status(c *cli.Context) error {
-	where, err := parseListen(c.String("listen"))
+	where, err := daemon.ParseAddress(c.String("listen"))
 	if err != nil {
 		return cli.Usagef(c, "--listen: %w", err)
 	}
@@ -86,8 +87,8 @@ func verdictOf(s render.Status) error {
 }
 
 // askAgent returns an error that wraps errNoAgent where nobody listens.
-func askAgent(ctx context.Context, where listenAddress) (render.Status, error) {
-	if where.none() {
+func askAgent(ctx context.Context, where daemon.Address) (render.Status, error) {
+	if where.None() {
 		return render.Status{}, fmt.Errorf("%w: --listen is off", errNoAgent)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -97,7 +98,7 @@ func askAgent(ctx context.Context, where listenAddress) (render.Status, error) {
 		return render.Status{}, err
 	}
 	transport := &http.Transport{
-		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return where.dial(ctx) },
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return where.Dial(ctx) },
 		DisableKeepAlives: true,
 	}
 	response, err := (&http.Client{Transport: transport}).Do(request)

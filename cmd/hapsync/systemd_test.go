@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/daemon"
 
 	"github.com/hapsync/hapsync/registry"
 )
@@ -89,30 +90,30 @@ func TestWatchdogIsNotFedWhenAPassIsStuck(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newService()
-	s.job.Store(j)
-	j.pulse.limit = 0
-	unlock, err := j.pulse.Lock()
+	s := daemon.New(daemon.Build{})
+	s.Use(j)
+	j.Watchdog.Limit = 0
+	unlock, err := j.Watchdog.Lock()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.feedWatchdog()
-	notify(j.log, "STATUS=after that")
+	s.FeedWatchdog()
+	daemon.Notify(j.Log, "STATUS=after that")
 	hears(t, heard, "^STATUS=after that\n\n$")
 	if err := unlock(); err != nil {
 		t.Fatal(err)
 	}
-	s.feedWatchdog()
+	s.FeedWatchdog()
 	hears(t, heard, "WATCHDOG=1\n\n$")
 }
 
 // jobOf is what hapsync agent works on, without running.
-func jobOf(t *testing.T, b *bench, args ...string) (j *job, err error) {
+func jobOf(t *testing.T, b *bench, args ...string) (j *daemon.Agent, err error) {
 	t.Helper()
 	p := b.program(new(bytes.Buffer), new(bytes.Buffer))
 	app := p.app()
 	app.Command("agent").Action = func(c *cli.Context) error {
-		j, err = p.newJob(c, newService().observe)
+		j, err = p.newJob(c, daemon.New(daemon.Build{}).Observe)
 		return err
 	}
 	return j, app.RunContext(t.Context(), append([]string{"hapsync", "agent"}, args...))

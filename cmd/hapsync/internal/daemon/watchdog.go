@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"fmt"
@@ -8,19 +8,19 @@ import (
 	"github.com/hapsync/hapsync/sync"
 )
 
-// A pulse sees the passes and the deployer's jobs begin and end: it is the file, of which the deployer takes the lock, and what
+// A Watchdog sees the passes and the deployer's jobs begin and end: it is the file, of which the deployer takes the lock, and what
 // the loop calls at each pass.
-type pulse struct {
+type Watchdog struct {
 	sync.File
-	limit time.Duration
+	Limit time.Duration
 
 	mu    stdsync.Mutex
 	under map[*time.Time]bool // when what is under way began
 }
 
 // Lock implements sync.File.
-func (p *pulse) Lock() (unlock func() error, err error) {
-	end := p.begin()
+func (p *Watchdog) Lock() (unlock func() error, err error) {
+	end := p.Begin()
 	free, err := p.File.Lock()
 	if err != nil {
 		end()
@@ -32,8 +32,8 @@ func (p *pulse) Lock() (unlock func() error, err error) {
 	}, nil
 }
 
-// begin takes note of a pass, or a job, until end is called.
-func (p *pulse) begin() (end func()) {
+// Begin takes note of a pass, or a job, until end is called.
+func (p *Watchdog) Begin() (end func()) {
 	since := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -48,13 +48,13 @@ func (p *pulse) begin() (end func()) {
 	}
 }
 
-// stuck returns an error where something has been under way for longer than any pass takes. Between two passes there is nothing
+// Stuck returns an error where something has been under way for longer than any pass takes. Between two passes there is nothing
 // that could be stuck.
-func (p *pulse) stuck() error {
+func (p *Watchdog) Stuck() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for since := range p.under {
-		if time.Since(*since) > p.limit {
+		if time.Since(*since) > p.Limit {
 			return fmt.Errorf("the pass loop is stuck: a pass has been under way for %s", time.Since(*since).Round(time.Second))
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 )
 
-// handler answers what is asked about the agent. It only reads.
-func (s *service) handler() http.Handler {
+// Handler answers what is asked about the agent. It only reads.
+func (s *Daemon) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
@@ -25,7 +25,7 @@ func (s *service) handler() http.Handler {
 }
 
 // healthz answers 200 as long as the pass loop works, whatever becomes of the passes.
-func (s *service) healthz(w http.ResponseWriter, _ *http.Request) {
+func (s *Daemon) healthz(w http.ResponseWriter, _ *http.Request) {
 	if err := s.alive(); err != nil {
 		reply(w, http.StatusServiceUnavailable, err.Error())
 		return
@@ -34,7 +34,7 @@ func (s *service) healthz(w http.ResponseWriter, _ *http.Request) {
 }
 
 // readyz answers 200 where HAProxy is in line and everything can be reached, else 503 and the reasons, one a line.
-func (s *service) readyz(w http.ResponseWriter, _ *http.Request) {
+func (s *Daemon) readyz(w http.ResponseWriter, _ *http.Request) {
 	status := s.status()
 	if status.Ready() {
 		reply(w, http.StatusOK, "ready")
@@ -44,13 +44,13 @@ func (s *service) readyz(w http.ResponseWriter, _ *http.Request) {
 }
 
 // statusz answers with the whole status.
-func (s *service) statusz(w http.ResponseWriter, _ *http.Request) {
+func (s *Daemon) statusz(w http.ResponseWriter, _ *http.Request) {
 	out, err := render.StatusOf(s.status())
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	out.Agent = &render.Agent{Version: thisBuild().Version, PID: os.Getpid(), Started: s.started, Seconds: time.Since(s.started).Seconds()}
+	out.Agent = &render.Agent{Version: s.build.Version, PID: os.Getpid(), Started: s.started, Seconds: time.Since(s.started).Seconds()}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	_ = render.JSON(w, out) // who has gone needs no answer
@@ -63,22 +63,22 @@ func reply(w http.ResponseWriter, code int, lines ...string) {
 	_, _ = io.WriteString(w, strings.Join(lines, "\n")+"\n") // who has gone needs no answer
 }
 
-// A site is an HTTP server at its address.
-type site struct {
+// A server is an HTTP server at its address.
+type server struct {
 	server *http.Server
 	failed chan error // why it ended by itself; nil where there is no address
 }
 
-// openSite listens and serves until the site is closed.
-func openSite(where listenAddress, handler http.Handler, log *slog.Logger) (*site, error) {
-	if where.none() {
-		return &site{}, nil
+// listenAndServe listens and serves until the server is closed.
+func listenAndServe(where Address, handler http.Handler, log *slog.Logger) (*server, error) {
+	if where.None() {
+		return &server{}, nil
 	}
 	l, err := where.listen(context.Background())
 	if err != nil {
 		return nil, fmt.Errorf("--listen %s: %w", where, err)
 	}
-	s := &site{
+	s := &server{
 		server: &http.Server{
 			Handler:           handler,
 			ReadHeaderTimeout: 5 * time.Second,
@@ -95,7 +95,7 @@ func openSite(where listenAddress, handler http.Handler, log *slog.Logger) (*sit
 }
 
 // close lets answers that are under way go out. A unix socket is removed.
-func (s *site) close() {
+func (s *server) close() {
 	if s.server == nil {
 		return
 	}

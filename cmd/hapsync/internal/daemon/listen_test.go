@@ -1,14 +1,15 @@
-package main
+package daemon
 
 import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
 func TestListenAddresses(t *testing.T) {
-	for given, want := range map[string]listenAddress{
+	for given, want := range map[string]Address{
 		"":                         {},
 		"off":                      {},
 		"127.0.0.1:9101":           {"tcp", "127.0.0.1:9101"},
@@ -19,38 +20,38 @@ func TestListenAddresses(t *testing.T) {
 		"unix:/run/agent.sock":     {"unix", "/run/agent.sock"},
 		"unix:relative/agent.sock": {"unix", "relative/agent.sock"},
 	} {
-		got, err := parseListen(given)
+		got, err := ParseAddress(given)
 		if err != nil || got != want {
 			t.Errorf("%q: %+v, %v", given, got, err)
 		}
-		if again, err := parseListen(got.String()); err != nil || again != got {
+		if again, err := ParseAddress(got.String()); err != nil || again != got {
 			t.Errorf("%q is printed as %q", given, got)
 		}
 	}
 	for _, bad := range []string{"9101", "localhost", "a:b:c", "127.0.0.1:", "127.0.0.1:99999", "unix:", "agent.sock"} {
-		if got, err := parseListen(bad); err == nil {
+		if got, err := ParseAddress(bad); err == nil {
 			t.Errorf("%q: %+v", bad, got)
 		}
 	}
 }
 
 func TestUnixSocketIsForOwnerAndGroup(t *testing.T) {
-	dir, _ := place(t)
-	where := listenAddress{"unix", filepath.Join(dir, "agent.sock")}
+	dir := t.TempDir()
+	where := Address{Network: "unix", Address: filepath.Join(dir, "agent.sock")}
 	l, err := where.listen(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if info, err := os.Stat(where.address); err != nil || info.Mode().Perm() != 0o660 {
+	if info, err := os.Stat(where.Address); err != nil || info.Mode().Perm() != 0o660 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 }
 
 func TestStaleSocketIsReplacedAndALiveOneIsNot(t *testing.T) {
-	dir, _ := place(t)
-	where := listenAddress{"unix", filepath.Join(dir, "agent.sock")}
-	left, err := net.ListenUnix("unix", &net.UnixAddr{Name: where.address, Net: "unix"})
+	dir := t.TempDir()
+	where := Address{Network: "unix", Address: filepath.Join(dir, "agent.sock")}
+	left, err := net.ListenUnix("unix", &net.UnixAddr{Name: where.Address, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,9 @@ func TestStaleSocketIsReplacedAndALiveOneIsNot(t *testing.T) {
 	if err == nil {
 		t.Fatal("a socket that somebody answers on was replaced")
 	}
-	wantContains(t, "error", err.Error(), "somebody answers on "+where.address)
+	if want := "somebody answers on " + where.Address; !strings.Contains(err.Error(), want) {
+		t.Errorf("%s lacks %q: %s", "error", want, err.Error())
+	}
 
 	left.SetUnlinkOnClose(false) // as SIGKILL leaves it
 	if err := left.Close(); err != nil {
@@ -72,13 +75,18 @@ func TestStaleSocketIsReplacedAndALiveOneIsNot(t *testing.T) {
 }
 
 func TestWhatIsNoSocketIsNotRemoved(t *testing.T) {
-	path := writeFile(t, "mine")
-	_, err := listenAddress{"unix", path}.listen(t.Context())
+	path := filepath.Join(t.TempDir(), "agent.sock")
+	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Address{Network: "unix", Address: path}.listen(t.Context())
 	if err == nil {
 		t.Fatal("a file was replaced by a socket")
 	}
-	wantContains(t, "error", err.Error(), path+" is there and is no socket")
-	if got := read(t, path); got != "mine" {
-		t.Errorf("the file has %q", got)
+	if want := path + " is there and is no socket"; !strings.Contains(err.Error(), want) {
+		t.Errorf("%s lacks %q: %s", "error", want, err.Error())
+	}
+	if text, err := os.ReadFile(path); err != nil || string(text) != "mine" {
+		t.Errorf("the file has %q, %v", text, err)
 	}
 }

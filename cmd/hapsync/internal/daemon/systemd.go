@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"fmt"
@@ -14,15 +14,15 @@ import (
 
 // What systemd is told.
 const (
-	stateReady    = daemon.SdNotifyReady
+	Ready         = daemon.SdNotifyReady
 	stateStopping = daemon.SdNotifyStopping
 )
 
 // stateReloading has the time that Type=notify-reload asks for.
 func stateReloading() string { return daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec() }
 
-// notify does nothing where systemd did not start this process.
-func notify(log *slog.Logger, state string) {
+// Notify does nothing where systemd did not start this process.
+func Notify(log *slog.Logger, state string) {
 	if _, err := daemon.SdNotify(false, state); err != nil {
 		log.Debug("tell systemd", "state", state, "error", err)
 	}
@@ -30,7 +30,7 @@ func notify(log *slog.Logger, state string) {
 
 // tellSystemd tells systemd how the agent is, where that changes, and feeds the watchdog as long as the pass loop works. It
 // returns how to end that.
-func (s *service) tellSystemd() (end func()) {
+func (s *Daemon) tellSystemd() (end func()) {
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return func() {}
 	}
@@ -45,12 +45,12 @@ func (s *service) tellSystemd() (end func()) {
 	}
 }
 
-func (s *service) keepTelling(done <-chan struct{}) {
+func (s *Daemon) keepTelling(done <-chan struct{}) {
 	look := time.NewTicker(2 * time.Second)
 	defer look.Stop()
 	var feed <-chan time.Time
 	if interval, err := daemon.SdWatchdogEnabled(false); err != nil {
-		s.job.Load().log.Warn("the watchdog is not fed", "error", err)
+		s.agent.Load().Log.Warn("the watchdog is not fed", "error", err)
 	} else if interval > 0 {
 		ticker := time.NewTicker(interval / 2)
 		defer ticker.Stop()
@@ -60,27 +60,27 @@ func (s *service) keepTelling(done <-chan struct{}) {
 	for {
 		if state := "STATUS=" + s.summary(); state != said {
 			said = state
-			notify(s.job.Load().log, state)
+			Notify(s.agent.Load().Log, state)
 		}
 		select {
 		case <-done:
 			return
 		case <-look.C:
 		case <-feed:
-			s.feedWatchdog()
+			s.FeedWatchdog()
 		}
 	}
 }
 
-// feedWatchdog leaves it to systemd to end a process whose pass loop is stuck.
-func (s *service) feedWatchdog() {
+// FeedWatchdog leaves it to systemd to end a process whose pass loop is stuck.
+func (s *Daemon) FeedWatchdog() {
 	if s.alive() == nil {
-		notify(s.job.Load().log, daemon.SdNotifyWatchdog)
+		Notify(s.agent.Load().Log, daemon.SdNotifyWatchdog)
 	}
 }
 
 // summary is the agent's status in a line.
-func (s *service) summary() string {
+func (s *Daemon) summary() string {
 	status := s.status()
 	if status.Ready() {
 		return fmt.Sprintf("ready, revision %d is applied", status.Applied)

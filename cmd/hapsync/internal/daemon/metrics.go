@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"net/http"
@@ -13,17 +13,17 @@ import (
 )
 
 // metrics answers in Prometheus' format. What the agent's status says is read from there at each scrape.
-func (s *service) metrics() http.Handler {
+func (s *Daemon) metrics() http.Handler {
 	all := prometheus.NewRegistry()
 	all.MustRegister(
-		statusCollector{s.status}, s.took, buildInfo(),
+		statusCollector{s.status}, s.took, buildInfo(s.build),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return promhttp.HandlerFor(all, promhttp.HandlerOpts{})
 }
 
-func buildInfo() prometheus.Collector {
-	b := thisBuild()
+func buildInfo(b Build) prometheus.Collector {
+
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name:        "hapsync_build_info",
 		Help:        "What hapsync was built from; always 1.",
@@ -111,4 +111,24 @@ func unixSeconds(t time.Time) float64 {
 		return 0
 	}
 	return float64(t.UnixNano()) / 1e9
+}
+
+// Sample has every metric of an agent, each with all its labels, without an agent.
+func Sample() prometheus.Gatherer {
+	s := New(Build{})
+	for _, kind := range []sync.PassKind{sync.QuickPass, sync.FilePass, sync.WholePass} {
+		s.Observe(kind, time.Second)
+	}
+	all := prometheus.NewRegistry()
+	all.MustRegister(statusCollector{func() sync.Status { return sync.Status{} }}, s.took, buildInfo(s.build))
+	return all
+}
+
+// MetricNames are the names of hapsync's own metrics.
+func MetricNames() []string {
+	names := []string{"hapsync_pass_duration_seconds", "hapsync_build_info"}
+	for _, m := range measures(sync.Status{}) {
+		names = append(names, m.name)
+	}
+	return names
 }

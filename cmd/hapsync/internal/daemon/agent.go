@@ -1,0 +1,55 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	stdsync "sync"
+
+	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/registry/etcd"
+	"github.com/hapsync/hapsync/sync"
+)
+
+// A Registry is etcd as an agent has it beside sync.Agent.
+type Registry interface {
+	Announce(ctx context.Context, conf etcd.AnnounceConfig, reports <-chan registry.AgentReport)
+	Close() error
+}
+
+// An Agent is a sync.Agent with what it works on: all that depends on the settings. A SIGHUP puts another in its place.
+type Agent struct {
+	Sync     *sync.Agent
+	Registry Registry
+	Watchdog *Watchdog
+	Announce *etcd.AnnounceConfig // nil where the agent does not report
+	Listen   Address
+	Log      *slog.Logger
+	Settings string // what the settings are, the files that they name included
+	Version  string // of hapsync, for the reports
+	ended    chan error
+}
+
+// start makes the agent run until stop is called, which waits for the pass that is under way.
+func (j *Agent) start(ctx context.Context) (stop func()) {
+	j.ended = make(chan error, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		j.ended <- j.Sync.Run(ctx)
+		close(j.ended)
+	}()
+	var reporting stdsync.WaitGroup
+	if j.Announce != nil {
+		reports := make(chan registry.AgentReport)
+		reporting.Go(func() { j.Sync.Report(ctx, j.Version, reports) })
+		reporting.Go(func() { j.Registry.Announce(ctx, *j.Announce, reports) })
+	}
+	return func() {
+		cancel()
+		for range j.ended {
+		}
+		reporting.Wait()
+		if err := j.Registry.Close(); err != nil {
+			j.Log.Warn("hang up on etcd", "error", err)
+		}
+	}
+}

@@ -1,0 +1,123 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/hapsync/hapsync/sync"
+)
+
+// A Daemon is hapsync agent from its start to its end: one Agent after the other, and what outlives them.
+type Daemon struct {
+	agent   atomic.Pointer[Agent]
+	build   Build
+	started time.Time
+	took    *prometheus.HistogramVec
+}
+
+// New makes a daemon that is not yet at work.
+func New(b Build) *Daemon {
+	return &Daemon{
+		build:   b,
+		started: time.Now(),
+		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "hapsync_pass_duration_seconds",
+			Help:    "How long passes took: quick ones over some servers in the process, those of the file, and whole ones.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 4, 9), // 1 ms to 65 s
+		}, []string{"kind"}),
+	}
+}
+
+// A Build is what hapsync was built from.
+type Build struct{ Version, Commit, Go string }
+
+// Observe takes how long a pass took into the metrics.
+func (s *Daemon) Observe(kind sync.PassKind, took time.Duration) {
+	s.took.WithLabelValues(string(kind)).Observe(took.Seconds())
+}
+
+func (s *Daemon) status() sync.Status { return s.agent.Load().Sync.Status() }
+func (s *Daemon) alive() error        { return s.agent.Load().Watchdog.Stuck() }
+
+// Use makes the daemon speak for an agent.
+func (s *Daemon) Use(a *Agent) { s.agent.Store(a) }
+
+// A running agent has the server that answers for it, and a way to stop it.
+type running struct {
+	*Agent
+	server *server
+	stop   func()
+}
+
+// Run runs the agent until ctx ends, which is no error. At each SIGHUP next returns the agent that takes over; nil for none.
+func (s *Daemon) Run(ctx context.Context, first *Agent, hangups <-chan os.Signal, next func(*Agent) (*Agent, error)) error {
+	s.Use(first)
+	server, err := s.open(first)
+	if err != nil {
+		return errors.Join(err, first.Registry.Close())
+	}
+	defer s.tellSystemd()() // until the last pass is finished
+	now := running{first, server, first.start(ctx)}
+	defer func() {
+		now.stop()
+		now.server.close()
+	}()
+	now.Log.Info("the agent runs", "listen", now.Listen.String(), "version", s.build.Version)
+	Notify(now.Log, Ready)
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-hangups:
+			Notify(now.Log, stateReloading())
+			now = s.reload(ctx, now, next)
+			Notify(now.Log, Ready)
+		case err := <-now.ended:
+			if ctx.Err() == nil {
+				return fmt.Errorf("the agent ended by itself: %w", err)
+			}
+		case err := <-now.server.failed:
+			return fmt.Errorf("answer on %s: %w", now.Listen, err)
+		}
+	}
+	Notify(now.Log, stateStopping)
+	now.Log.Info("the agent ends, HAProxy stays as it is")
+	return nil
+}
+
+// reload replaces the running agent by the next one. It goes on if the settings are the same, or cannot be used.
+func (s *Daemon) reload(ctx context.Context, now running, next func(*Agent) (*Agent, error)) running {
+	j, err := next(now.Agent)
+	if err == nil && j == nil {
+		now.Log.Info("the settings are what they were, all is read again")
+		now.Sync.Resync()
+		return now
+	}
+	place := now.server
+	if err == nil && j.Listen != now.Listen {
+		place, err = s.open(j)
+		if err != nil {
+			err = errors.Join(err, j.Registry.Close())
+		}
+	}
+	if err != nil {
+		now.Log.Error("the new settings cannot be used, the old ones stay", "error", err)
+		now.Sync.Resync()
+		return now
+	}
+	now.stop()
+	j.Sync.Inherit(now.Sync)
+	s.Use(j)
+	if place != now.server {
+		now.server.close()
+	}
+	j.Log.Info("the agent runs with new settings", "listen", j.Listen.String())
+	return running{j, place, j.start(ctx)}
+}
+
+func (s *Daemon) open(j *Agent) (*server, error) { return listenAndServe(j.Listen, s.Handler(), j.Log) }
