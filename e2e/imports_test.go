@@ -35,7 +35,7 @@ var importRules = []importRule{
 	{name: "HAProxy's socket does not know its file", imports: []string{module + "/haproxy/configfile"},
 		by: []string{"haproxy/driver", "cmd/hapsync/..."}},
 	{name: "cmd joins sync and HAProxy's driver", imports: []string{module + "/haproxy/driver"}, by: []string{"cmd/hapsync/..."}},
-	{name: "sync serves cmd", imports: []string{module + "/sync"}, by: []string{"cmd/hapsync"}},
+	{name: "sync serves cmd", imports: []string{module + "/sync"}, by: []string{"cmd/hapsync/..."}},
 	{name: "only cmd imports cmd", imports: []string{module + "/cmd"}, by: []string{"cmd/..."}},
 	{name: "only registry/docker knows Docker's libraries", imports: []string{"github.com/moby", "github.com/docker", "github.com/containerd"},
 		by: []string{"registry/docker"}},

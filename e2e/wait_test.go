@@ -356,7 +356,7 @@ func TestAgentThatMayNotReportWorks(t *testing.T) {
 		return nil
 	}
 	eventually(t, "it says that it may not", denied)
-	says(t, a.printed(), "readwrite "+b.reports()+"/ --prefix")
+	says(t, a.printed(), "may not write "+b.reports()+"/", "role grant-permission <role> readwrite "+b.reports()+"/")
 	ctl("--user", "root:secret", "put", b.prefix+"/a.abc.com/server1/weight", "7")
 	b.eventuallyWeighs(t, "a.abc.com_cluster/server1", "7 ")
 	a.ready(t)
