@@ -2,7 +2,6 @@ package sync
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -70,24 +69,6 @@ type domainState struct {
 	// held are the hosts whose removal a safeguard holds back, sorted.
 	held    []string
 	refused *refusal
-}
-
-// A refusal is what HAProxy did not take of a domain.
-type refusal struct {
-	want   haproxy.Backend // what was wanted
-	file   haproxy.Backend // what the file says instead
-	reason string
-	hosts  []string // whose removal is all that is held back; empty where more is
-	reload bool     // HAProxy accepts the file, but a reload with it fails, or does not help
-	retry  retry
-	// retrying is set while it is tried again.
-	retrying bool
-}
-
-// A retry is when something is tried again, and how long it waits after that.
-type retry struct {
-	at   time.Time
-	wait time.Duration
 }
 
 func newMemory() *memory {
@@ -170,32 +151,6 @@ func (m *memory) wanted(l Layout, asked haproxy.Config, st haproxy.State, scope 
 	return w
 }
 
-// holds reports whether the refusal is taken for an answer, and not tried again.
-func (r *refusal) holds(want haproxy.Backend, now time.Time) bool {
-	switch {
-	case r.retrying:
-		return false
-	case r.reload:
-		return now.Before(r.retry.at)
-	}
-	return sameBackend(want, r.want) && !due(r.retry.at, now)
-}
-
-// withHeld are servers of the process with those whose removal is held back: they take no traffic.
-func (r *refusal) withHeld(servers []haproxy.Server) []haproxy.Server {
-	if len(r.hosts) == 0 {
-		return servers
-	}
-	servers = slices.Clone(servers)
-	for _, s := range r.file.Servers {
-		if slices.Contains(r.hosts, s.Name) {
-			servers = append(servers, s)
-		}
-	}
-	slices.SortFunc(servers, byServer)
-	return servers
-}
-
 // held reports whether the removals of a domain are held back.
 func (m *memory) held() bool {
 	return len(m.names(func(d *domainState) bool { return len(d.held) > 0 })) > 0
@@ -208,150 +163,6 @@ func (m *memory) postponed() bool {
 	})) > 0
 }
 
-// refuse takes note of what HAProxy refused.
-func (m *memory) refuse(refused map[string]refusal) {
-	for name, r := range refused {
-		d := m.at(name)
-		if r.reload {
-			if was := d.refused; was != nil && was.reload {
-				r.retry.wait = was.retry.wait
-			}
-			r.retry.wait = min(max(2*r.retry.wait, retryFirst), refusedLast)
-			r.retry.at = time.Now().Add(r.retry.wait)
-		}
-		d.refused = &r
-	}
-}
-
-// unloaded is why HAProxy refuses a reload that some domain needs; empty where none does.
-func (m *memory) unloaded() string {
-	for _, name := range m.names(func(d *domainState) bool { return d.refused != nil && d.refused.reload }) {
-		return name + " needs a reload: " + m.domains[name].refused.reason
-	}
-	return ""
-}
-
-// retryRefused makes the next pass try again what HAProxy refused: of the file, or, with reloads, all.
-func (m *memory) retryRefused(reloads bool) {
-	for _, d := range m.domains {
-		if d.refused != nil && (!d.refused.reload || reloads) {
-			d.refused.retry.at = time.Now()
-		}
-	}
-}
-
-// leftOut are the domains and hosts that HAProxy refused, but for those of a scope that are tried again.
-func (m *memory) leftOut(prefix string, scope haproxy.Scope, refused map[string]bool) []registry.Problem {
-	var left []registry.Problem
-	for name, d := range m.domains {
-		switch r := d.refused; {
-		case r == nil || scope.Has(name) && !refused[name]:
-		case r.reload:
-			left = append(left, registry.Problem{Key: prefix + "/" + name, Domain: name,
-				Reason: fmt.Sprintf("left as it was, a reload is tried again at %s: %s", r.retry.at.Format(time.TimeOnly), r.reason)})
-		case len(r.hosts) > 0:
-			for _, host := range r.hosts {
-				left = append(left, registry.Problem{Key: prefix + "/" + name + "/" + host, Domain: name, Host: host,
-					Reason: "out of service, but left in the file: HAProxy refuses to be without it: " + r.reason})
-			}
-		default:
-			left = append(left, registry.Problem{Key: prefix + "/" + name, Domain: name, Reason: "left as it was: HAProxy refuses the change: " + r.reason})
-		}
-	}
-	slices.SortFunc(left, func(a, b registry.Problem) int { return cmp.Compare(a.Key, b.Key) })
-	return left
-}
-
-// take is the one place where what a pass did is remembered. inFlight is what the deployer is at.
-func (m *memory) take(p *pass, inFlight *job) {
-	waits, late := p.report.Plan.structural(), map[string]bool{}
-	for _, name := range p.report.Plan.late {
-		late[name] = true
-	}
-	edited := map[string]bool{}
-	for _, a := range p.report.Plan.Actions {
-		if a.Via != ViaRuntime {
-			edited[a.Change.Domain()] = true
-		}
-	}
-	for _, f := range p.outcome.Refused {
-		late[f.Change.Domain()] = true
-	}
-	leaving := map[string][]string{}
-	for _, c := range p.outcome.Draining {
-		leaving[c.Domain()] = append(leaving[c.Domain()], c.Server.Name)
-	}
-	for _, name := range p.names() {
-		inFlight := inFlight != nil && inFlight.scope.Has(name)
-		if m.domains[name] == nil && !edited[name] && !late[name] && len(leaving[name]) == 0 && len(p.held[name]) == 0 && !inFlight {
-			continue
-		}
-		d := m.at(name)
-		d.leaving = slices.Sorted(slices.Values(leaving[name]))
-		d.held = p.held[name]
-		d.want, _ = backendOf(p.want.file, name)
-		d.file, _ = backendOf(p.state.File, name)
-		d.waits = waitsFor(d, edited[name] || inFlight, late[name])
-		live, _ := backendOf(p.state.Live, name)
-		m.mark(d, live, waits[name] || late[name] || len(d.held) > 0 || p.want.refused[name] && p.lacks(name))
-		if p.scope.All() && d.waits == waitsNot {
-			d.expired = nil
-		}
-		if d.refused != nil && !p.want.refused[name] {
-			d.refused.retrying = true
-		}
-		if d.refused != nil && !p.want.refused[name] && d.waits != waitsForFile && d.waits != waitsForReload {
-			d.refused = nil // it is asked for no more, or came through
-		}
-	}
-	m.count(p)
-	m.tally, m.confirmed, m.reached = p.tally, p.snapshot, positionOf(p.snapshot)
-	m.forget()
-}
-
-// count keeps the number of servers, and what went of late.
-func (m *memory) count(p *pass) {
-	if p.scope.All() {
-		m.servers = 0
-		for _, b := range p.asked.Backends {
-			m.servers += len(b.Servers)
-		}
-	}
-	m.overrides.keep(p.asked, p.scope)
-	for _, name := range p.scope.Names() {
-		was, _ := domainOf(m.confirmed, name)
-		is, _ := domainOf(p.snapshot, name)
-		m.servers += len(is.Hosts) + len(is.HeldHosts) - len(was.Hosts) - len(was.HeldHosts)
-	}
-	m.departures.take(p.report.leaving, p.asked, time.Now())
-}
-
-func waitsFor(d *domainState, file, reload bool) waiting {
-	switch {
-	case reload:
-		return waitsForReload
-	case file:
-		return waitsForFile
-	case len(d.leaving) > 0:
-		return waitsForDrain
-	}
-	return waitsNot
-}
-
-// mark remembers since when the process lacks something of a domain.
-func (m *memory) mark(d *domainState, live haproxy.Backend, lacks bool) {
-	switch {
-	case !lacks:
-		d.since = nil
-	case d.since == nil:
-		since := m.reached
-		d.since, d.before = &since, d.file
-		if sameBackend(d.file, d.want) { // it is in the file, and was never loaded
-			d.before = live
-		}
-	}
-}
-
 // names are the domains that a pass may change what is remembered of, sorted.
 func (p *pass) names() []string {
 	if !p.scope.All() {
@@ -360,28 +171,6 @@ func (p *pass) names() []string {
 	names := slices.Concat(slices.Collect(maps.Keys(p.memory.domains)), p.report.Plan.domains(), p.report.Plan.late, slices.Collect(maps.Keys(p.held)))
 	slices.Sort(names)
 	return slices.Compact(names)
-}
-
-// lacks reports whether the process is not as the registry asks for a domain that HAProxy has refused something of: servers that
-// go apart.
-func (p *pass) lacks(name string) bool {
-	asked, _ := backendOf(p.memory.overrides.apply(p.asked), name)
-	live, _ := backendOf(p.state.Live, name)
-	if asked.Name == "" {
-		return false
-	}
-	if asked.Name != live.Name || asked.Options != live.Options {
-		return true
-	}
-	made := map[string]bool{}
-	for _, c := range p.made {
-		made[c.Domain()+"/"+serverIn(c)] = true
-	}
-	missing := false
-	merge(live.Servers, asked.Servers, byServer, func(have, want *haproxy.Server) {
-		missing = missing || want != nil && (have == nil || *have != *want) && !made[name+"/"+want.Name]
-	})
-	return missing
 }
 
 // observe takes note of what someone set on the socket of a process that was in line.
@@ -487,32 +276,4 @@ func (m *memory) expire(hosts map[string]bool, snapshot registry.Snapshot) {
 			delete(d.expired, h.Name)
 		}
 	}
-}
-
-// takeResult is the place where what a job did is remembered.
-func (m *memory) takeResult(r result) {
-	if r.err == nil || r.reloaded {
-		m.seen.Digest = r.digest
-	}
-	if r.err != nil {
-		return
-	}
-	m.refuse(r.refused)
-	for name, d := range m.domains {
-		if !r.scope.Has(name) {
-			continue
-		}
-		d.file, _ = backendOf(r.file, name)
-		was, _ := backendOf(r.want, name)
-		if d.waits == waitsForFile && d.since == nil && (sameBackend(d.want, d.file) || sameBackend(d.want, was)) {
-			d.waits = waitsNot
-			if len(d.leaving) > 0 {
-				d.waits = waitsForDrain
-			}
-		}
-		if _, again := r.refused[name]; !again && d.refused != nil && sameBackend(d.want, d.file) && d.since == nil {
-			d.refused = nil
-		}
-	}
-	m.forget()
 }

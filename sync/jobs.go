@@ -1,0 +1,150 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+// setFileAlarm sets when the file is to get what the process has already: together with what gathers until then.
+func (a *Agent) setFileAlarm() {
+	lags := a.memory.names(func(d *domainState) bool { return d.waits == waitsForFile && d.since == nil })
+	switch {
+	case len(lags) == 0:
+		a.alarms.file = time.Time{}
+	case a.alarms.file.IsZero():
+		a.alarms.file = time.Now().Add(fileDelay)
+	}
+}
+
+// startJob gives the deployer what it is to do, where it has nothing to do: what a pass found, and what the process has already,
+// or only that.
+func (a *Agent) startJob(p *pass) {
+	now := time.Now()
+	if a.deployer.busy != nil || !a.mayDeploy(now) {
+		return
+	}
+	names := a.memory.names(func(d *domainState) bool { return d.waits == waitsForFile && d.since == nil })
+	j := job{layout: a.cfg.Layout, base: a.memory.seen.Digest, began: now}
+	urgent := false
+	if p != nil {
+		j, urgent = a.urgentJob(p)
+	}
+	if !urgent && (p != nil || len(names) == 0 || !due(a.alarms.file, now)) {
+		return
+	}
+	if !j.scope.All() {
+		j = a.alsoWrite(j, names)
+	}
+	a.alarms.file = time.Time{}
+	a.deployer.start(j)
+}
+
+// urgentJob is what a pass asks of the deployer, without waiting for more.
+func (a *Agent) urgentJob(p *pass) (j job, urgent bool) {
+	j = p.job()
+	if p.state.Down != nil && !p.state.Deaf {
+		j.reload = false
+	}
+	if time.Now().Before(a.alarms.reload) {
+		j.reload = false
+	}
+	structural := p.report.Plan.structural()
+	urgent = j.reload || p.report.Plan.Rewrite != "" || p.scope.All() && p.report.Plan.editsFile()
+	for name := range structural {
+		urgent = urgent || a.memory.at(name).waits == waitsForFile
+	}
+	for _, name := range j.late {
+		d := a.memory.at(name)
+		urgent = urgent || !sameBackend(d.want, d.file)
+	}
+	return j, urgent
+}
+
+// alsoWrite adds domains of which the process has everything to a job.
+func (a *Agent) alsoWrite(j job, names []string) job {
+	want := haproxy.Config{Backends: j.want.Backends}
+	without := haproxy.Config{Backends: j.without.Backends}
+	for _, name := range names {
+		if !j.scope.Has(name) {
+			want = withBackend(want, name, a.memory.domains[name].want)
+			without = withBackend(without, name, a.memory.domains[name].want)
+		}
+	}
+	j.scope = haproxy.Domains(append(names, j.scope.Names()...)...)
+	j.want, j.without = j.layout.complete(want), j.layout.complete(without)
+	return j
+}
+
+// deployed takes over what became of a job, and looks at its domains again: what waited for the file, or the reload, is done in
+// the process now.
+func (a *Agent) deployed(ctx context.Context, r result) {
+	now := time.Now()
+	a.deployer.busy = nil
+	a.cfg.Observe(FilePass, r.took)
+	if r.reloaded || r.unloaded != nil {
+		a.alarms.reload = now.Add(a.cfg.ReloadInterval)
+	}
+	a.memory.takeResult(r)
+	if r.err != nil {
+		a.alarms.retry.wait = min(max(2*a.alarms.retry.wait, retryFirst), retryLast)
+		a.alarms.retry.at = now.Add(a.alarms.retry.wait)
+		if errors.Is(r.err, haproxy.ErrConflict) {
+			a.alarms.retry = retry{}
+			a.alarms.whole = now
+		}
+	} else {
+		a.alarms.retry = retry{}
+		a.alarms.again = a.lookAgain(r)
+		if r.reloaded {
+			a.alarms.whole = now.Add(readBack)
+		}
+	}
+	a.setFileAlarm()
+	if r.reloaded {
+		a.memory.worker = "" // until its domains have been looked at
+		a.alarms.loaded = r.late
+		a.seeAgain(ctx)
+	}
+	a.recordJob(r)
+}
+
+// seeAgain takes note of who HAProxy is after a reload.
+func (a *Agent) seeAgain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, partialPatience)
+	defer cancel()
+	if seen, err := a.cfg.Process.Identity(ctx); err == nil { // else the next look finds out
+		a.memory.seen = seen
+	}
+}
+
+// lookAgain are the domains that a pass is due for after a job.
+func (a *Agent) lookAgain(r result) map[string]bool {
+	again := map[string]bool{}
+	for name, d := range a.memory.domains {
+		if d.since != nil || r.reloaded || d.refused != nil && r.scope.Has(name) {
+			again[name] = true
+		}
+	}
+	if r.reloaded {
+		for name := range a.memory.overrides {
+			domain, _ := haproxy.DomainOf(name.backend)
+			again[domain] = true
+		}
+	}
+	return again
+}
+
+// writeAll writes what the process has and the file does not, and waits for that.
+func (a *Agent) writeAll() {
+	if a.deployer.busy != nil {
+		a.deployed(context.Background(), <-a.deployer.results)
+	}
+	a.alarms.retry, a.alarms.file = retry{}, time.Now()
+	a.startJob(nil)
+	if a.deployer.busy != nil {
+		a.deployed(context.Background(), <-a.deployer.results)
+	}
+}

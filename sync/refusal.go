@@ -1,0 +1,109 @@
+package sync
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+// A refusal is what HAProxy did not take of a domain.
+type refusal struct {
+	want   haproxy.Backend // what was wanted
+	file   haproxy.Backend // what the file says instead
+	reason string
+	hosts  []string // whose removal is all that is held back; empty where more is
+	reload bool     // HAProxy accepts the file, but a reload with it fails, or does not help
+	retry  retry
+	// retrying is set while it is tried again.
+	retrying bool
+}
+
+// A retry is when something is tried again, and how long it waits after that.
+type retry struct {
+	at   time.Time
+	wait time.Duration
+}
+
+// holds reports whether the refusal is taken for an answer, and not tried again.
+func (r *refusal) holds(want haproxy.Backend, now time.Time) bool {
+	switch {
+	case r.retrying:
+		return false
+	case r.reload:
+		return now.Before(r.retry.at)
+	}
+	return sameBackend(want, r.want) && !due(r.retry.at, now)
+}
+
+// withHeld are servers of the process with those whose removal is held back: they take no traffic.
+func (r *refusal) withHeld(servers []haproxy.Server) []haproxy.Server {
+	if len(r.hosts) == 0 {
+		return servers
+	}
+	servers = slices.Clone(servers)
+	for _, s := range r.file.Servers {
+		if slices.Contains(r.hosts, s.Name) {
+			servers = append(servers, s)
+		}
+	}
+	slices.SortFunc(servers, byServer)
+	return servers
+}
+
+// refuse takes note of what HAProxy refused.
+func (m *memory) refuse(refused map[string]refusal) {
+	for name, r := range refused {
+		d := m.at(name)
+		if r.reload {
+			if was := d.refused; was != nil && was.reload {
+				r.retry.wait = was.retry.wait
+			}
+			r.retry.wait = min(max(2*r.retry.wait, retryFirst), refusedLast)
+			r.retry.at = time.Now().Add(r.retry.wait)
+		}
+		d.refused = &r
+	}
+}
+
+// unloaded is why HAProxy refuses a reload that some domain needs; empty where none does.
+func (m *memory) unloaded() string {
+	for _, name := range m.names(func(d *domainState) bool { return d.refused != nil && d.refused.reload }) {
+		return name + " needs a reload: " + m.domains[name].refused.reason
+	}
+	return ""
+}
+
+// retryRefused makes the next pass try again what HAProxy refused: of the file, or, with reloads, all.
+func (m *memory) retryRefused(reloads bool) {
+	for _, d := range m.domains {
+		if d.refused != nil && (!d.refused.reload || reloads) {
+			d.refused.retry.at = time.Now()
+		}
+	}
+}
+
+// leftOut are the domains and hosts that HAProxy refused, but for those of a scope that are tried again.
+func (m *memory) leftOut(prefix string, scope haproxy.Scope, refused map[string]bool) []registry.Problem {
+	var left []registry.Problem
+	for name, d := range m.domains {
+		switch r := d.refused; {
+		case r == nil || scope.Has(name) && !refused[name]:
+		case r.reload:
+			left = append(left, registry.Problem{Key: prefix + "/" + name, Domain: name,
+				Reason: fmt.Sprintf("left as it was, a reload is tried again at %s: %s", r.retry.at.Format(time.TimeOnly), r.reason)})
+		case len(r.hosts) > 0:
+			for _, host := range r.hosts {
+				left = append(left, registry.Problem{Key: prefix + "/" + name + "/" + host, Domain: name, Host: host,
+					Reason: "out of service, but left in the file: HAProxy refuses to be without it: " + r.reason})
+			}
+		default:
+			left = append(left, registry.Problem{Key: prefix + "/" + name, Domain: name, Reason: "left as it was: HAProxy refuses the change: " + r.reason})
+		}
+	}
+	slices.SortFunc(left, func(a, b registry.Problem) int { return cmp.Compare(a.Key, b.Key) })
+	return left
+}

@@ -1,0 +1,148 @@
+package sync
+
+import (
+	"slices"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+// take is the one place where what a pass did is remembered. inFlight is what the deployer is at.
+func (m *memory) take(p *pass, inFlight *job) {
+	waits, late := p.report.Plan.structural(), map[string]bool{}
+	for _, name := range p.report.Plan.late {
+		late[name] = true
+	}
+	edited := map[string]bool{}
+	for _, a := range p.report.Plan.Actions {
+		if a.Via != ViaRuntime {
+			edited[a.Change.Domain()] = true
+		}
+	}
+	for _, f := range p.outcome.Refused {
+		late[f.Change.Domain()] = true
+	}
+	leaving := map[string][]string{}
+	for _, c := range p.outcome.Draining {
+		leaving[c.Domain()] = append(leaving[c.Domain()], c.Server.Name)
+	}
+	for _, name := range p.names() {
+		inFlight := inFlight != nil && inFlight.scope.Has(name)
+		if m.domains[name] == nil && !edited[name] && !late[name] && len(leaving[name]) == 0 && len(p.held[name]) == 0 && !inFlight {
+			continue
+		}
+		d := m.at(name)
+		d.leaving = slices.Sorted(slices.Values(leaving[name]))
+		d.held = p.held[name]
+		d.want, _ = backendOf(p.want.file, name)
+		d.file, _ = backendOf(p.state.File, name)
+		d.waits = waitsFor(d, edited[name] || inFlight, late[name])
+		live, _ := backendOf(p.state.Live, name)
+		m.mark(d, live, waits[name] || late[name] || len(d.held) > 0 || p.want.refused[name] && p.lacks(name))
+		if p.scope.All() && d.waits == waitsNot {
+			d.expired = nil
+		}
+		if d.refused != nil && !p.want.refused[name] {
+			d.refused.retrying = true
+		}
+		if d.refused != nil && !p.want.refused[name] && d.waits != waitsForFile && d.waits != waitsForReload {
+			d.refused = nil // it is asked for no more, or came through
+		}
+	}
+	m.count(p)
+	m.tally, m.confirmed, m.reached = p.tally, p.snapshot, positionOf(p.snapshot)
+	m.forget()
+}
+
+// count keeps the number of servers, and what went of late.
+func (m *memory) count(p *pass) {
+	if p.scope.All() {
+		m.servers = 0
+		for _, b := range p.asked.Backends {
+			m.servers += len(b.Servers)
+		}
+	}
+	m.overrides.keep(p.asked, p.scope)
+	for _, name := range p.scope.Names() {
+		was, _ := domainOf(m.confirmed, name)
+		is, _ := domainOf(p.snapshot, name)
+		m.servers += len(is.Hosts) + len(is.HeldHosts) - len(was.Hosts) - len(was.HeldHosts)
+	}
+	m.departures.take(p.report.leaving, p.asked, time.Now())
+}
+
+func waitsFor(d *domainState, file, reload bool) waiting {
+	switch {
+	case reload:
+		return waitsForReload
+	case file:
+		return waitsForFile
+	case len(d.leaving) > 0:
+		return waitsForDrain
+	}
+	return waitsNot
+}
+
+// mark remembers since when the process lacks something of a domain.
+func (m *memory) mark(d *domainState, live haproxy.Backend, lacks bool) {
+	switch {
+	case !lacks:
+		d.since = nil
+	case d.since == nil:
+		since := m.reached
+		d.since, d.before = &since, d.file
+		if sameBackend(d.file, d.want) { // it is in the file, and was never loaded
+			d.before = live
+		}
+	}
+}
+
+// lacks reports whether the process is not as the registry asks for a domain that HAProxy has refused something of: servers that
+// go apart.
+func (p *pass) lacks(name string) bool {
+	asked, _ := backendOf(p.memory.overrides.apply(p.asked), name)
+	live, _ := backendOf(p.state.Live, name)
+	if asked.Name == "" {
+		return false
+	}
+	if asked.Name != live.Name || asked.Options != live.Options {
+		return true
+	}
+	made := map[string]bool{}
+	for _, c := range p.made {
+		made[c.Domain()+"/"+serverIn(c)] = true
+	}
+	missing := false
+	merge(live.Servers, asked.Servers, byServer, func(have, want *haproxy.Server) {
+		missing = missing || want != nil && (have == nil || *have != *want) && !made[name+"/"+want.Name]
+	})
+	return missing
+}
+
+// takeResult is the place where what a job did is remembered.
+func (m *memory) takeResult(r result) {
+	if r.err == nil || r.reloaded {
+		m.seen.Digest = r.digest
+	}
+	if r.err != nil {
+		return
+	}
+	m.refuse(r.refused)
+	for name, d := range m.domains {
+		if !r.scope.Has(name) {
+			continue
+		}
+		d.file, _ = backendOf(r.file, name)
+		was, _ := backendOf(r.want, name)
+		if d.waits == waitsForFile && d.since == nil && (sameBackend(d.want, d.file) || sameBackend(d.want, was)) {
+			d.waits = waitsNot
+			if len(d.leaving) > 0 {
+				d.waits = waitsForDrain
+			}
+		}
+		if _, again := r.refused[name]; !again && d.refused != nil && sameBackend(d.want, d.file) && d.since == nil {
+			d.refused = nil
+		}
+	}
+	m.forget()
+}
