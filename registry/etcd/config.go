@@ -19,7 +19,7 @@ const (
 	DefaultRequestTimeout = 10 * time.Second
 	DefaultPageSize       = 2000
 	DefaultSettle         = 100 * time.Millisecond
-	DefaultMaxKeys        = 10_000
+	DefaultMaxKeys        = 50_000
 )
 
 // A Config says where the registry is and how to get in.

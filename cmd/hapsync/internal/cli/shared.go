@@ -42,7 +42,7 @@ func registryFlags() []urfave.Flag {
 			Usage: "etcd user, as `NAME` or NAME:PASSWORD (others see it in the process list: prefer --password-file)"}),
 		Text(Spec{Name: "password-file", Category: category, Fallback: "$HAPSYNC_PASSWORD, then $ETCDCTL_PASSWORD",
 			Usage: "`FILE` with the user's password"}),
-		Text(Spec{Name: "max-keys", Category: category, Value: "10000", Check: Positive,
+		Text(Spec{Name: "max-keys", Category: category, Value: "50000", Check: Positive,
 			Usage: "most `KEYS` of one domain that are read"}),
 		Text(Spec{Name: "dial-timeout", Env: []string{"ETCDCTL_DIAL_TIMEOUT"}, Category: category, Value: "5s", Check: Duration,
 			Usage: "`TIME` after which etcd counts as not reachable"}),
