@@ -3,12 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 
-	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/sync"
 )
 
@@ -26,6 +24,7 @@ them, what hapsync sync would do, and the server in the running process. The fir
 shows what can be seen while etcd or HAProxy is away.`,
 		Example: `
 hapsync explain a.abc.com server1
+hapsync explain a.abc.com/server1
 hapsync explain -o json a.abc.com`,
 		ExitCodes: `
 0 every host that is shown is in rotation; 1 error; 2 usage; 3 the registry is not reachable; 4 HAProxy is not reachable;
@@ -34,11 +33,7 @@ hapsync explain -o json a.abc.com`,
 }
 
 func (p program) explainDomain(c *cli.Context) error {
-	domain, host := strings.ToLower(c.Args().Get(0)), c.Args().Get(1)
-	err := registry.CheckDomain(domain)
-	if err == nil && host != "" {
-		err = registry.CheckHost(host)
-	}
+	domain, host, err := splitName(c.Args().Slice())
 	if err != nil {
 		return cli.Usage(c, err)
 	}

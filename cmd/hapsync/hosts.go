@@ -55,24 +55,58 @@ func hostName(c *cli.Context) (domain, host string, err error) {
 	return domain, host, nil
 }
 
+// namedHost are the domain and the host as arguments, "a.abc.com/web1" (as they are printed) or "a.abc.com web1"; without
+// arguments, those that the flags name.
+func namedHost(c *cli.Context, args []string) (domain, host string, err error) {
+	if len(args) == 0 {
+		return hostName(c)
+	}
+	if c.String("domain") != "" || c.IsSet("host") {
+		return "", "", cli.Usagef(c, "%s: the host is named twice, as an argument and by a flag", strings.Join(args, " "))
+	}
+	domain, host, err = splitName(args)
+	if err == nil && host == "" {
+		err = fmt.Errorf("%s: which host? such as %[1]s/web1", domain)
+	}
+	if err != nil {
+		return "", "", cli.Usage(c, err)
+	}
+	return domain, host, nil
+}
+
+// splitName reads "domain/host", "domain host" or "domain".
+func splitName(args []string) (domain, host string, err error) {
+	for _, arg := range args {
+		if strings.HasPrefix(arg, "-") {
+			return "", "", fmt.Errorf("stray argument %q (flags come before arguments)", arg)
+		}
+	}
+	domain, host, _ = strings.Cut(strings.Join(args, "/"), "/")
+	if err = registry.CheckDomain(domain); err == nil && host != "" {
+		err = registry.CheckHost(host)
+	}
+	return strings.ToLower(domain), host, err
+}
+
 func (p program) deregisterCommand() *cli.Command {
 	return p.environment().Command(&cli.Command{
-		Name:     "deregister",
-		Category: groupHosts,
-		Usage:    "take a host out of the registry, whoever has registered it",
-		Flags:    slices.Concat(hostFlags(), []cli.Flag{drainFlag()}, waitFlags(), cli.SharedFlags(cli.HAProxy)),
-		Action:   p.deregister,
+		Name:      "deregister",
+		ArgsUsage: "[DOMAIN HOST]",
+		Category:  groupHosts,
+		Usage:     "take a host out of the registry, whoever has registered it",
+		Flags:     slices.Concat(hostFlags(), []cli.Flag{drainFlag()}, waitFlags(), cli.SharedFlags(cli.HAProxy)),
+		Action:    p.deregister,
 	}, cli.Page{
 		Description: `Sets the host's state to drain, waits, sets it to maint and deletes its keys: no request fails. A hapsync register
 that runs for the host sees that it was taken out on purpose, and leaves it out until it is started anew. With --wait it
 ends when every agent has applied that, and no session is left on the host.`,
-		Example:   `hapsync deregister --domain a.abc.com --host server1 --drain 30s`,
+		Example:   "hapsync deregister --drain 30s a.abc.com/server1\nhapsync deregister --domain a.abc.com --host server1",
 		ExitCodes: `0 out; 1 error, or there is no such host; 2 usage; 3 registry not reachable; 7 --wait: not in effect; 130 interrupted`,
 	})
 }
 
 func (p program) deregister(c *cli.Context) error {
-	domain, host, err := hostName(c)
+	domain, host, err := namedHost(c, c.Args().Slice())
 	if err != nil {
 		return err
 	}
@@ -98,14 +132,15 @@ func (p program) deregister(c *cli.Context) error {
 
 func (p program) stateCommand(state registry.HostState, usage, description string) *cli.Command {
 	return p.environment().Command(&cli.Command{
-		Name:     string(state),
-		Category: groupHosts,
-		Usage:    usage,
-		Flags:    slices.Concat(hostFlags(), waitFlags(), cli.SharedFlags(cli.HAProxy)),
-		Action:   func(c *cli.Context) error { return p.setHost(c, "state", string(state)) },
+		Name:      string(state),
+		ArgsUsage: "[DOMAIN HOST]",
+		Category:  groupHosts,
+		Usage:     usage,
+		Flags:     slices.Concat(hostFlags(), waitFlags(), cli.SharedFlags(cli.HAProxy)),
+		Action:    func(c *cli.Context) error { return p.setHost(c, c.Args().Slice(), "state", string(state)) },
 	}, cli.Page{
 		Description: description,
-		Example:     fmt.Sprintf("hapsync %s --domain a.abc.com --host server1", state),
+		Example:     fmt.Sprintf("hapsync %s a.abc.com/server1\nhapsync %[1]s --domain a.abc.com --host server1", state),
 		ExitCodes:   `0 set; 1 error, or there is no such host; 2 usage; 3 registry not reachable; 7 --wait: not in effect; 130 interrupted`,
 	})
 }
@@ -131,24 +166,28 @@ func (p program) weightCommand() *cli.Command {
 		Name:      "weight",
 		Category:  groupHosts,
 		Usage:     "set the weight of a host",
-		ArgsUsage: "WEIGHT",
+		ArgsUsage: "[DOMAIN HOST] WEIGHT",
 		Flags:     slices.Concat(hostFlags(), waitFlags(), cli.SharedFlags(cli.HAProxy)),
 		Action: func(c *cli.Context) error {
-			value := c.Args().First()
+			args := c.Args().Slice()
+			if len(args) == 0 {
+				return cli.Usagef(c, "which weight?")
+			}
+			value := args[len(args)-1]
 			if err := registry.CheckValue("weight", value); err != nil {
 				return cli.Usage(c, err)
 			}
-			return p.setHost(c, "weight", value)
+			return p.setHost(c, args[:len(args)-1], "weight", value)
 		},
 	}, cli.Page{
 		Description: `Sets the host's weight, 0 to 256, relative to the others of the domain.`,
-		Example:     "hapsync weight --domain a.abc.com --host server1 10",
+		Example:     "hapsync weight a.abc.com/server1 10\nhapsync weight --domain a.abc.com --host server1 10",
 		ExitCodes:   `0 set; 1 error, or there is no such host; 2 usage; 3 registry not reachable; 7 --wait: not in effect; 130 interrupted`,
 	})
 }
 
-func (p program) setHost(c *cli.Context, attribute, value string) error {
-	domain, host, err := hostName(c)
+func (p program) setHost(c *cli.Context, name []string, attribute, value string) error {
+	domain, host, err := namedHost(c, name)
 	if err != nil {
 		return err
 	}
