@@ -10,14 +10,14 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// tenants is a registry of one domain with many hosts and some others with two.
-func tenants(revision registry.Revision, many, others int) registry.Snapshot {
+// tenants is a registry of one domain with many hosts and four others with two.
+func tenants(revision registry.Revision, many int) registry.Snapshot {
 	s := registry.Snapshot{Prefix: "/services/web"}
 	big := domain("big.abc.com")
 	for n := range many {
 		big.Hosts = append(big.Hosts, host(fmt.Sprintf("s%02d", n), "10.0.0.1:80"))
 	}
-	for n := range others {
+	for n := range 4 {
 		s = revised(s, revision, domain(fmt.Sprintf("a%d.abc.com", n), host("s1", "10.0.1.1:80"), host("s2", "10.0.1.2:80")))
 	}
 	if many > 0 {
@@ -29,12 +29,12 @@ func tenants(revision registry.Revision, many, others int) registry.Snapshot {
 
 func TestADomainThatRemovesItsOwnHostsIsItsOwnMatter(t *testing.T) {
 	t.Parallel()
-	inBubble(t, inLine(tenants(1, 13, 4), v32), func(t *testing.T, i inn) {
-		i.registry.tell(tenants(1, 13, 4))
+	inBubble(t, inLine(tenants(1, 13), v32), func(t *testing.T, i inn) {
+		i.registry.tell(tenants(1, 13))
 		synctest.Wait()
-		i.registry.change(tenants(2, 0, 4), "big.abc.com")
+		i.registry.change(tenants(2, 0), "big.abc.com")
 		synctest.Wait()
-		moved := tenants(3, 0, 4)
+		moved := tenants(3, 0)
 		moved.Domains[0].Hosts[0].Weight = 7
 		i.registry.change(moved, "a0.abc.com")
 		elapse(5 * fileDelay)
@@ -47,10 +47,10 @@ func TestADomainThatRemovesItsOwnHostsIsItsOwnMatter(t *testing.T) {
 
 func TestRemovalsThatAreHeldHoldNothingElse(t *testing.T) {
 	t.Parallel()
-	inBubble(t, inLine(tenants(1, 13, 4), v32), func(t *testing.T, i inn) {
-		i.registry.tell(tenants(1, 13, 4))
+	inBubble(t, inLine(tenants(1, 13), v32), func(t *testing.T, i inn) {
+		i.registry.tell(tenants(1, 13))
 		synctest.Wait()
-		gone := tenants(2, 0, 4)
+		gone := tenants(2, 0)
 		gone.Domains[1].Hosts = gone.Domains[1].Hosts[:1] // an ordinary removal of another domain
 		i.registry.change(gone, "a1.abc.com", "big.abc.com")
 		synctest.Wait()
@@ -71,7 +71,7 @@ func TestRemovalsThatAreHeldHoldNothingElse(t *testing.T) {
 		if b, _ := backendOf(now.file, "a0.abc.com"); b.Servers[0].Weight != 7 {
 			t.Errorf("another domain does not follow in the file: %v", b.Servers)
 		}
-		back := tenants(4, 13, 4)
+		back := tenants(4, 13)
 		i.registry.change(back, "a1.abc.com", "a0.abc.com", "big.abc.com")
 		synctest.Wait()
 		if s := i.Status(); s.Held != "" || s.Applied != 4 {
@@ -82,8 +82,8 @@ func TestRemovalsThatAreHeldHoldNothingElse(t *testing.T) {
 
 func TestSyncDoesTheRestThoughRemovalsAreHeld(t *testing.T) {
 	t.Parallel()
-	m := inLine(tenants(1, 13, 4), v32)
-	gone := tenants(2, 0, 4)
+	m := inLine(tenants(1, 13), v32)
+	gone := tenants(2, 0)
 	gone.Domains[1].Hosts = gone.Domains[1].Hosts[:1]
 	gone.Domains[0].Hosts[0].Weight = 7
 	report, err := newSyncer(t, source{snapshot: gone}, m, Policy{}).Sync(t.Context())

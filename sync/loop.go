@@ -84,10 +84,10 @@ func (a *Agent) scope(in inbox, now time.Time) (scope haproxy.Scope, ok bool) {
 
 // ripe reports whether the deployer is to get a domain that the process waits for now.
 func (a *Agent) ripe(d *domainState, now time.Time) bool {
-	switch {
-	case d.waits == waitsForReload:
+	switch d.waits {
+	case waitsForReload:
 		return !now.Before(a.alarms.reload) || !sameBackend(d.want, d.file)
-	case d.waits == waitsForFile:
+	case waitsForFile:
 		return d.since != nil
 	}
 	return false

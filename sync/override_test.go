@@ -203,3 +203,25 @@ func TestAnOverrideOutlivesTheAgent(t *testing.T) {
 		})
 	}
 }
+
+func TestASyncByHandKeepsWhatAnAgentHasNoted(t *testing.T) {
+	t.Parallel()
+	m := inLine(twoDomains(), v32)
+	inBubble(t, m, func(_ *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		i.onSocket(func(s *haproxy.Server) { s.State = haproxy.Maint })
+		elapse(defaultResync)
+	})
+	report, err := newSyncer(t, source{snapshot: twoDomains()}, m, Policy{}).Sync(t.Context())
+	if err != nil || !report.Plan.Empty() || len(report.Kept) != 1 || report.Kept[0] != (Override{"a.abc.com", "server1", "maint", "ready"}) {
+		t.Fatalf("%v, %v, kept %+v", err, report.Plan, report.Kept)
+	}
+	undo, err := New(Config{Source: source{snapshot: twoDomains()}, Process: m, File: m, Layout: layout, UndoOverrides: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := undo.Sync(t.Context()); err != nil || m.live.Backends[0].Servers[0].State != haproxy.Ready {
+		t.Errorf("%v, %+v", err, m.live.Backends[0].Servers[0])
+	}
+}

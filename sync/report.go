@@ -27,6 +27,8 @@ type Report struct {
 	Pending []string
 	// Warnings are what an operator should mend in HAProxy's configuration.
 	Warnings []string
+	// Kept is what an operator set on HAProxy's socket, and is left as it is.
+	Kept []Override
 	// Refused holds what the running process did not take, so that it came by a reload.
 	Refused []string
 	// Held says why a safeguard holds the plan back; empty where none does.
@@ -98,6 +100,9 @@ func (r Report) WriteText(w io.Writer) error {
 	}
 	for _, reason := range r.Plan.Reload {
 		row("reload", "  "+reason)
+	}
+	for _, k := range r.Kept {
+		row("kept", fmt.Sprintf("  %s/%s: %s was set on HAProxy's socket, the registry says %s", k.Domain, k.Host, k.Live, k.Registry))
 	}
 	for _, refusal := range r.Refused {
 		row("refused", "  "+refusal)
@@ -175,6 +180,7 @@ type jsonReport struct {
 	Actions  []jsonAction      `json:"actions" doc:"the steps, in order"`
 	Rewrite  string            `json:"rewrite,omitempty" doc:"why the file is written as a whole; absent if it is not"`
 	Reload   []string          `json:"reload" doc:"reasons of the reload; empty if there is none"`
+	Kept     []jsonKept        `json:"kept,omitempty" doc:"what was set on HAProxy's socket and is left as it is; absent if nothing"`
 	Refused  []string          `json:"refused,omitempty" doc:"what the process did not take; absent if nothing"`
 	Problems []jsonProblem     `json:"problems" doc:"what cannot be used, or is left alone"`
 	// The keys that mean nothing.
@@ -189,6 +195,13 @@ type jsonReport struct {
 
 // ReportShape is a value of the type that WriteJSON writes, for those who describe its fields.
 func ReportShape() any { return jsonReport{} }
+
+type jsonKept struct {
+	Domain   string `json:"domain" doc:"of the server"`
+	Host     string `json:"host" doc:"of the server"`
+	Live     string `json:"live" doc:"what HAProxy has, such as 'maint' or 'weight 5'"`
+	Registry string `json:"registry" doc:"what the registry says instead"`
+}
 
 type jsonAction struct {
 	Via     Via    `json:"via" doc:"'runtime', 'transaction' or 'rewrite'"`
@@ -214,6 +227,9 @@ func (r Report) WriteJSON(w io.Writer) error {
 		Problems: make([]jsonProblem, len(r.Problems)), Pending: orEmpty(r.Pending), Warnings: orEmpty(r.Warnings),
 	}
 	out.Held, out.IgnoredKeys, out.IgnoredNames = r.Held, r.Ignored.Keys, orEmpty(r.Ignored.Names)
+	for _, k := range r.Kept {
+		out.Kept = append(out.Kept, jsonKept(k))
+	}
 	if r.Down != nil {
 		out.Down = r.Down.Error()
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/hapsync/hapsync/haproxy"
@@ -27,6 +28,8 @@ type Config struct {
 	Policy  Policy
 	// ForceRewrite writes the managed file anew even where a transaction would do, or nothing need be done.
 	ForceRewrite bool
+	// UndoOverrides takes back what an operator set on HAProxy's socket, although an agent has noted it.
+	UndoOverrides bool
 }
 
 // A Syncer brings HAProxy in line with the registry, a pass at a time. It is not safe for concurrent use.
@@ -114,12 +117,36 @@ func (s *Syncer) prepare(ctx context.Context) (*pass, error) {
 		return p, err
 	}
 	p.compare(state)
+	if !s.cfg.UndoOverrides {
+		p.keepOverrides()
+	}
 	err = p.check()
 	var held *HeldError
 	if errors.As(err, &held) {
 		p.report.Held = held.Reason
 	}
 	return p, err
+}
+
+// keepOverrides leaves as it is what an agent has noted that an operator set on HAProxy's socket, as far as HAProxy has it.
+func (p *pass) keepOverrides() {
+	text, err := p.cfg.File.Kept()
+	if err != nil || len(text) == 0 {
+		return // what cannot be read is as good as nothing
+	}
+	noted := notedOverrides(text)
+	noted.forget(p.asked)
+	maps.DeleteFunc(noted, func(name serverName, set override) bool {
+		servers := serversOf(p.state.Live, name.backend)
+		i, there := slices.BinarySearchFunc(servers, haproxy.Server{Name: name.server}, byServer)
+		return !there || servers[i].Weight != set.Weight || servers[i].State != set.State
+	})
+	if noted.keep(p.asked, p.scope); len(noted) == 0 {
+		return
+	}
+	p.memory.overrides = noted
+	p.compare(p.state)
+	p.report.Kept = noted.list()
 }
 
 // bringInLine carries the plan out: the process first, because traffic moves within milliseconds, then the file, then the

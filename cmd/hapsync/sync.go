@@ -35,7 +35,7 @@ hapsync sync --dry-run
 hapsync sync --endpoints http://10.0.0.11:2379,http://10.0.0.12:2379 --frontend webin,webin-tls -o json`,
 		ExitCodes: `
 0 in line or brought in line; 1 error; 2 usage; 3 registry not reachable; 4 HAProxy not reachable or it refused;
-5 held by a safeguard, nothing touched; 6 applied, but some domain or host is left out; 130 interrupted`,
+5 held by a safeguard: nothing was touched, or all but the removals that are held; 6 applied, but some domain or host is left out; 130 interrupted`,
 	})
 }
 
@@ -43,6 +43,7 @@ hapsync sync --endpoints http://10.0.0.11:2379,http://10.0.0.12:2379 --frontend 
 func passFlags() []cli.Flag {
 	return []cli.Flag{
 		cli.OutputFlag(),
+		cli.Toggle(cli.Spec{Name: "undo-overrides", Usage: "take back weights and states that were set on HAProxy's socket, which an agent keeps"}),
 		cli.Toggle(cli.Spec{Name: "rewrite", Usage: "write the managed file anew even where a transaction would do"}),
 		cli.Toggle(cli.Spec{Name: "allow-mass-removal", Usage: "remove servers even where --max-removal would hold it"}),
 		maxRemovalFlag(),
@@ -118,6 +119,8 @@ func (p program) prepare(c *cli.Context) (pass, error) {
 		Layout:       sync.Layout{Frontends: settings.Frontends},
 		Policy:       policy(c),
 		ForceRewrite: c.Bool("rewrite"),
+
+		UndoOverrides: c.Bool("undo-overrides"),
 	})
 	if err != nil {
 		return pass{}, errors.Join(err, source.Close())
