@@ -171,13 +171,13 @@ func (p program) weightCommand() *cli.Command {
 		Action: func(c *cli.Context) error {
 			args := c.Args().Slice()
 			if len(args) == 0 {
-				return cli.Usagef(c, "which weight?")
+				args = []string{""}
 			}
-			value := args[len(args)-1]
+			name, value := args[:len(args)-1], args[len(args)-1]
 			if err := registry.CheckValue("weight", value); err != nil {
 				return cli.Usage(c, err)
 			}
-			return p.setHost(c, args[:len(args)-1], "weight", value)
+			return p.setHost(c, name, "weight", value)
 		},
 	}, cli.Page{
 		Description: `Sets the host's weight, 0 to 256, relative to the others of the domain.`,
