@@ -22,7 +22,7 @@ func TestAnEmptyConfigHasTheDocumentedDefaults(t *testing.T) {
 	want := Config{
 		Endpoints: []string{"http://127.0.0.1:2379"}, Prefix: "/services/web",
 		DialTimeout: 5 * time.Second, RequestTimeout: 10 * time.Second, PageSize: 2000,
-		Settle: 100 * time.Millisecond,
+		Settle: 100 * time.Millisecond, MaxKeys: 50_000,
 	}
 	if diff := cmp.Diff(want, have); diff != "" {
 		t.Errorf("-want +have:\n%s", diff)
@@ -115,6 +115,7 @@ func TestABadPrefixEndpointOrNumberIsRefusedWithTheWayOut(t *testing.T) {
 		"negative dial timeout":      {Config{DialTimeout: -1}, `dial timeout -1ns is negative`},
 		"negative request timeout":   {Config{RequestTimeout: -1}, `request timeout -1ns is negative`},
 		"negative page size":         {Config{PageSize: -1}, `page size -1 is negative`},
+		"negative number of keys":    {Config{MaxKeys: -1}, `most keys -1 of a domain is negative`},
 		"negative settle time":       {Config{Settle: -1}, `settle time -1ns is negative`},
 	})
 }

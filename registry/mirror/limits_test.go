@@ -11,18 +11,21 @@ import (
 	"github.com/hapsync/hapsync/registry/registrytest"
 )
 
+// atMost is how many keys of a domain the test keeps.
+const atMost = 3
+
 // listOf lists the keys as etcd does.
-func listOf(revision int64, maxKeys int, keys ...string) Listing {
+func listOf(revision int64, keys ...string) Listing {
 	l := Listing{Cluster: 1, Revision: revision}
 	for _, key := range keys {
-		l.Add("/p", maxKeys, []byte("/p/"+key), []byte("1"))
+		l.Add("/p", atMost, []byte("/p/"+key), []byte("1"))
 	}
 	return l
 }
 
 func TestADomainWithTooManyKeysIsCountedAndTheOthersAreFollowed(t *testing.T) {
 	t.Parallel()
-	m, now := New("/p", time.Second, 3), time.Now()
+	m, now := New("/p", time.Second, atMost), time.Now()
 	put := func(revision int64, deleted bool, key string) {
 		m.Apply([]Change{{KeyValue: registry.KeyValue{Key: "/p/" + key, Value: "1"}, Revision: revision, Deleted: deleted}}, now)
 	}
@@ -38,7 +41,7 @@ func TestADomainWithTooManyKeysIsCountedAndTheOthersAreFollowed(t *testing.T) {
 		return "a.com\n  s1 pending: no ip\n! /p/a.com\n" +
 			fmt.Sprintf("    the domain has more than 3 keys (--max-keys), and %d are not read: delete those that mean nothing\n    holds a.com\n~ 2 ignored: x1 x2\n", n)
 	}
-	m.Begin(listOf(1, 3, "a.com/s1/port", "a.com/s1/x1", "a.com/s1/x2"), now)
+	m.Begin(listOf(1, "a.com/s1/port", "a.com/s1/x1", "a.com/s1/x2"), now)
 	want("as many as may be", few, 3)
 	put(2, false, "a.com/s1/x3")
 	put(3, false, "a.com/s1/x4")
@@ -47,11 +50,11 @@ func TestADomainWithTooManyKeysIsCountedAndTheOthersAreFollowed(t *testing.T) {
 	want("one of them goes", many(1), 4)
 	put(5, true, "a.com/s1/x4")
 	want("the other goes", few, 3)
-	m.Become(listOf(6, 3, "a.com/s1/port", "a.com/s1/x1", "a.com/s1/x2", "a.com/s1/x3"), nil, now)
+	m.Become(listOf(6, "a.com/s1/port", "a.com/s1/x1", "a.com/s1/x2", "a.com/s1/x3"), nil, now)
 	want("a listing with one too many", many(1), 4)
-	m.Become(listOf(7, 3, "a.com/s1/port", "a.com/s1/x1", "a.com/s1/x2"), nil, now)
+	m.Become(listOf(7, "a.com/s1/port", "a.com/s1/x1", "a.com/s1/x2"), nil, now)
 	want("a listing without", few, 3)
-	m.Become(listOf(8, 3), nil, now)
+	m.Become(listOf(8), nil, now)
 	want("an empty listing", "", 0)
 }
 
