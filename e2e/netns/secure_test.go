@@ -111,6 +111,7 @@ func (s *site) teamKeepsToItsDomain(t *testing.T, p pki, lb *balancer) {
 		t.Errorf("the team of %s may read all domains: %s", domainA, o)
 	}
 	team.must(t, "list", "--domain", domainA)
+	team.must(t, "agents")
 	team.must(t, "deregister", "--domain", domainA, "--host", "server1", "--wait", "--drain", "0s")
 }
 
