@@ -3,7 +3,7 @@
 GO            ?= go
 GOLANGCI_LINT ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 VERSION       ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-TESTFLAGS     ?= -count=1 -timeout=40m
+TESTFLAGS     ?= -count=1 -timeout=40m -parallel=8
 BENCHFLAGS    ?= -benchtime=1x -timeout=60m
 FUZZTIME      ?= 10s
 ARGS          ?=
@@ -36,6 +36,7 @@ demo: deps build ## etcd, HAProxy and three web servers on this machine, and a t
 
 test: deps ## every test, those against real etcd, HAProxy and nginx included
 	$(GO) test $(TESTFLAGS) ./...
+	@[ "$$HAPSYNC_TESTS" = full ] || echo "test: long storms and kills were shortened, and the tests of jumping clocks left out: HAPSYNC_TESTS=full runs all of it"
 	@echo "test: not among them: the network of several hosts (make e2e-net, as root) and docker-compose.yml (make compose-test)"
 
 race: deps ## every test under the race detector (needs a C compiler)
@@ -86,7 +87,7 @@ ci: deps lint build ## what a change must pass: lint, build, the demo on each HA
 		echo "bin/hapsync-demo --exit --haproxy $$haproxy"; \
 		tour=$$(bin/hapsync-demo --exit --haproxy "$$haproxy" 2>&1) || { echo "$$tour"; exit 1; }; \
 	done
-	$(MAKE) test TESTFLAGS='-race $(TESTFLAGS)'
+	HAPSYNC_TESTS=full $(MAKE) test TESTFLAGS='-race $(TESTFLAGS)'
 	$(MAKE) e2e-net TESTFLAGS='-race $(TESTFLAGS)'
 	$(MAKE) compose-test
 

@@ -41,9 +41,13 @@ type documented interface {
 	urfave.CategorizableFlag
 }
 
-func (s *Setting) String() string       { return urfave.FlagStringer(s) }
+func (s *Setting) String() string { return urfave.FlagStringer(s) }
+
+// GetEnvVars implements urfave's DocGenerationFlag.
 func (s *Setting) GetEnvVars() []string { return s.Env }
-func (s *Setting) IsVisible() bool      { return !s.Hidden }
+
+// IsVisible implements urfave's VisibleFlag.
+func (s *Setting) IsVisible() bool { return !s.Hidden }
 
 // GetDefaultText leaves out that a switch is off.
 func (s *Setting) GetDefaultText() string {

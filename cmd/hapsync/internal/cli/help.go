@@ -10,10 +10,14 @@ import (
 
 // The words of urfave that commands are made of. Only this package imports urfave.
 type (
-	App     = urfave.App
+	// App is the program with its commands.
+	App = urfave.App
+	// Command is one command.
 	Command = urfave.Command
+	// Context is what a command was called with.
 	Context = urfave.Context
-	Flag    = urfave.Flag
+	// Flag is one flag of a command.
+	Flag = urfave.Flag
 	// A BoolFlag has neither variable nor key in the config file.
 	BoolFlag = urfave.BoolFlag
 )

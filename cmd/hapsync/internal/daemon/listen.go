@@ -14,6 +14,7 @@ import (
 // An Address is what net.Listen takes; the zero value is none.
 type Address struct{ Network, Address string }
 
+// None reports whether the agent is to listen nowhere.
 func (a Address) None() bool { return a.Network == "" }
 
 // String is what --listen takes.
@@ -27,6 +28,7 @@ func (a Address) String() string {
 	return a.Address
 }
 
+// ParseAddress reads what --listen takes: HOST:PORT, unix:PATH or "off".
 func ParseAddress(s string) (Address, error) {
 	path, unix := strings.CutPrefix(s, "unix:")
 	switch {

@@ -51,7 +51,7 @@ func labels(f *dto.MetricFamily) string {
 		for _, v := range values[name] {
 			words = append(words, code(v))
 		}
-		out = append(out, fmt.Sprintf("`%s`: %s", name, strings.Join(words, ", ")))
+		out = append(out, fmt.Sprintf("%s: %s", code(name), strings.Join(words, ", ")))
 	}
 	return strings.Join(out, "; ")
 }

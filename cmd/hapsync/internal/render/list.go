@@ -112,6 +112,7 @@ func Count(n int, what string) string {
 
 // The shape of list -o json. Fields are only ever added while the version stays.
 type (
+	// ListJSON is the whole of it.
 	ListJSON struct {
 		Version  int           `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
 		Prefix   string        `json:"prefix" doc:"the key below which the domains are"`

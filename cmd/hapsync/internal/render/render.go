@@ -41,6 +41,8 @@ func OneLineEach(texts []string) []string {
 	return lines
 }
 
-// RegistryUp and HAProxyUp are false before anything is known.
+// RegistryUp is false before anything is known of the registry.
 func RegistryUp(s sync.Status) bool { return s.Lost == "" && s.Seen > 0 }
-func HAProxyUp(s sync.Status) bool  { return s.Down == "" && s.Counts.Passes > 0 }
+
+// HAProxyUp is false before anything is known of HAProxy.
+func HAProxyUp(s sync.Status) bool { return s.Down == "" && s.Counts.Passes > 0 }

@@ -15,6 +15,7 @@ const StatusVersion = 1
 
 // The shape of /status and of status -o json.
 type (
+	// Status is the whole of it.
 	Status struct {
 		Version   int              `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
 		Agent     *Agent           `json:"agent" doc:"the agent; null if none answers"`
@@ -31,6 +32,8 @@ type (
 		Report    *json.RawMessage `json:"report" doc:"of the last pass, as 'hapsync sync -o json' prints it; null before the first"`
 		Passes    []Pass           `json:"passes" doc:"the last passes that did something or failed, newest first"`
 	}
+
+	// Agent is the agent that answered.
 	Agent struct {
 		Version string    `json:"version" doc:"version of hapsync"`
 		PID     int       `json:"pid" doc:"process ID"`
@@ -85,6 +88,7 @@ type (
 	}
 )
 
+// StatusOf is an agent's status as it is printed; the error is that of writing its last report.
 func StatusOf(s sync.Status) (Status, error) {
 	out := Status{
 		Version:   StatusVersion,
@@ -132,6 +136,7 @@ func countsToJSON(n sync.Counts) countsJSON {
 	return out
 }
 
+// ReportJSON is a report as sync -o json prints it.
 func ReportJSON(r sync.Report) (*json.RawMessage, error) {
 	var b bytes.Buffer
 	err := r.WriteJSON(&b)
