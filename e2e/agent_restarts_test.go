@@ -14,7 +14,7 @@ func TestHAProxyThatIsKilledInAStormIsBroughtInLine(t *testing.T) {
 		s := startStorm(t, b)
 		a := b.startAgent(t, stormy()...)
 		b.comes(t, "stable0.abc.com", anchor, s.domains["stable0.abc.com"][anchor].host)
-		for range max(10, stormChanges(t)*30/500) {
+		for range stormKills(t) {
 			for range 5 {
 				s.change()
 				s.pause()

@@ -19,14 +19,20 @@ const (
 	stormPause = 30 * time.Millisecond // between two changes, on the average
 )
 
-// stormChanges is how many changes a storm has: HAPSYNC_STORM, or 200.
+// stormChanges is how many changes a storm has: HAPSYNC_STORM, or 200, or 60 unless everything is tested.
 func stormChanges(t testing.TB) int {
 	t.Helper()
-	n, err := strconv.Atoi(cmp.Or(os.Getenv("HAPSYNC_STORM"), "200"))
+	n, err := strconv.Atoi(cmp.Or(os.Getenv("HAPSYNC_STORM"), fmt.Sprint(often(200, 60))))
 	if err != nil || n < 1 {
 		t.Fatalf("HAPSYNC_STORM: %q is not a number of changes", os.Getenv("HAPSYNC_STORM"))
 	}
 	return n
+}
+
+// stormKills is how often a process is killed in a storm.
+func stormKills(t testing.TB) int {
+	t.Helper()
+	return max(often(10, 3), stormChanges(t)*30/500)
 }
 
 // A storm changes the registry at random, and knows what it should say.
@@ -297,7 +303,7 @@ func TestAgentThatIsKilledInAStormIsFollowedByOneThatEndsInLine(t *testing.T) {
 		b.comes(t, "stable0.abc.com", anchor, s.domains["stable0.abc.com"][anchor].host)
 		b.comes(t, "stable1.abc.com", anchor, s.domains["stable1.abc.com"][anchor].host)
 		s.underLoad()
-		kills, skip := max(10, stormChanges(t)*30/500), 0
+		kills, skip := stormKills(t), 0
 		for range kills {
 			if s.random.IntN(2) == 0 { // else it may be killed while it starts
 				a.ready(t)

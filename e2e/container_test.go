@@ -65,12 +65,11 @@ func newHarbour(t *testing.T, instructions ...string) *harbour {
 
 func (h *harbour) makeImage(t *testing.T, instructions ...string) {
 	t.Helper()
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(h.dir, "container"), "./testdata/container")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", build, err, out)
+	program, err := world.container()
+	if err != nil {
+		t.Fatal(err)
 	}
-	tar, err := exec.CommandContext(t.Context(), "tar", "-c", "-C", h.dir, "container").Output()
+	tar, err := exec.CommandContext(t.Context(), "tar", "-c", "-C", filepath.Dir(program), filepath.Base(program)).Output()
 	if err != nil {
 		t.Fatalf("tar: %v", err)
 	}
@@ -84,6 +83,17 @@ func (h *harbour) makeImage(t *testing.T, instructions ...string) {
 		t.Fatalf("%s: %v\n%s", load, err, out)
 	}
 	t.Cleanup(func() { docker(t, "rmi", "-f", h.image) })
+}
+
+// buildContainer builds what runs in the containers.
+func buildContainer(dir string) (path string, err error) {
+	path = filepath.Join(dir, "container")
+	build := exec.Command("go", "build", "-o", path, "./testdata/container")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%s: %w\n%s", build, err, out)
+	}
+	return path, nil
 }
 
 // containerName is unique on the engine.

@@ -139,11 +139,13 @@ func (c *crashBox) tidy(t *testing.T) {
 }
 
 // survives kills a sync at its moments, there and back, from the first in steps, until it ends before its moment comes.
+// Unless everything is tested, it is every fifth of these moments.
 func (c *crashBox) survives(t *testing.T, first, step int) {
 	t.Helper()
 	const most = 150
 	text := c.completes(t, side{a: []*host{c.a1, c.a2}})
 	kills := 0
+	step *= often(1, 5)
 	for moment, killed := first, true; killed; moment += step {
 		old, next := c.sides(moment)
 		killed = false
@@ -165,7 +167,7 @@ func (c *crashBox) survives(t *testing.T, first, step int) {
 			t.Fatalf("after a kill at moment %d of a sync", moment)
 		}
 	}
-	if kills < 10 {
+	if kills < often(10, 2) {
 		t.Errorf("only %d syncs were killed: the trap is blind", kills)
 	}
 	t.Logf("killed %d syncs", kills)

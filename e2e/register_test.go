@@ -93,10 +93,10 @@ func (b *box) stat(backend, server, column string) (value string, ok bool) {
 	return "", false
 }
 
-// restarts is how often a host is restarted: HAPSYNC_RESTARTS, or 5.
+// restarts is how often a host is restarted: HAPSYNC_RESTARTS, or 5, or 2 unless everything is tested.
 func restarts(t testing.TB) int {
 	t.Helper()
-	n, err := strconv.Atoi(cmp.Or(os.Getenv("HAPSYNC_RESTARTS"), "5"))
+	n, err := strconv.Atoi(cmp.Or(os.Getenv("HAPSYNC_RESTARTS"), fmt.Sprint(often(5, 2))))
 	if err != nil || n < 1 {
 		t.Fatalf("HAPSYNC_RESTARTS: %q is not a number of restarts", os.Getenv("HAPSYNC_RESTARTS"))
 	}
