@@ -2,8 +2,13 @@ package e2e
 
 import (
 	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -197,5 +202,111 @@ func TestServersThatAreTypedIntoTheProcessStay(t *testing.T) {
 		} else {
 			b.runs(t, "a.abc.com", "server1") // the reload, not hapsync, has ended what was only in the process
 		}
+	})
+}
+
+// secureHost answers over TLS with a name.
+func secureHost(t *testing.T, name string) (addr string) {
+	t.Helper()
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, name) }))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().String()
+}
+
+// TestDefaultsAreThoseOfTheProxy has defaults that are not the base file's last ones: in the managed file itself, named by the
+// frontend, inherited (3.x), in a file between the two.
+func TestDefaultsAreThoseOfTheProxy(t *testing.T) {
+	const secure, clear = "defaults web\n    mode http\n    timeout connect 1s\n    timeout client 9s\n    timeout server 9s\n    default-server ssl verify none\n",
+		"defaults tcp\n    mode tcp\n    timeout connect 1s\n    timeout client 9s\n    timeout server 9s\n"
+	for name, c := range map[string]struct{ before, managed, frontend string }{
+		"in the managed file":    {"", secure, "frontend webin"},
+		"named by the frontend":  {"", secure + clear, "frontend webin from web"},
+		"in a file between":      {clear + secure, "", "frontend webin"},
+		"from others by name":    {secure, "defaults more from web\n    option dontlognull\n", "frontend webin"},
+		"named, in another file": {secure + clear, "", "frontend webin from web"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachHAProxy(t, func(t *testing.T, h haproxy) {
+				b := newBeside(t, h)
+				b.write(t, b.baseFile, strings.Replace(read(t, b.baseFile), "mode http", "mode tcp", 1))
+				between := filepath.Join(b.dir, "between.cfg")
+				b.write(t, between, "# nothing\n"+c.before)
+				b.write(t, b.managedFile, c.managed+strings.Replace(b.frontendLines(), "frontend webin", c.frontend, 1))
+				b.startWith(t, b.baseFile, between, b.managedFile)
+				b.register(t, "a.abc.com/server1", secureHost(t, "one"))
+				if o := b.must(t, "sync"); strings.Contains(o.stdout+o.stderr, "not in mode http") {
+					t.Errorf("a false warning: %s", o)
+				}
+				b.register(t, "a.abc.com/server2", secureHost(t, "two"))
+				b.must(t, "sync")
+				b.inLine(t)
+				for cookie, body := range map[string]string{"server1": "one", "server2": "two"} {
+					if a := b.ask(t, "a.abc.com", cookie); a.body != body {
+						t.Errorf("%s answers %s, want %q", cookie, a, body)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestHAProxyJudgesAllOfItsFiles has a third file that the managed one does not fit with, and names that are taken there.
+func TestHAProxyJudgesAllOfItsFiles(t *testing.T) {
+	for name, told := range map[string]bool{"as HAProxy tells": false, "as hapsync is told": true} {
+		t.Run(name, func(t *testing.T) {
+			eachHAProxy(t, func(t *testing.T, h haproxy) {
+				b := newBeside(t, h)
+				one := startHost(t, "one")
+				conf := filepath.Join(b.dir, "conf.d")
+				if err := os.Mkdir(conf, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				b.write(t, b.managedFile, b.frontendLines()+"    use_backend own if { path /own }\n")
+				b.write(t, filepath.Join(conf, "own.cfg"), "backend own\n    server s "+one.addr+"\nbackend b.abc.com_cluster\n    server s "+one.addr+"\n")
+				if told {
+					b.env = append(b.env, "HAPSYNC_HAPROXY_FILE="+strings.Join([]string{b.baseFile, conf, b.managedFile}, ","))
+				}
+				b.startWith(t, b.baseFile, conf, b.managedFile)
+				b.register(t, "a.abc.com/server1", one.addr)
+				b.register(t, "b.abc.com/server1", one.addr)
+				o := b.hapsync(t, "sync")
+				if o.code != 6 {
+					t.Errorf("want exit code 6 for a name that is taken: %s", o)
+				}
+				says(t, o.stdout+o.stderr, "b.abc.com", "left alone", "own.cfg")
+				b.serves(t, "a.abc.com", "", one)
+				b.runs(t, "b.abc.com", "s")
+				says(t, b.hapsync(t, "check").stdout, "ok", "process", "conf.d")
+			})
+		})
+	}
+}
+
+func TestTwoAgentsHaveAHostOfTheirOwnOnOneHAProxy(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b := newBeside(t, h)
+		one, two := startHost(t, "one"), startHost(t, "two")
+		second := *b
+		second.web, second.prefix, second.managedFile = freeAddr(t), b.prefix+"-second", filepath.Join(b.dir, "second.cfg")
+		second.env = append(slices.Clone(b.env), "HAPSYNC_MANAGED_FILE="+second.managedFile, "HAPSYNC_PREFIX="+second.prefix, "HAPSYNC_FRONTEND=second")
+		b.write(t, b.managedFile, b.frontendLines())
+		b.write(t, second.managedFile, strings.Replace(second.frontendLines(), "frontend webin", "frontend second", 1))
+		b.startWith(t, b.baseFile, b.managedFile, second.managedFile)
+		b.register(t, "a.abc.com/server1", one.addr)
+		second.register(t, "z.abc.com/server1", two.addr)
+		for range 2 {
+			for _, of := range []*box{b, &second} {
+				of.must(t, "sync")
+				of.register(t, map[*box]string{b: "a.abc.com/server2", &second: "z.abc.com/server2"}[of], one.addr)
+				of.must(t, "sync")
+			}
+			b.inLine(t)
+			second.inLine(t)
+			b.runs(t, "a.abc.com", "server1", "server2")
+			b.runs(t, "z.abc.com", "server1", "server2")
+		}
+		b.serves(t, "a.abc.com", "server1", one)
+		second.serves(t, "z.abc.com", "server1", two)
 	})
 }

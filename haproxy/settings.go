@@ -11,6 +11,9 @@ type Settings struct {
 	BaseFile string
 	// ManagedFile is the file that holds the managed part.
 	ManagedFile string
+	// Files are all files and directories that HAProxy is started with, in its order; empty means that they are asked of the
+	// process, and are the base file and the managed file where that does not tell.
+	Files []string
 	// Frontends are those that carry the rules; empty means "webin".
 	Frontends []string
 	// Binary is the haproxy that validates; empty means "haproxy" of PATH.

@@ -139,7 +139,7 @@ func TestSettingsReachHAProxy(t *testing.T) {
 	b.run(t, "sync", "--frontend", "web,tls", "--reload-command", " systemctl  reload haproxy ", "--master-socket", "/m.sock",
 		"--runtime-socket", "/r.sock", "--base-file", "/b.cfg", "--managed-file", "/m.cfg", "--haproxy-bin", "/bin/h",
 		"--drain-timeout", "3s", "--reload-timeout", "7s")
-	want := `{/b.cfg /m.cfg [web tls] /bin/h /r.sock /m.sock [systemctl reload haproxy] 0s 7s 3s false <nil>}`
+	want := `{/b.cfg /m.cfg [] [web tls] /bin/h /r.sock /m.sock [systemctl reload haproxy] 0s 7s 3s false <nil>}`
 	if b.opened.Logger == nil {
 		t.Error("no logger")
 	}

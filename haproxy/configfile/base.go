@@ -1,7 +1,9 @@
 package configfile
 
 import (
+	"cmp"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -14,9 +16,9 @@ import (
 // "setenv HAPSYNC_MASTER_SOCKET /run/haproxy/haproxy-master.sock" in its global section.
 const masterSocketVariable = "HAPSYNC_MASTER_SOCKET"
 
-// Base is what hapsync wants to know of the operator's file.
+// Base is what hapsync wants to know of all files of HAProxy's.
 type Base struct {
-	// Sockets are the stats sockets on a path, those of level admin first.
+	// Sockets are the addresses of the stats sockets, those of level admin first.
 	Sockets []string
 	// adminSockets is how many of them are of level admin.
 	adminSockets int
@@ -25,62 +27,66 @@ type Base struct {
 	StateFile string
 	// HardStop is set where old workers end by themselves.
 	HardStop bool
-	// mode and the others are those of the defaults section that applies to what follows the file.
-	mode          string
-	IdleClose     bool
-	LoadsState    bool
-	defaultServer string
-	// Proxies are the names of the backends and listen sections, with their place.
+	// IdleClose and LoadsState are set where the defaults of the managed frontends and backends say so.
+	IdleClose, LoadsState bool
+	// Proxies are the names of the backends and listen sections of all files but the managed one, with their place.
 	Proxies map[string]string
-	// frontends are the names of the frontends, with their place.
+	// frontends are the names of the frontends of the same files, with their place.
 	frontends map[string]string
 }
 
-// readBase reads the operator's file. Sections and names come from our own reading of the text, which nothing confuses;
-// only the global section and the last defaults section go through the parser, line by line where it can be: it loses
-// what follows an overlong line, and .if blocks.
-func readBase(d Document, file string) (Base, error) {
+// readBase reads what the files say for all. Sections and names come from our own reading of the text, which nothing
+// confuses; only the global sections go through the parser, line by line where it can be: it loses what follows an overlong
+// line.
+func readBase(sources []source, managed string) (Base, error) {
 	b := Base{Proxies: map[string]string{}, frontends: map[string]string{}}
-	var global, defaults []line
-	for _, s := range d.sections {
-		place := fmt.Sprintf("%s %s (%s:%d)", s.kind, s.name, file, s.head+1)
-		switch s.kind {
-		case "global":
-			global = append(global, d.body(s)...)
-		case "defaults":
-			defaults = d.body(s)
-		case "frontend":
-			b.frontends[s.name] = place
-		case "backend", "listen":
-			b.Proxies[s.name] = place
+	var global []line
+	for _, src := range sources {
+		for _, s := range src.doc.sections {
+			if s.kind == "global" && !s.off {
+				global = append(global, src.doc.active(s)...)
+			}
+			if src.path == managed {
+				continue
+			}
+			place := fmt.Sprintf("%s %s (%s:%d)", s.kind, s.name, src.path, s.head+1)
+			switch s.kind {
+			case "frontend":
+				b.frontends[s.name] = place
+			case "backend", "listen":
+				b.Proxies[s.name] = place
+			}
 		}
 	}
-	p, err := parseSections(global, defaults)
+	p, err := parseGlobal(global)
 	if err != nil {
-		return b, fmt.Errorf("read %s: %w", file, err)
+		return b, fmt.Errorf("read the global section: %w", err)
 	}
 	b.readGlobal(p)
-	b.readDefaults(p, defaults)
 	return b, nil
 }
 
-// parseSections gives one global and one defaults section to config-parser.
-func parseSections(global, defaults []line) (p parser.Parser, err error) {
+// parseGlobal gives global lines to config-parser, with their quotes taken off and their variables filled in.
+func parseGlobal(lines []line) (p parser.Parser, err error) {
 	defer func() { // it panics on some malformed lines, which HAProxy refuses, too
 		if r := recover(); r != nil {
 			err = fmt.Errorf("config-parser panicked: %v", r)
 		}
 	}()
+	set := map[string]string{}
+	env := func(name string) string { return cmp.Or(set[name], os.Getenv(name)) }
 	var text strings.Builder
-	for _, s := range []struct {
-		header string
-		lines  []line
-	}{{"global\n", global}, {"defaults\n", defaults}} {
-		text.WriteString(s.header)
-		for _, l := range s.lines {
-			if keyword := firstWord(l.raw); len(l.raw) < 60_000 && !strings.HasPrefix(keyword, ".") {
-				text.WriteString("  " + strings.TrimSpace(l.raw) + "\n")
-			}
+	text.WriteString("global\n")
+	for _, l := range lines {
+		if len(l.raw) >= 60_000 {
+			continue
+		}
+		words := meaning(l.raw, env)
+		if len(words) == 3 && (words[0] == "setenv" || words[0] == "presetenv") {
+			set[words[1]] = words[2]
+		}
+		if len(words) > 0 && !slices.ContainsFunc(words, func(w string) bool { return strings.ContainsAny(w, " \t\n\r#") }) {
+			text.WriteString("  " + strings.Join(words, " ") + "\n")
 		}
 	}
 	return parse(text.String())
@@ -89,18 +95,18 @@ func parseSections(global, defaults []line) (p parser.Parser, err error) {
 func (b *Base) readGlobal(p parser.Parser) {
 	if sockets, ok := get[[]types.Socket](p, parser.Global, parser.GlobalSectionName, "stats socket"); ok {
 		for _, s := range sockets {
-			if path, ok := SocketPath(s.Path); !ok {
+			if !reachable(s.Path) {
 				continue
 			} else if isAdmin(s.Params) {
-				b.Sockets = slices.Insert(b.Sockets, b.adminSockets, path)
+				b.Sockets = slices.Insert(b.Sockets, b.adminSockets, s.Path)
 				b.adminSockets++
 			} else {
-				b.Sockets = append(b.Sockets, path)
+				b.Sockets = append(b.Sockets, s.Path)
 			}
 		}
 	}
 	if file, ok := get[*types.StringC](p, parser.Global, parser.GlobalSectionName, "server-state-file"); ok {
-		b.StateFile = strings.Trim(file.Value, `"'`)
+		b.StateFile = file.Value
 	}
 	if dir, ok := get[*types.StringC](p, parser.Global, parser.GlobalSectionName, "server-state-base"); ok && b.StateFile != "" && b.StateFile[0] != '/' {
 		b.StateFile = dir.Value + "/" + b.StateFile
@@ -116,24 +122,21 @@ func (b *Base) readGlobal(p parser.Parser) {
 	}
 }
 
-func (b *Base) readDefaults(p parser.Parser, lines []line) {
-	names, err := p.SectionsGet(parser.Defaults)
-	if err != nil || len(names) != 1 {
-		return
+// readDefaults takes the options that hold for all that is managed.
+func (f *Reading) readDefaults(frontends []string) {
+	f.Base.IdleClose = true
+	for _, name := range frontends {
+		lines := f.effective(f.at, f.Managed.frontends[name])
+		f.Base.IdleClose = f.Base.IdleClose && hasOption(lines, "idle-close-on-response")
+		f.Base.LoadsState = lastOf(lines, "load-server-state-from-file") == "global"
 	}
-	if mode, ok := get[*types.StringC](p, parser.Defaults, names[0], "mode"); ok {
-		b.mode = mode.Value
+	for _, s := range f.Managed.backends { // the same for nearly all
+		f.Base.LoadsState = lastOf(f.effective(f.at, s), "load-server-state-from-file") == "global"
+		break
 	}
-	if o, ok := get[*types.SimpleOption](p, parser.Defaults, names[0], "option idle-close-on-response"); ok {
-		b.IdleClose = !o.NoOption
-	}
-	if s, ok := get[*types.LoadServerStateFromFile](p, parser.Defaults, names[0], "load-server-state-from-file"); ok {
-		b.LoadsState = s.Argument == "global"
-	}
-	b.defaultServer = defaultServerWords(lines)
 }
 
-// defaultServerWords are the words of the default-server lines of a section.
+// defaultServerWords are the words of the default-server lines among others.
 func defaultServerWords(lines []line) string {
 	var words []string
 	for _, l := range lines {
@@ -168,4 +171,9 @@ func isAdmin(options []params.BindOption) bool {
 func SocketPath(address string) (path string, ok bool) {
 	address = strings.TrimPrefix(address, "unix@")
 	return address, strings.HasPrefix(address, "/")
+}
+
+// reachable reports whether an address is one that a program can connect to: not a descriptor that HAProxy has inherited.
+func reachable(address string) bool {
+	return !strings.HasPrefix(address, "fd@") && !strings.HasPrefix(address, "sockpair@")
 }

@@ -8,23 +8,18 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// CheckedAddrs are the addresses of all servers that the files name and have checked.
+// CheckedAddrs are the addresses of all servers that the files name and have checked: no check would ever take another one,
+// said to be down, for well again.
 func (f Reading) CheckedAddrs() map[haproxy.ServerKey]netip.AddrPort {
-	return checkedAddrs(f.Base.defaultServer, f.doc, f.baseDoc)
-}
-
-// checkedAddrs are the addresses of all servers that the files name and have checked: no check would ever take another one,
-// said to be down, for well again. defaults are the words of the default-server lines above all sections.
-func checkedAddrs(defaults string, docs ...Document) map[haproxy.ServerKey]netip.AddrPort {
 	addrs := map[haproxy.ServerKey]netip.AddrPort{}
-	for _, d := range docs {
-		for _, s := range d.sections {
+	for i, src := range f.sources {
+		for _, s := range src.doc.sections {
 			if s.kind != "backend" && s.kind != "listen" {
 				continue
 			}
-			lines := d.body(s)
-			byDefault := strings.Fields(defaults + " " + defaultServerWords(lines))
-			for _, l := range lines {
+			own := src.doc.active(s)
+			byDefault := strings.Fields(defaultServerWords(f.inherited(i, s)) + " " + defaultServerWords(own))
+			for _, l := range own {
 				w := splitWords(l.raw)
 				if len(w) < 3 || w[0] != "server" {
 					continue

@@ -8,20 +8,20 @@ import (
 
 func TestHealthIsCarriedOnlyForServersThatTheFilesHaveChecked(t *testing.T) {
 	t.Parallel()
-	doc := parseDocument(`backend plain
+	servers := `backend plain
     server checked 10.0.0.1:80 cookie x check
     server off 10.0.0.2:80 cookie check
 backend default
     default-server check inter 1s
     server checked 10.0.0.3:80
     server off 10.0.0.4:80 no-check
-`)
+`
 	for defaults, want := range map[string]string{
 		"inter 1s": "default/checked plain/checked",
 		"check":    "default/checked plain/checked plain/off",
 	} {
 		var have []string
-		for s, addr := range checkedAddrs(defaults, doc) {
+		for s, addr := range readingOf("defaults\n    default-server " + defaults + "\n" + servers).CheckedAddrs() {
 			if !addr.IsValid() {
 				t.Errorf("%v has no address", s)
 			}
@@ -32,4 +32,14 @@ backend default
 			t.Errorf("with default-server %s: have %s, want %s", defaults, got, want)
 		}
 	}
+}
+
+// readingOf is a reading of texts in HAProxy's order.
+func readingOf(texts ...string) Reading {
+	var f Reading
+	for _, text := range texts {
+		f.sources = append(f.sources, source{doc: parseDocument(text)})
+	}
+	f.defaults = readDefaults(f.sources)
+	return f
 }

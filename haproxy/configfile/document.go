@@ -1,6 +1,7 @@
 package configfile
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -10,20 +11,24 @@ import (
 type Document struct {
 	lines    []line
 	sections []section
+	// conditions is set where there is a line between .if and .endif.
+	conditions bool
 }
 
 // A line is one line of a file.
 type line struct {
 	raw string // with its line end, if it has one
-	// conditional is set for the lines between .if and .endif, these included.
-	conditional bool
+	// conditional is set for the lines between .if and .endif, these included; off where HAProxy leaves it out.
+	conditional, off bool
 }
 
 // A section is a header with the lines below it.
 type section struct {
 	kind, name string
-	head       int // index of the header line
-	end        int // index after the last line
+	from       string // the defaults section that it names
+	off        bool   // HAProxy leaves it out
+	head       int    // index of the header line
+	end        int    // index after the last line
 	// content is the index after the last line that is neither blank nor a comment: what follows belongs to the
 	// next section's header for a person who reads it.
 	content int
@@ -54,7 +59,7 @@ func parseDocument(text string) Document {
 		switch {
 		case keyword == ".if":
 			depth++
-			d.lines[n].conditional = true
+			d.lines[n].conditional, d.conditions = true, true
 		case keyword == ".endif" && depth > 0:
 			depth--
 		case sectionKinds[keyword]:
@@ -78,7 +83,10 @@ func (d *Document) open(n int, header string) {
 	words := splitWords(header)
 	s := section{kind: words[0], head: n}
 	if len(words) > 1 {
-		s.name = words[1]
+		s.name = unquote(words[1])
+	}
+	if i := slices.Index(words, "from"); i > 0 && i+1 < len(words) {
+		s.from = unquote(words[i+1])
 	}
 	d.sections = append(d.sections, s)
 }
@@ -89,6 +97,15 @@ func (d Document) String() string {
 		b.WriteString(l.raw)
 	}
 	return b.String()
+}
+
+// active are the lines of a section's body that HAProxy takes.
+func (d Document) active(s section) []line {
+	body := d.body(s)
+	if !d.conditions {
+		return body
+	}
+	return slices.DeleteFunc(slices.Clone(body), func(l line) bool { return l.off || strings.HasPrefix(firstWord(l.raw), ".") })
 }
 
 // body are the lines of a section below its header that are not blank or comment at its end.

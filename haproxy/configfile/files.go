@@ -3,6 +3,9 @@ package configfile
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/hapsync/hapsync/haproxy"
@@ -18,7 +21,9 @@ type Files struct {
 	binary        string
 	checker       checker
 	waits         *haproxy.Waits
-	mu            stdsync.Mutex // guards last, previous and edits
+	mu            stdsync.Mutex // guards list, last, previous and edits
+	// list are the files and directories that HAProxy is started with, in its order; the managed one is among them.
+	list []string
 	// last is what was read last: neither file is taken apart again while its bytes are the same.
 	last Reading
 	// previous is the managed file's text before the last commit; nil before one, and after a reload.
@@ -45,77 +50,171 @@ func OpenFiles(s haproxy.Settings, w *haproxy.Waits) (*Files, error) {
 	if s.Background {
 		c.nice = 10
 	}
-	return &Files{Base: base, Managed: managed, frontends: s.Frontends, binary: s.Binary, checker: c, waits: w}, nil
+	f := &Files{Base: base, Managed: managed, frontends: s.Frontends, binary: s.Binary, checker: c, waits: w, list: []string{base, managed}}
+	if f.OneFile() {
+		f.list = f.list[:1]
+	}
+	if len(s.Files) > 0 && !f.Use(s.Files) {
+		return nil, fmt.Errorf("the files of HAProxy that are named lack %s or %s; name all, in HAProxy's order", base, managed)
+	}
+	return f, nil
+}
+
+// Use takes the files and directories that HAProxy is started with, in its order. It is false, and changes nothing, where
+// the base file or the managed file is not among them.
+func (c *Files) Use(list []string) bool {
+	resolved := make([]string, len(list))
+	for i, path := range list {
+		var err error
+		if resolved[i], err = resolve(path); err != nil {
+			return false
+		}
+	}
+	all, err := expand(resolved)
+	if err != nil || !slices.Contains(all, c.Base) || !slices.Contains(all, c.Managed) {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.list = resolved
+	return true
+}
+
+// expanded are the files that HAProxy reads, in its order.
+func (c *Files) expanded() ([]string, error) {
+	c.mu.Lock()
+	list := c.list
+	c.mu.Unlock()
+	return expand(list)
+}
+
+// expand puts the files of a directory in its place, as HAProxy does: those whose names end with .cfg, sorted.
+func expand(list []string) ([]string, error) {
+	var all []string
+	for _, path := range list {
+		if info, err := os.Stat(path); err != nil || !info.IsDir() {
+			all = append(all, path)
+			continue
+		}
+		entries, err := os.ReadDir(path)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if name := e.Name(); strings.HasSuffix(name, ".cfg") && name[0] != '.' {
+				file, err := resolve(filepath.Join(path, name))
+				if err != nil {
+					return nil, err
+				}
+				all = append(all, file)
+			}
+		}
+	}
+	return all, nil
 }
 
 // OneFile reports whether the operator's configuration and the managed part share a file.
 func (c *Files) OneFile() bool { return c.Base == c.Managed }
 
-// A Reading is what was read of the two files at one time.
+// A Reading is what was read of the files at one time.
 type Reading struct {
-	// marks are the signs of the two files' last change, from before they were read.
-	marks      [2]mark
-	Text       string
-	Digest     haproxy.Digest
-	BaseDigest haproxy.Digest
-	doc        Document // of the managed file, or of what a new one would be
-	Managed    Managed
-	Base       Base
-	baseDoc    Document
+	// marks are the signs of the files' last change, from before they were read, in the order of sources.
+	marks []mark
+	Text  string
+	// Digest is that of the managed file, BaseDigest that of the others.
+	Digest, BaseDigest haproxy.Digest
+	doc                Document // of the managed file, or of what a new one would be
+	// sources are all files in HAProxy's order; the managed one is at.
+	sources  []source
+	at       int
+	defaults []defaultsSection
+	Managed  Managed
+	Base     Base
 }
 
-// Read reads both files. A missing managed file reads as a new one.
+// Read reads the files. A missing managed file reads as a new one.
 func (c *Files) Read() (Reading, error) {
-	f := Reading{marks: c.marks()}
-	var baseText string
-	var err error
-	if f.Text, f.Digest, err = ReadText(c.Managed); err != nil {
+	list, err := c.expanded()
+	if err != nil {
 		return Reading{}, err
 	}
-	if !c.OneFile() {
-		if baseText, f.BaseDigest, err = ReadText(c.Base); err != nil {
+	f := Reading{marks: marksOf(list)}
+	texts := make([]string, len(list))
+	var others []string
+	for i, path := range list {
+		text, digest, err := ReadText(path)
+		if err != nil {
 			return Reading{}, err
 		}
+		texts[i] = text
+		if path == c.Managed {
+			f.Text, f.Digest, f.at = text, digest, i
+			continue
+		}
+		if digest == "" && path == c.Base {
+			return Reading{}, fmt.Errorf("%s is missing; name HAProxy's own configuration with --base-file, or let hapsync init write one", c.Base)
+		}
+		others = append(others, path, string(digest))
 	}
-	if last := c.lastRead(); last.doc.lines != nil && last.Digest == f.Digest && last.BaseDigest == f.BaseDigest {
+	if len(others) == 2 {
+		f.BaseDigest = haproxy.Digest(others[1])
+	} else if len(others) > 2 {
+		f.BaseDigest = digestOf(strings.Join(others, "\n"))
+	}
+	if last := c.lastRead(); last.doc.lines != nil && last.Digest == f.Digest && last.BaseDigest == f.BaseDigest && len(last.sources) == len(list) {
 		last.marks = f.marks
 		c.keep(last)
 		return last, nil
 	}
-	if err := c.take(&f, baseText); err != nil {
+	if err := c.take(&f, list, texts); err != nil {
 		return Reading{}, err
 	}
 	c.keep(f)
 	return f, nil
 }
 
-// unchanged reports whether the files have the marks that they had before they were read.
-func (f Reading) unchanged(now [2]mark) bool { return f.marks[0] != (mark{}) && f.marks == now }
-
-// Reread is read, without a look into files that are by all signs as they were.
-func (c *Files) Reread() (Reading, error) {
-	last := c.lastRead()
-	if last.doc.lines == nil || !last.unchanged(c.marks()) {
-		return c.Read()
+// paths are those of the files that were read.
+func (f Reading) paths() []string {
+	paths := make([]string, len(f.sources))
+	for i, s := range f.sources {
+		paths[i] = s.path
 	}
-	return last, nil
+	return paths
+}
+
+// unchanged reports whether the files have the marks that they had before they were read.
+func (c *Files) unchanged(f Reading) bool {
+	if f.doc.lines == nil || f.marks[f.at] == (mark{}) {
+		return false
+	}
+	list, err := c.expanded()
+	return err == nil && slices.Equal(list, f.paths()) && slices.Equal(f.marks, marksOf(list))
+}
+
+// Reread is Read, without a look into files that are by all signs as they were.
+func (c *Files) Reread() (Reading, error) {
+	if last := c.lastRead(); c.unchanged(last) {
+		return last, nil
+	}
+	return c.Read()
 }
 
 // Unchanged is what was read last; ok is false where a file is not as it was then.
 func (c *Files) Unchanged() (f Reading, ok bool) {
 	f = c.lastRead()
-	return f, f.doc.lines != nil && f.unchanged(c.marks())
+	return f, c.unchanged(f)
 }
 
 // Validate has haproxy -c look at the files as they stand, and returns what it warns of.
 func (c *Files) Validate(ctx context.Context) (warnings []string, err error) {
-	if c.OneFile() {
-		return c.checker.check(ctx, c.Managed)
+	list, err := c.expanded()
+	if err != nil {
+		return nil, err
 	}
-	return c.checker.check(ctx, c.Base, c.Managed)
+	return c.checker.check(ctx, list...)
 }
 
-// Loaded reads the managed part of a text that the managed file had, beside the base file of f.
+// Loaded reads the managed part of a text that the managed file had, beside the other files of f.
 func (c *Files) Loaded(f Reading, text string) Managed {
 	if text == f.Text {
 		return f.Managed
@@ -127,9 +226,9 @@ func (c *Files) Loaded(f Reading, text string) Managed {
 func (f Reading) DefaultServer(backend string) string {
 	s, ok := f.Managed.backends[backend]
 	if !ok {
-		return f.Base.defaultServer
+		return defaultServerWords(f.inherited(len(f.sources), section{}))
 	}
-	return strings.TrimSpace(f.Base.defaultServer + " " + defaultServerWords(f.doc.body(s)))
+	return defaultServerWords(f.effective(f.at, s))
 }
 
 func (c *Files) lastRead() Reading {
@@ -145,7 +244,7 @@ func (c *Files) keep(f Reading) {
 }
 
 // take takes the files apart.
-func (c *Files) take(f *Reading, baseText string) error {
+func (c *Files) take(f *Reading, list, texts []string) (err error) {
 	text := f.Text
 	if strings.TrimSpace(text) == "" {
 		if c.OneFile() {
@@ -153,29 +252,37 @@ func (c *Files) take(f *Reading, baseText string) error {
 		}
 		text = newFile(c.frontends)
 	}
-	f.doc = parseDocument(text)
-	f.baseDoc = f.doc
-	if !c.OneFile() {
-		if f.BaseDigest == "" {
-			return fmt.Errorf("%s is missing; name HAProxy's own configuration with --base-file, or let hapsync init write one", c.Base)
+	f.doc = c.decide(parseDocument(text))
+	f.sources = make([]source, len(list))
+	for i, path := range list {
+		f.sources[i] = source{path, f.doc}
+		if i != f.at {
+			f.sources[i].doc = c.decide(parseDocument(texts[i]))
 		}
-		f.baseDoc = parseDocument(baseText)
 	}
-	var err error
-	if f.Base, err = readBase(f.baseDoc, c.Base); err != nil {
+	return c.interpret(f)
+}
+
+// interpret reads what the documents say.
+func (c *Files) interpret(f *Reading) (err error) {
+	if f.Base, err = readBase(f.sources, c.Managed); err != nil {
 		return err
 	}
+	f.defaults = readDefaults(f.sources)
 	f.Managed = c.readManaged(f.doc, f.Base)
-	return c.findFrontends(*f)
+	if err := c.findFrontends(*f); err != nil {
+		return err
+	}
+	f.readDefaults(c.frontends)
+	return nil
 }
+
+// decide marks what HAProxy leaves out of a file with conditions.
+func (c *Files) decide(d Document) Document { return d }
 
 // readManaged reads the managed part of a text of the managed file.
 func (c *Files) readManaged(d Document, b Base) Managed {
-	var taken map[string]string
-	if !c.OneFile() {
-		taken = b.Proxies
-	}
-	return readManaged(d, c.frontends, c.Managed, taken)
+	return readManaged(d, c.frontends, c.Managed, b.Proxies)
 }
 
 // findFrontends refuses a file that lacks a frontend that is to carry the rules.
@@ -183,8 +290,12 @@ func (c *Files) findFrontends(f Reading) error {
 	for _, name := range c.frontends {
 		s, ok := f.Managed.frontends[name]
 		switch place := f.Base.frontends[name]; {
-		case !c.OneFile() && place != "":
-			return fmt.Errorf("%s is in the base file, which hapsync does not write; move it to %s, or use one file for both (--managed-file %s)", place, c.Managed, c.Base)
+		case place != "":
+			where, remedy := "another file than the managed one", ""
+			if strings.Contains(place, "("+c.Base+":") {
+				where, remedy = "the base file", fmt.Sprintf(", or use one file for both (--managed-file %s)", c.Base)
+			}
+			return fmt.Errorf("%s is in %s, which hapsync does not write; move it to %s%s", place, where, c.Managed, remedy)
 		case ok && f.doc.lines[s.head].conditional:
 			return fmt.Errorf("%s:%d: frontend %s stands between .if and .endif, where hapsync does not write; move it out", c.Managed, s.head+1, name)
 		case ok:
@@ -199,13 +310,7 @@ func (c *Files) findFrontends(f Reading) error {
 func (c *Files) Warnings(f Reading) []string {
 	var found []string
 	for _, name := range c.frontends {
-		s := f.Managed.frontends[name]
-		mode := f.Base.mode
-		for _, l := range f.doc.body(s) {
-			if w := splitWords(l.raw); len(w) == 2 && w[0] == "mode" {
-				mode = w[1]
-			}
-		}
+		mode := lastOf(f.effective(f.at, f.Managed.frontends[name]), "mode")
 		if mode != "http" {
 			found = append(found, fmt.Sprintf("frontend %s is not in mode http, so that its Host rules and cookies do nothing; write \"mode http\" into the defaults of %s", name, c.Base))
 		}

@@ -29,8 +29,14 @@ func markOf(path string) mark {
 	return mark{stat.Ino, info.Size(), info.ModTime()}
 }
 
-// marks are those of the managed file and the base file.
-func (c *Files) marks() [2]mark { return [2]mark{markOf(c.Managed), markOf(c.Base)} }
+// marksOf are the marks of files.
+func marksOf(paths []string) []mark {
+	marks := make([]mark, len(paths))
+	for i, path := range paths {
+		marks[i] = markOf(path)
+	}
+	return marks
+}
 
 // FileState is what the files say of some backends.
 func (c *Files) FileState(f Reading, names []string) haproxy.State {

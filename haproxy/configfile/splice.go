@@ -2,6 +2,7 @@ package configfile
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -211,11 +212,21 @@ func (p *splicer) rules(kind string, rules []haproxy.Rule, here func(haproxy.Rul
 
 func (p *splicer) backend(b haproxy.Backend) {
 	p.flush()
-	p.out.WriteString("\nbackend " + b.Name + "\n")
+	p.out.WriteString("\nbackend " + b.Name + p.from() + "\n")
 	p.options(b)
 	for _, s := range b.Servers {
 		p.server(s, "")
 	}
+}
+
+// from names the defaults that new backends take: those that a managed frontend names.
+func (p *splicer) from() string {
+	for _, name := range slices.Sorted(maps.Keys(p.have.frontends)) {
+		if from := p.have.frontends[name].from; from != "" {
+			return " from " + from
+		}
+	}
+	return ""
 }
 
 // options writes the option lines of a backend in the order in which client-native prints them.

@@ -22,6 +22,11 @@ func (c *Files) NoEdit(f Reading) string {
 	if len(f.Managed.NotOurs) > 0 {
 		return "a transaction would not leave servers that are not hapsync's in their place"
 	}
+	for _, s := range f.Managed.frontends {
+		if s.from != "" {
+			return "a transaction would not give new backends the defaults " + s.from + " of frontend " + s.name
+		}
+	}
 	if len(text) > editLimit {
 		return fmt.Sprintf("at %d kB the file is cheaper to write than to edit", len(text)>>10)
 	}
@@ -136,10 +141,9 @@ func (c *Files) Amend(ctx context.Context, backends []haproxy.Backend, before Be
 
 // commit verifies, validates and installs a new text of the managed file. It is not cut in two by the end of ctx.
 func (c *Files) commit(ctx context.Context, f Reading, text string, want haproxy.Config, before Before) error {
-	next := Reading{Text: text, Digest: digestOf(text), BaseDigest: f.BaseDigest, doc: parseDocument(text), Base: f.Base, baseDoc: f.baseDoc}
-	next.Managed = c.readManaged(next.doc, f.Base)
-	if c.OneFile() {
-		next.baseDoc = next.doc
+	next, err := c.after(f, text)
+	if err != nil {
+		return err
 	}
 	if err := verify(f, next, want); err != nil {
 		return fmt.Errorf("%s is left as it is: %w", c.Managed, err)
@@ -150,7 +154,7 @@ func (c *Files) commit(ctx context.Context, f Reading, text string, want haproxy
 	if err != nil {
 		return err
 	}
-	if err := c.validate(ctx, made, next.doc); err != nil {
+	if err := c.validate(ctx, made, next); err != nil {
 		return errors.Join(err, made.discard())
 	}
 	if err := before(ctx, f); err != nil {
@@ -162,7 +166,8 @@ func (c *Files) commit(ctx context.Context, f Reading, text string, want haproxy
 	if text == f.Text {
 		return made.discard() // HAProxy was only to be asked about it
 	}
-	next.marks = [2]mark{markOf(made.path), f.marks[1]}
+	next.marks = slices.Clone(f.marks)
+	next.marks[f.at] = markOf(made.path)
 	defer c.waits.Begin("the disk")()
 	if err := made.install(); err != nil {
 		return errors.Join(fmt.Errorf("replace %s: %w", c.Managed, err), made.discard())
@@ -172,16 +177,23 @@ func (c *Files) commit(ctx context.Context, f Reading, text string, want haproxy
 	return nil
 }
 
-// validate asks HAProxy about the candidate, together with the base file.
-func (c *Files) validate(ctx context.Context, made candidate, doc Document) error {
-	checked := []string{made.path}
-	if !c.OneFile() {
-		checked = []string{c.Base, made.path}
-	}
+// after is a reading with another text of the managed file.
+func (c *Files) after(f Reading, text string) (Reading, error) {
+	next := f
+	next.Text, next.Digest, next.doc = text, digestOf(text), c.decide(parseDocument(text))
+	next.sources = slices.Clone(f.sources)
+	next.sources[f.at].doc = next.doc
+	return next, c.interpret(&next)
+}
+
+// validate asks HAProxy about the candidate in its place among the files.
+func (c *Files) validate(ctx context.Context, made candidate, next Reading) error {
+	checked := next.paths()
+	checked[next.at] = made.path
 	_, err := c.checker.check(ctx, checked...)
 	var invalid *haproxy.InvalidConfigError
 	if errors.As(err, &invalid) {
-		invalid.Domains = domainsOf(invalid.Output, made.path, doc)
+		invalid.Domains = domainsOf(invalid.Output, made.path, next.doc)
 		invalid.Output = strings.ReplaceAll(invalid.Output, made.path, c.Managed)
 	}
 	return err

@@ -32,6 +32,12 @@ func (h *Instance) Check(ctx context.Context) []haproxy.Finding {
 		}
 		return c.list
 	}
+	if h.learnFiles(ctx, f) {
+		if f, err = h.files.Read(); err != nil {
+			c.fail("files", err.Error(), "")
+			return c.list
+		}
+	}
 	c.files(h, f)
 	c.configuration(ctx, h)
 	c.advice(h, f)
@@ -163,7 +169,7 @@ func (c *findings) process(ctx context.Context, h *Instance, f configfile.Readin
 	} else {
 		c.warn("capabilities", fmt.Sprintf("HAProxy %s takes no cookie on a server that is added live: each new server costs a reload", w.Version), "HAProxy 3.0 and later do")
 	}
-	c.loads(ctx, h, r)
+	c.loads(h)
 	c.others(ctx, h)
 	c.master(ctx, h, f, r, w)
 }
@@ -184,31 +190,23 @@ func (c *findings) others(ctx context.Context, h *Instance) {
 	}
 }
 
-// loads looks at whether the process was started with both files.
-func (c *findings) loads(ctx context.Context, h *Instance, r runtimeapi.Client) {
-	reply, err := r.Ask(ctx, "show env HAPROXY_CFGFILES")
-	if err != nil {
-		return
+// loads looks at whether the process was started with both files, and with those that hapsync was told.
+func (c *findings) loads(h *Instance) {
+	list := h.started.files
+	switch {
+	case h.started.unloaded != "":
+		c.fail("process", h.started.unloaded, fmt.Sprintf("start HAProxy with -f %s -f %s", h.files.Base, h.files.Managed))
+	case len(list) == 0:
+		// cannot be told
+	case len(h.settings.Files) > 0 && !slices.Equal(list, h.settings.Files):
+		c.warn("process", fmt.Sprintf("it was started with %s, and hapsync was told %s: haproxy -c judges other files than HAProxy loads, "+
+			"and names of other files are not known to be taken", strings.Join(list, ", "), strings.Join(h.settings.Files, ", ")),
+			"name the same files in the same order with --haproxy-file, or none")
+	case len(list) > 2:
+		c.ok("process", "it was started with "+strings.Join(list, ", ")+", which haproxy -c gets as well")
+	default:
+		c.ok("process", "it was started with these files")
 	}
-	_, value, ok := strings.Cut(strings.TrimSpace(reply), "=")
-	loaded := strings.Split(value, ";")
-	relative := slices.ContainsFunc(loaded, func(s string) bool { return !filepath.IsAbs(s) })
-	if !ok || relative {
-		return // cannot be told
-	}
-	for i, file := range loaded {
-		if target, err := filepath.EvalSymlinks(file); err == nil {
-			loaded[i] = target
-		}
-	}
-	within := func(file string) bool {
-		return slices.Contains(loaded, file) || slices.Contains(loaded, filepath.Dir(file))
-	}
-	if !within(h.files.Managed) || !within(h.files.Base) {
-		c.fail("process", "it was started with "+strings.Join(loaded, " and ")+" only", fmt.Sprintf("start HAProxy with -f %s -f %s", h.files.Base, h.files.Managed))
-		return
-	}
-	c.ok("process", "it was started with these files")
 }
 
 func (c *findings) master(ctx context.Context, h *Instance, f configfile.Reading, r runtimeapi.Client, w runtimeapi.Worker) {

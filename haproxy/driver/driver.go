@@ -26,6 +26,8 @@ type Instance struct {
 		Worker  runtimeapi.Worker
 		Managed configfile.Managed
 	}
+	// started is what the worker was started with.
+	started started
 	// record is what hapsync has put into the process.
 	record record
 	// others are the servers of the process that are not hapsync's, in the backends that were read last.

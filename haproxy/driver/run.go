@@ -55,6 +55,10 @@ func (h *Instance) takeLive(f configfile.Reading, w runtimeapi.Worker, backends 
 	if err != nil {
 		return err
 	}
+	if h.started.unloaded != "" && h.started.worker.Same(w) {
+		loaded, st.NotLoaded = configfile.Managed{}, h.started.unloaded
+		st.Warnings = append(st.Warnings, h.started.unloaded+"; a reload does not change that: start it with both")
+	}
 	if err := h.record.of(w); err != nil {
 		return err
 	}

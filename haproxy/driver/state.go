@@ -18,6 +18,11 @@ func (h *Instance) State(ctx context.Context, domains ...string) (haproxy.State,
 	if err != nil {
 		return haproxy.State{}, err
 	}
+	if h.learnFiles(ctx, f) {
+		if f, err = h.files.Read(); err != nil {
+			return haproxy.State{}, err
+		}
+	}
 	st := haproxy.State{
 		File:   f.Managed.Config,
 		Digest: f.Digest, BaseDigest: f.BaseDigest,

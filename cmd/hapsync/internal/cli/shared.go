@@ -56,6 +56,8 @@ func haproxyFlags() []urfave.Flag {
 			Usage: "`FILE` of the operator's configuration: read, never written"}),
 		Text(Spec{Name: "managed-file", Category: category, Value: "/etc/haproxy/hapsync.cfg",
 			Usage: "`FILE` with the managed frontends and backends; may be the base file"}),
+		List(Spec{Name: "haproxy-file", Category: category,
+			Usage: "`FILE` or directory that HAProxy is started with; name all, in HAProxy's order, if its process does not tell them"}),
 		List(Spec{Name: "frontend", Category: category, Value: "webin",
 			Usage: "`NAME` of a frontend that gets the ACLs and use_backend rules; repeat it, or separate with commas"}),
 		Text(Spec{Name: "haproxy-bin", Category: category, Value: "haproxy",

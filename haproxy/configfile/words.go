@@ -1,0 +1,104 @@
+package configfile
+
+import (
+	"os"
+	"strings"
+)
+
+// An environment gives the value of a variable.
+type environment func(name string) string
+
+// meaning are the words of a line as HAProxy takes them: without quotes and escapes, with its variables filled in.
+func meaning(raw string, env environment) []string {
+	w := wordReader{in: raw, env: env}
+	for w.next() {
+	}
+	return w.words
+}
+
+// unquote is the meaning of one word.
+func unquote(word string) string {
+	if !strings.ContainsAny(word, `\"'$`) {
+		return word
+	}
+	if words := meaning(word, os.Getenv); len(words) == 1 {
+		return words[0]
+	}
+	return word
+}
+
+// A wordReader takes a line apart.
+type wordReader struct {
+	in    string
+	env   environment
+	words []string
+}
+
+// next takes one word; it is false at the end of the line, or at its comment.
+func (w *wordReader) next() bool {
+	for w.in != "" && isBlank(w.in[0]) {
+		w.in = w.in[1:]
+	}
+	if w.in == "" || w.in[0] == '#' {
+		return false
+	}
+	var b strings.Builder
+	quote := byte(0)
+	for w.in != "" {
+		c := w.in[0]
+		switch {
+		case quote == 0 && (isBlank(c) || c == '#'):
+			w.words = append(w.words, b.String())
+			return true
+		case c == quote:
+			quote = 0
+		case quote == 0 && (c == '"' || c == '\''):
+			quote = c
+		case c == '\\' && quote != '\'' && len(w.in) > 1:
+			w.in = w.in[1:]
+			b.WriteByte(escaped(w.in[0]))
+		case c == '$' && quote != '\'':
+			b.WriteString(w.variable())
+			continue
+		default:
+			b.WriteByte(c)
+		}
+		w.in = w.in[1:]
+	}
+	w.words = append(w.words, b.String())
+	return true
+}
+
+func escaped(c byte) byte {
+	switch c {
+	case 'n':
+		return '\n'
+	case 'r':
+		return '\r'
+	case 't':
+		return '\t'
+	}
+	return c
+}
+
+// variable takes $NAME, ${NAME} or ${NAME-default}, and returns its value.
+func (w *wordReader) variable() string {
+	rest := w.in[1:]
+	if name, after, ok := strings.Cut(strings.TrimPrefix(rest, "{"), "}"); ok && strings.HasPrefix(rest, "{") {
+		w.in = after
+		name, alternative, _ := strings.Cut(strings.TrimSuffix(name, "[*]"), "-")
+		if value := w.env(name); value != "" {
+			return value
+		}
+		return alternative
+	}
+	end := 0
+	for end < len(rest) && (rest[end] == '_' || rest[end] >= '0' && rest[end] <= '9' || rest[end]|0x20 >= 'a' && rest[end]|0x20 <= 'z') {
+		end++
+	}
+	w.in = rest[end:]
+	if end == 0 {
+		return "$"
+	}
+	return w.env(rest[:end])
+}

@@ -1,0 +1,124 @@
+package driver
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hapsync/hapsync/haproxy/configfile"
+	"github.com/hapsync/hapsync/haproxy/runtimeapi"
+)
+
+// started is what is known of the files that a worker was started with.
+type started struct {
+	worker runtimeapi.Worker
+	files  []string
+	// unloaded says that the managed file is not among them; empty where it is, or where that cannot be told.
+	unloaded string
+}
+
+// learnFiles asks a worker, once, for the files that HAProxy was started with, and has them used. It reports whether that
+// changed what is to be read.
+func (h *Instance) learnFiles(ctx context.Context, f configfile.Reading) (changed bool) {
+	r, err := h.runtime(f.Base)
+	if err != nil {
+		return false
+	}
+	w, err := r.Info(ctx)
+	if err != nil || h.started.worker.Same(w) {
+		return false
+	}
+	h.started = started{worker: w}
+	for _, list := range [][]string{commandLine(w.Pid), configFiles(ctx, r, w.Pid)} {
+		if len(list) == 0 {
+			continue
+		}
+		if len(h.settings.Files) > 0 {
+			h.started.files = list
+			return false
+		}
+		if h.files.Use(list) {
+			h.started.files = list
+			return true
+		}
+		if within(list, h.files.Base) && !within(list, h.files.Managed) {
+			h.started.files = list
+			h.started.unloaded = fmt.Sprintf("HAProxy was started with %s only, not with %s", strings.Join(list, " and "), h.files.Managed)
+		}
+	}
+	return false
+}
+
+// within reports whether a file, or its directory, is in a list.
+func within(list []string, file string) bool {
+	return slices.ContainsFunc(list, func(path string) bool {
+		if target, err := filepath.EvalSymlinks(path); err == nil {
+			path = target
+		}
+		return path == file || path == filepath.Dir(file)
+	})
+}
+
+// commandLine are the files and directories behind -f on the command line of a process; none where it cannot be read: it
+// may be another user's, or in another container.
+func commandLine(pid int) []string {
+	proc := fmt.Sprintf("/proc/%d/", pid)
+	text, err := os.ReadFile(proc + "cmdline")
+	if err != nil {
+		return nil
+	}
+	dir, err := os.Readlink(proc + "cwd")
+	if err != nil {
+		dir = ""
+	}
+	args := strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00")
+	if !strings.Contains(filepath.Base(args[0]), "haproxy") {
+		return nil
+	}
+	var list []string
+	for i := 1; i < len(args); i++ {
+		switch {
+		case args[i] == "--":
+			list = append(list, args[i+1:]...)
+			i = len(args)
+		case args[i] == "-f" && i+1 < len(args):
+			i++
+			list = append(list, args[i])
+		case args[i] == "-C" && i+1 < len(args):
+			i++
+			dir = args[i]
+		}
+	}
+	return absolute(list, dir)
+}
+
+// configFiles are the files as the worker's environment has them, those of directories one by one.
+func configFiles(ctx context.Context, r runtimeapi.Client, pid int) []string {
+	reply, err := r.Ask(ctx, "show env HAPROXY_CFGFILES")
+	if err != nil {
+		return nil
+	}
+	_, value, ok := strings.Cut(strings.TrimSpace(reply), "=")
+	if !ok {
+		return nil
+	}
+	dir, _ := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
+	return absolute(strings.Split(value, ";"), dir)
+}
+
+// absolute puts a directory before relative paths; none where there is no directory to put.
+func absolute(list []string, dir string) []string {
+	for i, path := range list {
+		if filepath.IsAbs(path) {
+			continue
+		}
+		if !filepath.IsAbs(dir) {
+			return nil
+		}
+		list[i] = filepath.Join(dir, path)
+	}
+	return list
+}
