@@ -47,7 +47,7 @@ func (p program) haproxySettings(c *cli.Context) (haproxy.Settings, error) {
 	return haproxy.Settings{
 		BaseFile:      c.String("base-file"),
 		ManagedFile:   c.String("managed-file"),
-		Files:         words(c.StringSlice("haproxy-file")...),
+		Files:         cli.Words(c.StringSlice("haproxy-file")...),
 		Frontends:     frontends,
 		Binary:        c.String("haproxy-bin"),
 		RuntimeSocket: c.String("runtime-socket"),
