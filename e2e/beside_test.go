@@ -15,7 +15,7 @@ import (
 
 // What an operator has beside, around and above hapsync's lines.
 
-// besideBase is a base file as an operator may have it; @DEFAULTS@ are further lines of its defaults.
+// besideBase is a base file as an operator may have it.
 const besideBase = `global
     stats socket @DIR@/s.sock mode 600 level admin expose-fd listeners
     stats timeout 30s
@@ -24,7 +24,6 @@ defaults
     timeout connect 1s
     timeout client 10s
     timeout server 10s
-@DEFAULTS@
 `
 
 // domainLines are a managed domain of the classic shape, without its frontend's lines.
@@ -48,13 +47,13 @@ func (b *box) frontendLines(domains ...string) string {
 	return "frontend webin\n    bind " + b.web + "\n" + acls.String() + rules.String()
 }
 
-// newBeside is a box with a base file that has further lines in its defaults, and no HAProxy yet.
-func newBeside(t *testing.T, h haproxy, defaults ...string) *box {
+// newBeside is a box with a base file of its own, and no HAProxy yet.
+func newBeside(t *testing.T, h haproxy) *box {
 	t.Helper()
 	b := newBox(t, h)
 	b.runtimeSocket, b.masterSocket = filepath.Join(b.dir, "s.sock"), filepath.Join(b.dir, "m.sock")
 	b.env = append(b.env, "HAPSYNC_MASTER_SOCKET="+b.masterSocket)
-	b.write(t, b.baseFile, strings.NewReplacer("@DIR@", b.dir, "@DEFAULTS@", "    "+strings.Join(defaults, "\n    ")).Replace(besideBase))
+	b.write(t, b.baseFile, strings.NewReplacer("@DIR@", b.dir).Replace(besideBase))
 	return b
 }
 
@@ -217,14 +216,14 @@ func secureHost(t *testing.T, name string) (addr string) {
 // TestDefaultsAreThoseOfTheProxy has defaults that are not the base file's last ones: in the managed file itself, named by the
 // frontend, inherited (3.x), in a file between the two.
 func TestDefaultsAreThoseOfTheProxy(t *testing.T) {
-	const secure, clear = "defaults web\n    mode http\n    timeout connect 1s\n    timeout client 9s\n    timeout server 9s\n    default-server ssl verify none\n",
+	const secure, plain = "defaults web\n    mode http\n    timeout connect 1s\n    timeout client 9s\n    timeout server 9s\n    default-server ssl verify none\n",
 		"defaults tcp\n    mode tcp\n    timeout connect 1s\n    timeout client 9s\n    timeout server 9s\n"
 	for name, c := range map[string]struct{ before, managed, frontend string }{
 		"in the managed file":    {"", secure, "frontend webin"},
-		"named by the frontend":  {"", secure + clear, "frontend webin from web"},
-		"in a file between":      {clear + secure, "", "frontend webin"},
+		"named by the frontend":  {"", secure + plain, "frontend webin from web"},
+		"in a file between":      {plain + secure, "", "frontend webin"},
 		"from others by name":    {secure, "defaults more from web\n    option dontlognull\n", "frontend webin"},
-		"named, in another file": {secure + clear, "", "frontend webin from web"},
+		"named, in another file": {secure + plain, "", "frontend webin from web"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachHAProxy(t, func(t *testing.T, h haproxy) {

@@ -25,8 +25,8 @@ var world struct {
 	shifted func() (path string, err error)
 	// container is what runs in the containers.
 	container func() (path string, err error)
-	etcd    etcd
-	starter starter
+	etcd      etcd
+	starter   starter
 }
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }

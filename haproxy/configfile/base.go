@@ -95,12 +95,12 @@ func parseGlobal(lines []line) (p parser.Parser, err error) {
 func (b *Base) readGlobal(p parser.Parser) {
 	if sockets, ok := get[[]types.Socket](p, parser.Global, parser.GlobalSectionName, "stats socket"); ok {
 		for _, s := range sockets {
-			if !reachable(s.Path) {
-				continue
-			} else if isAdmin(s.Params) {
+			switch {
+			case !reachable(s.Path):
+			case isAdmin(s.Params):
 				b.Sockets = slices.Insert(b.Sockets, b.adminSockets, s.Path)
 				b.adminSockets++
-			} else {
+			default:
 				b.Sockets = append(b.Sockets, s.Path)
 			}
 		}

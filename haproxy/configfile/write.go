@@ -183,7 +183,8 @@ func (c *Files) after(f Reading, text string) (Reading, error) {
 	next.Text, next.Digest, next.doc = text, digestOf(text), c.decide(parseDocument(text))
 	next.sources = slices.Clone(f.sources)
 	next.sources[f.at].doc = next.doc
-	return next, c.interpret(&next)
+	err := c.interpret(&next)
+	return next, err
 }
 
 // validate asks HAProxy about the candidate in its place among the files.

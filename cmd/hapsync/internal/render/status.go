@@ -78,6 +78,8 @@ type (
 		ReloadsBy      map[sync.ReloadCause]int `json:"reloads_by_cause" doc:"reloads by cause: 'domain', 'options', 'server', 'refused'"`
 		Drift          int                      `json:"drift" doc:"changes that undid what was changed in HAProxy by hand"`
 	}
+
+	// Pass is one of the last passes.
 	Pass struct {
 		At       time.Time         `json:"at" doc:"when it ended"`
 		Seconds  float64           `json:"seconds" doc:"how long it took"`
