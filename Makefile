@@ -2,6 +2,7 @@
 
 GO            ?= go
 GOLANGCI_LINT ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+ACTIONLINT    ?= github.com/rhysd/actionlint/cmd/actionlint@v1.7.9
 VERSION       ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 TESTFLAGS     ?= -count=1 -timeout=40m -parallel=8
 BENCHFLAGS    ?= -benchtime=1x -timeout=60m
@@ -62,11 +63,12 @@ fuzz: ## each fuzz target for a short while (FUZZTIME=10s)
 		done; \
 	done
 
-lint: ## gofmt, go vet, go mod tidy and golangci-lint; changes nothing
+lint: ## gofmt, go vet, go mod tidy, golangci-lint and actionlint; changes nothing
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt would change (make fmt):"; echo "$$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) mod tidy -diff
 	$(GO) run $(GOLANGCI_LINT) run
+	$(GO) run $(ACTIONLINT)
 
 fmt: ## format the code
 	$(GO) run $(GOLANGCI_LINT) fmt
