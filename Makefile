@@ -93,7 +93,7 @@ ci: deps lint build ## what a change must pass: lint, build, the demo on each HA
 	$(MAKE) e2e-net TESTFLAGS='-race $(TESTFLAGS)'
 	$(MAKE) compose-test
 
-deps: ## install haproxy, nginx, etcdctl, curl, ip and iptables with apt-get where they are missing
+deps: ## install haproxy, nginx, etcdctl, curl, ip, iptables and promtool with apt-get where they are missing
 	@sh .ci/deps
 
 docs: ## write docs/reference from the program
