@@ -112,11 +112,11 @@ func (c *crashBox) completes(t *testing.T, to side) (text string) {
 }
 
 // tidy fails the test where a killed hapsync has left anything, but for hidden files beside the managed one: they always
-// have the same names, and the next one that writes them begins anew.
+// have the same names, and the next one that writes them starts again.
 func (c *crashBox) tidy(t *testing.T) {
 	t.Helper()
 	hidden := []string{
-		".hapsync.cfg.lock", ".hapsync.cfg.loaded", ".hapsync.cfg.loaded.new", ".hapsync.cfg.new", ".hapsync.cfg.transaction", ".hapsync.state.new",
+		".hapsync.cfg.added", ".hapsync.cfg.added.new", ".hapsync.cfg.lock", ".hapsync.cfg.loaded", ".hapsync.cfg.loaded.new", ".hapsync.cfg.new", ".hapsync.cfg.transaction", ".hapsync.state.new",
 	}
 	var found []string
 	for _, dir := range []string{c.dir, filepath.Join(c.dir, "tmp")} {

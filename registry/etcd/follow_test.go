@@ -291,8 +291,22 @@ func TestRelistTellsAllOnceMore(t *testing.T) {
 	f.sameAsSnapshot(t)
 }
 
+// TestAHostWhoseLeaseEndsHasExpired tries again if the machine is so busy that etcd does not say within leaseTimeout whether the
+// lease has ended: then the host counts as one that left.
 func TestAHostWhoseLeaseEndsHasExpired(t *testing.T) {
 	t.Parallel()
+	want, have := []string{"a.com/dies"}, []string(nil)
+	for range 5 {
+		if have = expires(t); slices.Equal(have, want) {
+			return
+		}
+	}
+	t.Errorf("have %q expired, want %q", have, want)
+}
+
+// expires returns which of three hosts expire: the lease of one ends, the keys of two are deleted.
+func expires(t *testing.T) []string {
+	t.Helper()
 	at, prefix := started(t, etcds.plain), etcds.prefix()
 	etcd := writer(t, at)
 	register := func(host string, ttl int64) {
@@ -323,9 +337,7 @@ func TestAHostWhoseLeaseEndsHasExpired(t *testing.T) {
 	for _, u := range told {
 		expired = append(expired, u.Expired...)
 	}
-	if !slices.Equal(expired, []string{"a.com/dies"}) {
-		t.Errorf("have %q expired, want a.com/dies", expired)
-	}
+	return expired
 }
 
 func TestMegabytesAreFollowed(t *testing.T) {
