@@ -19,8 +19,10 @@ type record struct {
 	path, like string // like has the mode and the owner for a new file
 	worker     runtimeapi.Worker
 	servers    map[haproxy.ServerKey]bool
-	// missing is set where there is no file, of whatever worker.
+	// missing is set if there is no file, of whatever worker.
 	missing bool
+	// file is the file as it was read or written last; nil without one. Another hapsync, such as a sync beside an agent, writes it, too.
+	file os.FileInfo
 }
 
 func newRecord(managed string) record {
@@ -30,14 +32,18 @@ func newRecord(managed string) record {
 
 // of reads the record of a worker; another one's is of no use.
 func (r *record) of(w runtimeapi.Worker) error {
-	if r.servers != nil && r.worker.Same(w) {
+	file, err := os.Stat(r.path)
+	if err != nil {
+		file = nil // reading it says why
+	}
+	if r.servers != nil && r.worker.Same(w) && sameFile(r.file, file) {
 		return nil
 	}
 	text, digest, err := configfile.ReadText(r.path)
 	if err != nil {
 		return err
 	}
-	r.worker, r.servers, r.missing = w, map[haproxy.ServerKey]bool{}, digest == ""
+	r.worker, r.servers, r.missing, r.file = w, map[haproxy.ServerKey]bool{}, digest == "", file
 	header, lines, _ := strings.Cut(text, "\n")
 	if !sameWorker(header+"\n", w) {
 		return nil
@@ -71,13 +77,13 @@ func (r *record) write(keys []haproxy.ServerKey) error {
 	header := loadedHeader(r.worker)
 	if text, _, err := configfile.ReadText(r.path); err == nil && strings.HasPrefix(text, header) && strings.HasSuffix(text, "\n") &&
 		strings.Count(text, "\n") < 2*len(r.servers)+1000 {
-		return appendFile(r.path, lines(keys))
+		return r.append(lines(keys))
 	}
 	all := make([]haproxy.ServerKey, 0, len(r.servers))
 	for k := range r.servers {
 		all = append(all, k)
 	}
-	r.missing = false
+	r.missing, r.file = false, nil
 	return configfile.ReplaceVolatile(r.path, r.like, header+lines(all))
 }
 
@@ -89,14 +95,29 @@ func lines(keys []haproxy.ServerKey) string {
 	return b.String()
 }
 
-func appendFile(path, text string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+// append writes at the end of the file. If it has grown by more than that, another hapsync has written, and it is read again.
+func (r *record) append(text string) error {
+	f, err := os.OpenFile(r.path, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	_, err = f.WriteString(text)
+	if _, err = f.WriteString(text); err != nil {
+		return err
+	}
+	now, err := f.Stat()
+	if err == nil && r.file != nil && os.SameFile(r.file, now) && now.Size() == r.file.Size()+int64(len(text)) {
+		r.file = now
+	}
 	return err
+}
+
+// sameFile reports whether a file was neither replaced nor written; nil is a file that there is not.
+func sameFile(was, is os.FileInfo) bool {
+	if was == nil || is == nil {
+		return was == nil && is == nil
+	}
+	return os.SameFile(was, is) && was.Size() == is.Size() && was.ModTime().Equal(is.ModTime())
 }
 
 // drop forgets servers that are gone from the process; their lines go when the file is next written as a whole.
