@@ -20,7 +20,7 @@ func (p program) tryOut(ctx context.Context, s setup) error {
 	if err != nil {
 		return nil //nolint:nilerr // said by validate
 	}
-	dir, err := os.MkdirTemp("", "hapsync-init-")
+	dir, err := tryoutDir(s)
 	if err != nil {
 		return err
 	}
@@ -43,6 +43,20 @@ func (p program) tryOut(ctx context.Context, s setup) error {
 		return fmt.Errorf("nothing is written: %w", err)
 	}
 	return nil
+}
+
+// tryoutDir makes a directory for what is tried out: among the temporary files, or, if they are read-only as in a container, beside
+// the managed file.
+func tryoutDir(s setup) (string, error) {
+	dir, err := os.MkdirTemp("", "hapsync-init-")
+	if err == nil {
+		return dir, nil
+	}
+	beside, failed := os.MkdirTemp(filepath.Dir(s.files()[len(s.files())-1]), ".hapsync-init-")
+	if failed != nil {
+		return "", err
+	}
+	return beside, nil
 }
 
 // validate has haproxy check the files. Without a haproxy there is nothing to validate with, which is said.
