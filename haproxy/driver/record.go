@@ -14,7 +14,7 @@ import (
 
 // A record is the servers that hapsync has put into the process of one worker. It is kept in a file beside the managed one,
 // so that they are known to be hapsync's after a restart of hapsync: one line for each, under a first line that names the
-// worker. Lines are written before their servers are added, and stay until the worker is another one.
+// worker. Lines are written before their servers are added; one with a dropMark follows when a server is removed.
 type record struct {
 	path, like string // like has the mode and the owner for a new file
 	worker     runtimeapi.Worker
@@ -50,7 +50,12 @@ func (r *record) of(w runtimeapi.Worker) error {
 	}
 	for l := range strings.Lines(lines) {
 		backend, name, ok := strings.Cut(strings.TrimSuffix(l, "\n"), "/")
-		if ok && strings.HasSuffix(l, "\n") {
+		if !ok || !strings.HasSuffix(l, "\n") {
+			continue
+		}
+		if gone, dropped := strings.CutPrefix(backend, dropMark); dropped {
+			delete(r.servers, haproxy.ServerKey{Backend: gone, Name: name})
+		} else {
 			r.servers[haproxy.ServerKey{Backend: backend, Name: name}] = true
 		}
 	}
@@ -120,5 +125,14 @@ func sameFile(was, is os.FileInfo) bool {
 	return os.SameFile(was, is) && was.Size() == is.Size() && was.ModTime().Equal(is.ModTime())
 }
 
-// drop forgets servers that are gone from the process; their lines go when the file is next written as a whole.
-func (r *record) drop(key haproxy.ServerKey) { delete(r.servers, key) }
+// dropMark is before a server's name in the record once hapsync has removed it. No backend of hapsync's begins with it.
+const dropMark = "-"
+
+// drop forgets a server that is gone from the process, so that one of the same name that an operator adds later is the operator's.
+// If that cannot be written, the record still has it, which does no harm until then.
+func (r *record) drop(key haproxy.ServerKey) {
+	if r.servers[key] {
+		delete(r.servers, key)
+		_ = r.append(dropMark + key.String() + "\n")
+	}
+}

@@ -43,4 +43,8 @@ func TestARecordHasWhatAnotherHapsyncHasAdded(t *testing.T) {
 	add(&agent, c)
 	of(&agent, a, b, c)
 	of(&sync, a, b, c)
+	agent.drop(b)
+	of(&sync, a, c)
+	add(&sync, b)
+	of(&agent, a, b, c)
 }
