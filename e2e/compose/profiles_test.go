@@ -26,9 +26,7 @@ func (s *stack) balancers(t *testing.T) {
 			t.Errorf("the cookie %s of the first balancer leads to %s on the second: %v", first.cookie, second, err)
 		}
 	}
-	if err := page(s.agent2 + "/readyz"); err != nil {
-		t.Error(err)
-	}
+	eventually(t, "the second agent is ready", func() error { return page(s.agent2 + "/readyz") })
 	s.rights(t)
 	s.run(t, "rm", "-s", "-f", "haproxy2", "agent2", "init2")
 }
