@@ -89,8 +89,8 @@ ci: deps lint build ## what a change must pass: lint, build, the demo on each HA
 		echo "bin/hapsync-demo --exit --haproxy $$haproxy"; \
 		tour=$$(bin/hapsync-demo --exit --haproxy "$$haproxy" 2>&1) || { echo "$$tour"; exit 1; }; \
 	done
-	HAPSYNC_TESTS=full $(MAKE) test TESTFLAGS='-race $(TESTFLAGS)'
-	$(MAKE) e2e-net TESTFLAGS='-race $(TESTFLAGS)'
+	HAPSYNC_TESTS=full $(MAKE) test TESTFLAGS='-race $(TESTFLAGS) -parallel=2'
+	$(MAKE) e2e-net TESTFLAGS='-race $(TESTFLAGS) -parallel=2'
 	$(MAKE) compose-test
 
 deps: ## install haproxy, nginx, etcdctl, curl, ip, iptables and promtool with apt-get where they are missing

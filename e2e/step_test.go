@@ -71,8 +71,8 @@ func reloads(t *testing.T, output string, want int) {
 	}
 }
 
-// managed fails the test unless the managed file is what init writes with these domains in it, each as its name and
-// hosts: "a.abc.com server1=127.0.0.1:10000".
+// managed waits until the managed file is what init writes with these domains in it, each as its name and
+// hosts: "a.abc.com server1=127.0.0.1:10000". What an agent writes may be a change behind what it has just found.
 func (b *box) managed(t *testing.T, domains ...string) {
 	t.Helper()
 	var acls, rules, backends strings.Builder
@@ -87,7 +87,10 @@ func (b *box) managed(t *testing.T, domains ...string) {
 		}
 	}
 	want := "frontend webin\n    bind " + b.web + "\n" + acls.String() + rules.String() + backends.String()
-	if got := read(t, b.managedFile); got != want {
-		t.Errorf("the managed file is\n%s\nwant\n%s", got, want)
-	}
+	eventually(t, "the managed file is as wanted", func() error {
+		if got := read(t, b.managedFile); got != want {
+			return fmt.Errorf("it is\n%s\nwant\n%s", got, want)
+		}
+		return nil
+	})
 }
