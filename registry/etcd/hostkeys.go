@@ -133,13 +133,14 @@ func (c *Client) heldError(ctx context.Context, domain, host string, have hostKe
 	return held
 }
 
-// left is how long the lease goes on unless it is kept alive: 0 where it is no more.
+// left is how long the lease goes on at most unless it is kept alive: 0 where it is no more.
 func (c *Client) left(ctx context.Context, lease clientv3.LeaseID) (time.Duration, error) {
 	left, _, err := c.timeOf(ctx, lease)
 	return left, err
 }
 
-// timeOf is what a lease has left, and what it has when it was just kept alive; both are 0 where there is no such lease.
+// timeOf is what a lease has left at most, and what it has when it was just kept alive; both are 0 where there is no such lease.
+// etcd tells whole seconds, rounded down: one that tells 0 goes on for up to a second, and only -1 says that there is none.
 func (c *Client) timeOf(ctx context.Context, lease clientv3.LeaseID) (left, whole time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), c.conf.DialTimeout)
 	defer cancel()
@@ -148,13 +149,14 @@ func (c *Client) timeOf(ctx context.Context, lease clientv3.LeaseID) (left, whol
 		return 0, 0, err
 	}
 	told, err := client.TimeToLive(ctx, lease)
-	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+	if errors.Is(err, rpctypes.ErrLeaseNotFound) || err == nil && told.TTL < 0 {
 		return 0, 0, nil
 	}
 	if err != nil {
 		return 0, 0, err
 	}
-	return max(0, time.Duration(told.TTL)*time.Second), time.Duration(told.GrantedTTL) * time.Second, nil
+	whole = time.Duration(told.GrantedTTL) * time.Second
+	return min(time.Duration(told.TTL+1)*time.Second, whole), whole, nil
 }
 
 // txn carries out the operations if what they stand on is as it was. It returns their revision, or 0 where it is not.

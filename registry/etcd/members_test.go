@@ -26,12 +26,17 @@ func startWithLearner(t *testing.T) (voter, learner string) {
 	peers := []url.URL{{Scheme: "http", Host: closedPort(t)}, {Scheme: "http", Host: closedPort(t)}}
 	local := url.URL{Scheme: "http", Host: "127.0.0.1:0"}
 	begin := func(name string, peer url.URL, cluster, state string) *embed.Etcd {
-		conf := configure(filepath.Join(t.TempDir(), name), local, peer)
-		conf.InitialClusterToken, conf.InitialCluster, conf.ClusterState = "learning", cluster, state
-		etcd, err := embed.StartEtcd(conf)
-		if err != nil {
-			t.Fatal(err)
-		}
+		var etcd *embed.Etcd
+		until(t, "etcd "+name+" starts", func() bool { // it asks its peer first, which may be too busy to answer in time
+			conf := configure(filepath.Join(t.TempDir(), name), local, peer)
+			conf.InitialClusterToken, conf.InitialCluster, conf.ClusterState = "learning", cluster, state
+			started, err := embed.StartEtcd(conf)
+			if err != nil {
+				t.Log(err)
+			}
+			etcd = started
+			return err == nil
+		})
 		t.Cleanup(etcd.Close)
 		return etcd
 	}

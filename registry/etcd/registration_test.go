@@ -341,6 +341,37 @@ func TestRegistrationLeavesWithItsKeysBeforeItsLease(t *testing.T) {
 	}
 }
 
+func TestALeaseInItsLastSecondGoesOn(t *testing.T) {
+	t.Parallel()
+	client, etcd := onEtcd(t)
+	granted, err := etcd.Grant(t.Context(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, "etcd tells 0 seconds", func() bool {
+		told, err := etcd.TimeToLive(t.Context(), granted.ID)
+		if err == nil && told.TTL < 0 { // this machine was too busy to ask in time
+			granted, err = etcd.Grant(t.Context(), 2)
+		}
+		return err == nil && told.TTL == 0
+	})
+	held := lease{id: granted.ID}
+	if err := held.resume(t.Context(), client); err != nil || held.id != granted.ID {
+		t.Fatalf("the lease is %x, %v", held.id, err)
+	}
+	defer held.drop()
+	until(t, "it is kept alive", func() bool {
+		left, err := client.left(t.Context(), granted.ID)
+		return err == nil && left > time.Second
+	})
+	if err := held.revoke(t.Context(), client); err != nil {
+		t.Error(err)
+	}
+	if left, err := client.left(t.Context(), granted.ID); err != nil || left != 0 {
+		t.Errorf("a revoked lease has %s left, %v", left, err)
+	}
+}
+
 func TestRegistrationEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	client, etcd := onEtcd(t)
