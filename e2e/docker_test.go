@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -17,25 +18,36 @@ func TestRealContainers(t *testing.T) {
 	t.Run("is stopped without a failed request", containerThatIsStopped)
 }
 
+// containersTogether has three parts at a time under way. They do not call t.Parallel: it would put them behind all other tests,
+// and the last part behind them.
 func containersTogether(t *testing.T) {
-	for _, part := range []struct {
+	type part struct {
 		name string
 		test func(t *testing.T)
-	}{
+	}
+	parts := make(chan part)
+	var lanes sync.WaitGroup
+	for range 3 {
+		lanes.Go(func() {
+			for p := range parts {
+				t.Run(p.name, p.test)
+			}
+		})
+	}
+	for _, p := range []part{
 		{"comes and goes", containerComesAndGoes},
+		{"is restarted many times", restartsOfAContainer},
+		{"changes while the engine is away", engineThatWasAway},
+		{"that nobody reaches is logged", containerThatNobodyReaches},
+		{"has a name of its own on each machine", twoMachines},
 		{"follows its HEALTHCHECK", containerFollowsItsHealthcheck},
 		{"follows its check", containerFollowsItsCheck},
 		{"is reached in its network", containerInItsNetwork},
-		{"that nobody reaches is logged", containerThatNobodyReaches},
-		{"has a name of its own on each machine", twoMachines},
-		{"changes while the engine is away", engineThatWasAway},
-		{"is restarted many times", restartsOfAContainer},
 	} {
-		t.Run(part.name, func(t *testing.T) {
-			t.Parallel()
-			part.test(t)
-		})
+		parts <- p
 	}
+	close(parts)
+	lanes.Wait()
 }
 
 func containerComesAndGoes(t *testing.T) {

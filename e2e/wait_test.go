@@ -108,6 +108,7 @@ func TestRegisterWaitsForEveryAgent(t *testing.T) {
 }
 
 func TestCommandsWaitForEveryAgent(t *testing.T) {
+	t.Parallel()
 	b, agents := startThree(t, firstHAProxy(t))
 	host := []string{"--domain", "a.abc.com", "--host", "server1", "--wait"}
 	run := func(command string, more ...string) outcome {
