@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -55,6 +57,57 @@ func TestDomainThatHAProxyRefusesIsLeftOutAndNamed(t *testing.T) {
 					t.Errorf("still not followed:\n%s", text)
 				}
 			})
+		}
+	})
+}
+
+func TestWhatIsAcknowledgedBesideARemovalThatHAProxyRefusesStays(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b := startBox(t, h)
+		one, two := startHost(t, "one"), startHost(t, "two")
+		b.register(t, "a.abc.com/server1", one.addr)
+		b.register(t, "a.abc.com/server2", two.addr)
+		b.must(t, "sync")
+		operator(t, b.managedFile, "    server server1 ", "    use-server server1 if { path_beg /one }\n    server server1 ")
+		b.reload(t)
+		a := b.startAgent(t, "--max-removal", "100")
+		a.ready(t)
+		b.unregister(t, "a.abc.com/server1")
+		a.logs(t, 0, "a.abc.com/server1", "refuses")
+		b.serves(t, "a.abc.com", "", two) // the host that left is out of service
+
+		o := b.must(t, "weight", "--wait", "a.abc.com/server2", "7")
+		says(t, o.stdout, "applied by 1 agent")
+		third := startHost(t, "third")
+		b.txn(t, addrOf(t, "a.abc.com/server2", third.addr))
+		b.comes(t, "a.abc.com", "server2", third)
+		passes, err := a.metric("hapsync_passes_total")
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the agent has looked at all again and again", func() error {
+			a.signal(t, syscall.SIGHUP) // it reads all and tries the removal again
+			now, err := a.metric("hapsync_passes_total")
+			if err == nil && now < passes+5 {
+				err = fmt.Errorf("%v of %v passes", now-passes, 5)
+			}
+			return err
+		})
+		b.weighs(t, "a.abc.com_cluster/server2", "7 ")
+		b.serves(t, "a.abc.com", "server2", third)
+		if text := read(t, b.managedFile); !strings.Contains(text, "server server2 "+third.addr) || !strings.Contains(text, "use-server server1") {
+			t.Errorf("the file is\n%s", text)
+		}
+		says(t, b.must(t, "maint", "--wait", "a.abc.com/server2").stdout, "applied by 1 agent")
+		if got, err := get(b.web, "a.abc.com", ""); err != nil || got.status != 503 {
+			t.Errorf("with its only host in maintenance it answers %s, %v", got, err)
+		}
+		operator(t, b.managedFile, "    use-server server1 if { path_beg /one }\n", "")
+		a.signal(t, syscall.SIGHUP)
+		a.logs(t, 0, "no problem any more", "a.abc.com/server1")
+		a.ready(t)
+		if text := read(t, b.managedFile); strings.Contains(text, "server server1 ") {
+			t.Errorf("still not followed:\n%s", text)
 		}
 	})
 }

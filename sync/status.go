@@ -48,6 +48,7 @@ type Status struct {
 	prefix    string       // the registry's; empty where it has not been read yet
 	jobFailed string       // why the deployer's last job failed; empty where it did not
 	leaving   []serverName // servers that are to have no sessions any more; sorted
+	logged    problemLog
 }
 
 // Counts count what an agent did.
@@ -142,6 +143,7 @@ func (a *Agent) record(in inbox, p *pass, err error, took time.Duration) {
 	s.remember(report, err, took)
 	if err == nil && report.Down == nil {
 		a.progress(p.snapshot)
+		a.logProblems()
 	}
 	s.Overrides = a.memory.overrides.list()
 	s.Reasons = s.reasons(in.known)
@@ -194,6 +196,7 @@ func (a *Agent) recordWritten(r result, err error) {
 	s.Counts.FileChanges += r.changes
 	s.Last.leaveOut(a.memory.leftOut(s.prefix, haproxy.Domains(), nil))
 	a.progress(a.memory.confirmed)
+	a.logProblems()
 	a.cfg.Logger.Info("filed", "revision", s.Filed, "changes", r.changes, "took", r.took.Round(time.Microsecond))
 }
 
@@ -224,6 +227,7 @@ func (a *Agent) recordReport(r result, err error) {
 	s.remember(report, err, r.took)
 	if err == nil && report.Down == nil {
 		a.progress(a.memory.confirmed)
+		a.logProblems()
 	}
 }
 
@@ -255,36 +259,6 @@ func (a *Agent) progress(snapshot registry.Snapshot) {
 	s.reached, s.waiting = a.memory.reached.changed, a.memory.names(func(d *domainState) bool { return d.since != nil })
 	s.leaving = slices.SortedFunc(slices.Values(slices.Concat(a.memory.tally.drained, a.memory.leaving())), byServerName)
 	s.leaving = slices.Compact(s.leaving)
-}
-
-// log writes one line for a pass that did something, or failed. The caller holds the lock of the status.
-func (a *Agent) log(report Report, err error, took time.Duration) {
-	plan := report.Plan
-	attrs := []any{
-		"revision", report.Revision, "runtime", len(plan.changes(ViaRuntime)), "transaction", len(plan.changes(ViaTransaction)),
-		"rewrite", len(plan.changes(ViaRewrite)), "reload", plan.Reload, "took", took.Round(time.Microsecond),
-	}
-	if report.Drift > 0 {
-		attrs = append(attrs, "drift", report.Drift)
-	}
-	var held *HeldError
-	last := a.status.Last
-	if err == nil && report.Held != "" && report.Held != last.Held {
-		a.cfg.Logger.Warn("removals are held back", "revision", report.Revision, "reason", report.Held)
-	}
-	switch {
-	case errors.As(err, &held):
-		if held.Reason != last.Held {
-			a.cfg.Logger.Warn("held, nothing is touched", "revision", report.Revision, "reason", held.Reason)
-		}
-	case err != nil:
-		a.cfg.Logger.Error("the pass failed", append(attrs, "error", err)...)
-	case report.Down != nil && text(report.Down) == text(last.Down) && plan.Empty():
-	case report.Down != nil:
-		a.cfg.Logger.Error("haproxy does not answer", append(attrs, "error", report.Down)...)
-	case !plan.Empty() && !report.Postponed:
-		a.cfg.Logger.Info("synced", attrs...)
-	}
 }
 
 func (s *Status) count(report Report, err error, held bool) {

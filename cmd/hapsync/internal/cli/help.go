@@ -43,8 +43,11 @@ func (e Environment) Command(cmd *urfave.Command, help Page) *urfave.Command {
 	}
 	action := cmd.Action
 	cmd.Action = func(c *urfave.Context) error {
-		if extra := c.Args().Slice(); len(extra) > MostArguments(cmd) {
-			return Usagef(c, "stray argument %q (flags come before arguments)", extra[len(extra)-1])
+		most := MostArguments(cmd)
+		for i, arg := range c.Args().Slice() {
+			if i >= most || most < math.MaxInt && strings.HasPrefix(arg, "--") {
+				return Usagef(c, "stray argument %q (flags come before arguments)", arg)
+			}
 		}
 		return action(c)
 	}
