@@ -21,8 +21,28 @@ type Backend struct {
 	// Name is BackendName of the domain.
 	Name    string
 	Options BackendOptions
+	// Given is what its servers get by the file, which does not say it of each; of no meaning in what the process runs.
+	Given Given
 	// Servers are sorted by name.
 	Servers []Server
+}
+
+// Given is what HAProxy's configuration gives servers whose lines do not say otherwise: the default-server lines of their
+// backend and of its defaults, the last word of each kind (seen on 2.6 to 3.4). The zero value is what HAProxy gives without any.
+type Given struct {
+	// Weight holds where Weighted is set; HAProxy's own is 1.
+	Weight   int
+	Weighted bool
+	MaxConn  int
+	Backup   bool
+}
+
+// ServerWeight is the weight that is given.
+func (g Given) ServerWeight() int {
+	if g.Weighted {
+		return g.Weight
+	}
+	return 1
 }
 
 // BackendOptions are the lines of a backend, beside its servers, that hapsync manages. They are comparable.
@@ -42,7 +62,8 @@ type Server struct {
 	Cookie string
 	// Check says whether HAProxy checks the server's health.
 	Check bool
-	// Weight is 0..256, relative to the other servers; 0 takes only requests with the server's cookie.
+	// Weight, MaxConn and Backup are what holds, whether the line says it or its backend gives it. Weight is 0..256, relative to the
+	// other servers; 0 takes only requests with the server's cookie.
 	Weight int
 	// MaxConn is the limit of concurrent connections; 0 means none.
 	MaxConn int

@@ -31,6 +31,8 @@ type State struct {
 	// Foreign names the ACLs and backends that bear a name of ours without our shape, and where they stand,
 	// by domain: such a domain is left alone.
 	Foreign map[string]string
+	// Given is what the servers of a backend get that the file does not have yet.
+	Given Given
 	// Behind is what requests for an unknown domain go on to behind our rules, such as "default_backend catchall"; empty where
 	// HAProxy answers them with 503.
 	Behind string

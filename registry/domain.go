@@ -63,7 +63,7 @@ func (s *spelling) host(name string, keys []KeyValue, at int) {
 		s.hold(keys[0].Key, Quote(name), err)
 		return
 	}
-	h := draft{Host: Host{Name: strings.Clone(name), Weight: 1, State: Ready}}
+	h := draft{Host: newHost(strings.Clone(name))}
 	readable, held := false, false
 	for _, kv := range keys {
 		attr := kv.Key[at:]
@@ -126,12 +126,14 @@ func (h *draft) set(attr, value string) (err error) {
 		h.port = uint16(n)
 	case "weight":
 		h.Weight, err = parseNumber(attr, value, 0, 256)
+		h.Unset.Weight = false
 	case "maxconn":
 		h.MaxConn, err = parseNumber(attr, value, 0, 1_000_000)
+		h.Unset.MaxConn = false
 	case "backup":
 		var word string
 		word, err = parseWord(attr, value, "true", "false")
-		h.Backup = word == "true"
+		h.Backup, h.Unset.Backup = word == "true", false
 	case "state":
 		h.State, err = parseWord(attr, value, Ready, Drain, Maint)
 	default:

@@ -28,7 +28,7 @@ func ParseHost(name string, values map[string]string) (Host, error) {
 	if err := CheckHost(name); err != nil {
 		return Host{}, err
 	}
-	h := draft{Host: Host{Name: name, Weight: 1, State: Ready}}
+	h := draft{Host: newHost(name)}
 	for attribute, value := range values {
 		if err := h.set(attribute, value); err != nil {
 			return Host{}, trimmed(err, value, new(draft), attribute)
@@ -41,21 +41,21 @@ func ParseHost(name string, values map[string]string) (Host, error) {
 	return h.Host, nil
 }
 
-// Values are the keys of the host with its Values, by attribute: those that it needs, the state, and what is not the default.
+// Values are the keys of the host with its Values, by attribute: those that it needs, the state, and what is set.
 func (h Host) Values() map[string]string {
 	v := map[string]string{
 		"ip":    h.Addr.Addr().String(),
 		"port":  strconv.Itoa(int(h.Addr.Port())),
 		"state": string(h.State),
 	}
-	if h.Weight != 1 {
+	if !h.Unset.Weight {
 		v["weight"] = strconv.Itoa(h.Weight)
 	}
-	if h.MaxConn != 0 {
+	if !h.Unset.MaxConn {
 		v["maxconn"] = strconv.Itoa(h.MaxConn)
 	}
-	if h.Backup {
-		v["backup"] = "true"
+	if !h.Unset.Backup {
+		v["backup"] = strconv.FormatBool(h.Backup)
 	}
 	return v
 }

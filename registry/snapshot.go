@@ -76,7 +76,17 @@ type Host struct {
 	// MaxConn is the limit of concurrent connections, 1000000 at most; 0 means none.
 	MaxConn int
 	Backup  bool
-	State   HostState
+	// Unset says which of the three have no key: HAProxy's own configuration decides them, its default-server for one.
+	Unset Unset
+	State HostState
+}
+
+// Unset are the keys of a host that are not set.
+type Unset struct{ Weight, MaxConn, Backup bool }
+
+// newHost is a host without any key.
+func newHost(name string) Host {
+	return Host{Name: name, Weight: 1, Unset: Unset{true, true, true}, State: Ready}
 }
 
 // A HostState says whether a host takes requests.

@@ -29,6 +29,9 @@ func (l Layout) Desired(snapshot registry.Snapshot, st haproxy.State) (haproxy.C
 		}
 		file, _ := backendOf(st.File, d.Name)
 		live, _ := backendOf(st.Live, d.Name)
+		if file.Name == "" {
+			file.Given = st.Given
+		}
 		b := desiredBackend(d, file, live)
 		b.Servers = slices.DeleteFunc(b.Servers, func(s haproxy.Server) bool {
 			_, other := st.NotOurs[haproxy.ServerKey{Backend: b.Name, Name: s.Name}]
@@ -162,7 +165,7 @@ func (l Layout) complete(want haproxy.Config) haproxy.Config {
 }
 
 func desiredBackend(d registry.Domain, file, live haproxy.Backend) haproxy.Backend {
-	b := haproxy.Backend{Name: haproxy.BackendName(d.Name), Options: desiredOptions(d, file)}
+	b := haproxy.Backend{Name: haproxy.BackendName(d.Name), Options: desiredOptions(d, file), Given: file.Given}
 	checked := d.Options.Check != "off"
 	if d.Held && len(file.Servers) > 0 {
 		checked = slices.ContainsFunc(file.Servers, func(s haproxy.Server) bool { return s.Check })
@@ -220,6 +223,15 @@ func desiredServer(h registry.Host, checked bool, file haproxy.Backend) haproxy.
 	s := haproxy.Server{
 		Name: h.Name, Addr: h.Addr, Cookie: h.Name, Check: checked,
 		Weight: h.Weight, MaxConn: h.MaxConn, Backup: h.Backup, State: haproxy.Ready,
+	}
+	if h.Unset.Weight {
+		s.Weight = file.Given.ServerWeight()
+	}
+	if h.Unset.MaxConn {
+		s.MaxConn = file.Given.MaxConn
+	}
+	if h.Unset.Backup {
+		s.Backup = file.Given.Backup
 	}
 	switch h.State {
 	case registry.Drain:

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -185,7 +186,10 @@ func (p program) hostOf(c *cli.Context, log *slog.Logger) (registry.Host, error)
 	if err != nil {
 		return registry.Host{}, err
 	}
-	values := map[string]string{"backup": fmt.Sprint(c.Bool("backup"))}
+	values := map[string]string{}
+	if c.IsSet("backup") {
+		values["backup"] = strconv.FormatBool(c.Bool("backup"))
+	}
 	for _, attribute := range []string{"ip", "port", "weight", "maxconn"} {
 		if value := c.String(attribute); value != "" {
 			values[attribute] = value

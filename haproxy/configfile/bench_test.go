@@ -32,7 +32,7 @@ func BenchmarkEditBySize(b *testing.B) {
 	for _, n := range []int{10, 100, 1000, 10000} {
 		have := manyDomains(n)
 		d := parseDocument(newFile(frontends))
-		text := splice(d, readManaged(d, frontends, "f", nil), have)
+		text := splice(d, readManaged(d, frontends, "f", nil, noDefaults), have)
 		want := manyDomains(n)
 		want.Backends[n/2].Servers[0].Addr = netip.MustParseAddrPort("127.0.0.9:9")
 		b.Run(fmt.Sprintf("transaction/%d", n), func(b *testing.B) {
@@ -48,7 +48,7 @@ func BenchmarkEditBySize(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				d := parseDocument(text)
-				splice(d, readManaged(d, frontends, "f", nil), want)
+				splice(d, readManaged(d, frontends, "f", nil, noDefaults), want)
 			}
 		})
 		b.Run(fmt.Sprintf("parse/%d", n), func(b *testing.B) {
@@ -60,10 +60,10 @@ func BenchmarkEditBySize(b *testing.B) {
 		b.Run(fmt.Sprintf("read/%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				readManaged(doc, frontends, "f", nil)
+				readManaged(doc, frontends, "f", nil, noDefaults)
 			}
 		})
-		m := readManaged(doc, frontends, "f", nil)
+		m := readManaged(doc, frontends, "f", nil, noDefaults)
 		b.Run(fmt.Sprintf("foreign/%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

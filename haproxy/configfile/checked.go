@@ -18,13 +18,13 @@ func (f Reading) CheckedAddrs() map[haproxy.ServerKey]netip.AddrPort {
 				continue
 			}
 			own := src.doc.active(s)
-			byDefault := strings.Fields(defaultServerWords(f.inherited(i, s)) + " " + defaultServerWords(own))
+			byDefault := strings.Fields(f.inherited(i, s).server + " " + defaultServerWords(own))
 			for _, l := range own {
 				w := splitWords(l.raw)
 				if len(w) < 3 || w[0] != "server" {
 					continue
 				}
-				if server := readServer(w); server.Check || slices.Contains(byDefault, "check") && !slices.Contains(w, "no-check") {
+				if server := readServer(w, haproxy.Given{}); server.Check || slices.Contains(byDefault, "check") && !slices.Contains(w, "no-check") {
 					addrs[haproxy.ServerKey{Backend: s.name, Name: server.Name}] = server.Addr
 				}
 			}

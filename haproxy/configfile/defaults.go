@@ -16,6 +16,8 @@ type defaultsSection struct {
 	name, from string
 	// lines are all that hold: those of the section that it is from, then its own.
 	lines []line
+	// server are the words of its default-server lines.
+	server string
 }
 
 // readDefaults are the defaults sections of all files, in HAProxy's order.
@@ -31,6 +33,7 @@ func readDefaults(sources []source) []defaultsSection {
 				d.lines = append(d.lines, from.lines...)
 			}
 			d.lines = append(d.lines, src.doc.active(s)...)
+			d.server = defaultServerWords(d.lines)
 			all = append(all, d)
 		}
 	}
@@ -47,24 +50,24 @@ func named(all []defaultsSection, name string) (defaultsSection, bool) {
 	return defaultsSection{}, false
 }
 
-// inherited are the lines that a section takes from defaults: those that it names, else the last ones above it.
-func (f Reading) inherited(file int, s section) []line {
+// inherited are the defaults of a section: those that it names, else the last ones above it.
+func (f Reading) inherited(file int, s section) defaultsSection {
 	if d, ok := named(f.defaults, s.from); ok {
-		return d.lines
+		return d
 	}
-	var lines []line
+	var last defaultsSection
 	for _, d := range f.defaults {
 		if d.file > file || d.file == file && d.head > s.head {
 			break
 		}
-		lines = d.lines
+		last = d
 	}
-	return lines
+	return last
 }
 
 // effective are the lines that hold for a section of a file: the inherited ones, then its own.
 func (f Reading) effective(file int, s section) []line {
-	inherited, own := f.inherited(file, s), f.sources[file].doc.active(s)
+	inherited, own := f.inherited(file, s).lines, f.sources[file].doc.active(s)
 	lines := make([]line, 0, len(inherited)+len(own))
 	return append(append(lines, inherited...), own...)
 }

@@ -75,7 +75,7 @@ func TestATransactionAndARewriteGiveTheSameBytes(t *testing.T) {
 		for i := range 3 {
 			want := drawConfig(frontends).Draw(t, "want")
 			d := parseDocument(text)
-			m := readManaged(d, frontends, "f", nil)
+			m := readManaged(d, frontends, "f", nil, noDefaults)
 			if delta := diff(have, m.Config); delta != "" {
 				t.Fatalf("step %d reads another config (-want +got):\n%s\n%s", i, delta, text)
 			}
@@ -108,7 +108,7 @@ func TestTheManagedFileHasTheShapeOfTheDocumentation(t *testing.T) {
 		},
 		Rules: []haproxy.Rule{{Frontend: "webin", Domain: "a.abc.com"}, {Frontend: "webin", Domain: "b.abc.com"}},
 	}
-	got := splice(d, readManaged(d, []string{"webin"}, "f", nil), want)
+	got := splice(d, readManaged(d, []string{"webin"}, "f", nil, noDefaults), want)
 	const text = `frontend webin
     bind :80
     acl is_a.abc.com hdr(host) -i a.abc.com

@@ -219,16 +219,16 @@ func (c *Files) Loaded(f Reading, text string) Managed {
 	if text == f.Text {
 		return f.Managed
 	}
-	return c.readManaged(parseDocument(text), f.Base)
+	return c.readManaged(parseDocument(text), f)
 }
 
 // DefaultServer are the words of the default-server lines that hold for a backend.
 func (f Reading) DefaultServer(backend string) string {
 	s, ok := f.Managed.backends[backend]
 	if !ok {
-		return defaultServerWords(f.inherited(len(f.sources), section{}))
+		return f.inherited(f.at, f.Managed.fresh()).server
 	}
-	return defaultServerWords(f.effective(f.at, s))
+	return f.inherited(f.at, s).server + " " + defaultServerWords(f.doc.active(s))
 }
 
 func (c *Files) lastRead() Reading {
@@ -269,7 +269,7 @@ func (c *Files) interpret(f *Reading) (err error) {
 		return err
 	}
 	f.defaults = readDefaults(f.sources)
-	f.Managed = c.readManaged(f.doc, f.Base)
+	f.Managed = c.readManaged(f.doc, *f)
 	if err := c.findFrontends(*f); err != nil {
 		return err
 	}
@@ -280,9 +280,9 @@ func (c *Files) interpret(f *Reading) (err error) {
 // decide marks what HAProxy leaves out of a file with conditions.
 func (c *Files) decide(d Document) Document { return d }
 
-// readManaged reads the managed part of a text of the managed file.
-func (c *Files) readManaged(d Document, b Base) Managed {
-	return readManaged(d, c.frontends, c.Managed, b.Proxies)
+// readManaged reads the managed part of a text of the managed file, beside the other files of f.
+func (c *Files) readManaged(d Document, f Reading) Managed {
+	return readManaged(d, c.frontends, c.Managed, f.Base.Proxies, func(s section) string { return f.inherited(f.at, s).server })
 }
 
 // findFrontends refuses a file that lacks a frontend that is to carry the rules.

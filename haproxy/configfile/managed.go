@@ -3,6 +3,8 @@ package configfile
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"math"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -18,6 +20,8 @@ type Managed struct {
 	Foreign map[string]string
 	// Behind is what requests for an unknown domain go on to behind our rules, as the file says it; empty where nothing is.
 	Behind string
+	// Given is what the servers of new backends get.
+	Given haproxy.Given
 	// frontends and backends are the sections of the managed part, by name.
 	frontends map[string]section
 	backends  map[string]section
@@ -26,8 +30,9 @@ type Managed struct {
 }
 
 // readManaged finds the managed part of a file: the domains whose ACL, use_backend rule and backend have exactly our
-// shape. file is the name that messages use; taken are the proxies of other files, by name, with their place.
-func readManaged(d Document, frontends []string, file string, taken map[string]string) Managed {
+// shape. file is the name that messages use; taken are the proxies of other files, by name, with their place; inherited are the words
+// of default-server that a section takes from defaults.
+func readManaged(d Document, frontends []string, file string, taken map[string]string, inherited func(section) string) Managed {
 	m := Managed{Foreign: map[string]string{}, frontends: map[string]section{}, backends: map[string]section{}}
 	all := map[string]section{}
 	for _, s := range d.sections {
@@ -44,16 +49,30 @@ func readManaged(d Document, frontends []string, file string, taken map[string]s
 			all[s.name] = s
 		}
 	}
+	m.Given = givenBy(inherited(m.fresh()))
 	m.findRules(d, frontends, file, all)
 	m.findForeign(file, all, taken)
 	m.Config.Backends = make([]haproxy.Backend, 0, len(m.backends))
 	m.findServers(d, file)
 	for name, s := range m.backends {
-		m.Config.Backends = append(m.Config.Backends, fileBackend(d, s, name))
+		m.Config.Backends = append(m.Config.Backends, fileBackend(d, s, name, inherited(s)))
 	}
 	slices.SortFunc(m.Config.Backends, func(a, b haproxy.Backend) int { return cmp.Compare(a.Name, b.Name) })
 	return m
 }
+
+// from names the defaults that new backends take: those that a managed frontend names; empty where none does.
+func (m *Managed) from() string {
+	for _, name := range slices.Sorted(maps.Keys(m.frontends)) {
+		if from := m.frontends[name].from; from != "" {
+			return from
+		}
+	}
+	return ""
+}
+
+// fresh stands for a backend that is new: at the end of the file.
+func (m *Managed) fresh() section { return section{from: m.from(), head: math.MaxInt} }
 
 // findRules collects the rules of our shape; a domain with a name of ours in another shape becomes foreign.
 func (m *Managed) findRules(d Document, frontends []string, file string, all map[string]section) {
@@ -287,9 +306,9 @@ func httpCheckWords(path, domain string) []string {
 	return []string{"http-check", "send", "meth", "GET", "uri", path, "ver", "HTTP/1.1", "hdr", "Host", domain}
 }
 
-func fileBackend(d Document, s section, name string) haproxy.Backend {
-	b := haproxy.Backend{Name: name}
+func fileBackend(d Document, s section, name, inherited string) haproxy.Backend {
 	body := d.body(s)
+	b := haproxy.Backend{Name: name, Given: givenBy(inherited + " " + defaultServerWords(d.active(s)))}
 	domain, _ := haproxy.DomainOf(name)
 	b.Options.Check = checkPath(body, domain)
 	b.Servers = make([]haproxy.Server, 0, len(body))
@@ -301,7 +320,7 @@ func fileBackend(d Document, s section, name string) haproxy.Backend {
 		case roleCookie:
 			b.Options.Cookie = canonicalCookie(appendWords(buffer[:0], l.raw)[1:])
 		case roleServer:
-			b.Servers = append(b.Servers, readServer(appendWords(buffer[:0], l.raw)))
+			b.Servers = append(b.Servers, readServer(appendWords(buffer[:0], l.raw), b.Given))
 		}
 	}
 	haproxy.SortServers(b.Servers)
@@ -329,9 +348,23 @@ func canonicalCookie(words []string) string {
 	return strings.Join(slices.Concat(ours, rest), " ")
 }
 
-// readServer reads the words of a server line, from "server" on. An address that is not ip:port stays zero.
-func readServer(w []string) haproxy.Server {
-	s := haproxy.Server{Name: w[1], Weight: 1, State: haproxy.Ready}
+// givenBy is what the words of default-server lines give.
+func givenBy(words string) haproxy.Given {
+	if strings.TrimSpace(words) == "" {
+		return haproxy.Given{}
+	}
+	s := readServer(append([]string{"server", "", ""}, strings.Fields(words)...), haproxy.Given{Weight: -1, Weighted: true})
+	given := haproxy.Given{Weight: s.Weight, Weighted: true, MaxConn: s.MaxConn, Backup: s.Backup}
+	if s.Weight < 0 {
+		given.Weight, given.Weighted = 0, false
+	}
+	return given
+}
+
+// readServer reads the words of a server line, from "server" on, with what its backend gives. An address that is not ip:port stays
+// zero.
+func readServer(w []string, given haproxy.Given) haproxy.Server {
+	s := haproxy.Server{Name: w[1], Weight: given.ServerWeight(), MaxConn: given.MaxConn, Backup: given.Backup, State: haproxy.Ready}
 	s.Addr, _ = parseAddr(w[2])
 	var params []string
 	if !s.Addr.IsValid() {
@@ -349,8 +382,8 @@ func readServer(w []string) haproxy.Server {
 		case "check":
 			s.Check = true
 			continue
-		case "backup":
-			s.Backup = true
+		case "backup", "no-backup":
+			s.Backup = w[i] == "backup"
 			continue
 		case "disabled":
 			s.State = haproxy.Maint

@@ -2,7 +2,6 @@ package configfile
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -212,21 +211,13 @@ func (p *splicer) rules(kind string, rules []haproxy.Rule, here func(haproxy.Rul
 
 func (p *splicer) backend(b haproxy.Backend) {
 	p.flush()
-	p.out.WriteString("\nbackend " + b.Name + p.from() + "\n")
+	p.out.WriteString("\nbackend " + b.Name)
+	if from := p.have.from(); from != "" {
+		p.out.WriteString(" from " + from)
+	}
+	p.out.WriteString("\n")
 	p.options(b)
-	for _, s := range b.Servers {
-		p.server(s, "")
-	}
-}
-
-// from names the defaults that new backends take: those that a managed frontend names.
-func (p *splicer) from() string {
-	for _, name := range slices.Sorted(maps.Keys(p.have.frontends)) {
-		if from := p.have.frontends[name].from; from != "" {
-			return " from " + from
-		}
-	}
-	return ""
+	p.servers(b.Servers, b.Given)
 }
 
 // options writes the option lines of a backend in the order in which client-native prints them.
@@ -244,16 +235,16 @@ func (p *splicer) options(b haproxy.Backend) {
 	}
 }
 
-func (p *splicer) server(s haproxy.Server, comment string) {
-	words := serverWords(s)
+func (p *splicer) server(s haproxy.Server, given haproxy.Given, comment string) {
+	words := serverWords(s, given)
 	if comment != "" {
 		words = append(words, comment)
 	}
 	p.line(words...)
 }
 
-// serverWords are the words of a server's line.
-func serverWords(s haproxy.Server) []string {
+// serverWords are the words of a server's line, without what it is given.
+func serverWords(s haproxy.Server, given haproxy.Given) []string {
 	w := []string{"server", s.Name, s.Addr.String()}
 	if s.Cookie != "" {
 		w = append(w, "cookie", s.Cookie)
@@ -261,14 +252,14 @@ func serverWords(s haproxy.Server) []string {
 	if s.Check {
 		w = append(w, "check")
 	}
-	if s.Weight != 1 {
+	if s.Weight != given.ServerWeight() {
 		w = append(w, "weight", strconv.Itoa(s.Weight))
 	}
-	if s.MaxConn != 0 {
+	if s.MaxConn != given.MaxConn {
 		w = append(w, "maxconn", strconv.Itoa(s.MaxConn))
 	}
-	if s.Backup {
-		w = append(w, "backup")
+	if s.Backup != given.Backup {
+		w = append(w, map[bool]string{true: "backup", false: "no-backup"}[s.Backup])
 	}
 	if s.State == haproxy.Maint {
 		w = append(w, "disabled")
@@ -309,7 +300,7 @@ func (p *splicer) editBackend(s section) {
 		case roleServer:
 			fresh = p.editServer(l.raw, have, want, fresh)
 			if i == last {
-				p.servers(fresh)
+				p.servers(fresh, want.Given)
 				fresh = nil
 			}
 			continue
@@ -320,7 +311,7 @@ func (p *splicer) editBackend(s section) {
 		}
 		p.raw(l.raw)
 	}
-	p.servers(fresh)
+	p.servers(fresh, want.Given)
 }
 
 // editServer writes what takes the place of a server's line: the new servers that sort before it, and its own line as it
@@ -334,19 +325,19 @@ func (p *splicer) editServer(raw string, have, want haproxy.Backend, fresh []hap
 	for before < len(fresh) && fresh[before].Name < w[1] {
 		before++
 	}
-	p.servers(fresh[:before])
+	p.servers(fresh[:before], want.Given)
 	old, _ := haproxy.FindServer(have, w[1])
 	switch s, wanted := haproxy.FindServer(want, w[1]); {
 	case wanted && s == old:
 		p.raw(raw)
 	case wanted:
-		p.server(s, commentOf(raw))
+		p.server(s, want.Given, commentOf(raw))
 	}
 	return fresh[before:]
 }
 
-func (p *splicer) servers(servers []haproxy.Server) {
+func (p *splicer) servers(servers []haproxy.Server, given haproxy.Given) {
 	for _, s := range servers {
-		p.server(s, "")
+		p.server(s, given, "")
 	}
 }

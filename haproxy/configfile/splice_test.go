@@ -91,9 +91,9 @@ func TestARewriteKeepsEveryLineOfAnOperators(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		have := drawConfig(frontends).Draw(t, "have")
 		base := parseDocument(newFile(frontends))
-		text := scatter(t, splice(base, readManaged(base, frontends, "f", nil), have))
+		text := scatter(t, splice(base, readManaged(base, frontends, "f", nil, noDefaults), have))
 		d := parseDocument(text)
-		m := readManaged(d, frontends, "f", nil)
+		m := readManaged(d, frontends, "f", nil, noDefaults)
 		if delta := diff(have, m.Config); delta != "" {
 			t.Fatalf("foreign lines change what is read (-want +got):\n%s\n%s", delta, text)
 		}
@@ -108,7 +108,7 @@ func TestARewriteKeepsEveryLineOfAnOperators(t *testing.T) {
 		slices.SortFunc(want.Backends, func(a, b haproxy.Backend) int { return strings.Compare(a.Name, b.Name) })
 		haproxy.SortRules(want.Rules)
 		got := splice(d, m, want)
-		if delta := diff(want, readManaged(parseDocument(got), frontends, "f", nil).Config); delta != "" {
+		if delta := diff(want, readManaged(parseDocument(got), frontends, "f", nil, noDefaults).Config); delta != "" {
 			t.Fatalf("the rewrite says something else (-want +got):\n%s\n%s", delta, got)
 		}
 		ours := map[string]bool{}
@@ -119,7 +119,7 @@ func TestARewriteKeepsEveryLineOfAnOperators(t *testing.T) {
 			t.Fatalf("(-before +after):\n%s", gocmp.Diff(before, after))
 		}
 		again := parseDocument(got)
-		if same := splice(again, readManaged(again, frontends, "f", nil), want); same != got {
+		if same := splice(again, readManaged(again, frontends, "f", nil, noDefaults), want); same != got {
 			t.Fatalf("a rewrite of what is there changes it:\n%s", gocmp.Diff(got, same))
 		}
 	})
@@ -147,7 +147,7 @@ backend b.com_cluster
     server s1 10.0.0.2:80 cookie s1 check # rack 7
 `
 	d := parseDocument(text)
-	m := readManaged(d, []string{"webin"}, "f", nil)
+	m := readManaged(d, []string{"webin"}, "f", nil, noDefaults)
 	for _, gone := range []string{"a.com", "b.com"} {
 		want := haproxy.Config{Backends: slices.Clone(m.Config.Backends), Rules: slices.Clone(m.Config.Rules)}
 		want.Backends = slices.DeleteFunc(want.Backends, func(b haproxy.Backend) bool { return b.Name == haproxy.BackendName(gone) })
@@ -186,7 +186,7 @@ func TestNamesOfOursInAnotherShapeAreForeign(t *testing.T) {
 			if body == "" {
 				taken["a.com_cluster"] = "backend a.com_cluster (haproxy.cfg:9)"
 			}
-			m := readManaged(parseDocument("frontend webin\n    bind :80\n"+body), []string{"webin"}, "hapsync.cfg", taken)
+			m := readManaged(parseDocument("frontend webin\n    bind :80\n"+body), []string{"webin"}, "hapsync.cfg", taken, noDefaults)
 			if len(m.Config.Backends)+len(m.Config.Rules) != 0 {
 				t.Errorf("taken for ours: %v", m.Config)
 			}
@@ -251,8 +251,11 @@ backend e.com_cluster
     server s1 10.0.0.1:80 cookie s1
 `
 	d := parseDocument(text)
-	want := readManaged(parseDocument(after), []string{"webin"}, "f", nil).Config
-	if got := splice(d, readManaged(d, []string{"webin"}, "f", nil), want); got != after {
+	want := readManaged(parseDocument(after), []string{"webin"}, "f", nil, noDefaults).Config
+	if got := splice(d, readManaged(d, []string{"webin"}, "f", nil, noDefaults), want); got != after {
 		t.Errorf("(-want +got):\n%s", gocmp.Diff(after, got))
 	}
 }
+
+// noDefaults are those of a file without any.
+func noDefaults(section) string { return "" }

@@ -197,7 +197,7 @@ func editBackend(p parser.Parser, have, want haproxy.Backend) error {
 	}
 	servers := make([]types.Server, len(want.Servers))
 	for i, s := range want.Servers {
-		w := serverWords(s)
+		w := serverWords(s, want.Given)
 		servers[i] = types.Server{Name: s.Name, Address: w[2], Params: params.ParseServerOptions(strings.Fields(strings.Join(w[3:], " ")))}
 	}
 	return set("server", servers)

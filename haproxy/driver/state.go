@@ -29,6 +29,7 @@ func (h *Instance) State(ctx context.Context, domains ...string) (haproxy.State,
 		Missing: strings.TrimSpace(f.Text) == "",
 		Foreign: f.Managed.Foreign,
 		Behind:  f.Managed.Behind,
+		Given:   f.Managed.Given,
 		NoWrite: h.files.Unwritable(len(f.Text)),
 	}
 	if !st.Missing {

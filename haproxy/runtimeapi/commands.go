@@ -2,6 +2,7 @@ package runtimeapi
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -97,7 +98,8 @@ func (o Commands) addLine(c haproxy.AddServer) string {
 			line += " init-state fully-down"
 		}
 	}
-	for _, words := range []string{o.Params(c.Backend), s.Params} {
+	given := strings.Fields(o.Params(c.Backend))
+	for _, words := range []string{strings.Join(given, " "), s.Params} {
 		if words != "" {
 			line += " " + words
 		}
@@ -105,11 +107,14 @@ func (o Commands) addLine(c haproxy.AddServer) string {
 	if s.Cookie != "" {
 		line += " cookie " + s.Cookie
 	}
-	if s.MaxConn > 0 {
+	if s.MaxConn > 0 || slices.Contains(given, "maxconn") {
 		line += " maxconn " + strconv.Itoa(s.MaxConn)
 	}
-	if s.Backup {
+	switch {
+	case s.Backup:
 		line += " backup"
+	case slices.Contains(given, "backup"):
+		line += " no-backup"
 	}
 	return line + " weight " + strconv.Itoa(s.Weight)
 }

@@ -29,8 +29,9 @@ type registered struct {
 func server1() RegistrationConfig {
 	return RegistrationConfig{
 		Domain: "a.abc.com",
-		Host:   registry.Host{Name: "server1", Addr: netip.MustParseAddrPort("10.0.0.1:10000"), Weight: 1},
-		TTL:    2 * time.Second, Logger: slog.New(slog.DiscardHandler),
+		Host: registry.Host{Name: "server1", Addr: netip.MustParseAddrPort("10.0.0.1:10000"), Weight: 1,
+			Unset: registry.Unset{Weight: true, MaxConn: true, Backup: true}},
+		TTL: 2 * time.Second, Logger: slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -139,7 +140,7 @@ func TestRegistrationWritesAllKeysInOneTransactionUnderOneLease(t *testing.T) {
 	t.Parallel()
 	client, etcd := onEtcd(t)
 	conf := server1()
-	conf.Domain, conf.Host.Weight, conf.Host.MaxConn, conf.Host.Backup = "A.abc.com", 7, 50, true
+	conf.Domain, conf.Host.Weight, conf.Host.MaxConn, conf.Host.Backup, conf.Host.Unset = "A.abc.com", 7, 50, true, registry.Unset{}
 	g := register(t, client, etcd, conf)
 	lease := g.comes(t, "backup=true ip=10.0.0.1 maxconn=50 port=10000 state=ready weight=7")
 	if lease == 0 {
@@ -413,8 +414,8 @@ func TestRegistrationNeedsGoodValues(t *testing.T) {
 		"host":    func(c *RegistrationConfig) { c.Host.Name = "a\nb" },
 		"ttl":     func(c *RegistrationConfig) { c.TTL = time.Second },
 		"whole":   func(c *RegistrationConfig) { c.TTL = 2500 * time.Millisecond },
-		"weight":  func(c *RegistrationConfig) { c.Host.Weight = 257 },
-		"maxconn": func(c *RegistrationConfig) { c.Host.MaxConn = -1 },
+		"weight":  func(c *RegistrationConfig) { c.Host.Weight, c.Host.Unset.Weight = 257, false },
+		"maxconn": func(c *RegistrationConfig) { c.Host.MaxConn, c.Host.Unset.MaxConn = -1, false },
 		"port":    func(c *RegistrationConfig) { c.Host.Addr = netip.MustParseAddrPort("10.0.0.1:0") },
 		"ip":      func(c *RegistrationConfig) { c.Host.Addr = netip.MustParseAddrPort("0.0.0.0:1") },
 	} {

@@ -1,0 +1,156 @@
+package e2e
+
+import (
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// what is what the process has for a server: its weight, its limit of connections and whether it is a backup.
+func (b *box) what(domain, server string) (string, error) {
+	reply, err := b.runtime("show stat " + domain + "_cluster 4 -1")
+	if err != nil {
+		return "", err
+	}
+	rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(strings.TrimSpace(reply), "# "))).ReadAll()
+	if err != nil {
+		return "", err
+	}
+	for _, row := range rows[1:] {
+		at := map[string]string{}
+		for i, column := range rows[0] {
+			at[column] = row[i]
+		}
+		if at["svname"] == server {
+			return fmt.Sprintf("weight=%s maxconn=%s backup=%s", at["weight"], at["slim"], at["bck"]), nil
+		}
+	}
+	return "", errors.New("there is no such server:\n" + reply)
+}
+
+// gives waits until the process has it so for a server.
+func (b *box) gives(t *testing.T, domain, server, want string) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%s/%s is %s", domain, server, want), func() error {
+		got, err := b.what(domain, server)
+		if err == nil && got != want {
+			err = errors.New(got)
+		}
+		return err
+	})
+}
+
+// line is the line of a server in the managed file.
+func (b *box) line(t *testing.T, server string) string {
+	t.Helper()
+	for l := range strings.Lines(read(t, b.managedFile)) {
+		if w := strings.Fields(l); len(w) > 2 && w[0] == "server" && w[1] == server {
+			return strings.Join(w[5:], " ")
+		}
+	}
+	return ""
+}
+
+func TestDefaultServerDecidesWhatTheRegistryDoesNotSay(t *testing.T) {
+	const words = "default-server maxconn 2 weight 100 inter 5s\n"
+	for name, place := range map[string]struct{ base, from, backend string }{
+		"of the backend":       {backend: "    " + words},
+		"of the last defaults": {base: "    " + words},
+		"of two lines":         {base: "    default-server weight 7 maxconn 2\n    default-server weight 100\n"},
+		"of both":              {base: "    default-server maxconn 9 weight 5\n", backend: "    " + words},
+		"of named defaults":    {base: "defaults shop\n    mode http\n    timeout connect 1s\n    timeout client 9s\n    timeout server 9s\n    " + words + "defaults last\n    mode http\n    timeout connect 1s\n    timeout client 9s\n    timeout server 9s\n", from: " from shop"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachHAProxy(t, func(t *testing.T, h haproxy) {
+				b := newBeside(t, h)
+				one, two := startHost(t, "one"), startHost(t, "two")
+				b.write(t, b.baseFile, read(t, b.baseFile)+place.base)
+				text := b.frontendLines("a.abc.com") + domainLines("a.abc.com", serverLine("server1", one.addr))
+				text = strings.Replace(text, "frontend webin", "frontend webin"+place.from, 1)
+				text = strings.Replace(text, "_cluster\n    balance", "_cluster"+place.from+"\n"+place.backend+"    balance", 1)
+				b.write(t, b.managedFile, text)
+				b.register(t, "a.abc.com/server1", one.addr)
+				b.startWith(t, b.baseFile, b.managedFile)
+				const given = "weight=100 maxconn=2 backup=0"
+				b.gives(t, "a.abc.com", "server1", given)
+				w := startWatch(t, b)
+				b.must(t, "sync")
+				b.inLine(t)
+				w.untouched(t, "a sync")
+
+				b.register(t, "a.abc.com/server2", two.addr)
+				b.must(t, "sync")
+				b.inLine(t)
+				b.gives(t, "a.abc.com", "server2", given)
+				b.put(t, "a.abc.com/server2/weight", "1")
+				b.put(t, "a.abc.com/server2/maxconn", "0")
+				b.must(t, "sync")
+				b.inLine(t)
+				b.gives(t, "a.abc.com", "server2", "weight=1 maxconn= backup=0")
+				b.gives(t, "a.abc.com", "server1", given)
+				if got := b.line(t, "server2"); got != "check weight 1 maxconn 0" {
+					t.Errorf("the file says %q", got)
+				}
+				b.reload(t)
+				b.inLine(t)
+				b.gives(t, "a.abc.com", "server2", "weight=1 maxconn= backup=0")
+
+				b.delete(t, "a.abc.com/server2/weight")
+				b.delete(t, "a.abc.com/server2/maxconn")
+				b.must(t, "sync")
+				b.inLine(t)
+				b.gives(t, "a.abc.com", "server2", given)
+				if got := b.line(t, "server2"); got != "check" {
+					t.Errorf("the file says %q", got)
+				}
+				b.reload(t)
+				b.inLine(t)
+				b.gives(t, "a.abc.com", "server2", given)
+
+				if place.backend != "" {
+					return
+				}
+				b.register(t, "b.abc.com/server9", one.addr)
+				a := b.startAgent(t)
+				a.ready(t)
+				b.comes(t, "b.abc.com", "server9", one)
+				b.gives(t, "b.abc.com", "server9", given)
+				if got := b.line(t, "server9"); got != "check" {
+					t.Errorf("the file says %q", got)
+				}
+				b.settles(t)
+			})
+		})
+	}
+}
+
+func TestABackupByDefaultServerIsOneUntilTheRegistrySaysOtherwise(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b := newBeside(t, h)
+		one, two := startHost(t, "one"), startHost(t, "two")
+		b.write(t, b.baseFile, read(t, b.baseFile)+"    default-server backup\n")
+		b.write(t, b.managedFile, b.frontendLines("a.abc.com")+domainLines("a.abc.com", serverLine("server1", one.addr)))
+		b.register(t, "a.abc.com/server1", one.addr)
+		b.startWith(t, b.baseFile, b.managedFile)
+		b.must(t, "sync")
+		b.inLine(t)
+		b.gives(t, "a.abc.com", "server1", "weight=1 maxconn= backup=1")
+		b.register(t, "a.abc.com/server2", two.addr)
+		b.put(t, "a.abc.com/server2/backup", "false")
+		b.must(t, "sync")
+		b.inLine(t)
+		b.gives(t, "a.abc.com", "server2", "weight=1 maxconn= backup=0")
+		if got := b.line(t, "server2"); got != "check no-backup" {
+			t.Errorf("the file says %q", got)
+		}
+		b.reload(t)
+		b.inLine(t)
+		b.gives(t, "a.abc.com", "server2", "weight=1 maxconn= backup=0")
+		b.delete(t, "a.abc.com/server2/backup")
+		b.must(t, "sync")
+		b.inLine(t)
+		b.gives(t, "a.abc.com", "server2", "weight=1 maxconn= backup=1")
+	})
+}
