@@ -250,3 +250,30 @@ func TestADomainThatWaitsKeepsNoOtherFromBeingAcknowledged(t *testing.T) {
 		}
 	})
 }
+
+func TestAFileThatIsWrittenAppliesNothingInAProcessThatIsGone(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		i.haproxy.change(func() { i.haproxy.slowWrite = 550 * time.Millisecond })
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		i.registry.change(moved(900, 5), "b.abc.com")
+		elapse(fileDelay + 100*time.Millisecond) // the file is being written
+		if applied := i.Status().Applied; applied != 900 {
+			t.Errorf("applied %d", applied)
+		}
+		i.haproxy.change(func() { i.haproxy.down = true })
+		i.registry.change(moved(901, 6), "b.abc.com")
+		for range 100 {
+			elapse(100 * time.Millisecond)
+			if s := i.Status(); s.Applied != 900 || s.Down == "" || s.Behind.IsZero() {
+				t.Fatalf("applied %d of a process that is gone (%q)", s.Applied, s.Down)
+			}
+		}
+		i.haproxy.change(func() { i.haproxy.down = false })
+		elapse(5 * time.Second)
+		if s := i.Status(); s.Applied != 901 || portOf(i.haproxy.now().live) != 6 {
+			t.Errorf("applied %d in the end", s.Applied)
+		}
+	})
+}

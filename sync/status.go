@@ -141,7 +141,7 @@ func (a *Agent) record(in inbox, p *pass, err error, took time.Duration) {
 		s.count(report, err, held != nil)
 	}
 	s.remember(report, err, took)
-	if err == nil && report.Down == nil {
+	if err == nil {
 		a.progress(p.snapshot)
 		a.logProblems()
 	}
@@ -225,7 +225,7 @@ func (a *Agent) recordReport(r result, err error) {
 	s.Last = report
 	s.count(report, err, false)
 	s.remember(report, err, r.took)
-	if err == nil && report.Down == nil {
+	if err == nil {
 		a.progress(a.memory.confirmed)
 		a.logProblems()
 	}
@@ -246,12 +246,15 @@ func (a *Agent) noteFailure(err error) {
 // progress takes note of how far HAProxy has got: the process as far as no domain lacks anything, the file as far as it lags.
 func (a *Agent) progress(snapshot registry.Snapshot) {
 	s := &a.status
+	if len(a.memory.names(func(d *domainState) bool { return d.waits == waitsForFile })) == 0 && a.deployer.busy == nil {
+		s.Filed = snapshot.Revision
+	}
+	if s.Down != "" {
+		return // what the process has is not known
+	}
 	reached := a.memory.applied()
 	if reached == a.memory.reached || reached.revision > s.Applied {
 		s.Applied, s.Has, s.AppliedAt = reached.revision, reached.changed, time.Now()
-	}
-	if len(a.memory.names(func(d *domainState) bool { return d.waits == waitsForFile })) == 0 && a.deployer.busy == nil {
-		s.Filed = snapshot.Revision
 	}
 	if a.inbox.snapshot.Revision == reached.revision {
 		s.Behind = time.Time{}
