@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -25,4 +26,26 @@ func TestWordsThatNoCommandMayHaveStopNothing(t *testing.T) {
 		}
 		b.inLine(t)
 	})
+}
+
+func TestAHalfWrittenLineHangsNothing(t *testing.T) {
+	for _, words := range []string{"weight", "maxconn", "init-addr", "inter", "proto(x)"} { // HAProxy accepts some of these
+		t.Run(words, func(t *testing.T) {
+			eachHAProxy(t, func(t *testing.T, h haproxy) {
+				b, a := startFollowed(t, h)
+				b.settles(t)
+				operator(t, b.managedFile, "cookie server1 check\n", "cookie server1 check "+words+"\n")
+				a.signal(t, syscall.SIGHUP)
+				moved := startHost(t, "moved")
+				b.txn(t, addrOf(t, "b.abc.com/server1", moved.addr))
+				b.comes(t, "b.abc.com", "server1", moved)
+				b.hapsync(t, "plan") // whatever it says, it ends
+				operator(t, b.managedFile, "check "+words+"\n", "check\n")
+				a.signal(t, syscall.SIGHUP)
+				b.settles(t)
+				a.ready(t)
+				a.terminate(t)
+			})
+		})
+	}
 }

@@ -103,8 +103,8 @@ func (d *deployment) write(ctx context.Context) error {
 		return haproxy.ErrConflict
 	}
 	d.have, d.whole = have, replace(have, d.want, d.scope)
-	if d.rewrite == "" && len(Diff(d.have, d.whole)) == 0 {
-		return nil
+	if d.rewrite == "" && !d.reload && len(Diff(d.have, d.whole)) == 0 {
+		return nil // else HAProxy is asked about the file as it stands: after a reload that it refuses another one would be put back
 	}
 	err = d.commit(ctx, d.whole)
 	var invalid *haproxy.InvalidConfigError

@@ -67,12 +67,7 @@ func readBase(sources []source, managed string) (Base, error) {
 }
 
 // parseGlobal gives global lines to config-parser, with their quotes taken off and their variables filled in.
-func parseGlobal(lines []line) (p parser.Parser, err error) {
-	defer func() { // it panics on some malformed lines, which HAProxy refuses, too
-		if r := recover(); r != nil {
-			err = fmt.Errorf("config-parser panicked: %v", r)
-		}
-	}()
+func parseGlobal(lines []line) (parser.Parser, error) {
 	set := map[string]string{}
 	env := func(name string) string { return cmp.Or(set[name], os.Getenv(name)) }
 	var text strings.Builder

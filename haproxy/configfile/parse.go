@@ -1,19 +1,130 @@
 package configfile
 
 import (
-	stdsync "sync"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
 
+	"github.com/haproxytech/client-native/v5/config-parser/common"
+	"github.com/haproxytech/client-native/v5/config-parser/params"
 	parser "github.com/haproxytech/config-parser/v5"
 	"github.com/haproxytech/config-parser/v5/options"
 )
 
-// libraries is held while client-native or config-parser are at work: they keep things in variables that all their
-// parsers share, and the file is read by one goroutine while another one writes it.
-var libraries stdsync.Mutex
+// A library is used by one goroutine at a time, because all its parsers share variables, and for a bounded time.
+type library struct {
+	name     string
+	patience time.Duration
+	gate     chan struct{} // of size one: full while the library is used
+	overdue  atomic.Bool   // a call has not returned in time, and has not returned since
+}
 
-// parse has config-parser read a text. It panics on some malformed lines.
+func newLibrary(name string, patience time.Duration) *library {
+	return &library{name: name, patience: patience, gate: make(chan struct{}, 1)}
+}
+
+// On an idle machine the longest call takes a second.
+var (
+	clientNative = newLibrary("client-native", 30*time.Second)
+	configParser = newLibrary("config-parser", 30*time.Second)
+)
+
+// errLibrary is wrapped where a library panics, or does not return.
+var errLibrary = errors.New("a fault of the library's: please report it with the file")
+
+// use has a library do some work. It is an error if the library panics, as both do on some malformed lines, or does not return in
+// time: then it is given up on, without another call, until it returns.
+func use[T any](l *library, work func() (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	late := answer{err: fmt.Errorf("%s has been reading HAProxy's configuration for %s without an end (%w)", l.name, l.patience, errLibrary)}
+	if l.overdue.Load() {
+		return late.value, late.err
+	}
+	timeout := time.NewTimer(l.patience)
+	defer timeout.Stop()
+	select {
+	case l.gate <- struct{}{}:
+	case <-timeout.C:
+		return late.value, late.err
+	}
+	done := make(chan answer, 1)
+	go func() {
+		defer func() {
+			l.overdue.Store(false)
+			<-l.gate
+		}()
+		defer func() {
+			if r := recover(); r != nil {
+				done <- answer{err: fmt.Errorf("%s panicked: %v (%w)", l.name, r, errLibrary)}
+			}
+		}()
+		value, err := work()
+		done <- answer{value, err}
+	}()
+	select {
+	case a := <-done:
+		return a.value, a.err
+	case <-timeout.C:
+	}
+	l.overdue.Store(true)
+	select {
+	case a := <-done: // just now
+		l.overdue.Store(false)
+		return a.value, a.err
+	default:
+		return late.value, late.err
+	}
+}
+
+// parse has config-parser read a text.
 func parse(text string) (parser.Parser, error) {
-	libraries.Lock()
-	defer libraries.Unlock()
-	return parser.New(options.String(text))
+	return use(configParser, func() (parser.Parser, error) { return parser.New(options.String(text)) })
+}
+
+// endlessLine is the first line of a text that client-native would read without end, 0 where there is none.
+func endlessLine(text string) int {
+	n := 0
+	for l := range strings.Lines(text) {
+		n++
+		before := map[string]int{"server": 3, "server-template": 4, "default-server": 1}[firstWord(l)]
+		if before == 0 {
+			continue
+		}
+		words, _ := common.StringSplitWithCommentIgnoreEmpty(strings.TrimSpace(l))
+		if len(words) > before && endless(words[before:]) {
+			return n
+		}
+	}
+	return 0
+}
+
+// endless reports whether client-native (seen on 5.1.27) reads the options of a server without end: at one that it knows and whose
+// value is missing, or that has parentheses where it expects none. HAProxy accepts some of these.
+func endless(options []string) bool {
+	const withID = "set-proxy-v2-tlv-fmt"
+	for i := 0; i < len(options); i++ {
+		name, rest, parentheses := strings.Cut(options[i], "(")
+		if name == withID {
+			if i++; i == len(options) || strings.Contains(rest, "(") || !strings.HasSuffix(rest, ")") {
+				return true
+			}
+			continue
+		}
+		known := params.ParseServerOptions([]string{name, "x"})
+		switch {
+		case len(known) == 0:
+		case parentheses:
+			return true
+		case known[0].String() != name: // with a value
+			if i++; i == len(options) {
+				return true
+			}
+		}
+	}
+	return false
 }

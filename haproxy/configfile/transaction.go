@@ -24,18 +24,18 @@ import (
 // text that came out, in our style. client-native only ever sees the copy, in dir, which is made for it: it would replace
 // symlinks, set the mode to 0644, compare versions only in memory and leave files behind when it is killed. What a killed
 // process has left of dir goes first. A fresh client each time, because it reads the file only once.
-func transact(ctx context.Context, dir, binary, text string, have, want haproxy.Config) (edited string, err error) {
-	libraries.Lock()
-	defer libraries.Unlock()
+func transact(ctx context.Context, dir, binary, text string, have, want haproxy.Config) (string, error) {
+	if n := endlessLine(text); n > 0 {
+		return "", fmt.Errorf("client-native would not end reading line %d", n)
+	}
+	return use(clientNative, func() (string, error) { return transactCopy(ctx, dir, binary, text, have, want) })
+}
+
+func transactCopy(ctx context.Context, dir, binary, text string, have, want haproxy.Config) (edited string, err error) {
 	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)); err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	defer func() { // the parsers panic on some malformed lines
-		if r := recover(); r != nil {
-			err = fmt.Errorf("client-native panicked: %v", r)
-		}
-	}()
 	file := filepath.Join(dir, "managed.cfg")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return "", err
@@ -95,20 +95,16 @@ func (c privateClient) CheckTransactionOrVersion(transaction string, _ int64) (s
 // reproduces reports whether client-native prints the text as it stands once it has parsed it: only then is an edit
 // by it sure to leave every line that is not ours as it is. line is the first that differs.
 func reproduces(text string) (line int, ok bool) {
-	var printed string
-	func() {
-		libraries.Lock()
-		defer libraries.Unlock()
-		defer func() {
-			if recover() != nil {
-				printed = ""
-			}
-		}()
+	if line = endlessLine(text); line > 0 {
+		return line, false
+	}
+	printed, _ := use(clientNative, func() (string, error) {
 		p, err := parser.New()
-		if err == nil && p.Process(strings.NewReader(text)) == nil {
-			printed = restyle(p.String())
+		if err != nil || p.Process(strings.NewReader(text)) != nil {
+			return "", err
 		}
-	}()
+		return restyle(p.String()), nil
+	})
 	if printed == text {
 		return 0, true
 	}
@@ -197,8 +193,11 @@ func editBackend(p parser.Parser, have, want haproxy.Backend) error {
 	}
 	servers := make([]types.Server, len(want.Servers))
 	for i, s := range want.Servers {
-		w := serverWords(s, want.Given)
-		servers[i] = types.Server{Name: s.Name, Address: w[2], Params: params.ParseServerOptions(strings.Fields(strings.Join(w[3:], " ")))}
+		w := strings.Fields(strings.Join(serverWords(s, want.Given), " "))
+		if endless(w[3:]) {
+			return fmt.Errorf("client-native would not end reading the words of server %s", s.Name)
+		}
+		servers[i] = types.Server{Name: s.Name, Address: w[2], Params: params.ParseServerOptions(w[3:])}
 	}
 	return set("server", servers)
 }
