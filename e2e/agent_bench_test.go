@@ -255,7 +255,7 @@ func (f *following) cost(b *testing.B, table *strings.Builder) {
 	}
 	const idleFor, resyncFor = 10 * time.Second, 4 * time.Second
 	idle := f.agent.cpuOver(b, idleFor)
-	if err := f.agent.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+	if err := f.agent.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		b.Fatal(err)
 	}
 	resync := f.agent.cpuOver(b, resyncFor)
@@ -270,7 +270,7 @@ func (a *agent) cpuOver(t testing.TB, d time.Duration) time.Duration {
 	before := a.cpu(t)
 	select {
 	case <-time.After(d):
-	case <-a.exited:
+	case <-a.Exited:
 		t.Fatal(a.running())
 	}
 	return a.cpu(t) - before
@@ -280,7 +280,7 @@ func (a *agent) cpuOver(t testing.TB, d time.Duration) time.Duration {
 func (p *process) cpu(t testing.TB) time.Duration {
 	t.Helper()
 	const tick = 10 * time.Millisecond
-	stat := read(t, fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	stat := read(t, fmt.Sprintf("/proc/%d/stat", p.Cmd.Process.Pid))
 	fields := strings.Fields(stat[strings.LastIndex(stat, ")")+1:])
 	user, err := strconv.Atoi(fields[11])
 	if err != nil {
@@ -296,7 +296,7 @@ func (p *process) cpu(t testing.TB) time.Duration {
 // memory is the agent's resident one, now and at most.
 func (a *agent) memory(t testing.TB) (rss, peak int64) {
 	t.Helper()
-	status := read(t, fmt.Sprintf("/proc/%d/status", a.cmd.Process.Pid))
+	status := read(t, fmt.Sprintf("/proc/%d/status", a.Cmd.Process.Pid))
 	kB := func(name string) (n int64) {
 		_, after, _ := strings.Cut(status, name+":")
 		if _, err := fmt.Sscan(after, &n); err != nil {

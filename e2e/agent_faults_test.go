@@ -271,8 +271,8 @@ func TestAgentThatIsEndedLeavesHAProxyAsItIs(t *testing.T) {
 	b.txn(t, addrOf(t, "a.abc.com/server1", moved.addr))
 	b.comes(t, "a.abc.com", "server1", moved)
 	a.terminate(t)
-	if a.err != nil {
-		t.Errorf("the agent ended with %v", a.err)
+	if a.Err != nil {
+		t.Errorf("the agent ended with %v", a.Err)
 	}
 	b.serves(t, "a.abc.com", "server1", moved)
 	b.serves(t, "b.abc.com", "", b.b1)

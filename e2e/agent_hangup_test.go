@@ -12,7 +12,7 @@ import (
 func (a *agent) hangUp(t testing.TB, words ...string) {
 	t.Helper()
 	skip := len(a.printed())
-	if err := a.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+	if err := a.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
 	a.logs(t, skip, words...)
@@ -56,7 +56,7 @@ func TestAgentTakesNewSettingsOfItsConfigFileAtHUP(t *testing.T) {
 	b.has(t, 8)
 	skip := len(a.printed())
 	write(t, file, "resync: 1h\nmax-removal: 100\nlog-level: error\n")
-	if err := a.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+	if err := a.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
 	a.ready(t)

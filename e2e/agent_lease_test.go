@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -11,6 +10,8 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 // startEndless starts a host that answers with its name; an answer for /endless begins, and ends when end is called.
@@ -37,14 +38,9 @@ func startEndless(t *testing.T, name string) (h *host, end func()) {
 // startSession begins a request for /endless, over HAProxy, and returns when the answer has begun.
 func (b *box) startSession(t *testing.T, domain, server string) {
 	t.Helper()
-	conn, err := net.Dial("tcp", b.web)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := client{}
-	c.take(conn)
-	t.Cleanup(c.close)
-	resp, err := c.send("/endless", domain, server, "close")
+	c := harness.Client{Addr: b.web, Path: "/endless"}
+	t.Cleanup(c.Close)
+	resp, err := c.Send(domain, server, "close")
 	if err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatal(resp, err)
 	}

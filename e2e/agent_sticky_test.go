@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 // A sticky is a client with the cookie of a server that lives.
@@ -23,18 +25,16 @@ func startSticky(t testing.TB, b *box, domain string, home *host) *sticky {
 	c.done.Go(func() {
 		pause := time.NewTicker(loadPause)
 		defer pause.Stop()
-		client := client{addr: b.web}
-		defer client.close()
-		for limit := time.After(loadLimit); ; {
-			a, err := client.get(domain, anchor, []string{"close", "keep-alive"}[c.asked%2])
-			if c.asked++; err != nil || a.status != http.StatusOK || a.body != home.name || a.cookie != "" {
-				c.wrong = append(c.wrong, fmt.Sprintf("%s with cookie %q, %v", a, a.cookie, err))
+		client := harness.Client{Addr: b.web}
+		defer client.Close()
+		for {
+			a, err := client.Get(domain, anchor, []string{"close", "keep-alive"}[c.asked%2])
+			if c.asked++; err != nil || a.Status != http.StatusOK || a.Body != home.name || a.Cookie != "" {
+				c.wrong = append(c.wrong, fmt.Sprintf("%s with cookie %q, %v", a, a.Cookie, err))
 			}
 			select {
 			case <-pause.C:
 			case <-c.stop:
-				return
-			case <-limit:
 				return
 			}
 		}

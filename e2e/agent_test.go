@@ -8,11 +8,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 // An agent is a hapsync agent beside a box's HAProxy.
@@ -43,18 +44,9 @@ func (a *agent) get(path string) (answer, error) {
 	if path, ok := strings.CutPrefix(a.listen, "unix:"); ok {
 		network, addr = "unix", path
 	}
-	conn, err := net.DialTimeout(network, addr, requestTimeout)
-	if err != nil {
-		return answer{}, err
-	}
-	defer conn.Close()
-	c := client{addr: a.listen}
-	c.take(conn)
-	resp, err := c.send(path, "localhost", "", "close")
-	if err != nil {
-		return answer{}, err
-	}
-	return receive(resp)
+	dial := func() (net.Conn, error) { return net.DialTimeout(network, addr, requestTimeout) }
+	c := harness.Client{Dial: dial, Path: path}
+	return answerOf(c.Get("localhost", "", "close"))
 }
 
 // ready waits until the agent says that it is.
@@ -105,23 +97,9 @@ func containsAll(text string, words []string) bool {
 // kill ends the agent as the kernel does when memory is short.
 func (a *agent) kill(t testing.TB) {
 	t.Helper()
-	_ = a.cmd.Process.Kill()
-	<-a.exited
+	_ = a.Cmd.Process.Kill()
+	<-a.Exited
 	a.end(t) // a haproxy -c that it ran
-}
-
-// terminate ends the agent as systemd does.
-func (a *agent) terminate(t testing.TB) {
-	t.Helper()
-	if err := a.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case <-a.exited:
-		a.end(t)
-	case <-time.After(within):
-		t.Fatal("the agent does not end")
-	}
 }
 
 // startFollowed is an abc with an agent that is ready.

@@ -156,13 +156,10 @@ func (b *box) floor(t testing.TB) (check time.Duration, c cost) {
 // newestHAProxy is the last of HAPROXY_BINARIES that takes servers with cookies live, or the last.
 func newestHAProxy(b *testing.B) haproxy {
 	b.Helper()
-	names := strings.Split(os.Getenv("HAPROXY_BINARIES"), ":")
-	if names[0] == "" {
-		names = []string{"haproxy"}
-	}
-	best := haproxyOf(b, names[0])
-	for _, name := range names[1:] {
-		if h := haproxyOf(b, name); h.can.CookieLive && h.version < 303 {
+	all := allHAProxy(b)
+	best := all[0]
+	for _, h := range all[1:] {
+		if h.can.CookieLive && h.version < 303 {
 			best = h
 		}
 	}

@@ -47,7 +47,7 @@ func (c clock) set(t *testing.T, off time.Duration, processes ...*process) {
 			if err := p.running(); err != nil {
 				t.Fatal(err)
 			}
-			if told, err := os.ReadFile(fmt.Sprintf("%s.%d", c.file, p.cmd.Process.Pid)); err != nil || string(told) != text {
+			if told, err := os.ReadFile(fmt.Sprintf("%s.%d", c.file, p.Cmd.Process.Pid)); err != nil || string(told) != text {
 				return fmt.Errorf("it goes by %q: %w", told, err)
 			}
 			return nil

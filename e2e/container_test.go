@@ -14,6 +14,8 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 // A harbour is a machine with a real Docker engine and an etcd. The engine may have containers of others; those of the
@@ -22,16 +24,6 @@ type harbour struct {
 	*box
 	etcd  *ownEtcd
 	image string
-}
-
-// docker runs the docker command and returns what it prints.
-func docker(t testing.TB, args ...string) string {
-	t.Helper()
-	out, err := exec.Command("docker", args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("docker %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return strings.TrimSpace(string(out))
 }
 
 // needDocker skips the test where no engine runs; not so where CI is set.
@@ -88,12 +80,7 @@ func (h *harbour) makeImage(t *testing.T, instructions ...string) {
 // buildContainer builds what runs in the containers.
 func buildContainer(dir string) (path string, err error) {
 	path = filepath.Join(dir, "container")
-	build := exec.Command("go", "build", "-o", path, "./testdata/container")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%s: %w\n%s", build, err, out)
-	}
-	return path, nil
+	return path, harness.Build(path, "./testdata/container", []string{"CGO_ENABLED=0"})
 }
 
 // containerName is unique on the engine.

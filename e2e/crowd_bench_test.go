@@ -65,7 +65,7 @@ func (c *crowd) cpuOfAll(b *testing.B) (sum time.Duration) {
 func (c *crowd) memory(b *testing.B) (rss, pss float64) {
 	b.Helper()
 	for _, p := range c.processes {
-		text := read(b, fmt.Sprintf("/proc/%d/smaps_rollup", p.cmd.Process.Pid))
+		text := read(b, fmt.Sprintf("/proc/%d/smaps_rollup", p.Cmd.Process.Pid))
 		for name, sum := range map[string]*float64{"Rss:": &rss, "Pss:": &pss} {
 			var kB float64
 			_, after, _ := strings.Cut(text, "\n"+name)

@@ -13,17 +13,14 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 // demoBinary builds hapsync-demo, once, into the directory of the hapsync under test.
 var demoBinary = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(filepath.Dir(world.hapsync), "hapsync-demo")
-	build := exec.Command("go", "build", "-o", path, "./cmd/hapsync-demo")
-	build.Dir = ".."
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%s: %w\n%s", build, err, out)
-	}
-	return path, nil
+	return path, harness.Build(path, module+"/cmd/hapsync-demo", nil)
 })
 
 // demoStarts is held while a demo chooses its ports: two at once would find the same ones free.
@@ -39,12 +36,10 @@ func startDemo(t *testing.T, h haproxy, stdin *os.File) *process {
 	}
 	demoStarts.Lock()
 	defer demoStarts.Unlock()
-	dir, err := os.MkdirTemp("", "hap") // a short name, because of the sockets
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	demo := startProcessWith(t, filepath.Join(dir, "demo.log"), stdin, "env", "TMPDIR="+dir, binary, "--hapsync", world.hapsync, "--haproxy", h.path)
+	dir := harness.Dir(t)
+	command := exec.Command("env", "TMPDIR="+dir, binary, "--hapsync", world.hapsync, "--haproxy", h.path)
+	command.Stdin = stdin
+	demo := startCommand(t, filepath.Join(dir, "demo.log"), command)
 	eventually(t, "the demo's HAProxy answers", func() error {
 		if err := demo.running(); err != nil {
 			t.Fatal(err)
@@ -92,8 +87,8 @@ func TestTheDemoEndsByItselfWithoutATerminal(t *testing.T) {
 		}
 		return nil
 	})
-	if said := demo.printed(); demo.err != nil || !strings.Contains(said, "That was the tour") {
-		t.Errorf("%v\n%s", demo.err, said)
+	if said := demo.printed(); demo.Err != nil || !strings.Contains(said, "That was the tour") {
+		t.Errorf("%v\n%s", demo.Err, said)
 	}
 }
 
@@ -142,12 +137,12 @@ func TestTheDemoTellsItsStoryAndWhatItProposesCanBeTyped(t *testing.T) {
 			eventually(t, command, func() error { return asPrinted(t, shell, strings.TrimSpace(command)) })
 		}
 
-		if err := syscall.Kill(demo.cmd.Process.Pid, syscall.SIGINT); err != nil {
+		if err := syscall.Kill(demo.Cmd.Process.Pid, syscall.SIGINT); err != nil {
 			t.Fatal(err)
 		}
-		<-demo.exited
-		if demo.err != nil {
-			t.Errorf("after Ctrl-C: %v", demo.err)
+		<-demo.Exited
+		if demo.Err != nil {
+			t.Errorf("after Ctrl-C: %v", demo.Err)
 		}
 		dir := regexp.MustCompile(`The files and the logs: +(\S+)`).FindStringSubmatch(next)
 		if _, err := os.Stat(dir[1]); !os.IsNotExist(err) {

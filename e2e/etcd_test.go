@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -141,15 +140,4 @@ func (b *box) etcdctl(t testing.TB, args ...string) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", cmd, err, out)
 	}
-}
-
-// cleanEnv is the environment without what would change hapsync or etcdctl.
-func cleanEnv() []string {
-	var env []string
-	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "HAPSYNC_") && !strings.HasPrefix(v, "ETCDCTL_") {
-			env = append(env, v)
-		}
-	}
-	return env
 }

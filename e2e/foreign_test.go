@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,6 +18,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 // An operators is a box with files full of hand-written lines.
@@ -133,15 +136,11 @@ func (b operators) keepsServing(t *testing.T) {
 	t.Helper()
 	b.serves(t, "own.abc.com", "", b.x)
 	for _, addr := range []string{b.tcp, b.tls} {
-		c := client{addr: addr}
+		c := harness.Client{Addr: addr}
 		if addr == b.tls {
-			conn, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			c.take(conn)
+			c.Dial = func() (net.Conn, error) { return tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true}) }
 		}
-		if a, err := c.get("own.abc.com", "", "close"); err != nil || a.body != b.x.name {
+		if a, err := c.Get("own.abc.com", "", "close"); err != nil || a.Body != b.x.name {
 			t.Errorf("%s: got %s, %v", addr, a, err)
 		}
 	}

@@ -5,9 +5,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -15,8 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 	product "github.com/hapsync/hapsync/haproxy"
 )
 
@@ -47,28 +44,19 @@ func latestHAProxy(t testing.TB) haproxy {
 	return slices.MaxFunc(allHAProxy(t), func(a, b haproxy) int { return cmp.Compare(a.version, b.version) })
 }
 
-func allHAProxy(t testing.TB) (all []haproxy) {
+// firstHAProxy is the first of the binaries, for what is the same on each version.
+func firstHAProxy(t testing.TB) haproxy {
 	t.Helper()
-	for name := range strings.SplitSeq(cmp.Or(os.Getenv("HAPROXY_BINARIES"), "haproxy"), ":") {
-		all = append(all, haproxyOf(t, name))
-	}
-	return all
+	return allHAProxy(t)[0]
 }
 
-func haproxyOf(t testing.TB, name string) haproxy {
+func allHAProxy(t testing.TB) (all []haproxy) {
 	t.Helper()
-	path := lookPath(t, name)
-	out, err := exec.CommandContext(t.Context(), path, "-v").Output()
-	if err != nil {
-		t.Fatalf("%s -v: %v", path, err)
+	for _, h := range harness.HAProxies(t) {
+		version := product.Version{Major: h.Version / 100, Minor: h.Version % 100}
+		all = append(all, haproxy{h.Path, h.Version, product.CapabilitiesOf(version)})
 	}
-	found := regexp.MustCompile(`version (\d+)\.(\d+)`).FindSubmatch(out)
-	if found == nil {
-		t.Fatalf("%s -v: no version in %q", path, out)
-	}
-	major, _ := strconv.Atoi(string(found[1]))
-	minor, _ := strconv.Atoi(string(found[2]))
-	return haproxy{path, 100*major + minor, product.CapabilitiesOf(product.Version{Major: major, Minor: minor})}
+	return all
 }
 
 // A box is a machine with HAProxy and hapsync, and the part of the registry that it follows.
@@ -91,11 +79,7 @@ type box struct {
 // newBox is a box on which nothing has been written or started.
 func newBox(t testing.TB, h haproxy) *box {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "hap")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := harness.Dir(t)
 	b := &box{
 		haproxy: h, dir: dir, prefix: world.etcd.prefix(), program: world.hapsync,
 		web: freeAddr(t), stats: freeAddr(t),
@@ -184,26 +168,6 @@ func (b *box) must(t testing.TB, args ...string) outcome {
 // runtime sends one line to HAProxy's stats socket, by the plainest means.
 func (b *box) runtime(line string) (string, error) { return ask(b.runtimeSocket, line) }
 
-// ask sends one line to a socket and reads the reply.
-func ask(socket, line string) (string, error) {
-	conn, err := net.DialTimeout("unix", socket, time.Second)
-	if err != nil {
-		return "", err
-	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		return "", err
-	}
-	if _, err := io.WriteString(conn, line+"\n"); err != nil {
-		return "", err
-	}
-	if err := conn.(*net.UnixConn).CloseWrite(); err != nil {
-		return "", err
-	}
-	reply, err := io.ReadAll(conn)
-	return string(reply), err
-}
-
 func (b *box) pid() (int, error) {
 	reply, err := b.runtime("show info")
 	if err != nil {
@@ -268,14 +232,4 @@ func (b *box) reloadedOnce(t testing.TB, since generation) {
 	if now := b.generation(t); now.reloads != since.reloads+1 || now.worker == since.worker {
 		t.Errorf("not reloaded exactly once: %+v, and now %+v", since, now)
 	}
-}
-
-// read returns what is in a file.
-func read(t testing.TB, file string) string {
-	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 // now is the line of Go's time package by which time.Now reads the clocks of the machine.
@@ -80,10 +82,5 @@ func buildShifted(dir string) (path string, err error) {
 		}
 	}
 	path = filepath.Join(dir, "hapsync")
-	build := exec.Command("go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", path, "./cmd/hapsync")
-	build.Dir, build.Env = "..", append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%s: %w\n%s", build, err, out)
-	}
-	return path, nil
+	return path, harness.Build(path, module+"/cmd/hapsync", []string{"CGO_ENABLED=0"}, "-overlay", filepath.Join(dir, "overlay.json"))
 }

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -88,13 +87,6 @@ func (b *box) reload(t *testing.T) {
 	})
 }
 
-// firstHAProxy is the first of the binaries, for what is the same on each version.
-func firstHAProxy(t *testing.T) haproxy {
-	t.Helper()
-	first, _, _ := strings.Cut(cmp.Or(os.Getenv("HAPROXY_BINARIES"), "haproxy"), ":")
-	return haproxyOf(t, first)
-}
-
 // putKey puts a whole key, which need not be below the box's prefix.
 func putKey(t *testing.T, key, value string) {
 	t.Helper()
@@ -131,7 +123,7 @@ func (b *box) startHapsync(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), world.hapsync, args...)
 	cmd.Env = append(cleanEnv(), b.env...)
-	if err := world.starter.start(cmd); err != nil {
+	if err := world.thread.Start(cmd); err != nil {
 		t.Fatal(err)
 	}
 	return cmd

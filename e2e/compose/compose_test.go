@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 // TestCompose brings everything up once. Each subtest leaves it as it was.
@@ -80,7 +82,7 @@ func page(url string) error {
 // ready waits until both domains are served by all their hosts.
 func (s *stack) ready(t *testing.T) time.Duration {
 	t.Helper()
-	return eventually(t, "both domains are served", func() error {
+	return harness.Eventually(t, "both domains are served", func() error {
 		if err := serves(s.web, domainA, "web1", "web2"); err != nil {
 			return err
 		}
@@ -91,7 +93,7 @@ func (s *stack) ready(t *testing.T) time.Duration {
 // healthy waits until each container is, or has ended well.
 func (s *stack) healthy(t *testing.T) {
 	t.Helper()
-	eventually(t, "all containers are healthy", func() error {
+	harness.Eventually(t, "all containers are healthy", func() error {
 		for _, c := range s.inspect(t) {
 			ended := c.State.Status == "exited" && c.State.ExitCode == 0
 			if !ended && c.State.Health.Status != "healthy" {
@@ -116,29 +118,29 @@ func (s *stack) logsAreClean(t *testing.T) {
 func (s *stack) requests(t *testing.T) {
 	var turns []string
 	for range 4 {
-		turns = append(turns, s.asks(t, domainA, "").body)
+		turns = append(turns, s.asks(t, domainA, "").Body)
 	}
 	if turns[0] == turns[1] || turns[0] != turns[2] || turns[1] != turns[3] {
 		t.Errorf("%s: its hosts do not take turns: %v", domainA, turns)
 	}
 	first := s.asks(t, domainA, "")
-	if first.cookie != first.body {
-		t.Errorf("%s answered, and its cookie is %q", first, first.cookie)
+	if first.Cookie != first.Body {
+		t.Errorf("%s answered, and its cookie is %q", first, first.Cookie)
 	}
 	for range 3 {
-		if a := s.asks(t, domainA, first.cookie); a.body != first.body {
-			t.Errorf("the cookie of %s leads to %s", first.cookie, a)
+		if a := s.asks(t, domainA, first.Cookie); a.Body != first.Body {
+			t.Errorf("the cookie of %s leads to %s", first.Cookie, a)
 		}
 	}
-	if a := s.asks(t, domainB, ""); a.body != "web3" {
+	if a := s.asks(t, domainB, ""); a.Body != "web3" {
 		t.Errorf("%s: %s", domainB, a)
 	}
-	if a := s.asks(t, "unknown.abc.com", ""); a.status != http.StatusServiceUnavailable {
+	if a := s.asks(t, "unknown.abc.com", ""); a.Status != http.StatusServiceUnavailable {
 		t.Errorf("an unknown domain: %s", a)
 	}
 }
 
-func (s *stack) asks(t *testing.T, domain, server string) answer {
+func (s *stack) asks(t *testing.T, domain, server string) harness.Answer {
 	t.Helper()
 	a, err := ask(s.web, domain, server)
 	if err != nil {
@@ -171,7 +173,7 @@ type container struct {
 
 func (s *stack) inspect(t *testing.T) (all []container) {
 	t.Helper()
-	if err := json.Unmarshal(docker(t, append([]string{"inspect"}, s.containers(t)...)...), &all); err != nil {
+	if err := json.Unmarshal([]byte(harness.Docker(t, append([]string{"inspect"}, s.containers(t)...)...)), &all); err != nil {
 		t.Fatal(err)
 	}
 	return all

@@ -3,12 +3,14 @@ package compose
 import (
 	"testing"
 	"time"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 // onlyWeb2 waits until new clients get web2 alone.
 func (s *stack) onlyWeb2(t *testing.T) {
 	t.Helper()
-	took := eventually(t, "web1 is out", func() error { return serves(s.web, domainA, "web2") })
+	took := harness.Eventually(t, "web1 is out", func() error { return serves(s.web, domainA, "web2") })
 	inTime(t, "web1 was out", took)
 }
 
@@ -33,7 +35,7 @@ func (s *stack) stop(t *testing.T) {
 	s.onlyWeb2(t)
 	s.run(t, "start", "web1")
 	t.Logf("web1 was back %v later", s.ready(t).Round(time.Millisecond))
-	l.loses(t, 0)
+	l.EndsLosing(t, 0)
 }
 
 // downloadWhile runs a compose command, and starts a download from web1 every 100 ms meanwhile.
@@ -63,7 +65,7 @@ func (s *stack) kill(t *testing.T) {
 	s.onlyWeb2(t)
 	s.run(t, "start", "web1")
 	s.ready(t)
-	l.loses(t, loadClients)
+	l.EndsLosing(t, loadClients)
 }
 
 // pause: a request that web1 has when it is paused is answered when it goes on.
@@ -73,7 +75,7 @@ func (s *stack) pause(t *testing.T) {
 	s.onlyWeb2(t)
 	s.run(t, "unpause", "web1")
 	s.ready(t)
-	l.loses(t, 0)
+	l.EndsLosing(t, 0)
 }
 
 func (s *stack) killRegistration(t *testing.T) {
@@ -82,7 +84,7 @@ func (s *stack) killRegistration(t *testing.T) {
 	s.onlyWeb2(t)
 	s.run(t, "start", "register1")
 	s.ready(t)
-	l.loses(t, 0)
+	l.EndsLosing(t, 0)
 }
 
 // killAgent: what is registered meanwhile is served when the agent is back.
@@ -91,9 +93,9 @@ func (s *stack) killAgent(t *testing.T) {
 	s.run(t, "kill", "agent")
 	s.put(t, "etcd", "d.abc.com/server1", s.address("web3"), "8080")
 	s.run(t, "start", "agent")
-	eventually(t, "d.abc.com is served", func() error { return serves(s.web, "d.abc.com", "web3") })
+	harness.Eventually(t, "d.abc.com is served", func() error { return serves(s.web, "d.abc.com", "web3") })
 	s.etcdctl(t, "etcd", "del", "--prefix", "/services/web/d.abc.com/")
-	l.loses(t, 0)
+	l.EndsLosing(t, 0)
 }
 
 // killEtcd: registrations and agent find the way back, and the hosts stay.
@@ -104,21 +106,21 @@ func (s *stack) killEtcd(t *testing.T) {
 	s.run(t, "start", "etcd")
 	s.healthy(t)
 	s.ready(t)
-	l.loses(t, 0)
+	l.EndsLosing(t, 0)
 	s.follows(t)
 }
 
 // follows registers a host by hand, sees it served, and takes it out.
 func (s *stack) follows(t *testing.T) {
 	t.Helper()
-	eventually(t, "etcd takes a key", func() error {
+	harness.Eventually(t, "etcd takes a key", func() error {
 		_, err := s.try("exec", "-T", "etcd", "etcdctl", "put", "/services/web/b.abc.com/server1/ip", s.address("web1"))
 		return err
 	})
 	s.etcdctl(t, "etcd", "put", "/services/web/b.abc.com/server1/port", "8080")
-	eventually(t, "a host that was added is served", func() error { return serves(s.web, domainB, "web1", "web3") })
+	harness.Eventually(t, "a host that was added is served", func() error { return serves(s.web, domainB, "web1", "web3") })
 	s.etcdctl(t, "etcd", "del", "--prefix", "/services/web/b.abc.com/server1/")
-	eventually(t, "a host that was removed is gone", func() error { return serves(s.web, domainB, "web3") })
+	harness.Eventually(t, "a host that was removed is gone", func() error { return serves(s.web, domainB, "web3") })
 }
 
 // killHAProxy: nobody is served until it is back; then everybody is, also before the agent has said anything.
@@ -128,7 +130,7 @@ func (s *stack) killHAProxy(t *testing.T) {
 	s.run(t, "kill", "haproxy")
 	s.run(t, "start", "haproxy")
 	s.ready(t)
-	l.losesBetween(t, start, time.Now())
+	losesBetween(t, l, start, time.Now())
 	s.healthy(t)
 	s.follows(t)
 }
@@ -143,10 +145,10 @@ func (s *stack) killAll(t *testing.T) {
 	}
 	l := startLoad(t, s.web)
 	start := time.Now()
-	docker(t, append([]string{"kill"}, ran...)...)
-	docker(t, append([]string{"start"}, ran...)...)
+	harness.Docker(t, append([]string{"kill"}, ran...)...)
+	harness.Docker(t, append([]string{"start"}, ran...)...)
 	s.ready(t)
-	l.losesBetween(t, start, time.Now())
+	losesBetween(t, l, start, time.Now())
 	s.healthy(t)
 	s.follows(t)
 }

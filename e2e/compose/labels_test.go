@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 // scale: no request fails, neither while there are more and more of them, nor while most of them leave.
@@ -15,16 +17,16 @@ func (s *stack) scale(t *testing.T) {
 	s.scaledTo(t, 4)
 	s.scaledTo(t, 1)
 	s.scaledTo(t, 2)
-	l.loses(t, 0)
+	l.EndsLosing(t, 0)
 
 	killed, stays := s.labelled(t)[0], s.labelled(t)[1]
 	l = startLoadOf(t, s.web, domainC)
-	docker(t, "kill", killed)
-	took := eventually(t, "the one that was killed is out", func() error { return serves(s.web, domainC, stays) })
+	harness.Docker(t, "kill", killed)
+	took := harness.Eventually(t, "the one that was killed is out", func() error { return serves(s.web, domainC, stays) })
 	inTime(t, "it was out", took)
-	docker(t, "start", killed)
-	eventually(t, "it is back", func() error { return serves(s.web, domainC, killed, stays) })
-	l.loses(t, loadClients)
+	harness.Docker(t, "start", killed)
+	harness.Eventually(t, "it is back", func() error { return serves(s.web, domainC, killed, stays) })
+	l.EndsLosing(t, loadClients)
 }
 
 // scaledTo has so many containers with labels, and waits until all of them serve, and nobody else.
@@ -37,7 +39,7 @@ func (s *stack) scaledTo(t *testing.T, n int) {
 	if len(names) != n {
 		t.Fatalf("there are %d containers, want %d", len(names), n)
 	}
-	eventually(t, "the containers with labels serve", func() error { return serves(s.web, domainC, names...) })
+	harness.Eventually(t, "the containers with labels serve", func() error { return serves(s.web, domainC, names...) })
 	t.Logf("%d containers: compose took %v, they served %v after the start of it", n, took.Round(time.Millisecond), time.Since(start).Round(time.Millisecond))
 }
 
@@ -64,6 +66,6 @@ func (s *stack) killRegistrationOfAll(t *testing.T) {
 		t.Error(err)
 	}
 	s.scaledTo(t, 1)
-	l.loses(t, 0)
+	l.EndsLosing(t, 0)
 	s.run(t, "rm", "-s", "-f", "web", "register-docker")
 }

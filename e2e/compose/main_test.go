@@ -3,9 +3,7 @@
 package compose
 
 import (
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"slices"
@@ -14,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 // network is one that the demo does not use.
@@ -38,28 +38,13 @@ func newStack(t *testing.T) *stack {
 		"WEB_PORT": &s.web, "STATS_PORT": &s.stats, "AGENT_PORT": &s.agent,
 		"WEB2_PORT": &s.web2, "STATS2_PORT": &s.stats2, "AGENT2_PORT": &s.agent2,
 	} {
-		port := freePort(t)
-		*addr = "127.0.0.1:" + port
-		t.Setenv(name, port)
+		*addr = harness.FreeAddr(t)
+		t.Setenv(name, strings.TrimPrefix(*addr, "127.0.0.1:"))
 	}
 	t.Setenv("NET", network)
 	t.Setenv("WEB_DOMAIN", domainC)
 	t.Setenv("DOCKER_GID", socketGroup(t))
 	return s
-}
-
-// freePort is a port that nobody listens on now. Linux does not give it again soon.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err = errors.Join(err, l.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return port
 }
 
 // run runs a compose command, which must succeed, and returns what it printed.
@@ -90,16 +75,6 @@ func (s *stack) try(args ...string) (string, error) {
 func (s *stack) bring(t *testing.T, profile string, args ...string) {
 	t.Helper()
 	s.run(t, slices.Concat([]string{"--profile", profile, "up", "-d", "--no-build", "--no-recreate"}, args)...)
-}
-
-// docker runs the docker command, which must succeed, and returns what it printed.
-func docker(t *testing.T, args ...string) []byte {
-	t.Helper()
-	out, err := exec.Command("docker", args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("docker %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return out
 }
 
 // socketGroup is the number of the group that may use the engine's socket.
@@ -135,30 +110,5 @@ func (s *stack) put(t *testing.T, member, host, ip, port string) {
 	s.etcdctl(t, member, "put", "/services/web/"+host+"/port", port)
 }
 
-// within is how long a thing may take that takes seconds on an idle machine.
-const within = 60 * time.Second
-
-// eventually polls until try succeeds, and returns how long that took.
-func eventually(t *testing.T, what string, try func() error) time.Duration {
-	t.Helper()
-	start := time.Now()
-	deadline := time.After(within)
-	poll := time.NewTicker(20 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		err := try()
-		if err == nil {
-			return time.Since(start)
-		}
-		select {
-		case <-deadline:
-			t.Fatalf("%s: not in time: %v", what, err)
-		case <-poll.C:
-		}
-	}
-}
-
 // pass waits, so that what should not happen has had the time to.
 func pass(d time.Duration) { <-time.After(d) }
-
-var errNotYet = errors.New("not yet")

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 // address is that of a web server in docker-compose.yml.
@@ -13,7 +15,7 @@ func (s *stack) address(web string) string {
 
 func (s *stack) balancers(t *testing.T) {
 	s.bring(t, "two-balancers")
-	eventually(t, "the second balancer serves both domains", func() error {
+	harness.Eventually(t, "the second balancer serves both domains", func() error {
 		if err := serves(s.web2, domainA, "web1", "web2"); err != nil {
 			return err
 		}
@@ -21,12 +23,12 @@ func (s *stack) balancers(t *testing.T) {
 	})
 	for range 4 {
 		first := s.asks(t, domainA, "")
-		second, err := ask(s.web2, domainA, first.cookie)
-		if err != nil || second.body != first.body {
-			t.Errorf("the cookie %s of the first balancer leads to %s on the second: %v", first.cookie, second, err)
+		second, err := ask(s.web2, domainA, first.Cookie)
+		if err != nil || second.Body != first.Body {
+			t.Errorf("the cookie %s of the first balancer leads to %s on the second: %v", first.Cookie, second, err)
 		}
 	}
-	eventually(t, "the second agent is ready", func() error { return page(s.agent2 + "/readyz") })
+	harness.Eventually(t, "the second agent is ready", func() error { return page(s.agent2 + "/readyz") })
 	s.rights(t)
 	s.run(t, "rm", "-s", "-f", "haproxy2", "agent2", "init2")
 }
@@ -34,9 +36,9 @@ func (s *stack) balancers(t *testing.T) {
 func (s *stack) cluster(t *testing.T) {
 	l := startLoad(t, s.web)
 	s.bring(t, "cluster")
-	l.loses(t, 0)
+	l.EndsLosing(t, 0)
 	for _, member := range []string{"etcd2", "etcd3"} {
-		eventually(t, member+" is a member", func() error {
+		harness.Eventually(t, member+" is a member", func() error {
 			_, err := s.try("exec", "-T", member, "etcdctl", "endpoint", "health")
 			return err
 		})
@@ -53,12 +55,12 @@ func (s *stack) cluster(t *testing.T) {
 	}
 	// The agent knows all three: it follows the others while the first is away.
 	s.run(t, "kill", "etcd")
-	eventually(t, "two of three take a key", func() error {
+	harness.Eventually(t, "two of three take a key", func() error {
 		_, err := s.try("exec", "-T", "etcd2", "etcdctl", "put", "/services/web/d.abc.com/server1/ip", s.address("web3"))
 		return err
 	})
 	s.etcdctl(t, "etcd3", "put", "/services/web/d.abc.com/server1/port", "8080")
-	eventually(t, "the agent follows the other two", func() error { return serves(s.web, "d.abc.com", "web3") })
+	harness.Eventually(t, "the agent follows the other two", func() error { return serves(s.web, "d.abc.com", "web3") })
 	if err := serves(s.web, domainA, "web1", "web2"); err != nil {
 		t.Error(fmt.Errorf("registrations without the first member: %w", err))
 	}

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,7 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 // A balancer is a machine with HAProxy and a hapsync agent beside it.
@@ -23,18 +22,14 @@ type balancer struct {
 	dir           string // short, because a socket's path is
 	env           []string
 	managed       string // the managed file
-	master, agent *process
+	master, agent *harness.Process
 }
 
 // newBalancer starts HAProxy with what hapsync init wrote. Reloads follow each other sooner than by default, and a pass may
 // remove nearly all that random changes have left.
-func newBalancer(t *testing.T, n *network, e *etcd, h haproxy, number int) *balancer {
+func newBalancer(t *testing.T, n *network, e *etcd, h harness.HAProxy, number int) *balancer {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "hap")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := harness.Dir(t)
 	name := fmt.Sprintf("lb%d", number)
 	b := &balancer{machine: n.machine(t, name, 20+number), dir: dir, managed: filepath.Join(dir, "hapsync.cfg")}
 	b.env = []string{
@@ -52,9 +47,9 @@ func newBalancer(t *testing.T, n *network, e *etcd, h haproxy, number int) *bala
 func (b *balancer) binary() string { return filepath.Join(b.dir, "haproxy") }
 
 // install puts a version in the place of the other as a package does: by a rename.
-func (b *balancer) install(t *testing.T, h haproxy) {
+func (b *balancer) install(t *testing.T, h harness.HAProxy) {
 	t.Helper()
-	program, err := os.ReadFile(h.path)
+	program, err := os.ReadFile(h.Path)
 	if err == nil {
 		err = os.WriteFile(b.binary()+".new", program, 0o755)
 	}
@@ -67,8 +62,8 @@ func (b *balancer) startHAProxy(t *testing.T) {
 	t.Helper()
 	b.master = b.start(t, nil, b.binary(), "-W", "-S", filepath.Join(b.dir, "run/haproxy-master.sock"),
 		"-f", filepath.Join(b.dir, "haproxy.cfg"), "-f", b.managed)
-	eventually(t, "HAProxy answers", func() error {
-		if err := b.master.running(); err != nil {
+	harness.Eventually(t, "HAProxy answers", func() error {
+		if err := b.master.Running(); err != nil {
 			t.Fatal(err)
 		}
 		_, err := b.worker()
@@ -98,7 +93,7 @@ func (b *balancer) hapsync(t *testing.T, args ...string) outcome {
 	cmd.Env = append(cmd.Env, b.env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := b.on(cmd.Start)
+	err := b.thread.Do(cmd.Start)
 	if err == nil {
 		err = cmd.Wait()
 	}
@@ -120,9 +115,10 @@ func (b *balancer) must(t *testing.T, args ...string) outcome {
 
 // readyz is an error, with the agent's reason, unless the agent is ready.
 func (b *balancer) readyz() error {
-	c := client{from: b.machine, addr: "127.0.0.1:9101", path: "/readyz"}
-	a, err := c.get("localhost", "", "close")
-	if err == nil && a.status != http.StatusOK {
+	c := b.httpClient("127.0.0.1:9101")
+	c.Path = "/readyz"
+	a, err := c.Get("localhost", "", "close")
+	if err == nil && a.Status != http.StatusOK {
 		err = fmt.Errorf("%s", a)
 	}
 	return err
@@ -130,8 +126,8 @@ func (b *balancer) readyz() error {
 
 func (b *balancer) ready(t *testing.T) {
 	t.Helper()
-	eventually(t, "the agent of "+b.name+" is ready", func() error {
-		if err := b.agent.running(); err != nil {
+	harness.Eventually(t, "the agent of "+b.name+" is ready", func() error {
+		if err := b.agent.Running(); err != nil {
 			t.Fatal(err)
 		}
 		return b.readyz()
@@ -141,7 +137,7 @@ func (b *balancer) ready(t *testing.T) {
 // unready waits until the agent says in /readyz and hapsync status, with its code, what is wrong.
 func (b *balancer) unready(t *testing.T, code int, words string) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("the agent of %s is not ready: %s", b.name, words), func() error {
+	harness.Eventually(t, fmt.Sprintf("the agent of %s is not ready: %s", b.name, words), func() error {
 		if why := fmt.Sprint(b.readyz()); !strings.Contains(why, words) {
 			return fmt.Errorf("/readyz says %s", why)
 		}
@@ -155,7 +151,7 @@ func (b *balancer) unready(t *testing.T, code int, words string) {
 // settles waits until registry, file and process say the same.
 func (b *balancer) settles(t *testing.T) {
 	t.Helper()
-	eventually(t, b.name+" is in line", func() error {
+	harness.Eventually(t, b.name+" is in line", func() error {
 		if o := b.hapsync(t, "plan", "--detailed-exitcode"); o.code != 0 || !strings.Contains(o.stdout, "in line: ") {
 			return fmt.Errorf("%s", o)
 		}
@@ -166,35 +162,20 @@ func (b *balancer) settles(t *testing.T) {
 // file is what is in the managed file.
 func (b *balancer) file(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile(b.managed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	return harness.Read(t, b.managed)
 }
 
 // info is a line of the worker's "show info".
 func (b *balancer) info(field string) (string, error) {
-	conn, err := net.DialTimeout("unix", filepath.Join(b.dir, "run/haproxy.sock"), time.Second)
+	reply, err := harness.Ask(filepath.Join(b.dir, "run/haproxy.sock"), "show info")
 	if err != nil {
 		return "", err
 	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		return "", err
-	}
-	if _, err := io.WriteString(conn, "show info\n"); err != nil {
-		return "", err
-	}
-	reply, err := io.ReadAll(conn)
-	if err != nil {
-		return "", err
-	}
-	found := regexp.MustCompile(`(?m)^` + field + `: (.*)$`).FindSubmatch(reply)
+	found := regexp.MustCompile(`(?m)^` + field + `: (.*)$`).FindStringSubmatch(reply)
 	if found == nil {
 		return "", fmt.Errorf("no %s in %q", field, reply)
 	}
-	return string(found[1]), nil
+	return found[1], nil
 }
 
 // worker is the process that serves.

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 const changesSeed = 5
@@ -25,7 +27,7 @@ func changesWanted(t *testing.T) int {
 
 func TestTwoBalancersAreTheSameAfterRandomChanges(t *testing.T) {
 	s := startServed(t, usualHAProxy(t), 2)
-	loads := []*load{
+	loads := []*harness.Load{
 		startLoad(t, s.client, s.balancers[0], domainA, domainB),
 		startLoad(t, s.client, s.balancers[1], domainA, domainB),
 	}
@@ -50,7 +52,7 @@ func TestTwoBalancersAreTheSameAfterRandomChanges(t *testing.T) {
 		b.ready(t)
 	}
 	for _, l := range loads {
-		l.endsWithoutFailure(t)
+		l.EndsLosing(t, 0)
 	}
 }
 
@@ -84,10 +86,10 @@ func (s *site) exchange(t *testing.T, domain string, times int) (n int) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if given.cookie == "" {
+			if given.Cookie == "" {
 				continue // no host takes new clients
 			}
-			s.honours(t, to, domain, given.cookie, given.body)
+			s.honours(t, to, domain, given.Cookie, given.Body)
 			n++
 		}
 	}
@@ -98,10 +100,10 @@ func (s *site) exchange(t *testing.T, domain string, times int) (n int) {
 // take its first check of a new host.
 func (s *site) honours(t *testing.T, b *balancer, domain, cookie, body string) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%s honours the cookie %q of %s", b.name, cookie, domain), func() error {
+	harness.Eventually(t, fmt.Sprintf("%s honours the cookie %q of %s", b.name, cookie, domain), func() error {
 		a, err := get(s.client, b.ip, domain, cookie)
-		if err == nil && (a.status != http.StatusOK || a.body != body || a.cookie != "") {
-			err = fmt.Errorf("got %s and cookie %q, want %q", a, a.cookie, body)
+		if err == nil && (a.Status != http.StatusOK || a.Body != body || a.Cookie != "") {
+			err = fmt.Errorf("got %s and cookie %q, want %q", a, a.Cookie, body)
 		}
 		return err
 	})

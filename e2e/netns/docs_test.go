@@ -1,10 +1,11 @@
 package netns
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 // told returns a command of docs/, which must be there word by word, for etcd2 at 10.0.0.12, as another member runs it.
@@ -17,11 +18,7 @@ func (m *member) told(t *testing.T, command string) string {
 	command = words(command)
 	said := false
 	for _, page := range pages {
-		text, err := os.ReadFile(page)
-		if err != nil {
-			t.Fatal(err)
-		}
-		said = said || strings.Contains(words(string(text)), command)
+		said = said || strings.Contains(words(harness.Read(t, page)), command)
 	}
 	if !said {
 		t.Fatalf("no page of docs/ says: %s", command)

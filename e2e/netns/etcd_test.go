@@ -13,6 +13,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 // prefix is the one of docs/.
@@ -22,7 +24,7 @@ const prefix = "/services/web/"
 type member struct {
 	*machine
 	dir string
-	*process
+	*harness.Process
 }
 
 func (m *member) client() string { return "http://" + m.ip + ":2379" }
@@ -31,7 +33,7 @@ func (m *member) peer() string   { return "http://" + m.ip + ":2380" }
 // start starts the member of a cluster that is new, or that knows it already.
 func (m *member) start(t *testing.T, state string, cluster []*member) {
 	t.Helper()
-	m.process = m.machine.start(t, nil, programs.etcd, "--name", m.name, "--data-dir", m.dir,
+	m.Process = m.machine.start(t, nil, programs.etcd, "--name", m.name, "--data-dir", m.dir,
 		"--listen-client-urls", m.client(), "--advertise-client-urls", m.client(),
 		"--listen-peer-urls", m.peer(), "--initial-advertise-peer-urls", m.peer(),
 		"--initial-cluster", peers(cluster), "--initial-cluster-state", state, "--initial-cluster-token", "hapsync",
@@ -106,8 +108,8 @@ func (e *etcd) form(t *testing.T) {
 func (e *etcd) healthy(t *testing.T) {
 	t.Helper()
 	for _, m := range e.members {
-		eventually(t, m.name+" is healthy", func() error {
-			if err := m.running(); err != nil {
+		harness.Eventually(t, m.name+" is healthy", func() error {
+			if err := m.Running(); err != nil {
 				t.Fatal(err)
 			}
 			_, err := e.try(t, m, "endpoint", "health")
@@ -126,7 +128,7 @@ func (e *etcd) try(t *testing.T, at *member, args ...string) (string, error) {
 func (e *etcd) leader(t *testing.T, atHand ...*member) *member {
 	t.Helper()
 	var leader *member
-	eventually(t, "there is a leader", func() error {
+	harness.Eventually(t, "there is a leader", func() error {
 		for _, m := range atHand {
 			status, err := e.status(t, m)
 			if err != nil {
@@ -169,7 +171,7 @@ func (e *etcd) remove(t *testing.T, what string) {
 
 func (e *etcd) txn(t *testing.T, ops ...clientv3.Op) {
 	t.Helper()
-	eventually(t, "etcd takes a write", func() error {
+	harness.Eventually(t, "etcd takes a write", func() error {
 		ctx, cancel := context.WithTimeout(t.Context(), answerTimeout)
 		defer cancel()
 		_, err := e.Txn(ctx).Then(ops...).Commit()
@@ -194,7 +196,7 @@ func (e *etcd) agree(t *testing.T) {
 	value := rand.Text()
 	e.txn(t, clientv3.OpPut(key, value))
 	for _, m := range e.members {
-		eventually(t, m.name+" has caught up", func() error {
+		harness.Eventually(t, m.name+" has caught up", func() error {
 			got, err := e.known(t, m, key)
 			if err == nil && (len(got.Kvs) != 1 || string(got.Kvs[0].Value) != value) {
 				err = fmt.Errorf("it knows %v", got.Kvs)
@@ -208,7 +210,7 @@ func (e *etcd) agree(t *testing.T) {
 func (e *etcd) hosts(t *testing.T) string {
 	t.Helper()
 	var text strings.Builder
-	eventually(t, e.members[0].name+" tells the hosts", func() error {
+	harness.Eventually(t, e.members[0].name+" tells the hosts", func() error {
 		got, err := e.known(t, e.members[0], prefix)
 		if err != nil {
 			return err

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 // Guests are hosts of domainA that come and go, one after the other: each is a hapsync register of its own.
@@ -46,9 +48,9 @@ func (w *web) visit(ctx context.Context, e *etcd, host string) error {
 	cmd := w.command(ctx, programs.hapsync, "register", "--domain", domainA, "--host", host, "--ip", w.ip, "--port", "80",
 		"--endpoints", e.endpoints(), "--drain", "300ms", "--ttl", "5s")
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = within
+	cmd.WaitDelay = harness.Within
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := w.on(cmd.Start); err != nil {
+	if err := w.thread.Do(cmd.Start); err != nil {
 		return err
 	}
 	if err := cmd.Wait(); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
@@ -61,7 +63,7 @@ func (w *web) visit(ctx context.Context, e *etcd, host string) error {
 func (g *guests) goOn(t *testing.T) {
 	t.Helper()
 	before := g.left.Load()
-	eventually(t, "guests come and go", func() error {
+	harness.Eventually(t, "guests come and go", func() error {
 		if more := g.left.Load() - before; more < 2 {
 			return fmt.Errorf("%d more", more)
 		}

@@ -7,16 +7,14 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 // section returns the text of a page below a heading, up to the next one.
 func section(t *testing.T, page, heading string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("../../docs", page))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, ok := strings.Cut(string(text), "\n## "+heading+"\n")
+	_, rest, ok := strings.Cut(harness.Read(t, filepath.Join("../../docs", page)), "\n## "+heading+"\n")
 	if !ok {
 		t.Fatalf("%s has no heading %q", page, heading)
 	}
@@ -71,7 +69,7 @@ func onFreshMachine(t *testing.T, script string) string {
 	}
 	cmd := exec.CommandContext(t.Context(), "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc",
 		"timeout", "60", "sh", fresh, path, dir, programs.etcd)
-	cmd.Env = cleanEnv()
+	cmd.Env = harness.CleanEnv()
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v:\n%s", err, out)
@@ -152,11 +150,7 @@ backend a.abc.com_cluster
 
 func TestEveryCommandOfTheMigrationPageWorks(t *testing.T) {
 	needsRoot(t)
-	text, err := os.ReadFile("../../docs/migrate-from-confd.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	steps, _, _ := strings.Cut(string(text), "\nconfd's backend")
+	steps, _, _ := strings.Cut(harness.Read(t, "../../docs/migrate-from-confd.md"), "\nconfd's backend")
 	first, split, ok := strings.Cut(steps, "5. When you like")
 	if !ok {
 		t.Fatal("the page has no fifth step")

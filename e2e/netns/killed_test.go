@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 // victimEnv tells a test binary that it is to be killed.
@@ -41,7 +43,7 @@ func TestAKilledRunLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = victim.Wait()
-	eventually(t, "the processes of a killed run have ended", func() error {
+	harness.Eventually(t, "the processes of a killed run have ended", func() error {
 		for _, pid := range family {
 			_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil) // an orphan is this process's
 			if unix.Kill(pid, 0) == nil {
@@ -64,13 +66,8 @@ func TestAKilledRunLeavesNothing(t *testing.T) {
 // startVictim starts a run of this test binary and returns when all of it runs.
 func startVictim(t *testing.T) *exec.Cmd {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "kill") // short, because a socket's path is
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	victim := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestVictim$", "-test.v")
-	victim.Env = append(os.Environ(), victimEnv+"=true", "TMPDIR="+dir, programsEnv+"="+filepath.Dir(programs.hapsync))
+	victim.Env = append(os.Environ(), victimEnv+"=true", "TMPDIR="+harness.Dir(t), programsEnv+"="+filepath.Dir(programs.hapsync))
 	out, err := victim.StdoutPipe()
 	if err == nil {
 		err = victim.Start()

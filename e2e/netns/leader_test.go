@@ -11,7 +11,7 @@ func TestALeaderThatIsKilledIsMissedByNobody(t *testing.T) {
 
 	for i := range 2 {
 		leader := s.etcd.leader(t, s.etcd.members...)
-		leader.kill(t)
+		leader.Kill(t)
 		t.Logf("%s, the leader, is killed", leader.name)
 		s.etcd.leader(t, s.etcd.others(leader)...)
 		moved := s.web[3-i]
@@ -30,5 +30,5 @@ func TestALeaderThatIsKilledIsMissedByNobody(t *testing.T) {
 	if now := s.leases(t); now != hosts {
 		t.Errorf("the registered hosts were\n%s\nand are now\n%s", hosts, now)
 	}
-	l.endsWithoutFailure(t)
+	l.EndsLosing(t, 0)
 }

@@ -6,12 +6,14 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 // A network is a bridge in a namespace of its own, and the machines on it. The namespaces have no names: each ends with
@@ -21,7 +23,7 @@ type network struct{ bridge *machine }
 // A machine is a thread that lives in a network namespace of its own. What is started by it lives there, too.
 type machine struct {
 	name, ip string
-	thread   chan func()
+	thread   harness.Thread
 	path     string // of its namespace, for as long as the tests run
 	ns       int    // the same, open
 }
@@ -42,7 +44,7 @@ func (n *network) machine(t *testing.T, name string, number int) *machine {
 	m.run(t, "ip", "address", "add", m.ip+"/24", "dev", "eth0")
 	m.run(t, "ip", "link", "set", "eth0", "up")
 	m.run(t, "ip", "link", "set", "lo", "up")
-	err := m.on(func() error { return os.WriteFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", []byte("0"), 0) })
+	err := m.thread.Do(func() error { return os.WriteFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", []byte("0"), 0) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,19 +53,12 @@ func (n *network) machine(t *testing.T, name string, number int) *machine {
 
 func newMachine(t *testing.T, name, ip string) *machine {
 	t.Helper()
-	m := &machine{name: name, ip: ip, thread: make(chan func())}
-	ready := make(chan error)
-	go func() {
-		runtime.LockOSThread() // for good: Go ends the thread with the goroutine
-		err := unix.Unshare(unix.CLONE_NEWNET)
-		m.path = fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid())
-		ready <- err
-		for f := range m.thread {
-			f()
-		}
-	}()
+	m := &machine{name: name, ip: ip, thread: harness.NewThread()}
 	t.Cleanup(func() { close(m.thread) })
-	err := <-ready
+	err := m.thread.Do(func() error {
+		m.path = fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid())
+		return unix.Unshare(unix.CLONE_NEWNET)
+	})
 	if err == nil {
 		m.ns, err = unix.Open(m.path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	}
@@ -74,17 +69,18 @@ func newMachine(t *testing.T, name, ip string) *machine {
 	return m
 }
 
-// on runs f on the machine.
-func (m *machine) on(f func() error) error {
-	err := make(chan error)
-	m.thread <- func() { err <- f() }
-	return <-err
+// start starts a server on the machine.
+func (m *machine) start(t *testing.T, env []string, name string, args ...string) *harness.Process {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Env = append(harness.CleanEnv(), env...)
+	return m.thread.StartProcess(t, filepath.Join(t.TempDir(), m.name+".log"), cmd)
 }
 
 // command is one that will run on the machine when try starts it, in a clean environment.
 func (m *machine) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = append(cleanEnv(), "ETCDCTL_API=3")
+	cmd.Env = append(harness.CleanEnv(), "ETCDCTL_API=3")
 	return cmd
 }
 
@@ -92,7 +88,7 @@ func (m *machine) command(ctx context.Context, name string, args ...string) *exe
 func (m *machine) output(cmd *exec.Cmd) (string, error) {
 	var out strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &out
-	err := m.on(cmd.Start)
+	err := m.thread.Do(cmd.Start)
 	if err == nil {
 		err = cmd.Wait()
 	}
@@ -119,15 +115,12 @@ func (m *machine) dial(ctx context.Context, network, addr string) (conn net.Conn
 		defer close(done)
 		runtime.LockOSThread()
 		if err = unix.Setns(m.ns, unix.CLONE_NEWNET); err == nil {
-			conn, err = (&net.Dialer{Timeout: patience}).DialContext(ctx, network, addr)
+			conn, err = (&net.Dialer{Timeout: harness.Patience}).DialContext(ctx, network, addr)
 		}
 	}()
 	<-done
 	return conn, err
 }
-
-// patience is how long a client waits for a connection, and for an answer; HAProxy's own limits are below it.
-const patience = 40 * time.Second
 
 func (m *machine) dialTCP(ctx context.Context, addr string) (net.Conn, error) {
 	return m.dial(ctx, "tcp", addr)

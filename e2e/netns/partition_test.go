@@ -1,6 +1,10 @@
 package netns
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
+)
 
 // TestAMinorityServesOnAndCatchesUp cuts etcd3 off from the other members and from the web servers as its clients, and with
 // it lb1, whose agent knows all members, and lb3, whose agent knows etcd3 alone. Their HAProxy still reaches the web servers.
@@ -10,7 +14,7 @@ func TestAMinorityServesOnAndCatchesUp(t *testing.T) {
 	minority, majority := []*balancer{s.balancers[0], s.balancers[2]}, s.balancers[1]
 	minority[1].follows(t, alone)
 	s.etcd.put(t, domainB+"/leaving", s.web[0].ip)
-	var loads []*load
+	var loads []*harness.Load
 	for _, b := range s.balancers {
 		s.comes(t, b, domainB, "leaving", s.web[0])
 		b.settles(t)
@@ -31,12 +35,12 @@ func TestAMinorityServesOnAndCatchesUp(t *testing.T) {
 	majority.ready(t)
 	majority.settles(t)
 	for i, b := range minority {
-		loads[2*i].goesOn(t)
+		loads[2*i].GoesOn(t)
 		b.unready(t, 3, "registry")
 		if now := b.file(t); now != file {
 			t.Errorf("the file of %s was\n%s\nand is now\n%s", b.name, file, now)
 		}
-		if a, err := get(s.client, b.ip, domainB, "leaving"); err != nil || a.body != s.web[0].name {
+		if a, err := get(s.client, b.ip, domainB, "leaving"); err != nil || a.Body != s.web[0].name {
 			t.Errorf("%s does not serve on as it did: %s, %v", b.name, a, err)
 		}
 	}
@@ -53,14 +57,14 @@ func TestAMinorityServesOnAndCatchesUp(t *testing.T) {
 		t.Errorf("the registered hosts were\n%s\nand are now\n%s", leases, now)
 	}
 	for _, l := range loads {
-		l.endsWithoutFailure(t)
+		l.EndsLosing(t, 0)
 	}
 }
 
 // follows has the agent know one member alone, and look at no more than what that tells it.
 func (b *balancer) follows(t *testing.T, m *member) {
 	t.Helper()
-	b.agent.terminate(t)
+	b.agent.Terminate(t)
 	b.env = append(b.env, "HAPSYNC_ENDPOINTS="+m.client(), "HAPSYNC_RESYNC=1h")
 	b.startAgent(t)
 	b.ready(t)

@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 // TestEachMemberIsReplacedWhileHostsComeAndGo forms the cluster one member after the other, and replaces each by one with
@@ -24,7 +26,7 @@ func TestEachMemberIsReplacedWhileHostsComeAndGo(t *testing.T) {
 
 	for i, m := range members {
 		if i == 1 {
-			m.kill(t) // one is lost first, the others are told to leave
+			m.Kill(t) // one is lost first, the others are told to leave
 		}
 		s.etcd.leave(t, m)
 		at := s.web[i]
@@ -42,7 +44,7 @@ func TestEachMemberIsReplacedWhileHostsComeAndGo(t *testing.T) {
 	if now := s.leases(t); now != leases {
 		t.Errorf("the registered hosts were\n%s\nand are now\n%s", leases, now)
 	}
-	l.endsWithoutFailure(t)
+	l.EndsLosing(t, 0)
 }
 
 // join announces a member to those that there are, and starts it with no data.
@@ -51,13 +53,13 @@ func (e *etcd) join(t *testing.T, m *member, cluster []*member) {
 	if err := os.RemoveAll(m.dir); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, m.name+" may join", func() error { // not before the others have known each other for a while
+	harness.Eventually(t, m.name+" may join", func() error { // not before the others have known each other for a while
 		_, err := e.follow(t, m, "", "etcdctl member add etcd2 --peer-urls http://10.0.0.12:2380")
 		return e.unless(t, err, func(list string) bool { return strings.Contains(list, m.peer()) })
 	})
 	m.start(t, "existing", append(cluster[:len(cluster):len(cluster)], m))
-	eventually(t, m.name+" is healthy", func() error {
-		if err := m.running(); err != nil {
+	harness.Eventually(t, m.name+" is healthy", func() error {
+		if err := m.Running(); err != nil {
 			t.Fatal(err)
 		}
 		_, err := e.try(t, m, "endpoint", "health")
@@ -68,12 +70,12 @@ func (e *etcd) join(t *testing.T, m *member, cluster []*member) {
 // leave removes a member for good, which ends by itself where it runs.
 func (e *etcd) leave(t *testing.T, m *member) {
 	t.Helper()
-	eventually(t, m.name+" may leave", func() error {
+	harness.Eventually(t, m.name+" may leave", func() error {
 		_, err := e.follow(t, m, "", `etcdctl member remove $(etcdctl member list | grep 'started, etcd2' | cut -d, -f1)`)
 		return e.unless(t, err, func(list string) bool { return !strings.Contains(list, m.peer()) })
 	})
-	eventually(t, m.name+" has ended", func() error {
-		if m.running() == nil {
+	harness.Eventually(t, m.name+" has ended", func() error {
+		if m.Running() == nil {
 			return errors.New("it runs")
 		}
 		return nil

@@ -12,7 +12,7 @@ func TestHapsyncAndEtcdAreRestartedOneByOneWithoutAFailedRequest(t *testing.T) {
 	leases := s.leases(t)
 
 	for i, m := range s.etcd.members {
-		m.terminate(t)
+		m.Terminate(t)
 		s.etcd.put(t, domainB+"/moving", s.web[i].ip)
 		s.comes(t, lb, domainB, "moving", s.web[i])
 		m.start(t, "existing", s.etcd.members)
@@ -23,13 +23,13 @@ func TestHapsyncAndEtcdAreRestartedOneByOneWithoutAFailedRequest(t *testing.T) {
 	if now := s.leases(t); now != leases {
 		t.Errorf("the registered hosts were\n%s\nand are now\n%s", leases, now)
 	}
-	lb.agent.terminate(t)
+	lb.agent.Terminate(t)
 	s.etcd.put(t, domainB+"/moving", s.web[3].ip)
-	l.goesOn(t)
+	l.GoesOn(t)
 	lb.startAgent(t)
 	s.comes(t, lb, domainB, "moving", s.web[3])
 	lb.ready(t)
 	guests.end()
 	lb.settles(t)
-	l.endsWithoutFailure(t)
+	l.EndsLosing(t, 0)
 }

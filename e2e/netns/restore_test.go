@@ -4,6 +4,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 func TestAClusterThatIsRestoredAsItWasIsTakenByItself(t *testing.T) {
@@ -24,7 +26,7 @@ func TestAClusterThatIsRestoredAsItWasIsTakenByItself(t *testing.T) {
 	}
 	s.etcd.put(t, domainA+"/late", s.web[3].ip)
 	s.comes(t, lb, domainA, "late", s.web[3])
-	l.endsWithoutFailure(t)
+	l.EndsLosing(t, 0)
 }
 
 func TestAClusterThatIsRestoredFromAnOldSnapshotIsHeldUntilItIsConfirmed(t *testing.T) {
@@ -42,11 +44,11 @@ func TestAClusterThatIsRestoredFromAnOldSnapshotIsHeldUntilItIsConfirmed(t *test
 	s.loseEtcd(t, snapshot)
 	lb.unready(t, 5, "another cluster")
 	t.Logf("lb1 says: %v", lb.readyz())
-	l.goesOn(t)
+	l.GoesOn(t)
 	if now := lb.file(t); now != file {
 		t.Errorf("the file was\n%s\nand is now\n%s", file, now)
 	}
-	if a, err := get(s.client, lb.ip, domainA, "late"); err != nil || a.body != s.web[3].name {
+	if a, err := get(s.client, lb.ip, domainA, "late"); err != nil || a.Body != s.web[3].name {
 		t.Errorf("what is held does not serve on: %s, %v", a, err)
 	}
 	if o := lb.must(t, "plan"); !strings.Contains(o.stdout, "- server a.abc.com_cluster/late") {
@@ -60,7 +62,7 @@ func TestAClusterThatIsRestoredFromAnOldSnapshotIsHeldUntilItIsConfirmed(t *test
 	s.comes(t, lb, domainB, "server2", s.web[3])
 	s.etcd.put(t, domainA+"/late", s.web[3].ip)
 	s.comes(t, lb, domainA, "late", s.web[3])
-	l.endsWithoutFailure(t)
+	l.EndsLosing(t, 0)
 }
 
 // loseEtcd ends all members at once, restores them from a snapshot when the agent has said so, and returns when they answer.
@@ -69,7 +71,7 @@ func (s *site) loseEtcd(t *testing.T, snapshot string) {
 	t.Helper()
 	was := s.etcd.cluster(t)
 	for _, m := range s.etcd.members {
-		m.kill(t)
+		m.Kill(t)
 	}
 	for _, b := range s.balancers {
 		b.unready(t, 3, "registry")
@@ -113,7 +115,7 @@ func (m *member) restore(t *testing.T, e *etcd, dir string) {
 func (e *etcd) cluster(t *testing.T) uint64 {
 	t.Helper()
 	var id uint64
-	eventually(t, e.members[0].name+" tells its cluster", func() error {
+	harness.Eventually(t, e.members[0].name+" tells its cluster", func() error {
 		status, err := e.status(t, e.members[0])
 		if err == nil {
 			id = status.Header.ClusterId

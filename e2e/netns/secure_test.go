@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 // TestTheRoleOfDocsIsEnoughForAnAgentAndNoMore sets etcd's auth up with the commands of docs/security.md, over TLS with client
@@ -28,7 +30,7 @@ func TestTheRoleOfDocsIsEnoughForAnAgentAndNoMore(t *testing.T) {
 	p := newPKI(t)
 	m := s.etcd.members[0]
 	m.startSecure(t, p)
-	eventually(t, "etcd answers root", func() error { return p.ctl(t, m, "root", "etcdctl endpoint health") })
+	harness.Eventually(t, "etcd answers root", func() error { return p.ctl(t, m, "root", "etcdctl endpoint health") })
 	for _, command := range []string{
 		"etcdctl user add root", "etcdctl role add root", "etcdctl user grant-role root root",
 		"etcdctl user add hapsync", "etcdctl role add hapsync",
@@ -63,7 +65,7 @@ func TestTheRoleOfDocsIsEnoughForAnAgentAndNoMore(t *testing.T) {
 	lb.startAgent(t)
 	s.comes(t, lb, domainA, "server1", web)
 	lb.ready(t)
-	eventually(t, "the agent's report is there", func() error {
+	harness.Eventually(t, "the agent's report is there", func() error {
 		if o := lb.hapsync(t, "agents"); o.code != 0 || !strings.Contains(o.stdout, "lb1 ") {
 			return fmt.Errorf("%s", o)
 		}
@@ -124,7 +126,7 @@ func (m *member) startSecure(t *testing.T, p pki) {
 	p.issue(t, "server", net.ParseIP(m.ip))
 	p.issue(t, "root")
 	p.issue(t, "hapsync")
-	m.process = m.machine.start(t, nil, programs.etcd, "--name", m.name, "--data-dir", m.dir,
+	m.Process = m.machine.start(t, nil, programs.etcd, "--name", m.name, "--data-dir", m.dir,
 		"--listen-client-urls", m.secure(), "--advertise-client-urls", m.secure(),
 		"--listen-peer-urls", m.peer(), "--initial-advertise-peer-urls", m.peer(), "--initial-cluster", m.name+"="+m.peer(),
 		"--cert-file", p.file("server.crt"), "--key-file", p.file("server.key"),

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 // A site is the network of a test: three members of etcd, balancers, web servers, and a client.
@@ -22,7 +24,7 @@ const (
 )
 
 // startSite starts all but etcd and the agents.
-func startSite(t *testing.T, h haproxy, balancers int) *site {
+func startSite(t *testing.T, h harness.HAProxy, balancers int) *site {
 	t.Helper()
 	needsRoot(t)
 	n := newNetwork(t)
@@ -38,7 +40,7 @@ func startSite(t *testing.T, h haproxy, balancers int) *site {
 }
 
 // startServed starts a site whose cluster is formed at once, and all of it.
-func startServed(t *testing.T, h haproxy, balancers int) *site {
+func startServed(t *testing.T, h harness.HAProxy, balancers int) *site {
 	t.Helper()
 	s := startSite(t, h, balancers)
 	s.etcd.form(t)
@@ -64,9 +66,9 @@ func (s *site) register(t *testing.T) {
 // comes waits until a balancer has the web server answer requests with the cookie of a server.
 func (s *site) comes(t *testing.T, b *balancer, domain, server string, w *web) {
 	t.Helper()
-	took := eventually(t, fmt.Sprintf("%s: %s with cookie %q is served by %s", b.name, domain, server, w.name), func() error {
+	took := harness.Eventually(t, fmt.Sprintf("%s: %s with cookie %q is served by %s", b.name, domain, server, w.name), func() error {
 		a, err := get(s.client, b.ip, domain, server)
-		if err == nil && (a.status != http.StatusOK || a.body != w.name) {
+		if err == nil && (a.Status != http.StatusOK || a.Body != w.name) {
 			err = fmt.Errorf("got %s", a)
 		}
 		return err

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 // TestHAProxyIsUpgradedUnderTheSameAgent goes through the versions as a package does: the program is replaced, then
@@ -28,21 +30,21 @@ func TestHAProxyIsUpgradedUnderTheSameAgent(t *testing.T) {
 		s.comes(t, lb, domainB, fmt.Sprintf("new%d", i), s.web[3])
 		s.comes(t, lb, domainA, "moving", s.web[i%2])
 		lb.settles(t)
-		if now := lb.pid(t); next.version >= 300 && now != before {
+		if now := lb.pid(t); next.Version >= 300 && now != before {
 			t.Errorf("HAProxy %s takes new servers without a reload, and was reloaded", next)
 		}
-		l.goesOn(t)
-		t.Logf("HAProxy %s -> %s: %d requests lost so far", have, next, len(l.failures()))
+		l.GoesOn(t)
+		t.Logf("HAProxy %s -> %s: %d requests lost so far", have, next, len(l.Failed()))
 		have = next
 	}
-	l.endsWithoutFailure(t)
-	if l.moved > 0 {
-		t.Errorf("%d clients had to change their server", l.moved)
+	l.EndsLosing(t, 0)
+	if l.Moved() > 0 {
+		t.Errorf("%d clients had to change their server", l.Moved())
 	}
 }
 
 // severalHAProxy are the binaries, the oldest first.
-func severalHAProxy(t *testing.T) []haproxy {
+func severalHAProxy(t *testing.T) []harness.HAProxy {
 	t.Helper()
 	needsRoot(t)
 	all := allHAProxy(t)
@@ -57,14 +59,14 @@ func severalHAProxy(t *testing.T) []haproxy {
 }
 
 // upgrade replaces the program and reloads HAProxy, as systemctl reload haproxy does.
-func (b *balancer) upgrade(t *testing.T, h haproxy) {
+func (b *balancer) upgrade(t *testing.T, h harness.HAProxy) {
 	t.Helper()
 	b.install(t, h)
-	if err := b.master.cmd.Process.Signal(syscall.SIGUSR2); err != nil {
+	if err := b.master.Cmd.Process.Signal(syscall.SIGUSR2); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "HAProxy "+h.String()+" answers", func() error {
-		if err := b.master.running(); err != nil {
+	harness.Eventually(t, "HAProxy "+h.String()+" answers", func() error {
+		if err := b.master.Running(); err != nil {
 			t.Fatal(err)
 		}
 		version, err := b.info("Version")
@@ -76,9 +78,9 @@ func (b *balancer) upgrade(t *testing.T, h haproxy) {
 }
 
 // reports waits until hapsync agents shows the version.
-func (b *balancer) reports(t *testing.T, h haproxy) {
+func (b *balancer) reports(t *testing.T, h harness.HAProxy) {
 	t.Helper()
-	eventually(t, "the agent reports HAProxy "+h.String(), func() error {
+	harness.Eventually(t, "the agent reports HAProxy "+h.String(), func() error {
 		if o := b.must(t, "agents"); !strings.Contains(o.stdout, " "+h.String()+" ") {
 			return fmt.Errorf("%s", o)
 		}
