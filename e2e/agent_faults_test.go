@@ -163,25 +163,13 @@ func newEtcd(t *testing.T) *ownEtcd {
 
 func (e *ownEtcd) start(t *testing.T) {
 	t.Helper()
-	peers := url.URL{Scheme: "http", Host: "127.0.0.1:0"}
 	conf := embed.NewConfig()
 	conf.Dir = e.dir
 	conf.BcryptCost = 4 // the least: a login is a second of work otherwise, under the race detector
-	conf.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
-	conf.ListenClientUrls, conf.AdvertiseClientUrls = []url.URL{e.listen}, []url.URL{e.listen}
-	conf.ListenPeerUrls, conf.AdvertisePeerUrls = []url.URL{peers}, []url.URL{peers}
-	conf.InitialCluster = conf.InitialClusterFromName(conf.Name)
 	conf.InitialClusterToken = cmp.Or(e.token, conf.InitialClusterToken)
 	var err error
-	if e.server, err = embed.StartEtcd(conf); err != nil {
+	if e.server, err = startEmbedded(conf, e.listen.Host); err != nil {
 		t.Fatalf("start etcd: %v", err)
-	}
-	select {
-	case <-e.server.Server.ReadyNotify():
-	case err := <-e.server.Err():
-		t.Fatalf("start etcd: %v", err)
-	case <-time.After(within):
-		t.Fatal("etcd is not ready")
 	}
 }
 

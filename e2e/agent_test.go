@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -31,11 +30,7 @@ func (b *box) startAgent(t testing.TB, flags ...string) *agent {
 // startAgentAt starts one that answers at an address, or on "unix:" and a path.
 func (b *box) startAgentAt(t testing.TB, listen string, flags ...string) *agent {
 	t.Helper()
-	a := &agent{listen: listen}
-	args := append([]string{"-i"}, append(cleanEnv(), b.env...)...)
-	args = append(args, b.program, "agent", "--listen", a.listen)
-	a.process = startProcess(t, filepath.Join(b.dir, "agent.log"), lookPath(t, "env"), append(args, flags...)...)
-	return a
+	return &agent{b.startServer(t, "agent.log", append([]string{"agent", "--listen", listen}, flags...)...), listen}
 }
 
 // get asks the agent's own server.
@@ -52,10 +47,7 @@ func (a *agent) get(path string) (answer, error) {
 // ready waits until the agent says that it is.
 func (a *agent) ready(t testing.TB) {
 	t.Helper()
-	eventually(t, "the agent is ready", func() error {
-		if err := a.running(); err != nil {
-			t.Fatal(err)
-		}
+	a.Eventually(t, "the agent is ready", func() error {
 		got, err := a.get("/readyz")
 		if err == nil && got.status != http.StatusOK {
 			err = fmt.Errorf("got %s", got)

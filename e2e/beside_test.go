@@ -64,23 +64,6 @@ func (b *box) write(t *testing.T, file, text string) {
 	}
 }
 
-// startWith starts HAProxy with these files.
-func (b *box) startWith(t *testing.T, files ...string) {
-	t.Helper()
-	args := []string{"-W", "-S", b.masterSocket}
-	for _, f := range files {
-		args = append(args, "-f", f)
-	}
-	b.master = startProcess(t, filepath.Join(b.dir, "haproxy.log"), b.haproxy.path, args...)
-	eventually(t, "HAProxy answers on "+b.runtimeSocket, func() error {
-		if err := b.master.running(); err != nil {
-			t.Fatal(err)
-		}
-		_, err := b.pid()
-		return err
-	})
-}
-
 // runs fails the test unless the process has exactly these servers in a domain's backend, in any order.
 func (b *box) runs(t *testing.T, domain string, servers ...string) {
 	t.Helper()

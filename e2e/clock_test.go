@@ -43,10 +43,7 @@ func (c clock) set(t *testing.T, off time.Duration, processes ...*process) {
 	text := fmt.Sprint(int64(off / time.Second))
 	write(t, c.file, text)
 	for _, p := range processes {
-		eventually(t, "the process takes note of its clock", func() error {
-			if err := p.running(); err != nil {
-				t.Fatal(err)
-			}
+		p.Eventually(t, "the process takes note of its clock", func() error {
 			if told, err := os.ReadFile(fmt.Sprintf("%s.%d", c.file, p.Cmd.Process.Pid)); err != nil || string(told) != text {
 				return fmt.Errorf("it goes by %q: %w", told, err)
 			}
@@ -166,10 +163,9 @@ func TestWaitEndsInItsTimeThoughTheClockJumps(t *testing.T) {
 	a.signal(t, syscall.SIGSTOP)
 	for weight, off := range []time.Duration{time.Hour, -time.Hour} {
 		const timeout = 3 * time.Second
-		args := append([]string{"-i"}, append(cleanEnv(), b.env...)...)
-		args = append(args, b.program, "weight", "--domain", "a.abc.com", "--host", "server1", "--wait", "--wait-timeout", timeout.String(), fmt.Sprint(7+weight))
 		began := time.Now()
-		p := startProcess(t, filepath.Join(b.dir, fmt.Sprintf("weight%d.log", weight)), lookPath(t, "env"), args...)
+		p := b.startServer(t, fmt.Sprintf("weight%d.log", weight), "weight", "--domain", "a.abc.com", "--host", "server1",
+			"--wait", "--wait-timeout", timeout.String(), fmt.Sprint(7+weight))
 		p.said(t, "weight of a.abc.com/server1")
 		c.set(t, off, p)
 		if code := p.code(t); code != 7 {

@@ -103,10 +103,8 @@ func (h *harbour) domain(name string) string { return name + "." + filepath.Base
 // serve starts hapsync register --docker.
 func (h *harbour) serve(t *testing.T, args ...string) *process {
 	t.Helper()
-	words := append([]string{"-i"}, append(cleanEnv(), h.env...)...)
-	words = append(words, world.hapsync, "register", "--docker", "--resync", "1h", "--drain", "0s")
-	p := startProcess(t, filepath.Join(h.dir, fmt.Sprintf("docker-%d.log", time.Now().UnixNano())), lookPath(t, "env"), append(words, args...)...)
-	return p
+	words := []string{"register", "--docker", "--resync", "1h", "--drain", "0s"}
+	return h.startServer(t, fmt.Sprintf("docker-%d.log", time.Now().UnixNano()), append(words, args...)...)
 }
 
 // keys are those of a container's host.

@@ -40,10 +40,7 @@ func startDemo(t *testing.T, h haproxy, stdin *os.File) *process {
 	command := exec.Command("env", "TMPDIR="+dir, binary, "--hapsync", world.hapsync, "--haproxy", h.path)
 	command.Stdin = stdin
 	demo := startCommand(t, filepath.Join(dir, "demo.log"), command)
-	eventually(t, "the demo's HAProxy answers", func() error {
-		if err := demo.running(); err != nil {
-			t.Fatal(err)
-		}
+	demo.Eventually(t, "the demo's HAProxy answers", func() error {
 		if !strings.Contains(demo.printed(), "ok: HAProxy answers") {
 			return fmt.Errorf("not yet")
 		}
@@ -115,10 +112,7 @@ func TestTheDemoTellsItsStoryAndWhatItProposesCanBeTyped(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, h haproxy) {
 		lookPath(t, "etcdctl")
 		demo := startDemo(t, h, terminal(t))
-		eventually(t, "the tour ends", func() error {
-			if err := demo.running(); err != nil {
-				t.Fatal(err)
-			}
+		demo.Eventually(t, "the tour ends", func() error {
 			if !strings.Contains(demo.printed(), "Ctrl-C here ends all of it") {
 				return fmt.Errorf("it goes on")
 			}

@@ -52,28 +52,34 @@ func (e *etcd) start() (err error) {
 	if e.dir, err = os.MkdirTemp("", "hapsync-e2e-etcd-"); err != nil {
 		return err
 	}
-	free := url.URL{Scheme: "http", Host: "127.0.0.1:0"}
 	conf := embed.NewConfig()
 	conf.Dir = e.dir
 	conf.UnsafeNoFsync = true // the data goes with the tests
-	conf.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
-	conf.ListenClientUrls, conf.AdvertiseClientUrls = []url.URL{free}, []url.URL{free}
-	conf.ListenPeerUrls, conf.AdvertisePeerUrls = []url.URL{free}, []url.URL{free}
-	conf.InitialCluster = conf.InitialClusterFromName(conf.Name)
-	if e.server, err = embed.StartEtcd(conf); err != nil {
-		return err
-	}
-	select {
-	case <-e.server.Server.ReadyNotify():
-	case err = <-e.server.Err():
-	case <-time.After(time.Minute):
-		err = errors.New("not ready after a minute")
-	}
-	if err != nil {
+	if e.server, err = startEmbedded(conf, "127.0.0.1:0"); err != nil {
 		return err
 	}
 	e.client, err = clientv3.New(clientv3.Config{Endpoints: []string{e.server.Clients[0].Addr().String()}, Logger: zap.NewNop()})
 	return err
+}
+
+// startEmbedded starts an etcd that listens there, and returns when it is ready.
+func startEmbedded(conf *embed.Config, listen string) (*embed.Etcd, error) {
+	client, peer := []url.URL{{Scheme: "http", Host: listen}}, []url.URL{{Scheme: "http", Host: "127.0.0.1:0"}}
+	conf.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
+	conf.ListenClientUrls, conf.AdvertiseClientUrls = client, client
+	conf.ListenPeerUrls, conf.AdvertisePeerUrls = peer, peer
+	conf.InitialCluster = conf.InitialClusterFromName(conf.Name)
+	server, err := embed.StartEtcd(conf)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-server.Server.ReadyNotify():
+	case err = <-server.Err():
+	case <-time.After(within):
+		err = errors.New("not ready in time")
+	}
+	return server, err
 }
 
 func (e *etcd) close() {

@@ -1,9 +1,7 @@
 package e2e
 
 import (
-	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -115,15 +113,22 @@ func (b *box) init(t testing.TB, flags ...string) outcome {
 // start starts HAProxy in master-worker mode with the box's files and returns when its worker answers.
 func (b *box) start(t testing.TB) {
 	t.Helper()
-	args := []string{"-W", "-S", b.masterSocket, "-f", b.baseFile}
+	files := []string{b.baseFile}
 	if b.managedFile != b.baseFile {
-		args = append(args, "-f", b.managedFile)
+		files = append(files, b.managedFile)
+	}
+	b.startWith(t, files...)
+}
+
+// startWith starts HAProxy with these files.
+func (b *box) startWith(t testing.TB, files ...string) {
+	t.Helper()
+	args := []string{"-W", "-S", b.masterSocket}
+	for _, f := range files {
+		args = append(args, "-f", f)
 	}
 	b.master = startProcess(t, filepath.Join(b.dir, "haproxy.log"), b.haproxy.path, args...)
-	eventually(t, "HAProxy answers on "+b.runtimeSocket, func() error {
-		if err := b.master.running(); err != nil {
-			t.Fatal(err)
-		}
+	b.master.Eventually(t, "HAProxy answers on "+b.runtimeSocket, func() error {
 		_, err := b.pid()
 		return err
 	})
@@ -145,14 +150,8 @@ func (b *box) hapsync(t testing.TB, args ...string) outcome {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), b.program, args...)
 	cmd.Env = append(cleanEnv(), b.env...)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatalf("%s: %v", cmd, err)
-	}
-	return outcome{strings.Join(args, " "), cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+	code, stdout, stderr := world.thread.Run(t, cmd)
+	return outcome{strings.Join(args, " "), code, stdout, stderr}
 }
 
 // must is hapsync where another exit code than 0 ends the test.

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -43,6 +44,14 @@ func startProcess(t testing.TB, log, name string, args ...string) *process {
 func startCommand(t testing.TB, log string, cmd *exec.Cmd) *process {
 	t.Helper()
 	return &process{world.thread.StartProcess(t, log, cmd)}
+}
+
+// startServer starts hapsync as a server on the box, which has its log.
+func (b *box) startServer(t testing.TB, log string, args ...string) *process {
+	t.Helper()
+	cmd := exec.Command(b.program, args...)
+	cmd.Env = append(cleanEnv(), b.env...)
+	return startCommand(t, filepath.Join(b.dir, log), cmd)
 }
 
 // An answer is what a client got.

@@ -16,7 +16,6 @@ func (l *load) goesOn(t testing.TB)             { t.Helper(); l.GoesOn(t) }
 func (l *load) endsWithoutFailure(t testing.TB) { t.Helper(); l.EndsLosing(t, 0) }
 func (l *load) served(h *host) int              { return l.Served(h.name) }
 func (l *load) failures() int                   { return len(l.Failed()) }
-func (l *load) end()                            { l.End() }
 
 // startLoad starts the load of a domain and returns when it is served.
 func startLoad(t testing.TB, b *box, domain string) *load {

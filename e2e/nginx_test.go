@@ -23,10 +23,7 @@ func startHostAt(t testing.TB, name, addr string) *host {
 	h := &host{name: name, addr: addr}
 	command := nginx(t, name, addr)
 	h.process = startProcess(t, filepath.Join(t.TempDir(), "nginx.log"), command[0], command[1:]...)
-	eventually(t, "nginx answers on "+addr, func() error {
-		if err := h.running(); err != nil {
-			t.Fatal(err)
-		}
+	h.Eventually(t, "nginx answers on "+addr, func() error {
 		got, err := get(addr, "localhost", "")
 		if err == nil && got.body != name {
 			t.Fatalf("%s: somebody else answers: %s", addr, got)

@@ -203,10 +203,7 @@ func TestHostIsRegisteredWhenEtcdComesLate(t *testing.T) {
 	h := startHost(t, "a.abc.com")
 	for i, flags := range [][]string{nil, {"--user", "hapsync:secret"}} { // a user is logged in at once
 		p := b.startRegister(t, fleetDomain+"/"+serverName(i), h.addr, flags...)
-		eventually(t, "it says what it waits for", func() error {
-			if err := p.running(); err != nil {
-				t.Fatal(err)
-			}
+		p.Eventually(t, "it says what it waits for", func() error {
 			if text := p.printed(); !strings.Contains(text, "has to wait for etcd") || !strings.Contains(text, e.listen.Host) {
 				return errors.New(text)
 			}

@@ -22,9 +22,8 @@ func (b *box) startRegister(t testing.TB, name, addr string, args ...string) *pr
 	t.Helper()
 	domain, host, _ := strings.Cut(name, "/")
 	ip, port := splitAddr(t, addr)
-	words := append([]string{"-i"}, append(cleanEnv(), b.env...)...)
-	words = append(words, b.program, "register", "--domain", domain, "--host", host, "--ip", ip, "--port", port)
-	return startProcess(t, filepath.Join(b.dir, "register-"+host+".log"), lookPath(t, "env"), append(words, args...)...)
+	words := []string{"register", "--domain", domain, "--host", host, "--ip", ip, "--port", port}
+	return b.startServer(t, "register-"+host+".log", append(words, args...)...)
 }
 
 // keys are those of a host, by attribute, and its lease, of an etcd.

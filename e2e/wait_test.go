@@ -93,10 +93,7 @@ func TestRegisterWaitsForEveryAgent(t *testing.T) {
 		agents[1].signal(t, syscall.SIGCONT)
 
 		p = b.startRegister(t, "a.abc.com/server2", two.addr, "--wait", "--drain", "0s")
-		eventually(t, "every agent has applied it", func() error {
-			if err := p.running(); err != nil {
-				t.Fatal(err)
-			}
+		p.Eventually(t, "every agent has applied it", func() error {
 			if !strings.Contains(p.printed(), "applied by every agent") {
 				return errors.New(p.printed())
 			}

@@ -1,12 +1,10 @@
 package netns
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -62,10 +60,7 @@ func (b *balancer) startHAProxy(t *testing.T) {
 	t.Helper()
 	b.master = b.start(t, nil, b.binary(), "-W", "-S", filepath.Join(b.dir, "run/haproxy-master.sock"),
 		"-f", filepath.Join(b.dir, "haproxy.cfg"), "-f", b.managed)
-	harness.Eventually(t, "HAProxy answers", func() error {
-		if err := b.master.Running(); err != nil {
-			t.Fatal(err)
-		}
+	b.master.Eventually(t, "HAProxy answers", func() error {
 		_, err := b.worker()
 		return err
 	})
@@ -91,17 +86,8 @@ func (b *balancer) hapsync(t *testing.T, args ...string) outcome {
 	t.Helper()
 	cmd := b.command(t.Context(), programs.hapsync, args...)
 	cmd.Env = append(cmd.Env, b.env...)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := b.thread.Do(cmd.Start)
-	if err == nil {
-		err = cmd.Wait()
-	}
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatalf("%s: %v", cmd, err)
-	}
-	return outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+	code, stdout, stderr := b.thread.Run(t, cmd)
+	return outcome{code, stdout, stderr}
 }
 
 func (b *balancer) must(t *testing.T, args ...string) outcome {
@@ -126,10 +112,7 @@ func (b *balancer) readyz() error {
 
 func (b *balancer) ready(t *testing.T) {
 	t.Helper()
-	harness.Eventually(t, "the agent of "+b.name+" is ready", func() error {
-		if err := b.agent.Running(); err != nil {
-			t.Fatal(err)
-		}
+	b.agent.Eventually(t, "the agent of "+b.name+" is ready", func() error {
 		return b.readyz()
 	})
 }

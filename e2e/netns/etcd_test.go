@@ -108,10 +108,7 @@ func (e *etcd) form(t *testing.T) {
 func (e *etcd) healthy(t *testing.T) {
 	t.Helper()
 	for _, m := range e.members {
-		harness.Eventually(t, m.name+" is healthy", func() error {
-			if err := m.Running(); err != nil {
-				t.Fatal(err)
-			}
+		m.Eventually(t, m.name+" is healthy", func() error {
 			_, err := e.try(t, m, "endpoint", "health")
 			return err
 		})

@@ -58,10 +58,7 @@ func (e *etcd) join(t *testing.T, m *member, cluster []*member) {
 		return e.unless(t, err, func(list string) bool { return strings.Contains(list, m.peer()) })
 	})
 	m.start(t, "existing", append(cluster[:len(cluster):len(cluster)], m))
-	harness.Eventually(t, m.name+" is healthy", func() error {
-		if err := m.Running(); err != nil {
-			t.Fatal(err)
-		}
+	m.Eventually(t, m.name+" is healthy", func() error {
 		_, err := e.try(t, m, "endpoint", "health")
 		return err
 	})

@@ -19,10 +19,7 @@ func newWeb(t *testing.T, n *network, name string, number int) *web {
 	w := &web{machine: n.machine(t, name, number)}
 	command := harness.Nginx(t, name, "80")
 	w.nginx = w.start(t, nil, command[0], command[1:]...)
-	harness.Eventually(t, "nginx answers on "+name, func() error {
-		if err := w.nginx.Running(); err != nil {
-			t.Fatal(err)
-		}
+	w.nginx.Eventually(t, "nginx answers on "+name, func() error {
 		a, err := get(w.machine, w.ip, "localhost", "")
 		if err == nil && (a.Status != http.StatusOK || a.Body != name) {
 			err = fmt.Errorf("got %s", a)

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -58,6 +59,21 @@ type Process struct {
 	Exited chan struct{} // closed when it has
 	Err    error         // how; read it after Exited
 	once   sync.Once     // guards the end: another process may have the id after it
+}
+
+// Run runs a command on the thread to its end, and returns what a person sees of it.
+func (th Thread) Run(t testing.TB, cmd *exec.Cmd) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, complaints bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaints
+	err := th.Do(cmd.Start)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatalf("%s: %v", cmd, err)
+	}
+	return cmd.ProcessState.ExitCode(), out.String(), complaints.String()
 }
 
 // StartProcess starts a server, which prints to a log. Its process group is ended with the test, and the log shown where the
@@ -138,6 +154,18 @@ func (p *Process) Running() error {
 	default:
 		return nil
 	}
+}
+
+// Eventually is Eventually for what takes the process: its end ends the test at once.
+func (p *Process) Eventually(t testing.TB, what string, try func() error) {
+	t.Helper()
+	Eventually(t, what, func() error {
+		t.Helper()
+		if err := p.Running(); err != nil {
+			t.Fatal(err)
+		}
+		return try()
+	})
 }
 
 // Printed is what the process has printed so far.
