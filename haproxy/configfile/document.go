@@ -81,7 +81,7 @@ func (d *Document) open(n int, header string) {
 		d.sections[last-1].end = n
 	}
 	words := splitWords(header)
-	s := section{kind: words[0], head: n}
+	s := section{kind: unquote(words[0]), head: n}
 	if len(words) > 1 {
 		s.name = unquote(words[1])
 	}
@@ -111,12 +111,13 @@ func (d Document) active(s section) []line {
 // body are the lines of a section below its header that are not blank or comment at its end.
 func (d Document) body(s section) []line { return d.lines[s.head+1 : s.content] }
 
-func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
+// isBlank tells what HAProxy takes as white space between words.
+func isBlank(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
 
-// firstWord is the keyword of a line; "" for a blank one.
+// firstWord is the keyword of a line as HAProxy takes it, without quotes; "" for a blank one.
 func firstWord(raw string) string {
 	word, _ := cutWord(raw)
-	return word
+	return unquote(word)
 }
 
 // cutWord returns the first word and what follows it; "" where there is none.

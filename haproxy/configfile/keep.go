@@ -1,9 +1,6 @@
 package configfile
 
 import (
-	"errors"
-	"io/fs"
-	"os"
 	"path/filepath"
 )
 
@@ -14,11 +11,11 @@ func (c *Files) Keep(memo []byte) error {
 
 // Kept is what Keep kept last; nil where there is nothing.
 func (c *Files) Kept() ([]byte, error) {
-	text, err := os.ReadFile(c.keptFile())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	text, there, err := ReadBeside(c.keptFile())
+	if !there {
+		return nil, err
 	}
-	return text, err
+	return []byte(text), err
 }
 
 func (c *Files) keptFile() string {

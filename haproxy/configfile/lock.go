@@ -3,40 +3,105 @@ package configfile
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 
-	"github.com/gofrs/flock"
+	"golang.org/x/sys/unix"
 
 	"github.com/hapsync/hapsync/haproxy"
 )
 
+// OpenBeside opens a file that hapsync keeps beside the managed one, or beside another of HAProxy's. Others may be able to write in that
+// folder: it never goes through a symbolic link, never waits for the other end of a pipe, and takes only a regular file.
+func OpenBeside(path string, flags int, mode fs.FileMode) (*os.File, error) {
+	f, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, mode)
+	switch {
+	case errors.Is(err, unix.ELOOP):
+		return nil, fmt.Errorf("%s is a symbolic link, and hapsync keeps a file of its own there: remove it", path)
+	case errors.Is(err, unix.ENXIO):
+		return nil, notRegular(path)
+	case err != nil:
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = notRegular(path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func notRegular(path string) error {
+	return fmt.Errorf("%s is no regular file, and hapsync keeps one of its own there: remove it", path)
+}
+
+// ReadBeside reads a file that hapsync keeps beside the managed one; a missing one is "" without an error.
+func ReadBeside(path string) (text string, there bool, err error) {
+	f, err := OpenBeside(path, os.O_RDONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(f)
+	return string(data), true, err
+}
+
 // Lock makes this process the only writer of the managed file until unlock is called, by an exclusive lock on a file
 // beside it, which the system gives back when the process ends in whatever way. An error that wraps ErrLocked says who
-// holds it.
+// holds it. Only the owner of the managed file, and root, can open the lock file: who can open it can lock it.
 func (c *Files) Lock() (unlock func() error, err error) {
 	dir, name := filepath.Split(c.Managed)
 	path := filepath.Join(dir, "."+name+".lock")
-	lock := flock.New(path, flock.SetPermissions(0o644))
-	ok, err := lock.TryLock()
+	f, err := OpenBeside(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
-	if !ok {
-		return nil, errors.Join(fmt.Errorf("%w on %s: %s; wait for it to end", haproxy.ErrLocked, c.Managed, holder(path)), lock.Close())
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = fmt.Errorf("%w on %s: %s; wait for it to end", haproxy.ErrLocked, c.Managed, holder(f))
+		}
+		return nil, errors.Join(err, f.Close())
 	}
-	// Who cannot write it (another user's lock file, a full disk) is locked out of nothing: the lock is what counts.
-	_ = os.WriteFile(path, fmt.Appendf(nil, "process %d (%s)\n", os.Getpid(), filepath.Base(os.Args[0])), 0o644)
+	// Who cannot write it (a full disk) is locked out of nothing: the lock is what counts.
+	_ = ownedLike(f, c.Managed)
+	_ = f.Truncate(0)
+	_, _ = f.WriteAt(fmt.Appendf(nil, "process %d (%s)\n", os.Getpid(), filepath.Base(os.Args[0])), 0)
 	c.ForgetPrevious() // what an earlier pass replaced is not this one's to restore
-	return lock.Close, nil
+	return f.Close, nil
+}
+
+// ownedLike gives a file to the owner of another, and to nobody else.
+func ownedLike(f *os.File, like string) error {
+	info, err := os.Stat(like)
+	if err != nil {
+		return errors.Join(f.Chmod(0o600), err)
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 {
+		err = f.Chown(int(stat.Uid), int(stat.Gid))
+	}
+	return errors.Join(f.Chmod(0o600), err)
 }
 
 // holder is what the owner of the lock wrote into it.
-func holder(path string) string {
-	text, err := os.ReadFile(path)
-	if err != nil || len(text) == 0 {
+func holder(f *os.File) string {
+	text := make([]byte, 200)
+	n, _ := f.ReadAt(text, 0)
+	line, _, _ := strings.Cut(string(text[:n]), "\n")
+	if line == "" {
 		return "an unknown process"
 	}
-	return strings.TrimSpace(string(text))
+	if quoted := strconv.Quote(line); quoted != `"`+line+`"` {
+		return quoted
+	}
+	return line
 }

@@ -175,11 +175,11 @@ func ownLine(l line) (domain, kind string, ours bool) {
 		if len(w) < 2 {
 			return "", "", false
 		}
-		domain, ok := haproxy.DomainOfACL(w[1])
+		domain, ok := haproxy.DomainOfACL(unquote(w[1]))
 		if !ok {
 			return "", "", false
 		}
-		ours = len(w) == 5 && w[2] == "hdr(host)" && w[3] == "-i" && w[4] == domain
+		ours = len(w) == 5 && w[2] == "hdr(host)" && w[3] == "-i" && w[4] == domain && w[1] == haproxy.ACLName(domain)
 		return domain, "acl", ours && !l.conditional && haproxy.PlainName(domain)
 	case "use_backend":
 		w := appendWords(buffer[:0], l.raw)

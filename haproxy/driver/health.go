@@ -1,11 +1,10 @@
 package driver
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/netip"
-	"os"
+	"strings"
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/haproxy/configfile"
@@ -56,6 +55,6 @@ func clearHealth(path string) error { return writeHealth(path, []byte(runtimeapi
 // leftHealth reports whether a server-state file holds what a killed process wrote for its reload. HAProxy would take
 // the addresses in it for the next start, whatever the configuration says.
 func leftHealth(path string) bool {
-	text, err := os.ReadFile(path)
-	return err == nil && bytes.Contains(text, []byte(runtimeapi.OneReload))
+	text, _, err := configfile.ReadBeside(path)
+	return err == nil && strings.Contains(text, runtimeapi.OneReload)
 }

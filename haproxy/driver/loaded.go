@@ -42,7 +42,7 @@ func (h *Instance) loaded(f configfile.Reading, w runtimeapi.Worker) (configfile
 	if h.lastLoaded.Worker.Same(w) {
 		return h.lastLoaded.Managed, nil
 	}
-	text, _, err := configfile.ReadText(h.loadedFile())
+	text, _, err := configfile.ReadBeside(h.loadedFile())
 	if err != nil {
 		return configfile.Managed{}, err
 	}
@@ -69,7 +69,7 @@ func (h *Instance) rememberLoaded(ctx context.Context, f configfile.Reading) err
 	if err != nil {
 		return err
 	}
-	kept, _, err := configfile.ReadText(h.loadedFile())
+	kept, _, err := configfile.ReadBeside(h.loadedFile())
 	if err != nil {
 		return err
 	}

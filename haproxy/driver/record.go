@@ -32,18 +32,18 @@ func newRecord(managed string) record {
 
 // of reads the record of a worker; another one's is of no use.
 func (r *record) of(w runtimeapi.Worker) error {
-	file, err := os.Stat(r.path)
+	file, err := os.Lstat(r.path)
 	if err != nil {
 		file = nil // reading it says why
 	}
 	if r.servers != nil && r.worker.Same(w) && sameFile(r.file, file) {
 		return nil
 	}
-	text, digest, err := configfile.ReadText(r.path)
+	text, there, err := configfile.ReadBeside(r.path)
 	if err != nil {
 		return err
 	}
-	r.worker, r.servers, r.missing, r.file = w, map[haproxy.ServerKey]bool{}, digest == "", file
+	r.worker, r.servers, r.missing, r.file = w, map[haproxy.ServerKey]bool{}, !there, file
 	header, lines, _ := strings.Cut(text, "\n")
 	if !sameWorker(header+"\n", w) {
 		return nil
@@ -80,7 +80,7 @@ func (r *record) add(keys []haproxy.ServerKey) error {
 // write appends to the file where it is that of the worker, and replaces it where it is not, or has grown long.
 func (r *record) write(keys []haproxy.ServerKey) error {
 	header := loadedHeader(r.worker)
-	if text, _, err := configfile.ReadText(r.path); err == nil && strings.HasPrefix(text, header) && strings.HasSuffix(text, "\n") &&
+	if text, _, err := configfile.ReadBeside(r.path); err == nil && strings.HasPrefix(text, header) && strings.HasSuffix(text, "\n") &&
 		strings.Count(text, "\n") < 2*len(r.servers)+1000 {
 		return r.append(lines(keys))
 	}
@@ -102,7 +102,7 @@ func lines(keys []haproxy.ServerKey) string {
 
 // append writes at the end of the file. If it has grown by more than that, another hapsync has written, and it is read again.
 func (r *record) append(text string) error {
-	f, err := os.OpenFile(r.path, os.O_WRONLY|os.O_APPEND, 0)
+	f, err := configfile.OpenBeside(r.path, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		return err
 	}

@@ -101,7 +101,7 @@ func toldMasterSocket(ctx context.Context, r runtimeapi.Client) string {
 // restore puts back the text that the managed file had before it was changed for the reload that failed: what the last
 // Commit or Rewrite replaced, or, where that was another process's, what the running worker has loaded.
 func (h *Instance) restore(f configfile.Reading) error {
-	kept, _, err := configfile.ReadText(h.loadedFile())
+	kept, _, err := configfile.ReadBeside(h.loadedFile())
 	if err != nil {
 		return err
 	}
