@@ -292,3 +292,50 @@ func TestTwoAgentsHaveAHostOfTheirOwnOnOneHAProxy(t *testing.T) {
 		second.serves(t, "z.abc.com", "server1", two)
 	})
 }
+
+func TestStatsSocketsAreFoundInEveryForm(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		for name, form := range map[string]string{
+			"quoted":        `"@DIR@/s.sock"`,
+			"with unix@":    "unix@@DIR@/s.sock",
+			"by a variable": `"${HAPSYNC_TEST_DIR}/s.sock"`,
+			"TCP":           "@ADDR@",
+			"ipv4@":         "ipv4@@ADDR@",
+			"abstract":      "abns@hapsync-@NAME@",
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				b := newBeside(t, h)
+				replace := strings.NewReplacer("@DIR@", b.dir, "@ADDR@", freeAddr(t), "@NAME@", filepath.Base(b.dir))
+				text := strings.Replace(read(t, b.baseFile), "stats socket "+b.dir+"/s.sock mode 600", "stats socket "+replace.Replace(form), 1)
+				b.write(t, b.baseFile, strings.Replace(text, "global\n", "global\n    unix-bind prefix /nowhere\n    presetenv HAPSYNC_TEST_DIR "+b.dir+"\n", 1))
+				b.write(t, b.managedFile, b.frontendLines())
+				a1 := startHost(t, "a1")
+				b.register(t, "a.abc.com/server1", a1.addr)
+				b.startAnswering(t)
+				b.must(t, "sync")
+				b.inLine(t)
+				b.serves(t, "a.abc.com", "", a1)
+				b.put(t, "a.abc.com/server1/weight", "7")
+				says(t, b.must(t, "sync").stdout, "runtime")
+				b.inLine(t)
+				b.must(t, "check")
+			})
+		}
+	})
+}
+
+// startAnswering starts HAProxy with both files, and returns when hapsync reaches its stats socket.
+func (b *box) startAnswering(t *testing.T) {
+	t.Helper()
+	b.master = startProcess(t, filepath.Join(b.dir, "haproxy.log"), b.haproxy.path, "-W", "-S", b.masterSocket, "-f", b.baseFile, "-f", b.managedFile)
+	eventually(t, "hapsync reaches HAProxy", func() error {
+		if err := b.master.running(); err != nil {
+			t.Fatal(err)
+		}
+		if o := b.hapsync(t, "check"); o.code != 0 {
+			return fmt.Errorf("%s", o)
+		}
+		return nil
+	})
+}

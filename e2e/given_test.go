@@ -59,8 +59,10 @@ func TestDefaultServerDecidesWhatTheRegistryDoesNotSay(t *testing.T) {
 		"of the backend":       {backend: "    " + words},
 		"of the last defaults": {base: "    " + words},
 		"of two lines":         {base: "    default-server weight 7 maxconn 2\n    default-server weight 100\n"},
-		"of both":              {base: "    default-server maxconn 9 weight 5\n", backend: "    " + words},
-		"of named defaults":    {base: "defaults shop\n    mode http\n    timeout connect 1s\n    timeout client 9s\n    timeout server 9s\n    " + words + "defaults last\n    mode http\n    timeout connect 1s\n    timeout client 9s\n    timeout server 9s\n", from: " from shop"},
+		"of a branch": {base: "    .if version_atleast(99.0)\n    default-server weight 1 maxconn 9\n    .elif !version_atleast(2.5)\n    default-server weight 3\n    .else\n" +
+			"    .if version_atleast(2.5)\n    default-server weight 100\n    .else\n    default-server weight 5\n    .endif\n    default-server maxconn 2\n    .endif\n"},
+		"of both":           {base: "    default-server maxconn 9 weight 5\n", backend: "    " + words},
+		"of named defaults": {base: "defaults shop\n    mode http\n    timeout connect 1s\n    timeout client 9s\n    timeout server 9s\n    " + words + "defaults last\n    mode http\n    timeout connect 1s\n    timeout client 9s\n    timeout server 9s\n", from: " from shop"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachHAProxy(t, func(t *testing.T, h haproxy) {

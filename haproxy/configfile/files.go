@@ -21,7 +21,7 @@ type Files struct {
 	binary        string
 	checker       checker
 	waits         *haproxy.Waits
-	mu            stdsync.Mutex // guards list, last, previous and edits
+	mu            stdsync.Mutex // guards list, last, previous, edits and conditions
 	// list are the files and directories that HAProxy is started with, in its order; the managed one is among them.
 	list []string
 	// last is what was read last: neither file is taken apart again while its bytes are the same.
@@ -34,6 +34,8 @@ type Files struct {
 		line   int
 		ok     bool
 	}
+	// conditions are those of .if lines that HAProxy was asked about.
+	conditions map[string]verdict
 }
 
 // OpenFiles takes checked settings. It reads no file.
@@ -276,9 +278,6 @@ func (c *Files) interpret(f *Reading) (err error) {
 	f.readDefaults(c.frontends)
 	return nil
 }
-
-// decide marks what HAProxy leaves out of a file with conditions.
-func (c *Files) decide(d Document) Document { return d }
 
 // readManaged reads the managed part of a text of the managed file, beside the other files of f.
 func (c *Files) readManaged(d Document, f Reading) Managed {

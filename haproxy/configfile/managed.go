@@ -142,7 +142,8 @@ func rulesOf(d Document, s section, file string, foreign map[string]string) []st
 		if *c == (count{acls: 1, rules: 1, place: c.place}) {
 			domains = append(domains, domain)
 		} else {
-			foreign[domain] = fmt.Sprintf("acl %s in frontend %s (%s:%d)", haproxy.ACLName(domain), s.name, file, c.place)
+			foreign[domain] = fmt.Sprintf("acl %s in frontend %s (%s:%d), in another form than \"acl %[1]s hdr(host) -i %[5]s\" and \"use_backend %[6]s if %[1]s\", once each",
+				haproxy.ACLName(domain), s.name, file, c.place, domain, haproxy.BackendName(domain))
 		}
 	}
 	return domains

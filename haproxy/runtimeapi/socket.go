@@ -89,11 +89,50 @@ func (r Client) converse(ctx context.Context, line string, read func(io.Reader) 
 // dial connects to a stats or master socket. The connection breaks when ctx is done.
 func dial(ctx context.Context, socket string) (*boundConn, error) {
 	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", socket)
+	network, address := endpoint(socket)
+	conn, err := dialer.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, dialError(socket, explain(ctx, err))
 	}
 	return &boundConn{conn, context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })}, nil
+}
+
+// maxAbstract is the length of the name of an abstract socket as HAProxy binds it: the rest of it are zeros.
+const maxAbstract = 108
+
+// endpoint is where to connect for an address of HAProxy's configuration: a path, unix@path, abns@name, abnsz@name, or host:port, with
+// ipv4@, ipv6@, tcp@, tcp4@ or tcp6@ before it or not. An address that stands for all of the machine's is taken for its own.
+func endpoint(address string) (network, to string) {
+	family, rest, prefixed := strings.Cut(address, "@")
+	if !prefixed {
+		family, rest = "", address
+	}
+	switch family {
+	case "unix":
+		return "unix", rest
+	case "abns":
+		return "unix", "@" + rest + strings.Repeat("\x00", max(0, maxAbstract-1-len(rest)))
+	case "abnsz":
+		return "unix", "@" + rest
+	case "ipv4", "ipv6", "tcp", "tcp4", "tcp6":
+	case "":
+		if strings.Contains(rest, "/") || !strings.Contains(rest, ":") {
+			return "unix", rest
+		}
+	default:
+		return "unix", address
+	}
+	colon := strings.LastIndexByte(rest, ':')
+	if colon < 0 {
+		return "tcp", rest
+	}
+	host := strings.Trim(rest[:colon], "[]")
+	if host == "*" || host == "0.0.0.0" || host == "" && family != "ipv6" && family != "tcp6" {
+		host = "127.0.0.1"
+	} else if host == "" || host == "::" {
+		host = "::1"
+	}
+	return "tcp", net.JoinHostPort(host, rest[colon+1:])
 }
 
 // A boundConn is bound to a context until it is closed.
@@ -108,7 +147,7 @@ func (c *boundConn) Close() error {
 }
 
 // CloseWrite half-closes, as the master socket wants it.
-func (c *boundConn) CloseWrite() error { return c.Conn.(*net.UnixConn).CloseWrite() }
+func (c *boundConn) CloseWrite() error { return c.Conn.(interface{ CloseWrite() error }).CloseWrite() }
 
 // dialError says what to do about a socket that cannot be reached.
 func dialError(socket string, err error) error {

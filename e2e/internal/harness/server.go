@@ -63,9 +63,9 @@ func FreeAddr(t testing.TB) string {
 	}
 	t.Cleanup(func() { _ = unix.Close(fd) })
 	err = errors.Join(
+		unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), // before the options: with them it may get a port that another test has
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1),
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1),
-		unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}),
 	)
 	if err != nil {
 		t.Fatal(err)
