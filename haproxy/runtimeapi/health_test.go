@@ -50,6 +50,7 @@ const healthFile = `frontend webin
 backend b
     balance roundrobin
     option httpchk GET /check
+    timeout check 10s
     server well %s check inter 100ms
     server sick %s check inter 100ms fall 1
 `
