@@ -213,3 +213,51 @@ func writeCertificate(t *testing.T, file, domain string) {
 		t.Fatal(err)
 	}
 }
+
+func TestOurRulesStandAboveThoseThatWouldShadowThem(t *testing.T) {
+	for name, rule := range map[string]string{
+		"a wildcard":           "    use_backend wild if { hdr_end(host) -i .abc.com }\n",
+		"an ACL":               "    acl wild req.hdr(Host),lower -m end .abc.com\n    use_backend wild if METH_GET wild\n",
+		"without a condition":  "    use_backend wild\n",
+		"a negative condition": "    acl other hdr(host) -i other\n    use_backend wild unless other\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachHAProxy(t, func(t *testing.T, h haproxy) {
+				b := newBeside(t, h)
+				wild, one, two := startHost(t, "wild"), startHost(t, "one"), startHost(t, "two")
+				b.write(t, b.baseFile, read(t, b.baseFile)+"backend wild\n    server w "+wild.addr+"\n")
+				b.write(t, b.managedFile, b.frontendLines()+rule)
+				b.startWith(t, b.baseFile, b.managedFile)
+				b.register(t, "b.abc.com/server1", one.addr)
+				for _, domain := range []string{"b.abc.com", "a.abc.com", "c.abc.com"} { // the later ones come beside ours
+					b.register(t, domain+"/server1", one.addr)
+					b.must(t, "sync")
+					b.serves(t, domain, "", one)
+					b.serves(t, "unknown.abc.com", "", wild)
+				}
+				b.unregister(t, "a.abc.com")
+				b.unregister(t, "b.abc.com")
+				b.unregister(t, "c.abc.com")
+				b.register(t, "d.abc.com/server1", two.addr)
+				b.must(t, "sync", "--allow-mass-removal")
+				b.unregister(t, "d.abc.com")
+				b.hapsync(t, "sync", "--allow-mass-removal")
+				b.register(t, "a.abc.com/server1", two.addr)
+				b.must(t, "sync")
+				b.reload(t)
+				b.serves(t, "a.abc.com", "", two)
+				b.serves(t, "unknown.abc.com", "", wild)
+				b.inLine(t)
+				if o := b.hapsync(t, "check"); strings.Contains(o.stdout+o.stderr, "stands above") {
+					t.Errorf("it warns without a reason:\n%s", o)
+				}
+				text := strings.Replace(read(t, b.managedFile), rule, "", 1)
+				b.write(t, b.managedFile, strings.Replace(text, "    use_backend a.abc.com", rule+"    use_backend a.abc.com", 1))
+				for _, command := range []string{"plan", "check"} {
+					o := b.hapsync(t, command)
+					says(t, o.stdout+o.stderr, "use_backend wild", "stands above hapsync's rules for a.abc.com")
+				}
+			})
+		})
+	}
+}

@@ -314,7 +314,7 @@ func (c *Files) Warnings(f Reading) []string {
 			found = append(found, fmt.Sprintf("frontend %s is not in mode http, so that its Host rules and cookies do nothing; write \"mode http\" into the defaults of %s", name, c.Base))
 		}
 	}
-	return found
+	return append(found, c.shadowed(f)...)
 }
 
 // Foreign names, by domain, the ACLs and backends of the files that bear a name of ours without our shape, with their

@@ -169,7 +169,16 @@ func (p *splicer) frontend(s section) {
 	}
 	fresh := slices.DeleteFunc(slices.Clone(want), func(r haproxy.Rule) bool { return owned[r.Domain] })
 	left := map[string][]haproxy.Rule{"acl": fresh, "use_backend": fresh} // still to be written, by kind
+	rest := func() {
+		for _, kind := range []string{"acl", "use_backend"} {
+			left[kind] = p.rules(kind, left[kind], func(haproxy.Rule) bool { return true })
+		}
+	}
+	above := shadows(body)
 	for i, l := range body {
+		if above[i] {
+			rest()
+		}
 		domain, kind, ours := ownLine(l)
 		if !ours || !owned[domain] {
 			p.raw(l.raw)
@@ -183,9 +192,7 @@ func (p *splicer) frontend(s section) {
 			left[kind] = p.rules(kind, left[kind], func(haproxy.Rule) bool { return true })
 		}
 	}
-	for _, kind := range []string{"acl", "use_backend"} {
-		p.rules(kind, left[kind], func(haproxy.Rule) bool { return true })
-	}
+	rest()
 }
 
 func domains(rules []haproxy.Rule) map[string]bool {

@@ -23,6 +23,9 @@ func (c *Files) NoEdit(f Reading) string {
 		return "a transaction would not leave servers that are not hapsync's in their place"
 	}
 	for _, s := range f.Managed.frontends {
+		if len(shadows(f.doc.body(s))) > 0 {
+			return "a transaction would not keep hapsync's rules of frontend " + s.name + " above yours"
+		}
 		if s.from != "" {
 			return "a transaction would not give new backends the defaults " + s.from + " of frontend " + s.name
 		}

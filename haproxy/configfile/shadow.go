@@ -1,0 +1,74 @@
+package configfile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// shadows are the lines of a frontend's body, by index, that send requests on by their Host, or all of them, and are not ours: below
+// such a line a rule of ours may never be reached.
+func shadows(body []line) map[int]bool {
+	found := map[int]bool{}
+	byHost := map[string]bool{} // the ACLs that look at the Host
+	for i, l := range body {
+		switch firstWord(l.raw) {
+		case "acl":
+			if w := splitWords(l.raw); len(w) > 2 && ofHost(w[2:]) {
+				byHost[unquote(w[1])] = true
+			}
+		case "use_backend":
+			if _, _, ours := ownLine(l); ours || l.off {
+				continue
+			}
+			w := splitWords(l.raw)
+			condition := slices.IndexFunc(w, func(word string) bool { return word == "if" || word == "unless" })
+			if condition < 0 || ofHost(w[condition:]) ||
+				slices.ContainsFunc(w[condition:], func(word string) bool { return byHost[strings.TrimLeft(unquote(word), "!")] }) {
+				found[i] = true
+			}
+		}
+	}
+	return found
+}
+
+// ofHost reports whether words look at the Host header, or at the name of a TLS handshake.
+func ofHost(words []string) bool {
+	text := strings.ToLower(strings.Join(words, " "))
+	return strings.Contains(text, "host") || strings.Contains(text, "sni")
+}
+
+// shadowed warns of rules of ours that stand below a line of an operator's that may take their requests.
+func (c *Files) shadowed(f Reading) []string {
+	var found []string
+	for _, name := range c.frontends {
+		s := f.Managed.frontends[name]
+		body := f.doc.body(s)
+		above := shadows(body)
+		for i, l := range body {
+			if !above[i] {
+				continue
+			}
+			var below []string
+			for _, rule := range body[i+1:] {
+				if domain, kind, ours := ownLine(rule); ours && kind == "use_backend" && f.Managed.Foreign[domain] == "" {
+					below = append(below, domain)
+				}
+			}
+			if len(below) > 0 {
+				found = append(found, fmt.Sprintf("%s:%d: \"%s\" stands above hapsync's rules for %s: requests that it matches never reach them; move it below them",
+					c.Managed, s.head+2+i, strings.Join(splitWords(l.raw), " "), firstOf(below)))
+			}
+		}
+	}
+	return found
+}
+
+// firstOf names a few.
+func firstOf(names []string) string {
+	const few = 3
+	if len(names) <= few {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d others", strings.Join(names[:few], ", "), len(names)-few)
+}
