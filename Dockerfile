@@ -8,6 +8,10 @@ WORKDIR /src
 ARG GOPROXY
 ENV CGO_ENABLED=0 GOFLAGS="-trimpath -buildvcs=false"
 COPY go.mod go.sum ./
+# The toolchain of go.mod, or the image's if that is newer, or if the other cannot be fetched.
+ENV GOTOOLCHAIN=
+RUN if GOTOOLCHAIN=auto go version; then go env -w GOTOOLCHAIN=auto; \
+    else echo "the toolchain of go.mod cannot be fetched: building with that of the image"; go env -w GOTOOLCHAIN=local; fi
 # The large ones of what hapsync is made of, in a layer of their own: they outlast a change of hapsync's code.
 RUN go build \
     github.com/haproxytech/client-native/v5/configuration \

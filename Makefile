@@ -23,7 +23,17 @@ compose_down = $(compose_test) --profile cluster --profile two-balancers --profi
 
 build_flags = -trimpath -ldflags '-X main.version=$(VERSION)'
 
-.PHONY: help build demo test race lint fmt e2e e2e-net bench fuzz compose-demo compose-test docs man ci deps clean
+# The toolchain of go.mod, which ends known holes of the standard library, or a newer one that is here. Where it cannot be
+# fetched, the one that is here. `make GOTOOLCHAIN=local build` does not ask.
+ifneq ($(filter-out help clean deps,$(MAKECMDGOALS)),)
+GOTOOLCHAIN := $(shell GOTOOLCHAIN=auto timeout 300 $(GO) version >/dev/null 2>&1 && echo auto || echo local)
+ifeq ($(GOTOOLCHAIN) $(MAKELEVEL),local 0)
+$(info make: the $(shell sed -n 's/^toolchain //p' go.mod) of go.mod cannot be fetched: building with the Go that is here)
+endif
+export GOTOOLCHAIN
+endif
+
+.PHONY: help build demo test race lint fmt e2e e2e-net bench fuzz compose-demo compose-test docs man vuln ci deps clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,7 +94,10 @@ compose-test: ## the tests of docker-compose.yml (needs a Docker engine)
 	trap 'exit 130' INT TERM; \
 	HAPSYNC_COMPOSE='$(compose_test)' $(GO) test -count=1 -timeout=30m -v ./e2e/compose
 
-ci: deps lint build ## what a change must pass: lint, build, the demo on each HAProxy, every test with -race, e2e-net, compose-test
+vuln: build ## known holes in the program and its libraries (needs the module proxy)
+	@.ci/vuln bin/hapsync
+
+ci: deps lint build vuln ## what a change must pass: lint, build, vuln, the demo on each HAProxy, every test with -race, e2e-net, compose-test
 	@IFS=:; for haproxy in $$HAPROXY_BINARIES; do \
 		echo "bin/hapsync-demo --exit --haproxy $$haproxy"; \
 		tour=$$(bin/hapsync-demo --exit --haproxy "$$haproxy" 2>&1) || { echo "$$tour"; exit 1; }; \

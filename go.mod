@@ -2,6 +2,8 @@ module github.com/hapsync/hapsync
 
 go 1.26.8
 
+toolchain go1.26.10
+
 require (
 	github.com/cenkalti/backoff/v5 v5.0.3
 	github.com/containerd/errdefs v1.0.0

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -26,6 +28,47 @@ func TestTheWorkflowOfPublicCIRunsTheScriptAndNothingElse(t *testing.T) {
 	runs := matches(`(?m)^ +- run: (.*)$`, read(t, "../../.github/workflows/ci.yml"))
 	if !slices.Equal(runs, []string{".ci/run"}) {
 		t.Errorf("the workflow runs %q", runs)
+	}
+}
+
+// TestMakeBuildsWithTheToolchainOfGoModOrTheOneThatIsHere gives make a go that has the newer toolchain, and one that cannot fetch it.
+func TestMakeBuildsWithTheToolchainOfGoModOrTheOneThatIsHere(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, fetch, want string
+		says              bool
+	}{
+		{"fetched", "exit 0", "auto", false},
+		{"not to be fetched", "exit 1", "local", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			script := "#!/bin/sh\ncase $1 in version) " + test.fetch + ";; esac\necho \"$GOTOOLCHAIN\" >" + dir + "/used\n"
+			if err := os.WriteFile(dir+"/go", []byte(script), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command("make", "-C", "../..", "build", "GO="+dir+"/go", "VERSION=test")
+			cmd.Env = append(os.Environ(), "GOTOOLCHAIN=go1.1", "MAKELEVEL=0", "MAKEFLAGS=")
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			if got := strings.TrimSpace(read(t, dir+"/used")); got != test.want {
+				t.Errorf("built with GOTOOLCHAIN=%s, want %s", got, test.want)
+			}
+			if says := strings.Count(string(out), "of go.mod cannot be fetched") == 1; says != test.says {
+				t.Errorf("make printed:\n%s", out)
+			}
+		})
+	}
+}
+
+// TestTheImageBuildsWithTheToolchainOfGoMod holds that the variable of Go's image, which keeps the image's own toolchain, is taken away.
+func TestTheImageBuildsWithTheToolchainOfGoMod(t *testing.T) {
+	before, _, _ := strings.Cut(read(t, "../../Dockerfile"), "\nRUN go build")
+	if !strings.Contains(before, "\nENV GOTOOLCHAIN=\n") || !strings.Contains(before, "go env -w GOTOOLCHAIN=auto") {
+		t.Errorf("the Dockerfile begins:\n%s", before)
 	}
 }
 
