@@ -77,7 +77,7 @@ func (p program) reference() reference.Program {
 func outputs() []reference.Output {
 	nested := map[string]string{
 		"Agent": "`agent`", "registryJSON": "`registry`", "haproxyJSON": "`haproxy`", "waitJSON": "`waiting`",
-		"appliedJSON": "`applied`", "overrideJSON": "`override` or `overrides`", "countsJSON": "`counts`", "Pass": "`passes`",
+		"appliedJSON": "`applied`", "overrideJSON": "`override` or `overrides`", "countsJSON": "`counts`", "Pass": "`passes`", "notShown": "`not_shown`",
 		"domainJSON": "`domains`", "hostJSON": "`hosts` or `registered`", "pendingJSON": "`pending`", "problemJSON": "`problems`",
 		"jsonAction": "`actions`", "jsonKept": "`kept`", "jsonProblem": "`problems`", "explainHostJSON": "`hosts`", "serverJSON": "`server`",
 		"Key": "`keys`", "RosterLine": "`agents`", "Leaving": "`leaving`",

@@ -1,6 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -16,6 +21,7 @@ import (
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/daemon"
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/sync"
 )
 
 // scrape returns what the agent's metrics are, by name, and with the value of the label where there is one.
@@ -167,5 +173,61 @@ func TestReasonsAreOneLineEach(t *testing.T) {
 	got := render.OneLineEach([]string{"a", "b\nc\n"})
 	if want := []string{"a", "b; c"}; !slices.Equal(got, want) {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestNobodyIsAnsweredUnderANameThatIsNotThisMachines(t *testing.T) {
+	a := startAgent(t, oneHost().program(nil, nil), freeAddr(t))
+	_, port, err := net.SplitHostPort(a.listen.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := a.get(t, "/healthz"); err != nil {
+		t.Fatal(err)
+	}
+	for host, code := range map[string]int{
+		a.listen.Address: http.StatusOK, "localhost:" + port: http.StatusOK, "127.0.0.1": http.StatusOK, "[::1]:" + port: http.StatusOK,
+		"evil.example.com:" + port: http.StatusMisdirectedRequest, "localhost.evil.example.com": http.StatusMisdirectedRequest,
+	} {
+		for _, path := range []string{"/status", "/metrics", "/healthz", "/readyz"} {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+a.listen.Address+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Host = host
+			got, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, _ := io.ReadAll(got.Body)
+			_ = got.Body.Close()
+			if ready := path == "/readyz" && got.StatusCode == http.StatusServiceUnavailable; got.StatusCode != code && (!ready || code != http.StatusOK) {
+				t.Errorf("%s of %s: %d %s", path, host, got.StatusCode, body)
+			}
+		}
+	}
+}
+
+func TestAStatusIsBounded(t *testing.T) {
+	t.Parallel()
+	s := sync.Status{Counts: sync.Counts{Passes: 1}}
+	for i := range 50_000 {
+		s.Last.Problems = append(s.Last.Problems, registry.Problem{Key: fmt.Sprintf("/services/web/a.abc.com/h%d/ip", i), Reason: strings.Repeat("x", 200)})
+		s.Last.Pending = append(s.Last.Pending, fmt.Sprintf("a.abc.com/h%d: port is missing", i))
+	}
+	status, err := render.StatusOf(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status.Agent = &render.Agent{}
+	var text, out bytes.Buffer
+	if err := errors.Join(status.WriteText(&text), status.WriteJSON(&out)); err != nil {
+		t.Fatal(err)
+	}
+	if out.Len() > 1<<20 || text.Len() > 1<<20 {
+		t.Errorf("%d bytes of JSON, %d of text", out.Len(), text.Len())
+	}
+	if !strings.Contains(text.String(), "49000 problems, 49000 pending hosts more") || !strings.Contains(out.String(), `"problems": 49000`) {
+		t.Errorf("what is left out is not told:\n%s", text.String()[max(0, text.Len()-500):])
 	}
 }

@@ -19,13 +19,15 @@ type Daemon struct {
 	build   Build
 	started time.Time
 	took    *prometheus.HistogramVec
+	// rendering bounds how many get the status at the same time.
+	rendering chan struct{}
 }
 
 // New makes a daemon that is not yet at work.
 func New(b Build) *Daemon {
 	return &Daemon{
 		build:   b,
-		started: time.Now(),
+		started: time.Now(), rendering: make(chan struct{}, 4),
 		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "hapsync_pass_duration_seconds",
 			Help:    "How long passes took: quick ones over some servers in the process, those of the file, and whole ones.",

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,8 +46,14 @@ func (s *Daemon) readyz(w http.ResponseWriter, _ *http.Request) {
 	reply(w, http.StatusServiceUnavailable, render.OneLineEach(status.Reasons)...)
 }
 
-// statusz answers with the whole status.
-func (s *Daemon) statusz(w http.ResponseWriter, _ *http.Request) {
+// statusz answers with the whole status, to a few at a time.
+func (s *Daemon) statusz(w http.ResponseWriter, r *http.Request) {
+	select {
+	case s.rendering <- struct{}{}:
+	case <-r.Context().Done():
+		return
+	}
+	defer func() { <-s.rendering }()
 	out, err := render.StatusOf(s.status())
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -61,6 +70,26 @@ func reply(w http.ResponseWriter, code int, lines ...string) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
 	_, _ = io.WriteString(w, strings.Join(lines, "\n")+"\n") // who has gone needs no answer
+}
+
+// guarded refuses requests by a name where only programs of this machine can ask: a page that a browser shows may point its own name at
+// this machine (DNS rebinding).
+func guarded(where Address, handler http.Handler) http.Handler {
+	host, _, _ := net.SplitHostPort(where.Address)
+	if ip, err := netip.ParseAddr(host); where.Network == "unix" || host != "localhost" && (err != nil || !ip.IsLoopback()) {
+		return handler
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := r.Host
+		if host, _, err := net.SplitHostPort(name); err == nil {
+			name = host
+		}
+		if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err != nil && !slices.Contains([]string{"", "localhost", "hapsync"}, name) { // as hapsync status asks
+			reply(w, http.StatusMisdirectedRequest, "the agent listens on "+where.Address+": ask it by that address or as localhost, not by another name")
+			return
+		}
+		handler.ServeHTTP(w, r)
+	})
 }
 
 // A server is an HTTP server at its address.
@@ -80,7 +109,7 @@ func listenAndServe(where Address, handler http.Handler, log *slog.Logger) (*ser
 	}
 	s := &server{
 		server: &http.Server{
-			Handler:           handler,
+			Handler:           guarded(where, handler),
 			ReadHeaderTimeout: 5 * time.Second,
 			ReadTimeout:       5 * time.Second,
 			WriteTimeout:      10 * time.Second,

@@ -30,6 +30,7 @@ type (
 		Overrides []overrideJSON   `json:"overrides" doc:"states and weights that an operator set on HAProxy's socket, and that are left so"`
 		Counts    countsJSON       `json:"counts" doc:"what the agent has done since it started"`
 		Report    *json.RawMessage `json:"report" doc:"of the last pass, as 'hapsync sync -o json' prints it; null before the first"`
+		NotShown  *notShown        `json:"not_shown,omitempty" doc:"what of the report is left out, because it is long; absent if nothing"`
 		Passes    []Pass           `json:"passes" doc:"the last passes that did something or failed, newest first"`
 	}
 
@@ -39,6 +40,11 @@ type (
 		PID     int       `json:"pid" doc:"process ID"`
 		Started time.Time `json:"started" doc:"when it started"`
 		Seconds float64   `json:"uptime_seconds" doc:"for how long it has been running"`
+	}
+	notShown struct {
+		Problems int `json:"problems" doc:"how many problems"`
+		Pending  int `json:"pending" doc:"how many pending hosts"`
+		Actions  int `json:"actions" doc:"how many steps"`
 	}
 	registryJSON struct {
 		Up       bool              `json:"up" doc:"it can be read"`
@@ -120,9 +126,25 @@ func StatusOf(s sync.Status) (Status, error) {
 	if s.Counts.Passes == 0 {
 		return out, nil
 	}
+	last, hidden := s.Last, notShown{}
+	last.Problems, hidden.Problems = first(last.Problems)
+	last.Pending, hidden.Pending = first(last.Pending)
+	last.Plan.Actions, hidden.Actions = first(last.Plan.Actions)
+	if hidden != (notShown{}) {
+		out.NotShown = &hidden
+	}
 	var err error
-	out.Report, err = ReportJSON(s.Last)
+	out.Report, err = ReportJSON(last)
 	return out, err
+}
+
+// mostShown bounds the lists of a status: who can write keys can make many problems.
+const mostShown = 1000
+
+// first cuts a list where it is long, and counts what is left out.
+func first[T any](all []T) (shown []T, left int) {
+	shown = all[:min(len(all), mostShown)]
+	return shown, len(all) - len(shown)
 }
 
 func countsToJSON(n sync.Counts) countsJSON {

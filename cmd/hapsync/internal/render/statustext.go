@@ -66,6 +66,9 @@ func (s Status) WriteText(w io.Writer) error {
 	for _, p := range report.Pending {
 		row("pending", "%s", p)
 	}
+	if s.NotShown != nil {
+		row("not shown", "%s, %s more: hapsync plan shows all", Count(s.NotShown.Problems, "problem"), Count(s.NotShown.Pending, "pending host"))
+	}
 	for _, p := range report.Warnings {
 		row("warning", "%s", p)
 	}
