@@ -33,8 +33,8 @@ func domainLines(domain string, servers ...string) string {
 }
 
 // serverLine is a server of the classic shape.
-func serverLine(name, addr string, words ...string) string {
-	return strings.Join(append([]string{"server", name, addr, "cookie", name, "check"}, words...), " ")
+func serverLine(name, addr string) string {
+	return "server " + name + " " + addr + " cookie " + name + " check"
 }
 
 // frontendLines are the frontend webin with the rules of some domains.

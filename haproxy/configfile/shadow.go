@@ -56,7 +56,7 @@ func (c *Files) shadowed(f Reading) []string {
 				}
 			}
 			if len(below) > 0 {
-				found = append(found, fmt.Sprintf("%s:%d: \"%s\" stands above hapsync's rules for %s: requests that it matches never reach them; move it below them",
+				found = append(found, fmt.Sprintf("%s:%d: %q stands above hapsync's rules for %s: requests that it matches never reach them; move it below them",
 					c.Managed, s.head+2+i, strings.Join(splitWords(l.raw), " "), firstOf(below)))
 			}
 		}
