@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/hapsync/hapsync/haproxy"
@@ -237,24 +235,6 @@ func roleOf(l line, checked bool) lineRole {
 	return roleForeign
 }
 
-// isOurServer reports whether a server's line has our shape: an address, and the server's name for its cookie.
-func isOurServer(raw string) bool {
-	var buffer wordBuffer
-	w := appendWords(buffer[:0], raw)
-	if len(w) < 5 || !haproxy.PlainName(w[1]) {
-		return false
-	}
-	if _, err := parseAddr(w[2]); err != nil {
-		return false
-	}
-	for i := 3; i+1 < len(w); i++ {
-		if w[i] == "cookie" {
-			return w[i+1] == w[1]
-		}
-	}
-	return false
-}
-
 // findServers finds the servers in our backends that are not ours.
 func (m *Managed) findServers(d Document, file string) {
 	m.NotOurs = map[haproxy.ServerKey]string{}
@@ -347,79 +327,4 @@ func canonicalCookie(words []string) string {
 		rest = slices.Delete(rest, i, i+1)
 	}
 	return strings.Join(slices.Concat(ours, rest), " ")
-}
-
-// givenBy is what the words of default-server lines give.
-func givenBy(words string) haproxy.Given {
-	if strings.TrimSpace(words) == "" {
-		return haproxy.Given{}
-	}
-	s := readServer(append([]string{"server", "", ""}, strings.Fields(words)...), haproxy.Given{Weight: -1, Weighted: true})
-	given := haproxy.Given{Weight: s.Weight, Weighted: true, MaxConn: s.MaxConn, Backup: s.Backup}
-	if s.Weight < 0 {
-		given.Weight, given.Weighted = 0, false
-	}
-	return given
-}
-
-// readServer reads the words of a server line, from "server" on, with what its backend gives. An address that is not ip:port stays
-// zero.
-func readServer(w []string, given haproxy.Given) haproxy.Server {
-	s := haproxy.Server{Name: w[1], Weight: given.ServerWeight(), MaxConn: given.MaxConn, Backup: given.Backup, State: haproxy.Ready}
-	s.Addr, _ = parseAddr(w[2])
-	var params []string
-	if !s.Addr.IsValid() {
-		params = append(params, w[2])
-	}
-	for i := 3; i < len(w); i++ {
-		number := func() (int, bool) {
-			if i+1 >= len(w) {
-				return 0, false
-			}
-			n, err := strconv.Atoi(w[i+1])
-			return n, err == nil && n >= 0
-		}
-		switch w[i] {
-		case "check":
-			s.Check = true
-			continue
-		case "backup", "no-backup":
-			s.Backup = w[i] == "backup"
-			continue
-		case "disabled":
-			s.State = haproxy.Maint
-			continue
-		case "cookie":
-			if i+1 < len(w) {
-				i++
-				s.Cookie = w[i]
-				continue
-			}
-		case "weight":
-			if n, ok := number(); ok {
-				s.Weight, i = n, i+1
-				continue
-			}
-		case "maxconn":
-			if n, ok := number(); ok {
-				s.MaxConn, i = n, i+1
-				continue
-			}
-		}
-		params = append(params, w[i])
-	}
-	s.Params = strings.Join(params, " ")
-	return s
-}
-
-// parseAddr reads 10.0.0.1:80, [::1]:80 and HAProxy's ::1:80.
-func parseAddr(s string) (netip.AddrPort, error) {
-	if addr, err := netip.ParseAddrPort(s); err == nil {
-		return addr, nil
-	}
-	colon := strings.LastIndexByte(s, ':')
-	if colon < 0 {
-		return netip.AddrPort{}, fmt.Errorf("%q has no port", s)
-	}
-	return netip.ParseAddrPort("[" + s[:colon] + "]" + s[colon:])
 }

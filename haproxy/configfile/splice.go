@@ -3,7 +3,6 @@ package configfile
 import (
 	"cmp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/hapsync/hapsync/haproxy"
@@ -248,33 +247,6 @@ func (p *splicer) server(s haproxy.Server, given haproxy.Given, comment string) 
 		words = append(words, comment)
 	}
 	p.line(words...)
-}
-
-// serverWords are the words of a server's line, without what it is given.
-func serverWords(s haproxy.Server, given haproxy.Given) []string {
-	w := []string{"server", s.Name, s.Addr.String()}
-	if s.Cookie != "" {
-		w = append(w, "cookie", s.Cookie)
-	}
-	if s.Check {
-		w = append(w, "check")
-	}
-	if s.Weight != given.ServerWeight() {
-		w = append(w, "weight", strconv.Itoa(s.Weight))
-	}
-	if s.MaxConn != given.MaxConn {
-		w = append(w, "maxconn", strconv.Itoa(s.MaxConn))
-	}
-	if s.Backup != given.Backup {
-		w = append(w, map[bool]string{true: "backup", false: "no-backup"}[s.Backup])
-	}
-	if s.State == haproxy.Maint {
-		w = append(w, "disabled")
-	}
-	if s.Params != "" {
-		w = append(w, s.Params)
-	}
-	return w
 }
 
 // editBackend writes a managed backend as it is wanted, or nothing where it is not.

@@ -56,6 +56,25 @@ func ReadBeside(path string) (text string, there bool, err error) {
 	return string(data), true, err
 }
 
+// Keep keeps a text beside the managed file. It outlives this process, but not a crash of the machine.
+func (c *Files) Keep(memo []byte) error {
+	return ReplaceVolatile(c.keptFile(), c.Managed, string(memo))
+}
+
+// Kept is what Keep kept last; nil where there is nothing.
+func (c *Files) Kept() ([]byte, error) {
+	text, there, err := ReadBeside(c.keptFile())
+	if !there {
+		return nil, err
+	}
+	return []byte(text), err
+}
+
+func (c *Files) keptFile() string {
+	dir, name := filepath.Split(c.Managed)
+	return filepath.Join(dir, "."+name+".agent")
+}
+
 // Lock makes this process the only writer of the managed file until unlock is called, by an exclusive lock on a file
 // beside it, which the system gives back when the process ends in whatever way. An error that wraps ErrLocked says who
 // holds it. Only the owner of the managed file, and root, can open the lock file: who can open it can lock it.
@@ -80,7 +99,7 @@ func (c *Files) Lock() (unlock func() error, err error) {
 	return f.Close, nil
 }
 
-// ownedLike gives a file to the owner of another, and to nobody else.
+// ownedLike gives a file to the owner of another, for that user alone.
 func ownedLike(f *os.File, like string) error {
 	info, err := os.Stat(like)
 	if err != nil {
