@@ -60,6 +60,8 @@ type guarded struct {
 	writing chan struct{}
 	// slowWrite and slowReload are how long a Write and a Reload take.
 	slowWrite, slowReload time.Duration
+	// settles is how long the new worker has answered when a Reload ends.
+	settles time.Duration
 	// previous is the file before the first Write under the lock, as haproxy/driver has it.
 	previous *haproxy.Config
 	viewer   interface {
@@ -168,6 +170,7 @@ func (g *guarded) Run(ctx context.Context, changes []haproxy.Change) (haproxy.Ou
 
 func (g *guarded) Reload(ctx context.Context) error {
 	<-time.After(g.slowReload)
+	defer func() { <-time.After(g.settles) }()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	err := g.fake.Reload(ctx)

@@ -254,8 +254,8 @@ func (a *Agent) settle(ctx context.Context, p *pass, err error) {
 
 // afterPass sets the alarms for what a good pass has left.
 func (a *Agent) afterPass(p *pass, in inbox) {
-	if a.alarms.trusted {
-		a.memory.worker = p.state.Worker
+	if reloading := a.deployer.busy != nil && a.deployer.busy.reload; a.alarms.trusted && !reloading {
+		a.memory.worker = p.state.Worker // a new one may have what the file said when the reload began: its domains are looked at after it
 	}
 	a.setFileAlarm()
 	if len(p.held) > 0 {

@@ -2,8 +2,10 @@ package sync
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
@@ -224,4 +226,37 @@ func TestASyncByHandKeepsWhatAnAgentHasNoted(t *testing.T) {
 	if _, err := undo.Sync(t.Context()); err != nil || m.live.Backends[0].Servers[0].State != haproxy.Ready {
 		t.Errorf("%v, %+v", err, m.live.Backends[0].Servers[0])
 	}
+}
+
+func TestWhatAReloadTakesBackIsNobodysOverride(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		i.haproxy.change(func() { i.haproxy.slowReload, i.haproxy.settles = 200*time.Millisecond, 200*time.Millisecond })
+		s := withNew(revised(twoDomains(), 900)) // asks for a reload
+		i.registry.change(s, "c.abc.com")
+		elapse(100 * time.Millisecond)
+		b := registry.Domain{Name: "b.abc.com", Hosts: slices.Clone(s.Domains[1].Hosts)}
+		b.Hosts[0].Weight, b.Hosts[0].State = 114, registry.Maint // for the old worker, which goes
+		s = registry.Snapshot{Prefix: s.Prefix, Revision: 901, Keys: s.Keys, Domains: slices.Clone(s.Domains)}
+		s.Domains[1] = b
+		i.registry.change(s, "b.abc.com")
+		elapse(150 * time.Millisecond) // the new worker answers, with what the file said
+		s.Revision++
+		i.registry.change(s, "a.abc.com")
+		elapse(10 * time.Millisecond)
+		s.Revision++
+		s.Domains = slices.Clone(s.Domains)
+		s.Domains[1].Hosts = append(slices.Clone(b.Hosts), host("server2", "10.0.0.2:2"))
+		i.registry.change(s, "b.abc.com")
+		elapse(10 * time.Second)
+		live, _ := backendOf(i.haproxy.now().live, "b.abc.com")
+		if server, _ := serverOf(live, "server1"); server.Weight != 114 || server.State != haproxy.Maint {
+			t.Errorf("it is %+v", server)
+		}
+		if got := i.Status().Overrides; len(got) > 0 {
+			t.Errorf("taken for an operator's: %v", got)
+		}
+	})
 }
