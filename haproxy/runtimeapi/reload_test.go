@@ -117,11 +117,21 @@ func TestAReloadWaitsForOneThatIsInProgress(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		procs, err := reloaderOf(p).Master.Procs(t.Context())
-		if w := workerOf(t, p); err != nil || !procs.Has(w.Pid) {
-			t.Errorf("worker %d is not among %+v, %v", w.Pid, procs, err)
+		procs := procsOf(t, p)
+		if w := workerOf(t, p); !procs.Has(w.Pid) {
+			t.Errorf("worker %d is not among %+v", w.Pid, procs)
 		}
 	})
+}
+
+// procsOf are the processes of the master, once it is not busy with a start or a reload.
+func procsOf(t *testing.T, p *haproxytest.Proc) (procs Procs) {
+	t.Helper()
+	haproxytest.Eventually(t, "the master tells its processes", func() (err error) {
+		procs, err = reloaderOf(p).Master.Procs(t.Context())
+		return err
+	})
+	return procs
 }
 
 func TestAReloadCommandIsVerifiedByTheNewWorker(t *testing.T) {
@@ -129,10 +139,7 @@ func TestAReloadCommandIsVerifiedByTheNewWorker(t *testing.T) {
 	haproxytest.EachHAProxy(t, func(t *testing.T, bin string) {
 		p := haproxytest.StartHAProxy(t, bin, "", "")
 		before := workerOf(t, p)
-		procs, err := reloaderOf(p).Master.Procs(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		procs := procsOf(t, p)
 		l := reloaderOf(p)
 		l.Master = ""
 		l.Command = []string{"kill", "-USR2", strconv.Itoa(procs.Master)}
