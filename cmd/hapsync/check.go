@@ -37,7 +37,7 @@ func (p program) check(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	failed := p.tell(found, exitRegistry)
+	failed := p.tell(append(found, checkSecrets(c)...), exitRegistry)
 	return cmp.Or(failed, p.tell(p.checkHAProxy(c.Context, settings), exitHAProxy))
 }
 

@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -43,5 +45,39 @@ func TestCheckExitCodes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestCheckWarnsOfSecretsThatOthersCanRead(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string, mode os.FileMode) string {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.WriteFile(path, []byte(text), 0o600), os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	open, closed := file("open", "secret\n", 0o644), file("closed", "secret\n", 0o640)
+	for _, tt := range []struct {
+		args []string
+		want string // no warning if empty
+	}{
+		{[]string{"--endpoints", "http://10.0.0.1:2379", "--user", "u", "--password-file", closed}, "warn password: the password goes to http://10.0.0.1:2379 in clear text"},
+		{[]string{"--endpoints", "etcd1:2379", "--user", "u", "--password-file", closed}, "warn password: the password goes to etcd1:2379 in clear text"},
+		{[]string{"--endpoints", "https://10.0.0.1:2379", "--user", "u", "--password-file", closed}, ""},
+		{[]string{"--endpoints", "http://127.0.0.1:2379,http://localhost:2379,[::1]:2379", "--user", "u", "--password-file", closed}, ""},
+		{[]string{"--endpoints", "http://10.0.0.1:2379"}, ""},
+		{[]string{"--user", "u", "--password-file", open}, "warn password file: every user of this machine can read " + open + " (mode 0644) (chmod o= " + open + ")"},
+		{[]string{"--config-file", file("a.yaml", "frontend: webin\n", 0o664)}, "warn config file: others than its owner can write "},
+		{[]string{"--config-file", file("b.yaml", "frontend: webin\n", 0o644)}, ""},
+	} {
+		got := oneHost().run(t, append([]string{"check"}, tt.args...)...)
+		if tt.want == "" {
+			if strings.Contains(got.stdout, "warn") {
+				t.Errorf("%q: %s", tt.args, got.stdout)
+			}
+			continue
+		}
+		wantContains(t, "stdout", got.stdout, tt.want)
 	}
 }
