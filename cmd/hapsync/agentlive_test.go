@@ -196,3 +196,40 @@ func TestSignalEndsTheAgentWithoutAnError(t *testing.T) {
 		})
 	}
 }
+
+func TestAnAgentRunsThoughItsAddressIsTaken(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := startAgent(t, oneHost().program(nil, nil), taken.Addr().String())
+	a.says(t, "answers on no address until this one is free")
+	if err := taken.Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it answers once the address is free", func() error {
+		code, body, err := a.get(t, "/healthz")
+		if err == nil && code != http.StatusOK {
+			err = fmt.Errorf("%d %s", code, body)
+		}
+		return err
+	})
+	if code := a.ends(); code != exitOK {
+		t.Errorf("code %d: %s", code, a.log)
+	}
+}
+
+func TestAnAgentEndsThatStillWaitsForItsAddress(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	a := startAgent(t, oneHost().program(nil, nil), taken.Addr().String())
+	a.says(t, "answers on no address until this one is free")
+	if code := a.ends(); code != exitOK {
+		t.Errorf("code %d: %s", code, a.log)
+	}
+}

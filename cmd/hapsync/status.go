@@ -124,13 +124,13 @@ func readStatus(response *http.Response) (render.Status, error) {
 	case err != nil:
 		return status, err
 	case response.StatusCode != http.StatusOK:
-		return status, fmt.Errorf("it answers %s to /status: is it hapsync's address (--listen)?", response.Status)
+		return status, fmt.Errorf("it answers %d to /status: is it hapsync's address (--listen)?", response.StatusCode)
 	}
 	if err := json.NewDecoder(bytes.NewReader(body)).Decode(&status); err != nil || status.Version == 0 || status.Agent == nil {
 		return status, errors.New("what answers there is no hapsync agent: give the agent's --listen")
 	}
 	if status.Version != render.StatusVersion {
-		return status, fmt.Errorf("it is version %s, whose status this one cannot read: use the same version", status.Agent.Version)
+		return status, fmt.Errorf("it is version %s, whose status this one cannot read: use the same version", registry.OneLine(status.Agent.Version))
 	}
 	return status, nil
 }

@@ -125,7 +125,7 @@ func TestStatusFromSomebodyElse(t *testing.T) {
 		answer http.HandlerFunc
 		want   string
 	}{
-		"another service": {http.NotFound, "it answers 404 Not Found to /status: is it hapsync's address (--listen)?"},
+		"another service": {http.NotFound, "it answers 404 to /status: is it hapsync's address (--listen)?"},
 		"no JSON":         {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello")) }, "no hapsync agent"},
 		"other JSON":      {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("{}")) }, "no hapsync agent"},
 		"a later version": {func(w http.ResponseWriter, _ *http.Request) {
@@ -142,6 +142,39 @@ func TestStatusFromSomebodyElse(t *testing.T) {
 				t.Errorf("code %d: %s", got.code, got.stdout)
 			}
 			wantContains(t, "error", got.stderr, "ask the agent on "+listen+": ", tt.want)
+		})
+	}
+}
+
+func TestAnImpostorOnTheAgentsPortPrintsNothingRaw(t *testing.T) {
+	const escape = "\x1b]0;owned\a\x1b[2J"
+	for name, answer := range map[string]func(w http.ResponseWriter){
+		"another version": func(w http.ResponseWriter) {
+			_ = json.NewEncoder(w).Encode(map[string]any{"version": 99, "agent": map[string]any{"version": escape}})
+		},
+		"a status": func(w http.ResponseWriter) {
+			_ = json.NewEncoder(w).Encode(map[string]any{
+				"version": render.StatusVersion, "agent": map[string]any{"version": escape}, "reasons": []string{escape}, "held": escape,
+				"passes": []any{map[string]any{"at": time.Now(), "summary": escape, "reload": []string{escape}, "error": "held: " + escape}},
+				"report": map[string]any{"problems": []any{map[string]any{"key": escape, "reason": escape}}, "pending": []string{escape}, "warnings": []string{escape}},
+			})
+		},
+		"a reason of its own": func(w http.ResponseWriter) {
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err == nil {
+				_, _ = conn.Write([]byte("HTTP/1.1 418 " + escape + "\r\nContent-Length: 0\r\n\r\n"))
+				_ = conn.Close()
+			}
+		},
+		"no JSON": func(w http.ResponseWriter) { _, _ = w.Write([]byte(escape)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w) }))
+			defer server.Close()
+			got := oneHost().run(t, "status", "--listen", server.Listener.Addr().String())
+			if out := got.stdout + got.stderr; strings.ContainsAny(out, "\x1b\a") {
+				t.Errorf("it prints %q", out)
+			}
 		})
 	}
 }

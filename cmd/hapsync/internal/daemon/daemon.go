@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -60,7 +61,7 @@ type running struct {
 // Run runs the agent until ctx ends, which is no error. At each SIGHUP next returns the agent that takes over; nil for none.
 func (s *Daemon) Run(ctx context.Context, first *Agent, hangups <-chan os.Signal, next func(*Agent) (*Agent, error)) error {
 	s.Use(first)
-	server, err := s.open(first)
+	server, err := s.openOrLater(first)
 	if err != nil {
 		return errors.Join(err, first.Registry.Close())
 	}
@@ -120,6 +121,16 @@ func (s *Daemon) reload(ctx context.Context, now running, next func(*Agent) (*Ag
 	}
 	j.Log.Info("the agent runs with new settings", "listen", j.Listen.String())
 	return running{j, place, j.start(ctx)}
+}
+
+// openOrLater waits beside the agent for an address that is taken.
+func (s *Daemon) openOrLater(j *Agent) (*server, error) {
+	opened, err := s.open(j)
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return opened, err
+	}
+	j.Log.Error("the agent runs, but answers on no address until this one is free", "listen", j.Listen.String(), "error", err)
+	return listenLater(func() (*server, error) { return s.open(j) }), nil
 }
 
 func (s *Daemon) open(j *Agent) (*server, error) { return listenAndServe(j.Listen, s.Handler(), j.Log) }

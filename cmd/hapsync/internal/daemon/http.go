@@ -96,6 +96,40 @@ func guarded(where Address, handler http.Handler) http.Handler {
 type server struct {
 	server *http.Server
 	failed chan error // why it ended by itself; nil where there is no address
+	// later ends what waits for the address, and returns the server that it has come to; nil where nothing waits.
+	later func() *server
+}
+
+// retryListen is how often an address is tried that is taken.
+const retryListen = 5 * time.Second
+
+// listenLater listens as soon as the address is free: HAProxy is followed meanwhile, whoever has taken it.
+func listenLater(open func() (*server, error)) *server {
+	s := &server{failed: make(chan error, 1)}
+	ctx, cancel := context.WithCancel(context.Background())
+	got := make(chan *server, 1)
+	go func() {
+		defer close(got)
+		retry := time.NewTicker(retryListen)
+		defer retry.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-retry.C:
+			}
+			if opened, err := open(); err == nil {
+				got <- opened
+				s.failed <- <-opened.failed
+				return
+			}
+		}
+	}()
+	s.later = func() *server {
+		cancel()
+		return <-got
+	}
+	return s
 }
 
 // listenAndServe listens and serves until the server is closed.
@@ -125,6 +159,12 @@ func listenAndServe(where Address, handler http.Handler, log *slog.Logger) (*ser
 
 // close lets answers that are under way go out. A unix socket is removed.
 func (s *server) close() {
+	if s.later != nil {
+		if opened := s.later(); opened != nil {
+			opened.close()
+		}
+		return
+	}
 	if s.server == nil {
 		return
 	}

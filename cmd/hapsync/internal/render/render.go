@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"strings"
+	"unicode"
 
 	"github.com/hapsync/hapsync/sync"
 )
@@ -32,13 +33,24 @@ func JSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// OneLineEach joins the lines of texts that have several: what haproxy -c prints, for one.
+// OneLineEach joins the lines of texts that have several: what haproxy -c prints, for one. What does not print becomes a question mark: the
+// text may be of another program's.
 func OneLineEach(texts []string) []string {
 	lines := make([]string, len(texts))
 	for i, text := range texts {
-		lines[i] = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
+		lines[i] = strings.Map(printable, strings.ReplaceAll(strings.TrimSpace(text), "\n", "; "))
 	}
 	return lines
+}
+
+func printable(r rune) rune {
+	switch {
+	case unicode.IsPrint(r):
+		return r
+	case unicode.IsSpace(r):
+		return ' '
+	}
+	return '?'
 }
 
 // RegistryUp is false before anything is known of the registry.

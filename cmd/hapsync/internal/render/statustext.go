@@ -88,12 +88,12 @@ func writePasses(out *bytes.Buffer, passes []Pass) {
 		why := OneLineEach(p.Reload)
 		switch {
 		case strings.HasPrefix(p.Error, "held: "):
-			why = []string{p.Error}
+			why = OneLineEach([]string{p.Error})
 		case p.Error != "":
 			why = OneLineEach([]string{"failed: " + p.Error})
 		}
 		took := time.Duration(p.Seconds * float64(time.Second)).Round(100 * time.Microsecond)
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", p.At.Local().Format(time.DateTime), took, p.Revision, p.Summary, Dash(strings.Join(why, "; ")))
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", p.At.Local().Format(time.DateTime), took, p.Revision, registry.OneLine(p.Summary), Dash(strings.Join(why, "; ")))
 	}
 	_ = table.Flush() // into the buffer
 }
