@@ -44,4 +44,4 @@ ENV PATH=/usr/local/bin
 USER 65532:65532
 ENTRYPOINT ["hapsync"]
 # good where etcd answers
-HEALTHCHECK --interval=5s --timeout=5s --start-period=10s CMD ["hapsync", "list"]
+HEALTHCHECK --interval=5s --timeout=5s --start-period=10s CMD ["hapsync", "list", "--answers"]

@@ -55,5 +55,13 @@ func TestAgentsAreShownToAUserWhoMayNotReadTheServices(t *testing.T) {
 	if code := p.run(ctx, []string{"hapsync", "agents", "--endpoints", addr, "--user", "team:s3cret"}); code != exitOK {
 		t.Fatalf("code %d: %s", code, &stderr)
 	}
+	p.dial = dial
+	stderr.Reset()
+	if code := p.run(ctx, []string{"hapsync", "list", "--answers", "--endpoints", addr, "--user", "team:s3cret"}); code != exitOK {
+		t.Errorf("list --answers of a user who may not read the domain: code %d: %s", code, &stderr)
+	}
+	if code := p.run(ctx, []string{"hapsync", "list", "--answers", "--endpoints", addr, "--user", "team:wrong"}); code != exitRegistry {
+		t.Errorf("list --answers with a wrong password: code %d: %s", code, &stderr)
+	}
 	wantContains(t, "agents", stdout.String(), "box1", "over 3s", "revision 9 below /services/web, 1 agent")
 }

@@ -156,7 +156,7 @@ func (p program) makeDir(path string) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
-	if err := os.MkdirAll(path, 0o755); err != nil {
+	if err := os.MkdirAll(path, 0o755); err != nil { //nolint:gosec // HAProxy's user reads what root writes
 		return err
 	}
 	p.say("created  %s\n", path)

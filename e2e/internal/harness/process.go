@@ -80,7 +80,7 @@ func (th Thread) Run(t testing.TB, cmd *exec.Cmd) (code int, stdout, stderr stri
 // test has failed.
 func (th Thread) StartProcess(t testing.TB, log string, cmd *exec.Cmd) *Process {
 	t.Helper()
-	file, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	file, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644) //nolint:gosec // a file of a test
 	if err != nil {
 		t.Fatal(err)
 	}

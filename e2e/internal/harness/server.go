@@ -44,7 +44,7 @@ func Nginx(t testing.TB, name, listen string) []string {
 	t.Helper()
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, listen, name, LongName(name)), 0o644); err != nil {
+	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, listen, name, LongName(name)), 0o644); err != nil { //nolint:gosec // a file of a test
 		t.Fatal(err)
 	}
 	return []string{LookPath(t, "nginx"), "-p", dir, "-c", conf}

@@ -154,7 +154,7 @@ func (p *Proc) Write(t *testing.T, file, text string) {
 		text = PlainBase
 	}
 	text = strings.NewReplacer("@DIR@", p.Dir, "@ADDR@", p.Addr).Replace(text)
-	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil { //nolint:gosec // a file of a test
 		t.Fatal(err)
 	}
 }

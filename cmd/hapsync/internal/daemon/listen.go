@@ -64,7 +64,7 @@ func (a Address) listen(ctx context.Context) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(a.Address, 0o660); err != nil {
+	if err := os.Chmod(a.Address, 0o660); err != nil { //nolint:gosec // the socket's group may ask the agent
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
