@@ -56,7 +56,12 @@ func buildShifted(dir string) (path string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("go env GOROOT: %w", err)
 	}
-	source := filepath.Join(strings.TrimSpace(string(root)), "src/time/time.go")
+	// By a link, because Go replaces no file below its module cache, where a toolchain is that it has fetched.
+	link := filepath.Join(dir, "goroot")
+	if err := os.Symlink(strings.TrimSpace(string(root)), link); err != nil {
+		return "", err
+	}
+	source := filepath.Join(link, "src/time/time.go")
 	text, err := os.ReadFile(source)
 	if err != nil {
 		return "", err
@@ -82,5 +87,5 @@ func buildShifted(dir string) (path string, err error) {
 		}
 	}
 	path = filepath.Join(dir, "hapsync")
-	return path, harness.Build(path, module+"/cmd/hapsync", []string{"CGO_ENABLED=0"}, "-overlay", filepath.Join(dir, "overlay.json"))
+	return path, harness.Build(path, module+"/cmd/hapsync", []string{"CGO_ENABLED=0", "GOTOOLCHAIN=local", "GOROOT=" + link}, "-overlay", filepath.Join(dir, "overlay.json"))
 }

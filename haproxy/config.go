@@ -148,6 +148,32 @@ func (c Config) Equal(other Config) bool {
 	})
 }
 
+// With is a configuration with what another one has besides: backends, servers and rules of other names. Both are sorted.
+func (c Config) With(other Config) Config {
+	all := Config{Backends: slices.Clone(c.Backends), Rules: slices.Clone(c.Rules)}
+	for _, b := range other.Backends {
+		i, there := slices.BinarySearchFunc(all.Backends, b, CompareBackends)
+		if !there {
+			all.Backends = slices.Insert(all.Backends, i, b)
+			continue
+		}
+		servers := slices.Clone(all.Backends[i].Servers)
+		for _, s := range b.Servers {
+			if _, there := FindServer(all.Backends[i], s.Name); !there {
+				servers = append(servers, s)
+			}
+		}
+		SortServers(servers)
+		all.Backends[i].Servers = servers
+	}
+	for _, r := range other.Rules {
+		if i, there := slices.BinarySearchFunc(all.Rules, r, compareRules); !there {
+			all.Rules = slices.Insert(all.Rules, i, r)
+		}
+	}
+	return all
+}
+
 // FindBackend is the backend of a name among sorted ones; ok is false where there is none.
 func FindBackend(backends []Backend, name string) (Backend, bool) {
 	i, ok := slices.BinarySearchFunc(backends, Backend{Name: name}, CompareBackends)

@@ -26,6 +26,13 @@ type Instance struct {
 		Worker  runtimeapi.Worker
 		Managed configfile.Managed
 	}
+	// perhaps is what a worker may have loaded that has no copy, by the copy of the worker before.
+	perhaps struct {
+		configfile.Managed
+		worker runtimeapi.Worker
+		digest haproxy.Digest
+		before string
+	}
 	// started is what the worker was started with.
 	started started
 	// record is what hapsync has put into the process.

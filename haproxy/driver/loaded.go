@@ -48,11 +48,22 @@ func (h *Instance) loaded(f configfile.Reading, w runtimeapi.Worker) (configfile
 	}
 	header, text, _ := strings.Cut(text, "\n")
 	if !sameWorker(header+"\n", w) {
-		return f.Managed, nil
+		return h.perhapsLoaded(f, w, text), nil
 	}
 	h.lastLoaded.Worker = w
 	h.lastLoaded.Managed = h.files.Loaded(f, text)
 	return h.lastLoaded.Managed, nil
+}
+
+// perhapsLoaded is for a worker that hapsync did not start and that nothing was written for yet: it has loaded the file as it stands, or,
+// if it was started while that was written, one before it. What of that one is not in the process does no harm: servers and backends
+// are read from the process.
+func (h *Instance) perhapsLoaded(f configfile.Reading, w runtimeapi.Worker, before string) configfile.Managed {
+	if p := &h.perhaps; !p.worker.Same(w) || p.digest != f.Digest || p.before != before {
+		p.worker, p.digest, p.before, p.Managed = w, f.Digest, before, f.Managed
+		p.Config = f.Managed.Config.With(h.files.Loaded(f, before).Config)
+	}
+	return h.perhaps.Managed
 }
 
 // rememberLoaded keeps the text that the running worker has loaded, unless that is known already. Without a process there

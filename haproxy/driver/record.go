@@ -30,7 +30,8 @@ func newRecord(managed string) record {
 	return record{path: filepath.Join(dir, "."+name+".added"), like: managed}
 }
 
-// of reads the record of a worker; another one's is of no use.
+// of reads the record of a worker. What hapsync has put into the worker before counts, too: the next one may have loaded it from the
+// file, and the file may say something else by now.
 func (r *record) of(w runtimeapi.Worker) error {
 	file, err := os.Lstat(r.path)
 	if err != nil {
@@ -44,10 +45,7 @@ func (r *record) of(w runtimeapi.Worker) error {
 		return err
 	}
 	r.worker, r.servers, r.missing, r.file = w, map[haproxy.ServerKey]bool{}, !there, file
-	header, lines, _ := strings.Cut(text, "\n")
-	if !sameWorker(header+"\n", w) {
-		return nil
-	}
+	_, lines, _ := strings.Cut(text, "\n")
 	for l := range strings.Lines(lines) {
 		backend, name, ok := strings.Cut(strings.TrimSuffix(l, "\n"), "/")
 		if !ok || !strings.HasSuffix(l, "\n") {
