@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -70,12 +71,11 @@ func (c checker) output(ctx context.Context, args []string) (string, error) {
 	defer cancel()
 	defer c.waits.Begin("haproxy " + args[0])()
 	var out bytes.Buffer
-	cmd := exec.CommandContext(ctx, c.binary, args...)
-	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.WaitDelay = time.Second
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	err := cmd.Start()
+	cmd, err := c.start(ctx, args, &out)
+	for err != nil && errors.Is(err, syscall.ETXTBSY) && ctx.Err() == nil { // the program is being written: an upgrade of its package
+		<-time.After(20 * time.Millisecond)
+		cmd, err = c.start(ctx, args, &out)
+	}
 	if err == nil {
 		c.stepBack(cmd.Process.Pid)
 		err = cmd.Wait()
@@ -92,6 +92,15 @@ func (c checker) output(ctx context.Context, args []string) (string, error) {
 		return "", fmt.Errorf("run %s %s: %w (is HAProxy installed? name it with --haproxy-bin)", c.binary, args[0], err)
 	}
 	return out.String(), nil
+}
+
+func (c checker) start(ctx context.Context, args []string, out io.Writer) (*exec.Cmd, error) {
+	cmd := exec.CommandContext(ctx, c.binary, args...)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.WaitDelay = time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	return cmd, cmd.Start()
 }
 
 // stepBack makes a process nice, where this one is not nicer already; it works without, too.
