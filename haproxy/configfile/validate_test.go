@@ -189,3 +189,20 @@ func TestAProgramIsAskedForItsNameOnceForEachFileOfIt(t *testing.T) {
 		t.Error("another program in its place is taken for HAProxy")
 	}
 }
+
+func TestAProgramThatIsBeingWrittenIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "haproxy")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("#!/bin/sh\necho HAProxy version 3.2.1-1\n"); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(100*time.Millisecond, func() { _ = f.Close() }) // it cannot be executed before
+	version, _, err := checker{binary: path, timeout: time.Minute}.isHAProxy(t.Context())
+	if err != nil || version != (haproxy.Version{Major: 3, Minor: 2}) {
+		t.Errorf("%v, %v", version, err)
+	}
+}
