@@ -100,7 +100,8 @@ func (c checker) start(ctx context.Context, args []string, out io.Writer) (*exec
 	cmd.WaitDelay = time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	return cmd, cmd.Start()
+	err := cmd.Start()
+	return cmd, err
 }
 
 // stepBack makes a process nice, where this one is not nicer already; it works without, too.
