@@ -77,11 +77,16 @@ func (c *Files) keptFile() string {
 
 // Lock makes this process the only writer of the managed file until unlock is called, by an exclusive lock on a file
 // beside it, which the system gives back when the process ends in whatever way. An error that wraps ErrLocked says who
-// holds it. Only the owner of the managed file, and root, can open the lock file: who can open it can lock it.
+// holds it. Only those who may write the managed file can open the lock file: who can open it can lock it.
 func (c *Files) Lock() (unlock func() error, err error) {
 	dir, name := filepath.Split(c.Managed)
 	path := filepath.Join(dir, "."+name+".lock")
 	f, err := OpenBeside(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, fs.ErrPermission) && ownedByThisUser(c.Managed) { // the lock is of an owner that the managed file had before
+		if err = os.Remove(path); err == nil {
+			f, err = OpenBeside(path, os.O_RDWR|os.O_CREATE, 0o600)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
@@ -99,7 +104,16 @@ func (c *Files) Lock() (unlock func() error, err error) {
 	return f.Close, nil
 }
 
-// ownedLike gives a file to the owner of another, for that user alone.
+func ownedByThisUser(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == os.Geteuid()
+}
+
+// ownedLike gives a file to those who may write another.
 func ownedLike(f *os.File, like string) error {
 	info, err := os.Stat(like)
 	if err != nil {
@@ -108,7 +122,11 @@ func ownedLike(f *os.File, like string) error {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 {
 		err = f.Chown(int(stat.Uid), int(stat.Gid))
 	}
-	return errors.Join(f.Chmod(0o600), err)
+	mode := fs.FileMode(0o600)
+	if info.Mode().Perm()&0o020 != 0 {
+		mode = 0o660
+	}
+	return errors.Join(f.Chmod(mode), err)
 }
 
 // holder is what the owner of the lock wrote into it.
