@@ -31,8 +31,13 @@ type InvalidConfigError struct {
 }
 
 func (e *InvalidConfigError) Error() string {
-	return "haproxy -c refuses the configuration: " + e.Output
+	return invalidConfig + e.Output
 }
+
+const invalidConfig = "haproxy -c refuses the configuration: "
+
+// Brief is the error without what HAProxy quotes.
+func (e *InvalidConfigError) Brief() string { return invalidConfig + Outline(e.Output) }
 
 // A ReloadError is HAProxy's refusal to reload: the old worker serves on with the old configuration. It wraps ErrRefused.
 type ReloadError struct {
@@ -41,11 +46,33 @@ type ReloadError struct {
 }
 
 func (e *ReloadError) Error() string {
-	return "haproxy refuses to reload, the old worker serves on: " + e.Output
+	return reloadRefused + e.Output
 }
+
+const reloadRefused = "haproxy refuses to reload, the old worker serves on: "
+
+// Brief is the error without what HAProxy quotes.
+func (e *ReloadError) Brief() string { return reloadRefused + Outline(e.Output) }
 
 // Unwrap is ErrRefused.
 func (e *ReloadError) Unwrap() error { return ErrRefused }
+
+// A CommandError is a command for the reload that failed.
+type CommandError struct {
+	// Command is what was run, Output what it printed.
+	Command, Output string
+	Err             error
+}
+
+func (e *CommandError) Error() string { return e.text() + ": " + e.Output }
+
+// Brief is the error without what the command printed, which may be HAProxy's words.
+func (e *CommandError) Brief() string { return e.text() + ": " + Outline(e.Output) }
+
+func (e *CommandError) text() string { return fmt.Sprintf("reload command %q: %v", e.Command, e.Err) }
+
+// Unwrap is why it failed.
+func (e *CommandError) Unwrap() error { return e.Err }
 
 // A Failure is a change that the running process did not take.
 type Failure struct {

@@ -2,6 +2,8 @@ package sync
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/hapsync/hapsync/registry"
@@ -34,6 +36,20 @@ func (a *Agent) log(report Report, err error, took time.Duration) {
 		a.cfg.Logger.Error("haproxy does not answer", append(attrs, "error", report.Down)...)
 	case !plan.Empty() && !report.Postponed:
 		a.cfg.Logger.Info("synced", attrs...)
+	}
+}
+
+// logRefused logs HAProxy's words about domains, where they are new: the status has only their outline.
+func (a *Agent) logRefused(refused map[string]refusal) {
+	logged := 0
+	for _, name := range slices.Sorted(maps.Keys(refused)) {
+		d := a.memory.domains[name]
+		if d != nil && d.refused != nil && d.refused.words == refused[name].words {
+			continue
+		}
+		if logged++; logged <= loggedAtOnce {
+			a.cfg.Logger.Warn("haproxy refuses a domain", "domain", name, "haproxy", refused[name].words)
+		}
 	}
 }
 

@@ -86,12 +86,12 @@ type deployment struct {
 	have   haproxy.Config // the file as it stood
 	whole  haproxy.Config // as it is to be
 	// In quarantine: why, what the file says instead, and the hosts whose removal is all that is held back.
-	reasons map[string]string
+	reasons map[string]*haproxy.InvalidConfigError
 	instead map[string]haproxy.Backend
 	held    map[string][]string
 	left    int // tries
-	// unloaded is why HAProxy refused the reload.
-	unloaded string
+	// unloaded is why HAProxy refused the reload; nil where it did not.
+	unloaded *haproxy.ReloadError
 }
 
 func (d *deployment) write(ctx context.Context) error {
@@ -152,7 +152,7 @@ func (d *deployment) needsReload() bool {
 
 // withoutReload writes what the file can say though HAProxy refuses the reload.
 func (d *deployment) withoutReload(ctx context.Context, refusal *haproxy.ReloadError) error {
-	d.unloaded = oneLine(refusal.Error())
+	d.unloaded = refusal
 	_, digest, err := d.target.Read()
 	if err != nil {
 		return err
@@ -169,15 +169,15 @@ func (d *deployment) withoutReload(ctx context.Context, refusal *haproxy.ReloadE
 // refusals are what HAProxy refused, by domain.
 func (d *deployment) refusals() map[string]refusal {
 	refused := map[string]refusal{}
-	for name, reason := range d.reasons {
+	for name, invalid := range d.reasons {
 		want, _ := backendOf(d.want, name)
-		refused[name] = refusal{want: want, file: d.instead[name], reason: reason, hosts: d.held[name]}
+		refused[name] = refusal{want: want, file: d.instead[name], reason: haproxy.Outline(invalid.Output), words: oneLine(invalid.Output), hosts: d.held[name]}
 	}
-	if d.unloaded != "" {
+	if d.unloaded != nil {
 		for _, name := range d.late {
 			want, _ := backendOf(d.want, name)
 			without, _ := backendOf(d.without, name)
-			refused[name] = refusal{want: want, file: without, reason: d.unloaded, reload: true}
+			refused[name] = refusal{want: want, file: without, reason: d.unloaded.Brief(), words: oneLine(d.unloaded.Error()), reload: true}
 		}
 	}
 	return refused

@@ -87,6 +87,9 @@ func (a *Agent) deployed(ctx context.Context, r result) {
 	if r.reloaded || r.unloaded != nil {
 		a.alarms.reload = now.Add(a.cfg.ReloadInterval)
 	}
+	if r.err == nil {
+		a.logRefused(r.refused)
+	}
 	a.memory.takeResult(r)
 	if r.err != nil {
 		a.alarms.retry.wait = min(max(2*a.alarms.retry.wait, retryFirst), retryLast)

@@ -23,7 +23,7 @@ func (d *deployment) quarantine(ctx context.Context, invalid *haproxy.InvalidCon
 		return invalid
 	}
 	d.left = maxValidations
-	d.reasons, d.instead = map[string]string{}, map[string]haproxy.Backend{}
+	d.reasons, d.instead = map[string]*haproxy.InvalidConfigError{}, map[string]haproxy.Backend{}
 	named := intersect(invalid.Domains, changed)
 	for _, name := range named {
 		d.asItWas(name, invalid)
@@ -47,7 +47,7 @@ func (d *deployment) quarantine(ctx context.Context, invalid *haproxy.InvalidCon
 
 // asItWas leaves a domain as the file had it.
 func (d *deployment) asItWas(name string, invalid *haproxy.InvalidConfigError) {
-	d.reasons[name] = oneLine(invalid.Output)
+	d.reasons[name] = invalid
 	d.instead[name], _ = backendOf(d.have, name)
 }
 
@@ -118,7 +118,7 @@ func (d *deployment) accepts(ctx context.Context, name string, b haproxy.Backend
 	var invalid *haproxy.InvalidConfigError
 	if errors.As(err, &invalid) {
 		d.instead[name] = was
-		d.reasons[name] = oneLine(invalid.Output)
+		d.reasons[name] = invalid
 		return false, nil
 	}
 	return err == nil, err

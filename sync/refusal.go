@@ -14,9 +14,10 @@ import (
 type refusal struct {
 	want   haproxy.Backend // what was wanted
 	file   haproxy.Backend // what the file says instead
-	reason string
-	hosts  []string // whose removal is all that is held back; empty where more is
-	reload bool     // HAProxy accepts the file, but a reload with it fails, or does not help
+	reason string          // of what kind, and where
+	words  string          // what HAProxy said; empty where it said nothing
+	hosts  []string        // whose removal is all that is held back; empty where more is
+	reload bool            // HAProxy accepts the file, but a reload with it fails, or does not help
 	retry  retry
 	// retrying is set while it is tried again.
 	retrying bool

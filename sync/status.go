@@ -293,7 +293,7 @@ func (s *Status) remember(report Report, err error, took time.Duration) {
 	if report.Plan.Empty() && err == nil {
 		return
 	}
-	if len(s.Passes) > 0 && err != nil && s.Passes[0].Error == err.Error() {
+	if len(s.Passes) > 0 && err != nil && s.Passes[0].Error == text(err) {
 		return // the same again
 	}
 	p := PassRecord{time.Now(), took, report.Revision, report.Plan.summary(), report.Plan.Reload, text(err)}
@@ -319,9 +319,5 @@ func (s *Status) reasons(known bool) []string {
 	return reasons
 }
 
-func text(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
-}
+// text is what an error says to those who ask how the agent is.
+func text(err error) string { return haproxy.Brief(err) }

@@ -187,6 +187,10 @@ func (p *pass) deployed(r result) {
 	if len(r.refused) == 0 {
 		return
 	}
+	for name, refused := range r.refused {
+		refused.reason = refused.words // who runs a command may read the files
+		r.refused[name] = refused
+	}
 	p.memory.refuse(r.refused)
 	p.want = p.memory.wanted(p.cfg.Layout, p.asked, p.state, p.scope)
 	p.report.Plan = p.plan(p.state) // of what was done

@@ -191,8 +191,7 @@ func (l Reloader) byCommand(ctx context.Context, before Worker) error {
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
 	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
-		return fmt.Errorf("reload command %q: %w: %s", strings.Join(l.Command, " "), explain(ctx, err),
-			bytes.TrimSpace(output.text))
+		return &haproxy.CommandError{Command: strings.Join(l.Command, " "), Err: explain(ctx, err), Output: string(bytes.TrimSpace(output.text))}
 	}
 	if err := l.await(ctx, before, 0); err != nil {
 		return fmt.Errorf("reload command %q ended well, but: %w", strings.Join(l.Command, " "), err)
