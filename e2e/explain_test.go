@@ -51,13 +51,14 @@ func TestExplainFollowsAHostToHAProxy(t *testing.T) {
 			if _, err := b.runtime("set server a.abc.com_cluster/server1 state maint"); err != nil {
 				return err
 			}
-			if o := b.hapsync(t, "explain", "a.abc.com", "server1"); !strings.Contains(o.stdout, "override") {
+			if o := b.hapsync(t, "explain", "a.abc.com", "server1"); !hasLine(o.stdout, []string{"kept ", "maint"}) {
 				return errors.New(o.String())
 			}
 			return nil
 		})
-		o = b.explains(t, 7, "somebody set maint on its socket, the registry says ready")
-		says(t, o.stdout, "override", "the agent leaves it")
+		o = b.explains(t, 7, "maint was set on its socket, the registry says ready")
+		says(t, o.stdout, "kept ", "maint was set on HAProxy's socket, the registry says ready")
+		says(t, o.stdout, "plan ", "nothing to do")
 		if _, err := b.runtime("set server a.abc.com_cluster/server1 state ready"); err != nil {
 			t.Fatal(err)
 		}
@@ -77,5 +78,38 @@ func TestExplainFollowsAHostToHAProxy(t *testing.T) {
 		b.env = env
 		b.master.end(t)
 		b.explains(t, 4, "unknown: a.abc.com/server1: the registry has it as ready")
+	})
+}
+
+// TestExplainShowsWhatPlanKeeps has an override that an agent has noted: explain shows it for as long as plan keeps it.
+func TestExplainShowsWhatPlanKeeps(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b := startBox(t, h)
+		b.register(t, "a.abc.com/server1", startHost(t, "one").addr)
+		a := b.startAgent(t, "--resync", "200ms")
+		b.settles(t)
+		eventually(t, "the agent keeps it", func() error {
+			if _, err := b.runtime("set server a.abc.com_cluster/server1 state maint"); err != nil {
+				return err
+			}
+			if o := b.hapsync(t, "plan"); !hasLine(o.stdout, []string{"kept ", "maint"}) {
+				return errors.New(o.String())
+			}
+			return nil
+		})
+		a.terminate(t)
+		for _, command := range [][]string{{"plan"}, {"explain", "a.abc.com/server1"}} {
+			says(t, b.hapsync(t, command...).stdout, "kept ", "maint was set on HAProxy's socket, the registry says ready")
+		}
+		b.put(t, "a.abc.com/server1/weight", "7") // something new
+		for _, command := range [][]string{{"plan"}, {"explain", "a.abc.com/server1"}} {
+			o := b.hapsync(t, command...)
+			says(t, o.stdout, "runtime ", "maint ", "-> ", "weight 7")
+			if strings.Contains(o.stdout, "kept") || strings.Contains(o.stdout, "override") {
+				t.Errorf("it says that it keeps what it takes back: %s", o)
+			}
+		}
+		b.must(t, "sync")
+		b.explains(t, 0, "in rotation", "weight 7")
 	})
 }

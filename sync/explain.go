@@ -41,7 +41,7 @@ type ExplainedHost struct {
 	Plan []string
 	// Server is the host's in the process; nil where there is none, or HAProxy could not be read.
 	Server *haproxy.ServerStatus
-	// Override is what somebody set on HAProxy's socket, as an agent has found it.
+	// Override is what an operator set on HAProxy's socket, and stays; nil where nothing.
 	Override *Override
 }
 
@@ -80,8 +80,11 @@ func (s *Syncer) Explain(ctx context.Context, domain, host string) (Explanation,
 		servers, e.HAProxy = s.cfg.Process.Servers(ctx, domain)
 	}
 	e.Ruled = slices.ContainsFunc(p.state.Live.Rules, func(r haproxy.Rule) bool { return r.Domain == domain })
-	notes, _ := s.cfg.File.Kept() // what cannot be read is as good as nothing
-	b := explainer{Explanation: e, pass: p, overrides: notedOverrides(notes)}
+	b := explainer{Explanation: e, pass: p, kept: p.report.Kept}
+	if !p.report.Compared {
+		notes, _ := s.cfg.File.Kept() // what cannot be read is as good as nothing
+		b.kept = notedOverrides(notes).list()
+	}
 	b.Hosts = b.hosts(host, keys, servers)
 	return b.Explanation, ctx.Err()
 }
@@ -89,8 +92,9 @@ func (s *Syncer) Explain(ctx context.Context, domain, host string) (Explanation,
 // An explainer is an Explanation in the making.
 type explainer struct {
 	Explanation
-	pass      *pass
-	overrides overrides
+	pass *pass
+	// kept are the overrides, as plan shows them; those that an agent has noted where nothing could be compared.
+	kept []Override
 }
 
 // hosts are those that the registry or HAProxy has, or the one that is asked for.
@@ -148,7 +152,7 @@ func (e explainer) complete(h ExplainedHost) ExplainedHost {
 			h.Plan = append(h.Plan, "reload   "+reason)
 		}
 	}
-	for _, o := range e.overrides.list() {
+	for _, o := range e.kept {
 		if o.Domain == e.Domain && o.Host == h.Host {
 			h.Override = &o
 		}

@@ -108,7 +108,7 @@ func (e explainer) stopped(h ExplainedHost) string {
 func (e explainer) cause(h ExplainedHost, state registry.HostState) string {
 	switch {
 	case h.Override != nil:
-		return fmt.Sprintf("somebody set %s on its socket, the registry says %s", h.Override.Live, h.Override.Registry)
+		return fmt.Sprintf("%s was set on its socket, the registry says %s", h.Override.Live, h.Override.Registry)
 	case e.Registry != nil:
 		return e.origin(h)
 	case h.Registered == nil && len(h.Keys) == 0:
@@ -122,5 +122,5 @@ func (e explainer) cause(h ExplainedHost, state registry.HostState) string {
 	case state == registry.Drain && h.Registered.Weight == 0:
 		return "its weight is 0 in the registry"
 	}
-	return "the registry says " + string(h.Registered.State) + ": somebody set it on HAProxy's socket, or the change is on its way"
+	return "the registry says " + string(h.Registered.State) + ": it was set on HAProxy's socket, or the change is on its way"
 }

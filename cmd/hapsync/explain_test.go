@@ -87,7 +87,7 @@ func TestExplain(t *testing.T) {
 		{"overridden", func(b *bench) {
 			b.live(func(s *haproxy.Server) { s.State = haproxy.Maint })
 			b.servers[0].Status = "MAINT"
-			b.kept = `{"Version":1,"Overrides":[{"Backend":"a.abc.com_cluster","Server":"server1","Weight":1,"State":"maint","Want":{"Name":"server1","Weight":1,"State":"ready","Addr":"10.0.0.1:10000"}}]}`
+			b.kept = `{"Version":1,"Overrides":[{"Backend":"a.abc.com_cluster","Server":"server1","Weight":1,"State":"maint","Want":{"Name":"server1","Weight":1,"State":"ready","Addr":"10.0.0.1:10000","Cookie":"server1","Check":true}}]}`
 		}, exitNotYet},
 		{"check-failing", func(b *bench) {
 			b.servers[0].Status, b.servers[0].Check, b.servers[0].Detail = "DOWN", "L4CON", "Connection refused"

@@ -281,7 +281,7 @@ func (c *Files) interpret(f *Reading) (err error) {
 
 // readManaged reads the managed part of a text of the managed file, beside the other files of f.
 func (c *Files) readManaged(d Document, f Reading) Managed {
-	return readManaged(d, c.frontends, c.Managed, f.Base.Proxies, func(s section) string { return f.inherited(f.at, s).server })
+	return readManaged(d, c.frontends, c.Managed, f.Base.Proxies, func(s section) defaultsSection { return f.inherited(f.at, s) })
 }
 
 // findFrontends refuses a file that lacks a frontend that is to carry the rules.

@@ -28,9 +28,9 @@ type Managed struct {
 }
 
 // readManaged finds the managed part of a file: the domains whose ACL, use_backend rule and backend have exactly our
-// shape. file is the name that messages use; taken are the proxies of other files, by name, with their place; inherited are the words
-// of default-server that a section takes from defaults.
-func readManaged(d Document, frontends []string, file string, taken map[string]string, inherited func(section) string) Managed {
+// shape. file is the name that messages use; taken are the proxies of other files, by name, with their place; inherited are the
+// defaults that a section takes.
+func readManaged(d Document, frontends []string, file string, taken map[string]string, inherited func(section) defaultsSection) Managed {
 	m := Managed{Foreign: map[string]string{}, frontends: map[string]section{}, backends: map[string]section{}}
 	all := map[string]section{}
 	for _, s := range d.sections {
@@ -47,13 +47,18 @@ func readManaged(d Document, frontends []string, file string, taken map[string]s
 			all[s.name] = s
 		}
 	}
-	m.Given = givenBy(inherited(m.fresh()))
+	m.Given = givenBy(inherited(m.fresh()).server)
 	m.findRules(d, frontends, file, all)
+	for _, f := range frontends {
+		if s, ok := m.frontends[f]; ok {
+			m.Behind = cmp.Or(m.Behind, behind(d.active(s)), defaultBackend(inherited(s).lines))
+		}
+	}
 	m.findForeign(file, all, taken)
 	m.Config.Backends = make([]haproxy.Backend, 0, len(m.backends))
 	m.findServers(d, file)
 	for name, s := range m.backends {
-		m.Config.Backends = append(m.Config.Backends, fileBackend(d, s, name, inherited(s)))
+		m.Config.Backends = append(m.Config.Backends, fileBackend(d, s, name, inherited(s).server))
 	}
 	slices.SortFunc(m.Config.Backends, func(a, b haproxy.Backend) int { return cmp.Compare(a.Name, b.Name) })
 	return m
@@ -79,7 +84,6 @@ func (m *Managed) findRules(d Document, frontends []string, file string, all map
 		if !ok {
 			continue
 		}
-		m.Behind = cmp.Or(m.Behind, behind(d.body(s)))
 		for _, domain := range rulesOf(d, s, file, m.Foreign) {
 			if all[haproxy.BackendName(domain)].kind == "backend" {
 				m.Config.Rules = append(m.Config.Rules, haproxy.Rule{Frontend: f, Domain: domain})
@@ -152,17 +156,23 @@ func rulesOf(d Document, s section, file string, foreign map[string]string) []st
 func behind(body []line) (found string) {
 	below := false
 	for _, l := range body {
-		switch firstWord(l.raw) {
-		case "default_backend":
-			return strings.Join(splitWords(l.raw), " ")
-		case "use_backend":
-			_, _, ours := ownLine(l)
-			if below = below || ours; below && !ours {
-				found = strings.Join(splitWords(l.raw), " ")
-			}
+		if firstWord(l.raw) != "use_backend" {
+			continue
+		}
+		_, _, ours := ownLine(l)
+		if below = below || ours; below && !ours {
+			found = strings.Join(splitWords(l.raw), " ")
 		}
 	}
-	return found
+	return cmp.Or(defaultBackend(body), found)
+}
+
+// defaultBackend is the line that names the backend for requests that no rule takes.
+func defaultBackend(lines []line) string {
+	if name := lastOf(lines, "default_backend"); name != "" {
+		return "default_backend " + name
+	}
+	return ""
 }
 
 // ownLine tells an ACL or a use_backend rule that bears a name of ours. ours is set where it has our shape, too.

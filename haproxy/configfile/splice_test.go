@@ -266,4 +266,4 @@ backend e.com_cluster
 }
 
 // noDefaults are those of a file without any.
-func noDefaults(section) string { return "" }
+func noDefaults(section) defaultsSection { return defaultsSection{} }

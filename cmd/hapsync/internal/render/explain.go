@@ -77,7 +77,7 @@ func writeHost(out *bytes.Buffer, e sync.Explanation, h sync.ExplainedHost) {
 		row("haproxy", "no server %s/%s", haproxy.BackendName(e.Domain), h.Host)
 	}
 	if o := h.Override; o != nil {
-		row("override", "%s on HAProxy's socket, %s in the registry; the agent leaves it until the registry says something new", o.Live, o.Registry)
+		row("kept", "%s was set on HAProxy's socket, the registry says %s; it stays until the registry says something new (hapsync sync --undo-overrides)", o.Live, o.Registry)
 	}
 }
 
