@@ -19,7 +19,9 @@ import (
 const besideBase = `global
     stats socket @DIR@/s.sock mode 600 level admin expose-fd listeners
     stats timeout 30s
-defaults
+` + besideDefaults
+
+const besideDefaults = `defaults
     mode http
     timeout connect 1s
     timeout client 10s

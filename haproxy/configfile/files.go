@@ -65,21 +65,53 @@ func OpenFiles(s haproxy.Settings, w *haproxy.Waits) (*Files, error) {
 // Use takes the files and directories that HAProxy is started with, in its order. It is false, and changes nothing, where
 // the base file or the managed file is not among them.
 func (c *Files) Use(list []string) bool {
-	resolved := make([]string, len(list))
-	for i, path := range list {
-		var err error
-		if resolved[i], err = resolve(path); err != nil {
-			return false
-		}
-	}
-	all, err := expand(resolved)
-	if err != nil || !slices.Contains(all, c.Base) || !slices.Contains(all, c.Managed) {
+	resolved, err := resolveAll(list)
+	if err != nil || !c.Names(list) {
 		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.list = resolved
 	return true
+}
+
+// Names reports whether the base file and the managed file are among files and directories.
+func (c *Files) Names(list []string) bool {
+	all, err := loads(list)
+	return err == nil && slices.Contains(all, c.Base) && slices.Contains(all, c.Managed)
+}
+
+// Reversed reports whether HAProxy reads the managed file before the base file.
+func (c *Files) Reversed(list []string) bool {
+	all, err := loads(list)
+	return err == nil && slices.Index(all, c.Managed) < slices.Index(all, c.Base)
+}
+
+// SameFiles reports whether HAProxy reads the same files, in the same order, with both lists.
+func SameFiles(list, other []string) bool {
+	all, err := loads(list)
+	others, otherErr := loads(other)
+	return err == nil && otherErr == nil && slices.Equal(all, others)
+}
+
+// loads are the files that HAProxy reads with a list of files and directories, in its order.
+func loads(list []string) ([]string, error) {
+	resolved, err := resolveAll(list)
+	if err != nil {
+		return nil, err
+	}
+	return expand(resolved)
+}
+
+func resolveAll(list []string) ([]string, error) {
+	resolved := make([]string, len(list))
+	for i, path := range list {
+		var err error
+		if resolved[i], err = resolve(path); err != nil {
+			return nil, err
+		}
+	}
+	return resolved, nil
 }
 
 // expanded are the files that HAProxy reads, in its order.

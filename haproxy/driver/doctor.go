@@ -190,20 +190,28 @@ func (c *findings) others(ctx context.Context, h *Instance) {
 	}
 }
 
-// loads looks at whether the process was started with both files, and with those that hapsync was told.
+// loads looks at whether the process was started with both files, and with those that hapsync was told, in that order.
 func (c *findings) loads(h *Instance) {
 	list := h.started.files
+	named := strings.Join(list, ", ")
 	switch {
 	case h.started.unloaded != "":
 		c.fail("process", h.started.unloaded, fmt.Sprintf("start HAProxy with -f %s -f %s", h.files.Base, h.files.Managed))
 	case len(list) == 0:
 		// cannot be told
-	case len(h.settings.Files) > 0 && !slices.Equal(list, h.settings.Files):
+	case len(h.settings.Files) > 0 && !configfile.SameFiles(list, h.settings.Files):
 		c.warn("process", fmt.Sprintf("it was started with %s, and hapsync was told %s: haproxy -c judges other files than HAProxy loads, "+
-			"and names of other files are not known to be taken", strings.Join(list, ", "), strings.Join(h.settings.Files, ", ")),
+			"and names of other files are not known to be taken", named, strings.Join(h.settings.Files, ", ")),
 			"name the same files in the same order with --haproxy-file, or none")
+	case len(h.settings.Files) == 0 && !h.files.Names(list):
+		c.warn("process", fmt.Sprintf("it was started with %s, and hapsync was told %s and %s: haproxy -c judges other files than HAProxy loads, "+
+			"and names of other files are not known to be taken", named, h.files.Base, h.files.Managed),
+			"name the files that HAProxy loads with --base-file and --managed-file, or start it with those")
+	case h.files.Reversed(list):
+		c.warn("process", fmt.Sprintf("it was started with %s: HAProxy reads %s first, so that the defaults of %s do not hold for hapsync's frontends and backends",
+			named, h.files.Managed, h.files.Base), fmt.Sprintf("start HAProxy with -f %s -f %s", h.files.Base, h.files.Managed))
 	case len(list) > 2:
-		c.ok("process", "it was started with "+strings.Join(list, ", ")+", which haproxy -c gets as well")
+		c.ok("process", "it was started with "+named+", which haproxy -c gets as well")
 	default:
 		c.ok("process", "it was started with these files")
 	}

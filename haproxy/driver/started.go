@@ -44,12 +44,19 @@ func (h *Instance) learnFiles(ctx context.Context, f configfile.Reading) (change
 			h.started.files = list
 			return true
 		}
-		if within(list, h.files.Base) && !within(list, h.files.Managed) {
+		if !slices.ContainsFunc(list, isMissing) { // else they are of another machine or container
 			h.started.files = list
+		}
+		if within(list, h.files.Base) && !within(list, h.files.Managed) {
 			h.started.unloaded = fmt.Sprintf("HAProxy was started with %s only, not with %s", strings.Join(list, " and "), h.files.Managed)
 		}
 	}
 	return false
+}
+
+func isMissing(path string) bool {
+	_, err := os.Stat(path)
+	return err != nil
 }
 
 // within reports whether a file, or its directory, is in a list.
