@@ -20,6 +20,8 @@ type Managed struct {
 	Behind string
 	// Given is what the servers of new backends get.
 	Given haproxy.Given
+	// otherForm is a domain whose lines in a frontend mean what hapsync's do, in another form; empty where there is none.
+	otherForm string
 	// frontends and backends are the sections of the managed part, by name.
 	frontends map[string]section
 	backends  map[string]section
@@ -84,7 +86,7 @@ func (m *Managed) findRules(d Document, frontends []string, file string, all map
 		if !ok {
 			continue
 		}
-		for _, domain := range rulesOf(d, s, file, m.Foreign) {
+		for _, domain := range m.rulesOf(d, s, file) {
 			if all[haproxy.BackendName(domain)].kind == "backend" {
 				m.Config.Rules = append(m.Config.Rules, haproxy.Rule{Frontend: f, Domain: domain})
 			} else if m.Foreign[domain] == "" {
@@ -113,44 +115,6 @@ func (m *Managed) findForeign(file string, all map[string]section, taken map[str
 	}
 }
 
-// rulesOf are the domains whose ACL and rule in one frontend have our shape; every other use of a name of ours goes to
-// foreign.
-func rulesOf(d Document, s section, file string, foreign map[string]string) []string {
-	type count struct{ acls, rules, others, place int }
-	counts := map[string]*count{}
-	body := d.body(s)
-	for i := range body {
-		domain, kind, ours := ownLine(body[i])
-		if kind == "" || kind == "use_backend" && !ours {
-			continue // rules of an operator's own may lead to our backends
-		}
-		c := counts[domain]
-		if c == nil {
-			c = &count{}
-			counts[domain] = c
-		}
-		c.place = s.head + 2 + i
-		switch {
-		case !ours:
-			c.others++
-		case kind == "acl":
-			c.acls++
-		default:
-			c.rules++
-		}
-	}
-	var domains []string
-	for domain, c := range counts {
-		if *c == (count{acls: 1, rules: 1, place: c.place}) {
-			domains = append(domains, domain)
-		} else {
-			foreign[domain] = fmt.Sprintf("acl %s in frontend %s (%s:%d), in another form than \"acl %[1]s hdr(host) -i %[5]s\" and \"use_backend %[6]s if %[1]s\", once each",
-				haproxy.ACLName(domain), s.name, file, c.place, domain, haproxy.BackendName(domain))
-		}
-	}
-	return domains
-}
-
 // behind is the line of an operator's in a frontend that requests for an unknown domain go on to: its default_backend, or a
 // use_backend rule below one of ours.
 func behind(body []line) (found string) {
@@ -173,39 +137,6 @@ func defaultBackend(lines []line) string {
 		return "default_backend " + name
 	}
 	return ""
-}
-
-// ownLine tells an ACL or a use_backend rule that bears a name of ours. ours is set where it has our shape, too.
-func ownLine(l line) (domain, kind string, ours bool) {
-	var buffer wordBuffer
-	switch firstWord(l.raw) {
-	case "acl":
-		w := appendWords(buffer[:0], l.raw)
-		if len(w) < 2 {
-			return "", "", false
-		}
-		domain, ok := haproxy.DomainOfACL(unquote(w[1]))
-		if !ok {
-			return "", "", false
-		}
-		ours = len(w) == 5 && w[2] == "hdr(host)" && w[3] == "-i" && w[4] == domain && w[1] == haproxy.ACLName(domain)
-		return domain, "acl", ours && !l.conditional && haproxy.PlainName(domain)
-	case "use_backend":
-		w := appendWords(buffer[:0], l.raw)
-		if len(w) < 2 {
-			return "", "", false
-		}
-		domain, ok := haproxy.DomainOf(w[1])
-		if !ok {
-			return "", "", false
-		}
-		if len(w) == 4 && w[2] == "if" {
-			acl, ok := haproxy.DomainOfACL(w[3])
-			ours = ok && acl == domain
-		}
-		return domain, "use_backend", ours && !l.conditional
-	}
-	return "", "", false
 }
 
 // A lineRole says what a line of a managed backend is to us.

@@ -110,7 +110,7 @@ func verifyParsed(text string, m Managed, want haproxy.Config) (err error) {
 	for frontend := range frontendsOf(want.Rules) {
 		lines, _ := get[[]types.UseBackend](p, parser.Frontends, frontend, "use_backend")
 		for _, u := range lines {
-			if domain, ok := haproxy.DomainOf(u.Name); ok && u.CondTest == haproxy.ACLName(domain) {
+			if domain, ok := haproxy.DomainOf(unquote(u.Name)); ok && unquote(u.CondTest) == haproxy.ACLName(domain) {
 				rules[haproxy.Rule{Frontend: frontend, Domain: domain}] = true
 			}
 		}

@@ -22,6 +22,9 @@ func (c *Files) NoEdit(f Reading) string {
 	if len(f.Managed.NotOurs) > 0 {
 		return "a transaction would not leave servers that are not hapsync's in their place"
 	}
+	if domain := f.Managed.otherForm; domain != "" {
+		return "a transaction would not leave the ACL or the rule of " + domain + " in its form"
+	}
 	for _, s := range f.Managed.frontends {
 		if len(shadows(f.doc.body(s))) > 0 {
 			return "a transaction would not keep hapsync's rules of frontend " + s.name + " above yours"

@@ -1,0 +1,178 @@
+package configfile
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+// rulesOf are the domains whose ACL and rule in one frontend have our shape, or mean the same; every other use of a name of ours
+// goes to Foreign.
+func (m *Managed) rulesOf(d Document, s section, file string) []string {
+	type count struct{ acls, whole, rules, others, place int }
+	counts := map[string]*count{}
+	for i, l := range d.body(s) {
+		domain, kind, ours := ownLine(l)
+		if kind == "" || kind == "use_backend" && !ours {
+			continue // rules of an operator's own may lead to our backends
+		}
+		c := counts[domain]
+		if c == nil {
+			c = &count{}
+			counts[domain] = c
+		}
+		c.place = s.head + 2 + i
+		switch written := isWritten(l, domain); {
+		case !ours:
+			c.others++
+			continue
+		case kind == "use_backend":
+			c.rules++
+		case written || hasWhole(l, domain):
+			c.whole++
+			fallthrough
+		default:
+			c.acls++
+			if !written || c.acls > 1 {
+				m.otherForm = domain
+			}
+		}
+	}
+	var domains []string
+	for domain, c := range counts {
+		if c.whole > 0 && c.rules == 1 && c.others == 0 {
+			domains = append(domains, domain)
+		} else {
+			m.Foreign[domain] = fmt.Sprintf("acl %s in frontend %s (%s:%d), in another form than \"acl %[1]s hdr(host) -i %[5]s\" and \"use_backend %[6]s if %[1]s\", the rule once",
+				haproxy.ACLName(domain), s.name, file, c.place, domain, haproxy.BackendName(domain))
+		}
+	}
+	return domains
+}
+
+// ownLine tells an ACL or a use_backend rule that bears a name of ours. ours is set where it has our shape, or means the same.
+func ownLine(l line) (domain, kind string, ours bool) {
+	var buffer wordBuffer
+	keyword := firstWord(l.raw)
+	if keyword != "acl" && keyword != "use_backend" {
+		return "", "", false
+	}
+	w := appendWords(buffer[:0], l.raw)
+	if len(w) < 2 {
+		return "", "", false
+	}
+	if keyword == "acl" {
+		domain, ok := haproxy.DomainOfACL(unquote(w[1]))
+		if !ok {
+			return "", "", false
+		}
+		ours = isWritten(l, domain) || len(aclHosts(l.raw, domain)) > 0
+		return domain, "acl", ours && !l.conditional && haproxy.PlainName(domain)
+	}
+	domain, ok := haproxy.DomainOf(unquote(w[1]))
+	if !ok {
+		return "", "", false
+	}
+	return domain, "use_backend", !l.conditional && (isWritten(l, domain) || isRule(l.raw, domain))
+}
+
+// isWritten reports whether a line is an ACL or a rule as hapsync writes it.
+func isWritten(l line, domain string) bool {
+	var buffer wordBuffer
+	w := appendWords(buffer[:0], l.raw)
+	switch {
+	case len(w) == 5 && w[0] == "acl":
+		return w[1] == haproxy.ACLName(domain) && w[2] == "hdr(host)" && w[3] == "-i" && w[4] == domain
+	case len(w) == 4 && w[0] == "use_backend":
+		acl, ok := haproxy.DomainOfACL(w[3])
+		return ok && acl == domain && w[2] == "if"
+	}
+	return false
+}
+
+// literal are the words of a line as HAProxy takes them; none where it has more to it than quotes: escapes, or a variable.
+func literal(raw string) []string {
+	if strings.ContainsAny(raw, `\$`) {
+		return nil
+	}
+	return meaning(raw, nil)
+}
+
+// isRule reports whether a rule leads to the domain's backend by its ACL alone.
+func isRule(raw, domain string) bool {
+	w := literal(raw)
+	return len(w) == 4 && w[1] == haproxy.BackendName(domain) && w[2] == "if" && w[3] == haproxy.ACLName(domain)
+}
+
+// hasWhole reports whether an ACL of ours has the domain itself among its values, and not only with ports.
+func hasWhole(l line, domain string) bool {
+	for _, host := range aclHosts(l.raw, domain) {
+		if strings.EqualFold(host, domain) {
+			return true
+		}
+	}
+	return false
+}
+
+// aclHosts are the values of an ACL that holds if the Host is the domain, in whatever case, with or without a port, and never else:
+// the domain, or the domain with a port. There are none for an ACL that is not wholly understood.
+func aclHosts(raw, domain string) []string {
+	w := literal(raw)
+	if len(w) < 4 || w[1] != haproxy.ACLName(domain) {
+		return nil
+	}
+	lowered, ok := isHostHeader(w[2])
+	if !ok {
+		return nil
+	}
+	values, folds := w[3:], false
+flags:
+	for len(values) > 0 {
+		switch flag := values[0]; {
+		case flag == "-i":
+			folds = true
+		case flag == "-m" && len(values) > 1 && values[1] == "str":
+			values = values[1:]
+		case flag == "--":
+			values = values[1:]
+			break flags
+		default:
+			break flags
+		}
+		values = values[1:]
+	}
+	for _, value := range values {
+		host, port, hasPort := strings.Cut(value, ":")
+		n, err := strconv.ParseUint(port, 10, 16)
+		badPort := hasPort && (err != nil || n == 0)
+		if badPort || !strings.EqualFold(host, domain) || !folds && !(lowered && host == strings.ToLower(host)) {
+			return nil
+		}
+	}
+	return values
+}
+
+// isHostHeader reports whether a criterion of an ACL is the Host header, at most without its port or in lower case.
+func isHostHeader(criterion string) (lowered, ok bool) {
+	criterion = strings.TrimPrefix(criterion, "req.")
+	const header = "hdr(host)"
+	if len(criterion) < len(header) || !strings.HasPrefix(criterion, "hdr(") || !strings.EqualFold(criterion[:len(header)], header) {
+		return false, false
+	}
+	rest := criterion[len(header):]
+	for rest != "" {
+		switch {
+		case strings.HasPrefix(rest, ",lower"):
+			rest, lowered = rest[len(",lower"):], true
+		case strings.HasPrefix(rest, ",field(1,:)"):
+			rest = rest[len(",field(1,:)"):]
+		case strings.HasPrefix(rest, ",host_only"):
+			rest = rest[len(",host_only"):]
+		default:
+			return false, false
+		}
+	}
+	return lowered, true
+}
