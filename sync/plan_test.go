@@ -1,12 +1,8 @@
 package sync
 
 import (
-	"bytes"
 	"errors"
-	"flag"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,25 +10,6 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, got, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if delta := cmp.Diff(string(want), string(got)); delta != "" {
-		t.Errorf("%s (-want +got):\n%s", file, delta)
-	}
-}
 
 func host(name, addr string) registry.Host {
 	return registry.Host{Name: name, Addr: netip.MustParseAddrPort(addr), Weight: 1, State: registry.Ready}
@@ -53,89 +30,6 @@ func inLine(snapshot registry.Snapshot, version haproxy.Version) *fake {
 }
 
 var v26, v32 = haproxy.Version{Major: 2, Minor: 6}, haproxy.Version{Major: 3, Minor: 2}
-
-// planCases change a registry of two domains and a HAProxy that was in line with it.
-func planCases() map[string]planCase {
-	return map[string]planCase{
-		"in-line": {v32, func(*registry.Snapshot, *fake) {}},
-		"new-server": {v32, func(s *registry.Snapshot, _ *fake) {
-			s.Domains[1].Hosts = append(s.Domains[1].Hosts, host("server2", "[::1]:80"))
-		}},
-		"new-server-2.6": {v26, func(s *registry.Snapshot, _ *fake) {
-			s.Domains[1].Hosts = append(s.Domains[1].Hosts, host("server2", "10.0.0.9:80"))
-		}},
-		"only-server-replaced-2.6": {v26, func(s *registry.Snapshot, _ *fake) {
-			s.Domains[1].Hosts = []registry.Host{host("server2", "10.0.0.9:80")}
-		}},
-		"new-server-static": {v32, func(s *registry.Snapshot, m *fake) {
-			s.Domains[1].Options.Balance = "source"
-			m.file.Backends[1].Options.Balance, m.live.Backends[1].Options.Balance = "source", "source"
-			s.Domains[1].Hosts[0].Weight = 7
-			s.Domains[1].Hosts = append(s.Domains[1].Hosts, host("server2", "10.0.0.9:80"))
-		}},
-		"everything-of-a-server": {v26, func(s *registry.Snapshot, _ *fake) {
-			s.Domains[0].Hosts[0] = registry.Host{Name: "server1", Addr: netip.MustParseAddrPort("10.0.0.3:1"), Weight: 5, MaxConn: 10, State: registry.Maint}
-			s.Domains[0].Hosts[1].State = registry.Drain
-			s.Domains[1].Hosts[0].Backup = true
-		}},
-		"new-domain": {v32, func(s *registry.Snapshot, _ *fake) {
-			s.Domains = append(s.Domains, registry.Domain{Name: "new.abc.com", Hosts: []registry.Host{host("s", "10.0.0.9:80")}})
-		}},
-		"removed-domain": {v32, func(s *registry.Snapshot, _ *fake) { s.Domains = s.Domains[:1] }},
-		"options": {v32, func(s *registry.Snapshot, _ *fake) {
-			s.Domains[0].Options = registry.DomainOptions{Balance: "leastconn", Check: "/health"}
-			s.Domains[1].Options.Check = "off"
-		}},
-		"from-nothing-haproxy-down":      {v32, func(_ *registry.Snapshot, m *fake) { *m = fake{down: true, missing: true} }},
-		"killed-between-file-and-reload": {v32, func(_ *registry.Snapshot, m *fake) { dropDomain(&m.live, "b.abc.com_cluster") }},
-		"killed-between-process-and-file": {v32, func(s *registry.Snapshot, m *fake) {
-			s.Domains[0].Hosts[0].Addr = netip.MustParseAddrPort("10.0.0.7:7")
-			m.live.Backends[0].Servers[0].Addr = s.Domains[0].Hosts[0].Addr
-		}},
-		"typed-into-the-socket": {v32, func(_ *registry.Snapshot, m *fake) {
-			m.live.Backends[0].Servers[0].State = haproxy.Drain
-			m.live.Backends[0].Servers[1].Weight = 0
-		}},
-		"cannot-edit": {v32, func(s *registry.Snapshot, m *fake) {
-			m.noEdit = "client-native would not leave line 3 of hapsync.cfg as it is"
-			s.Domains[0].Hosts[0].Weight = 2
-		}},
-		"problems": {v32, func(s *registry.Snapshot, m *fake) {
-			m.foreign = map[string]string{"b.abc.com": "backend b.abc.com_cluster (hapsync.cfg:12)"}
-			dropDomain(&m.file, "b.abc.com_cluster")
-			dropDomain(&m.live, "b.abc.com_cluster")
-			s.Problems = []registry.Problem{{Key: "/services/web/a.abc.com/server9/port", Reason: `port "abc" is not a number of 1 to 65535`, Domain: "a.abc.com", Host: "server9"}}
-			s.Domains[0].Pending = []registry.Pending{{Host: "server3", Missing: "port"}}
-		}},
-	}
-}
-
-type planCase struct {
-	version haproxy.Version
-	change  func(*registry.Snapshot, *fake)
-}
-
-func TestAPlanReadsLikeThis(t *testing.T) {
-	t.Parallel()
-	for name, c := range planCases() {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			snapshot := twoDomains()
-			m := inLine(snapshot, c.version)
-			c.change(&snapshot, m)
-			report, err := newSyncer(t, source{snapshot: snapshot}, m, Policy{}).Plan(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			var text, json bytes.Buffer
-			if err := errors.Join(report.WriteText(&text), report.WriteJSON(&json)); err != nil {
-				t.Fatal(err)
-			}
-			golden(t, name+".txt", text.Bytes())
-			golden(t, name+".json", json.Bytes())
-		})
-	}
-}
 
 func TestManyReasonsForAReloadAreCounted(t *testing.T) {
 	t.Parallel()

@@ -296,7 +296,7 @@ func (s *Status) remember(report Report, err error, took time.Duration) {
 	if len(s.Passes) > 0 && err != nil && s.Passes[0].Error == text(err) {
 		return // the same again
 	}
-	p := PassRecord{time.Now(), took, report.Revision, report.Plan.summary(), report.Plan.Reload, text(err)}
+	p := PassRecord{time.Now(), took, report.Revision, report.Plan.Summary(), report.Plan.Reload, text(err)}
 	s.Passes = append([]PassRecord{p}, s.Passes[:min(len(s.Passes), keptPasses-1)]...)
 }
 

@@ -79,7 +79,7 @@ func outputs() []reference.Output {
 		"Agent": "`agent`", "registryJSON": "`registry`", "haproxyJSON": "`haproxy`", "waitJSON": "`waiting`",
 		"appliedJSON": "`applied`", "overrideJSON": "`override` or `overrides`", "countsJSON": "`counts`", "Pass": "`passes`", "notShown": "`not_shown`",
 		"domainJSON": "`domains`", "hostJSON": "`hosts` or `registered`", "pendingJSON": "`pending`", "problemJSON": "`problems`",
-		"jsonAction": "`actions`", "jsonKept": "`kept`", "jsonProblem": "`problems`", "explainHostJSON": "`hosts`", "serverJSON": "`server`",
+		"actionJSON": "`actions`", "keptJSON": "`kept`", "reportProblemJSON": "`problems`", "explainHostJSON": "`hosts`", "serverJSON": "`server`",
 		"Key": "`keys`", "RosterLine": "`agents`", "Leaving": "`leaving`",
 	}
 	report, shapes := "plan and sync", render.Shapes()

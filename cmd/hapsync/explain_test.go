@@ -5,8 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -110,15 +108,7 @@ func TestExplain(t *testing.T) {
 			if got.code != tt.code {
 				t.Errorf("code %d, want %d\n%s", got.code, tt.code, got.stderr)
 			}
-			golden := filepath.Join("testdata", "explain-"+tt.name+".txt")
-			if *update {
-				if err := os.WriteFile(golden, []byte(got.stdout), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if want := read(t, golden); got.stdout != want {
-				t.Errorf("got\n%s\nwant\n%s", got.stdout, want)
-			}
+			golden(t, "explain-"+tt.name+".txt", got.stdout)
 			var page struct{ Hosts []struct{ Verdict string } }
 			if err := json.Unmarshal([]byte(b.run(t, "explain", "-o", "json", "a.abc.com").stdout), &page); err != nil {
 				t.Fatal(err)

@@ -139,7 +139,7 @@ func readStatus(response *http.Response) (render.Status, error) {
 func (p program) statusWithoutAgent(c *cli.Context, why error) error {
 	report, err := p.planOnly(c)
 	if c.String("output") == "json" {
-		err = errors.Join(err, p.absentJSON(report, why, err))
+		err = errors.Join(err, render.JSON(p.stdout, render.AbsentStatus(report, why, err)))
 	} else {
 		p.say("agent        %s; registry, file and process are compared now\n", why)
 		err = p.show(c, report, err)
@@ -160,29 +160,4 @@ func (p program) planOnly(c *cli.Context) (sync.Report, error) {
 	}
 	defer pass.source.Close()
 	return pass.syncer.Plan(c.Context)
-}
-
-// absentJSON writes the status of an agent that is not there.
-func (p program) absentJSON(report sync.Report, why, failed error) error {
-	out := render.Status{Version: render.StatusVersion, Reasons: []string{why.Error()}, Passes: []render.Pass{}}
-	out.Registry.Revision = report.Revision
-	out.Registry.Up = report.Revision > 0
-	var held *sync.HeldError
-	switch {
-	case errors.Is(failed, registry.ErrUnavailable):
-		out.Registry.Error = failed.Error()
-	case errors.As(failed, &held):
-		out.Held = held.Reason
-	case failed != nil:
-		out.Failed = failed.Error()
-	}
-	out.HAProxy.Up = report.Revision > 0 && report.Down == nil
-	if report.Down != nil {
-		out.HAProxy.Error = report.Down.Error()
-	}
-	var err error
-	if report.Revision > 0 {
-		out.Report, err = render.ReportJSON(report)
-	}
-	return errors.Join(err, render.JSON(p.stdout, out))
 }

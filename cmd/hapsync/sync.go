@@ -144,15 +144,16 @@ func (p program) registry(c *cli.Context) (source, error) {
 // show writes the report, also that of a pass that failed part way, and returns the pass's error. Where nothing could be
 // compared there is only the error.
 func (p program) show(c *cli.Context, report sync.Report, passErr error) error {
+	page := render.Report{Report: report}
 	var held *sync.HeldError
 	if !errors.As(passErr, &held) {
-		report.Error = passErr
+		page.Error = passErr
 	}
 	format := c.String("output")
 	if format != "json" && passErr != nil && !report.Compared {
 		return passErr
 	}
-	if err := render.Write(p.stdout, format, report); err != nil && passErr == nil {
+	if err := render.Write(p.stdout, format, page); err != nil && passErr == nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return passErr

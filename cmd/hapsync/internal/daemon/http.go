@@ -54,11 +54,7 @@ func (s *Daemon) statusz(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer func() { <-s.rendering }()
-	out, err := render.StatusOf(s.status())
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
+	out := render.StatusOf(s.status())
 	out.Agent = &render.Agent{Version: s.build.Version, PID: os.Getpid(), Started: s.started, Seconds: time.Since(s.started).Seconds()}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")

@@ -88,8 +88,3 @@ func (a RosterLine) lag(last registry.Revision) string {
 	}
 	return "over " + Seconds(a.LagSeconds)
 }
-
-// Seconds is a time in whole seconds.
-func Seconds(s float64) string {
-	return time.Duration(s * float64(time.Second)).Round(time.Second).String()
-}

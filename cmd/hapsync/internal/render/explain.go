@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/hapsync/hapsync/haproxy"
@@ -14,9 +13,6 @@ import (
 
 // An Explanation is what hapsync explain shows.
 type Explanation struct{ sync.Explanation }
-
-// WriteJSON implements Page.
-func (e Explanation) WriteJSON(w io.Writer) error { return JSON(w, explanationToJSON(e.Explanation)) }
 
 // WriteText writes a page for a person: a verdict for each host, the answer first.
 func (e Explanation) WriteText(w io.Writer) error {
@@ -44,13 +40,12 @@ func (e Explanation) WriteText(w io.Writer) error {
 }
 
 func explainRow(out *bytes.Buffer, what, format string, args ...any) {
-	text := strings.Join(OneLineEach([]string{fmt.Sprintf(format, args...)}), "")
-	fmt.Fprintf(out, "  %-9s %s\n", what, text)
+	fmt.Fprintf(out, "  %-9s %s\n", what, oneLine(fmt.Sprintf(format, args...)))
 }
 
 func writeHost(out *bytes.Buffer, e sync.Explanation, h sync.ExplainedHost) {
 	row := func(what, format string, args ...any) { explainRow(out, what, format, args...) }
-	fmt.Fprintf(out, "%s: %s/%s: %s\n", h.Verdict, e.Domain, h.Host, strings.Join(OneLineEach([]string{h.Why}), ""))
+	fmt.Fprintf(out, "%s: %s/%s: %s\n", h.Verdict, e.Domain, h.Host, oneLine(h.Why))
 	for _, k := range h.Keys {
 		row("key", "%s = %s, revision %d, %s", k.Key, k.Value, k.Revision, leaseText(k))
 	}
@@ -96,4 +91,58 @@ func leaseText(k registry.Key) string {
 		return "lease " + k.Lease + ", which has ended"
 	}
 	return fmt.Sprintf("lease %s with %s left", k.Lease, k.Left.Round(time.Second))
+}
+
+// The shape of explain -o json. Fields are only ever added while the version stays.
+type (
+	explanationJSON struct {
+		Version  int               `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
+		Domain   string            `json:"domain" doc:"the domain that was asked for"`
+		Registry registryJSON      `json:"registry" doc:"whether etcd could be read"`
+		HAProxy  haproxyJSON       `json:"haproxy" doc:"whether HAProxy could be read"`
+		Held     string            `json:"held,omitempty" doc:"what a safeguard would hold back"`
+		Ruled    bool              `json:"ruled" doc:"HAProxy's process leads requests for the domain to its backend"`
+		Hosts    []explainHostJSON `json:"hosts" doc:"the hosts of the domain, or the one that was asked for"`
+	}
+	explainHostJSON struct {
+		Host       string         `json:"host" doc:"name of the host"`
+		Verdict    string         `json:"verdict" doc:"'in rotation', 'not in rotation' or 'unknown'"`
+		Why        string         `json:"why" doc:"the answer in a sentence"`
+		Keys       []registry.Key `json:"keys" doc:"its keys in etcd"`
+		Registered *hostJSON      `json:"registered" doc:"what the keys say; null if they make no good host"`
+		Missing    string         `json:"missing,omitempty" doc:"the key that is not there yet"`
+		Problems   []problemJSON  `json:"problems" doc:"keys that cannot be used"`
+		Plan       []string       `json:"plan" doc:"what 'hapsync sync' would do, a line each"`
+		Server     *serverJSON    `json:"server" doc:"the server in the running process; null if there is none, or it was not read"`
+		Override   *overrideJSON  `json:"override" doc:"what an operator set on HAProxy's socket; null if nothing"`
+	}
+	serverJSON struct {
+		Status    string  `json:"status" doc:"as HAProxy says it: 'UP', 'DOWN', 'DRAIN', 'MAINT', ..."`
+		Address   string  `json:"address" doc:"address and port"`
+		Weight    int     `json:"weight" doc:"weight"`
+		Cookie    string  `json:"cookie" doc:"value of its cookie"`
+		Sessions  int     `json:"sessions" doc:"sessions right now"`
+		Backup    bool    `json:"backup,omitempty" doc:"used only when all others are down"`
+		LastCheck string  `json:"last_check" doc:"result of the last health check"`
+		Seconds   float64 `json:"status_seconds" doc:"for how long the status has been so"`
+	}
+)
+
+// WriteJSON implements Page.
+func (e Explanation) WriteJSON(w io.Writer) error {
+	return JSON(w, explanationJSON{Version: 1, Domain: e.Domain, Registry: registryJSON{e.Registry == nil, errText(e.Registry), e.Revision},
+		HAProxy: haproxyJSON{Up: e.HAProxy == nil, Error: errText(e.HAProxy)}, Held: e.Held, Ruled: e.Ruled, Hosts: each(e.Hosts, explainHostToJSON)})
+}
+
+func explainHostToJSON(h sync.ExplainedHost) explainHostJSON {
+	out := explainHostJSON{Host: h.Host, Verdict: h.Verdict, Why: h.Why, Keys: h.Keys, Missing: h.Missing,
+		Problems: each(h.Problems, problemToJSON), Plan: h.Plan, Override: (*overrideJSON)(h.Override)}
+	if h.Registered != nil {
+		r := hostToJSON(*h.Registered)
+		out.Registered = &r
+	}
+	if s := h.Server; s != nil {
+		out.Server = &serverJSON{s.Status, s.Addr, s.Weight, s.Cookie, s.Sessions, s.Backup, s.LastCheck(), s.Since.Seconds()}
+	}
+	return out
 }

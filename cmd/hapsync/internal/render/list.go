@@ -19,7 +19,7 @@ type List struct {
 
 // WriteText writes a line for each host, then what is wrong, and counts last.
 func (l List) WriteText(w io.Writer) error {
-	prefix, s := l.Prefix, l.Snapshot
+	s := l.Snapshot
 	var out bytes.Buffer
 	hosts, pending := writeTable(&out, s.Domains)
 	for _, problem := range s.Problems {
@@ -29,7 +29,7 @@ func (l List) WriteText(w io.Writer) error {
 		fmt.Fprintf(&out, "ignored  %s\n", s.Ignored)
 	}
 	if s.Keys == 0 {
-		fmt.Fprintf(&out, "no key below %s: nothing is registered, or the prefix is another one (--prefix)\n", prefix)
+		fmt.Fprintf(&out, "no key below %s: nothing is registered, or the prefix is another one (--prefix)\n", l.Prefix)
 	}
 	fmt.Fprintf(&out, "revision %d, %s, %s, %d pending, %s\n", s.Revision, Count(len(s.Domains), "domain"),
 		Count(hosts, "host"), pending, Count(len(s.Problems), "problem"))
@@ -94,22 +94,6 @@ func hostOptions(h registry.Host) string {
 	return strings.Join(words, ", ")
 }
 
-// Dash stands for what is empty.
-func Dash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
-}
-
-// Count is a number with what it counts, in the plural but for 1.
-func Count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return strconv.Itoa(n) + " " + what + "s"
-}
-
 // The shape of list -o json. Fields are only ever added while the version stays.
 type (
 	// ListJSON is the whole of it.
@@ -155,30 +139,18 @@ type (
 
 // WriteJSON implements Page.
 func (l List) WriteJSON(w io.Writer) error {
-	prefix, s := l.Prefix, l.Snapshot
-	out := ListJSON{Version: 1, Prefix: prefix, Revision: int64(s.Revision), Keys: s.Keys,
-		Domains: []domainJSON{}, Problems: []problemJSON{}, IgnoredKeys: s.Ignored.Keys, IgnoredNames: append([]string{}, s.Ignored.Names...)}
-	for _, d := range s.Domains {
-		out.Domains = append(out.Domains, domainToJSON(d))
-	}
-	for _, problem := range s.Problems {
-		out.Problems = append(out.Problems, problemJSON(problem))
-	}
-	return JSON(w, out)
+	s := l.Snapshot
+	return JSON(w, ListJSON{Version: 1, Prefix: l.Prefix, Revision: int64(s.Revision), Keys: s.Keys, Domains: each(s.Domains, domainToJSON),
+		Problems: each(s.Problems, problemToJSON), IgnoredKeys: s.Ignored.Keys, IgnoredNames: orEmpty(s.Ignored.Names)})
+}
+
+func domainToJSON(d registry.Domain) domainJSON {
+	return domainJSON{Name: d.Name, Balance: d.Options.Balance, Check: d.Options.Check, Held: d.Held, Hosts: each(d.Hosts, hostToJSON),
+		Pending: each(d.Pending, func(p registry.Pending) pendingJSON { return pendingJSON(p) }), HeldHosts: orEmpty(d.HeldHosts)}
 }
 
 func hostToJSON(h registry.Host) hostJSON {
 	return hostJSON{Name: h.Name, Address: h.Addr.String(), Weight: h.Weight, MaxConn: h.MaxConn, Backup: h.Backup, State: string(h.State)}
 }
 
-func domainToJSON(d registry.Domain) domainJSON {
-	out := domainJSON{Name: d.Name, Balance: d.Options.Balance, Check: d.Options.Check, Held: d.Held,
-		Hosts: []hostJSON{}, Pending: []pendingJSON{}, HeldHosts: append([]string{}, d.HeldHosts...)}
-	for _, h := range d.Hosts {
-		out.Hosts = append(out.Hosts, hostToJSON(h))
-	}
-	for _, h := range d.Pending {
-		out.Pending = append(out.Pending, pendingJSON(h))
-	}
-	return out
-}
+func problemToJSON(p registry.Problem) problemJSON { return problemJSON(p) }

@@ -3,15 +3,19 @@
 package render
 
 import (
+	"cmp"
 	"encoding/json"
 	"io"
+	"reflect"
+	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/hapsync/hapsync/sync"
 )
 
-// A Page is what a command shows. sync.Report is one, too.
+// A Page is what a command shows.
 type Page interface {
 	WriteText(w io.Writer) error
 	WriteJSON(w io.Writer) error
@@ -33,14 +37,40 @@ func JSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
+// Shapes are the types of what is printed as JSON, by command.
+func Shapes() map[string]reflect.Type {
+	return map[string]reflect.Type{
+		"plan": reflect.TypeFor[reportJSON](), "list": reflect.TypeFor[ListJSON](), "agents": reflect.TypeFor[Roster](),
+		"explain": reflect.TypeFor[explanationJSON](), "status": reflect.TypeFor[Status](),
+	}
+}
+
+// each is what becomes of all; never nil.
+func each[T, U any](all []T, to func(T) U) []U {
+	out := make([]U, len(all))
+	for i, v := range all {
+		out[i] = to(v)
+	}
+	return out
+}
+
+// orEmpty is a list that JSON has as one, and not as null.
+func orEmpty(list []string) []string { return append([]string{}, list...) }
+
+// errText is empty for no error.
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
 // OneLineEach joins the lines of texts that have several: what haproxy -c prints, for one. What does not print becomes a question mark: the
 // text may be of another program's.
-func OneLineEach(texts []string) []string {
-	lines := make([]string, len(texts))
-	for i, text := range texts {
-		lines[i] = strings.Map(printable, strings.ReplaceAll(strings.TrimSpace(text), "\n", "; "))
-	}
-	return lines
+func OneLineEach(texts []string) []string { return each(texts, oneLine) }
+
+func oneLine(text string) string {
+	return strings.Map(printable, strings.ReplaceAll(strings.TrimSpace(text), "\n", "; "))
 }
 
 func printable(r rune) rune {
@@ -51,6 +81,22 @@ func printable(r rune) rune {
 		return ' '
 	}
 	return '?'
+}
+
+// Dash stands for what is empty.
+func Dash(s string) string { return cmp.Or(s, "-") }
+
+// Count is a number with what it counts, in the plural but for 1.
+func Count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
+}
+
+// Seconds is a time in whole seconds.
+func Seconds(s float64) string {
+	return time.Duration(s * float64(time.Second)).Round(time.Second).String()
 }
 
 // RegistryUp is false before anything is known of the registry.

@@ -2,7 +2,12 @@ package render
 
 import (
 	"bytes"
-	"encoding/json"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/hapsync/hapsync/haproxy"
@@ -17,21 +22,21 @@ const StatusVersion = 1
 type (
 	// Status is the whole of it.
 	Status struct {
-		Version   int              `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
-		Agent     *Agent           `json:"agent" doc:"the agent; null if none answers"`
-		Ready     bool             `json:"ready" doc:"'/readyz' answers 200"`
-		Reasons   []string         `json:"reasons" doc:"why it is not ready, one line each"`
-		Registry  registryJSON     `json:"registry" doc:"etcd"`
-		HAProxy   haproxyJSON      `json:"haproxy" doc:"HAProxy"`
-		Held      string           `json:"held,omitempty" doc:"what a safeguard holds back"`
-		Failed    string           `json:"failed,omitempty" doc:"why the last pass failed"`
-		Waiting   *waitJSON        `json:"waiting" doc:"the step that takes long right now; null if none does"`
-		Applied   appliedJSON      `json:"applied" doc:"what HAProxy has"`
-		Overrides []overrideJSON   `json:"overrides" doc:"states and weights that an operator set on HAProxy's socket, and that are left so"`
-		Counts    countsJSON       `json:"counts" doc:"what the agent has done since it started"`
-		Report    *json.RawMessage `json:"report" doc:"of the last pass, as 'hapsync sync -o json' prints it; null before the first"`
-		NotShown  *notShown        `json:"not_shown,omitempty" doc:"what of the report is left out, because it is long; absent if nothing"`
-		Passes    []Pass           `json:"passes" doc:"the last passes that did something or failed, newest first"`
+		Version   int            `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
+		Agent     *Agent         `json:"agent" doc:"the agent; null if none answers"`
+		Ready     bool           `json:"ready" doc:"'/readyz' answers 200"`
+		Reasons   []string       `json:"reasons" doc:"why it is not ready, one line each"`
+		Registry  registryJSON   `json:"registry" doc:"etcd"`
+		HAProxy   haproxyJSON    `json:"haproxy" doc:"HAProxy"`
+		Held      string         `json:"held,omitempty" doc:"what a safeguard holds back"`
+		Failed    string         `json:"failed,omitempty" doc:"why the last pass failed"`
+		Waiting   *waitJSON      `json:"waiting" doc:"the step that takes long right now; null if none does"`
+		Applied   appliedJSON    `json:"applied" doc:"what HAProxy has"`
+		Overrides []overrideJSON `json:"overrides" doc:"states and weights that an operator set on HAProxy's socket, and that are left so"`
+		Counts    countsJSON     `json:"counts" doc:"what the agent has done since it started"`
+		Report    *reportJSON    `json:"report" doc:"of the last pass, as 'hapsync sync -o json' prints it; null before the first"`
+		NotShown  *notShown      `json:"not_shown,omitempty" doc:"what of the report is left out, because it is long; absent if nothing"`
+		Passes    []Pass         `json:"passes" doc:"the last passes that did something or failed, newest first"`
 	}
 
 	// Agent is the agent that answered.
@@ -96,8 +101,8 @@ type (
 	}
 )
 
-// StatusOf is an agent's status as it is printed; the error is that of writing its last report.
-func StatusOf(s sync.Status) (Status, error) {
+// StatusOf is an agent's status as it is printed.
+func StatusOf(s sync.Status) Status {
 	out := Status{
 		Version:   StatusVersion,
 		Ready:     s.Ready(),
@@ -107,9 +112,11 @@ func StatusOf(s sync.Status) (Status, error) {
 		Held:      s.Held,
 		Failed:    s.Failed,
 		Applied:   appliedJSON{Revision: s.Applied, File: s.Filed, LagSeconds: s.Lag().Seconds()},
-		Overrides: make([]overrideJSON, len(s.Overrides)),
+		Overrides: each(s.Overrides, func(o sync.Override) overrideJSON { return overrideJSON(o) }),
 		Counts:    countsToJSON(s.Counts),
-		Passes:    make([]Pass, len(s.Passes)),
+		Passes: each(s.Passes, func(p sync.PassRecord) Pass {
+			return Pass{p.At, p.Took.Seconds(), p.Revision, p.Summary, orEmpty(p.Reload), p.Error}
+		}),
 	}
 	if s.Waiting != (haproxy.Wait{}) {
 		out.Waiting = &waitJSON{s.Waiting.For, s.Waiting.Since}
@@ -117,14 +124,8 @@ func StatusOf(s sync.Status) (Status, error) {
 	if !s.AppliedAt.IsZero() {
 		out.Applied.At, out.Applied.AgoSeconds = &s.AppliedAt, time.Since(s.AppliedAt).Seconds()
 	}
-	for i, o := range s.Overrides {
-		out.Overrides[i] = overrideJSON(o)
-	}
-	for i, p := range s.Passes {
-		out.Passes[i] = Pass{p.At, p.Took.Seconds(), p.Revision, p.Summary, append([]string{}, p.Reload...), p.Error}
-	}
 	if s.Counts.Passes == 0 {
-		return out, nil
+		return out
 	}
 	last, hidden := s.Last, notShown{}
 	last.Problems, hidden.Problems = first(last.Problems)
@@ -133,9 +134,29 @@ func StatusOf(s sync.Status) (Status, error) {
 	if hidden != (notShown{}) {
 		out.NotShown = &hidden
 	}
-	var err error
-	out.Report, err = ReportJSON(last)
-	return out, err
+	out.Report = reportToJSON(Report{Report: last})
+	return out
+}
+
+// AbsentStatus is the status where no agent answers, and why; report is that of a plan, and failed its error.
+func AbsentStatus(report sync.Report, why, failed error) Status {
+	read := report.Revision > 0
+	out := Status{Version: StatusVersion, Reasons: []string{why.Error()}, Passes: []Pass{},
+		Registry: registryJSON{Up: read, Revision: report.Revision},
+		HAProxy:  haproxyJSON{Up: read && report.Down == nil, Error: errText(report.Down)}}
+	var held *sync.HeldError
+	switch {
+	case errors.Is(failed, registry.ErrUnavailable):
+		out.Registry.Error = failed.Error()
+	case errors.As(failed, &held):
+		out.Held = held.Reason
+	default:
+		out.Failed = errText(failed)
+	}
+	if read {
+		out.Report = reportToJSON(Report{Report: report})
+	}
+	return out
 }
 
 // mostShown bounds the lists of a status: who can write keys can make many problems.
@@ -160,10 +181,89 @@ func countsToJSON(n sync.Counts) countsJSON {
 	return out
 }
 
-// ReportJSON is a report as sync -o json prints it.
-func ReportJSON(r sync.Report) (*json.RawMessage, error) {
-	var b bytes.Buffer
-	err := r.WriteJSON(&b)
-	raw := json.RawMessage(b.Bytes())
-	return &raw, err
+// WriteJSON implements Page.
+func (s Status) WriteJSON(w io.Writer) error { return JSON(w, s) }
+
+// WriteText writes the status for a person: what is asked first stands first.
+func (s Status) WriteText(w io.Writer) error {
+	report := cmp.Or(s.Report, &reportJSON{})
+	var out bytes.Buffer
+	row := func(what, format string, args ...any) {
+		fmt.Fprintf(&out, "%-12s %s\n", what, oneLine(fmt.Sprintf(format, args...)))
+	}
+	row("agent", "%s: hapsync %s, process %d, for %s", s.verdictWord(), s.Agent.Version, s.Agent.PID, Seconds(s.Agent.Seconds))
+	for _, reason := range s.Reasons {
+		row("reason", "%s", reason)
+	}
+	row("registry", "%s, revision %d: %s, %s", upWord(s.Registry.Up, "followed"), s.Registry.Revision,
+		Count(report.Domains, "domain"), Count(report.Hosts, "host"))
+	row("haproxy", "%s, %s", upWord(s.HAProxy.Up, "answers"), s.Applied.text())
+	row("file", "revision %d", s.Applied.File)
+	row("held", "%s", Dash(s.Held))
+	row("passes", "%d, %d failed, %d held", s.Counts.Passes, s.Counts.FailedPasses, s.Counts.HeldPasses)
+	row("changes", "%d live, %d in the file, %s, %s, %d of drift", s.Counts.RuntimeChanges, s.Counts.FileChanges,
+		Count(s.Counts.FileRewrites, "rewrite"), Count(s.Counts.Reloads, "reload"), s.Counts.Drift)
+	for _, o := range s.Overrides {
+		row("override", "%s/%s: %s on the socket, %s in the registry", o.Domain, o.Host, o.Live, o.Registry)
+	}
+	for _, p := range report.Problems {
+		row("problem", "%s: %s", p.Key, p.Reason)
+	}
+	if report.IgnoredKeys > 0 {
+		row("ignored", "%s", registry.Ignored{Keys: report.IgnoredKeys, Names: report.IgnoredNames})
+	}
+	for _, p := range report.Pending {
+		row("pending", "%s", p)
+	}
+	if s.NotShown != nil {
+		row("not shown", "%s, %s more: hapsync plan shows all", Count(s.NotShown.Problems, "problem"), Count(s.NotShown.Pending, "pending host"))
+	}
+	for _, p := range report.Warnings {
+		row("warning", "%s", p)
+	}
+	writePasses(&out, s.Passes)
+	_, err := out.WriteTo(w)
+	return err
+}
+
+func writePasses(out *bytes.Buffer, passes []Pass) {
+	if len(passes) == 0 {
+		return
+	}
+	fmt.Fprintln(out)
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "PASS\tTOOK\tREVISION\tDONE\tWHY")
+	for _, p := range passes {
+		why := OneLineEach(p.Reload)
+		switch {
+		case strings.HasPrefix(p.Error, "held: "):
+			why = []string{oneLine(p.Error)}
+		case p.Error != "":
+			why = []string{oneLine("failed: " + p.Error)}
+		}
+		took := time.Duration(p.Seconds * float64(time.Second)).Round(100 * time.Microsecond)
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", p.At.Local().Format(time.DateTime), took, p.Revision, registry.OneLine(p.Summary), Dash(strings.Join(why, "; ")))
+	}
+	_ = table.Flush() // into the buffer
+}
+
+func (s Status) verdictWord() string {
+	if s.Ready {
+		return "ready"
+	}
+	return "not ready"
+}
+
+func upWord(up bool, word string) string {
+	if up {
+		return word
+	}
+	return "not reachable"
+}
+
+func (a appliedJSON) text() string {
+	if a.At == nil {
+		return "nothing applied yet"
+	}
+	return fmt.Sprintf("revision %d applied %s ago", a.Revision, Seconds(a.AgoSeconds))
 }

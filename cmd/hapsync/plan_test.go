@@ -1,0 +1,122 @@
+package main
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/sync"
+)
+
+func registered(name, addr string) registry.Host {
+	return registry.Host{Name: name, Addr: netip.MustParseAddrPort(addr), Weight: 1, State: registry.Ready}
+}
+
+// inLine is a HAProxy of some version that has what a registry of two domains says.
+func inLine(version haproxy.Version) *bench {
+	b := &bench{snapshot: registry.Snapshot{Prefix: "/services/web", Revision: 812, Keys: 6, Domains: []registry.Domain{
+		{Name: "a.abc.com", Hosts: []registry.Host{registered("server1", "10.0.0.1:10000"), registered("server2", "10.0.0.1:10001")}},
+		{Name: "b.abc.com", Hosts: []registry.Host{registered("server1", "10.0.0.2:12345")}},
+	}}}
+	layout := sync.Layout{Frontends: []string{"webin"}}
+	b.state.File, _ = layout.Desired(b.snapshot, haproxy.State{})
+	b.state.Live, _ = layout.Desired(b.snapshot, haproxy.State{})
+	b.state.Capabilities = haproxy.CapabilitiesOf(version)
+	return b
+}
+
+func dropB(c *haproxy.Config) { c.Backends, c.Rules = c.Backends[:1], c.Rules[:1] }
+
+var v26, v32 = haproxy.Version{Major: 2, Minor: 6}, haproxy.Version{Major: 3, Minor: 2}
+
+type planCase struct {
+	version haproxy.Version
+	change  func(*registry.Snapshot, *haproxy.State)
+}
+
+// planCases change a registry of two domains and a HAProxy that was in line with it.
+func planCases() map[string]planCase {
+	return map[string]planCase{
+		"in-line": {v32, func(*registry.Snapshot, *haproxy.State) {}},
+		"new-server": {v32, func(s *registry.Snapshot, _ *haproxy.State) {
+			s.Domains[1].Hosts = append(s.Domains[1].Hosts, registered("server2", "[::1]:80"))
+		}},
+		"new-server-2.6": {v26, func(s *registry.Snapshot, _ *haproxy.State) {
+			s.Domains[1].Hosts = append(s.Domains[1].Hosts, registered("server2", "10.0.0.9:80"))
+		}},
+		"only-server-replaced-2.6": {v26, func(s *registry.Snapshot, _ *haproxy.State) {
+			s.Domains[1].Hosts = []registry.Host{registered("server2", "10.0.0.9:80")}
+		}},
+		"new-server-static": {v32, func(s *registry.Snapshot, st *haproxy.State) {
+			s.Domains[1].Options.Balance = "source"
+			st.File.Backends[1].Options.Balance, st.Live.Backends[1].Options.Balance = "source", "source"
+			s.Domains[1].Hosts[0].Weight = 7
+			s.Domains[1].Hosts = append(s.Domains[1].Hosts, registered("server2", "10.0.0.9:80"))
+		}},
+		"everything-of-a-server": {v26, func(s *registry.Snapshot, _ *haproxy.State) {
+			s.Domains[0].Hosts[0] = registry.Host{Name: "server1", Addr: netip.MustParseAddrPort("10.0.0.3:1"), Weight: 5, MaxConn: 10, State: registry.Maint}
+			s.Domains[0].Hosts[1].State = registry.Drain
+			s.Domains[1].Hosts[0].Backup = true
+		}},
+		"new-domain": {v32, func(s *registry.Snapshot, _ *haproxy.State) {
+			s.Domains = append(s.Domains, registry.Domain{Name: "new.abc.com", Hosts: []registry.Host{registered("s", "10.0.0.9:80")}})
+		}},
+		"removed-domain": {v32, func(s *registry.Snapshot, _ *haproxy.State) { s.Domains = s.Domains[:1] }},
+		"options": {v32, func(s *registry.Snapshot, _ *haproxy.State) {
+			s.Domains[0].Options = registry.DomainOptions{Balance: "leastconn", Check: "/health"}
+			s.Domains[1].Options.Check = "off"
+		}},
+		"from-nothing-haproxy-down": {v32, func(_ *registry.Snapshot, st *haproxy.State) {
+			*st = haproxy.State{Down: haproxy.ErrDown, Missing: true}
+		}},
+		"killed-between-file-and-reload": {v32, func(_ *registry.Snapshot, st *haproxy.State) { dropB(&st.Live) }},
+		"killed-between-process-and-file": {v32, func(s *registry.Snapshot, st *haproxy.State) {
+			s.Domains[0].Hosts[0].Addr = netip.MustParseAddrPort("10.0.0.7:7")
+			st.Live.Backends[0].Servers[0].Addr = s.Domains[0].Hosts[0].Addr
+		}},
+		"typed-into-the-socket": {v32, func(_ *registry.Snapshot, st *haproxy.State) {
+			st.Live.Backends[0].Servers[0].State = haproxy.Drain
+			st.Live.Backends[0].Servers[1].Weight = 0
+		}},
+		"cannot-edit": {v32, func(s *registry.Snapshot, st *haproxy.State) {
+			st.NoEdit = "client-native would not leave line 3 of hapsync.cfg as it is"
+			s.Domains[0].Hosts[0].Weight = 2
+		}},
+		"problems": {v32, func(s *registry.Snapshot, st *haproxy.State) {
+			st.Foreign = map[string]string{"b.abc.com": "backend b.abc.com_cluster (hapsync.cfg:12)"}
+			dropB(&st.File)
+			dropB(&st.Live)
+			s.Problems = []registry.Problem{{Key: "/services/web/a.abc.com/server9/port", Reason: `port "abc" is not a number of 1 to 65535`, Domain: "a.abc.com", Host: "server9"}}
+			s.Domains[0].Pending = []registry.Pending{{Host: "server3", Missing: "port"}}
+		}},
+	}
+}
+
+func TestAPlanReadsLikeThis(t *testing.T) {
+	for name, c := range planCases() {
+		t.Run(name, func(t *testing.T) {
+			b := inLine(c.version)
+			c.change(&b.snapshot, &b.state)
+			for ending, format := range map[string]string{".txt": "text", ".json": "json"} {
+				golden(t, "plan-"+name+ending, b.run(t, "plan", "--frontend", "webin", "-o", format).stdout)
+			}
+		})
+	}
+}
+
+// golden compares with a file of testdata, or writes it.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := read(t, file); got != want {
+		t.Errorf("%s: got\n%s\nwant\n%s", file, got, want)
+	}
+}
