@@ -22,7 +22,7 @@ func (p program) initCommand() *cli.Command {
 		cli.Text(cli.Spec{Name: "run-dir", Value: "/run/haproxy", Check: cli.ConfigWord,
 			Usage: "`DIRECTORY` of HAProxy's sockets, haproxy.sock and haproxy-master.sock"}),
 		cli.Text(cli.Spec{Name: "state-file", Check: cli.ConfigWord,
-			Fallback: "/var/lib/haproxy/hapsync.state; beside the managed file if the base file is not in /etc/haproxy",
+			Fallback: "/var/lib/hapsync/hapsync.state; beside the managed file if the base file is not in /etc/haproxy",
 			Usage:    "`FILE` that keeps the servers' health over a reload"}),
 	}
 	return p.environment().Command(&cli.Command{
@@ -96,7 +96,7 @@ func (p program) setup(c *cli.Context) (setup, error) {
 
 func defaultStateFile(s setup) string {
 	if strings.HasPrefix(s.baseFile, "/etc/haproxy/") {
-		return "/var/lib/haproxy/hapsync.state"
+		return "/var/lib/hapsync/hapsync.state"
 	}
 	return filepath.Join(filepath.Dir(s.managedFile), "hapsync.state")
 }

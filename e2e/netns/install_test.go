@@ -103,6 +103,8 @@ func TestEveryCommandOfTheInstallPageWorks(t *testing.T) {
 		"sed -i 's|-S /run/haproxy/haproxy-master.sock |" + withGroup + " |' /etc/default/haproxy",
 		"systemctl restart haproxy",
 		commands("    cd /\n" + after),
+		"ls -l /var/lib/hapsync",
+		"for at in /var/lib/hapsync /var/lib/hapsync/* /var/lib/haproxy; do ! runuser -u haproxy -- test -w $at || { echo \"HAProxy's workers may write $at\"; exit 1; }; done",
 		"etcdctl put /services/web/b.abc.com/server1/ip 127.0.0.1",
 		"etcdctl put /services/web/b.abc.com/server1/port 10000",
 		"until_true grep 'server server1 127.0.0.1:10000 cookie server1 check' /etc/haproxy/hapsync.cfg",

@@ -133,7 +133,7 @@ func (c *findings) advice(h *Instance, f configfile.Reading) {
 
 // health looks at whether the servers' health can go with a reload.
 func (c *findings) health(h *Instance, f configfile.Reading) {
-	remedy := "write \"server-state-file /var/lib/haproxy/hapsync.state\" into the global section and \"load-server-state-from-file global\" into the defaults of " + h.files.Base
+	remedy := "write \"server-state-file /var/lib/hapsync/hapsync.state\" into the global section and \"load-server-state-from-file global\" into the defaults of " + h.files.Base
 	switch file := f.Base.StateFile; {
 	case file == "" || !f.Base.LoadsState:
 		c.warn("health", "a reload forgets which servers are down, and sends them requests until a check fails", remedy)
@@ -141,9 +141,22 @@ func (c *findings) health(h *Instance, f configfile.Reading) {
 		c.warn("health", "the server-state file "+file+" is not named by its whole path", remedy)
 	case unix.Access(filepath.Dir(file), unix.W_OK|unix.X_OK) != nil:
 		c.warn("health", "the server-state file "+file+" cannot be replaced", "give hapsync's user its directory")
+	case writableByOthers(file):
+		c.warn("health", "others than hapsync's user, HAProxy's workers perhaps, may replace the server-state file "+file+", and so move servers at a reload",
+			"give hapsync a folder of its own: install -d -o hapsync -g haproxy /var/lib/hapsync, and name a file there in "+h.files.Base+"; or chmod go-w "+filepath.Dir(file)+" "+file)
 	default:
 		c.ok("health", "goes with a reload, in "+file)
 	}
+}
+
+// writableByOthers reports whether others than its owner may write a file, or put another in its place.
+func writableByOthers(path string) bool {
+	for _, p := range []string{path, filepath.Dir(path)} {
+		if info, err := os.Stat(p); err == nil && info.Mode()&0o022 != 0 && info.Mode()&os.ModeSticky == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *findings) process(ctx context.Context, h *Instance, f configfile.Reading) {

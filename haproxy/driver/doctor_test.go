@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -72,4 +73,37 @@ func TestCheckWarnsOfAProgramOfAnotherVersion(t *testing.T) {
 			t.Errorf("warnings %q, %v", st.Warnings, err)
 		}
 	})
+}
+
+func TestCheckWarnsOfAServerStateFileThatOthersMayReplace(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		folder, file os.FileMode
+		want         haproxy.Level
+	}{
+		"of its own":                  {0o755, 0o644, haproxy.LevelOK},
+		"in a folder of HAProxy's":    {0o775, 0o644, haproxy.LevelWarn},
+		"open to the group":           {0o755, 0o664, haproxy.LevelWarn},
+		"in a folder of all's, /tmp":  {0o777 | os.ModeSticky, 0o600, haproxy.LevelOK},
+		"in one that all may replace": {0o777, 0o600, haproxy.LevelWarn},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, folder := t.TempDir(), t.TempDir()
+			base, managed, state := filepath.Join(dir, "haproxy.cfg"), filepath.Join(dir, "hapsync.cfg"), filepath.Join(folder, "state")
+			text := "global\n    server-state-file " + state + "\ndefaults\n    mode http\n    load-server-state-from-file global\n"
+			err := errors.Join(os.WriteFile(base, []byte(text), 0o600), os.WriteFile(managed, []byte("frontend webin\n    bind :80\n"), 0o600),
+				os.WriteFile(state, nil, 0o600), os.Chmod(state, c.file), os.Chmod(folder, c.folder))
+			if err != nil {
+				t.Fatal(err)
+			}
+			h, err := Open(haproxy.Settings{Binary: haproxytest.FirstHAProxy(t), BaseFile: base, ManagedFile: managed, Frontends: []string{"webin"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found := levels(h.Check(t.Context()))["health"]; !slices.Equal(found, []haproxy.Level{c.want}) {
+				t.Errorf("found %v", found)
+			}
+		})
+	}
 }

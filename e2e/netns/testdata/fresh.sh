@@ -9,7 +9,7 @@ for dir in etc var usr; do
 done
 mount -t tmpfs -o mode=755 none /run
 install -d -o haproxy -g haproxy /run/haproxy
-rm -rf /etc/hapsync /etc/haproxy/hapsync.cfg /var/lib/haproxy/hapsync.state
+rm -rf /etc/hapsync /etc/haproxy/hapsync.cfg /var/lib/hapsync
 ip link set lo up
 "$3" --data-dir "$2/upper/etcd" --log-level error &
 cd "$2"
