@@ -62,23 +62,14 @@ func (d *differ) rule(have, want *haproxy.Rule) {
 
 // rank orders the kinds of changes.
 func rank(c haproxy.Change) int {
-	switch c.(type) {
-	case haproxy.AddBackend:
-		return 0
-	case haproxy.AddServer:
-		return 1
-	case haproxy.AddRule:
-		return 2
-	case haproxy.SetBackend:
-		return 3
-	case haproxy.SetServer:
-		return 4
-	case haproxy.RemoveRule:
-		return 5
-	case haproxy.RemoveServer:
-		return 6
+	object := slices.Index([]haproxy.Object{haproxy.ObjectBackend, haproxy.ObjectServer, haproxy.ObjectRule}, c.Object())
+	switch c.Op() {
+	case haproxy.OpAdd:
+		return object
+	case haproxy.OpSet:
+		return 3 + object
 	}
-	return 7
+	return 8 - object
 }
 
 // merge walks two sorted slices at once and calls f with the elements that compare as equal; nil stands for what is on

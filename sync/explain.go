@@ -143,7 +143,7 @@ func (e explainer) complete(h ExplainedHost) ExplainedHost {
 	}
 	plan := e.pass.report.Plan
 	for _, a := range plan.Actions {
-		if a.Change.Domain() == e.Domain && (serverIn(a.Change) == "" || serverIn(a.Change) == h.Host) {
+		if name := a.Change.Key().Name; a.Change.Domain() == e.Domain && (name == "" || name == h.Host) {
 			h.Plan = append(h.Plan, string(a.Via)+" "+a.Change.String())
 		}
 	}
@@ -159,17 +159,4 @@ func (e explainer) complete(h ExplainedHost) ExplainedHost {
 	}
 	h.Verdict, h.Why = e.verdict(h)
 	return h
-}
-
-// serverIn is the server that a change is about; empty where it is about the domain.
-func serverIn(c haproxy.Change) string {
-	switch ch := c.(type) {
-	case haproxy.AddServer:
-		return ch.Server.Name
-	case haproxy.SetServer:
-		return ch.Want.Name
-	case haproxy.RemoveServer:
-		return ch.Server.Name
-	}
-	return ""
 }

@@ -157,8 +157,8 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State) {
 		}
 	}
 	p.Actions = slices.DeleteFunc(p.Actions, func(a Action) bool {
-		remove, ok := a.Change.(haproxy.RemoveServer)
-		return ok && late[remove.Backend] && !keepsServing(st.Live, want, remove.Backend)
+		backend := a.Change.Key().Backend
+		return removes(a.Change) && late[backend] && !keepsServing(st.Live, want, backend)
 	})
 	p.Reload, p.cause, p.late = reasons.lines(ruled), reasons.cause(), reasons.domains()
 }
@@ -269,35 +269,18 @@ func (r *reasons) lines(ruled map[string]bool) []string {
 
 // object names what a change is about.
 func object(c haproxy.Change) string {
-	switch ch := c.(type) {
-	case haproxy.AddBackend:
-		return "backend " + ch.Name
-	case haproxy.SetBackend:
-		return "backend " + ch.Name
-	case haproxy.AddServer:
-		return "server " + ch.Backend + "/" + ch.Server.Name
-	case haproxy.SetServer:
-		return "server " + ch.Backend + "/" + ch.Want.Name
-	case haproxy.AddRule:
-		return "use_backend rule of " + ch.Rule.Domain
-	case haproxy.RemoveRule:
-		return "use_backend rule of " + ch.Rule.Domain
+	switch c.Object() {
+	case haproxy.ObjectBackend:
+		return "backend " + c.Key().Backend
+	case haproxy.ObjectServer:
+		return "server " + c.Key().String()
 	}
-	return c.String()
+	return "use_backend rule of " + c.Domain()
 }
 
 // removes reports whether a change takes a server out.
 func removes(c haproxy.Change) bool {
-	_, ok := c.(haproxy.RemoveServer)
-	return ok
-}
-
-func aboutServer(c haproxy.Change) bool {
-	switch c.(type) {
-	case haproxy.AddServer, haproxy.SetServer, haproxy.RemoveServer:
-		return true
-	}
-	return false
+	return c.Op() == haproxy.OpRemove && c.Object() == haproxy.ObjectServer
 }
 
 // structural are the domains that have to wait for the file: more than their servers change, so that the file has to be
@@ -305,7 +288,7 @@ func aboutServer(c haproxy.Change) bool {
 func (p Plan) structural() map[string]bool {
 	waits := map[string]bool{}
 	for _, a := range p.Actions {
-		if !aboutServer(a.Change) {
+		if a.Change.Object() != haproxy.ObjectServer {
 			waits[a.Change.Domain()] = true
 		}
 	}

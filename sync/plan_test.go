@@ -29,7 +29,7 @@ func inLine(snapshot registry.Snapshot, version haproxy.Version) *fake {
 	return &fake{file: clone(want), live: clone(want), caps: haproxy.CapabilitiesOf(version)}
 }
 
-var v26, v32 = haproxy.Version{Major: 2, Minor: 6}, haproxy.Version{Major: 3, Minor: 2}
+var v32 = haproxy.Version{Major: 3, Minor: 2}
 
 func TestManyReasonsForAReloadAreCounted(t *testing.T) {
 	t.Parallel()

@@ -110,7 +110,7 @@ func (p *pass) lacks(name string) bool {
 	}
 	made := map[string]bool{}
 	for _, c := range p.made {
-		made[c.Domain()+"/"+serverIn(c)] = true
+		made[c.Domain()+"/"+c.Key().Name] = true
 	}
 	missing := false
 	merge(live.Servers, asked.Servers, byServer, func(have, want *haproxy.Server) {
