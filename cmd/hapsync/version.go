@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"runtime/debug"
 
@@ -63,9 +62,7 @@ func thisBuild() build {
 func (p program) printVersion(c *cli.Context) error {
 	b := thisBuild()
 	if c.String("output") == "json" {
-		enc := json.NewEncoder(p.stdout)
-		enc.SetIndent("", "  ")
-		return enc.Encode(b)
+		return render.JSON(p.stdout, b)
 	}
 	_, err := fmt.Fprintf(p.stdout, "hapsync %s\ncommit         %s\ngo             %s\nclient-native  %s\nconfig-parser  %s\n",
 		b.Version, render.Dash(b.Commit), render.Dash(b.Go), render.Dash(b.ClientNative), render.Dash(b.ConfigParser))

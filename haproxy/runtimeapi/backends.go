@@ -43,14 +43,8 @@ const (
 	showAll  = "show servers state;show stat -1 6 -1"
 )
 
-// backends reads the backends of these names, or all without names, sorted by name. Those that the process does
-// not have are left out.
-func (r Client) backends(ctx context.Context, names ...string) ([]Backend, error) {
-	_, backends, err := r.Look(ctx, names...)
-	return backends, err
-}
-
-// Look reads who the process is, and the backends as backends does.
+// Look reads who the process is, and the backends of these names, or all without names, sorted by name. Those that the
+// process does not have are left out.
 func (r Client) Look(ctx context.Context, names ...string) (Worker, []Backend, error) {
 	for _, name := range names {
 		if err := safeName(name); err != nil {

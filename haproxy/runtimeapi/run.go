@@ -27,23 +27,6 @@ const (
 // A View is what the process has of the servers that a run is about, read at one time.
 type View map[haproxy.ServerKey]Server
 
-// run makes AddServer, SetServer and RemoveServer changes in the process, each server in at most one of them, and
-// reads back that they are in effect. params are the words of a backend's default-server lines, which HAProxy does not
-// apply to a server that is added live. A removed server has drain to finish its sessions. The error is a *RunError
-// where HAProxy took only some.
-func (r Client) run(
-	ctx context.Context, caps haproxy.Capabilities, changes []haproxy.Change, params func(backend string) string, drain time.Duration,
-) error {
-	if err := Sound(changes, params); err != nil {
-		return err
-	}
-	_, live, err := r.View(ctx, changes)
-	if err != nil {
-		return err
-	}
-	return r.CarryOut(ctx, Commands{caps, params}, changes, live, drain)
-}
-
 // Sound refuses changes that no command may be made of.
 func Sound(changes []haproxy.Change, params func(backend string) string) error {
 	seen := map[haproxy.ServerKey]bool{}
@@ -73,7 +56,8 @@ func Part(changes []haproxy.Change, params func(backend string) string) (sound [
 }
 
 // CarryOut makes sound changes; live is what the process has of them: those that are in effect are left alone. Servers
-// come before servers go. With noWait, added ones are not waited for, and those that go do not drain.
+// come before servers go, and those that go have drain to finish their sessions. With NoWait they do not drain, and added ones are
+// not waited for. The error is a *RunError where HAProxy took only some.
 func (r Client) CarryOut(ctx context.Context, o Commands, changes []haproxy.Change, live View, drain time.Duration) error {
 	stay, leave := o.pending(changes, live)
 	r.Cache.Forget(unread(append(stay, leave...), live))

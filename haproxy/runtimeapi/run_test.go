@@ -1,6 +1,7 @@
 package runtimeapi
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -15,6 +16,26 @@ import (
 )
 
 func noParams(string) string { return "" }
+
+// backends are those that Look reads.
+func (r Client) backends(ctx context.Context, names ...string) ([]Backend, error) {
+	_, backends, err := r.Look(ctx, names...)
+	return backends, err
+}
+
+// run makes changes as the driver does: those that are sound, compared with what the process has.
+func (r Client) run(
+	ctx context.Context, caps haproxy.Capabilities, changes []haproxy.Change, params func(backend string) string, drain time.Duration,
+) error {
+	if err := Sound(changes, params); err != nil {
+		return err
+	}
+	_, live, err := r.View(ctx, changes)
+	if err != nil {
+		return err
+	}
+	return r.CarryOut(ctx, Commands{caps, params}, changes, live, drain)
+}
 
 func runtimeOf(p *haproxytest.Proc) Client { return Client{Socket: p.RuntimeSocket} }
 

@@ -123,12 +123,3 @@ func Sample() prometheus.Gatherer {
 	all.MustRegister(statusCollector{func() sync.Status { return sync.Status{} }}, s.took, buildInfo(s.build))
 	return all
 }
-
-// MetricNames are the names of hapsync's own metrics.
-func MetricNames() []string {
-	names := []string{"hapsync_pass_duration_seconds", "hapsync_build_info"}
-	for _, m := range measures(sync.Status{}) {
-		names = append(names, m.name)
-	}
-	return names
-}
