@@ -20,48 +20,48 @@ type AgentReport struct {
 	Name string `json:"-"`
 	// Lease is that of the key; 0 for none.
 	Lease   int64 `json:"-"`
-	Version int   `json:"version"`
+	Version int   `json:"version" doc:"1"`
 	// Time is when the report was made, by the clock of the agent's machine, which others need not agree with: nothing has
 	// changed since, as long as the key is there.
-	Time time.Time `json:"time"`
+	Time time.Time `json:"time" doc:"when the report was made, by the clock of the agent's machine"`
 	// Prefix is that of the registry that the agent follows.
-	Prefix string `json:"prefix"`
+	Prefix string `json:"prefix" doc:"the prefix that the agent follows"`
 	// Heard is the last change below the prefix that the agent has heard of, Applied the last one that its HAProxy has.
-	Heard   Revision `json:"heard"`
-	Applied Revision `json:"applied"`
+	Heard   Revision `json:"heard" doc:"the last change that it has heard of"`
+	Applied Revision `json:"applied" doc:"the last change that its HAProxy has"`
 	// Reached is the last change that the agent has dealt with for all domains but those that Waiting names, if it is later than
 	// Applied: what they lack keeps Applied back. WaitingMore counts those that are not named.
-	Reached     Revision `json:"reached,omitempty"`
-	Waiting     []string `json:"waiting,omitempty"`
-	WaitingMore int      `json:"waiting_more,omitempty"`
+	Reached     Revision `json:"reached,omitempty" doc:"the last change that is dealt with, but for the domains that 'waiting' names, if that is later than 'applied'"`
+	Waiting     []string `json:"waiting,omitempty" doc:"domains that keep 'applied' back: they wait for the file or a reload, or are held"`
+	WaitingMore int      `json:"waiting_more,omitempty" doc:"how many it does not name"`
 	// AppliedAt is when it did, by the same clock as Time; zero where nothing is applied yet.
-	AppliedAt time.Time `json:"applied_at,omitzero"`
+	AppliedAt time.Time `json:"applied_at,omitzero" doc:"when it did, by the same clock"`
 	// BehindSeconds is for how long something had been heard of and not applied when the report was made; 0 where nothing
 	// was. It stays true while a clock jumps.
-	BehindSeconds float64 `json:"behind_seconds,omitempty"`
+	BehindSeconds float64 `json:"behind_seconds,omitempty" doc:"for how long something had not been applied when the report was made"`
 	// Held is what a safeguard holds back, Reason the first reason why the agent is not ready; empty where there is none.
-	Held   string `json:"held,omitempty"`
-	Reason string `json:"reason,omitempty"`
+	Held   string `json:"held,omitempty" doc:"what a safeguard holds back"`
+	Reason string `json:"reason,omitempty" doc:"the first reason why the agent is not ready"`
 	// Problems counts the keys and domains that are left out; LeftOut names some of them, as "domain" or "domain/host", and
 	// LeftOutMore counts those that it does not name.
-	Problems    int      `json:"problems"`
-	LeftOut     []string `json:"left_out,omitempty"`
-	LeftOutMore int      `json:"left_out_more,omitempty"`
+	Problems    int      `json:"problems" doc:"how many keys and domains are left out"`
+	LeftOut     []string `json:"left_out,omitempty" doc:"some of them, as 'domain' or 'domain/host'"`
+	LeftOutMore int      `json:"left_out_more,omitempty" doc:"how many it does not name"`
 	// Leaving are the servers in drain or maint, and the removed ones, that still have sessions. More counts those that
 	// are not listed; Unknown says why the sessions could not be counted, and is empty where they were.
-	Leaving []Leaving `json:"leaving,omitempty"`
-	More    int       `json:"more,omitempty"`
-	Unknown string    `json:"unknown,omitempty"`
+	Leaving []Leaving `json:"leaving,omitempty" doc:"servers in drain or maint, and removed ones, that still have sessions"`
+	More    int       `json:"more,omitempty" doc:"how many of those it does not list"`
+	Unknown string    `json:"unknown,omitempty" doc:"why the sessions could not be counted"`
 	// HAProxy and Hapsync are versions.
-	HAProxy string `json:"haproxy"`
-	Hapsync string `json:"hapsync"`
+	HAProxy string `json:"haproxy" doc:"version of HAProxy"`
+	Hapsync string `json:"hapsync" doc:"version of hapsync"`
 }
 
 // A Leaving server gets no new clients, but has sessions. Their number is as of the report's time.
 type Leaving struct {
-	Domain   string `json:"domain"`
-	Host     string `json:"host"`
-	Sessions int    `json:"sessions"`
+	Domain   string `json:"domain" doc:"the domain"`
+	Host     string `json:"host" doc:"the host"`
+	Sessions int    `json:"sessions" doc:"sessions as of the report's time"`
 }
 
 // Same reports whether two reports say the same, but for times and for how many sessions are left.

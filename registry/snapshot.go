@@ -101,9 +101,9 @@ const (
 
 // Pending is a host that is half written.
 type Pending struct {
-	Host string
+	Host string `json:"host" doc:"name of the host"`
 	// Missing is what is not there yet: "ip", "port" or "ip and port".
-	Missing string
+	Missing string `json:"missing" doc:"the key that is not there yet"`
 }
 
 // A Problem is a key that cannot be used, and why. It is never fatal. The keys of a domain or a
@@ -111,12 +111,13 @@ type Pending struct {
 type Problem struct {
 	// Key as in etcd, the first one where there are several; quoted where it has a space, a quote
 	// or a byte that does not print, cut off where it is longer than any good key could be.
-	Key string
+	Key string `json:"key" doc:"the key"`
 	// Reason is one line of printable text that names what is wrong and what would be right.
-	Reason string
+	Reason string `json:"reason" doc:"what is wrong with it"`
 	// Domain and Host say what is held back or left out by it: a host, or, where Host is empty, a domain or its
 	// options. A name that is itself bad is quoted, so that it equals no good one. Both are empty where nothing is.
-	Domain, Host string
+	Domain string `json:"domain,omitempty" doc:"the domain that it belongs to, if it is known"`
+	Host   string `json:"host,omitempty" doc:"the host that it belongs to, if it is known"`
 }
 
 // Holds reports whether the problem keeps a host, a domain or its options from being followed.

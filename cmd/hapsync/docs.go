@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/daemon"
@@ -73,21 +72,21 @@ func (p program) reference() reference.Program {
 	return out
 }
 
-// outputs are what commands print with -o json. Shapes of other packages have their texts here.
+// outputs are what commands print with -o json.
 func outputs() []reference.Output {
 	nested := map[string]string{
 		"Agent": "`agent`", "registryJSON": "`registry`", "haproxyJSON": "`haproxy`", "waitJSON": "`waiting`",
 		"appliedJSON": "`applied`", "overrideJSON": "`override` or `overrides`", "countsJSON": "`counts`", "Pass": "`passes`", "notShown": "`not_shown`",
-		"domainJSON": "`domains`", "hostJSON": "`hosts` or `registered`", "pendingJSON": "`pending`", "problemJSON": "`problems`",
-		"actionJSON": "`actions`", "keptJSON": "`kept`", "reportProblemJSON": "`problems`", "explainHostJSON": "`hosts`", "serverJSON": "`server`",
+		"domainJSON": "`domains`", "hostJSON": "`hosts` or `registered`", "Pending": "`pending`", "Problem": "`problems`",
+		"actionJSON": "`actions`", "keptJSON": "`kept`", "problemJSON": "`problems`", "explainHostJSON": "`hosts`", "serverJSON": "`server`",
 		"Key": "`keys`", "RosterLine": "`agents`", "Leaving": "`leaving`",
 	}
 	report, shapes := "plan and sync", render.Shapes()
 	out := []reference.Output{
 		{Title: report, Text: "`hapsync plan -o json` and `hapsync sync -o json` print:", Type: shapes["plan"]},
 		{Title: "list", Text: "`hapsync list -o json` prints:", Type: shapes["list"]},
-		{Title: "agents", Text: "`hapsync agents -o json` prints:", Type: shapes["agents"], Fields: reportTexts()},
-		{Title: "explain", Text: "`hapsync explain -o json` prints:", Type: shapes["explain"], Fields: keyTexts()},
+		{Title: "agents", Text: "`hapsync agents -o json` prints:", Type: shapes["agents"]},
+		{Title: "explain", Text: "`hapsync explain -o json` prints:", Type: shapes["explain"]},
 		{Title: "status", Text: "`hapsync status -o json` and `/status` of the agent's port print:", Type: shapes["status"],
 			Foreign: map[string]string{"report": report}},
 		{Title: "version", Text: "`hapsync version -o json` prints:", Type: reflect.TypeFor[build]()},
@@ -95,30 +94,5 @@ func outputs() []reference.Output {
 	for i := range out {
 		out[i].Nested = nested
 	}
-	return slices.Clip(out)
-}
-
-// reportTexts are about registry.AgentReport, which agents write under their keys.
-func reportTexts() map[string]string {
-	return map[string]string{
-		"version": "1", "time": "when the report was made, by the clock of the agent's machine", "prefix": "the prefix that the agent follows",
-		"heard": "the last change that it has heard of", "applied": "the last change that its HAProxy has",
-		"applied_at": "when it did, by the same clock", "behind_seconds": "for how long something had not been applied when the report was made",
-		"held": "what a safeguard holds back", "reason": "the first reason why the agent is not ready",
-		"problems": "how many keys and domains are left out", "left_out": "some of them, as 'domain' or 'domain/host'",
-		"reached": "the last change that is dealt with, but for the domains that `waiting` names, if that is later than `applied`",
-		"waiting": "domains that keep `applied` back: they wait for the file or a reload, or are held", "waiting_more": "how many it does not name",
-		"left_out_more": "how many it does not name", "leaving": "servers in drain or maint, and removed ones, that still have sessions",
-		"more": "how many of those it does not list", "unknown": "why the sessions could not be counted",
-		"haproxy": "version of HAProxy", "hapsync": "version of hapsync",
-		"domain": "the domain", "host": "the host", "sessions": "sessions as of the report's time",
-	}
-}
-
-// keyTexts are about registry.Key.
-func keyTexts() map[string]string {
-	return map[string]string{
-		"key": "the key", "value": "its value, cut off if it is long", "host": "the host that it belongs to", "revision": "revision of its last put",
-		"lease": "its lease, in hexadecimal as etcdctl has it", "left_seconds": "for how long the lease goes on unless it is kept alive",
-	}
+	return out
 }

@@ -14,7 +14,6 @@ type Output struct {
 	Title   string
 	Text    string // what prints it
 	Type    reflect.Type
-	Fields  map[string]string // texts of fields without the tag doc, by "type.json_name"
 	Nested  map[string]string // the headings of nested types, by Go's names
 	Foreign map[string]string // of fields that are another output: its title, by JSON name
 }
@@ -66,9 +65,6 @@ func (o Output) table(of reflect.Type) (string, []reflect.Type, error) {
 			continue
 		}
 		text := f.Tag.Get("doc")
-		if text == "" {
-			text = o.Fields[name]
-		}
 		if text == "" {
 			return "", nil, fmt.Errorf("%s: the field %s of %s has no text", o.Title, name, of)
 		}

@@ -105,16 +105,16 @@ type (
 		Hosts    []explainHostJSON `json:"hosts" doc:"the hosts of the domain, or the one that was asked for"`
 	}
 	explainHostJSON struct {
-		Host       string         `json:"host" doc:"name of the host"`
-		Verdict    string         `json:"verdict" doc:"'in rotation', 'not in rotation' or 'unknown'"`
-		Why        string         `json:"why" doc:"the answer in a sentence"`
-		Keys       []registry.Key `json:"keys" doc:"its keys in etcd"`
-		Registered *hostJSON      `json:"registered" doc:"what the keys say; null if they make no good host"`
-		Missing    string         `json:"missing,omitempty" doc:"the key that is not there yet"`
-		Problems   []problemJSON  `json:"problems" doc:"keys that cannot be used"`
-		Plan       []string       `json:"plan" doc:"what 'hapsync sync' would do, a line each"`
-		Server     *serverJSON    `json:"server" doc:"the server in the running process; null if there is none, or it was not read"`
-		Override   *overrideJSON  `json:"override" doc:"what an operator set on HAProxy's socket; null if nothing"`
+		Host       string             `json:"host" doc:"name of the host"`
+		Verdict    string             `json:"verdict" doc:"'in rotation', 'not in rotation' or 'unknown'"`
+		Why        string             `json:"why" doc:"the answer in a sentence"`
+		Keys       []registry.Key     `json:"keys" doc:"its keys in etcd"`
+		Registered *hostJSON          `json:"registered" doc:"what the keys say; null if they make no good host"`
+		Missing    string             `json:"missing,omitempty" doc:"the key that is not there yet"`
+		Problems   []registry.Problem `json:"problems" doc:"keys that cannot be used"`
+		Plan       []string           `json:"plan" doc:"what 'hapsync sync' would do, a line each"`
+		Server     *serverJSON        `json:"server" doc:"the server in the running process; null if there is none, or it was not read"`
+		Override   *overrideJSON      `json:"override" doc:"what an operator set on HAProxy's socket; null if nothing"`
 	}
 	serverJSON struct {
 		Status    string  `json:"status" doc:"as HAProxy says it: 'UP', 'DOWN', 'DRAIN', 'MAINT', ..."`
@@ -136,7 +136,7 @@ func (e Explanation) WriteJSON(w io.Writer) error {
 
 func explainHostToJSON(h sync.ExplainedHost) explainHostJSON {
 	out := explainHostJSON{Host: h.Host, Verdict: h.Verdict, Why: h.Why, Keys: h.Keys, Missing: h.Missing,
-		Problems: each(h.Problems, problemToJSON), Plan: h.Plan, Override: (*overrideJSON)(h.Override)}
+		Problems: orEmpty(h.Problems), Plan: h.Plan, Override: (*overrideJSON)(h.Override)}
 	if h.Registered != nil {
 		r := hostToJSON(*h.Registered)
 		out.Registered = &r

@@ -98,24 +98,24 @@ func hostOptions(h registry.Host) string {
 type (
 	// ListJSON is the whole of it.
 	ListJSON struct {
-		Version  int           `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
-		Prefix   string        `json:"prefix" doc:"the key below which the domains are"`
-		Revision int64         `json:"revision" doc:"etcd's revision that was read"`
-		Keys     int           `json:"keys" doc:"how many keys are below the prefix"`
-		Domains  []domainJSON  `json:"domains" doc:"the domains, by name"`
-		Problems []problemJSON `json:"problems" doc:"keys that cannot be used, and domains that are left alone"`
+		Version  int                `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
+		Prefix   string             `json:"prefix" doc:"the key below which the domains are"`
+		Revision int64              `json:"revision" doc:"etcd's revision that was read"`
+		Keys     int                `json:"keys" doc:"how many keys are below the prefix"`
+		Domains  []domainJSON       `json:"domains" doc:"the domains, by name"`
+		Problems []registry.Problem `json:"problems" doc:"keys that cannot be used, and domains that are left alone"`
 
 		IgnoredKeys  int      `json:"ignored_keys" doc:"how many keys mean nothing, and are passed over"`
 		IgnoredNames []string `json:"ignored_names" doc:"the last part of some of them"`
 	}
 	domainJSON struct {
-		Name      string        `json:"name" doc:"the domain"`
-		Balance   string        `json:"balance,omitempty" doc:"how requests are spread; absent without the key"`
-		Check     string        `json:"check,omitempty" doc:"path of the HTTP check; absent without the key"`
-		Held      bool          `json:"held,omitempty" doc:"the options are bad: the last good ones stay in HAProxy"`
-		Hosts     []hostJSON    `json:"hosts" doc:"good hosts, by name"`
-		Pending   []pendingJSON `json:"pending" doc:"hosts that lack a key so far"`
-		HeldHosts []string      `json:"held_hosts" doc:"hosts with a bad key: their last good values stay in HAProxy"`
+		Name      string             `json:"name" doc:"the domain"`
+		Balance   string             `json:"balance,omitempty" doc:"how requests are spread; absent without the key"`
+		Check     string             `json:"check,omitempty" doc:"path of the HTTP check; absent without the key"`
+		Held      bool               `json:"held,omitempty" doc:"the options are bad: the last good ones stay in HAProxy"`
+		Hosts     []hostJSON         `json:"hosts" doc:"good hosts, by name"`
+		Pending   []registry.Pending `json:"pending" doc:"hosts that lack a key so far"`
+		HeldHosts []string           `json:"held_hosts" doc:"hosts with a bad key: their last good values stay in HAProxy"`
 	}
 	hostJSON struct {
 		Name    string `json:"name" doc:"name of the host"`
@@ -125,32 +125,20 @@ type (
 		Backup  bool   `json:"backup,omitempty" doc:"used only when all others are down"`
 		State   string `json:"state" doc:"'ready', 'drain' or 'maint'"`
 	}
-	pendingJSON struct {
-		Host    string `json:"host" doc:"name of the host"`
-		Missing string `json:"missing" doc:"the key that is not there yet"`
-	}
-	problemJSON struct {
-		Key    string `json:"key" doc:"the key"`
-		Reason string `json:"reason" doc:"what is wrong with it"`
-		Domain string `json:"domain,omitempty" doc:"the domain that it belongs to, if it is known"`
-		Host   string `json:"host,omitempty" doc:"the host that it belongs to, if it is known"`
-	}
 )
 
 // WriteJSON implements Page.
 func (l List) WriteJSON(w io.Writer) error {
 	s := l.Snapshot
 	return JSON(w, ListJSON{Version: 1, Prefix: l.Prefix, Revision: int64(s.Revision), Keys: s.Keys, Domains: each(s.Domains, domainToJSON),
-		Problems: each(s.Problems, problemToJSON), IgnoredKeys: s.Ignored.Keys, IgnoredNames: orEmpty(s.Ignored.Names)})
+		Problems: orEmpty(s.Problems), IgnoredKeys: s.Ignored.Keys, IgnoredNames: orEmpty(s.Ignored.Names)})
 }
 
 func domainToJSON(d registry.Domain) domainJSON {
 	return domainJSON{Name: d.Name, Balance: d.Options.Balance, Check: d.Options.Check, Held: d.Held, Hosts: each(d.Hosts, hostToJSON),
-		Pending: each(d.Pending, func(p registry.Pending) pendingJSON { return pendingJSON(p) }), HeldHosts: orEmpty(d.HeldHosts)}
+		Pending: orEmpty(d.Pending), HeldHosts: orEmpty(d.HeldHosts)}
 }
 
 func hostToJSON(h registry.Host) hostJSON {
 	return hostJSON{Name: h.Name, Address: h.Addr.String(), Weight: h.Weight, MaxConn: h.MaxConn, Backup: h.Backup, State: string(h.State)}
 }
-
-func problemToJSON(p registry.Problem) problemJSON { return problemJSON(p) }

@@ -55,7 +55,7 @@ func each[T, U any](all []T, to func(T) U) []U {
 }
 
 // orEmpty is a list that JSON has as one, and not as null.
-func orEmpty(list []string) []string { return append([]string{}, list...) }
+func orEmpty[T any](list []T) []T { return append([]T{}, list...) }
 
 // errText is empty for no error.
 func errText(err error) string {

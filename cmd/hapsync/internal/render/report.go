@@ -71,18 +71,18 @@ func (r Report) verdict() string {
 // The shape of plan -o json and sync -o json. Fields are only ever added while the version stays.
 type (
 	reportJSON struct {
-		Version  int                 `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
-		Revision registry.Revision   `json:"revision" doc:"etcd's revision that was read"`
-		Domains  int                 `json:"domains" doc:"how many domains are good"`
-		Hosts    int                 `json:"hosts" doc:"how many hosts are good"`
-		InLine   bool                `json:"in_line" doc:"nothing is to be done: both sides were read, and the process was reached"`
-		Applied  bool                `json:"applied" doc:"the plan was carried out"`
-		Actions  []actionJSON        `json:"actions" doc:"the steps, in order"`
-		Rewrite  string              `json:"rewrite,omitempty" doc:"why the file is written as a whole; absent if it is not"`
-		Reload   []string            `json:"reload" doc:"reasons of the reload; empty if there is none"`
-		Kept     []keptJSON          `json:"kept,omitempty" doc:"what was set on HAProxy's socket and is left as it is; absent if nothing"`
-		Refused  []string            `json:"refused,omitempty" doc:"what the process did not take; absent if nothing"`
-		Problems []reportProblemJSON `json:"problems" doc:"what cannot be used, or is left alone"`
+		Version  int               `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
+		Revision registry.Revision `json:"revision" doc:"etcd's revision that was read"`
+		Domains  int               `json:"domains" doc:"how many domains are good"`
+		Hosts    int               `json:"hosts" doc:"how many hosts are good"`
+		InLine   bool              `json:"in_line" doc:"nothing is to be done: both sides were read, and the process was reached"`
+		Applied  bool              `json:"applied" doc:"the plan was carried out"`
+		Actions  []actionJSON      `json:"actions" doc:"the steps, in order"`
+		Rewrite  string            `json:"rewrite,omitempty" doc:"why the file is written as a whole; absent if it is not"`
+		Reload   []string          `json:"reload" doc:"reasons of the reload; empty if there is none"`
+		Kept     []keptJSON        `json:"kept,omitempty" doc:"what was set on HAProxy's socket and is left as it is; absent if nothing"`
+		Refused  []string          `json:"refused,omitempty" doc:"what the process did not take; absent if nothing"`
+		Problems []problemJSON     `json:"problems" doc:"what cannot be used, or is left alone"`
 
 		IgnoredKeys  int      `json:"ignored_keys" doc:"how many keys mean nothing, and are passed over"`
 		IgnoredNames []string `json:"ignored_names" doc:"the last part of some of them"`
@@ -106,7 +106,7 @@ type (
 		Domain  string         `json:"domain" doc:"the domain that it serves"`
 		Summary string         `json:"summary" doc:"the line of the text output"`
 	}
-	reportProblemJSON struct {
+	problemJSON struct {
 		Key    string `json:"key" doc:"the key, or the domain"`
 		Reason string `json:"reason" doc:"what is wrong"`
 		Holds  bool   `json:"holds" doc:"it keeps a domain or a host from being followed (exit code 6)"`
@@ -122,8 +122,8 @@ func reportToJSON(r Report) *reportJSON {
 		InLine: r.Compared && r.Error == nil && r.Plan.Empty() && r.Down == nil, Applied: r.Applied,
 		Actions: each(r.Plan.Actions, actionToJSON), Rewrite: r.Plan.Rewrite, Reload: orEmpty(r.Plan.Reload),
 		Kept: each(r.Kept, func(o sync.Override) keptJSON { return keptJSON(o) }), Refused: r.Refused,
-		Problems: each(r.Problems, func(p registry.Problem) reportProblemJSON {
-			return reportProblemJSON{p.Key, p.Reason, p.Holds()}
+		Problems: each(r.Problems, func(p registry.Problem) problemJSON {
+			return problemJSON{p.Key, p.Reason, p.Holds()}
 		}),
 		IgnoredKeys: r.Ignored.Keys, IgnoredNames: orEmpty(r.Ignored.Names),
 		Pending: orEmpty(r.Pending), Warnings: orEmpty(r.Warnings), Held: r.Held, Down: errText(r.Down), Error: errText(r.Error),
