@@ -11,13 +11,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 )
 
 // What an operator has beside, around and above hapsync's lines.
 
 // besideBase is a base file as an operator may have it.
-const besideBase = `global
-    stats socket @DIR@/s.sock mode 600 level admin expose-fd listeners
+const besideBase = "global\n" + harness.NoCertificates + `    stats socket @DIR@/s.sock mode 600 level admin expose-fd listeners
     stats timeout 30s
 ` + besideDefaults
 
@@ -59,7 +60,7 @@ func newBeside(t *testing.T, h haproxy) *box {
 	return b
 }
 
-func (b *box) write(t *testing.T, file, text string) {
+func (b *box) write(t testing.TB, file, text string) {
 	t.Helper()
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)

@@ -107,7 +107,9 @@ func startBox(t testing.TB, h haproxy) *box {
 func (b *box) init(t testing.TB, flags ...string) outcome {
 	t.Helper()
 	args := []string{"init", "--bind", b.web, "--stats-bind", b.stats, "--run-dir", filepath.Dir(b.runtimeSocket)}
-	return b.must(t, append(args, flags...)...)
+	o := b.must(t, append(args, flags...)...)
+	b.write(t, b.baseFile, strings.Replace(read(t, b.baseFile), "global\n", "global\n"+harness.NoCertificates, 1))
+	return o
 }
 
 // start starts HAProxy in master-worker mode with the box's files and returns when its worker answers.

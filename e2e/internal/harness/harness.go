@@ -18,6 +18,10 @@ import (
 // Within is how long a thing may take that takes milliseconds, or a few seconds, on an idle machine.
 const Within = time.Minute
 
+// NoCertificates is a line of HAProxy's global section that spares it to read the system's certificate authorities, for requests
+// of its own that no test makes: more than half of what a start, a reload or a "haproxy -c" takes (seen on 2.6 to 3.4).
+const NoCertificates = "    httpclient.ssl.verify none\n"
+
 // Eventually polls until try succeeds, and returns how long that took; its last error is the test's when it does not in time.
 // The longer it takes, the rarer it polls: many tests wait at the same time, and what they ask costs time that the machine
 // needs for the answer.

@@ -30,6 +30,7 @@ const PlainBase = `global
     stats socket @DIR@/haproxy.sock mode 600 level admin expose-fd listeners
     maxconn 1000
     nbthread 1
+    httpclient.ssl.verify none
     hard-stop-after 10s
 
 defaults
