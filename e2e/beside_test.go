@@ -342,3 +342,37 @@ func (b *box) startAnswering(t *testing.T) {
 		return nil
 	})
 }
+
+// TestAHAProxyThatStartedBeforeTheLastWriteIsBroughtInLine has HAProxy start with the text before the last write, as one does that is
+// restarted at the moment of that write: what it has loaded is hapsync's, though neither the file nor a note of this worker says so.
+func TestAHAProxyThatStartedBeforeTheLastWriteIsBroughtInLine(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b := newBeside(t, h)
+		one, two := startHost(t, "one"), startHost(t, "two")
+		b.write(t, b.managedFile, b.frontendLines())
+		b.startWith(t, b.baseFile, b.managedFile)
+		b.register(t, "a.abc.com/server1", one.addr)
+		b.register(t, "b.abc.com/server1", two.addr)
+		b.must(t, "sync")
+		b.register(t, "a.abc.com/server2", two.addr) // by a command where HAProxy takes that
+		b.must(t, "sync")
+		b.runs(t, "a.abc.com", "server1", "server2")
+		before := read(t, b.managedFile)
+
+		b.master.end(t)
+		b.unregister(t, "a.abc.com/server2")
+		b.unregister(t, "b.abc.com")
+		b.exits(t, 4, "sync", "--allow-mass-removal") // into the file alone
+		after := read(t, b.managedFile)
+		b.write(t, b.managedFile, before)
+		b.startWith(t, b.baseFile, b.managedFile)
+		b.write(t, b.managedFile, after)
+		b.runs(t, "a.abc.com", "server1", "server2")
+
+		b.must(t, "sync", "--allow-mass-removal")
+		b.inLine(t)
+		b.runs(t, "a.abc.com", "server1")
+		b.serves(t, "a.abc.com", "", one)
+		b.unknown(t, "b.abc.com")
+	})
+}
