@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A trap kills hapsync at the n-th of its moments. It counts them for whoever knows of one: the sockets, the files.
+// A trap kills hapsync at the n-th of its moments. The sockets and the files tell it of each.
 type trap struct {
 	mu     sync.Mutex
 	victim *exec.Cmd

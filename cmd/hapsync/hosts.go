@@ -93,7 +93,7 @@ func (p program) deregisterCommand() *cli.Command {
 		Name:      "deregister",
 		ArgsUsage: "[DOMAIN HOST]",
 		Category:  groupHosts,
-		Usage:     "take a host out of the registry, whoever has registered it",
+		Usage:     "take a host out of the registry, also one that is registered elsewhere",
 		Flags:     slices.Concat(hostFlags(), []cli.Flag{drainFlag()}, waitFlags(), cli.SharedFlags(cli.HAProxy)),
 		Action:    p.deregister,
 	}, cli.Page{

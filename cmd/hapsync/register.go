@@ -35,7 +35,7 @@ func (p program) registerCommand() *cli.Command {
 		cli.Toggle(cli.Spec{Name: "wait", Usage: "leave again unless every agent that reports applies the registration in time"}),
 		cli.Text(cli.Spec{Name: "wait-timeout", Value: "30s", Check: cli.Duration, Usage: "`TIME` after which --wait has failed"}),
 		reportPrefixFlag(),
-		cli.Toggle(cli.Spec{Name: "replace", Usage: "take the name over from whoever has it"}),
+		cli.Toggle(cli.Spec{Name: "replace", Usage: "take the name over from the one that has it"}),
 		cli.Text(cli.Spec{Name: "check", Check: checkSpec,
 			Usage: "`CHECK` the host, and register it only while it is good: http://127.0.0.1:10000/health, tcp://127.0.0.1:10000, exec:/path"}),
 		cli.Text(cli.Spec{Name: "interval", Value: "2s", Check: cli.Duration, Usage: "`TIME` between two checks"}),

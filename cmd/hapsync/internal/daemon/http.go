@@ -99,7 +99,7 @@ type server struct {
 // retryListen is how often an address is tried that is taken.
 const retryListen = 5 * time.Second
 
-// listenLater listens as soon as the address is free: HAProxy is followed meanwhile, whoever has taken it.
+// listenLater listens as soon as the address is free: HAProxy is followed meanwhile.
 func listenLater(open func() (*server, error)) *server {
 	s := &server{failed: make(chan error, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
