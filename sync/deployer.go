@@ -157,13 +157,15 @@ func (d *deployment) withoutReload(ctx context.Context, refusal *haproxy.ReloadE
 	if err != nil {
 		return err
 	}
-	whole := d.wholeWith(d.instead)
+	instead := maps.Clone(d.instead)
+	if instead == nil {
+		instead = map[string]haproxy.Backend{}
+	}
 	for _, name := range d.late {
-		b, _ := backendOf(d.without, name)
-		whole = withBackend(whole, name, b)
+		instead[name], _ = backendOf(d.without, name)
 	}
 	d.base = digest
-	return d.commit(ctx, d.layout.complete(whole))
+	return d.commit(ctx, d.wholeWith(instead))
 }
 
 // refusals are what HAProxy refused, by domain.
@@ -185,28 +187,33 @@ func (d *deployment) refusals() map[string]refusal {
 
 // wholeWith is the file as it is to be, with other versions of some domains; the zero Backend is none.
 func (d *deployment) wholeWith(instead map[string]haproxy.Backend) haproxy.Config {
-	whole := d.whole
-	for _, name := range slices.Sorted(maps.Keys(instead)) {
-		whole = withBackend(whole, name, instead[name])
-	}
-	return d.layout.complete(whole)
+	return d.layout.complete(withBackends(d.whole, instead))
 }
 
-// withBackend is a configuration with another version of a domain; the zero Backend is none. Its rules are to be completed.
-func withBackend(c haproxy.Config, domain string, b haproxy.Backend) haproxy.Config {
-	name := haproxy.BackendName(domain)
-	i, there := slices.BinarySearchFunc(c.Backends, haproxy.Backend{Name: name}, byBackend)
-	backends := slices.Clone(c.Backends)
-	switch {
-	case there && b.Name == "":
-		backends = slices.Delete(backends, i, i+1)
-	case there:
-		backends[i] = b
-	case b.Name != "":
-		backends = slices.Insert(backends, i, b)
+// withBackends is a configuration with other versions of some domains; the zero Backend is none. Its rules are to be completed.
+func withBackends(c haproxy.Config, instead map[string]haproxy.Backend) haproxy.Config {
+	if len(instead) == 0 {
+		return c
 	}
+	backends := make([]haproxy.Backend, 0, len(c.Backends)+len(instead))
+	for _, b := range c.Backends {
+		if domain, _ := haproxy.DomainOf(b.Name); !has(instead, domain) {
+			backends = append(backends, b)
+		}
+	}
+	for _, b := range instead {
+		if b.Name != "" {
+			backends = append(backends, b)
+		}
+	}
+	slices.SortFunc(backends, byBackend)
 	c.Backends = backends
 	return c
+}
+
+func has[V any](m map[string]V, key string) bool {
+	_, there := m[key]
+	return there
 }
 
 // replace is a configuration with what is wanted of a scope in the place of what it has.

@@ -65,16 +65,14 @@ func (a *Agent) urgentJob(p *pass) (j job, urgent bool) {
 
 // alsoWrite adds domains of which the process has everything to a job.
 func (a *Agent) alsoWrite(j job, names []string) job {
-	want := haproxy.Config{Backends: j.want.Backends}
-	without := haproxy.Config{Backends: j.without.Backends}
+	also := map[string]haproxy.Backend{}
 	for _, name := range names {
 		if !j.scope.Has(name) {
-			want = withBackend(want, name, a.memory.domains[name].want)
-			without = withBackend(without, name, a.memory.domains[name].want)
+			also[name] = a.memory.domains[name].want
 		}
 	}
 	j.scope = haproxy.Domains(append(names, j.scope.Names()...)...)
-	j.want, j.without = j.layout.complete(want), j.layout.complete(without)
+	j.want, j.without = j.layout.complete(withBackends(j.want, also)), j.layout.complete(withBackends(j.without, also))
 	return j
 }
 

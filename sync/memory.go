@@ -131,22 +131,26 @@ func (m *memory) leaving() []serverName {
 func (m *memory) wanted(l Layout, asked haproxy.Config, st haproxy.State, scope haproxy.Scope) wanted {
 	w := wanted{file: asked, process: m.overrides.apply(asked), refused: map[string]bool{}}
 	now := time.Now()
+	file, process := map[string]haproxy.Backend{}, map[string]haproxy.Backend{}
 	for name, d := range m.domains {
+		if d.refused == nil || !scope.Has(name) {
+			continue
+		}
 		is, _ := backendOf(asked, name)
-		if d.refused == nil || !scope.Has(name) || !d.refused.holds(is, now) {
+		if !d.refused.holds(is, now) {
 			continue
 		}
 		w.refused[name] = true
-		w.file = withBackend(w.file, name, d.refused.file)
+		file[name] = d.refused.file
 		run, wanted := backendOf(w.process, name)
 		if !wanted { // HAProxy needs the domain: it stays as it is
 			run = d.refused.file
 		}
 		live, _ := backendOf(st.Live, name)
-		w.process = withBackend(w.process, name, haproxy.Backend{Name: live.Name, Options: live.Options, Servers: d.refused.withHeld(run.Servers)})
+		process[name] = haproxy.Backend{Name: live.Name, Options: live.Options, Servers: d.refused.withHeld(run.Servers)}
 	}
 	if len(w.refused) > 0 {
-		w.file, w.process = l.complete(w.file), l.complete(w.process)
+		w.file, w.process = l.complete(withBackends(w.file, file)), l.complete(withBackends(w.process, process))
 	}
 	return w
 }

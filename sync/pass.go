@@ -103,6 +103,7 @@ func (p *pass) check() error {
 func (p *pass) withhold(held map[string]string) {
 	var left []serverName
 	p.held = map[string][]string{}
+	stay := map[string]haproxy.Backend{}
 	for _, s := range p.report.leaving {
 		domain, _ := haproxy.DomainOf(s.backend)
 		if held[domain] == "" {
@@ -116,15 +117,23 @@ func (p *pass) withhold(held map[string]string) {
 		if !ok {
 			continue
 		}
-		b, there := backendOf(p.asked, domain)
-		if !there {
-			b = haproxy.Backend{Name: s.backend, Options: file.Options}
-			if file.Name == "" {
-				b.Options = live.Options
+		b, begun := stay[domain]
+		if !begun {
+			if b, begun = backendOf(p.asked, domain); !begun {
+				b = haproxy.Backend{Name: s.backend, Options: file.Options}
+				if file.Name == "" {
+					b.Options = live.Options
+				}
 			}
+			b.Servers = slices.Clone(b.Servers)
 		}
-		p.asked = withBackend(p.asked, domain, withServer(b, server, &server))
+		b.Servers = append(b.Servers, server)
+		stay[domain] = b
 	}
+	for _, b := range stay {
+		slices.SortFunc(b.Servers, byServer)
+	}
+	p.asked = withBackends(p.asked, stay)
 	p.asked = p.cfg.Layout.complete(p.asked)
 	names := slices.Sorted(maps.Keys(p.held))
 	p.unheld = p.report.Plan
@@ -265,11 +274,11 @@ func (p *pass) job() job {
 	}
 	slices.Sort(j.late)
 	j.late = slices.Compact(j.late)
-	j.without = j.want
+	before := map[string]haproxy.Backend{}
 	for _, name := range j.late {
-		j.without = withBackend(j.without, name, p.before(name))
+		before[name] = p.before(name)
 	}
-	j.without = j.layout.complete(j.without)
+	j.without = j.layout.complete(withBackends(j.want, before))
 	return j
 }
 

@@ -23,6 +23,8 @@ type record struct {
 	missing bool
 	// file is the file as it was read or written last; nil without one. Another hapsync, such as a sync beside an agent, writes it, too.
 	file os.FileInfo
+	// lines is the number of lines that may be followed by others of this worker; 0 if the file is to be replaced.
+	lines int
 }
 
 func newRecord(managed string) record {
@@ -44,7 +46,10 @@ func (r *record) of(w runtimeapi.Worker) error {
 	if err != nil {
 		return err
 	}
-	r.worker, r.servers, r.missing, r.file = w, map[haproxy.ServerKey]bool{}, !there, file
+	r.worker, r.servers, r.missing, r.file, r.lines = w, map[haproxy.ServerKey]bool{}, !there, file, 0
+	if strings.HasPrefix(text, loadedHeader(w)) && strings.HasSuffix(text, "\n") {
+		r.lines = strings.Count(text, "\n")
+	}
 	_, lines, _ := strings.Cut(text, "\n")
 	for l := range strings.Lines(lines) {
 		backend, name, ok := strings.Cut(strings.TrimSuffix(l, "\n"), "/")
@@ -62,6 +67,9 @@ func (r *record) of(w runtimeapi.Worker) error {
 
 // add writes servers into the record of the worker.
 func (r *record) add(keys []haproxy.ServerKey) error {
+	if err := r.of(r.worker); err != nil {
+		return err
+	}
 	keys = slices.DeleteFunc(slices.Clone(keys), func(k haproxy.ServerKey) bool { return r.servers[k] })
 	if len(keys) == 0 && !r.missing {
 		return nil
@@ -77,9 +85,7 @@ func (r *record) add(keys []haproxy.ServerKey) error {
 
 // write appends to the file where it is that of the worker, and replaces it where it is not, or has grown long.
 func (r *record) write(keys []haproxy.ServerKey) error {
-	header := loadedHeader(r.worker)
-	if text, _, err := configfile.ReadBeside(r.path); err == nil && strings.HasPrefix(text, header) && strings.HasSuffix(text, "\n") &&
-		strings.Count(text, "\n") < 2*len(r.servers)+1000 {
+	if r.lines > 0 && r.lines < 2*len(r.servers)+1000 {
 		return r.append(lines(keys))
 	}
 	all := make([]haproxy.ServerKey, 0, len(r.servers))
@@ -87,7 +93,7 @@ func (r *record) write(keys []haproxy.ServerKey) error {
 		all = append(all, k)
 	}
 	r.missing, r.file = false, nil
-	return configfile.ReplaceVolatile(r.path, r.like, header+lines(all))
+	return configfile.ReplaceVolatile(r.path, r.like, loadedHeader(r.worker)+lines(all))
 }
 
 func lines(keys []haproxy.ServerKey) string {
@@ -108,6 +114,7 @@ func (r *record) append(text string) error {
 	if _, err = f.WriteString(text); err != nil {
 		return err
 	}
+	r.lines += strings.Count(text, "\n")
 	now, err := f.Stat()
 	if err == nil && r.file != nil && os.SameFile(r.file, now) && now.Size() == r.file.Size()+int64(len(text)) {
 		r.file = now
