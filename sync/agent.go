@@ -93,7 +93,6 @@ type inbox struct {
 	known, fresh, all bool
 	asked             bool // an operator wants to see all done again
 	changed, expired  map[string]bool
-	lost              error
 }
 
 // NewAgent returns an Agent, or an error where the configuration makes no sense.
@@ -234,7 +233,6 @@ func (a *Agent) open() inbox {
 
 func (a *Agent) lost(err error) {
 	a.mu.Lock()
-	a.inbox.lost = err
 	a.status.Lost = text(err)
 	a.status.Reasons = a.status.reasons(a.inbox.known)
 	a.statusChanged()

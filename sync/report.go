@@ -45,8 +45,6 @@ type Report struct {
 	OldWorkers int
 	// leaving are the servers that the pass found and that are not wanted.
 	leaving []serverName
-	// drained are the hosts in drain or maint, sorted.
-	drained []serverName
 	// Version is the process's; zero where it was not read.
 	Version haproxy.Version
 	// Applied is set when the plan was carried out (or there was nothing to do), not only made.
@@ -56,7 +54,7 @@ type Report struct {
 func newReport(t tally) Report {
 	return Report{
 		Revision: t.of.Revision, Domains: t.domains, Hosts: t.hosts,
-		Problems: slices.Clone(t.of.Problems), Ignored: t.of.Ignored, Pending: t.pending, drained: t.drained,
+		Problems: slices.Clone(t.of.Problems), Ignored: t.of.Ignored, Pending: t.pending,
 	}
 }
 

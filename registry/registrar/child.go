@@ -15,7 +15,6 @@ import (
 type Child struct {
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when it has
-	err    error         // how; read it after exited
 }
 
 // A ChildError is how a command ended, or could not be started.
@@ -47,7 +46,7 @@ func Start(words []string, stdout, stderr io.Writer) (*Child, error) {
 		err := c.cmd.Start()
 		started <- err
 		if err == nil {
-			c.err = c.cmd.Wait()
+			_ = c.cmd.Wait() // how it ended is in its state
 			close(c.exited)
 		}
 	}()
