@@ -47,6 +47,9 @@ type ServerKey struct{ Backend, Name string }
 // String is HAProxy's way to write it.
 func (k ServerKey) String() string { return k.Backend + "/" + k.Name }
 
+// Domain is that of the backend.
+func (k ServerKey) Domain() string { return domainOf(k.Backend) }
+
 // The changes.
 type (
 	// AddBackend adds a backend without servers.

@@ -130,9 +130,8 @@ func (a *Agent) lookAgain(r result) map[string]bool {
 		}
 	}
 	if r.reloaded {
-		for name := range a.memory.overrides {
-			domain, _ := haproxy.DomainOf(name.backend)
-			again[domain] = true
+		for key := range a.memory.overrides {
+			again[key.Domain()] = true
 		}
 	}
 	return again

@@ -128,7 +128,7 @@ func TestALingeringServerStaysInWhatIsReported(t *testing.T) {
 		i.registry.change(s, "a.abc.com")
 		synctest.Wait()
 		for n := range 3 {
-			want := []serverName{{"a.abc.com_cluster", "server2"}}
+			want := []haproxy.ServerKey{{Backend: "a.abc.com_cluster", Name: "server2"}}
 			if st := i.Status(); !slices.Equal(st.leaving, want) || st.Last.Draining != 1 {
 				t.Errorf("after %d changes of others: leaving %v, draining %d", n, st.leaving, st.Last.Draining)
 			}

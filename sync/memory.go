@@ -116,14 +116,14 @@ func (m *memory) applied() position {
 }
 
 // leaving are the removed servers that the process still has, sorted.
-func (m *memory) leaving() []serverName {
-	var all []serverName
+func (m *memory) leaving() []haproxy.ServerKey {
+	var all []haproxy.ServerKey
 	for name, d := range m.domains {
 		for _, s := range d.leaving {
-			all = append(all, serverName{haproxy.BackendName(name), s})
+			all = append(all, haproxy.ServerKey{Backend: haproxy.BackendName(name), Name: s})
 		}
 	}
-	slices.SortFunc(all, byServerName)
+	slices.SortFunc(all, byServerKey)
 	return all
 }
 
@@ -230,17 +230,16 @@ func domainOf(s registry.Snapshot, name string) (registry.Domain, bool) {
 }
 
 // removals are those of a pass; have is the number of managed servers, with those that went shortly before.
-func (m *memory) removals(leaving []serverName, have int, scope haproxy.Scope) removals {
+func (m *memory) removals(leaving []haproxy.ServerKey, have int, scope haproxy.Scope) removals {
 	r := m.departures.with(leaving, have, time.Now())
 	for name, d := range m.domains {
 		if !scope.Has(name) && len(d.held) > 0 {
 			r.gone += len(d.held)
-			r.of(serverName{backend: haproxy.BackendName(name)}).gone += len(d.held)
+			r.of(haproxy.ServerKey{Backend: haproxy.BackendName(name)}).gone += len(d.held)
 		}
 	}
 	for _, s := range leaving {
-		domain, _ := haproxy.DomainOf(s.backend)
-		r.expired = r.expired || m.hasExpired(domain, s.server)
+		r.expired = r.expired || m.hasExpired(s.Domain(), s.Name)
 	}
 	return r
 }

@@ -11,7 +11,7 @@ import (
 
 // overrides are the weights and states that someone gave servers on HAProxy's socket. They stay until the registry says
 // something new about the host, or they are taken back.
-type overrides map[serverName]override
+type overrides map[haproxy.ServerKey]override
 
 type override struct {
 	Weight int
@@ -38,19 +38,19 @@ func (o overrides) observe(basis, want, live haproxy.Config) {
 				return
 			}
 			if i, there := slices.BinarySearchFunc(runs, *is, byServer); there {
-				o.take(serverName{b.Name, is.Name}, *is, runs[i])
+				o.take(haproxy.ServerKey{Backend: b.Name, Name: is.Name}, *is, runs[i])
 			}
 		})
 	}
 }
 
 // take compares one server with what it was brought to.
-func (o overrides) take(name serverName, want, live haproxy.Server) {
+func (o overrides) take(key haproxy.ServerKey, want, live haproxy.Server) {
 	if live.Weight == want.Weight && live.State == want.State {
-		delete(o, name)
+		delete(o, key)
 		return
 	}
-	o[name] = override{live.Weight, live.State, want}
+	o[key] = override{live.Weight, live.State, want}
 }
 
 // forget drops those of hosts of which something else is wanted now.
@@ -60,9 +60,9 @@ func (o overrides) forget(want haproxy.Config) {
 	}
 	for _, b := range want.Backends {
 		for _, s := range b.Servers {
-			name := serverName{b.Name, s.Name}
-			if set, ok := o[name]; ok && set.Want != s {
-				delete(o, name)
+			key := haproxy.ServerKey{Backend: b.Name, Name: s.Name}
+			if set, ok := o[key]; ok && set.Want != s {
+				delete(o, key)
 			}
 		}
 	}
@@ -70,12 +70,12 @@ func (o overrides) forget(want haproxy.Config) {
 
 // keep drops those of hosts of a scope that are wanted no more.
 func (o overrides) keep(want haproxy.Config, scope haproxy.Scope) {
-	maps.DeleteFunc(o, func(name serverName, _ override) bool {
-		if domain, _ := haproxy.DomainOf(name.backend); !scope.Has(domain) {
+	maps.DeleteFunc(o, func(key haproxy.ServerKey, _ override) bool {
+		if !scope.Has(key.Domain()) {
 			return false
 		}
-		servers := serversOf(want, name.backend)
-		_, wanted := slices.BinarySearchFunc(servers, haproxy.Server{Name: name.server}, byServer)
+		servers := serversOf(want, key.Backend)
+		_, wanted := slices.BinarySearchFunc(servers, haproxy.Server{Name: key.Name}, byServer)
 		return !wanted
 	})
 }
@@ -87,13 +87,13 @@ func (o overrides) apply(want haproxy.Config) haproxy.Config {
 	}
 	out := want
 	out.Backends = slices.Clone(want.Backends)
-	for name, set := range o {
-		b, ok := slices.BinarySearchFunc(out.Backends, haproxy.Backend{Name: name.backend}, byBackend)
+	for key, set := range o {
+		b, ok := slices.BinarySearchFunc(out.Backends, haproxy.Backend{Name: key.Backend}, byBackend)
 		if !ok {
 			continue
 		}
 		servers := slices.Clone(out.Backends[b].Servers)
-		if s, ok := slices.BinarySearchFunc(servers, haproxy.Server{Name: name.server}, byServer); ok {
+		if s, ok := slices.BinarySearchFunc(servers, haproxy.Server{Name: key.Name}, byServer); ok {
 			servers[s].Weight, servers[s].State = set.Weight, set.State
 		}
 		out.Backends[b].Servers = servers
@@ -104,9 +104,8 @@ func (o overrides) apply(want haproxy.Config) haproxy.Config {
 // list is for people: sorted.
 func (o overrides) list() []Override {
 	list := make([]Override, 0, len(o))
-	for name, set := range o {
-		domain, _ := haproxy.DomainOf(name.backend)
-		show := Override{Domain: domain, Host: name.server, Live: string(set.State), Registry: string(set.Want.State)}
+	for key, set := range o {
+		show := Override{Domain: key.Domain(), Host: key.Name, Live: string(set.State), Registry: string(set.Want.State)}
 		if set.State == set.Want.State {
 			show.Live, show.Registry = fmt.Sprintf("weight %d", set.Weight), fmt.Sprintf("weight %d", set.Want.Weight)
 		}

@@ -101,26 +101,26 @@ func (p *pass) check() error {
 
 // withhold keeps the servers of some domains that the registry has no more, as they are.
 func (p *pass) withhold(held map[string]string) {
-	var left []serverName
+	var left []haproxy.ServerKey
 	p.held = map[string][]string{}
 	stay := map[string]haproxy.Backend{}
 	for _, s := range p.report.leaving {
-		domain, _ := haproxy.DomainOf(s.backend)
+		domain := s.Domain()
 		if held[domain] == "" {
 			left = append(left, s)
 			continue
 		}
-		p.held[domain] = append(p.held[domain], s.server)
+		p.held[domain] = append(p.held[domain], s.Name)
 		file, _ := backendOf(p.state.File, domain)
 		live, _ := backendOf(p.state.Live, domain)
-		server, ok := lastGood(s.server, true, file, live)
+		server, ok := lastGood(s.Name, true, file, live)
 		if !ok {
 			continue
 		}
 		b, begun := stay[domain]
 		if !begun {
 			if b, begun = backendOf(p.asked, domain); !begun {
-				b = haproxy.Backend{Name: s.backend, Options: file.Options}
+				b = haproxy.Backend{Name: s.Backend, Options: file.Options}
 				if file.Name == "" {
 					b.Options = live.Options
 				}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"slices"
 
+	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
 )
 
@@ -29,7 +30,7 @@ const notesVersion = 1
 func (m *memory) toNotes() notes {
 	n := notes{Version: notesVersion, Prefix: m.confirmed.Prefix, ClusterID: m.confirmed.ClusterID, Revision: m.confirmed.Revision}
 	for name, set := range m.overrides {
-		n.Overrides = append(n.Overrides, notedOverride{name.backend, name.server, set})
+		n.Overrides = append(n.Overrides, notedOverride{name.Backend, name.Name, set})
 	}
 	slices.SortFunc(n.Overrides, func(a, b notedOverride) int {
 		return cmp.Or(cmp.Compare(a.Backend, b.Backend), cmp.Compare(a.Server, b.Server))
@@ -56,7 +57,7 @@ func notedOverrides(text []byte) overrides {
 		return o
 	}
 	for _, k := range n.Overrides {
-		o[serverName{k.Backend, k.Server}] = k.override
+		o[haproxy.ServerKey{Backend: k.Backend, Name: k.Server}] = k.override
 	}
 	return o
 }

@@ -28,12 +28,9 @@ type HeldError struct{ Reason string }
 
 func (e *HeldError) Error() string { return "held: " + e.Reason }
 
-// A serverName names a managed server.
-type serverName struct{ backend, server string }
-
 // departures are when servers were first found to be unwanted, within the last while: many small steps are as bad as one
 // big one.
-type departures map[serverName]time.Time
+type departures map[haproxy.ServerKey]time.Time
 
 const (
 	// departureWindow is how long a removal counts for the next one's safeguard.
@@ -43,7 +40,7 @@ const (
 )
 
 // take adds those that leave, drops those that are wanted again, and forgets what is long ago.
-func (d departures) take(leaving []serverName, want haproxy.Config, now time.Time) {
+func (d departures) take(leaving []haproxy.ServerKey, want haproxy.Config, now time.Time) {
 	for _, s := range leaving {
 		if _, known := d[s]; !known {
 			d[s] = now
@@ -51,14 +48,14 @@ func (d departures) take(leaving []serverName, want haproxy.Config, now time.Tim
 	}
 	for _, b := range want.Backends {
 		for _, s := range b.Servers {
-			delete(d, serverName{b.Name, s.Name})
+			delete(d, haproxy.ServerKey{Backend: b.Name, Name: s.Name})
 		}
 	}
 	d.forget(now)
 }
 
 func (d departures) forget(now time.Time) {
-	maps.DeleteFunc(d, func(_ serverName, at time.Time) bool { return now.Sub(at) > departureWindow })
+	maps.DeleteFunc(d, func(_ haproxy.ServerKey, at time.Time) bool { return now.Sub(at) > departureWindow })
 }
 
 // removals are those of a pass, and what went shortly before.
@@ -77,7 +74,7 @@ type removals struct {
 type share struct{ have, gone, first int }
 
 // with counts what a pass adds.
-func (d departures) with(leaving []serverName, have int, now time.Time) removals {
+func (d departures) with(leaving []haproxy.ServerKey, have int, now time.Time) removals {
 	r := removals{have: have, gone: len(d), domains: map[string]*share{}}
 	for s := range d {
 		r.of(s).gone++
@@ -99,8 +96,8 @@ func (d departures) with(leaving []serverName, have int, now time.Time) removals
 	return r
 }
 
-func (r removals) of(s serverName) *share {
-	domain, _ := haproxy.DomainOf(s.backend)
+func (r removals) of(s haproxy.ServerKey) *share {
+	domain := s.Domain()
 	if r.domains[domain] == nil {
 		r.domains[domain] = &share{}
 	}
@@ -170,36 +167,32 @@ func sameRegistry(earlier, now registry.Snapshot) error {
 
 // servers are those that the file or the process has, or that went shortly before, by domain, and, sorted, those of them that
 // are not wanted.
-func (d departures) servers(want haproxy.Config, st haproxy.State) (have map[string]int, leaving []serverName) {
-	seen := map[serverName]bool{}
+func (d departures) servers(want haproxy.Config, st haproxy.State) (have map[string]int, leaving []haproxy.ServerKey) {
+	seen := map[haproxy.ServerKey]bool{}
 	for _, c := range []haproxy.Config{st.File, st.Live} {
 		for _, b := range c.Backends {
 			for _, s := range b.Servers {
-				seen[serverName{b.Name, s.Name}] = true
+				seen[haproxy.ServerKey{Backend: b.Name, Name: s.Name}] = true
 			}
 		}
 	}
 	have = map[string]int{}
-	add := func(s serverName) {
-		domain, _ := haproxy.DomainOf(s.backend)
-		have[domain]++
-	}
 	for s := range seen {
-		add(s)
+		have[s.Domain()]++
 	}
 	for s := range d {
 		if !seen[s] {
-			add(s)
+			have[s.Domain()]++
 		}
 	}
 	for _, b := range want.Backends {
 		for _, s := range b.Servers {
-			delete(seen, serverName{b.Name, s.Name})
+			delete(seen, haproxy.ServerKey{Backend: b.Name, Name: s.Name})
 		}
 	}
-	return have, slices.SortedFunc(maps.Keys(seen), byServerName)
+	return have, slices.SortedFunc(maps.Keys(seen), byServerKey)
 }
 
-func byServerName(a, b serverName) int {
-	return cmp.Or(cmp.Compare(a.backend, b.backend), cmp.Compare(a.server, b.server))
+func byServerKey(a, b haproxy.ServerKey) int {
+	return cmp.Or(cmp.Compare(a.Backend, b.Backend), cmp.Compare(a.Name, b.Name))
 }

@@ -44,7 +44,7 @@ type Report struct {
 	// OldWorkers is the number of HAProxy's processes that finish what they have; a quick pass does not look.
 	OldWorkers int
 	// leaving are the servers that the pass found and that are not wanted.
-	leaving []serverName
+	leaving []haproxy.ServerKey
 	// Version is the process's; zero where it was not read.
 	Version haproxy.Version
 	// Applied is set when the plan was carried out (or there was nothing to do), not only made.

@@ -85,7 +85,7 @@ type lookout struct {
 	process Process
 
 	has     registry.Revision // and these servers: of the last whole look
-	of      []serverName
+	of      []haproxy.ServerKey
 	busy    []registry.Leaving // those with sessions
 	unknown string
 	at      time.Time // when the next look is due
@@ -100,9 +100,8 @@ func (l *lookout) look(ctx context.Context, s Status) {
 	began := time.Now()
 	var domains []string
 	if whole {
-		for _, name := range s.leaving {
-			domain, _ := haproxy.DomainOf(name.backend)
-			domains = append(domains, domain)
+		for _, key := range s.leaving {
+			domains = append(domains, key.Domain())
 		}
 	} else {
 		for _, b := range l.busy {
@@ -126,7 +125,7 @@ func (l *lookout) count(ctx context.Context, domains []string) {
 		return
 	}
 	for _, s := range servers {
-		_, leaving := slices.BinarySearchFunc(l.of, serverName{haproxy.BackendName(s.Domain), s.Name}, byServerName)
+		_, leaving := slices.BinarySearchFunc(l.of, haproxy.ServerKey{Backend: haproxy.BackendName(s.Domain), Name: s.Name}, byServerKey)
 		if leaving && s.Sessions > 0 {
 			l.busy = append(l.busy, registry.Leaving{Domain: s.Domain, Host: s.Name, Sessions: s.Sessions})
 		}

@@ -45,9 +45,9 @@ type Status struct {
 	// reached is the last change that was dealt with, but for the domains that wait.
 	reached   registry.Revision
 	waiting   []string
-	prefix    string       // the registry's; empty where it has not been read yet
-	jobFailed string       // why the deployer's last job failed; empty where it did not
-	leaving   []serverName // servers that are to have no sessions any more; sorted
+	prefix    string              // the registry's; empty where it has not been read yet
+	jobFailed string              // why the deployer's last job failed; empty where it did not
+	leaving   []haproxy.ServerKey // servers that are to have no sessions any more; sorted
 	logged    problemLog
 }
 
@@ -260,7 +260,7 @@ func (a *Agent) progress(snapshot registry.Snapshot) {
 		s.Behind = time.Time{}
 	}
 	s.reached, s.waiting = a.memory.reached.changed, a.memory.names(func(d *domainState) bool { return d.since != nil })
-	s.leaving = slices.SortedFunc(slices.Values(slices.Concat(a.memory.tally.drained, a.memory.leaving())), byServerName)
+	s.leaving = slices.SortedFunc(slices.Values(slices.Concat(a.memory.tally.drained, a.memory.leaving())), byServerKey)
 	s.leaving = slices.Compact(s.leaving)
 }
 

@@ -136,9 +136,9 @@ func (p *pass) keepOverrides() {
 	}
 	noted := notedOverrides(text)
 	noted.forget(p.asked)
-	maps.DeleteFunc(noted, func(name serverName, set override) bool {
-		servers := serversOf(p.state.Live, name.backend)
-		i, there := slices.BinarySearchFunc(servers, haproxy.Server{Name: name.server}, byServer)
+	maps.DeleteFunc(noted, func(key haproxy.ServerKey, set override) bool {
+		servers := serversOf(p.state.Live, key.Backend)
+		i, there := slices.BinarySearchFunc(servers, haproxy.Server{Name: key.Name}, byServer)
 		return !there || servers[i].Weight != set.Weight || servers[i].State != set.State
 	})
 	if noted.keep(p.asked, p.scope); len(noted) == 0 {

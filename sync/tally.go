@@ -17,7 +17,7 @@ type tally struct {
 	domains, hosts int
 	// pending are as in Report, drained the hosts in drain or maint.
 	pending []string
-	drained []serverName
+	drained []haproxy.ServerKey
 }
 
 // tallyOf counts a whole snapshot.
@@ -39,7 +39,7 @@ func (t tally) follow(snapshot registry.Snapshot, domains []string) tally {
 		is, _ := domainOf(snapshot, name)
 		next.add(was, -1)
 		next.add(is, 1)
-		next.drained = inPlaceOf(next.drained, drained(was), drained(is), byServerName)
+		next.drained = inPlaceOf(next.drained, drained(was), drained(is), byServerKey)
 		next.pending = inPlaceOf(next.pending, pending(was), pending(is), byPath)
 	}
 	return next
@@ -52,10 +52,10 @@ func (t *tally) add(d registry.Domain, sign int) {
 	}
 }
 
-func drained(d registry.Domain) (names []serverName) {
+func drained(d registry.Domain) (names []haproxy.ServerKey) {
 	for _, h := range d.Hosts {
 		if h.State != registry.Ready {
-			names = append(names, serverName{haproxy.BackendName(d.Name), h.Name})
+			names = append(names, haproxy.ServerKey{Backend: haproxy.BackendName(d.Name), Name: h.Name})
 		}
 	}
 	return names

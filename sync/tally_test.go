@@ -23,11 +23,11 @@ func TestATallyThatFollowsSaysWhatAWholeOneDoes(t *testing.T) {
 			}
 		}
 		describe := func(t tally) []any {
-			return []any{t.domains, t.hosts, t.pending, slices.SortedFunc(slices.Values(t.drained), byServerName)}
+			return []any{t.domains, t.hosts, t.pending, slices.SortedFunc(slices.Values(t.drained), byServerKey)}
 		}
 		before := tallyOf(was)
 		kept := describe(before)
-		exported := cmp.Options{cmp.AllowUnexported(serverName{}), cmpopts.EquateEmpty()}
+		exported := cmp.Options{cmpopts.EquateEmpty()}
 		if diff := cmp.Diff(describe(tallyOf(is)), describe(before.follow(is, domains)), exported); diff != "" {
 			t.Fatalf("-whole +followed:\n%s", diff)
 		}
