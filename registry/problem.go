@@ -57,3 +57,11 @@ func OneLine(text string) string {
 	quoted := strconv.QuoteToASCII(text[:min(len(text), most)])
 	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
 }
+
+// Count is a number with what it counts, in the plural but for 1.
+func Count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
+}

@@ -117,11 +117,11 @@ func (p Policy) check(r removals, keys int) (held map[string]string, err error) 
 	why := ""
 	switch {
 	case keys == 0:
-		return nil, &HeldError{fmt.Sprintf("the registry has no key below the prefix, but HAProxy has %s (is the prefix right?)", count(r.have, "managed server"))}
+		return nil, &HeldError{fmt.Sprintf("the registry has no key below the prefix, but HAProxy has %s (is the prefix right?)", registry.Count(r.have, "managed server"))}
 	case r.gone == r.have && r.moment > 1:
-		why = fmt.Sprintf("all %s would be removed", count(r.have, "managed server"))
+		why = fmt.Sprintf("all %s would be removed", registry.Count(r.have, "managed server"))
 	case r.have > handful && !single && r.gone*100 > r.have*limit:
-		why = fmt.Sprintf("%d of %s would be removed, which is more than %d%%", r.gone, count(r.have, "managed server"), limit)
+		why = fmt.Sprintf("%d of %s would be removed, which is more than %d%%", r.gone, registry.Count(r.have, "managed server"), limit)
 	}
 	if why == "" || len(r.domains) == 1 && r.gone < r.have && r.others() {
 		return nil, nil
@@ -142,13 +142,6 @@ func (r removals) others() bool {
 		have += s.have
 	}
 	return have < r.have
-}
-
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // sameRegistry holds what comes from a registry that may not be the one that HAProxy was brought in line with: a

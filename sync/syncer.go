@@ -217,7 +217,7 @@ func (p *pass) finish(ctx context.Context) error {
 		return nil
 	case onlyRemovals(rest):
 		p.report.Draining = len(rest.Actions)
-		p.report.Warnings = append(p.report.Warnings, fmt.Sprintf("%s still have connections, or are held by other rules; they take no new ones and are deleted by a later pass", count(len(rest.Actions), "removed server")))
+		p.report.Warnings = append(p.report.Warnings, fmt.Sprintf("%s still have connections, or are held by other rules; they take no new ones and are deleted by a later pass", registry.Count(len(rest.Actions), "removed server")))
 		return nil
 	case p.report.Reloaded || rest.editsFile():
 		return fmt.Errorf("%w: after the pass there is still to do: %s (was HAProxy started with the managed file? hapsync check tells)", haproxy.ErrRefused, rest.first())

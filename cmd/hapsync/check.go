@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
-	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
+	"github.com/hapsync/hapsync/registry"
 
 	"github.com/hapsync/hapsync/haproxy"
 )
@@ -93,14 +93,14 @@ func (p program) checkRegistry(c *cli.Context) ([]haproxy.Finding, error) {
 	}
 	prefix := c.String("prefix")
 	found := []haproxy.Finding{{Level: haproxy.LevelOK, What: "registry", Detail: fmt.Sprintf("etcd answers on %s at revision %d, with %s below %s",
-		strings.Join(cli.Words(c.StringSlice("endpoints")...), ", "), s.Revision, render.Count(s.Keys, "key"), prefix)}}
+		strings.Join(cli.Words(c.StringSlice("endpoints")...), ", "), s.Revision, registry.Count(s.Keys, "key"), prefix)}}
 	found = append(found, checkMembers(source.Members(c.Context))...)
 	if s.Keys == 0 {
 		found = append(found, haproxy.Finding{Level: haproxy.LevelWarn, What: "prefix", Detail: "there is no key below " + prefix,
 			Remedy: "nothing is registered yet, or the prefix is another one: --prefix"})
 	}
 	if len(s.Problems) > 0 {
-		found = append(found, haproxy.Finding{Level: haproxy.LevelWarn, What: "keys", Detail: render.Count(len(s.Problems), "problem"),
+		found = append(found, haproxy.Finding{Level: haproxy.LevelWarn, What: "keys", Detail: registry.Count(len(s.Problems), "problem"),
 			Remedy: "hapsync list names the keys and the reasons"})
 	}
 	if s.Ignored.Keys > 0 {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
-	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 
 	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/registry/etcd"
@@ -86,7 +85,7 @@ func notDone(n int) string {
 func (w *waiter) nobody(roster registry.Roster) error {
 	why := "is hapsync agent running, and may it write there?"
 	if roster.Others > 0 {
-		why = fmt.Sprintf("%s there follow another --prefix", render.Count(roster.Others, "agent"))
+		why = fmt.Sprintf("%s there follow another --prefix", registry.Count(roster.Others, "agent"))
 	}
 	return fmt.Errorf("%w: the write stands, but no agent reports below %s: %s", errNotYet, w.prefix, why)
 }
@@ -100,7 +99,7 @@ func (p program) await(c *cli.Context, client *etcd.Client, w *waiter, ack regis
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("applied by %s at revision %d", render.Count(n, "agent"), ack.Revision)
+	text := fmt.Sprintf("applied by %s at revision %d", registry.Count(n, "agent"), ack.Revision)
 	if ack.Finished {
 		text += ", no session is left"
 	}

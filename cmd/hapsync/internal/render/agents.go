@@ -60,13 +60,13 @@ func (r Roster) WriteText(w io.Writer) error {
 	_ = table.Flush() // into the buffer
 	for _, a := range r.Agents {
 		for _, l := range a.Leaving {
-			fmt.Fprintf(&out, "leaving  %s: %s/%s has %s\n", a.Name, l.Domain, l.Host, Count(l.Sessions, "session"))
+			fmt.Fprintf(&out, "leaving  %s: %s/%s has %s\n", a.Name, l.Domain, l.Host, registry.Count(l.Sessions, "session"))
 		}
 	}
 	for _, problem := range r.Problems {
 		fmt.Fprintf(&out, "problem  %s: %s\n", problem.Key, problem.Reason)
 	}
-	fmt.Fprintf(&out, "revision %d below %s, %s", r.Revision, r.Prefix, Count(len(r.Agents), "agent"))
+	fmt.Fprintf(&out, "revision %d below %s, %s", r.Revision, r.Prefix, registry.Count(len(r.Agents), "agent"))
 	if r.Others > 0 {
 		fmt.Fprintf(&out, "; %d more of other prefixes", r.Others)
 	}

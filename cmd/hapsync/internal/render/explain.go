@@ -66,7 +66,7 @@ func writeHost(out *bytes.Buffer, e sync.Explanation, h sync.ExplainedHost) {
 	}
 	switch s := h.Server; {
 	case s != nil:
-		row("haproxy", "%s for %s at %s, weight %d, cookie %s, %s", s.Status, s.Since, s.Addr, s.Weight, Dash(s.Cookie), Count(s.Sessions, "session"))
+		row("haproxy", "%s for %s at %s, weight %d, cookie %s, %s", s.Status, s.Since, s.Addr, s.Weight, Dash(s.Cookie), registry.Count(s.Sessions, "session"))
 		row("check", "%s", Dash(s.LastCheck()))
 	case e.HAProxy == nil:
 		row("haproxy", "no server %s/%s", haproxy.BackendName(e.Domain), h.Host)

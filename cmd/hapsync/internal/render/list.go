@@ -31,8 +31,8 @@ func (l List) WriteText(w io.Writer) error {
 	if s.Keys == 0 {
 		fmt.Fprintf(&out, "no key below %s: nothing is registered, or the prefix is another one (--prefix)\n", l.Prefix)
 	}
-	fmt.Fprintf(&out, "revision %d, %s, %s, %d pending, %s\n", s.Revision, Count(len(s.Domains), "domain"),
-		Count(hosts, "host"), pending, Count(len(s.Problems), "problem"))
+	fmt.Fprintf(&out, "revision %d, %s, %s, %d pending, %s\n", s.Revision, registry.Count(len(s.Domains), "domain"),
+		registry.Count(hosts, "host"), pending, registry.Count(len(s.Problems), "problem"))
 	_, err := out.WriteTo(w)
 	return err
 }

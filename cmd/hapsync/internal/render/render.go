@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"io"
 	"reflect"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -85,14 +84,6 @@ func printable(r rune) rune {
 
 // Dash stands for what is empty.
 func Dash(s string) string { return cmp.Or(s, "-") }
-
-// Count is a number with what it counts, in the plural but for 1.
-func Count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return strconv.Itoa(n) + " " + what + "s"
-}
 
 // Seconds is a time in whole seconds.
 func Seconds(s float64) string {

@@ -54,7 +54,7 @@ func (r Report) WriteText(w io.Writer) error {
 }
 
 func (r Report) verdict() string {
-	of := fmt.Sprintf("revision %d, %s, %s", r.Revision, Count(r.Domains, "domain"), Count(r.Hosts, "host"))
+	of := fmt.Sprintf("revision %d, %s, %s", r.Revision, registry.Count(r.Domains, "domain"), registry.Count(r.Hosts, "host"))
 	switch {
 	case !r.Compared:
 		return "nothing compared: " + of

@@ -196,13 +196,13 @@ func (s Status) WriteText(w io.Writer) error {
 		row("reason", "%s", reason)
 	}
 	row("registry", "%s, revision %d: %s, %s", upWord(s.Registry.Up, "followed"), s.Registry.Revision,
-		Count(report.Domains, "domain"), Count(report.Hosts, "host"))
+		registry.Count(report.Domains, "domain"), registry.Count(report.Hosts, "host"))
 	row("haproxy", "%s, %s", upWord(s.HAProxy.Up, "answers"), s.Applied.text())
 	row("file", "revision %d", s.Applied.File)
 	row("held", "%s", Dash(s.Held))
 	row("passes", "%d, %d failed, %d held", s.Counts.Passes, s.Counts.FailedPasses, s.Counts.HeldPasses)
 	row("changes", "%d live, %d in the file, %s, %s, %d of drift", s.Counts.RuntimeChanges, s.Counts.FileChanges,
-		Count(s.Counts.FileRewrites, "rewrite"), Count(s.Counts.Reloads, "reload"), s.Counts.Drift)
+		registry.Count(s.Counts.FileRewrites, "rewrite"), registry.Count(s.Counts.Reloads, "reload"), s.Counts.Drift)
 	for _, o := range s.Overrides {
 		row("override", "%s/%s: %s on the socket, %s in the registry", o.Domain, o.Host, o.Live, o.Registry)
 	}
@@ -216,7 +216,7 @@ func (s Status) WriteText(w io.Writer) error {
 		row("pending", "%s", p)
 	}
 	if s.NotShown != nil {
-		row("not shown", "%s, %s more: hapsync plan shows all", Count(s.NotShown.Problems, "problem"), Count(s.NotShown.Pending, "pending host"))
+		row("not shown", "%s, %s more: hapsync plan shows all", registry.Count(s.NotShown.Problems, "problem"), registry.Count(s.NotShown.Pending, "pending host"))
 	}
 	for _, p := range report.Warnings {
 		row("warning", "%s", p)
