@@ -105,7 +105,7 @@ func defaultStateFile(s setup) string {
 func checkSetup(c *cli.Context, s setup) error {
 	if len(s.binds) != len(s.frontends) {
 		return cli.Usagef(c, "--bind: %s for %s: give one --bind for each --frontend, in the same order",
-			registry.Count(len(s.binds), "address"), registry.Count(len(s.frontends), "frontend"))
+			registry.Count(len(s.binds), "value"), registry.Count(len(s.frontends), "frontend"))
 	}
 	if slices.Contains(s.frontends, "stats") {
 		return cli.Usagef(c, "--frontend stats: init gives this name to the frontend of the statistics page")

@@ -260,6 +260,12 @@ func TestInitRefusesValuesThatWouldBecomeConfiguration(t *testing.T) {
 	}
 }
 
+func TestInitCountsAddressesAndFrontends(t *testing.T) {
+	_, flags := place(t)
+	got := new(bench).run(t, append(flags, "--bind", ":8080")...)
+	wantContains(t, "error", got.stderr, "--bind: 2 values for 1 frontend: give one --bind for each --frontend")
+}
+
 func TestInitSaysWhatHAProxyRefuses(t *testing.T) {
 	dir, flags := place(t)
 	if err := os.WriteFile(dir+"/haproxy.cfg", []byte("global\n    bogus\n"), 0o600); err != nil {
