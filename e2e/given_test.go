@@ -4,6 +4,8 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -154,5 +156,31 @@ func TestABackupByDefaultServerIsOneUntilTheRegistrySaysOtherwise(t *testing.T) 
 		b.must(t, "sync")
 		b.inLine(t)
 		b.gives(t, "a.abc.com", "server2", "weight=1 maxconn= backup=1")
+	})
+}
+
+func TestAnOperatorsWordsOnTheCookieLineStay(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b := newBeside(t, h)
+		one, two := startHost(t, "one"), startHost(t, "two")
+		text := b.frontendLines("a.abc.com") + domainLines("a.abc.com", serverLine("server1", one.addr))
+		b.write(t, b.managedFile, strings.Replace(text, "nocache\n", "nocache httponly secure\n", 1))
+		b.startWith(t, b.baseFile, b.managedFile)
+		b.register(t, "a.abc.com/server1", one.addr)
+		b.register(t, "a.abc.com/server2", two.addr)
+		b.put(t, "a.abc.com/balance", "leastconn")
+		b.must(t, "sync")
+		b.inLine(t)
+		if text := read(t, b.managedFile); strings.Count(text, " httponly secure\n") != 1 || !strings.Contains(text, "server2") {
+			t.Errorf("the file says\n%s", text)
+		}
+		resp, err := http.DefaultClient.Do(&http.Request{URL: &url.URL{Scheme: "http", Host: b.web}, Host: "a.abc.com"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if c := resp.Cookies(); len(c) != 1 || c[0].Name != "SERVERID" || !c[0].HttpOnly || !c[0].Secure {
+			t.Errorf("cookies %v", c)
+		}
 	})
 }

@@ -117,6 +117,7 @@ func (c *findings) advice(h *Instance, f configfile.Reading) {
 		c.warn("reload", "old workers stay for as long as a client holds a connection", "write \"hard-stop-after 60s\" into the global section of "+h.files.Base)
 	}
 	c.health(h, f)
+	c.cookies(f)
 	checked := 0
 	for _, b := range f.Managed.Config.Backends {
 		for _, s := range b.Servers {
@@ -148,6 +149,24 @@ func (c *findings) health(h *Instance, f configfile.Reading) {
 		c.ok("health", "goes with a reload, in "+file)
 	}
 }
+
+// cookies tells of backends whose cookie any script of their pages may read, and which goes over plain HTTP.
+func (c *findings) cookies(f configfile.Reading) {
+	var names []string
+	for _, b := range f.Managed.Config.Backends {
+		if words := strings.Fields(b.Options.Cookie); len(words) > 0 && !slices.Contains(words, "httponly") && !slices.Contains(words, "secure") {
+			names = append(names, b.Name)
+		}
+	}
+	switch n := len(names); {
+	case n == 1:
+		c.ok("cookie", "that of "+names[0]+cookieFacts)
+	case n > 1:
+		c.ok("cookie", fmt.Sprintf("those of %s and %d more%s", names[0], n-1, cookieFacts))
+	}
+}
+
+const cookieFacts = " has neither HttpOnly nor Secure, and tells clients the names of hosts: if that matters, write \"httponly secure\" behind hapsync's words on the cookie line"
 
 // writableByOthers reports whether others than its owner may write a file, or put another in its place.
 func writableByOthers(path string) bool {

@@ -107,3 +107,32 @@ func TestCheckWarnsOfAServerStateFileThatOthersMayReplace(t *testing.T) {
 		})
 	}
 }
+
+func TestCheckTellsOnceOfCookiesThatScriptsMayRead(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	base, managed := filepath.Join(dir, "haproxy.cfg"), filepath.Join(dir, "hapsync.cfg")
+	for more, want := range map[string]string{
+		"":            "those of a.com_cluster and 1 more",
+		" secure":     "that of b.com_cluster",
+		" httponly":   "that of b.com_cluster",
+		" domain x.y": "those of a.com_cluster and 1 more",
+	} {
+		text := "frontend webin\n    bind :80\n"
+		for domain, words := range map[string]string{"a.com": more, "b.com": ""} {
+			text = strings.Replace(text, ":80\n", fmt.Sprintf(":80\n    acl is_%[1]s hdr(host) -i %[1]s\n    use_backend %[1]s_cluster if is_%[1]s\n", domain), 1) +
+				fmt.Sprintf("backend %s_cluster\n    balance roundrobin\n    cookie SERVERID insert indirect nocache%s\n", domain, words)
+		}
+		if err := errors.Join(os.WriteFile(base, []byte("defaults\n    mode http\n"), 0o600), os.WriteFile(managed, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		h, err := Open(haproxy.Settings{Binary: haproxytest.FirstHAProxy(t), BaseFile: base, ManagedFile: managed, Frontends: []string{"webin"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := slices.DeleteFunc(h.Check(t.Context()), func(f haproxy.Finding) bool { return f.What != "cookie" })
+		if len(found) != 1 || found[0].Level != haproxy.LevelOK || !strings.HasPrefix(found[0].Detail, want+" ") {
+			t.Errorf("with %q: %v", more, found)
+		}
+	}
+}
