@@ -75,6 +75,12 @@ const keptPasses = 20
 // Ready reports whether the agent is ready.
 func (s Status) Ready() bool { return len(s.Reasons) == 0 }
 
+// RegistryUp is false before anything is known of the registry.
+func (s Status) RegistryUp() bool { return s.Lost == "" && s.Seen > 0 }
+
+// HAProxyUp is false before anything is known of HAProxy.
+func (s Status) HAProxyUp() bool { return s.Down == "" && s.Counts.Passes > 0 }
+
 // Lag is for how long something has been waiting to be applied; 0 where nothing is.
 func (s Status) Lag() time.Duration {
 	if s.Behind.IsZero() {

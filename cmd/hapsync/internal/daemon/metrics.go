@@ -8,7 +8,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 	"github.com/hapsync/hapsync/sync"
 )
 
@@ -85,8 +84,8 @@ func measures(s sync.Status) []measure {
 		{"hapsync_held", "1 where a safeguard holds a pass.", gauge, truth(s.Held != ""), "", ""},
 		{"hapsync_failed", "1 where the last pass failed.", gauge, truth(s.Failed != ""), "", ""},
 		{"hapsync_waiting_seconds", "For how long a step has been taking that takes long: haproxy -c, a reload; 0 where none does.", gauge, s.Waiting.Took().Seconds(), "", ""},
-		{"hapsync_registry_up", "1 where the registry can be followed.", gauge, truth(render.RegistryUp(s)), "", ""},
-		{"hapsync_haproxy_up", "1 where HAProxy answered in the last pass.", gauge, truth(render.HAProxyUp(s)), "", ""},
+		{"hapsync_registry_up", "1 where the registry can be followed.", gauge, truth(s.RegistryUp()), "", ""},
+		{"hapsync_haproxy_up", "1 where HAProxy answered in the last pass.", gauge, truth(s.HAProxyUp()), "", ""},
 		{"hapsync_domains", "Good domains in the registry.", gauge, float64(s.Last.Domains), "", ""},
 		{"hapsync_hosts", "Good hosts in the registry.", gauge, float64(s.Last.Hosts), "", ""},
 		{"hapsync_problems", "Keys that cannot be used, and what is left alone in HAProxy.", gauge, float64(len(s.Last.Problems)), "", ""},

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-
-	"github.com/hapsync/hapsync/sync"
 )
 
 // A Page is what a command shows.
@@ -89,9 +87,3 @@ func Dash(s string) string { return cmp.Or(s, "-") }
 func Seconds(s float64) string {
 	return time.Duration(s * float64(time.Second)).Round(time.Second).String()
 }
-
-// RegistryUp is false before anything is known of the registry.
-func RegistryUp(s sync.Status) bool { return s.Lost == "" && s.Seen > 0 }
-
-// HAProxyUp is false before anything is known of HAProxy.
-func HAProxyUp(s sync.Status) bool { return s.Down == "" && s.Counts.Passes > 0 }
