@@ -39,6 +39,8 @@ type State struct {
 	// NotOurs are the servers of managed backends that hapsync did not make: they are left alone, in the file and in the
 	// process, and a host of the same name is not written.
 	NotOurs map[ServerKey]Other
+	// Agents are the servers of the process with an agent-check, which has its own say on weight, maxconn and state.
+	Agents map[ServerKey]bool
 	// NotLoaded says that HAProxy was started without the managed file, which no reload changes; empty where it has it, or
 	// where that cannot be told.
 	NotLoaded string

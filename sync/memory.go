@@ -129,7 +129,7 @@ func (m *memory) leaving() []haproxy.ServerKey {
 
 // wanted is what file and process are to be brought to, where the registry asks for something.
 func (m *memory) wanted(l Layout, asked haproxy.Config, st haproxy.State, scope haproxy.Scope) wanted {
-	w := wanted{file: asked, process: m.overrides.apply(asked), refused: map[string]bool{}}
+	w := wanted{file: asked, process: leaveAgents(m.overrides.apply(asked), asked, st), refused: map[string]bool{}}
 	now := time.Now()
 	file, process := map[string]haproxy.Backend{}, map[string]haproxy.Backend{}
 	for name, d := range m.domains {
@@ -199,7 +199,7 @@ func (m *memory) observe(want haproxy.Config, st haproxy.State) {
 		d := m.domains[name]
 		return d != nil && (d.since != nil || d.refused != nil) // the process is not as it is to be
 	})
-	m.overrides.observe(basis, told, st.Live)
+	m.overrides.observe(basis, told, st.Live, st.Agents)
 }
 
 // drift counts the changes of a plan whose domains the registry says nothing new about.

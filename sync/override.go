@@ -29,16 +29,21 @@ type Override struct {
 }
 
 // observe compares what the process has with what it was brought to. basis is what was wanted of it before: where want
-// differs from it, the registry says something new.
-func (o overrides) observe(basis, want, live haproxy.Config) {
+// differs from it, the registry says something new. What an agent-check has set is no override.
+func (o overrides) observe(basis, want, live haproxy.Config, agents map[haproxy.ServerKey]bool) {
 	for _, b := range want.Backends {
 		runs := serversOf(live, b.Name)
 		merge(serversOf(basis, b.Name), b.Servers, byServer, func(was, is *haproxy.Server) {
 			if was == nil || is == nil || *was != *is {
 				return
 			}
+			key := haproxy.ServerKey{Backend: b.Name, Name: is.Name}
+			if agents[key] {
+				delete(o, key)
+				return
+			}
 			if i, there := slices.BinarySearchFunc(runs, *is, byServer); there {
-				o.take(haproxy.ServerKey{Backend: b.Name, Name: is.Name}, *is, runs[i])
+				o.take(key, *is, runs[i])
 			}
 		})
 	}
@@ -88,17 +93,26 @@ func (o overrides) apply(want haproxy.Config) haproxy.Config {
 	out := want
 	out.Backends = slices.Clone(want.Backends)
 	for key, set := range o {
-		b, ok := slices.BinarySearchFunc(out.Backends, haproxy.Backend{Name: key.Backend}, byBackend)
-		if !ok {
-			continue
+		if s := ownServer(out, key); s != nil {
+			s.Weight, s.State = set.Weight, set.State
 		}
-		servers := slices.Clone(out.Backends[b].Servers)
-		if s, ok := slices.BinarySearchFunc(servers, haproxy.Server{Name: key.Name}, byServer); ok {
-			servers[s].Weight, servers[s].State = set.Weight, set.State
-		}
-		out.Backends[b].Servers = servers
 	}
 	return out
+}
+
+// ownServer is a server of a configuration whose backends are the caller's, to be changed; nil if there is none. Its backend gets
+// servers of its own.
+func ownServer(c haproxy.Config, key haproxy.ServerKey) *haproxy.Server {
+	b, ok := slices.BinarySearchFunc(c.Backends, haproxy.Backend{Name: key.Backend}, byBackend)
+	if !ok {
+		return nil
+	}
+	c.Backends[b].Servers = slices.Clone(c.Backends[b].Servers)
+	s, ok := slices.BinarySearchFunc(c.Backends[b].Servers, haproxy.Server{Name: key.Name}, byServer)
+	if !ok {
+		return nil
+	}
+	return &c.Backends[b].Servers[s]
 }
 
 // list is for people: sorted.

@@ -59,9 +59,11 @@ func (p *pass) compare(st haproxy.State) {
 	p.report.Version, p.report.OldWorkers, p.report.Warnings = st.Capabilities.Version, st.OldWorkers, st.Warnings
 	p.report.leaveOut(slices.Concat(LeftAlone(p.snapshot, st.Foreign), LeftAloneHosts(p.snapshot, st.NotOurs)))
 	p.asked, _ = p.cfg.Layout.Desired(only(p.snapshot, p.scope), st)
+	p.report.Agents = agentChecked(p.asked, st)
 	p.want = p.memory.wanted(p.cfg.Layout, p.asked, st, p.scope)
 	p.report.leaveOut(p.memory.leftOut(p.snapshot.Prefix, p.scope, p.want.refused))
 	p.report.Plan = p.plan(st)
+	p.report.Warnings = slices.Concat(st.Warnings, lostWords(st.File, p.want.file))
 	if p.cfg.ForceRewrite && p.report.Plan.Rewrite == "" {
 		p.report.Plan = p.report.Plan.rewritten("--rewrite asks for it")
 	}

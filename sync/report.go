@@ -26,6 +26,8 @@ type Report struct {
 	Warnings []string
 	// Kept is what an operator set on HAProxy's socket, and is left as it is.
 	Kept []Override
+	// Agents is what HAProxy's agent-checks have set, and is left as it is.
+	Agents []Override
 	// Refused holds what the running process did not take, so that it came by a reload.
 	Refused []string
 	// Held says why a safeguard holds the plan back; empty where none does.

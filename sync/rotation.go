@@ -2,6 +2,7 @@ package sync
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -121,6 +122,8 @@ func (e explainer) cause(h ExplainedHost, state registry.HostState) string {
 		return fmt.Sprintf("its state is %s in the registry (hapsync ready ends that)", state)
 	case state == registry.Drain && h.Registered.Weight == 0:
 		return "its weight is 0 in the registry"
+	case slices.ContainsFunc(e.pass.report.Agents, func(a Override) bool { return a.Domain == e.Domain && a.Host == h.Host }):
+		return "its agent-check has set that"
 	}
 	return "the registry says " + string(h.Registered.State) + ": it was set on HAProxy's socket, or the change is on its way"
 }

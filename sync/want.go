@@ -166,13 +166,13 @@ func (l Layout) complete(want haproxy.Config) haproxy.Config {
 
 func desiredBackend(d registry.Domain, file, live haproxy.Backend) haproxy.Backend {
 	b := haproxy.Backend{Name: haproxy.BackendName(d.Name), Options: desiredOptions(d, file), Given: file.Given}
-	checked := d.Options.Check != "off"
+	checked, shared := d.Options.Check != "off", file.SharedWords()
 	if d.Held && len(file.Servers) > 0 {
 		checked = slices.ContainsFunc(file.Servers, func(s haproxy.Server) bool { return s.Check })
 	}
 	b.Servers = make([]haproxy.Server, 0, len(d.Hosts)+len(d.HeldHosts))
 	for _, h := range d.Hosts {
-		b.Servers = append(b.Servers, desiredServer(h, checked, file))
+		b.Servers = append(b.Servers, desiredServer(h, checked, file, shared))
 	}
 	for _, name := range d.HeldHosts {
 		if s, ok := lastGood(name, checked, file, live); ok {
@@ -218,11 +218,11 @@ func desiredOptions(d registry.Domain, file haproxy.Backend) haproxy.BackendOpti
 	return options
 }
 
-// desiredServer takes drain as weight 0: the same to HAProxy, and what a file can say.
-func desiredServer(h registry.Host, checked bool, file haproxy.Backend) haproxy.Server {
+// desiredServer takes drain as weight 0: the same to HAProxy, and what a file can say. A new one gets the words that the others share.
+func desiredServer(h registry.Host, checked bool, file haproxy.Backend, shared string) haproxy.Server {
 	s := haproxy.Server{
 		Name: h.Name, Addr: h.Addr, Cookie: h.Name, Check: checked,
-		Weight: h.Weight, MaxConn: h.MaxConn, Backup: h.Backup, State: haproxy.Ready,
+		Weight: h.Weight, MaxConn: h.MaxConn, Backup: h.Backup, State: haproxy.Ready, Params: shared,
 	}
 	if h.Unset.Weight {
 		s.Weight = file.Given.ServerWeight()

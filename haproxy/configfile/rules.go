@@ -147,7 +147,7 @@ flags:
 		host, port, hasPort := strings.Cut(value, ":")
 		n, err := strconv.ParseUint(port, 10, 16)
 		badPort := hasPort && (err != nil || n == 0)
-		if badPort || !strings.EqualFold(host, domain) || !folds && !(lowered && host == strings.ToLower(host)) {
+		if badPort || !strings.EqualFold(host, domain) || !folds && (!lowered || host != strings.ToLower(host)) {
 			return nil
 		}
 	}

@@ -57,15 +57,15 @@ func (c *Files) shadowed(f Reading) []string {
 			}
 			if len(below) > 0 {
 				found = append(found, fmt.Sprintf("%s:%d: %q stands above hapsync's rules for %s: requests that it matches never reach them; move it below them",
-					c.Managed, s.head+2+i, strings.Join(splitWords(l.raw), " "), firstOf(below)))
+					c.Managed, s.head+2+i, strings.Join(splitWords(l.raw), " "), FirstOf(below)))
 			}
 		}
 	}
 	return found
 }
 
-// firstOf names a few.
-func firstOf(names []string) string {
+// FirstOf names a few.
+func FirstOf(names []string) string {
 	const few = 3
 	if len(names) <= few {
 		return strings.Join(names, ", ")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -118,6 +119,7 @@ func (c *findings) advice(h *Instance, f configfile.Reading) {
 	}
 	c.health(h, f)
 	c.cookies(f)
+	c.words(f)
 	checked := 0
 	for _, b := range f.Managed.Config.Backends {
 		for _, s := range b.Servers {
@@ -129,6 +131,26 @@ func (c *findings) advice(h *Instance, f configfile.Reading) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil && uint64(checked)*14/10 > limit.Max {
 		c.warn("descriptors", fmt.Sprintf("%d checked servers may need more descriptors than the limit of %d here: HAProxy then refuses to start, and haproxy -c does not tell", checked, limit.Max), "raise LimitNOFILE of HAProxy's unit, or switch checks off (the check key of a domain)")
+	}
+}
+
+// words looks at what stands behind servers, and not in default-server.
+func (c *findings) words(f configfile.Reading) {
+	const remedy = "write what all servers are to have into a default-server line of the defaults"
+	shared, differ := map[string][]string{}, []string{}
+	for _, b := range f.Managed.Config.Backends {
+		if words := b.SharedWords(); words != "" {
+			shared[words] = append(shared[words], b.Name)
+		} else if slices.ContainsFunc(b.Servers, func(s haproxy.Server) bool { return haproxy.WithoutID(s.Params) != "" }) {
+			differ = append(differ, b.Name)
+		}
+	}
+	for _, words := range slices.Sorted(maps.Keys(shared)) {
+		c.warn("words", fmt.Sprintf("%q stands behind the servers of %s: hosts that come get it, too, but none of a new domain, or of one whose last host has gone",
+			words, configfile.FirstOf(shared[words])), remedy)
+	}
+	if len(differ) > 0 {
+		c.warn("words", fmt.Sprintf("not the same words stand behind the servers of %s: hosts that come get none of them", configfile.FirstOf(differ)), remedy)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // servers there are comes from the process; what it does not tell (rules, paths of checks, further parameters) from the
 // file as it was loaded. A server is hapsync's where that file has it, or where the record says so: nothing is told by its
 // looks, because the process has more than the managed file.
-func liveConfig(backends []runtimeapi.Backend, loaded configfile.Managed, added map[haproxy.ServerKey]bool) (live haproxy.Config, others map[haproxy.ServerKey]bool) {
+func liveConfig(backends []runtimeapi.Backend, loaded configfile.Managed, added map[haproxy.ServerKey]string) (live haproxy.Config, others map[haproxy.ServerKey]bool) {
 	running := map[string]bool{}
 	others = map[haproxy.ServerKey]bool{}
 	for _, b := range backends {
@@ -25,14 +25,15 @@ func liveConfig(backends []runtimeapi.Backend, loaded configfile.Managed, added 
 		own := make([]runtimeapi.Server, 0, len(b.Servers))
 		for _, s := range b.Servers {
 			key := haproxy.ServerKey{Backend: b.Name, Name: s.Name}
-			if _, ok := haproxy.FindServer(known, s.Name); ok || added[key] {
+			_, recorded := added[key]
+			if _, ok := haproxy.FindServer(known, s.Name); ok || recorded {
 				own = append(own, s)
 			} else {
 				others[key] = true
 			}
 		}
 		b.Servers = own
-		live.Backends = append(live.Backends, fill(b, known))
+		live.Backends = append(live.Backends, fill(b, known, added))
 		running[b.Name] = true
 	}
 	for _, r := range loaded.Config.Rules {
@@ -43,8 +44,8 @@ func liveConfig(backends []runtimeapi.Backend, loaded configfile.Managed, added 
 	return live, others
 }
 
-// fill completes what the process says of a backend from what it has loaded.
-func fill(b runtimeapi.Backend, loaded haproxy.Backend) haproxy.Backend {
+// fill completes what the process says of a backend from what it has loaded, and from what its servers were added with.
+func fill(b runtimeapi.Backend, loaded haproxy.Backend, added map[haproxy.ServerKey]string) haproxy.Backend {
 	out := haproxy.Backend{Name: b.Name, Options: loaded.Options}
 	if algorithm, _, _ := strings.Cut(cmp.Or(loaded.Options.Balance, "roundrobin"), " "); !strings.HasPrefix(algorithm, b.Balance) && b.Balance != "unknown" {
 		out.Options.Balance = b.Balance
@@ -56,6 +57,7 @@ func fill(b runtimeapi.Backend, loaded haproxy.Backend) haproxy.Backend {
 	for _, s := range b.Servers {
 		server := s.Server
 		server.Check = server.Check && !s.Unchecked
+		server.Params = added[haproxy.ServerKey{Backend: b.Name, Name: s.Name}]
 		if i := slices.IndexFunc(loaded.Servers, func(l haproxy.Server) bool { return l.Name == s.Name }); i >= 0 {
 			server.Params = loaded.Servers[i].Params
 		}

@@ -2,6 +2,7 @@ package driver
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,12 +14,13 @@ import (
 )
 
 // A record is the servers that hapsync has put into the process of one worker. It is kept in a file beside the managed one,
-// so that they are known to be hapsync's after a restart of hapsync: one line for each, under a first line that names the
-// worker. Lines are written before their servers are added; one with a dropMark follows when a server is removed.
+// so that they are known to be hapsync's after a restart of hapsync: one line for each, with the words that it was added with, under a
+// first line that names the worker. Lines are written before their servers are added; one with a dropMark follows when a server is removed.
 type record struct {
 	path, like string // like has the mode and the owner for a new file
 	worker     runtimeapi.Worker
-	servers    map[haproxy.ServerKey]bool
+	// servers are those words, by server.
+	servers map[haproxy.ServerKey]string
 	// missing is set if there is no file, of whatever worker.
 	missing bool
 	// file is the file as it was read or written last; nil without one. Another hapsync, such as a sync beside an agent, writes it, too.
@@ -46,7 +48,7 @@ func (r *record) of(w runtimeapi.Worker) error {
 	if err != nil {
 		return err
 	}
-	r.worker, r.servers, r.missing, r.file, r.lines = w, map[haproxy.ServerKey]bool{}, !there, file, 0
+	r.worker, r.servers, r.missing, r.file, r.lines = w, map[haproxy.ServerKey]string{}, !there, file, 0
 	if strings.HasPrefix(text, loadedHeader(w)) && strings.HasSuffix(text, "\n") {
 		r.lines = strings.Count(text, "\n")
 	}
@@ -56,52 +58,52 @@ func (r *record) of(w runtimeapi.Worker) error {
 		if !ok || !strings.HasSuffix(l, "\n") {
 			continue
 		}
+		name, words, _ := strings.Cut(name, " ")
 		if gone, dropped := strings.CutPrefix(backend, dropMark); dropped {
 			delete(r.servers, haproxy.ServerKey{Backend: gone, Name: name})
 		} else {
-			r.servers[haproxy.ServerKey{Backend: backend, Name: name}] = true
+			r.servers[haproxy.ServerKey{Backend: backend, Name: name}] = words
 		}
 	}
 	return nil
 }
 
 // add writes servers into the record of the worker.
-func (r *record) add(keys []haproxy.ServerKey) error {
+func (r *record) add(added map[haproxy.ServerKey]string) error {
 	if err := r.of(r.worker); err != nil {
 		return err
 	}
-	keys = slices.DeleteFunc(slices.Clone(keys), func(k haproxy.ServerKey) bool { return r.servers[k] })
-	if len(keys) == 0 && !r.missing {
+	added = maps.Clone(added)
+	maps.DeleteFunc(added, func(k haproxy.ServerKey, words string) bool {
+		known, ok := r.servers[k]
+		return ok && known == words
+	})
+	if len(added) == 0 && !r.missing {
 		return nil
 	}
-	for _, k := range keys {
-		r.servers[k] = true
-	}
-	if err := r.write(keys); err != nil {
+	maps.Copy(r.servers, added)
+	if err := r.write(added); err != nil {
 		return fmt.Errorf("record what is put into HAProxy: %w", err)
 	}
 	return nil
 }
 
 // write appends to the file where it is that of the worker, and replaces it where it is not, or has grown long.
-func (r *record) write(keys []haproxy.ServerKey) error {
+func (r *record) write(added map[haproxy.ServerKey]string) error {
 	if r.lines > 0 && r.lines < 2*len(r.servers)+1000 {
-		return r.append(lines(keys))
-	}
-	all := make([]haproxy.ServerKey, 0, len(r.servers))
-	for k := range r.servers {
-		all = append(all, k)
+		return r.append(lines(added))
 	}
 	r.missing, r.file = false, nil
-	return configfile.ReplaceVolatile(r.path, r.like, loadedHeader(r.worker)+lines(all))
+	return configfile.ReplaceVolatile(r.path, r.like, loadedHeader(r.worker)+lines(r.servers))
 }
 
-func lines(keys []haproxy.ServerKey) string {
-	var b strings.Builder
-	for _, k := range keys {
-		b.WriteString(k.String() + "\n")
+func lines(servers map[haproxy.ServerKey]string) string {
+	all := make([]string, 0, len(servers))
+	for k, words := range servers {
+		all = append(all, strings.TrimSuffix(k.String()+" "+words, " ")+"\n")
 	}
-	return b.String()
+	slices.Sort(all)
+	return strings.Join(all, "")
 }
 
 // append writes at the end of the file. If it has grown by more than that, another hapsync has written, and it is read again.
@@ -136,7 +138,7 @@ const dropMark = "-"
 // drop forgets a server that is gone from the process, so that one of the same name that an operator adds later is the operator's.
 // If that cannot be written, the record still has it, which does no harm until then.
 func (r *record) drop(key haproxy.ServerKey) {
-	if r.servers[key] {
+	if _, ok := r.servers[key]; ok {
 		delete(r.servers, key)
 		_ = r.append(dropMark + key.String() + "\n")
 	}

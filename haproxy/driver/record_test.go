@@ -22,14 +22,14 @@ func TestARecordHasWhatAnotherHapsyncHasAdded(t *testing.T) {
 			t.Errorf("have %v, want %v", r.servers, want)
 		}
 		for _, key := range want {
-			if !r.servers[key] {
+			if r.servers[key] != "inter 2s rise 1" {
 				t.Errorf("have %v, want %v", r.servers, want)
 			}
 		}
 	}
 	add := func(r *record, key haproxy.ServerKey) {
 		t.Helper()
-		if err := r.add([]haproxy.ServerKey{key}); err != nil {
+		if err := r.add(map[haproxy.ServerKey]string{key: "inter 2s rise 1"}); err != nil {
 			t.Fatal(err)
 		}
 	}

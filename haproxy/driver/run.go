@@ -72,6 +72,7 @@ func (h *Instance) takeLive(f configfile.Reading, w runtimeapi.Worker, backends 
 	st.Live, others = liveConfig(backends, loaded, h.record.servers)
 	h.takeOthers(names, others)
 	st.NotOurs = h.notOurs(f, loaded)
+	st.Agents = agentsOf(backends)
 	if len(names) > 0 {
 		st.Live = st.Live.Only(names, h.settings.Frontends)
 	}
@@ -91,10 +92,23 @@ func (h *Instance) adopt(f configfile.Reading, loaded configfile.Managed, backen
 		file, _ := haproxy.FindBackend(f.Managed.Config.Backends, b.Name)
 		for _, s := range b.Servers {
 			if written, ok := haproxy.FindServer(file, s.Name); ok && written.Addr == s.Addr && written.Cookie == s.Cookie {
-				h.record.servers[haproxy.ServerKey{Backend: b.Name, Name: s.Name}] = true
+				h.record.servers[haproxy.ServerKey{Backend: b.Name, Name: s.Name}] = written.Params
 			}
 		}
 	}
+}
+
+// agentsOf are the servers that have an agent-check.
+func agentsOf(backends []runtimeapi.Backend) map[haproxy.ServerKey]bool {
+	found := map[haproxy.ServerKey]bool{}
+	for _, b := range backends {
+		for _, s := range b.Servers {
+			if s.Agent {
+				found[haproxy.ServerKey{Backend: b.Name, Name: s.Name}] = true
+			}
+		}
+	}
+	return found
 }
 
 // takeOthers replaces what is known of some backends, or, without names, of all.
@@ -216,7 +230,8 @@ func (h *Instance) permitted(f configfile.Reading, w runtimeapi.Worker, changes 
 		key := c.Key()
 		known, _ := haproxy.FindBackend(loaded.Config.Backends, key.Backend)
 		_, ours := haproxy.FindServer(known, key.Name)
-		if _, there := live[key]; there && !ours && !h.record.servers[key] {
+		_, recorded := h.record.servers[key]
+		if _, there := live[key]; there && !ours && !recorded {
 			refused = append(refused, haproxy.Failure{Change: c, Reply: "HAProxy has this server from elsewhere, hapsync leaves it alone"})
 			continue
 		}
@@ -239,15 +254,16 @@ func (h *Instance) forgetRemoved(changes []haproxy.Change, err error) {
 	}
 }
 
-// additions are the servers that changes add.
-func additions(changes []haproxy.Change) []haproxy.ServerKey {
-	var keys []haproxy.ServerKey
+// additions are the words of the servers that changes add.
+func additions(changes []haproxy.Change) map[haproxy.ServerKey]string {
+	words := map[haproxy.ServerKey]string{}
 	for _, c := range changes {
 		if c.Op() == haproxy.OpAdd {
-			keys = append(keys, c.Key())
+			_, s := c.Servers()
+			words[c.Key()] = s.Params
 		}
 	}
-	return keys
+	return words
 }
 
 // withRefusals adds failures to the error of a run.

@@ -31,6 +31,8 @@ type Server struct {
 	Sessions int
 	// Unchecked: it has checks, but they were never enabled (a server that was added live and left half-way).
 	Unchecked bool
+	// Agent: it has an agent-check, which may change weight, maxconn and state at any time.
+	Agent bool
 	// Undecided: it is ready but takes no traffic yet, and no check has failed so far.
 	Undecided bool
 }

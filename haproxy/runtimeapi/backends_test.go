@@ -155,8 +155,8 @@ func TestASessionIsCounted(t *testing.T) {
 
 func TestColumnsAreFoundByNameAndQuotesAreTakenOff(t *testing.T) {
 	t.Parallel()
-	const reply = "1\n# srv_name be_name srv_port srv_addr future srv_check_state srv_check_result srv_uweight srv_admin_state srv_op_state\n" +
-		"s b 80 10.0.0.1 9 6 3 5 8 2\n\n" +
+	const reply = "1\n# srv_name be_name srv_port srv_addr future srv_check_state srv_check_result srv_uweight srv_admin_state srv_op_state srv_agent_state\n" +
+		"s b 80 10.0.0.1 9 6 3 5 8 2 22\n\n" +
 		"# pxname,type,last_chk,slim,scur,bck,status,cookie,mode,algo,svname,future\n" +
 		"b,2,\"a \"\"b\"\",\nc\",7,2,1,DRAIN,k,http,,s,x\n" +
 		"b,1,,,2,0,UP,SERVERID,http,\"leastconn\",BACKEND,x\n\n"
@@ -168,6 +168,7 @@ func TestColumnsAreFoundByNameAndQuotesAreTakenOff(t *testing.T) {
 		Server:   haproxy.Server{Name: "s", Addr: netip.MustParseAddrPort("10.0.0.1:80"), Cookie: "k", Check: true, Weight: 5, MaxConn: 7, Backup: true, State: haproxy.Drain, Params: ""},
 		Status:   "DRAIN",
 		Sessions: 2,
+		Agent:    true,
 	}}}}
 	if diff := cmp.Diff(want, l.result(), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 		t.Error(diff)

@@ -79,12 +79,24 @@ func (o Commands) add(c haproxy.AddServer) []string {
 	case haproxy.Drain:
 		commands = append(commands, "set server "+name+" state drain")
 	case haproxy.Maint:
-		return commands
+		return append(commands, o.enableAgent(c)...)
 	}
 	if s.Check {
 		commands = append(commands, "set server "+name+" health down")
 	}
-	return commands
+	return append(commands, o.enableAgent(c)...)
+}
+
+// enableAgent starts the agent-check of a new server: HAProxy leaves it off, as it does with checks.
+func (o Commands) enableAgent(c haproxy.AddServer) []string {
+	on := false
+	for _, w := range strings.Fields(o.Params(c.Backend) + " " + c.Server.Params) {
+		on = w == "agent-check" || on && w != "no-agent-check"
+	}
+	if !on {
+		return nil
+	}
+	return []string{"enable agent " + c.Backend + "/" + c.Server.Name}
 }
 
 // addLine spells every parameter. The last word wins in HAProxy: ours on timing, then the backend's, then the
@@ -166,6 +178,17 @@ func inEffect(c haproxy.Change, live View) bool {
 		return !there
 	}
 	return there && observable(have.Server) == observable(want)
+}
+
+// cameAbout is inEffect for what was sent: an agent-check may have had its say since.
+func cameAbout(c haproxy.Change, live View) bool {
+	have, there := live[c.Key()]
+	_, want := c.Servers()
+	if there && have.Agent {
+		have.Weight, have.MaxConn, have.State = want.Weight, want.MaxConn, want.State
+		live = View{c.Key(): have}
+	}
+	return inEffect(c, live)
 }
 
 // observable is what the process tells of a server.

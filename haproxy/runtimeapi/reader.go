@@ -212,7 +212,7 @@ func (l *liveReader) word(text []byte) string {
 const (
 	adminMaint = 0x01 | 0x02 | 0x20 | 0x40 // by command, inherited, no address, by host name; not 0x04: "disabled" once
 	adminDrain = 0x08 | 0x10
-	checkThere = 0x02
+	checkThere = 0x02 // also in srv_agent_state
 	checkOn    = 0x04
 	// resultFailed is the srv_check_result of a check that failed.
 	resultFailed = 2
@@ -233,7 +233,7 @@ func stateServer(t *table, fields [][]byte) (Server, error) {
 		Weight: numbers[stateWeight],
 		Check:  numbers[stateCheck]&checkThere != 0,
 		State:  adminState(numbers[stateAdmin]),
-	}}
+	}, Agent: numbers[stateAgent]&checkThere != 0}
 	if addr, err := netip.ParseAddr(string(fields[t.at[stateAddr]])); err == nil && numbers[statePort] <= 65535 {
 		s.Addr = netip.AddrPortFrom(addr, uint16(numbers[statePort]))
 	}

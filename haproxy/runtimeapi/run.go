@@ -83,7 +83,7 @@ func (r Client) settle(ctx context.Context, o Commands, changes []haproxy.Change
 	}
 	var failures []haproxy.Failure
 	for _, c := range changes {
-		if inEffect(c, live) {
+		if cameAbout(c, live) {
 			continue
 		}
 		reply, err := r.single(ctx, o, c, live)
@@ -104,7 +104,7 @@ func (r Client) settle(ctx context.Context, o Commands, changes []haproxy.Change
 	}
 	var left []haproxy.Failure
 	for _, f := range failures {
-		if !inEffect(f.Change, live) {
+		if !cameAbout(f.Change, live) {
 			left = append(left, haproxy.Failure{Change: f.Change, Reply: f.Reply + remains(f.Change, live)})
 		}
 	}
@@ -120,7 +120,7 @@ func (r Client) readBack(ctx context.Context, changes []haproxy.Change) (live Vi
 	err = poll(ctx, seenWait, func() (bool, error) {
 		_, live, err = r.View(ctx, changes)
 		return !slices.ContainsFunc(changes, func(c haproxy.Change) bool {
-			return c.Op() != haproxy.OpRemove && !inEffect(c, live)
+			return c.Op() != haproxy.OpRemove && !cameAbout(c, live)
 		}), err
 	})
 	return live, err

@@ -36,6 +36,9 @@ func (r Report) WriteText(w io.Writer) error {
 	for _, k := range r.Kept {
 		rows("kept", fmt.Sprintf("%s/%s: %s was set on HAProxy's socket, the registry says %s", k.Domain, k.Host, k.Live, k.Registry))
 	}
+	for _, a := range r.Agents {
+		rows("agent-check", fmt.Sprintf("%s/%s: %s by its agent-check, %s without", a.Domain, a.Host, a.Live, a.Registry))
+	}
 	rows("refused", r.Refused...)
 	for _, p := range r.Problems {
 		rows("problem", p.Key+": "+p.Reason)
@@ -81,6 +84,7 @@ type (
 		Rewrite  string            `json:"rewrite,omitempty" doc:"why the file is written as a whole; absent if it is not"`
 		Reload   []string          `json:"reload" doc:"reasons of the reload; empty if there is none"`
 		Kept     []keptJSON        `json:"kept,omitempty" doc:"what was set on HAProxy's socket and is left as it is; absent if nothing"`
+		Agents   []keptJSON        `json:"agent_checks,omitempty" doc:"what agent-checks have set and is left as it is; absent if nothing"`
 		Refused  []string          `json:"refused,omitempty" doc:"what the process did not take; absent if nothing"`
 		Problems []problemJSON     `json:"problems" doc:"what cannot be used, or is left alone"`
 
@@ -122,6 +126,7 @@ func reportToJSON(r Report) *reportJSON {
 		InLine: r.Compared && r.Error == nil && r.Plan.Empty() && r.Down == nil, Applied: r.Applied,
 		Actions: each(r.Plan.Actions, actionToJSON), Rewrite: r.Plan.Rewrite, Reload: orEmpty(r.Plan.Reload),
 		Kept: each(r.Kept, func(o sync.Override) keptJSON { return keptJSON(o) }), Refused: r.Refused,
+		Agents: each(r.Agents, func(o sync.Override) keptJSON { return keptJSON(o) }),
 		Problems: each(r.Problems, func(p registry.Problem) problemJSON {
 			return problemJSON{p.Key, p.Reason, p.Holds()}
 		}),

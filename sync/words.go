@@ -1,0 +1,47 @@
+package sync
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+// lostWords warns of words of an operator's behind servers that a change of the file does not keep, or that a new server does not get.
+func lostWords(have, want haproxy.Config) []string {
+	const remedy = "write what all servers are to have into a default-server line"
+	everywhere := commonWords(have)
+	var lost []string
+	for _, c := range Diff(have, want) {
+		switch ch := c.(type) {
+		case haproxy.RemoveBackend:
+			b, _ := haproxy.FindBackend(have.Backends, ch.Name)
+			if words := b.SharedWords(); words != "" {
+				lost = append(lost, fmt.Sprintf("%q goes with the last server of backend %s: a host that comes later has none of it; %s of the defaults", words, ch.Name, remedy))
+			}
+		case haproxy.AddBackend:
+			if everywhere != "" {
+				lost = append(lost, fmt.Sprintf("backend %s gets no %q, which stands behind the servers of all others; %s of the defaults", ch.Name, everywhere, remedy))
+			}
+		case haproxy.AddServer:
+			b, _ := haproxy.FindBackend(have.Backends, ch.Backend)
+			if ch.Server.Params == "" && slices.ContainsFunc(b.Servers, func(s haproxy.Server) bool { return haproxy.WithoutID(s.Params) != "" }) {
+				lost = append(lost, fmt.Sprintf("server %s gets none of the words behind the others of its backend, which are not the same for each; %s", ch.Key(), remedy))
+			}
+		}
+	}
+	return lost
+}
+
+// commonWords are those that the servers of all backends share; empty if one has others.
+func commonWords(c haproxy.Config) string {
+	common := ""
+	for i, b := range c.Backends {
+		words := b.SharedWords()
+		if i > 0 && words != common {
+			return ""
+		}
+		common = words
+	}
+	return common
+}
