@@ -184,3 +184,33 @@ func TestAnOperatorsWordsOnTheCookieLineStay(t *testing.T) {
 		}
 	})
 }
+
+// TestAWordThatNoKeyAsksForIsNamedBeforeItGoes has an operator's words on the lines of hapsync's servers.
+func TestAWordThatNoKeyAsksForIsNamedBeforeItGoes(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b := newBeside(t, h)
+		one := startHost(t, "one")
+		var servers []string
+		for i, words := range []string{"weight 5 maxconn 9", "backup", "weight 0", "inter 9s"} {
+			name := fmt.Sprintf("server%d", i+1)
+			b.register(t, "a.abc.com/"+name, one.addr)
+			servers = append(servers, serverLine(name, one.addr)+" "+words)
+		}
+		b.write(t, b.managedFile, b.frontendLines("a.abc.com")+domainLines("a.abc.com", servers...))
+		b.startWith(t, b.baseFile, b.managedFile)
+		const warning = "no key says, and the managed file loses, "
+		says(t, b.must(t, "plan").stdout, "warning ", warning, `"weight 5 maxconn 9" from server a.abc.com_cluster/server1`,
+			`"backup" from server a.abc.com_cluster/server2`, `"weight 0" from server a.abc.com_cluster/server3;`, "default-server", "put the key")
+		b.put(t, "a.abc.com/server1/weight", "5")
+		b.put(t, "a.abc.com/server1/maxconn", "9")
+		b.put(t, "a.abc.com/server2/backup", "true")
+		b.put(t, "a.abc.com/server3/state", "drain")
+		b.inLine(t) // the keys are the way out
+
+		b.put(t, "a.abc.com/server1/weight", "6")
+		if o := b.must(t, "sync"); strings.Contains(o.stdout, warning) {
+			t.Errorf("it warns of what a key asks for: %s", o)
+		}
+		b.inLine(t)
+	})
+}

@@ -63,7 +63,8 @@ func (p *pass) compare(st haproxy.State) {
 	p.want = p.memory.wanted(p.cfg.Layout, p.asked, st, p.scope)
 	p.report.leaveOut(p.memory.leftOut(p.snapshot.Prefix, p.scope, p.want.refused))
 	p.report.Plan = p.plan(st)
-	p.report.Warnings = slices.Concat(st.Warnings, lostWords(st.File, p.want.file))
+	edits := Diff(st.File, p.want.file)
+	p.report.Warnings = slices.Concat(st.Warnings, lostWords(st.File, edits), unsetWords(p.snapshot, edits))
 	if p.cfg.ForceRewrite && p.report.Plan.Rewrite == "" {
 		p.report.Plan = p.report.Plan.rewritten("--rewrite asks for it")
 	}
