@@ -112,6 +112,11 @@ func TestCommandsWaitForEveryAgent(t *testing.T) {
 		t.Helper()
 		return b.must(t, append(append([]string{command}, host...), more...)...)
 	}
+	forged := b.reports() + "/forged" // it has no lease, and will never acknowledge anything
+	if _, err := world.etcd.client.Put(t.Context(), forged, `{"version":1,"prefix":"`+b.prefix+`"}`); err != nil {
+		t.Fatal(err)
+	}
+	says(t, b.must(t, "agents").stdout, "problem", "etcdctl del "+forged)
 	for range 2 { // the second one changes nothing, and is acknowledged all the same
 		says(t, run("weight", "7").stdout, "applied by 3 agents at revision")
 		b.weighs(t, "a.abc.com_cluster/server1", "7 ")

@@ -9,6 +9,9 @@ import (
 // ErrUnavailable is wrapped by all errors of an etcd that does not let the registry be read.
 var ErrUnavailable = errors.New("registry not reachable")
 
+// ErrDenied is wrapped, too, where etcd answers and the user has no permission.
+var ErrDenied = errors.New("no permission")
+
 // A Revision is etcd's revision of the whole store: it grows with every write.
 type Revision int64
 

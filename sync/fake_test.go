@@ -293,6 +293,8 @@ type source struct {
 
 func (s source) Snapshot(context.Context) (registry.Snapshot, error) { return s.snapshot, s.err }
 
+func (s source) Domain(context.Context, string) (registry.Snapshot, error) { return s.snapshot, s.err }
+
 func (s source) Keys(context.Context, string) ([]registry.Key, error) { return nil, s.err }
 
 // Drawing: few names and values, so that what is drawn is near to what was drawn before.

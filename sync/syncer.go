@@ -15,6 +15,8 @@ import (
 type Source interface {
 	// Snapshot reads the whole registry at one revision. A failed read is an error, never an empty snapshot.
 	Snapshot(ctx context.Context) (registry.Snapshot, error)
+	// Domain reads one domain alone, as a user does who may read no others.
+	Domain(ctx context.Context, domain string) (registry.Snapshot, error)
 	// Keys are those of a domain, one by one.
 	Keys(ctx context.Context, domain string) ([]registry.Key, error)
 }

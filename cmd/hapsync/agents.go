@@ -1,11 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
-	"github.com/hapsync/hapsync/registry/etcd"
+	"github.com/hapsync/hapsync/registry"
 )
 
 func (p program) agentsCommand() *cli.Command {
@@ -38,7 +39,7 @@ func (p program) agents(c *cli.Context) error {
 	}
 	defer client.Close()
 	last, err := client.LastChange(c.Context) // before the reports: a later one would make liars of them
-	denied := etcd.IsDenied(err)
+	denied := errors.Is(err, registry.ErrDenied)
 	if err != nil && !denied {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -9,7 +10,6 @@ import (
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 
 	"github.com/hapsync/hapsync/registry"
-	"github.com/hapsync/hapsync/registry/etcd"
 	"github.com/hapsync/hapsync/sync"
 )
 
@@ -42,7 +42,7 @@ func (p program) list(c *cli.Context) error {
 	defer source.Close()
 	if c.Bool("answers") {
 		_, err := source.Domain(c.Context, "hapsync.invalid")
-		if etcd.IsDenied(err) {
+		if errors.Is(err, registry.ErrDenied) {
 			return nil // etcd has answered
 		}
 		return err
@@ -54,6 +54,9 @@ func (p program) list(c *cli.Context) error {
 		}
 	}
 	snapshot, err := read(c.Context)
+	if errors.Is(err, registry.ErrDenied) && c.String("domain") == "" {
+		return fmt.Errorf("%w; or name the domain that the user may read: --domain", err)
+	}
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,7 @@ package etcd
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -39,13 +39,11 @@ func (c *Client) Agents(ctx context.Context, prefix string) (registry.Roster, er
 // reportsAtOnce are read with one request.
 const reportsAtOnce = 64
 
-// errNoLease is what a report is not followed for: an agent's ends with its lease, this one never would.
-var errNoLease = errors.New("the report has no lease, so that no agent has written it: delete it")
-
 func (c *Client) addReport(all *registry.Roster, root string, kv *mvccpb.KeyValue) {
 	report, err := registry.DecodeReport(strings.TrimPrefix(string(kv.Key), root), kv.Value)
 	if err == nil && kv.Lease == 0 {
-		err = errNoLease
+		// An agent's ends with its lease, this one never would.
+		err = fmt.Errorf("the report has no lease, so that no living agent has written it, and --wait passes over it: `etcdctl del %s`", registry.OneLine(string(kv.Key)))
 	}
 	switch {
 	case err != nil:

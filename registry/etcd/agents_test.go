@@ -32,7 +32,7 @@ func TestReportsWithoutALeaseAndHugeOnesHurtNobody(t *testing.T) {
 	if len(all.Agents) != 1 || all.Agents[0].Name != "lives" || len(all.Problems) != 91 {
 		t.Fatalf("%d agents, %d problems", len(all.Agents), len(all.Problems))
 	}
-	if p := all.Problems[0]; p.Key != prefix+"/forged" || !strings.Contains(p.Reason, "has no lease") {
+	if p := all.Problems[0]; p.Key != prefix+"/forged" || !strings.Contains(p.Reason, "has no lease") || !strings.Contains(p.Reason, "`etcdctl del "+prefix+"/forged`") {
 		t.Errorf("have %+v", p)
 	}
 }

@@ -24,12 +24,12 @@ func elsewhere(err error) bool {
 	return errors.Is(err, errLearner) || errors.Is(err, rpctypes.ErrNoLeader) || errors.Is(err, rpctypes.ErrTooManyRequests)
 }
 
-// IsDenied reports whether the user may not do what was asked.
-func IsDenied(err error) bool { return errors.Is(err, rpctypes.ErrPermissionDenied) }
+// denied reports whether the user may not do what was asked.
+func denied(err error) bool { return errors.Is(err, rpctypes.ErrPermissionDenied) }
 
 // unwritable reports whether etcd answers, but does not let a key be put. It may let it be deleted.
 func unwritable(err error) bool {
-	return errors.Is(err, rpctypes.ErrNoSpace) || IsDenied(err)
+	return errors.Is(err, rpctypes.ErrNoSpace) || denied(err)
 }
 
 // answered reports whether the error is one that etcd has sent.

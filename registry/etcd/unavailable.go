@@ -22,8 +22,14 @@ type unavailableError struct {
 	cause error
 }
 
-func (e *unavailableError) Error() string   { return e.text }
-func (e *unavailableError) Unwrap() []error { return []error{registry.ErrUnavailable, e.cause} }
+func (e *unavailableError) Error() string { return e.text }
+
+func (e *unavailableError) Unwrap() []error {
+	if errors.Is(e.cause, rpctypes.ErrPermissionDenied) {
+		return []error{registry.ErrUnavailable, registry.ErrDenied, e.cause}
+	}
+	return []error{registry.ErrUnavailable, e.cause}
+}
 
 // explain returns the error of the context where it is at an end, else an error that wraps ErrUnavailable.
 func (c *Client) explain(ctx context.Context, err error) error {
