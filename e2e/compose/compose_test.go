@@ -33,6 +33,7 @@ func TestCompose(t *testing.T) {
 		{"from nothing to right answers, without an error in any log", (*stack).up},
 		{"hosts take turns, a cookie leads back, a domain has its own hosts", (*stack).requests},
 		{"no container has more rights than it needs", (*stack).rights},
+		{"web servers and HAProxy do not reach etcd, and others need a password", (*stack).apart},
 		{"a web server that stops loses no request", (*stack).stop},
 		{"a web server that is killed loses only requests under way", (*stack).kill},
 		{"a web server that is paused keeps nobody but those who it had", (*stack).pause},
@@ -195,5 +196,30 @@ func (s *stack) rights(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func (s *stack) apart(t *testing.T) {
+	id := strings.TrimSpace(s.run(t, "ps", "-q", "etcd"))
+	etcd := strings.TrimSpace(harness.Docker(t, "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", id))
+	for service, reaches := range map[string]bool{"agent": true, "haproxy": false, "web1": false} {
+		out, err := s.try("exec", "-T", service, "timeout", "3", "bash", "-c", "exec 3<>/dev/tcp/"+etcd+"/2379")
+		if reaches != (err == nil) {
+			t.Errorf("%s reaches etcd: %v\n%s", service, err == nil, out)
+		}
+	}
+	for _, c := range []struct {
+		refused string
+		command []string
+	}{
+		{"user", []string{"-e", "HAPSYNC_USER=", "-e", "HAPSYNC_PASSWORD_FILE=", "agent", "hapsync", "list"}},
+		{"permission", []string{"agent", "hapsync", "maint", "a.abc.com/web1"}},
+	} {
+		if out, err := s.try(append([]string{"exec", "-T"}, c.command...)...); err == nil || !strings.Contains(err.Error(), c.refused) {
+			t.Errorf("%v: %v\n%s", c.command, err, out)
+		}
+	}
+	if out := s.run(t, "exec", "-T", "agent", "hapsync", "list"); !strings.Contains(out, "web1") {
+		t.Errorf("hapsync list in the agent's container: %s", out)
 	}
 }
