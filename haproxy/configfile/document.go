@@ -20,6 +20,8 @@ type line struct {
 	raw string // with its line end, if it has one
 	// conditional is set for the lines between .if and .endif, these included; off where HAProxy leaves it out.
 	conditional, off bool
+	// name is the second word, if it is a name with variables in it, with their values; unknown is one whose value is not known.
+	name, unknown string
 }
 
 // A section is a header with the lines below it.

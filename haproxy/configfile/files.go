@@ -21,7 +21,7 @@ type Files struct {
 	binary        string
 	checker       checker
 	waits         *haproxy.Waits
-	mu            stdsync.Mutex // guards list, last, previous, edits and conditions
+	mu            stdsync.Mutex // guards list, last, previous, edits, conditions and variables
 	// list are the files and directories that HAProxy is started with, in its order; the managed one is among them.
 	list []string
 	// last is what was read last: neither file is taken apart again while its bytes are the same.
@@ -36,6 +36,8 @@ type Files struct {
 	}
 	// conditions are those of .if lines that HAProxy was asked about.
 	conditions map[string]verdict
+	// variables are those of HAProxy's process.
+	variables map[string]string
 }
 
 // OpenFiles takes checked settings. It reads no file.
@@ -53,6 +55,7 @@ func OpenFiles(s haproxy.Settings, w *haproxy.Waits) (*Files, error) {
 		c.nice = 10
 	}
 	f := &Files{Base: base, Managed: managed, frontends: s.Frontends, binary: s.Binary, checker: c, waits: w, list: []string{base, managed}}
+	f.checker.env = f.lacking
 	if f.OneFile() {
 		f.list = f.list[:1]
 	}
@@ -286,14 +289,20 @@ func (c *Files) take(f *Reading, list, texts []string) (err error) {
 		}
 		text = newFile(c.frontends)
 	}
-	f.doc = c.decide(parseDocument(text))
 	f.sources = make([]source, len(list))
-	for i, path := range list {
-		f.sources[i] = source{path, f.doc}
+	docs := make([]Document, len(list))
+	for i := range list {
 		if i != f.at {
-			f.sources[i].doc = c.decide(parseDocument(texts[i]))
+			docs[i] = parseDocument(texts[i])
+		} else {
+			docs[i] = parseDocument(text)
 		}
 	}
+	env := c.environment(docs)
+	for i, path := range list {
+		f.sources[i] = source{path, c.fill(c.decide(docs[i]), env)}
+	}
+	f.doc = f.sources[f.at].doc
 	return c.interpret(f)
 }
 
@@ -346,7 +355,7 @@ func (c *Files) Warnings(f Reading) []string {
 			found = append(found, fmt.Sprintf("frontend %s is not in mode http, so that its Host rules and cookies do nothing; write \"mode http\" into the defaults of %s", name, c.Base))
 		}
 	}
-	return append(found, c.shadowed(f)...)
+	return slices.Concat(found, f.unknownNames(), c.shadowed(f))
 }
 
 // Foreign names, by domain, the ACLs and backends of the files that bear a name of ours without our shape, with their

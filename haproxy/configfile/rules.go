@@ -64,7 +64,11 @@ func ownLine(l line) (domain, kind string, ours bool) {
 		return "", "", false
 	}
 	if keyword == "acl" {
-		domain, ok := haproxy.DomainOfACL(unquote(w[1]))
+		name := l.name
+		if name == "" {
+			name = unquote(w[1])
+		}
+		domain, ok := haproxy.DomainOfACL(name)
 		if !ok {
 			return "", "", false
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -26,6 +27,8 @@ type checker struct {
 	waits *haproxy.Waits
 	// program is what is known of the binary; nil asks each time.
 	program *program
+	// env are variables beside those of this process; nil for none.
+	env func() []string
 }
 
 // Validate has haproxy -c look at the files, in their order, and returns what it warns of. A refusal is an
@@ -97,6 +100,9 @@ func (c checker) output(ctx context.Context, args []string) (string, error) {
 func (c checker) start(ctx context.Context, args []string, out io.Writer) (*exec.Cmd, error) {
 	cmd := exec.CommandContext(ctx, c.binary, args...)
 	cmd.Stdout, cmd.Stderr = out, out
+	if c.env != nil {
+		cmd.Env = append(os.Environ(), c.env()...)
+	}
 	cmd.WaitDelay = time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

@@ -186,7 +186,12 @@ func (c *Files) commit(ctx context.Context, f Reading, text string, want haproxy
 // after is a reading with another text of the managed file.
 func (c *Files) after(f Reading, text string) (Reading, error) {
 	next := f
-	next.Text, next.Digest, next.doc = text, digestOf(text), c.decide(parseDocument(text))
+	docs := make([]Document, len(f.sources))
+	for i, src := range f.sources {
+		docs[i] = src.doc
+	}
+	docs[f.at] = parseDocument(text)
+	next.Text, next.Digest, next.doc = text, digestOf(text), c.fill(c.decide(docs[f.at]), c.environment(docs))
 	next.sources = slices.Clone(f.sources)
 	next.sources[f.at].doc = next.doc
 	err := c.interpret(&next)

@@ -16,11 +16,13 @@ import (
 type started struct {
 	worker runtimeapi.Worker
 	files  []string
+	// variables are those of the environment that it was asked for.
+	variables []string
 	// unloaded says that the managed file is not among them; empty where it is, or where that cannot be told.
 	unloaded string
 }
 
-// learnFiles asks a worker, once, for the files that HAProxy was started with, and has them used. It reports whether that
+// learnFiles asks a worker, once, for the files that HAProxy was started with, and for its variables, and has them used. It reports whether that
 // changed what is to be read.
 func (h *Instance) learnFiles(ctx context.Context, f configfile.Reading) (changed bool) {
 	r, err := h.runtime(f.Base)
@@ -28,17 +30,24 @@ func (h *Instance) learnFiles(ctx context.Context, f configfile.Reading) (change
 		return false
 	}
 	w, err := r.Info(ctx)
-	if err != nil || h.started.worker.Same(w) {
+	if err != nil {
 		return false
 	}
-	h.started = started{worker: w}
+	known := h.started.worker.Same(w)
+	if !known {
+		h.started = started{worker: w}
+	}
+	changed = h.learnVariables(ctx, r, f)
+	if known {
+		return changed
+	}
 	for _, list := range [][]string{commandLine(w.Pid), configFiles(ctx, r, w.Pid)} {
 		if len(list) == 0 {
 			continue
 		}
 		if len(h.settings.Files) > 0 {
 			h.started.files = list
-			return false
+			return changed
 		}
 		if h.files.Use(list) {
 			h.started.files = list
@@ -51,7 +60,27 @@ func (h *Instance) learnFiles(ctx context.Context, f configfile.Reading) (change
 			h.started.unloaded = fmt.Sprintf("HAProxy was started with %s only, not with %s", strings.Join(list, " and "), h.files.Managed)
 		}
 	}
-	return false
+	return changed
+}
+
+// learnVariables asks the worker, once, for the variables that the files mention: names may have them, and HAProxy's environment is
+// another than this process's. It reports whether that changed what is to be read.
+func (h *Instance) learnVariables(ctx context.Context, r runtimeapi.Client, f configfile.Reading) (changed bool) {
+	names := f.Variables()
+	if slices.Equal(names, h.started.variables) {
+		return false
+	}
+	values := map[string]string{}
+	for _, name := range names {
+		reply, err := r.Ask(ctx, "show env "+name)
+		if err != nil {
+			return false
+		}
+		_, value, _ := strings.Cut(reply, "=")
+		values[name] = strings.TrimRight(value, "\r\n")
+	}
+	h.started.variables = names
+	return h.files.UseVariables(values)
 }
 
 func isMissing(path string) bool {

@@ -1,0 +1,142 @@
+package configfile
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// isVariable tells the names of variables from whatever else may stand between braces.
+var isVariable = regexp.MustCompile(`^\w+$`)
+
+// definedIn finds the variables that a condition asks for.
+var definedIn = regexp.MustCompile(`defined\((\w+)\)`)
+
+// Variables are the names of the environment variables that the files mention, sorted.
+func (f Reading) Variables() []string {
+	found := map[string]bool{}
+	for _, src := range f.sources {
+		for _, l := range src.doc.lines {
+			if strings.Contains(l.raw, "$") {
+				meaning(l.raw, func(name string) string {
+					if isVariable.MatchString(name) {
+						found[name] = true
+					}
+					return ""
+				})
+			}
+			if l.conditional {
+				for _, m := range definedIn.FindAllStringSubmatch(l.raw, -1) {
+					found[m[1]] = true
+				}
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// UseVariables takes the values that HAProxy's process has for variables; empty ones are not set there. The files are read again if
+// they are others than before.
+func (c *Files) UseVariables(values map[string]string) (changed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if maps.Equal(values, c.variables) {
+		return false
+	}
+	c.variables, c.conditions, c.last = values, nil, Reading{}
+	return true
+}
+
+// lacking are the variables of HAProxy's process that this one lacks, for haproxy -c and -cc; none that makes a program load code.
+func (c *Files) lacking() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var found []string
+	for name, value := range c.variables {
+		if _, own := os.LookupEnv(name); !own && value != "" && !strings.Contains(value, "\x00") &&
+			!strings.HasPrefix(name, "LD_") && !strings.HasPrefix(name, "GLIBC_") && !strings.HasPrefix(name, "OPENSSL_") {
+			found = append(found, name+"="+value)
+		}
+	}
+	return found
+}
+
+// environment gives the values of variables as HAProxy's process has them. Of one that was not asked, they are what the global sections
+// set and what this process has.
+func (c *Files) environment(docs []Document) environment {
+	c.mu.Lock()
+	known := c.variables
+	c.mu.Unlock()
+	set := map[string]string{}
+	for _, d := range docs {
+		for _, s := range d.sections {
+			if s.kind != "global" {
+				continue
+			}
+			for _, l := range d.body(s) {
+				if w := meaning(l.raw, os.Getenv); len(w) == 3 && (w[0] == "setenv" || w[0] == "presetenv") {
+					set[w[1]] = w[2]
+				}
+			}
+		}
+	}
+	return func(name string) string {
+		if value, ok := known[name]; ok {
+			return value
+		}
+		return cmp.Or(set[name], os.Getenv(name))
+	}
+}
+
+// fill gives names with variables in them the values of these.
+func (c *Files) fill(d Document, env environment) Document {
+	for i := range d.lines {
+		l := &d.lines[i]
+		if !strings.Contains(l.raw, "$") {
+			continue
+		}
+		unknown := ""
+		w := meaning(l.raw, func(name string) string {
+			value := env(name)
+			if value == "" && !c.asked(name) {
+				unknown = name
+			}
+			return value
+		})
+		if len(w) > 1 && (w[0] == "acl" || sectionKinds[w[0]]) {
+			l.name, l.unknown = w[1], unknown
+		}
+	}
+	for i, s := range d.sections {
+		if name := d.lines[s.head].name; name != "" {
+			d.sections[i].name = name
+		}
+	}
+	return d
+}
+
+// asked reports whether HAProxy's process was asked for a variable.
+func (c *Files) asked(name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.variables[name]
+	return ok
+}
+
+// unknownNames warns of names that nothing is known of.
+func (f Reading) unknownNames() []string {
+	var found []string
+	for _, src := range f.sources {
+		for i, l := range src.doc.lines {
+			if l.unknown != "" {
+				found = append(found, fmt.Sprintf("%s:%d: the value of %s is not known, so that a domain may be added beside a name that it makes; "+
+					"let HAProxy's stats socket tell it, or give hapsync's environment the same value", src.path, i+1, l.unknown))
+			}
+		}
+	}
+	return found
+}
