@@ -84,7 +84,8 @@ func newBox(t testing.TB, h haproxy) *box {
 		runtimeSocket: filepath.Join(dir, "run/haproxy.sock"),
 		masterSocket:  filepath.Join(dir, "run/haproxy-master.sock"),
 	}
-	b.env = []string{"HAPSYNC_ENDPOINTS=" + world.etcd.endpoint(t), "HAPSYNC_PREFIX=" + b.prefix, "HAPSYNC_REPORT_PREFIX=" + b.reports(), "HAPSYNC_HAPROXY_BIN=" + h.path}
+	b.env = []string{"HAPSYNC_ENDPOINTS=" + world.etcd.endpoint(t), "HAPSYNC_PREFIX=" + b.prefix, "HAPSYNC_REPORT_PREFIX=" + b.reports(), "HAPSYNC_HAPROXY_BIN=" + h.path,
+		"HAPSYNC_ALLOW_LOOPBACK=true"}
 	b.files(filepath.Join(dir, "haproxy.cfg"), filepath.Join(dir, "hapsync.cfg"))
 	return b
 }

@@ -33,6 +33,8 @@ type State struct {
 	Foreign map[string]string
 	// Given is what the servers of a backend get that the file does not have yet.
 	Given Given
+	// Binds are the addresses where HAProxy itself listens: no host can be there.
+	Binds Binds
 	// Behind is what requests for an unknown domain go on to behind our rules, such as "default_backend catchall"; empty where
 	// HAProxy answers them with 503.
 	Behind string

@@ -81,9 +81,10 @@ func (i Ignored) Add(other Ignored) Ignored {
 // Decode reads the keys below the prefix, in whatever order they come. It does not change kvs, and
 // what it returns shares no memory with them. Keys that are neither the prefix nor below it are
 // passed over. The domains and all lists in them are sorted by name, the problems by key. Of each domain 100 problems are kept.
-func Decode(prefix string, kvs []KeyValue) ([]Domain, []Problem, Ignored) {
+// A host whose address is refused has a bad value.
+func Decode(prefix string, kvs []KeyValue, addresses Addresses) ([]Domain, []Problem, Ignored) {
 	prefix = strings.TrimRight(prefix, "/")
-	d := decoder{root: prefix + "/"}
+	d := decoder{root: prefix + "/", addresses: addresses}
 	kvs = inOrder(kvs)
 	if _, there := slices.BinarySearchFunc(kvs, prefix, KeyOrder); there && prefix != "" {
 		d.report(prefix, errPrefix)
@@ -100,6 +101,7 @@ func Decode(prefix string, kvs []KeyValue) ([]Domain, []Problem, Ignored) {
 // decoder collects what Decode returns.
 type decoder struct {
 	root      string // the prefix and a slash
+	addresses Addresses
 	spellings []spelling
 	problems  []Problem
 	unnamed   []Problem // of names that cannot be a domain
@@ -150,6 +152,7 @@ func (d *decoder) domain(name string, keys []KeyValue) {
 		return
 	}
 	s := newSpelling(name, keys[0].Key)
+	s.addresses = d.addresses
 	at := len(d.root) + len(name) + len("/")
 	if len(keys[0].Key) < at {
 		s.report(keys[0].Key, errDomainKey)

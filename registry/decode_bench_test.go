@@ -19,7 +19,7 @@ func BenchmarkDecode(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if have, problems, _ := registry.Decode("/services/web", kvs); len(have) != domains || len(problems) != 0 {
+				if have, problems, _ := registry.Decode("/services/web", kvs, registry.Addresses{}); len(have) != domains || len(problems) != 0 {
 					b.Fatal(len(have), problems)
 				}
 			}

@@ -132,7 +132,7 @@ func checkDecodedProblems(problems []registry.Problem, held map[string]bool) err
 func TestDecodeLetsNoUncheckedByteThrough(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		if err := checkDecoded(registry.Decode("/p", registrytest.KeyValues().Draw(t, "keys"))); err != nil {
+		if err := checkDecoded(registry.Decode("/p", registrytest.KeyValues().Draw(t, "keys"), registry.Addresses{})); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -143,7 +143,7 @@ func TestDecodeDoesNotDependOnTheOrderOfTheKeys(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		kvs := registrytest.KeyValues().Draw(t, "keys")
 		shuffled := rapid.Permutation(kvs).Draw(t, "shuffled")
-		if diff := cmp.Diff(registrytest.Describe(registry.Decode("/p", kvs)), registrytest.Describe(registry.Decode("/p", shuffled))); diff != "" {
+		if diff := cmp.Diff(registrytest.Describe(registry.Decode("/p", kvs, registry.Addresses{})), registrytest.Describe(registry.Decode("/p", shuffled, registry.Addresses{}))); diff != "" {
 			t.Fatal(diff)
 		}
 	})
@@ -154,8 +154,8 @@ func TestDecodeOfADomainDoesNotDependOnOtherDomains(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		kvs := registrytest.KeyValues().Draw(t, "keys")
 		alone := slices.DeleteFunc(slices.Clone(kvs), func(kv registry.KeyValue) bool { return !strings.HasPrefix(kv.Key, "/p/b/") })
-		want, _, _ := registry.Decode("/p", alone)
-		have, _, _ := registry.Decode("/p", kvs)
+		want, _, _ := registry.Decode("/p", alone, registry.Addresses{})
+		have, _, _ := registry.Decode("/p", kvs, registry.Addresses{})
 		have = slices.DeleteFunc(have, func(d registry.Domain) bool { return d.Name != "b" })
 		if b := slices.ContainsFunc(kvs, func(kv registry.KeyValue) bool { return strings.HasPrefix(kv.Key, "/p/B/") }); b {
 			t.Skip("another spelling")
@@ -175,12 +175,12 @@ func FuzzDecode(f *testing.F) {
 	f.Add("/p", "/p/\xff/h/ip", "\xff", "/p/a.com/h/ip/x", "1")
 	f.Fuzz(func(t *testing.T, prefix, key1, value1, key2, value2 string) {
 		kvs := []registry.KeyValue{{key1, value1}, {key2, value2}}
-		domains, problems, ignored := registry.Decode(prefix, kvs)
+		domains, problems, ignored := registry.Decode(prefix, kvs, registry.Addresses{})
 		if err := checkDecoded(domains, problems, ignored); err != nil {
 			t.Fatal(err)
 		}
 		slices.Reverse(kvs)
-		if diff := cmp.Diff(registrytest.Describe(domains, problems, ignored), registrytest.Describe(registry.Decode(prefix, kvs))); diff != "" {
+		if diff := cmp.Diff(registrytest.Describe(domains, problems, ignored), registrytest.Describe(registry.Decode(prefix, kvs, registry.Addresses{}))); diff != "" {
 			t.Fatal(diff)
 		}
 	})

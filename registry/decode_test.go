@@ -30,13 +30,13 @@ func TestDecode(t *testing.T) {
 	for _, file := range keys.Files {
 		t.Run(file.Name, func(t *testing.T) {
 			kvs := parseKeys(t, string(file.Data))
-			text := registrytest.Describe(registry.Decode("/services/web", kvs))
+			text := registrytest.Describe(registry.Decode("/services/web", kvs, registry.Addresses{}))
 			got.Files = append(got.Files, txtar.File{Name: file.Name, Data: []byte(text)})
 			if diff := cmp.Diff(want[file.Name], text); diff != "" && !*update {
 				t.Errorf("-want +have:\n%s", diff)
 			}
 			slices.Reverse(kvs)
-			if diff := cmp.Diff(text, registrytest.Describe(registry.Decode("/services/web/", kvs))); diff != "" {
+			if diff := cmp.Diff(text, registrytest.Describe(registry.Decode("/services/web/", kvs, registry.Addresses{}))); diff != "" {
 				t.Errorf("the order of the keys matters, -forwards +backwards:\n%s", diff)
 			}
 		})
@@ -107,7 +107,7 @@ func TestDecodeSharesNoMemoryWithItsKeysAndDoesNotChangeThem(t *testing.T) {
 		{Key: "/p/a.com/check", Value: "/health"},
 	}
 	before := slices.Clone(kvs)
-	domains, _, _ := registry.Decode("/p", kvs)
+	domains, _, _ := registry.Decode("/p", kvs, registry.Addresses{})
 	if diff := cmp.Diff(before, kvs); diff != "" {
 		t.Errorf("the keys changed:\n%s", diff)
 	}

@@ -9,11 +9,12 @@ import (
 // A spelling is a domain with its name as the keys have it, in upper and lower case.
 type spelling struct {
 	Domain
-	spelled  string
-	first    string // the first key
-	readable bool   // a key is one of the layout, whatever its value
-	problems []Problem
-	ignored  Ignored
+	addresses Addresses
+	spelled   string
+	first     string // the first key
+	readable  bool   // a key is one of the layout, whatever its value
+	problems  []Problem
+	ignored   Ignored
 }
 
 func newSpelling(name, first string) spelling {
@@ -80,19 +81,26 @@ func (s *spelling) host(name string, keys []KeyValue, at int) {
 	}
 	if readable {
 		s.readable = true
-		s.add(h, held)
+		s.add(h, held, keys[0].Key[:at])
 	}
 }
 
-func (s *spelling) add(h draft, held bool) {
+// add takes a host whose keys have been read, and are below root.
+func (s *spelling) add(h draft, held bool, root string) {
 	missing := h.missing()
+	h.Addr = netip.AddrPortFrom(h.ip, h.port)
+	if !held && missing == "" {
+		if err := s.addresses.Check(h.Addr); err != nil {
+			held = true
+			s.hold(root+"ip", h.Name, err)
+		}
+	}
 	switch {
 	case held:
 		s.HeldHosts = append(s.HeldHosts, h.Name)
 	case missing != "":
 		s.Pending = append(s.Pending, Pending{Host: h.Name, Missing: missing})
 	default:
-		h.Addr = netip.AddrPortFrom(h.ip, h.port)
 		s.Hosts = append(s.Hosts, h.Host)
 	}
 }

@@ -18,7 +18,7 @@ func TestALongKeyIsCutAndStaysBadAndApart(t *testing.T) {
 	if CutKey(prefix, good) != good {
 		t.Error("the longest good key is cut")
 	}
-	if d, _, _ := Decode(prefix, []KeyValue{{good, "1"}}); len(d) != 1 {
+	if d, _, _ := Decode(prefix, []KeyValue{{good, "1"}}, Addresses{}); len(d) != 1 {
 		t.Error("it is not the longest good key: it is bad")
 	}
 }
@@ -29,7 +29,7 @@ func TestOfADomainAHundredProblemsAreKept(t *testing.T) {
 	for i := range 300 {
 		kvs = append(kvs, KeyValue{fmt.Sprintf("/p/a.com/s%d/ip", i), "bad"}, KeyValue{fmt.Sprintf("/p/bad name %d/s/ip", i), "10.0.0.1"})
 	}
-	domains, problems, _ := Decode("/p", kvs)
+	domains, problems, _ := Decode("/p", kvs, Addresses{})
 	if len(problems) != 202 || len(domains) != 1 || len(domains[0].HeldHosts) != 300 {
 		t.Fatalf("%d problems, %d domains", len(problems), len(domains))
 	}
@@ -52,7 +52,7 @@ func TestKeysThatMeanNothingAreCountedAndNamedByExample(t *testing.T) {
 			kvs = append(kvs, KeyValue{fmt.Sprintf("/p/d%d.com/s/%s", i, name), "x"})
 		}
 	}
-	_, problems, ignored := Decode("/p", kvs)
+	_, problems, ignored := Decode("/p", kvs, Addresses{})
 	if len(problems) != 0 || ignored.Keys != 360 || strings.Join(ignored.Names, " ") != "last_seen tags/env version" {
 		t.Errorf("problems %v, ignored %+v", problems, ignored)
 	}

@@ -18,7 +18,7 @@ func taken(t *testing.T) registry.Snapshot {
 		kvs = append(kvs, registry.KeyValue{Key: "/services/web/" + path + "/ip", Value: addr}, registry.KeyValue{Key: "/services/web/" + path + "/port", Value: "80"})
 	}
 	s := registry.Snapshot{Prefix: "/services/web", Revision: 900, Keys: len(kvs)}
-	s.Domains, s.Problems, _ = registry.Decode(s.Prefix, kvs)
+	s.Domains, s.Problems, _ = registry.Decode(s.Prefix, kvs, registry.Addresses{})
 	return s
 }
 

@@ -21,6 +21,7 @@ type fake struct {
 	noEdit     string
 	missing    bool
 	foreign    map[string]string
+	binds      haproxy.Binds
 	// refuses is haproxy -c: it names the domains at fault, or "" where it cannot; nil is yes.
 	refuses func(haproxy.Config) []string
 	// stubborn reports whether the process refuses a change.
@@ -109,7 +110,7 @@ func (m *fake) Cached(scope haproxy.Scope) (haproxy.State, bool) {
 func (m *fake) state(domains ...string) haproxy.State {
 	st := haproxy.State{
 		File: clone(m.file), Digest: m.digest(), Capabilities: m.caps,
-		NoEdit: m.noEdit, Missing: m.missing, Foreign: m.foreign,
+		NoEdit: m.noEdit, Missing: m.missing, Foreign: m.foreign, Binds: m.binds,
 	}
 	if m.down || m.deaf {
 		st.Down, st.Deaf = haproxy.ErrDown, m.deaf

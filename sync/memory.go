@@ -67,7 +67,9 @@ type domainState struct {
 	// expired are the hosts whose lease ended: there is nothing to drain.
 	expired map[string]bool
 	// held are the hosts whose removal a safeguard holds back, sorted.
-	held    []string
+	held []string
+	// bound are the hosts at HAProxy's own addresses.
+	bound   []registry.Problem
 	refused *refusal
 }
 
@@ -88,7 +90,7 @@ func (m *memory) at(name string) *domainState {
 // forget drops the domains of which there is nothing to remember.
 func (m *memory) forget() {
 	maps.DeleteFunc(m.domains, func(_ string, d *domainState) bool {
-		return d.waits == waitsNot && d.since == nil && len(d.leaving) == 0 && len(d.expired) == 0 && len(d.held) == 0 && d.refused == nil
+		return d.waits == waitsNot && d.since == nil && len(d.leaving) == 0 && len(d.expired) == 0 && len(d.held) == 0 && len(d.bound) == 0 && d.refused == nil
 	})
 }
 
@@ -173,6 +175,9 @@ func (p *pass) names() []string {
 		return p.scope.Names()
 	}
 	names := slices.Concat(slices.Collect(maps.Keys(p.memory.domains)), p.report.Plan.domains(), p.report.Plan.late, slices.Collect(maps.Keys(p.held)))
+	for _, problem := range p.bound {
+		names = append(names, problem.Domain)
+	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }

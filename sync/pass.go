@@ -44,6 +44,8 @@ type pass struct {
 	// made are the changes that were sent to the process, and outcome what became of them.
 	made    []haproxy.Change
 	outcome haproxy.Outcome
+	// bound are the hosts of the scope at HAProxy's own addresses.
+	bound []registry.Problem
 	// held are the hosts whose removal is held back, by domain.
 	held   map[string][]string
 	report Report
@@ -58,7 +60,8 @@ func (p *pass) compare(st haproxy.State) {
 	p.report.Compared, p.report.Down = true, st.Down
 	p.report.Version, p.report.OldWorkers, p.report.Warnings = st.Capabilities.Version, st.OldWorkers, st.Warnings
 	p.report.leaveOut(slices.Concat(LeftAlone(p.snapshot, st.Foreign), LeftAloneHosts(p.snapshot, st.NotOurs)))
-	p.asked, _ = p.cfg.Layout.Desired(only(p.snapshot, p.scope), st)
+	p.asked, p.bound = p.cfg.Layout.Desired(only(p.snapshot, p.scope), st)
+	p.report.leaveOut(p.bound)
 	p.report.Agents = agentChecked(p.asked, st)
 	p.want = p.memory.wanted(p.cfg.Layout, p.asked, st, p.scope)
 	p.report.leaveOut(p.memory.leftOut(p.snapshot.Prefix, p.scope, p.want.refused))

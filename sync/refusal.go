@@ -87,10 +87,14 @@ func (m *memory) retryRefused(reloads bool) {
 	}
 }
 
-// leftOut are the domains and hosts that HAProxy refused, but for those of a scope that are tried again.
+// leftOut are the domains and hosts that HAProxy refused, but for those of a scope that are tried again, and the hosts beyond the
+// scope at HAProxy's own addresses.
 func (m *memory) leftOut(prefix string, scope haproxy.Scope, refused map[string]bool) []registry.Problem {
 	var left []registry.Problem
 	for name, d := range m.domains {
+		if !scope.Has(name) {
+			left = append(left, d.bound...)
+		}
 		switch r := d.refused; {
 		case r == nil || scope.Has(name) && !refused[name]:
 		case r.reload:

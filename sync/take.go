@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
 )
 
 // take is the one place where what a pass did is remembered. inFlight is what the deployer is at.
@@ -26,14 +27,18 @@ func (m *memory) take(p *pass, inFlight *job) {
 	for _, c := range p.outcome.Draining {
 		leaving[c.Domain()] = append(leaving[c.Domain()], c.Server.Name)
 	}
+	bound := map[string][]registry.Problem{}
+	for _, problem := range p.bound {
+		bound[problem.Domain] = append(bound[problem.Domain], problem)
+	}
 	for _, name := range p.names() {
 		inFlight := inFlight != nil && inFlight.scope.Has(name)
-		if m.domains[name] == nil && !edited[name] && !late[name] && len(leaving[name]) == 0 && len(p.held[name]) == 0 && !inFlight {
+		if m.domains[name] == nil && !edited[name] && !late[name] && len(leaving[name]) == 0 && len(p.held[name]) == 0 && len(bound[name]) == 0 && !inFlight {
 			continue
 		}
 		d := m.at(name)
 		d.leaving = slices.Sorted(slices.Values(leaving[name]))
-		d.held = p.held[name]
+		d.held, d.bound = p.held[name], bound[name]
 		d.want, _ = backendOf(p.want.file, name)
 		d.file, _ = backendOf(p.state.File, name)
 		d.waits = waitsFor(d, edited[name] || inFlight, late[name])

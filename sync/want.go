@@ -17,16 +17,19 @@ type Layout struct {
 	Frontends []string
 }
 
-// Desired is the configuration that HAProxy should have, and the domains that are left alone because HAProxy's
-// configuration has something else under their names. What the registry has in a bad state stays as the file has it:
+// Desired is the configuration that HAProxy should have, and the hosts whose address is HAProxy's own. Domains that HAProxy's
+// configuration has something else for are left alone. What the registry has in a bad state stays as the file has it:
 // a host or an option that was good keeps its last good value.
 func (l Layout) Desired(snapshot registry.Snapshot, st haproxy.State) (haproxy.Config, []registry.Problem) {
 	var want haproxy.Config
+	var problems []registry.Problem
 	bad := badNamesOf(snapshot)
 	for _, d := range bad.with(snapshot.Domains) {
 		if _, taken := st.Foreign[d.Name]; taken {
 			continue
 		}
+		d, bound := withoutBound(d, snapshot.Prefix, st.Binds)
+		problems = append(problems, bound...)
 		file, _ := backendOf(st.File, d.Name)
 		live, _ := backendOf(st.Live, d.Name)
 		if file.Name == "" {
@@ -44,7 +47,7 @@ func (l Layout) Desired(snapshot registry.Snapshot, st haproxy.State) (haproxy.C
 	slices.SortFunc(want.Backends, byBackend)
 	want.Backends = append(want.Backends, bad.keep(want, st.File)...)
 	want.Backends = append(want.Backends, keptBackends(want, st)...)
-	return l.complete(want), slices.Concat(LeftAlone(snapshot, st.Foreign), LeftAloneHosts(snapshot, st.NotOurs))
+	return l.complete(want), problems
 }
 
 // badNames are domains and hosts of the registry whose names cannot be used. What HAProxy's file has under these names, as where

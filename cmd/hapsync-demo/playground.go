@@ -79,6 +79,7 @@ func (p *playground) environ() []string {
 		"HAPSYNC_ENDPOINTS=" + p.etcd.endpoint,
 		"HAPSYNC_BASE_FILE=" + p.baseFile(),
 		"HAPSYNC_MANAGED_FILE=" + p.managedFile(),
+		"HAPSYNC_ALLOW_LOOPBACK=true",
 	}
 	if p.listen != "" {
 		env = append(env, "HAPSYNC_LISTEN="+p.listen)

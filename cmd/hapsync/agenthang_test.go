@@ -52,7 +52,7 @@ func TestAgentGoesOnWhileHaproxyCHangs(t *testing.T) {
 		s.CheckTimeout = 8 * time.Second
 		return open(s)
 	}}
-	a := startAgent(t, p, dir+"/agent.sock", "--endpoints", "http://"+etcdAddr, "--haproxy-bin", hangable(t, binary, dir),
+	a := startAgent(t, p, dir+"/agent.sock", "--allow-loopback", "--endpoints", "http://"+etcdAddr, "--haproxy-bin", hangable(t, binary, dir),
 		"--base-file", dir+"/haproxy.cfg", "--managed-file", dir+"/hapsync.cfg")
 	a.answers(t, "/readyz", 200)
 	serves(t, web, "a.abc.com", "one")

@@ -123,7 +123,7 @@ func keepInLine(t *testing.T, binary string) {
 
 	// The agent is there before etcd is.
 	p := program{getenv: func(string) string { return "" }, dial: dial, open: open}
-	a := startAgent(t, p, dir+"/agent.sock", "--endpoints", "http://"+etcdAddr, "--dial-timeout", "1s", "--haproxy-bin", binary,
+	a := startAgent(t, p, dir+"/agent.sock", "--allow-loopback", "--endpoints", "http://"+etcdAddr, "--dial-timeout", "1s", "--haproxy-bin", binary,
 		"--base-file", dir+"/haproxy.cfg", "--managed-file", dir+"/hapsync.cfg", "--reload-interval", "100ms")
 	a.answers(t, "/readyz", 503, "registry: registry not reachable")
 	etcd, stopEtcd := startEtcd(t, etcdDir, etcdAddr)

@@ -77,6 +77,9 @@ func (p program) containers(c *cli.Context) (docker.Config, error) {
 		settings.Machine = name
 	}
 	var err error
+	if settings.Addresses, err = addresses(c); err != nil {
+		return docker.Config{}, err
+	}
 	settings.IP, err = machineIP(c, log)
 	return docker.Config{
 		Settings: settings, TTL: c.Duration("ttl"), Drain: c.Duration("drain"), Replace: c.Bool("replace"),

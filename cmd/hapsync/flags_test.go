@@ -43,6 +43,8 @@ func samples(s *cli.Setting) (string, string) {
 		return "3s", "7s"
 	case slices.Contains([]string{"port", "weight", "maxconn", "rise", "fall", "max-keys"}, s.Name):
 		return "7", "9"
+	case s.Name == "addresses":
+		return "10.0.0.0/8", "fd00::/8"
 	case s.Name == "ip":
 		return "10.0.0.1", "fd00::1"
 	case s.Name == "check":

@@ -60,24 +60,28 @@ func (p program) list(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	p.addForeign(c, &snapshot)
+	snapshot = p.besideFiles(c, snapshot)
 	if err := render.Write(p.stdout, c.String("output"), render.List{Prefix: c.String("prefix"), Snapshot: snapshot}); err != nil {
 		return fmt.Errorf("write the list: %w", err)
 	}
 	return nil
 }
 
-// addForeign adds the domains that are left alone because of what HAProxy's files have, where there are such files.
-func (p program) addForeign(c *cli.Context, snapshot *registry.Snapshot) {
+// besideFiles adds the domains and hosts that are left out because of what HAProxy's files have, where there are such files.
+func (p program) besideFiles(c *cli.Context, snapshot registry.Snapshot) registry.Snapshot {
 	settings, err := p.haproxySettings(c)
 	if err != nil {
-		return
+		return snapshot
 	}
 	instance, err := p.open(settings)
 	if err != nil {
-		return
+		return snapshot
 	}
-	if foreign, err := instance.Foreign(); err == nil {
-		snapshot.Problems = append(snapshot.Problems, sync.LeftAlone(*snapshot, foreign)...)
+	files, err := instance.Files()
+	if err != nil {
+		return snapshot
 	}
+	snapshot = sync.WithoutBound(snapshot, files.Binds)
+	snapshot.Problems = append(snapshot.Problems, sync.LeftAlone(snapshot, files.Foreign)...)
+	return snapshot
 }

@@ -73,7 +73,7 @@ type target interface {
 	sync.Process
 	sync.File
 	Check(ctx context.Context) []haproxy.Finding
-	Foreign() (map[string]string, error)
+	Files() (haproxy.State, error)
 }
 
 // environment is what settings come from beside the command line.

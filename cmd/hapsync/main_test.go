@@ -128,7 +128,7 @@ func (b benchSource) Follow(ctx context.Context, update func(registry.Update), l
 
 type benchTarget struct{ *bench }
 
-func (b benchTarget) Foreign() (map[string]string, error) { return b.state.Foreign, b.stateErr }
+func (b benchTarget) Files() (haproxy.State, error) { return b.state, b.stateErr }
 
 func (b benchTarget) Servers(context.Context, ...string) ([]haproxy.ServerStatus, error) {
 	return b.servers, b.serversErr

@@ -209,6 +209,13 @@ func (p program) hostOf(c *cli.Context, log *slog.Logger) (registry.Host, error)
 	if err != nil {
 		return registry.Host{}, cli.Usage(c, err)
 	}
+	taken, err := addresses(c)
+	if err == nil {
+		err = taken.Check(host.Addr)
+	}
+	if err != nil {
+		return registry.Host{}, cli.Usage(c, err)
+	}
 	return host, nil
 }
 

@@ -7,12 +7,17 @@ import (
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 
 	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/registry/etcd"
 	"github.com/hapsync/hapsync/sync"
 )
 
 // registryConfig is what the Registry flags say; etcd.Dial checks it.
 func (p program) registryConfig(c *cli.Context) (etcd.Config, error) {
+	addresses, err := addresses(c)
+	if err != nil {
+		return etcd.Config{}, err
+	}
 	cfg := etcd.Config{
 		Endpoints:    cli.Words(c.StringSlice("endpoints")...),
 		Prefix:       c.String("prefix"),
@@ -22,6 +27,7 @@ func (p program) registryConfig(c *cli.Context) (etcd.Config, error) {
 		PasswordFile: c.String("password-file"),
 		DialTimeout:  c.Duration("dial-timeout"),
 		MaxKeys:      c.Int("max-keys"),
+		Addresses:    addresses,
 	}
 	cfg.User, cfg.Password, _ = strings.Cut(c.String("user"), ":")
 	if len(cfg.Endpoints) == 0 {
@@ -31,6 +37,15 @@ func (p program) registryConfig(c *cli.Context) (etcd.Config, error) {
 		cfg.Password = cmp.Or(p.getenv("HAPSYNC_PASSWORD"), p.getenv("ETCDCTL_PASSWORD"))
 	}
 	return cfg, nil
+}
+
+// addresses says which ones hosts may have.
+func addresses(c *cli.Context) (registry.Addresses, error) {
+	networks, err := registry.ParseNetworks(cli.Words(c.StringSlice("addresses")...)...)
+	if err != nil {
+		return registry.Addresses{}, cli.Usagef(c, "--addresses: %w", err)
+	}
+	return registry.Addresses{Only: networks, Loopback: c.Bool("allow-loopback")}, nil
 }
 
 // haproxySettings are what the HAProxy flags say.

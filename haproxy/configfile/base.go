@@ -3,6 +3,7 @@ package configfile
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -10,6 +11,8 @@ import (
 	parser "github.com/haproxytech/config-parser/v5"
 	"github.com/haproxytech/config-parser/v5/params"
 	"github.com/haproxytech/config-parser/v5/types"
+
+	"github.com/hapsync/hapsync/haproxy"
 )
 
 // masterSocketVariable is how a base file names the master's socket, which is else known only to HAProxy's command line:
@@ -33,13 +36,15 @@ type Base struct {
 	Proxies map[string]string
 	// frontends are the names of the frontends of the same files, with their place.
 	frontends map[string]string
+	// Binds are the addresses where HAProxy listens.
+	Binds haproxy.Binds
 }
 
 // readBase reads what the files say for all. Sections and names come from our own reading of the text, which nothing
 // confuses; only the global sections go through the parser, line by line where it can be: it loses what follows an overlong
 // line.
 func readBase(sources []source, managed string) (Base, error) {
-	b := Base{Proxies: map[string]string{}, frontends: map[string]string{}}
+	b := Base{Proxies: map[string]string{}, frontends: map[string]string{}, Binds: haproxy.Binds{Listeners: map[netip.AddrPort]string{}}}
 	var global []line
 	for _, src := range sources {
 		for _, s := range src.doc.sections {
@@ -58,17 +63,19 @@ func readBase(sources []source, managed string) (Base, error) {
 			}
 		}
 	}
-	p, err := parseGlobal(global)
+	set := map[string]string{}
+	p, err := parseGlobal(global, set)
 	if err != nil {
 		return b, fmt.Errorf("read the global section: %w", err)
 	}
 	b.readGlobal(p)
+	b.readBinds(sources, set)
 	return b, nil
 }
 
-// parseGlobal gives global lines to config-parser, with their quotes taken off and their variables filled in.
-func parseGlobal(lines []line) (parser.Parser, error) {
-	set := map[string]string{}
+// parseGlobal gives global lines to config-parser, with their quotes taken off and their variables filled in. It adds to set the
+// variables that the lines set.
+func parseGlobal(lines []line, set map[string]string) (parser.Parser, error) {
 	env := func(name string) string { return cmp.Or(set[name], os.Getenv(name)) }
 	var text strings.Builder
 	text.WriteString("global\n")

@@ -200,6 +200,7 @@ func (c *Files) Read() (Reading, error) {
 	}
 	if last := c.lastRead(); last.doc.lines != nil && last.Digest == f.Digest && last.BaseDigest == f.BaseDigest && len(last.sources) == len(list) {
 		last.marks = f.marks
+		last.Base.Binds.Local = localAddresses()
 		c.keep(last)
 		return last, nil
 	}
@@ -316,6 +317,7 @@ func (c *Files) interpret(f *Reading) (err error) {
 	if err := c.findFrontends(*f); err != nil {
 		return err
 	}
+	f.Base.Binds.Local = localAddresses()
 	f.readDefaults(c.frontends)
 	return nil
 }
@@ -358,12 +360,11 @@ func (c *Files) Warnings(f Reading) []string {
 	return slices.Concat(found, f.unknownNames(), c.shadowed(f))
 }
 
-// Foreign names, by domain, the ACLs and backends of the files that bear a name of ours without our shape, with their
-// place: such a domain is left alone. The process is not asked.
-func (c *Files) Foreign() (map[string]string, error) {
+// State is what the files say, but for the managed part. The process is not asked.
+func (c *Files) State() (haproxy.State, error) {
 	f, err := c.Read()
 	if err != nil {
-		return nil, err
+		return haproxy.State{}, err
 	}
-	return f.Managed.Foreign, nil
+	return c.FileState(f, nil), nil
 }

@@ -44,5 +44,6 @@ func (c *Files) FileState(f Reading, names []string) haproxy.State {
 		File:   f.Managed.Config.Only(names, c.frontends),
 		Digest: f.Digest, BaseDigest: f.BaseDigest,
 		Missing: strings.TrimSpace(f.Text) == "", Foreign: f.Managed.Foreign, Behind: f.Managed.Behind, Given: f.Managed.Given,
+		Binds: f.Base.Binds,
 	}
 }

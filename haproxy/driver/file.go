@@ -39,8 +39,8 @@ func (h *Instance) Keep(memo []byte) error { return h.files.Keep(memo) }
 // Kept is what Keep kept last; nil where there is nothing.
 func (h *Instance) Kept() ([]byte, error) { return h.files.Kept() }
 
-// Foreign names, by domain, the objects of the files that bear a name of ours without our shape.
-func (h *Instance) Foreign() (map[string]string, error) { return h.files.Foreign() }
+// Files is what the files say, but for the managed part. The process is not asked.
+func (h *Instance) Files() (haproxy.State, error) { return h.files.State() }
 
 // Waiting tells, with Background, what takes longer than a few seconds right now: haproxy -c, a reload, the process's
 // socket or the disk. Of several it is the one that has taken longest. Any goroutine may call it.

@@ -30,6 +30,7 @@ func (h *Instance) State(ctx context.Context, domains ...string) (haproxy.State,
 		Foreign: f.Managed.Foreign,
 		Behind:  f.Managed.Behind,
 		Given:   f.Managed.Given,
+		Binds:   f.Base.Binds,
 		NoWrite: h.files.Unwritable(len(f.Text)),
 	}
 	if !st.Missing {

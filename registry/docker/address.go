@@ -86,7 +86,7 @@ func (s Settings) reached(port uint16, at []netip.AddrPort) (netip.AddrPort, *Pr
 			"port %d of the container is not published for addresses of the kind of %s: publish it with -p %[1]d, or give another --ip", port, s.IP)}
 	}
 	return netip.AddrPort{}, &Problem{Label: LabelPort, Reason: fmt.Sprintf("port %d of the container is published on %s only, which "+
-		"no other machine reaches: publish it without that address, or start hapsync with --internal, or with --ip %[2]s where HAProxy runs on this machine",
+		"no other machine reaches: publish it without that address, or start hapsync with --internal, or with --ip %[2]s --allow-loopback where HAProxy runs on this machine",
 		port, at[0].Addr())}
 }
 

@@ -22,6 +22,8 @@ type Settings struct {
 	RegistratorNames bool
 	// Domains are those that containers may serve, as a.abc.com or *.abc.com; empty means all.
 	Domains []string
+	// Addresses says which ones hosts may have.
+	Addresses registry.Addresses
 }
 
 // maxServices are the most domains that one container may name.

@@ -72,7 +72,9 @@ func TestHostsOfContainers(t *testing.T) {
 	internal := settings()
 	internal.Internal = true
 	local := settings()
-	local.IP = netip.MustParseAddr("127.0.0.1")
+	local.IP, local.Addresses.Loopback = netip.MustParseAddr("127.0.0.1"), true
+	refused := local
+	refused.Addresses.Loopback = false
 	six := settings()
 	six.IP = netip.MustParseAddr("fd00::5")
 	for name, test := range map[string]struct {
@@ -115,9 +117,11 @@ func TestHostsOfContainers(t *testing.T) {
 			[]string{"a.abc.com/box1_web1 10.0.0.5:2 ready"}},
 		"published on the machine alone": {settings(), []Container{web("web1").with(func(c *Container) { c.Published = publish("80=127.0.0.1:8080") })},
 			[]string{"! web1 hapsync.port: port 80 of the container is published on 127.0.0.1 only, which no other machine reaches: publish it without that " +
-				"address, or start hapsync with --internal, or with --ip 127.0.0.1 where HAProxy runs on this machine"}},
+				"address, or start hapsync with --internal, or with --ip 127.0.0.1 --allow-loopback where HAProxy runs on this machine"}},
 		"published on the machine alone, where HAProxy is": {local, []Container{web("web1").with(func(c *Container) { c.Published = publish("80=127.0.0.1:8080") })},
 			[]string{"a.abc.com/box1_web1 127.0.0.1:8080 ready"}},
+		"at an address that is refused": {refused, []Container{web("web1").with(func(c *Container) { c.Published = publish("80=127.0.0.1:8080") })},
+			[]string{"! web1 hapsync.port: address 127.0.0.1:8080 is refused: it is a loopback address, which is no other machine's; --allow-loopback takes it"}},
 		"published on one address": {settings(), []Container{web("web1").with(func(c *Container) { c.Published = publish("80=127.0.0.1:1", "80=10.7.0.1:8080") })},
 			[]string{"a.abc.com/box1_web1 10.7.0.1:8080 ready"}},
 		"published for IPv4 alone": {six, []Container{web("web1").with(func(c *Container) { c.Published = publish("80=0.0.0.0:8080") })},

@@ -150,6 +150,9 @@ func (s Settings) host(c Container, service service, values map[string]string) (
 		name = HostName(s.Machine, c.Name)
 	}
 	host, err := registry.ParseHost(name, values)
+	if err == nil {
+		err = s.Addresses.Check(host.Addr)
+	}
 	if err != nil {
 		return Host{}, &Problem{Label: LabelPort, Reason: err.Error()}
 	}

@@ -15,6 +15,7 @@ import (
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/server/v3/embed"
 
+	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/registry/etcd"
 	"github.com/hapsync/hapsync/registry/etcd/etcdtest"
 	"github.com/hapsync/hapsync/registry/health"
@@ -31,7 +32,7 @@ func newSite(t *testing.T) *site {
 	t.Helper()
 	server, at := etcdtest.Start(t)
 	q := &site{engine: startFakeEngine(t), etcd: server}
-	client, err := etcd.New(etcd.Config{Endpoints: []string{at}})
+	client, err := etcd.New(etcd.Config{Endpoints: []string{at}, Addresses: registry.Addresses{Loopback: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,7 @@ func (q *site) register(t *testing.T, changes ...func(*Config)) *running {
 		t.Fatal(err)
 	}
 	conf := Config{
-		Engine: engine, Client: q.client, Settings: Settings{Machine: "box1", IP: netip.MustParseAddr("10.0.0.5")}, Resync: time.Hour,
+		Engine: engine, Client: q.client, Settings: Settings{Machine: "box1", IP: netip.MustParseAddr("10.0.0.5"), Addresses: registry.Addresses{Loopback: true}}, Resync: time.Hour,
 		Check:  health.Check{Interval: 10 * time.Millisecond, Timeout: time.Second, Rise: 1, Fall: 1},
 		Logger: slog.New(slog.NewTextHandler(r, nil)),
 	}

@@ -141,7 +141,7 @@ func (c *Client) Domain(ctx context.Context, name string) (registry.Snapshot, er
 // decoded is the snapshot of a listing.
 func (c *Client) decoded(l listing) registry.Snapshot {
 	s := registry.Snapshot{Prefix: c.conf.Prefix, ClusterID: l.Cluster, Revision: registry.Revision(l.Revision), Keys: l.Count()}
-	s.Domains, s.Problems, s.Ignored = registry.Decode(c.conf.Prefix, append(l.Keys, l.Itself...))
+	s.Domains, s.Problems, s.Ignored = registry.Decode(c.conf.Prefix, append(l.Keys, l.Itself...), c.conf.Addresses)
 	if over := l.Problems(c.conf.Prefix, c.conf.MaxKeys); len(over) > 0 {
 		s.Problems = append(s.Problems, over...)
 		slices.SortFunc(s.Problems, registry.CompareProblems)

@@ -50,6 +50,8 @@ type Config struct {
 	Settle time.Duration
 	// MaxKeys of a domain are read; zero means DefaultMaxKeys.
 	MaxKeys int
+	// Addresses says which ones hosts may have.
+	Addresses registry.Addresses
 }
 
 // checked returns the configuration with its defaults filled in, or what is wrong with it.

@@ -155,7 +155,7 @@ func TestParseHostIsDecode(t *testing.T) {
 		for _, attribute := range slices.Sorted(maps.Keys(values)) {
 			kvs = append(kvs, registry.KeyValue{Key: "/p/a.abc.com/" + name + "/" + attribute, Value: values[attribute]})
 		}
-		domains, problems, ignored := registry.Decode("/p", kvs)
+		domains, problems, ignored := registry.Decode("/p", kvs, registry.Addresses{})
 		host, err := registry.ParseHost(name, values)
 		if (err == nil) != (len(problems) == 0 && ignored.Keys == 0) {
 			t.Fatalf("%q: ParseHost says %v, Decode %+v", values, err, problems)

@@ -10,7 +10,7 @@ import (
 
 func TestChangedStaysBeforeAMoveUntilItIsOver(t *testing.T) {
 	t.Parallel()
-	m := New("/s", time.Second, math.MaxInt)
+	m := New("/s", time.Second, math.MaxInt, registry.Addresses{})
 	now := time.Now()
 	put := func(revision int64, key, value string) registry.Revision {
 		m.Apply([]Change{{KeyValue: registry.KeyValue{Key: "/s/a.abc.com/" + key, Value: value}, Revision: revision}}, now)

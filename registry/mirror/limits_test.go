@@ -25,7 +25,7 @@ func listOf(revision int64, keys ...string) Listing {
 
 func TestADomainWithTooManyKeysIsCountedAndTheOthersAreFollowed(t *testing.T) {
 	t.Parallel()
-	m, now := New("/p", time.Second, atMost), time.Now()
+	m, now := New("/p", time.Second, atMost, registry.Addresses{}), time.Now()
 	put := func(revision int64, deleted bool, key string) {
 		m.Apply([]Change{{KeyValue: registry.KeyValue{Key: "/p/" + key, Value: "1"}, Revision: revision, Deleted: deleted}}, now)
 	}
@@ -59,7 +59,7 @@ func TestADomainWithTooManyKeysIsCountedAndTheOthersAreFollowed(t *testing.T) {
 }
 
 func TestJunkTakesLittleMemory(t *testing.T) {
-	m := New("/services/web", time.Second, 1000)
+	m := New("/services/web", time.Second, 1000, registry.Addresses{})
 	l := Listing{Cluster: 1, Revision: 1}
 	before := heap()
 	for i := range 300 {

@@ -25,6 +25,7 @@ type Mirror struct {
 	prefix, root string // without and with a slash at its end
 	settle       time.Duration
 	maxKeys      int // of a domain
+	addresses    registry.Addresses
 
 	snapshot  registry.Snapshot
 	listed    int64 // the revision of the last listing: older changes are in it
@@ -54,9 +55,9 @@ const itself = "/"
 const unnamed = "//"
 
 // New returns a mirror of no key. Of a domain with more than maxKeys keys the others are counted only.
-func New(prefix string, settle time.Duration, maxKeys int) *Mirror {
+func New(prefix string, settle time.Duration, maxKeys int, addresses registry.Addresses) *Mirror {
 	return &Mirror{
-		prefix: prefix, root: prefix + "/", settle: settle, maxKeys: maxKeys,
+		prefix: prefix, root: prefix + "/", settle: settle, maxKeys: maxKeys, addresses: addresses,
 		snapshot: registry.Snapshot{Prefix: prefix, Domains: []registry.Domain{}}, groups: map[string]*group{},
 		dirty: map[string]struct{}{}, unsettled: map[string]struct{}{}, lapsed: map[address]struct{}{}, names: map[string]int{},
 	}
@@ -172,7 +173,7 @@ func (m *Mirror) Update() registry.Update {
 	changed := []string{}
 	for _, name := range slices.Sorted(maps.Keys(m.dirty)) {
 		g := m.groups[name]
-		domain, problems, ignored := registry.Decode(m.prefix, g.effective())
+		domain, problems, ignored := registry.Decode(m.prefix, g.effective(), m.addresses)
 		m.ignore(g, ignored)
 		if g.over > 0 {
 			problems = append(problems, tooMany(m.prefix, name, m.maxKeys, g.over))

@@ -29,7 +29,7 @@ type model struct {
 }
 
 func newModel() *model {
-	return &model{Mirror: New("/p", time.Second, math.MaxInt), keys: map[string]string{}}
+	return &model{Mirror: New("/p", time.Second, math.MaxInt, registry.Addresses{}), keys: map[string]string{}}
 }
 
 func (m *model) listing() Listing {
@@ -68,7 +68,7 @@ func (m *model) draw(t *rapid.T) []Change {
 func (m *model) check(t *rapid.T, u registry.Update) {
 	t.Helper()
 	l := m.listing()
-	domains, problems, ignored := registry.Decode("/p", append(l.Keys, l.Itself...))
+	domains, problems, ignored := registry.Decode("/p", append(l.Keys, l.Itself...), registry.Addresses{})
 	if diff := cmp.Diff(registrytest.Describe(domains, problems, ignored), registrytest.Describe(u.Snapshot.Domains, u.Snapshot.Problems, u.Snapshot.Ignored)); diff != "" {
 		t.Fatalf("-decoded +mirrored:\n%s", diff)
 	}
@@ -167,7 +167,7 @@ func TestTheMirrorTakesChangesThatTheListingHasOrHasNot(t *testing.T) {
 }
 
 func TestAChangeCostsNoMoreWithOtherDomains(t *testing.T) {
-	m := New("/p", time.Second, math.MaxInt)
+	m := New("/p", time.Second, math.MaxInt, registry.Addresses{})
 	fillHosts(m, 1000)
 	revision := int64(2)
 	change := func() {
@@ -198,7 +198,7 @@ func fillHosts(m *Mirror, domains int) registry.Update {
 func BenchmarkUpdate(b *testing.B) {
 	for _, domains := range []int{10, 1_000, 10_000} {
 		b.Run(fmt.Sprintf("one of %d domains", domains), func(b *testing.B) {
-			m := New("/services/web", time.Second, math.MaxInt)
+			m := New("/services/web", time.Second, math.MaxInt, registry.Addresses{})
 			fillHosts(m, domains)
 			revision := int64(1)
 			b.ReportAllocs()
@@ -225,7 +225,7 @@ func BenchmarkMirror(b *testing.B) {
 	before := memory()
 	var m *Mirror
 	for b.Loop() {
-		m = New("/services/web", time.Second, math.MaxInt)
+		m = New("/services/web", time.Second, math.MaxInt, registry.Addresses{})
 		if u := fillHosts(m, 10_000); len(u.Snapshot.Domains) != 10_000 {
 			b.Fatal(len(u.Snapshot.Domains))
 		}

@@ -84,7 +84,7 @@ func (m *Mirror) Begin(l Listing, now time.Time) {
 // Become brings the mirror to the listing and the changes since, which the watch has told while the
 // listing was read. What differs counts as changed at one revision, so that hosts settle over it.
 func (m *Mirror) Become(l Listing, since []Change, now time.Time) {
-	want := New(m.prefix, m.settle, m.maxKeys)
+	want := New(m.prefix, m.settle, m.maxKeys, m.addresses)
 	want.fill(l)
 	want.listed = l.Revision
 	last := l.Revision

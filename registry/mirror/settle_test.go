@@ -113,7 +113,7 @@ func TestAHostSettles(t *testing.T) {
 
 func playSteps(t *testing.T, steps string) {
 	t.Helper()
-	m := New("/p", 100*time.Millisecond, math.MaxInt)
+	m := New("/p", 100*time.Millisecond, math.MaxInt, registry.Addresses{})
 	start := time.Unix(1000, 0)
 	for i, line := range strings.Split(strings.TrimSpace(steps), "\n") {
 		did, want, _ := strings.Cut(line, "=>")
@@ -149,7 +149,7 @@ func parseChange(word string, revision int64) Change {
 
 func TestAHostThatChangedWhileEtcdWasAwaySettles(t *testing.T) {
 	t.Parallel()
-	m := New("/p", 100*time.Millisecond, math.MaxInt)
+	m := New("/p", 100*time.Millisecond, math.MaxInt, registry.Addresses{})
 	now := time.Unix(1000, 0)
 	list := func(revision int64, ip, port string) string {
 		m.Become(Listing{Cluster: 1, Revision: revision, Keys: []registry.KeyValue{{Key: "/p/a.com/s/ip", Value: ip}, {Key: "/p/a.com/s/port", Value: port}}}, nil, now)

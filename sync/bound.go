@@ -1,0 +1,50 @@
+package sync
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+// maxBound problems of a domain are kept.
+const maxBound = 100
+
+// withoutBound takes the hosts of a domain at whose address HAProxy itself listens for such with a bad value: a request for one
+// would come back to HAProxy again and again, or show its statistics page.
+func withoutBound(d registry.Domain, prefix string, binds haproxy.Binds) (registry.Domain, []registry.Problem) {
+	var bound []registry.Problem
+	var held []string
+	for _, h := range d.Hosts {
+		place := binds.At(h.Addr)
+		if place == "" {
+			continue
+		}
+		held = append(held, h.Name)
+		if len(bound) < maxBound {
+			bound = append(bound, registry.Problem{
+				Key:    prefix + "/" + d.Name + "/" + h.Name + "/ip",
+				Reason: fmt.Sprintf("address %s is refused: HAProxy itself listens there: %s; register the address of the host's own server", h.Addr, place),
+				Domain: d.Name, Host: h.Name,
+			})
+		}
+	}
+	if len(held) == 0 {
+		return d, nil
+	}
+	d.Hosts = slices.DeleteFunc(slices.Clone(d.Hosts), func(h registry.Host) bool { return binds.At(h.Addr) != "" })
+	d.HeldHosts = slices.Concat(d.HeldHosts, held)
+	slices.Sort(d.HeldHosts)
+	return d, bound
+}
+
+// WithoutBound takes all hosts at whose address HAProxy itself listens for such with a bad value.
+func WithoutBound(snapshot registry.Snapshot, binds haproxy.Binds) registry.Snapshot {
+	snapshot.Domains = slices.Clone(snapshot.Domains)
+	for i, d := range snapshot.Domains {
+		d, bound := withoutBound(d, snapshot.Prefix, binds)
+		snapshot.Domains[i], snapshot.Problems = d, append(snapshot.Problems, bound...)
+	}
+	return snapshot
+}
