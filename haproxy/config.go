@@ -174,6 +174,26 @@ func (c Config) With(other Config) Config {
 	return all
 }
 
+// Checks counts the servers with a check.
+func (c Config) Checks() int {
+	n := 0
+	for _, b := range c.Backends {
+		n += b.Checks()
+	}
+	return n
+}
+
+// Checks counts the servers with a check.
+func (b Backend) Checks() int {
+	n := 0
+	for _, s := range b.Servers {
+		if s.Check {
+			n++
+		}
+	}
+	return n
+}
+
 // FindBackend is the backend of a name among sorted ones; ok is false where there is none.
 func FindBackend(backends []Backend, name string) (Backend, bool) {
 	i, ok := slices.BinarySearchFunc(backends, Backend{Name: name}, CompareBackends)

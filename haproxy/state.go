@@ -46,6 +46,8 @@ type State struct {
 	// NotLoaded says that HAProxy was started without the managed file, which no reload changes; empty where it has it, or
 	// where that cannot be told.
 	NotLoaded string
+	// Descriptors are those of the process.
+	Descriptors Descriptors
 	// Warnings are one line each: what an operator should mend.
 	Warnings []string
 }
@@ -57,3 +59,16 @@ type Other struct {
 	// Written is set where the managed file has it, so that its backend has to stay.
 	Written bool
 }
+
+// Descriptors are the file descriptors of a process. HAProxy does not start where it may have fewer than it may come to need, and
+// haproxy -c does not tell. It reserves one for each server with a check (measured on 2.6 to 3.4), two for each connection of its
+// maxconn, and some for itself.
+type Descriptors struct {
+	// Limit is how many it may have; 0 where that is not known.
+	Limit int
+	// Other is how many it needs for all but the checks of managed servers, at a start or a reload.
+	Other int
+}
+
+// Checks is for how many managed servers with a check they last; not known where the limit is not.
+func (d Descriptors) Checks() (n int, known bool) { return max(0, d.Limit-d.Other), d.Limit > 0 }

@@ -174,6 +174,7 @@ func (a *Agent) look(ctx context.Context) {
 	a.noteFailure(err)
 	a.alarms.whole = time.Now()
 	a.memory.retryRefused(true)
+	a.memory.reloadsFrom(a.alarms.reload)
 }
 
 // Resync makes the agent read and compare everything now.

@@ -70,14 +70,14 @@ func TestWhatWentAheadIsToldAndCountedThoughSomethingWasLeftToDo(t *testing.T) {
 	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
 		i.registry.tell(twoDomains())
 		synctest.Wait()
-		servers := i.memory.servers
+		servers := i.memory.total.servers
 		i.onSocket(func(s *haproxy.Server) { s.Addr = host("", "10.9.9.9:9").Addr })
 		s := revised(twoDomains(), 900)
 		s.Domains[0].Hosts = append(s.Domains[0].Hosts, host("server3", "10.0.0.9:9"))
 		i.registry.change(s, "a.abc.com")
 		synctest.Wait()
-		if n := i.Status().Counts.RuntimeChanges; i.memory.servers != servers+1 || n != 2 || i.haproxy.now().wholeReads != 1 {
-			t.Errorf("%d servers after %d, %d changes", i.memory.servers, servers, n)
+		if n := i.Status().Counts.RuntimeChanges; i.memory.total.servers != servers+1 || n != 2 || i.haproxy.now().wholeReads != 1 {
+			t.Errorf("%d servers after %d, %d changes", i.memory.total.servers, servers, n)
 		}
 	})
 }

@@ -192,6 +192,12 @@ func (g *guarded) now() *fake {
 	return &m
 }
 
+func (g *guarded) Loaded() (haproxy.Config, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.fake.Loaded()
+}
+
 func (g *guarded) Lock() (func() error, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

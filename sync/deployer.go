@@ -23,6 +23,8 @@ type File interface {
 	Write(ctx context.Context, e haproxy.Edit) error
 	// Reload makes the process load the file. After one that was refused (*haproxy.ReloadError) the file may be an earlier one.
 	Reload(ctx context.Context) error
+	// Loaded is the managed part of the file as the process has loaded it.
+	Loaded() (haproxy.Config, error)
 	// Keep replaces the notes that outlive this process, Kept returns them; nil where there are none. The loop calls them.
 	Keep(notes []byte) error
 	Kept() ([]byte, error)
@@ -53,7 +55,7 @@ type result struct {
 	changes  int            // that were made in the file
 	refused  map[string]refusal
 	reloaded bool
-	unloaded *haproxy.ReloadError // why HAProxy refused to reload; nil where it did not
+	unloaded *haproxy.ReloadError // why HAProxy refused to reload, before it did with less, or did not; nil where it refused nothing
 	err      error
 	took     time.Duration
 }
@@ -70,7 +72,10 @@ func deploy(ctx context.Context, f File, j job) result {
 		r.reloaded = r.err == nil
 	}
 	if errors.As(r.err, &r.unloaded) {
-		r.err = d.withoutReload(ctx, r.unloaded)
+		d.unloaded = r.unloaded
+		if r.reloaded, r.err = d.loadLess(ctx); r.err == nil && !r.reloaded {
+			r.err = d.withoutReload(ctx)
+		}
 	}
 	file, digest, err := f.Read()
 	r.err = errors.Join(r.err, err)
@@ -90,8 +95,9 @@ type deployment struct {
 	instead map[string]haproxy.Backend
 	held    map[string][]string
 	left    int // tries
-	// unloaded is why HAProxy refused the reload; nil where it did not.
+	// unloaded is why HAProxy refused the reload, and less the domains that it is without because of that.
 	unloaded *haproxy.ReloadError
+	less     []string
 }
 
 func (d *deployment) write(ctx context.Context) error {
@@ -151,21 +157,28 @@ func (d *deployment) needsReload() bool {
 }
 
 // withoutReload writes what the file can say though HAProxy refuses the reload.
-func (d *deployment) withoutReload(ctx context.Context, refusal *haproxy.ReloadError) error {
-	d.unloaded = refusal
+func (d *deployment) withoutReload(ctx context.Context) error {
+	d.leave(d.late, d.instead, func(name string) haproxy.Backend { b, _ := backendOf(d.without, name); return b })
+	return d.recommit(ctx, d.wholeWith(d.instead))
+}
+
+// leave has less in the file of some domains, because HAProxy refused the reload; instead is what it has of others.
+func (d *deployment) leave(names []string, instead map[string]haproxy.Backend, less func(string) haproxy.Backend) {
+	d.less, d.instead = names, map[string]haproxy.Backend{}
+	maps.Copy(d.instead, instead)
+	for _, name := range names {
+		d.instead[name] = less(name)
+	}
+}
+
+// recommit writes the file after a reload that was refused, which may have put back another one.
+func (d *deployment) recommit(ctx context.Context, want haproxy.Config) error {
 	_, digest, err := d.target.Read()
 	if err != nil {
 		return err
 	}
-	instead := maps.Clone(d.instead)
-	if instead == nil {
-		instead = map[string]haproxy.Backend{}
-	}
-	for _, name := range d.late {
-		instead[name], _ = backendOf(d.without, name)
-	}
 	d.base = digest
-	return d.commit(ctx, d.wholeWith(instead))
+	return d.commit(ctx, want)
 }
 
 // refusals are what HAProxy refused, by domain.
@@ -175,12 +188,9 @@ func (d *deployment) refusals() map[string]refusal {
 		want, _ := backendOf(d.want, name)
 		refused[name] = refusal{want: want, file: d.instead[name], reason: haproxy.Outline(invalid.Output), words: oneLine(invalid.Output), hosts: d.held[name]}
 	}
-	if d.unloaded != nil {
-		for _, name := range d.late {
-			want, _ := backendOf(d.want, name)
-			without, _ := backendOf(d.without, name)
-			refused[name] = refusal{want: want, file: without, reason: d.unloaded.Brief(), words: oneLine(d.unloaded.Error()), reload: true}
-		}
+	for _, name := range d.less {
+		want, _ := backendOf(d.want, name)
+		refused[name] = refusal{want: want, file: d.instead[name], reason: d.unloaded.Brief(), words: oneLine(d.unloaded.Error()), reload: true}
 	}
 	return refused
 }

@@ -16,6 +16,7 @@ import (
 // A fake is a HAProxy of values: a file, a process that has loaded some file, and what either refuses.
 type fake struct {
 	file, live haproxy.Config
+	loaded     *haproxy.Config // at the last reload
 	caps       haproxy.Capabilities
 	down, deaf bool
 	noEdit     string
@@ -181,6 +182,13 @@ func (m *fake) Write(_ context.Context, e haproxy.Edit) error {
 	return m.write(e.Want, e.Base)
 }
 
+func (m *fake) Loaded() (haproxy.Config, error) {
+	if m.loaded == nil {
+		return clone(m.live), nil
+	}
+	return clone(*m.loaded), nil
+}
+
 func (m *fake) Lock() (func() error, error) { return func() error { return nil }, nil }
 
 func (m *fake) Keep(notes []byte) error { m.kept = notes; return nil }
@@ -204,6 +212,8 @@ func (m *fake) Reload(context.Context) error {
 		return nil
 	}
 	m.live = clone(m.file)
+	loaded := clone(m.file)
+	m.loaded = &loaded
 	return nil
 }
 

@@ -89,6 +89,7 @@ func (a *Agent) deployed(ctx context.Context, r result) {
 		a.logRefused(r.refused)
 	}
 	a.memory.takeResult(r)
+	a.memory.reloadsFrom(a.alarms.reload)
 	if r.err != nil {
 		a.alarms.retry.wait = min(max(2*a.alarms.retry.wait, retryFirst), retryLast)
 		a.alarms.retry.at = now.Add(a.alarms.retry.wait)

@@ -27,8 +27,9 @@ type memory struct {
 	worker string
 	// seen is who HAProxy was then.
 	seen haproxy.Identity
-	// servers is the number of managed servers that are wanted.
-	servers    int
+	// amounts is what is asked for, by domain, and total of all.
+	amounts    map[string]amount
+	total      amount
 	departures departures
 	overrides  overrides
 	// tally is of the last snapshot that was looked at.
@@ -71,10 +72,12 @@ type domainState struct {
 	// bound are the hosts at HAProxy's own addresses.
 	bound   []registry.Problem
 	refused *refusal
+	// over says what the limits leave out, and why; empty where they leave out nothing.
+	over string
 }
 
 func newMemory() *memory {
-	return &memory{domains: map[string]*domainState{}, departures: departures{}, overrides: overrides{}}
+	return &memory{domains: map[string]*domainState{}, amounts: map[string]amount{}, departures: departures{}, overrides: overrides{}}
 }
 
 // at is the state of a domain, which is remembered from now on.
@@ -90,7 +93,7 @@ func (m *memory) at(name string) *domainState {
 // forget drops the domains of which there is nothing to remember.
 func (m *memory) forget() {
 	maps.DeleteFunc(m.domains, func(_ string, d *domainState) bool {
-		return d.waits == waitsNot && d.since == nil && len(d.leaving) == 0 && len(d.expired) == 0 && len(d.held) == 0 && len(d.bound) == 0 && d.refused == nil
+		return d.waits == waitsNot && d.since == nil && len(d.leaving) == 0 && len(d.expired) == 0 && len(d.held) == 0 && len(d.bound) == 0 && d.refused == nil && d.over == ""
 	})
 }
 
@@ -131,7 +134,7 @@ func (m *memory) leaving() []haproxy.ServerKey {
 
 // wanted is what file and process are to be brought to, where the registry asks for something.
 func (m *memory) wanted(l Layout, asked haproxy.Config, st haproxy.State, scope haproxy.Scope) wanted {
-	w := wanted{file: asked, process: leaveAgents(m.overrides.apply(asked), asked, st), refused: map[string]bool{}}
+	w := wanted{file: asked, process: leaveAgents(m.overrides.apply(asked), asked, st), refused: map[string]bool{}, retried: map[string]bool{}}
 	now := time.Now()
 	file, process := map[string]haproxy.Backend{}, map[string]haproxy.Backend{}
 	for name, d := range m.domains {
@@ -140,6 +143,7 @@ func (m *memory) wanted(l Layout, asked haproxy.Config, st haproxy.State, scope 
 		}
 		is, _ := backendOf(asked, name)
 		if !d.refused.holds(is, now) {
+			w.retried[name] = d.refused.reload
 			continue
 		}
 		w.refused[name] = true
@@ -174,12 +178,24 @@ func (p *pass) names() []string {
 	if !p.scope.All() {
 		return p.scope.Names()
 	}
-	names := slices.Concat(slices.Collect(maps.Keys(p.memory.domains)), p.report.Plan.domains(), p.report.Plan.late, slices.Collect(maps.Keys(p.held)))
+	names := slices.Concat(slices.Collect(maps.Keys(p.memory.domains)), p.report.Plan.domains(), p.report.Plan.late, slices.Collect(maps.Keys(p.held)), slices.Collect(maps.Keys(p.over)))
 	for _, problem := range p.bound {
 		names = append(names, problem.Domain)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// others is what is asked for of the domains outside a scope.
+func (m *memory) others(scope haproxy.Scope) amount {
+	if scope.All() {
+		return amount{}
+	}
+	rest := m.total
+	for _, name := range scope.Names() {
+		rest = rest.minus(m.amounts[name])
+	}
+	return rest
 }
 
 // observe takes note of what someone set on the socket of a process that was in line.

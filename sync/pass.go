@@ -41,6 +41,8 @@ type pass struct {
 	// asked is what the registry asks for, want what the file and the process are brought to.
 	asked haproxy.Config
 	want  wanted
+	// over are the domains of which the limits leave something out, and why.
+	over map[string]string
 	// made are the changes that were sent to the process, and outcome what became of them.
 	made    []haproxy.Change
 	outcome haproxy.Outcome
@@ -62,6 +64,12 @@ func (p *pass) compare(st haproxy.State) {
 	p.report.leaveOut(slices.Concat(LeftAlone(p.snapshot, st.Foreign), LeftAloneHosts(p.snapshot, st.NotOurs)))
 	p.asked, p.bound = p.cfg.Layout.Desired(only(p.snapshot, p.scope), st)
 	p.report.leaveOut(p.bound)
+	if p.asked, p.over = p.cfg.Policy.limit(p.asked, st, p.memory.others(p.scope)); len(p.over) > 0 {
+		p.asked = p.cfg.Layout.complete(p.asked)
+	}
+	for domain, why := range p.over {
+		p.report.leaveOut([]registry.Problem{overProblem(p.snapshot.Prefix, domain, why)})
+	}
 	p.report.Agents = agentChecked(p.asked, st)
 	p.want = p.memory.wanted(p.cfg.Layout, p.asked, st, p.scope)
 	p.report.leaveOut(p.memory.leftOut(p.snapshot.Prefix, p.scope, p.want.refused))
@@ -85,7 +93,7 @@ func (p *pass) check() error {
 		have += n
 	}
 	if !p.scope.All() {
-		have = p.memory.servers + len(p.memory.departures)
+		have = p.memory.total.servers + len(p.memory.departures)
 	}
 	p.report.leaving = leaving
 	if p.report.Plan.Empty() || p.cfg.Policy.AllowMassRemoval {

@@ -81,6 +81,8 @@ type wanted struct {
 	file, process haproxy.Config
 	// refused are the domains of which HAProxy has refused something: no reload is made for them.
 	refused map[string]bool
+	// retried are those of which HAProxy has refused to load something that it gets again: by a reload, which tells.
+	retried map[string]bool
 }
 
 // newPlan decides how HAProxy is brought to what is wanted; this is the only place that does.
@@ -92,13 +94,13 @@ type wanted struct {
 // an unknown domain does, where nothing stands behind our rules (st.Behind). Without a process (st.Down) only the file is planned for.
 func newPlan(want wanted, st haproxy.State) Plan {
 	var p Plan
+	edits := Diff(st.File, want.file)
 	switch {
 	case st.Deaf:
 		p.Reload, p.cause = []string{"haproxy: it has lost its stats socket, which a reload gives back"}, ReloadRefused
 	case st.Down == nil:
-		p.planProcess(want, st)
+		p.planProcess(want, st, edits)
 	}
-	edits := Diff(st.File, want.file)
 	via := ViaTransaction
 	if p.Rewrite = rewriteReason(edits, st); p.Rewrite != "" {
 		via = ViaRewrite
@@ -123,7 +125,7 @@ func rewriteReason(edits []haproxy.Change, st haproxy.State) string {
 	return ""
 }
 
-func (p *Plan) planProcess(wanted wanted, st haproxy.State) {
+func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Change) {
 	want := wanted.process
 	running := map[string]haproxy.BackendOptions{}
 	for _, b := range st.Live.Backends {
@@ -132,6 +134,11 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State) {
 	ruled := map[string]bool{} // domains whose new rule is a reason enough
 	late := map[string]bool{}  // backends with a server that only comes with the reload
 	var reasons reasons
+	for _, c := range edits {
+		if wanted.retried[c.Domain()] {
+			reasons.add(c, "HAProxy refused to load it, and is asked again")
+		}
+	}
 	for _, c := range Diff(st.Live, want) {
 		switch ch := c.(type) {
 		case haproxy.RemoveRule:

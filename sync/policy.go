@@ -11,11 +11,14 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// Policy holds the safeguards: filters over a finished plan.
+// Policy holds the safeguards: limits of what the registry may ask for, and filters over a finished plan.
 type Policy struct {
 	// MaxRemoval is the share of the managed servers, in percent (1..100), that one pass may remove where
 	// there are more than five; 0 means 50.
 	MaxRemoval int
+	// MaxHosts is how many hosts of a domain HAProxy gets, MaxDomains how many domains; 0 means 1000 and 20000. What it has
+	// already stays.
+	MaxHosts, MaxDomains int
 	// AllowMassRemoval confirms a removal that would be held.
 	AllowMassRemoval bool
 }

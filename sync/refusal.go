@@ -87,13 +87,25 @@ func (m *memory) retryRefused(reloads bool) {
 	}
 }
 
-// leftOut are the domains and hosts that HAProxy refused, but for those of a scope that are tried again, and the hosts beyond the
-// scope at HAProxy's own addresses.
+// reloadsFrom puts off what is tried again by a reload until one is allowed: the file is not written without it.
+func (m *memory) reloadsFrom(at time.Time) {
+	for _, d := range m.domains {
+		if d.refused != nil && d.refused.reload {
+			d.refused.retry.at = later(d.refused.retry.at, at)
+		}
+	}
+}
+
+// leftOut are the domains and hosts that HAProxy refused, but for those of a scope that are tried again, and, outside the scope,
+// the hosts at HAProxy's own addresses and those that the limits leave out.
 func (m *memory) leftOut(prefix string, scope haproxy.Scope, refused map[string]bool) []registry.Problem {
 	var left []registry.Problem
 	for name, d := range m.domains {
 		if !scope.Has(name) {
 			left = append(left, d.bound...)
+		}
+		if d.over != "" && !scope.Has(name) {
+			left = append(left, overProblem(prefix, name, d.over))
 		}
 		switch r := d.refused; {
 		case r == nil || scope.Has(name) && !refused[name]:

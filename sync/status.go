@@ -170,7 +170,7 @@ func (a *Agent) failure(err error) string {
 // recordJob takes what the deployer did into the status, and logs it.
 func (a *Agent) recordJob(r result) {
 	err := r.err
-	if err == nil && r.unloaded != nil {
+	if err == nil && r.unloaded != nil && !r.reloaded {
 		err = r.unloaded
 	}
 	a.mu.Lock()

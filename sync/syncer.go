@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
@@ -171,7 +172,7 @@ func (p *pass) bringInLine(ctx context.Context) error {
 		return r.err
 	}
 	err := p.finish(ctx)
-	if r.unloaded != nil {
+	if r.unloaded != nil && !r.reloaded {
 		return r.unloaded
 	}
 	return err
@@ -194,6 +195,9 @@ func (p *pass) deployed(r result) {
 		r.refused[name] = refused
 	}
 	p.memory.refuse(r.refused)
+	for name := range r.refused {
+		p.memory.domains[name].refused.retry.at = time.Now().Add(refusedLast) // this pass tries nothing again
+	}
 	p.want = p.memory.wanted(p.cfg.Layout, p.asked, p.state, p.scope)
 	p.report.Plan = p.plan(p.state) // of what was done
 	p.report.leaveOut(p.memory.leftOut(p.snapshot.Prefix, p.scope, p.want.refused))

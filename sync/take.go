@@ -33,12 +33,12 @@ func (m *memory) take(p *pass, inFlight *job) {
 	}
 	for _, name := range p.names() {
 		inFlight := inFlight != nil && inFlight.scope.Has(name)
-		if m.domains[name] == nil && !edited[name] && !late[name] && len(leaving[name]) == 0 && len(p.held[name]) == 0 && len(bound[name]) == 0 && !inFlight {
+		if m.domains[name] == nil && !edited[name] && !late[name] && len(leaving[name]) == 0 && len(p.held[name]) == 0 && len(bound[name]) == 0 && p.over[name] == "" && !inFlight {
 			continue
 		}
 		d := m.at(name)
 		d.leaving = slices.Sorted(slices.Values(leaving[name]))
-		d.held, d.bound = p.held[name], bound[name]
+		d.held, d.bound, d.over = p.held[name], bound[name], p.over[name]
 		d.want, _ = backendOf(p.want.file, name)
 		d.file, _ = backendOf(p.state.File, name)
 		d.waits = waitsFor(d, edited[name] || inFlight, late[name])
@@ -59,20 +59,21 @@ func (m *memory) take(p *pass, inFlight *job) {
 	m.forget()
 }
 
-// count keeps the number of servers, and what went of late.
+// count keeps how much is asked for, and what went of late.
 func (m *memory) count(p *pass) {
+	m.total = m.others(p.scope)
 	if p.scope.All() {
-		m.servers = 0
-		for _, b := range p.asked.Backends {
-			m.servers += len(b.Servers)
-		}
+		clear(m.amounts)
+	}
+	for _, name := range p.scope.Names() {
+		delete(m.amounts, name)
+	}
+	for _, b := range p.asked.Backends {
+		name, _ := haproxy.DomainOf(b.Name)
+		m.amounts[name] = amountOf(b)
+		m.total = m.total.plus(m.amounts[name])
 	}
 	m.overrides.keep(p.asked, p.scope)
-	for _, name := range p.scope.Names() {
-		was, _ := domainOf(m.confirmed, name)
-		is, _ := domainOf(p.snapshot, name)
-		m.servers += len(is.Hosts) + len(is.HeldHosts) - len(was.Hosts) - len(was.HeldHosts)
-	}
 	m.departures.take(p.report.leaving, p.asked, time.Now())
 }
 

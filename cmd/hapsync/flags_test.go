@@ -41,7 +41,7 @@ func samples(s *cli.Setting) (string, string) {
 		return "3s", "7s"
 	case slices.Contains([]string{"drain", "ttl", "interval", "timeout"}, s.Name):
 		return "3s", "7s"
-	case slices.Contains([]string{"port", "weight", "maxconn", "rise", "fall", "max-keys"}, s.Name):
+	case slices.Contains([]string{"port", "weight", "maxconn", "rise", "fall", "max-keys", "max-hosts", "max-domains"}, s.Name):
 		return "7", "9"
 	case s.Name == "addresses":
 		return "10.0.0.0/8", "fd00::/8"

@@ -155,6 +155,8 @@ func (b benchTarget) Read() (haproxy.Config, haproxy.Digest, error) {
 	return b.state.File, b.state.Digest, nil
 }
 
+func (b benchTarget) Loaded() (haproxy.Config, error) { return b.state.File, nil }
+
 func (b benchTarget) Write(_ context.Context, e haproxy.Edit) error { return b.write(e.Want) }
 
 func (b benchTarget) Waiting() (haproxy.Wait, bool) { return b.waiting, b.waiting != haproxy.Wait{} }

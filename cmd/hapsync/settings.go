@@ -78,5 +78,8 @@ func (p program) haproxySettings(c *cli.Context) (haproxy.Settings, error) {
 const proxyName = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:"
 
 func policy(c *cli.Context) sync.Policy {
-	return sync.Policy{MaxRemoval: c.Int("max-removal"), AllowMassRemoval: c.Bool("allow-mass-removal")}
+	return sync.Policy{
+		MaxRemoval: c.Int("max-removal"), AllowMassRemoval: c.Bool("allow-mass-removal"),
+		MaxHosts: c.Int("max-hosts"), MaxDomains: c.Int("max-domains"),
+	}
 }

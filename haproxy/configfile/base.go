@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	parser "github.com/haproxytech/config-parser/v5"
@@ -30,6 +31,8 @@ type Base struct {
 	StateFile string
 	// HardStop is set where old workers end by themselves.
 	HardStop bool
+	// MaxConn and MaxDescriptors are maxconn and fd-hard-limit of the global section; 0 where it does not set them.
+	MaxConn, MaxDescriptors int
 	// IdleClose and LoadsState are set where the defaults of the managed frontends and backends say so.
 	IdleClose, LoadsState bool
 	// Proxies are the names of the backends and listen sections of all files but the managed one, with their place.
@@ -64,7 +67,7 @@ func readBase(sources []source, managed string) (Base, error) {
 		}
 	}
 	set := map[string]string{}
-	p, err := parseGlobal(global, set)
+	p, err := b.parseGlobal(global, set)
 	if err != nil {
 		return b, fmt.Errorf("read the global section: %w", err)
 	}
@@ -73,9 +76,9 @@ func readBase(sources []source, managed string) (Base, error) {
 	return b, nil
 }
 
-// parseGlobal gives global lines to config-parser, with their quotes taken off and their variables filled in. It adds to set the
-// variables that the lines set.
-func parseGlobal(lines []line, set map[string]string) (parser.Parser, error) {
+// parseGlobal gives global lines to config-parser, with their quotes taken off and their variables filled in, and takes from them
+// what that does not know. It adds to set the variables that the lines set.
+func (b *Base) parseGlobal(lines []line, set map[string]string) (parser.Parser, error) {
 	env := func(name string) string { return cmp.Or(set[name], os.Getenv(name)) }
 	var text strings.Builder
 	text.WriteString("global\n")
@@ -87,11 +90,22 @@ func parseGlobal(lines []line, set map[string]string) (parser.Parser, error) {
 		if len(words) == 3 && (words[0] == "setenv" || words[0] == "presetenv") {
 			set[words[1]] = words[2]
 		}
+		if len(words) > 1 {
+			b.takeLimit(words[0], words[1])
+		}
 		if len(words) > 0 && !slices.ContainsFunc(words, func(w string) bool { return strings.ContainsAny(w, " \t\n\r#") }) {
 			text.WriteString("  " + strings.Join(words, " ") + "\n")
 		}
 	}
 	return parse(text.String())
+}
+
+// takeLimit takes a line of the global section that limits HAProxy's descriptors.
+func (b *Base) takeLimit(keyword, value string) {
+	limits := map[string]*int{"maxconn": &b.MaxConn, "fd-hard-limit": &b.MaxDescriptors}
+	if number, err := strconv.Atoi(value); err == nil && limits[keyword] != nil {
+		*limits[keyword] = number
+	}
 }
 
 func (b *Base) readGlobal(p parser.Parser) {

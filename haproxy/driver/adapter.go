@@ -72,6 +72,16 @@ func (d Driver) Read() (haproxy.Config, haproxy.Digest, error) {
 	return f.Managed.Config, f.Digest, err
 }
 
+// Loaded is the managed part of the file as the process has loaded it, as far as that is known.
+func (d Driver) Loaded() (haproxy.Config, error) {
+	f, err := d.files.Reread()
+	if err != nil {
+		return haproxy.Config{}, err
+	}
+	text, err := d.lastText()
+	return d.files.Loaded(f, text).Config, err
+}
+
 // Write makes the managed file say what is wanted, once haproxy -c has accepted it.
 func (d Driver) Write(ctx context.Context, e haproxy.Edit) error {
 	return d.files.Write(ctx, e, d.rememberLoaded)

@@ -120,18 +120,22 @@ func (c *findings) advice(h *Instance, f configfile.Reading) {
 	c.health(h, f)
 	c.cookies(f)
 	c.words(f)
-	checked := 0
-	for _, b := range f.Managed.Config.Backends {
-		for _, s := range b.Servers {
-			if s.Check {
-				checked++
-			}
-		}
+}
+
+// descriptors looks at whether HAProxy could start again with what the managed file has.
+func (c *findings) descriptors(h *Instance, f configfile.Reading) {
+	d := h.started.descriptors
+	most, known := d.Checks()
+	if !known {
+		return // the process may be in another container
 	}
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil && uint64(checked)*14/10 > limit.Max {
-		c.warn("descriptors", fmt.Sprintf("%d checked servers may need more descriptors than the limit of %d here: HAProxy then refuses to start, and haproxy -c does not tell", checked, limit.Max), "raise LimitNOFILE of HAProxy's unit, or switch checks off (the check key of a domain)")
+	checks := f.Managed.Config.Checks()
+	detail := fmt.Sprintf("HAProxy needs %d of %d to start again, %d of them for servers with a check", d.Other+checks, d.Limit, checks)
+	if checks > most {
+		c.fail("descriptors", detail+": it does not start, and haproxy -c does not tell", "raise LimitNOFILE of HAProxy's unit (or fd-hard-limit), lower maxconn in its global section, or put \"off\" into the check key of domains")
+		return
 	}
+	c.ok("descriptors", detail)
 }
 
 // words looks at what stands behind servers, and not in default-server.
@@ -225,6 +229,7 @@ func (c *findings) process(ctx context.Context, h *Instance, f configfile.Readin
 	}
 	c.loads(h)
 	c.others(ctx, h)
+	c.descriptors(h, f)
 	c.master(ctx, h, f, r, w)
 }
 

@@ -66,6 +66,13 @@ func (h *Instance) perhapsLoaded(f configfile.Reading, w runtimeapi.Worker, befo
 	return h.perhaps.Managed
 }
 
+// lastText is the text that a worker has loaded, as far as that is known.
+func (h *Instance) lastText() (string, error) {
+	kept, _, err := configfile.ReadBeside(h.loadedFile())
+	_, text, _ := strings.Cut(kept, "\n")
+	return text, err
+}
+
 // rememberLoaded keeps the text that the running worker has loaded, unless that is known already. Without a process there
 // is nothing to keep.
 func (h *Instance) rememberLoaded(ctx context.Context, f configfile.Reading) error {

@@ -101,10 +101,9 @@ func toldMasterSocket(ctx context.Context, r runtimeapi.Client) string {
 // restore puts back the text that the managed file had before it was changed for the reload that failed: what the last
 // Commit or Rewrite replaced, or, where that was another process's, what the running worker has loaded.
 func (h *Instance) restore(f configfile.Reading) error {
-	kept, _, err := configfile.ReadBeside(h.loadedFile())
+	loaded, err := h.lastText()
 	if err != nil {
 		return err
 	}
-	_, loaded, _ := strings.Cut(kept, "\n")
 	return h.files.Restore(f, loaded)
 }

@@ -34,6 +34,7 @@ func (h *Instance) readLive(ctx context.Context, f configfile.Reading, st *hapro
 	}
 	w, backends, err := r.Look(ctx, names...)
 	if errors.Is(err, haproxy.ErrDown) {
+		st.Descriptors = h.started.descriptors
 		st.Deaf, st.Down = h.whyDown(ctx, f.Base, r, err)
 		return nil
 	}
@@ -61,6 +62,11 @@ func (h *Instance) takeLive(f configfile.Reading, w runtimeapi.Worker, backends 
 	}
 	if err := h.record.of(w); err != nil {
 		return err
+	}
+	st.Descriptors = h.started.descriptors
+	if len(names) == 0 {
+		st.Descriptors = descriptors(f.Base, w, loaded.Config)
+		h.started.descriptors = st.Descriptors
 	}
 	h.adopt(f, loaded, backends)
 	if len(names) > 0 {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/haproxy/configfile"
 	"github.com/hapsync/hapsync/haproxy/runtimeapi"
 )
@@ -20,6 +21,8 @@ type started struct {
 	variables []string
 	// unloaded says that the managed file is not among them; empty where it is, or where that cannot be told.
 	unloaded string
+	// descriptors are those of the worker, as the last State of all found them.
+	descriptors haproxy.Descriptors
 }
 
 // learnFiles asks a worker, once, for the files that HAProxy was started with, and for its variables, and has them used. It reports whether that

@@ -16,8 +16,8 @@ type Worker struct {
 	Version haproxy.Version
 	// Started is when it began to read its configuration, to the second.
 	Started time.Time
-	// MaxSock is how many descriptors it may need at most, Ulimit how many it may have.
-	MaxSock, Ulimit int
+	// MaxSock is how many descriptors it may need at most, by what it knew when it started; MaxConn how many connections it takes.
+	MaxSock, MaxConn int
 }
 
 // Info asks the process who it is.
@@ -65,7 +65,7 @@ func parseInfo(reply string, now time.Time) (Worker, error) {
 	var uptime, started int
 	var version string
 	fields := map[string]*int{
-		"Pid": &w.Pid, "Maxsock": &w.MaxSock, "Ulimit-n": &w.Ulimit, "Uptime_sec": &uptime, "Start_time_sec": &started,
+		"Pid": &w.Pid, "Maxsock": &w.MaxSock, "Maxconn": &w.MaxConn, "Uptime_sec": &uptime, "Start_time_sec": &started,
 	}
 	for line := range strings.Lines(reply) {
 		name, value, _ := strings.Cut(line, ":")

@@ -1,0 +1,125 @@
+package e2e
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// startLimited starts HAProxy, which may have so many descriptors.
+func (b *box) startLimited(t *testing.T, descriptors int) {
+	t.Helper()
+	limit := fmt.Sprintf("--nofile=%[1]d:%[1]d", descriptors)
+	b.master = startCommand(t, filepath.Join(b.dir, "haproxy.log"), exec.Command("prlimit", limit, b.haproxy.path,
+		"-W", "-S", b.masterSocket, "-f", b.baseFile, "-f", b.managedFile))
+	b.master.Eventually(t, "HAProxy answers on "+b.runtimeSocket, func() error {
+		_, err := b.pid()
+		return err
+	})
+}
+
+// crowd registers hosts big00, big01, ... of a domain.
+func (b *box) crowd(t *testing.T, domain string, hosts int, addr string) {
+	t.Helper()
+	puts := map[string]string{}
+	for i := range hosts {
+		for key, value := range addrOf(t, fmt.Sprintf("%s/big%03d", domain, i), addr) {
+			puts[key] = value
+		}
+		if len(puts) >= 100 {
+			b.txn(t, puts)
+			puts = map[string]string{}
+		}
+	}
+	b.txn(t, puts)
+}
+
+// newLimited is a box whose HAProxy needs some 130 descriptors, and one for each server with a check. It has a.abc.com and
+// big.abc.com.
+func newLimited(t *testing.T, h haproxy, defaults string) (b *box, one *host) {
+	t.Helper()
+	b = newBeside(t, h)
+	one = startHost(t, "one")
+	base := strings.Replace(read(t, b.baseFile), "global\n", "global\n    nbthread 1\n    maxconn 40\n", 1)
+	b.write(t, b.baseFile, base+defaults)
+	b.register(t, "a.abc.com/server1", one.addr)
+	b.register(t, "big.abc.com/server1", one.addr)
+	b.write(t, b.managedFile, b.frontendLines("a.abc.com", "big.abc.com")+
+		domainLines("a.abc.com", serverLine("server1", one.addr))+domainLines("big.abc.com", serverLine("server1", one.addr)))
+	return b, one
+}
+
+// settlesWithout waits until there is nothing left to do, but for what is left out.
+func (b *box) settlesWithout(t *testing.T) {
+	t.Helper()
+	eventually(t, "registry, file and process are in line", func() error {
+		if o := b.hapsync(t, "plan"); !strings.Contains(o.stdout, "in line: ") {
+			return fmt.Errorf("%s", o)
+		}
+		return nil
+	})
+}
+
+// servedAfterARestart fails the test unless HAProxy starts with the files as they are, and serves the domains.
+func (b *box) servedAfterARestart(t *testing.T, h *host, domains ...string) {
+	t.Helper()
+	b.master.terminate(t)
+	b.startLimited(t, 300)
+	for _, d := range domains {
+		b.serves(t, d, "", h)
+	}
+}
+
+func TestHostsForWhichHAProxyHasNoDescriptorsAreLeftOut(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b, one := newLimited(t, h, "")
+		b.startLimited(t, 300)
+		a := b.startAgent(t)
+		a.ready(t)
+		b.crowd(t, "big.abc.com", 250, one.addr)
+		a.logs(t, 0, "big.abc.com", "hosts left out", "HAProxy may have 300 descriptors", "LimitNOFILE")
+		b.comes(t, "big.abc.com", "big000", one)
+		b.settlesWithout(t)
+
+		b.txn(t, map[string]string{"b.abc.com/check": "off"})
+		b.txn(t, addrOf(t, "b.abc.com/server1", one.addr))
+		b.comes(t, "b.abc.com", "", one) // by a reload
+		b.settlesWithout(t)
+		a.ready(t)
+		n := strings.Count(read(t, b.managedFile), " check\n")
+		if n < 80 || n > 200 {
+			t.Errorf("%d servers with a check are in the file", n)
+		}
+		o := b.hapsync(t, "check")
+		says(t, o.stdout, "descriptors", "of 300")
+		b.servedAfterARestart(t, one, "a.abc.com", "b.abc.com", "big.abc.com")
+		b.settlesWithout(t)
+		if again := strings.Count(read(t, b.managedFile), " check\n"); again != n {
+			t.Errorf("%d servers with a check, %d after the restart", n, again)
+		}
+	})
+}
+
+// TestDomainThatHAProxyCannotLoadIsFoundAmongAll has servers that need two descriptors each, one for the operator's agent-check, which
+// is more than hapsync knows of.
+func TestDomainThatHAProxyCannotLoadIsFoundAmongAll(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b, one := newLimited(t, h, "    default-server agent-check agent-port 1 agent-inter 60s\n")
+		b.startLimited(t, 300)
+		a := b.startAgent(t)
+		a.ready(t)
+		b.crowd(t, "big.abc.com", 100, one.addr)
+		if h.can.CookieLive {
+			b.comes(t, "big.abc.com", "big000", one)
+			b.settles(t)
+		}
+		b.txn(t, addrOf(t, "c.abc.com/server1", one.addr))
+		b.comes(t, "c.abc.com", "", one)
+		a.logs(t, 0, "msg=problem", "big.abc.com", "refuses to reload")
+		b.comes(t, "big.abc.com", "server1", one)
+		a.terminate(t)
+		b.servedAfterARestart(t, one, "a.abc.com", "big.abc.com", "c.abc.com")
+	})
+}

@@ -1,0 +1,142 @@
+package sync
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+// sized is a backend of a domain with servers h00, h01, ..., which have checks.
+func sized(name string, from, to int) haproxy.Backend {
+	b := haproxy.Backend{Name: haproxy.BackendName(name), Options: haproxy.BackendOptions{Balance: "roundrobin", Cookie: haproxy.StickyCookie}}
+	for i := from; i < to; i++ {
+		b.Servers = append(b.Servers, haproxy.Server{Name: fmt.Sprintf("h%02d", i), Check: true})
+	}
+	return b
+}
+
+func TestWhatIsBeyondTheLimitsIsLeftOut(t *testing.T) {
+	t.Parallel()
+	unchecked := sized("a.org", 0, 1)
+	unchecked.Servers[0].Check = false
+	const domains, hosts, descriptors = "--max-domains", "--max-hosts", "LimitNOFILE"
+	for _, c := range []struct {
+		name         string
+		asked        []haproxy.Backend
+		file, live   []haproxy.Backend
+		others       amount
+		checks       int
+		want, reason string
+	}{
+		{name: "nothing", asked: []haproxy.Backend{sized("a.org", 0, 3), sized("b.org", 0, 3)}, checks: 6, want: "a.org h00 h01 h02; b.org h00 h01 h02"},
+		{name: "the last hosts by name", asked: []haproxy.Backend{sized("a.org", 0, 5)}, want: "a.org h00 h01 h02", reason: hosts},
+		{name: "no host that HAProxy has", asked: []haproxy.Backend{sized("a.org", 0, 5)}, file: []haproxy.Backend{sized("a.org", 3, 4)}, live: []haproxy.Backend{sized("a.org", 4, 5)},
+			want: "a.org h00 h03 h04", reason: hosts},
+		{name: "no host of more than the limit that HAProxy has", asked: []haproxy.Backend{sized("a.org", 0, 5)}, file: []haproxy.Backend{sized("a.org", 1, 5)}, want: "a.org h01 h02 h03 h04", reason: hosts},
+		{name: "the last new domains", asked: []haproxy.Backend{sized("a.org", 0, 1), sized("b.org", 0, 1), sized("c.org", 0, 1), sized("d.org", 0, 1)}, live: []haproxy.Backend{sized("d.org", 0, 1)},
+			want: "a.org h00; d.org h00", others: amount{domains: 1}, reason: domains},
+		{name: "hosts of the domain with the most new ones, where there are no descriptors", asked: []haproxy.Backend{sized("a.org", 0, 3), sized("b.org", 0, 1)}, file: []haproxy.Backend{sized("a.org", 2, 3)},
+			checks: 9, others: amount{checks: 7}, want: "a.org h02; b.org h00", reason: descriptors},
+		{name: "a whole domain", asked: []haproxy.Backend{sized("a.org", 0, 3), sized("b.org", 0, 2)}, checks: 1, want: "b.org h00", reason: descriptors},
+		{name: "the check of a server that HAProxy has without one", asked: []haproxy.Backend{sized("a.org", 0, 1), sized("b.org", 0, 2)}, live: []haproxy.Backend{unchecked}, file: []haproxy.Backend{sized("b.org", 0, 2)},
+			checks: 2, want: "a.org h00-; b.org h00 h01", reason: descriptors},
+		{name: "no server that HAProxy has, whatever it may have", asked: []haproxy.Backend{sized("a.org", 0, 3)}, live: []haproxy.Backend{sized("a.org", 0, 3)}, checks: 1, want: "a.org h00 h01 h02"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			st := haproxy.State{File: haproxy.Config{Backends: c.file}, Live: haproxy.Config{Backends: c.live}}
+			if c.checks > 0 {
+				st.Descriptors = haproxy.Descriptors{Limit: 100 + c.checks, Other: 100}
+			}
+			got, over := Policy{MaxHosts: 3, MaxDomains: 3}.limit(haproxy.Config{Backends: c.asked}, st, c.others)
+			if text := backendsText(got); text != c.want {
+				t.Errorf("%s, want %s", text, c.want)
+			}
+			if (len(over) > 0) != (c.reason != "") {
+				t.Errorf("left out: %v", over)
+			}
+			for name, why := range over {
+				if !strings.Contains(why, c.reason) || !strings.Contains(why, "left out") {
+					t.Errorf("%s: %s", name, why)
+				}
+			}
+		})
+	}
+}
+
+// backendsText are the servers by domain; one without a check has a - behind its name.
+func backendsText(c haproxy.Config) string {
+	var lines []string
+	for _, b := range c.Backends {
+		words := make([]string, 0, 1+len(b.Servers))
+		domain, _ := haproxy.DomainOf(b.Name)
+		words = append(words, domain)
+		for _, s := range b.Servers {
+			if s.Check {
+				words = append(words, s.Name)
+			} else {
+				words = append(words, s.Name+"-")
+			}
+		}
+		lines = append(lines, strings.Join(words, " "))
+	}
+	return strings.Join(lines, "; ")
+}
+
+// many are hosts of a domain.
+func many(n int) (hosts []registry.Host) {
+	for i := range n {
+		hosts = append(hosts, host(fmt.Sprintf("h%02d", i), fmt.Sprintf("10.0.1.%d:1", i+1)))
+	}
+	return hosts
+}
+
+// TestADomainForWhichHAProxyDoesNotLoadTheFileKeepsNoOtherOut has a HAProxy that takes ten servers, and does not tell before it
+// reloads.
+func TestADomainForWhichHAProxyDoesNotLoadTheFileKeepsNoOtherOut(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		tooMany := func(c haproxy.Config) bool {
+			servers := 0
+			for _, b := range c.Backends {
+				servers += len(b.Servers)
+			}
+			return servers > 10
+		}
+		i.haproxy.change(func() {
+			loaded := clone(i.haproxy.live)
+			i.haproxy.loaded, i.haproxy.unloadable = &loaded, tooMany
+		})
+		i.registry.tell(twoDomains())
+		elapse(5 * time.Second)
+		s := revised(twoDomains(), 900)
+		s.Domains[1].Hosts = many(20)
+		i.registry.change(s, "b.abc.com")
+		elapse(5 * time.Second)
+		if n := len(serversOf(i.haproxy.now().live, "b.abc.com_cluster")); n != 20 {
+			t.Fatalf("%d servers are added live", n)
+		}
+		s = revised(s, 901, domain("c.abc.com", host("server1", "10.0.0.3:1")))
+		s = revised(s, 901, domain("d.abc.com", host("server1", "10.0.0.4:1")))
+		i.registry.change(s, "c.abc.com", "d.abc.com")
+		elapse(5 * time.Second)
+		now := i.haproxy.now()
+		for _, name := range []string{"c.abc.com", "d.abc.com"} {
+			if _, served := backendOf(now.live, name); !served {
+				t.Errorf("%s is not served", name)
+			}
+		}
+		if tooMany(now.file) {
+			t.Errorf("HAProxy does not start with the file: %s", backendsText(now.file))
+		}
+		problems := i.Status().Last.Problems
+		if !slices.ContainsFunc(problems, func(p registry.Problem) bool { return p.Domain == "b.abc.com" }) || len(problems) != 1 {
+			t.Errorf("problems: %v", problems)
+		}
+	})
+}
