@@ -63,15 +63,22 @@ func TestAHostMovesPromptlyWhileDomainsAreAdded(t *testing.T) {
 	})
 }
 
+// hangable is a haproxy whose -c does not answer while there is a file.
+func (b *box) hangable(t *testing.T) (binary, hang string) {
+	t.Helper()
+	hang = filepath.Join(b.dir, "hang")
+	binary = filepath.Join(b.dir, "hangable")
+	script := fmt.Sprintf("#!/bin/sh\ncase \" $* \" in *' -c '*) while [ -e %s ]; do sleep 0.1; done ;; esac\nexec %s \"$@\"\n", hang, b.haproxy.path)
+	if err := os.WriteFile(binary, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return binary, hang
+}
+
 func TestAHostMovesPromptlyWhileHaproxyCHangs(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, h haproxy) {
 		b := startABC(t, h)
-		hang := filepath.Join(b.dir, "hang")
-		binary := filepath.Join(b.dir, "hangable")
-		script := fmt.Sprintf("#!/bin/sh\ncase \" $* \" in *' -c '*) while [ -e %s ]; do sleep 0.1; done ;; esac\nexec %s \"$@\"\n", hang, h.path)
-		if err := os.WriteFile(binary, []byte(script), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		binary, hang := b.hangable(t)
 		a := b.startAgent(t, "--haproxy-bin", binary)
 		a.ready(t)
 		l := newLane(t, b)

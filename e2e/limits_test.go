@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -121,5 +122,34 @@ func TestDomainThatHAProxyCannotLoadIsFoundAmongAll(t *testing.T) {
 		b.comes(t, "big.abc.com", "server1", one)
 		a.terminate(t)
 		b.servedAfterARestart(t, one, "a.abc.com", "big.abc.com", "c.abc.com")
+	})
+}
+
+// TestManyNewHostsOfADomainKeepNoOtherWaiting has a haproxy -c that does not answer until the other domain has moved: the many come by
+// a reload.
+func TestManyNewHostsOfADomainKeepNoOtherWaiting(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b := startABC(t, h)
+		b.put(t, "a.abc.com/check", "off")
+		b.must(t, "sync")
+		b.crowd(t, "a.abc.com", 600, b.a1.addr)
+		if o := b.hapsync(t, "plan"); h.can.CookieLive {
+			says(t, o.stdout, "600 new servers of a backend come sooner by a reload")
+		}
+		binary, hang := b.hangable(t)
+		if err := os.WriteFile(hang, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		a := b.startAgent(t, "--haproxy-bin", binary)
+		l := newLane(t, b)
+		l.move(t)
+		l.move(t)
+		b.runs(t, "a.abc.com", "server1", "server2")
+		if err := os.Remove(hang); err != nil {
+			t.Fatal(err)
+		}
+		b.comes(t, "a.abc.com", "big599", b.a1)
+		b.settles(t)
+		a.ready(t)
 	})
 }

@@ -9,7 +9,7 @@
 //	want  := layout.Desired(snapshot, state)                   // want.go: what the registry asks for
 //	plan  := newPlan(want, state)                              // plan.go, diff.go: runtime, file, reload
 //	err   := policy.check(plan's removals)                     // policy.go: whether to
-//	out   := process.Run(plan.early())                         // what does not wait for the file; read back
+//	out   := process.Run(slice(plan.early()))                  // what does not wait for the file, so much at a time; read back
 //	res   := deploy(file, job)                                 // deployer.go: the file, haproxy -c, a reload if one is needed
 //	rest  :  another pass over what waited for the file
 //

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hapsync/hapsync/haproxy"
@@ -137,6 +138,45 @@ func TestADomainForWhichHAProxyDoesNotLoadTheFileKeepsNoOtherOut(t *testing.T) {
 		problems := i.Status().Last.Problems
 		if !slices.ContainsFunc(problems, func(p registry.Problem) bool { return p.Domain == "b.abc.com" }) || len(problems) != 1 {
 			t.Errorf("problems: %v", problems)
+		}
+	})
+}
+
+func TestAChangeOfAnotherDomainComesBetweenTheManyOfOne(t *testing.T) {
+	t.Parallel()
+	s := revised(twoDomains(), 812)
+	s.Domains[1].Hosts = nil
+	for i := range 2*maxRun + 100 {
+		s.Domains[1].Hosts = append(s.Domains[1].Hosts, host(fmt.Sprintf("h%04d", i), "10.0.0.2:1"))
+	}
+	inBubble(t, inLine(s, v32), func(t *testing.T, i inn) {
+		var order []string
+		moved := revised(s, 901)
+		moved.Domains[0].Hosts = []registry.Host{host("server1", "10.0.0.1:7"), s.Domains[0].Hosts[1]}
+		moved.Domains[1].Hosts = slices.Clone(s.Domains[1].Hosts)
+		for j := range moved.Domains[1].Hosts {
+			moved.Domains[1].Hosts[j].Weight = 9
+		}
+		i.haproxy.change(func() {
+			i.haproxy.stubborn = func(c haproxy.Change) bool {
+				if len(order) == 0 { // HAProxy is at the first of the many
+					i.registry.change(moved, "a.abc.com")
+				}
+				order = append(order, c.Domain())
+				return false
+			}
+		})
+		i.registry.tell(s)
+		synctest.Wait()
+		many := revised(moved, 900)
+		many.Domains[0] = s.Domains[0]
+		i.registry.change(many, "b.abc.com")
+		elapse(5 * time.Second)
+		if other := slices.Index(order, "a.abc.com"); len(order) != 2*maxRun+101 || other < 1 || other > maxRun {
+			t.Errorf("the change of the other domain is number %d of %d", other, len(order))
+		}
+		if s := i.Status(); s.Applied != 901 || !s.Ready() {
+			t.Errorf("applied %d: %q", s.Applied, s.Reasons)
 		}
 	})
 }

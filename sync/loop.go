@@ -111,6 +111,9 @@ func (a *Agent) next() time.Time {
 	if !a.alarms.trusted {
 		return next
 	}
+	if len(a.alarms.again) > 0 {
+		sooner(time.Now())
+	}
 	sooner(a.alarms.drains.at)
 	sooner(a.alarms.held)
 	for _, d := range a.memory.domains {
@@ -258,6 +261,12 @@ func (a *Agent) afterPass(p *pass, in inbox) {
 		a.memory.worker = p.state.Worker // a new one may have what the file said when the reload began: its domains are looked at after it
 	}
 	a.setFileAlarm()
+	if len(p.left) > 0 {
+		a.alarms.again = p.left
+	}
+	if len(p.left) > maxPartial {
+		a.alarms.whole = time.Now()
+	}
 	if len(p.held) > 0 {
 		a.alarms.held = time.Now().Add(heldPoll)
 	}

@@ -178,7 +178,8 @@ func (p *pass) names() []string {
 	if !p.scope.All() {
 		return p.scope.Names()
 	}
-	names := slices.Concat(slices.Collect(maps.Keys(p.memory.domains)), p.report.Plan.domains(), p.report.Plan.late, slices.Collect(maps.Keys(p.held)), slices.Collect(maps.Keys(p.over)))
+	names := slices.Concat(slices.Collect(maps.Keys(p.memory.domains)), p.report.Plan.domains(), p.report.Plan.late, slices.Collect(maps.Keys(p.held)), slices.Collect(maps.Keys(p.over)),
+		slices.Collect(maps.Keys(p.left)))
 	for _, problem := range p.bound {
 		names = append(names, problem.Domain)
 	}

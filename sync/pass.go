@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -48,6 +49,8 @@ type pass struct {
 	outcome haproxy.Outcome
 	// bound are the hosts of the scope at HAProxy's own addresses.
 	bound []registry.Problem
+	// left are the domains of which changes are left to the next pass.
+	left map[string]bool
 	// held are the hosts whose removal is held back, by domain.
 	held   map[string][]string
 	report Report
@@ -194,7 +197,7 @@ func (p *pass) cached(ctx context.Context) (ok bool) {
 	p.compare(st)
 	plan := p.report.Plan
 	changes := plan.changes(ViaRuntime)
-	if len(changes) == 0 || plan.waits() || slices.ContainsFunc(changes, removes) {
+	if len(changes) == 0 || len(changes) > maxRun || plan.waits() || slices.ContainsFunc(changes, removes) {
 		return false
 	}
 	if err := p.run(context.WithoutCancel(ctx), changes); err != nil || len(p.outcome.Refused) > 0 {
@@ -248,12 +251,37 @@ func (p *pass) byProcess(ctx context.Context) error {
 		return err
 	}
 	if p.state.Down == nil {
-		if err := p.run(context.WithoutCancel(ctx), p.report.Plan.early()); err != nil {
+		if err := p.run(context.WithoutCancel(ctx), p.slice(p.report.Plan.early())); err != nil {
 			return err
 		}
 	}
 	p.report.Plan = p.report.Plan.with(made)
 	return nil
+}
+
+// maxRun is the number of changes that a pass of an agent makes in the process: what is left comes with the next pass, and what has
+// come in of other domains before it.
+const maxRun = 1000
+
+// slice are the changes that the pass makes now, those of domains with few of them first. The plan is without the others.
+func (p *pass) slice(changes []haproxy.Change) []haproxy.Change {
+	if len(changes) <= maxRun {
+		return changes
+	}
+	of := map[string]int{}
+	for _, c := range changes {
+		of[c.Domain()]++
+	}
+	slices.SortStableFunc(changes, func(a, b haproxy.Change) int {
+		return cmp.Or(cmp.Compare(of[a.Domain()], of[b.Domain()]), cmp.Compare(a.Domain(), b.Domain()))
+	})
+	later := map[haproxy.Change]bool{}
+	p.left = map[string]bool{}
+	for _, c := range changes[maxRun:] {
+		later[c], p.left[c.Domain()] = true, true
+	}
+	_, p.report.Plan = p.report.Plan.only(func(a Action) bool { return a.Via == ViaRuntime && later[a.Change] })
+	return changes[:maxRun]
 }
 
 // only is the part of a snapshot that is about a scope.

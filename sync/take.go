@@ -33,7 +33,7 @@ func (m *memory) take(p *pass, inFlight *job) {
 	}
 	for _, name := range p.names() {
 		inFlight := inFlight != nil && inFlight.scope.Has(name)
-		if m.domains[name] == nil && !edited[name] && !late[name] && len(leaving[name]) == 0 && len(p.held[name]) == 0 && len(bound[name]) == 0 && p.over[name] == "" && !inFlight {
+		if m.domains[name] == nil && !edited[name] && !late[name] && len(leaving[name]) == 0 && len(p.held[name]) == 0 && len(bound[name]) == 0 && p.over[name] == "" && !p.left[name] && !inFlight {
 			continue
 		}
 		d := m.at(name)
@@ -43,7 +43,7 @@ func (m *memory) take(p *pass, inFlight *job) {
 		d.file, _ = backendOf(p.state.File, name)
 		d.waits = waitsFor(d, edited[name] || inFlight, late[name])
 		live, _ := backendOf(p.state.Live, name)
-		m.mark(d, live, waits[name] || late[name] || len(d.held) > 0 || p.want.refused[name] && p.lacks(name))
+		m.mark(d, live, waits[name] || late[name] || len(d.held) > 0 || p.left[name] || p.want.refused[name] && p.lacks(name))
 		if p.scope.All() && d.waits == waitsNot {
 			d.expired = nil
 		}

@@ -1,0 +1,82 @@
+package sync
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+// reasons collects why a reload is needed.
+type reasons struct {
+	changes []haproxy.Change
+	whys    []string
+}
+
+func (r *reasons) add(c haproxy.Change, why string) {
+	r.changes, r.whys = append(r.changes, c), append(r.whys, why)
+}
+
+func (r *reasons) cause() (cause ReloadCause) {
+	for _, c := range r.changes {
+		switch c.(type) {
+		case haproxy.AddBackend, haproxy.AddRule, haproxy.RemoveRule:
+			return ReloadDomain
+		case haproxy.SetBackend:
+			cause = ReloadOptions
+		default:
+			cause = cmp.Or(cause, ReloadServer)
+		}
+	}
+	return cause
+}
+
+// domains are those of the changes, sorted.
+func (r *reasons) domains() []string {
+	names := map[string]bool{}
+	for _, c := range r.changes {
+		names[c.Domain()] = true
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// namedReasons is how many objects are named for a reason before they are counted.
+const namedReasons = 3
+
+// lines puts the objects that share a reason together. A new backend goes without saying where its domain's rule is new.
+func (r *reasons) lines(ruled map[string]bool) []string {
+	objects := map[string][]string{}
+	for i, c := range r.changes {
+		if add, ok := c.(haproxy.AddBackend); ok && ruled[add.Domain()] {
+			continue
+		}
+		objects[r.whys[i]] = append(objects[r.whys[i]], object(c))
+	}
+	var lines []string
+	for why, names := range objects {
+		names = slices.Compact(names)
+		if len(names) > namedReasons {
+			lines = append(lines, fmt.Sprintf("%s and %d more: %s", strings.Join(names[:namedReasons], ", "), len(names)-namedReasons, why))
+			continue
+		}
+		for _, name := range names {
+			lines = append(lines, name+": "+why)
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// object names what a change is about.
+func object(c haproxy.Change) string {
+	switch c.Object() {
+	case haproxy.ObjectBackend:
+		return "backend " + c.Key().Backend
+	case haproxy.ObjectServer:
+		return "server " + c.Key().String()
+	}
+	return "use_backend rule of " + c.Domain()
+}
