@@ -153,3 +153,25 @@ func TestManyNewHostsOfADomainKeepNoOtherWaiting(t *testing.T) {
 		a.ready(t)
 	})
 }
+
+func TestOptionThatChangesAgainAndAgainWaitsAndNoOtherDomainDoes(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b, a := startFollowed(t, h, "--reload-interval", "100ms")
+		balances := func(algorithm string) error {
+			if text := read(t, b.managedFile); !strings.Contains(text, "balance "+algorithm) {
+				return fmt.Errorf("no balance %s in:\n%s", algorithm, text)
+			}
+			return nil
+		}
+		b.put(t, "a.abc.com/balance", "leastconn")
+		eventually(t, "the first change is loaded", func() error { return balances("leastconn") })
+		b.settles(t)
+		b.put(t, "a.abc.com/balance", "first")
+		a.logs(t, 0, "msg=problem", "a.abc.com/balance", "the next reload for it is made at")
+		b.txn(t, addrOf(t, "c.abc.com/server1", b.a1.addr))
+		b.comes(t, "c.abc.com", "", b.a1)
+		eventually(t, "the second change is loaded", func() error { return balances("first") })
+		b.settles(t)
+		a.ready(t)
+	})
+}

@@ -82,6 +82,9 @@ func (a *Agent) deployed(ctx context.Context, r result) {
 	now := time.Now()
 	a.deployer.busy = nil
 	a.cfg.Observe(FilePass, r.took)
+	if r.reloaded {
+		a.memory.loadedOptions(r.options)
+	}
 	if r.reloaded || r.unloaded != nil {
 		a.alarms.reload = now.Add(a.cfg.ReloadInterval)
 	}

@@ -76,6 +76,7 @@ func (a *Agent) scope(in inbox, now time.Time) (scope haproxy.Scope, ok bool) {
 	names = append(names, a.memory.names(func(d *domainState) bool {
 		return d.refused != nil && !d.refused.retrying && due(d.refused.retry.at, now)
 	})...)
+	names = append(names, a.memory.names(func(d *domainState) bool { return d.rest.key != "" && due(d.rest.until, now) })...)
 	if a.deployer.busy == nil && a.mayDeploy(now) {
 		names = append(names, a.memory.names(func(d *domainState) bool { return a.ripe(d, now) })...)
 	}
@@ -119,6 +120,9 @@ func (a *Agent) next() time.Time {
 	for _, d := range a.memory.domains {
 		if d.refused != nil && !d.refused.retrying {
 			sooner(d.refused.retry.at)
+		}
+		if d.rest.key != "" {
+			sooner(d.rest.until)
 		}
 		switch {
 		case a.deployer.busy != nil:

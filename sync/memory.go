@@ -74,6 +74,8 @@ type domainState struct {
 	refused *refusal
 	// over says what the limits leave out, and why; empty where they leave out nothing.
 	over string
+	// rest is that of its options.
+	rest rest
 }
 
 func newMemory() *memory {
@@ -92,8 +94,9 @@ func (m *memory) at(name string) *domainState {
 
 // forget drops the domains of which there is nothing to remember.
 func (m *memory) forget() {
+	now := time.Now()
 	maps.DeleteFunc(m.domains, func(_ string, d *domainState) bool {
-		return d.waits == waitsNot && d.since == nil && len(d.leaving) == 0 && len(d.expired) == 0 && len(d.held) == 0 && len(d.bound) == 0 && d.refused == nil && d.over == ""
+		return d.waits == waitsNot && d.since == nil && len(d.leaving) == 0 && len(d.expired) == 0 && len(d.held) == 0 && len(d.bound) == 0 && d.refused == nil && d.over == "" && d.rest.over(now)
 	})
 }
 
@@ -134,10 +137,13 @@ func (m *memory) leaving() []haproxy.ServerKey {
 
 // wanted is what file and process are to be brought to, where the registry asks for something.
 func (m *memory) wanted(l Layout, asked haproxy.Config, st haproxy.State, scope haproxy.Scope) wanted {
-	w := wanted{file: asked, process: leaveAgents(m.overrides.apply(asked), asked, st), refused: map[string]bool{}, retried: map[string]bool{}}
+	w := wanted{file: asked, process: leaveAgents(m.overrides.apply(asked), asked, st), refused: map[string]bool{}, retried: map[string]bool{}, resting: map[string]string{}}
 	now := time.Now()
 	file, process := map[string]haproxy.Backend{}, map[string]haproxy.Backend{}
 	for name, d := range m.domains {
+		if d.refused == nil && now.Before(d.rest.until) && scope.Has(name) {
+			w.restOptions(name, st, file, process)
+		}
 		if d.refused == nil || !scope.Has(name) {
 			continue
 		}

@@ -76,6 +76,9 @@ func (p *pass) compare(st haproxy.State) {
 	p.report.Agents = agentChecked(p.asked, st)
 	p.want = p.memory.wanted(p.cfg.Layout, p.asked, st, p.scope)
 	p.report.leaveOut(p.memory.leftOut(p.snapshot.Prefix, p.scope, p.want.refused))
+	for domain, key := range p.want.resting {
+		p.report.leaveOut([]registry.Problem{p.memory.domains[domain].rest.waits(key).problem(p.snapshot.Prefix, domain)})
+	}
 	p.report.Plan = p.plan(st)
 	edits := Diff(st.File, p.want.file)
 	p.report.Warnings = slices.Concat(st.Warnings, lostWords(st.File, edits), unsetWords(p.snapshot, edits))
@@ -308,7 +311,7 @@ func only(snapshot registry.Snapshot, scope haproxy.Scope) registry.Snapshot {
 func (p *pass) job() job {
 	plan := p.report.Plan
 	j := job{
-		layout: p.cfg.Layout, scope: p.scope, base: p.state.Digest, want: p.want.file, late: plan.late,
+		layout: p.cfg.Layout, scope: p.scope, base: p.state.Digest, want: p.want.file, late: plan.late, options: plan.options,
 		reload: len(plan.Reload) > 0, rewrite: plan.Rewrite, report: &p.report, began: time.Now(),
 	}
 	for _, f := range p.outcome.Refused {

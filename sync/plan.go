@@ -34,6 +34,8 @@ type Plan struct {
 
 	cause ReloadCause // of the reload, the first that applies of domain, options, server
 	late  []string    // the domains that need the reload, sorted
+	// options are those of them of which an option, or a server, changes in place.
+	options []string
 }
 
 // Empty reports whether there is nothing to do.
@@ -81,10 +83,12 @@ type wanted struct {
 	// file is what the managed file is to say, process what the process is to run: they differ where an operator has set
 	// something on the socket, or HAProxy has refused something.
 	file, process haproxy.Config
-	// refused are the domains of which HAProxy has refused something: no reload is made for them.
+	// refused are the domains of which HAProxy has refused something, or whose options rest: no reload is made for them.
 	refused map[string]bool
 	// retried are those of which HAProxy has refused to load something that it gets again: by a reload, which tells.
 	retried map[string]bool
+	// resting are the domains whose options rest, with the key of the one that waits.
+	resting map[string]string
 }
 
 // newPlan decides how HAProxy is brought to what is wanted; this is the only place that does.
@@ -167,7 +171,7 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Chan
 		backend := a.Change.Key().Backend
 		return removes(a.Change) && late[backend] && !keepsServing(st.Live, want, backend)
 	})
-	p.Reload, p.cause, p.late = reasons.lines(ruled), reasons.cause(), reasons.domains()
+	p.Reload, p.cause, p.late, p.options = reasons.lines(ruled), reasons.cause(), reasons.domains(), reasons.options()
 }
 
 // keepsServing reports whether a server that takes traffic stays in a backend. Where none does and those that come need a

@@ -43,6 +43,12 @@ func (r *reasons) domains() []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
+// options are the domains of the changes in place, sorted.
+func (r *reasons) options() []string {
+	inPlace := reasons{changes: slices.DeleteFunc(slices.Clone(r.changes), func(c haproxy.Change) bool { return c.Op() != haproxy.OpSet })}
+	return inPlace.domains()
+}
+
 // namedReasons is how many objects are named for a reason before they are counted.
 const namedReasons = 3
 

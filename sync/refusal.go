@@ -78,11 +78,14 @@ func (m *memory) unloaded() string {
 	return ""
 }
 
-// retryRefused makes the next pass try again what HAProxy refused: of the file, or, with reloads, all.
+// retryRefused makes the next pass try again what HAProxy refused: of the file, or, with reloads, all; then no options rest.
 func (m *memory) retryRefused(reloads bool) {
 	for _, d := range m.domains {
 		if d.refused != nil && (!d.refused.reload || reloads) {
 			d.refused.retry.at = time.Now()
+		}
+		if reloads {
+			d.rest.until = time.Now()
 		}
 	}
 }
@@ -97,7 +100,7 @@ func (m *memory) reloadsFrom(at time.Time) {
 }
 
 // leftOut are the domains and hosts that HAProxy refused, but for those of a scope that are tried again, and, outside the scope,
-// the hosts at HAProxy's own addresses and those that the limits leave out.
+// the hosts at HAProxy's own addresses, those that the limits leave out and those whose options rest.
 func (m *memory) leftOut(prefix string, scope haproxy.Scope, refused map[string]bool) []registry.Problem {
 	var left []registry.Problem
 	for name, d := range m.domains {
@@ -106,6 +109,9 @@ func (m *memory) leftOut(prefix string, scope haproxy.Scope, refused map[string]
 		}
 		if d.over != "" && !scope.Has(name) {
 			left = append(left, overProblem(prefix, name, d.over))
+		}
+		if d.rest.key != "" && !scope.Has(name) {
+			left = append(left, d.rest.problem(prefix, name))
 		}
 		switch r := d.refused; {
 		case r == nil || scope.Has(name) && !refused[name]:

@@ -38,7 +38,7 @@ func (m *memory) take(p *pass, inFlight *job) {
 		}
 		d := m.at(name)
 		d.leaving = slices.Sorted(slices.Values(leaving[name]))
-		d.held, d.bound, d.over = p.held[name], bound[name], p.over[name]
+		d.held, d.bound, d.over, d.rest.key = p.held[name], bound[name], p.over[name], p.want.resting[name]
 		d.want, _ = backendOf(p.want.file, name)
 		d.file, _ = backendOf(p.state.File, name)
 		d.waits = waitsFor(d, edited[name] || inFlight, late[name])
