@@ -120,7 +120,7 @@ func (p Policy) check(r removals, keys int) (held map[string]string, err error) 
 	why := ""
 	switch {
 	case keys == 0:
-		return nil, &HeldError{fmt.Sprintf("the registry has no key below the prefix, but HAProxy has %s (is the prefix right?)", registry.Count(r.have, "managed server"))}
+		return nil, &HeldError{fmt.Sprintf("the registry has no key below the prefix, but HAProxy has %s (are the prefix and --domains right?)", registry.Count(r.have, "managed server"))}
 	case r.gone == r.have && r.moment > 1:
 		why = fmt.Sprintf("all %s would be removed", registry.Count(r.have, "managed server"))
 	case r.have > handful && !single && r.gone*100 > r.have*limit:

@@ -14,8 +14,6 @@ import (
 func dockerFlags() []cli.Flag {
 	return []cli.Flag{
 		cli.Toggle(cli.Spec{Name: "docker", Usage: "register the containers of this machine's Docker engine that have the label " + docker.LabelDomain}),
-		cli.List(cli.Spec{Name: "domains",
-			Usage: "with --docker: `DOMAIN` that containers may serve, such as a.abc.com or *.abc.com; repeat it, or separate with commas (default: any)"}),
 		cli.Toggle(cli.Spec{Name: "internal", Usage: "with --docker: take the address that a container has in its network, not its published port"}),
 		cli.Toggle(cli.Spec{Name: "registrator-names", Usage: "with --docker: take registrator's SERVICE_NAME and SERVICE_<port>_NAME, too"}),
 		cli.Text(cli.Spec{Name: "resync", Value: "60s", Check: cli.Duration,
@@ -62,13 +60,11 @@ func (p program) containers(c *cli.Context) (docker.Config, error) {
 		}
 	}
 	log := p.environment().Logger(c)
-	settings := docker.Settings{Machine: c.String("host"), Internal: c.Bool("internal"), RegistratorNames: c.Bool("registrator-names"),
-		Domains: cli.Words(c.StringSlice("domains")...)}
-	for _, pattern := range settings.Domains {
-		if err := docker.CheckPattern(pattern); err != nil {
-			return docker.Config{}, cli.Usagef(c, "--domains: %w", err)
-		}
+	domains, err := patterns(c)
+	if err != nil {
+		return docker.Config{}, err
 	}
+	settings := docker.Settings{Machine: c.String("host"), Internal: c.Bool("internal"), RegistratorNames: c.Bool("registrator-names"), Domains: domains}
 	if settings.Machine == "" {
 		name, err := os.Hostname()
 		if err != nil {
@@ -76,7 +72,6 @@ func (p program) containers(c *cli.Context) (docker.Config, error) {
 		}
 		settings.Machine = name
 	}
-	var err error
 	if settings.Addresses, err = addresses(c); err != nil {
 		return docker.Config{}, err
 	}

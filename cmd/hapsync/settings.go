@@ -14,10 +14,6 @@ import (
 
 // registryConfig is what the Registry flags say; etcd.Dial checks it.
 func (p program) registryConfig(c *cli.Context) (etcd.Config, error) {
-	addresses, err := addresses(c)
-	if err != nil {
-		return etcd.Config{}, err
-	}
 	cfg := etcd.Config{
 		Endpoints:    cli.Words(c.StringSlice("endpoints")...),
 		Prefix:       c.String("prefix"),
@@ -27,7 +23,13 @@ func (p program) registryConfig(c *cli.Context) (etcd.Config, error) {
 		PasswordFile: c.String("password-file"),
 		DialTimeout:  c.Duration("dial-timeout"),
 		MaxKeys:      c.Int("max-keys"),
-		Addresses:    addresses,
+	}
+	var err error
+	if cfg.Addresses, err = addresses(c); err != nil {
+		return cfg, err
+	}
+	if cfg.Domains, err = patterns(c); err != nil {
+		return cfg, err
 	}
 	cfg.User, cfg.Password, _ = strings.Cut(c.String("user"), ":")
 	if len(cfg.Endpoints) == 0 {
@@ -46,6 +48,17 @@ func addresses(c *cli.Context) (registry.Addresses, error) {
 		return registry.Addresses{}, cli.Usagef(c, "--addresses: %w", err)
 	}
 	return registry.Addresses{Only: networks, Loopback: c.Bool("allow-loopback")}, nil
+}
+
+// patterns are the domains that --domains names.
+func patterns(c *cli.Context) (registry.Patterns, error) {
+	found := registry.Patterns(cli.Words(c.StringSlice("domains")...))
+	for _, pattern := range found {
+		if err := registry.CheckPattern(pattern); err != nil {
+			return nil, cli.Usagef(c, "--domains: %w", err)
+		}
+	}
+	return found, nil
 }
 
 // haproxySettings are what the HAProxy flags say.

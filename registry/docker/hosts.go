@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/hapsync/hapsync/registry"
 )
@@ -20,27 +19,14 @@ type Settings struct {
 	Internal bool
 	// RegistratorNames takes SERVICE_NAME and SERVICE_<port>_NAME, too.
 	RegistratorNames bool
-	// Domains are those that containers may serve, as a.abc.com or *.abc.com; empty means all.
-	Domains []string
+	// Domains are those that containers may serve.
+	Domains registry.Patterns
 	// Addresses says which ones hosts may have.
 	Addresses registry.Addresses
 }
 
 // maxServices are the most domains that one container may name.
 const maxServices = 32
-
-// CheckPattern returns what is wrong with one of Domains.
-func CheckPattern(pattern string) error {
-	return registry.CheckDomain(strings.TrimPrefix(pattern, "*."))
-}
-
-// allows reports whether a container may serve the domain, which is in lower case.
-func (s Settings) allows(domain string) bool {
-	return len(s.Domains) == 0 || slices.ContainsFunc(s.Domains, func(pattern string) bool {
-		below, wild := strings.CutPrefix(strings.ToLower(pattern), "*")
-		return domain == below || wild && len(domain) > len(below) && strings.HasSuffix(domain, below)
-	})
-}
 
 // Label is the one that all containers have that matter; empty where others may matter.
 func (s Settings) Label() string {

@@ -136,7 +136,7 @@ func (s Settings) host(c Container, service service, values map[string]string) (
 	if err := registry.CheckDomain(service.domain); err != nil {
 		return Host{}, &Problem{Label: service.label, Reason: err.Error()}
 	}
-	if !s.allows(strings.ToLower(service.domain)) {
+	if !s.Domains.Match(service.domain) {
 		return Host{}, &Problem{Label: service.label, Reason: fmt.Sprintf("domain %s is not among those that containers may serve here (--domains)",
 			registry.Quote(service.domain))}
 	}

@@ -29,6 +29,8 @@ type Config struct {
 	Endpoints []string
 	// Prefix of all keys; it starts with a slash. One at its end is dropped. Empty means DefaultPrefix.
 	Prefix string
+	// Domains are those that are read; their keys are all that counts.
+	Domains registry.Patterns
 	// CACert is the file with the authorities to trust; empty means those of the system.
 	CACert string
 	// Cert and Key are the files with the certificate of this client and its key: both or none. They

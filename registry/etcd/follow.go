@@ -146,6 +146,7 @@ func (f *follower) begin(l listing) {
 	m := f.mirror
 	if m == nil || m.Cluster() != l.Cluster || m.Revision() > registry.Revision(l.Revision) {
 		f.mirror = mirror.New(f.client.conf.Prefix, f.client.conf.Settle, f.client.conf.MaxKeys, f.client.conf.Addresses)
+		f.mirror.Domains = f.client.conf.Domains
 	}
 	f.mirror.Begin(l.Listing, time.Now())
 	f.tellAll()

@@ -107,6 +107,8 @@ func (l *listing) add(conf Config, page *clientv3.GetResponse) {
 		l.Keys = make([]registry.KeyValue, 0, min(page.Count, 1<<16))
 	}
 	for _, kv := range page.Kvs {
-		l.Add(conf.Prefix, conf.MaxKeys, kv.Key, kv.Value)
+		if mirror.Serves(conf.Domains, conf.Prefix, kv.Key) {
+			l.Add(conf.Prefix, conf.MaxKeys, kv.Key, kv.Value)
+		}
 	}
 }

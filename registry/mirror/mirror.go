@@ -26,6 +26,8 @@ type Mirror struct {
 	settle       time.Duration
 	maxKeys      int // of a domain
 	addresses    registry.Addresses
+	// Domains are those that are kept. It is set before anything else.
+	Domains registry.Patterns
 
 	snapshot  registry.Snapshot
 	listed    int64 // the revision of the last listing: older changes are in it
@@ -79,7 +81,7 @@ func (m *Mirror) groupOf(key string) (name string, ok bool) {
 	if key == m.prefix {
 		return itself, true
 	}
-	if !strings.HasPrefix(key, m.root) {
+	if !strings.HasPrefix(key, m.root) || !Serves(m.Domains, m.prefix, key) {
 		return "", false
 	}
 	name, _, _ = strings.Cut(key[len(m.root):], "/")
@@ -110,6 +112,7 @@ func (m *Mirror) applyRevision(changes []Change, now time.Time) {
 	if changes[0].Revision <= m.listed {
 		return
 	}
+	changes = m.served(changes)
 	touched := m.touched(changes)
 	for _, c := range changes {
 		if name, ok := m.groupOf(c.Key); ok {
@@ -119,6 +122,20 @@ func (m *Mirror) applyRevision(changes []Change, now time.Time) {
 	for _, t := range touched {
 		m.weigh(t, now)
 	}
+}
+
+// served are the changes of domains that are kept.
+func (m *Mirror) served(changes []Change) []Change {
+	if len(m.Domains) == 0 {
+		return changes
+	}
+	var served []Change
+	for _, c := range changes {
+		if !strings.HasPrefix(c.Key, m.root) || Serves(m.Domains, m.prefix, c.Key) {
+			served = append(served, c)
+		}
+	}
+	return served
 }
 
 func (m *Mirror) set(name string, c Change) {

@@ -43,6 +43,15 @@ func (l *Listing) Add(prefix string, maxKeys int, key, value []byte) {
 	l.Keys = append(l.Keys, Kept(prefix, key, value))
 }
 
+// Serves reports whether a key of etcd below the prefix is of a domain that counts. Those of the prefix itself do.
+func Serves[K string | []byte](only registry.Patterns, prefix string, key K) bool {
+	if len(only) == 0 || len(key) <= len(prefix)+1 {
+		return true
+	}
+	segment, _, _ := strings.Cut(string(key[len(prefix)+1:]), "/")
+	return only.Match(segment)
+}
+
 // Count is the number of keys, those included that are not kept.
 func (l *Listing) Count() int {
 	n := len(l.Keys)
@@ -85,6 +94,7 @@ func (m *Mirror) Begin(l Listing, now time.Time) {
 // listing was read. What differs counts as changed at one revision, so that hosts settle over it.
 func (m *Mirror) Become(l Listing, since []Change, now time.Time) {
 	want := New(m.prefix, m.settle, m.maxKeys, m.addresses)
+	want.Domains = m.Domains
 	want.fill(l)
 	want.listed = l.Revision
 	last := l.Revision

@@ -32,6 +32,8 @@ func registryFlags() []urfave.Flag {
 			Value: "http://127.0.0.1:2379", Usage: "`URL` of an etcd member; repeat it, or separate with commas"}),
 		Text(Spec{Name: "prefix", Category: category, Value: "/services/web",
 			Usage: "`KEY` below which the domains are"}),
+		List(Spec{Name: "domains", Category: category, Fallback: "any",
+			Usage: "`DOMAIN` that HAProxy serves, or that containers may serve (register --docker), such as a.abc.com or *.abc.com; repeat it, or separate with commas"}),
 		Text(Spec{Name: "cacert", Env: []string{"ETCDCTL_CACERT"}, Category: category, Fallback: "the system's",
 			Usage: "PEM `FILE` with the certificate authorities that etcd's certificate is checked against"}),
 		Text(Spec{Name: "cert", Env: []string{"ETCDCTL_CERT"}, Category: category,
