@@ -68,7 +68,8 @@ func (c checker) run(ctx context.Context, args []string) (warnings []string, err
 	return messages(out, "[WARNING]"), nil
 }
 
-// output is what haproxy prints with some arguments. A program that ends with another code than 0 is an *InvalidConfigError.
+// output is what haproxy prints with some arguments. A program that ends with another code than 0, or says what is wrong and then
+// crashes, is an *InvalidConfigError.
 func (c checker) output(ctx context.Context, args []string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -87,7 +88,7 @@ func (c checker) output(ctx context.Context, args []string) (string, error) {
 	switch {
 	case ctx.Err() != nil:
 		return "", c.noVerdict(args[0], ctx.Err())
-	case errors.As(err, &exit) && exit.Exited():
+	case errors.As(err, &exit) && (exit.Exited() || len(messages(out.String(), "[ALERT]")) > 0): // 3.2 and 3.4 crash after some errors
 		return "", &haproxy.InvalidConfigError{Output: alerts(out.String())}
 	case errors.As(err, &exit):
 		return "", fmt.Errorf("%s %s ended without an answer: %w (is memory short?)", c.binary, args[0], err)

@@ -94,6 +94,21 @@ func TestACheckThatIsInterruptedIsNoVerdictOfTheLimit(t *testing.T) {
 	}
 }
 
+// TestAHAProxyThatCrashesAfterItsWordsHasRefused has a haproxy -c as 3.2 and 3.4 are for a user of a group that there is not.
+func TestAHAProxyThatCrashesAfterItsWordsHasRefused(t *testing.T) {
+	t.Parallel()
+	const version = "[ $1 != -v ] || { echo HAProxy version 3.2.1-1; exit; }\n"
+	_, err := checker{binary: wrapper(t, version+"echo \"[ALERT]    (1) : no such group 'x'\"\nkill -SEGV $$\n"), timeout: time.Minute}.check(t.Context(), "x.cfg")
+	var refused *haproxy.InvalidConfigError
+	if !errors.As(err, &refused) || refused.Output != "no such group 'x'" {
+		t.Errorf("error %v", err)
+	}
+	_, err = checker{binary: wrapper(t, version+"kill -KILL $$\n"), timeout: time.Minute}.check(t.Context(), "x.cfg")
+	if err == nil || errors.As(err, &refused) {
+		t.Errorf("without a word: error %v", err)
+	}
+}
+
 // niceness of a process; 0 names this one.
 func niceness(t *testing.T, pid int) int {
 	t.Helper()
