@@ -9,7 +9,7 @@ import (
 )
 
 // leaveAgents is what is wanted of the process if HAProxy's agent-checks have their say: weight, maxconn and state of their servers are
-// as the process has them. What the registry says anew is wanted, that is, what the file does not say yet. The registry's drain and
+// as the process has them. What is new in the registry is wanted: what the file does not say yet. The registry's drain and
 // maint hold in any case; the drain is a state then, because an agent's next weight would end one by weight 0.
 func leaveAgents(process, asked haproxy.Config, st haproxy.State) haproxy.Config {
 	if len(st.Agents) == 0 {

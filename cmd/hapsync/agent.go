@@ -146,7 +146,7 @@ func (p program) newJob(c *cli.Context, observe func(sync.PassKind, time.Duratio
 	return j, nil
 }
 
-// nextJob settles flags, environment and config file anew. It returns no job where the settings are what they were.
+// nextJob settles flags, environment and config file again. It returns no job where the settings are what they were.
 func (p program) nextJob(ctx context.Context, now *daemon.Agent, observe func(sync.PassKind, time.Duration)) (*daemon.Agent, error) {
 	var next *daemon.Agent
 	app := p.app()

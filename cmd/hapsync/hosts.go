@@ -98,7 +98,7 @@ func (p program) deregisterCommand() *cli.Command {
 		Action:    p.deregister,
 	}, cli.Page{
 		Description: `Sets the host's state to drain, waits, sets it to maint and deletes its keys: no request fails. A hapsync register
-that runs for the host sees that it was taken out on purpose, and leaves it out until it is started anew. With --wait it
+that runs for the host sees that it was taken out on purpose, and leaves it out until it is started again. With --wait it
 ends when every agent has applied that, and no session is left on the host.`,
 		Example:   "hapsync deregister --drain 30s a.abc.com/server1\nhapsync deregister --domain a.abc.com --host server1",
 		ExitCodes: `0 out; 1 error, or there is no such host; 2 usage; 3 registry not reachable; 7 --wait: not in effect; 130 interrupted`,
