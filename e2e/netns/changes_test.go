@@ -17,6 +17,7 @@ type changes struct {
 	site    *site
 	random  *rand.Rand
 	domains map[string]map[string]host
+	options map[string]int // how often those of a domain have changed
 }
 
 // A host is one of the registry.
@@ -28,11 +29,12 @@ type host struct {
 const (
 	fewDomains, manyDomains = 3, 8
 	manyHosts               = 6 // of a domain
+	manyOptions             = 3 // changes of a domain: more of them have to wait ever longer for a reload
 )
 
 func newChanges(t *testing.T, s *site, seed uint64) *changes {
 	t.Helper()
-	c := &changes{t: t, site: s, random: rand.New(rand.NewPCG(seed, 0)), domains: map[string]map[string]host{}}
+	c := &changes{t: t, site: s, random: rand.New(rand.NewPCG(seed, 0)), domains: map[string]map[string]host{}, options: map[string]int{}}
 	for range fewDomains {
 		c.addHost()
 	}
@@ -121,11 +123,16 @@ func (c *changes) removeDomain() {
 }
 
 func (c *changes) balance() {
-	domain, _ := c.host()
-	c.set(domain+"/balance", pick(c.random, "roundrobin", "leastconn", "first", "source"))
+	c.option("balance", pick(c.random, "roundrobin", "leastconn", "first", "source"))
 }
 
 func (c *changes) check() {
+	c.option("check", pick(c.random, "tcp", "off", "/health"))
+}
+
+func (c *changes) option(key, value string) {
 	domain, _ := c.host()
-	c.set(domain+"/check", pick(c.random, "tcp", "off", "/health"))
+	if c.options[domain]++; c.options[domain] <= manyOptions {
+		c.set(domain+"/"+key, value)
+	}
 }
