@@ -118,7 +118,7 @@ func TestDomainThatHAProxyCannotLoadIsFoundAmongAll(t *testing.T) {
 		}
 		b.txn(t, addrOf(t, "c.abc.com/server1", one.addr))
 		b.comes(t, "c.abc.com", "", one)
-		a.logs(t, 0, "msg=problem", "big.abc.com", "refuses to reload")
+		a.logs(t, 0, `msg="haproxy refuses a domain"`, "big.abc.com", "refuses to reload")
 		b.comes(t, "big.abc.com", "server1", one)
 		a.terminate(t)
 		b.servedAfterARestart(t, one, "a.abc.com", "big.abc.com", "c.abc.com")
