@@ -58,7 +58,12 @@ func TestExplainFollowsAHostToHAProxy(t *testing.T) {
 		})
 		o = b.explains(t, 7, "maint was set on its socket, the registry says ready")
 		says(t, o.stdout, "kept ", "maint was set on HAProxy's socket, the registry says ready")
-		says(t, o.stdout, "plan ", "nothing to do")
+		eventually(t, "the file is in line, too", func() error { // a write that was under way may still have an earlier state
+			if o := b.hapsync(t, "explain", "a.abc.com", "server1"); !hasLine(o.stdout, []string{"plan ", "nothing to do"}) {
+				return errors.New(o.String())
+			}
+			return nil
+		})
 		if _, err := b.runtime("set server a.abc.com_cluster/server1 state ready"); err != nil {
 			t.Fatal(err)
 		}
