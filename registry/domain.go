@@ -2,6 +2,7 @@ package registry
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 )
@@ -37,7 +38,7 @@ func (s *spelling) hold(key, host string, err error) {
 // child reads the keys with one name below the domain: the option of that name, the host of that
 // name, or both. The attributes of the host begin at the offset.
 func (s *spelling) child(name string, keys []KeyValue, at int) {
-	if len(keys[0].Key) < at {
+	if len(keys[0].Key) < at && IsOption(name) {
 		s.option(name, keys[0])
 		keys = keys[1:]
 	}
@@ -47,19 +48,24 @@ func (s *spelling) child(name string, keys []KeyValue, at int) {
 }
 
 func (s *spelling) option(name string, kv KeyValue) {
-	err := s.Options.set(name, kv.Value)
-	if errors.Is(err, errUnknown) {
-		s.ignored = s.ignored.with(name)
-		return
-	}
 	s.readable = true
-	if err != nil {
+	if err := s.Options.set(name, kv.Value); err != nil {
 		s.Held = true
 		s.hold(kv.Key, "", trimmed(err, kv.Value, new(DomainOptions), name))
 	}
 }
 
 func (s *spelling) host(name string, keys []KeyValue, at int) {
+	below := keys
+	if len(keys[0].Key) < at {
+		below = keys[1:]
+		if isAttribute(name) || meansNothing(keys[0].Value, below, at) {
+			s.ignored, keys = s.ignored.with(name), below
+		}
+	}
+	if len(keys) == 0 {
+		return
+	}
 	if err := CheckHost(name); err != nil {
 		s.hold(keys[0].Key, Quote(name), err)
 		return
@@ -67,8 +73,13 @@ func (s *spelling) host(name string, keys []KeyValue, at int) {
 	h := draft{Host: newHost(strings.Clone(name))}
 	readable, held := false, false
 	for _, kv := range keys {
-		attr := kv.Key[at:]
-		err := h.set(attr, kv.Value)
+		attr, err := Itself, errUnknown
+		if len(kv.Key) >= at {
+			attr = kv.Key[at:]
+		}
+		if attr != Itself || len(kv.Key) < at { // a slash at the end is no attribute
+			err = h.set(attr, kv.Value)
+		}
 		if errors.Is(err, errUnknown) {
 			s.ignored = s.ignored.with(attr)
 			continue
@@ -81,19 +92,37 @@ func (s *spelling) host(name string, keys []KeyValue, at int) {
 	}
 	if readable {
 		s.readable = true
-		s.add(h, held, keys[0].Key[:at])
+		s.add(h, held, keys[0].Key[:at-len(name)-len("//")])
 	}
 }
 
-// add takes a host whose keys have been read, and are below root.
-func (s *spelling) add(h draft, held bool, root string) {
-	missing := h.missing()
-	h.Addr = netip.AddrPortFrom(h.ip, h.port)
-	if !held && missing == "" {
-		if err := s.addresses.Check(h.Addr); err != nil {
-			held = true
-			s.hold(root+"ip", h.Name, err)
+// meansNothing reports whether a key with the name of a host is none of its address: by its value, and by the keys of the
+// host below it, whose attributes begin at the offset.
+func meansNothing(value string, below []KeyValue, at int) bool {
+	if meansAddress(value) {
+		return false
+	}
+	known := false
+	for _, kv := range below {
+		switch attr := kv.Key[at:]; {
+		case attr == "ip" || attr == "port":
+			return true
+		default:
+			known = known || isAttribute(attr)
 		}
+	}
+	return !known && value != ""
+}
+
+// add takes a host whose keys have been read, and are below that of the domain.
+func (s *spelling) add(h draft, held bool, domain string) {
+	missing, err := h.complete()
+	if err == nil && missing == "" {
+		err = s.addresses.Check(h.Addr)
+	}
+	if !held && err != nil {
+		held = true
+		s.hold(h.AddressKey(domain), h.Name, err)
 	}
 	switch {
 	case held:
@@ -108,8 +137,22 @@ func (s *spelling) add(h draft, held bool, root string) {
 // A draft is a host as far as its keys have been read.
 type draft struct {
 	Host
-	ip   netip.Addr // not valid until the key was read
-	port uint16     // likewise 0
+	ip   netip.Addr     // not valid until the key was read
+	port uint16         // likewise 0
+	one  netip.AddrPort // of the key that is the host itself; likewise not valid
+}
+
+// complete sets the address, and says which key lacks for it, or that two keys have different ones.
+func (h *draft) complete() (missing string, err error) {
+	h.Addr, h.OneKey = netip.AddrPortFrom(h.ip, h.port), h.one.IsValid()
+	if !h.OneKey {
+		return h.missing(), nil
+	}
+	if h.ip.IsValid() && h.ip != h.one.Addr() || h.port != 0 && h.port != h.one.Port() {
+		err = fmt.Errorf("address %s is another one than that of the keys ip and port below it: delete the key, or those", h.one)
+	}
+	h.Addr = h.one
+	return "", err
 }
 
 func (h *draft) missing() string {
@@ -126,6 +169,8 @@ func (h *draft) missing() string {
 
 func (h *draft) set(attr, value string) (err error) {
 	switch attr {
+	case Itself:
+		h.one, err = parseAddress(value)
 	case "ip":
 		h.ip, err = parseIP(value)
 	case "port":

@@ -1,10 +1,28 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
-	"net/netip"
 	"strconv"
 )
+
+// Itself is the attribute of the key that is a host with its address as ip:port.
+const Itself = ""
+
+// IsOption reports whether the key of this name below a domain is an option of it, and no host.
+func IsOption(name string) bool {
+	return !errors.Is(new(DomainOptions).set(name, ""), errUnknown)
+}
+
+// isAttribute reports whether the key of this name below a host is one of the layout.
+func isAttribute(name string) bool {
+	return name != Itself && !errors.Is(new(draft).set(name, ""), errUnknown)
+}
+
+// IsHost reports whether the key of this name below a domain is a host with its address.
+func IsHost(name, value string) bool {
+	return !IsOption(name) && !isAttribute(name) && meansAddress(value)
+}
 
 // CheckValue returns what is wrong with the value of an attribute of a host, by the rules of Decode.
 func CheckValue(attribute, value string) error {
@@ -34,19 +52,20 @@ func ParseHost(name string, values map[string]string) (Host, error) {
 			return Host{}, trimmed(err, value, new(draft), attribute)
 		}
 	}
-	if missing := h.missing(); missing != "" {
-		return Host{}, fmt.Errorf("host %s has no %s", name, missing)
+	missing, err := h.complete()
+	if err == nil && missing != "" {
+		err = fmt.Errorf("host %s has no %s", name, missing)
 	}
-	h.Addr = netip.AddrPortFrom(h.ip, h.port)
-	return h.Host, nil
+	return h.Host, err
 }
 
 // Values are the keys of the host with its Values, by attribute: those that it needs, the state, and what is set.
 func (h Host) Values() map[string]string {
-	v := map[string]string{
-		"ip":    h.Addr.Addr().String(),
-		"port":  strconv.Itoa(int(h.Addr.Port())),
-		"state": string(h.State),
+	v := map[string]string{"state": string(h.State)}
+	if h.OneKey {
+		v[Itself] = h.Addr.String()
+	} else {
+		v["ip"], v["port"] = h.Addr.Addr().String(), strconv.Itoa(int(h.Addr.Port()))
 	}
 	if !h.Unset.Weight {
 		v["weight"] = strconv.Itoa(h.Weight)
@@ -58,4 +77,12 @@ func (h Host) Values() map[string]string {
 		v["backup"] = strconv.FormatBool(h.Backup)
 	}
 	return v
+}
+
+// AddressKey is the key that has the host's address, below the key of its domain.
+func (h Host) AddressKey(domain string) string {
+	if h.OneKey {
+		return domain + "/" + h.Name
+	}
+	return domain + "/" + h.Name + "/ip"
 }

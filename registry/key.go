@@ -7,7 +7,7 @@ type Key struct {
 	// Key and Value are printable, cut off where they are long.
 	Key   string `json:"key" doc:"the key"`
 	Value string `json:"value" doc:"its value, cut off if it is long"`
-	// Host is the part of the key after the domain, where there is one with something below.
+	// Host is the part of the key after the domain, where there is one with something below, or with an address.
 	Host string `json:"host,omitempty" doc:"the host that it belongs to"`
 	// Revision is that of the last put.
 	Revision Revision `json:"revision" doc:"revision of its last put"`

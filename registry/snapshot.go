@@ -74,6 +74,8 @@ type Host struct {
 	// Addr has a unicast IPv4 or IPv6 address without a zone, never an IPv4-mapped one, and a
 	// port that is not 0.
 	Addr netip.AddrPort
+	// OneKey is set where the address is the value of one key, the host itself, and not of ip and port.
+	OneKey bool
 	// Weight is 0..256; 1 where the key is not set.
 	Weight int
 	// MaxConn is the limit of concurrent connections, 1000000 at most; 0 means none.

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -28,7 +29,7 @@ func trimmed(err error, value string, scratch interface {
 	case strings.TrimRight(value, " \t\r\n\v\f"):
 		where = "at its end"
 	}
-	return fmt.Errorf("%s %s has white space %s: write it without", name, Quote(value), where)
+	return fmt.Errorf("%s %s has white space %s: write it without", cmp.Or(name, "address"), Quote(value), where)
 }
 
 func parseIP(value string) (netip.Addr, error) {
@@ -52,6 +53,60 @@ func parseIP(value string) (netip.Addr, error) {
 		return bad("is the broadcast address: write the one of a single host")
 	}
 	return ip, nil
+}
+
+// parseAddress takes ip:port, an IPv6 address in brackets.
+func parseAddress(value string) (netip.AddrPort, error) {
+	bad := func(why string) (netip.AddrPort, error) {
+		return netip.AddrPort{}, fmt.Errorf("address %s %s", Quote(value), why)
+	}
+	if value == "" {
+		return bad("is empty: write ip:port such as 10.0.0.1:10000, or delete the key")
+	}
+	if _, err := netip.ParseAddr(value); err == nil {
+		return bad("has no port, or an IPv6 address without brackets: write it as 10.0.0.1:10000 or [fd00::1]:10000")
+	}
+	colon := strings.LastIndexByte(value, ':')
+	if colon < 0 || strings.HasSuffix(value, "]") {
+		return bad("is not ip:port such as 10.0.0.1:10000")
+	}
+	host, inBrackets := value[:colon], false
+	if len(host) > 1 && host[0] == '[' && host[len(host)-1] == ']' {
+		host, inBrackets = host[1:len(host)-1], true
+	}
+	ip, err := parseIP(host)
+	if err == nil && inBrackets != strings.Contains(host, ":") {
+		return bad("has brackets that do not belong there, or lacks them: write 10.0.0.1:10000 or [fd00::1]:10000")
+	}
+	var port int
+	if err == nil {
+		port, err = parseNumber("port", value[colon+1:], 1, 65535)
+	}
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("address %s: %w", Quote(value), err)
+	}
+	return netip.AddrPortFrom(ip, uint16(port)), nil
+}
+
+// meansAddress reports whether a value looks like an address, good or bad: it begins with one, or is something with a port.
+func meansAddress(value string) bool {
+	value = strings.TrimSpace(value)
+	if strings.HasPrefix(value, "[") && strings.Contains(value, "]") {
+		_, err := netip.ParseAddr(value[1:strings.IndexByte(value, ']')])
+		return err == nil
+	}
+	if end := strings.IndexAny(value, " \t\r\n,;/?#"); end > 0 {
+		value = value[:end]
+	}
+	if _, err := netip.ParseAddr(value); err == nil {
+		return true
+	}
+	host, port, found := strings.Cut(value, ":")
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	const digits = "0123456789"
+	return found && (host == "" || strings.Trim(host, digits) != "") && !strings.ContainsAny(host, ` "{`) && strings.Trim(port, digits) == ""
 }
 
 func whyNoIP(value string) string {

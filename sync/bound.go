@@ -24,7 +24,7 @@ func withoutBound(d registry.Domain, prefix string, binds haproxy.Binds) (regist
 		held = append(held, h.Name)
 		if len(bound) < maxBound {
 			bound = append(bound, registry.Problem{
-				Key:    prefix + "/" + d.Name + "/" + h.Name + "/ip",
+				Key:    h.AddressKey(prefix + "/" + d.Name),
 				Reason: fmt.Sprintf("address %s is refused: HAProxy itself listens there: %s; register the address of the host's own server", h.Addr, place),
 				Domain: d.Name, Host: h.Name,
 			})

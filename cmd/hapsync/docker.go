@@ -64,7 +64,7 @@ func (p program) containers(c *cli.Context) (docker.Config, error) {
 	if err != nil {
 		return docker.Config{}, err
 	}
-	settings := docker.Settings{Machine: c.String("host"), Internal: c.Bool("internal"), RegistratorNames: c.Bool("registrator-names"), Domains: domains}
+	settings := docker.Settings{Machine: c.String("host"), Internal: c.Bool("internal"), RegistratorNames: c.Bool("registrator-names"), OneKey: c.Bool("one-key"), Domains: domains}
 	if settings.Machine == "" {
 		name, err := os.Hostname()
 		if err != nil {

@@ -30,6 +30,7 @@ func (p program) registerCommand() *cli.Command {
 		cli.Text(cli.Spec{Name: "weight", Check: value("weight"), Fallback: "1", Usage: "`WEIGHT` of the host, 0 to 256, relative to the others"}),
 		cli.Text(cli.Spec{Name: "maxconn", Check: value("maxconn"), Fallback: "no limit", Usage: "most concurrent `CONNECTIONS`"}),
 		cli.Toggle(cli.Spec{Name: "backup", Usage: "use the host only when all others are down"}),
+		cli.Toggle(cli.Spec{Name: "one-key", Usage: "write the address as ip:port into one key, the host itself, as other tools read it, and not as the keys ip and port"}),
 		cli.Text(cli.Spec{Name: "ttl", Value: "15s", Check: leaseTime, Usage: "`TIME` after which a host that has died is out of the registry"}),
 		drainFlag(),
 		cli.Toggle(cli.Spec{Name: "wait", Usage: "leave again unless every agent that reports applies the registration in time"}),
@@ -216,6 +217,7 @@ func (p program) hostOf(c *cli.Context, log *slog.Logger) (registry.Host, error)
 	if err != nil {
 		return registry.Host{}, cli.Usage(c, err)
 	}
+	host.OneKey = c.Bool("one-key")
 	return host, nil
 }
 

@@ -19,6 +19,8 @@ type Settings struct {
 	Internal bool
 	// RegistratorNames takes SERVICE_NAME and SERVICE_<port>_NAME, too.
 	RegistratorNames bool
+	// OneKey registers hosts as one key, not as ip and port.
+	OneKey bool
 	// Domains are those that containers may serve.
 	Domains registry.Patterns
 	// Addresses says which ones hosts may have.

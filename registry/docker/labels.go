@@ -156,6 +156,7 @@ func (s Settings) host(c Container, service service, values map[string]string) (
 	if err != nil {
 		return Host{}, &Problem{Label: LabelPort, Reason: err.Error()}
 	}
+	host.OneKey = s.OneKey
 	h := Host{ID: c.ID, Container: c.Name, Domain: strings.ToLower(service.domain), Host: host}
 	if check := c.Labels[LabelCheck]; c.Health == Unchecked && check != "off" {
 		h.Check = check

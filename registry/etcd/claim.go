@@ -38,13 +38,14 @@ func (r *Registration) report(ctx context.Context, have hostKeys) error {
 		r.told = ""
 		r.log.Info("etcd is back, the host is still registered")
 	}
-	key, want := have.keys["state"], r.healthy()
+	key, _ := have.of("state")
+	want := r.healthy()
 	if r.state != "" || key.value == want || key.value == "" && want == string(registry.Ready) {
 		return nil
 	}
 	before := r.wrote
 	r.wrote = stateWrite{want, key.version + 1}
-	state := r.root + "state"
+	state := keyOfHost(r.path, "state")
 	revision, err := r.client.txn(ctx, append(have.same(), clientv3.Compare(clientv3.Version(state), "=", key.version)),
 		clientv3.OpPut(state, want, clientv3.WithLease(r.lease.id)))
 	if err != nil {
@@ -75,8 +76,14 @@ func (r *Registration) mayReplace(have hostKeys) bool {
 	if !r.conf.Replace || len(r.conf.ReplaceAt) == 0 {
 		return r.conf.Replace
 	}
-	ip, err := netip.ParseAddr(have.keys["ip"].value)
-	return err == nil && slices.Contains(r.conf.ReplaceAt, ip.Unmap())
+	ip, _ := have.of("ip")
+	addr, err := netip.ParseAddr(ip.value)
+	if one, there := have.of(registry.Itself); there {
+		var whole netip.AddrPort
+		whole, err = netip.ParseAddrPort(one.value)
+		addr = whole.Addr()
+	}
+	return err == nil && slices.Contains(r.conf.ReplaceAt, addr.Unmap())
 }
 
 // outWords say since when the host has no name.
@@ -98,12 +105,16 @@ func (r *Registration) claim(ctx context.Context, have hostKeys) error {
 		r.log.Warn("an operator has taken the host out: it stays out until it is registered again", "state", r.state)
 		return nil
 	}
-	if left := have.keys["state"]; !r.held && left.lease == 0 {
+	if left, _ := have.of("state"); !r.held && left.lease == 0 {
 		r.state = r.operators(have) // set for this host before it came
 	}
 	before := r.wrote
 	ops := r.puts(have)
-	revision, err := r.client.txn(ctx, []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(r.root), "<", have.revision+1).WithPrefix()}, ops...)
+	same := []clientv3.Cmp{
+		clientv3.Compare(clientv3.ModRevision(r.path+"/"), "<", have.revision+1).WithPrefix(),
+		clientv3.Compare(clientv3.ModRevision(r.path), "<", have.revision+1),
+	}
+	revision, err := r.client.txn(ctx, same, ops...)
 	if err != nil {
 		return err
 	}
@@ -135,16 +146,18 @@ func (r *Registration) puts(have hostKeys) []clientv3.Op {
 	want["state"] = r.stateToBe()
 	r.wrote = stateWrite{}
 	if r.state == "" {
-		r.wrote = stateWrite{want["state"], have.keys["state"].version + 1}
+		state, _ := have.of("state")
+		r.wrote = stateWrite{want["state"], state.version + 1}
 	}
 	var ops []clientv3.Op
+	unwanted := maps.Clone(have.keys)
 	for _, attribute := range slices.Sorted(maps.Keys(want)) {
-		ops = append(ops, clientv3.OpPut(r.root+attribute, want[attribute], clientv3.WithLease(r.lease.id)))
+		key := keyOfHost(r.path, attribute)
+		ops = append(ops, clientv3.OpPut(key, want[attribute], clientv3.WithLease(r.lease.id)))
+		delete(unwanted, key)
 	}
-	for _, attribute := range slices.Sorted(maps.Keys(have.keys)) {
-		if _, wanted := want[attribute]; !wanted {
-			ops = append(ops, clientv3.OpDelete(r.root+attribute))
-		}
+	for _, key := range slices.Sorted(maps.Keys(unwanted)) {
+		ops = append(ops, clientv3.OpDelete(key))
 	}
 	return ops
 }

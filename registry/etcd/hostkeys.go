@@ -18,9 +18,9 @@ import (
 
 // hostKeys are the keys of one host as they are in etcd.
 type hostKeys struct {
-	root     string
+	path     string // of the host itself, without a slash at its end
 	revision int64
-	keys     map[string]hostKey // by attribute
+	keys     map[string]hostKey // by key
 }
 
 type hostKey struct {
@@ -33,70 +33,106 @@ func keyOf(kv *mvccpb.KeyValue) hostKey {
 	return hostKey{value: string(kv.Value[:min(len(kv.Value), registry.MaxValue)]), lease: clientv3.LeaseID(kv.Lease), version: kv.Version}
 }
 
-// hostRoot is the beginning of the keys of a host. A name that cannot be used is an error.
-func (c *Client) hostRoot(domain, host string) (string, error) {
+// hostPath is the key that is a host itself; its other keys are below that. A name that cannot be used is an error.
+func (c *Client) hostPath(domain, host string) (string, error) {
 	if err := registry.CheckDomain(domain); err != nil {
 		return "", err
 	}
 	if err := registry.CheckHost(host); err != nil {
 		return "", err
 	}
-	return c.conf.Prefix + "/" + strings.ToLower(domain) + "/" + host + "/", nil
+	return c.conf.Prefix + "/" + strings.ToLower(domain) + "/" + host, nil
 }
 
+// keyOfHost is the key of an attribute of a host.
+func keyOfHost(path, attribute string) string {
+	if attribute == registry.Itself {
+		return path
+	}
+	return path + "/" + attribute
+}
+
+// aroundHost is the narrowest range that has all keys of a host: that of others, too, whose name begins with the host's and a "-" or
+// a ".".
+func aroundHost(path string) clientv3.OpOption { return clientv3.WithRange(path + string('/'+1)) }
+
 // hostKeys reads them.
-func (c *Client) hostKeys(ctx context.Context, root string) (hostKeys, error) {
-	page, err := c.get(ctx, c.conf.DialTimeout, root, clientv3.WithPrefix())
+func (c *Client) hostKeys(ctx context.Context, path string) (hostKeys, error) {
+	page, err := c.get(ctx, c.conf.DialTimeout, path, aroundHost(path))
 	if err != nil {
 		return hostKeys{}, err
 	}
-	have := hostKeys{root: root, revision: page.Header.Revision, keys: map[string]hostKey{}}
+	have := hostKeys{path: path, revision: page.Header.Revision, keys: map[string]hostKey{}}
 	for _, kv := range page.Kvs {
-		have.keys[strings.TrimPrefix(string(kv.Key), root)] = keyOf(kv)
+		if have.has(string(kv.Key)) {
+			have.keys[string(kv.Key)] = keyOf(kv)
+		}
 	}
 	return have, nil
 }
 
+// has reports whether a key is one of the host's.
+func (h hostKeys) has(key string) bool { return key == h.path || strings.HasPrefix(key, h.path+"/") }
+
 // apply takes what the watch tells.
 func (h *hostKeys) apply(event *clientv3.Event) {
 	h.revision = max(h.revision, event.Kv.ModRevision)
-	attribute := strings.TrimPrefix(string(event.Kv.Key), h.root)
-	if event.Type == mvccpb.Event_DELETE {
-		delete(h.keys, attribute)
-		return
+	switch key := string(event.Kv.Key); {
+	case !h.has(key):
+	case event.Type == mvccpb.Event_DELETE:
+		delete(h.keys, key)
+	default:
+		h.keys[key] = keyOf(event.Kv)
 	}
-	h.keys[attribute] = keyOf(event.Kv)
+}
+
+// of is the key of an attribute.
+func (h hostKeys) of(attribute string) (key hostKey, there bool) {
+	key, there = h.keys[keyOfHost(h.path, attribute)]
+	return key, there
+}
+
+// address is where the keys say that the host is, as far as they are there; nothing of it is checked.
+func (h hostKeys) address() string {
+	if one, there := h.of(registry.Itself); there {
+		return one.value
+	}
+	ip, _ := h.of("ip")
+	port, _ := h.of("port")
+	return ip.value + ":" + port.value
 }
 
 // addressKeys are those that make a host: who holds one of them holds the name.
-func addressKeys() []string { return []string{"ip", "port"} }
+func addressKeys() []string { return []string{"ip", "port", registry.Itself} }
 
 // complete reports whether the lease has the address of the host.
 func (h hostKeys) complete(lease clientv3.LeaseID) bool {
-	for _, attribute := range addressKeys() {
-		if key, there := h.keys[attribute]; !there || lease == 0 || key.lease != lease {
-			return false
-		}
+	held := func(attribute string) bool {
+		key, there := h.of(attribute)
+		return there && lease != 0 && key.lease == lease
 	}
-	return true
+	return held(registry.Itself) || held("ip") && held("port")
 }
 
 // other returns a key of the address that the lease does not hold.
 func (h hostKeys) other(lease clientv3.LeaseID) (key hostKey, there bool) {
 	for _, attribute := range addressKeys() {
-		if key, there := h.keys[attribute]; there && (lease == 0 || key.lease != lease) {
+		if key, there := h.of(attribute); there && (lease == 0 || key.lease != lease) {
 			return key, true
 		}
 	}
 	return hostKey{}, false
 }
 
-// anchor names a key that stands for the host; empty where it has none.
+// anchor is a key that stands for the host; empty where it has none.
 func (h hostKeys) anchor() string {
-	for _, attribute := range append(addressKeys(), slices.Sorted(maps.Keys(h.keys))...) {
-		if _, there := h.keys[attribute]; there {
-			return attribute
+	for _, attribute := range addressKeys() {
+		if _, there := h.of(attribute); there {
+			return keyOfHost(h.path, attribute)
 		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(h.keys)) {
+		return key
 	}
 	return ""
 }
@@ -126,7 +162,7 @@ func (e *HeldError) Error() string {
 // heldError looks at the lease of who has the name.
 func (c *Client) heldError(ctx context.Context, domain, host string, have hostKeys, other hostKey) *HeldError {
 	held := &HeldError{Domain: domain, Host: host, Lease: int64(other.lease),
-		Addr: registry.OneLine(have.keys["ip"].value) + ":" + registry.OneLine(have.keys["port"].value)}
+		Addr: registry.OneLine(have.address())}
 	if other.lease != 0 {
 		held.Left, _ = c.left(ctx, other.lease) // the error is about the name
 	}

@@ -21,7 +21,7 @@ func (c *Client) Keys(ctx context.Context, domain string) ([]registry.Key, error
 	keys := make([]registry.Key, 0, len(page.Kvs))
 	for _, kv := range page.Kvs {
 		k := registry.Key{Key: registry.Printable(string(kv.Key)), Value: registry.OneLine(string(kv.Value[:min(len(kv.Value), registry.MaxQuoted)])), Revision: registry.Revision(kv.ModRevision)}
-		if host, _, below := strings.Cut(strings.TrimPrefix(string(kv.Key), root), "/"); below {
+		if host, _, below := strings.Cut(strings.TrimPrefix(string(kv.Key), root), "/"); below || registry.IsHost(host, string(kv.Value)) {
 			k.Host = registry.OneLine(host)
 		}
 		if kv.Lease != 0 {

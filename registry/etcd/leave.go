@@ -25,7 +25,7 @@ func (r *Registration) leave(ctx context.Context, drain time.Duration) error {
 	if r.lease.id == 0 {
 		return nil
 	}
-	have, err := r.client.hostKeys(ctx, r.root)
+	have, err := r.client.hostKeys(ctx, r.path)
 	if err == nil && have.complete(r.lease.id) {
 		r.log.Info("the host leaves", "drain", drain.String())
 		var undrained error

@@ -47,14 +47,14 @@ func (c *Client) Deregister(ctx context.Context, domain, host string, drain time
 
 // onHost reads a host and does something with it; where it changes meanwhile, again.
 func (c *Client) onHost(ctx context.Context, domain, host string, do func(hostKeys) error) error {
-	root, err := c.hostRoot(domain, host)
+	path, err := c.hostPath(domain, host)
 	if err != nil {
 		return err
 	}
 	err = errChanged
 	for tries := 0; tries < 10 && errors.Is(err, errChanged); tries++ {
 		var have hostKeys
-		if have, err = c.hostKeys(ctx, root); err != nil {
+		if have, err = c.hostKeys(ctx, path); err != nil {
 			break
 		}
 		if have.anchor() == "" {
@@ -73,16 +73,16 @@ func (c *Client) onHost(ctx context.Context, domain, host string, do func(hostKe
 
 // same holds while the host is under the lease that it was read with.
 func (h hostKeys) same() []clientv3.Cmp {
-	key := h.root + h.anchor()
+	key := h.anchor()
 	return []clientv3.Cmp{
 		clientv3.Compare(clientv3.CreateRevision(key), ">", 0),
-		clientv3.Compare(clientv3.LeaseValue(key), "=", h.keys[h.anchor()].lease),
+		clientv3.Compare(clientv3.LeaseValue(key), "=", h.keys[key].lease),
 	}
 }
 
 func (c *Client) set(ctx context.Context, have hostKeys, attribute, value string) (registry.Revision, error) {
 	lease := have.keys[have.anchor()].lease
-	revision, err := c.txn(ctx, have.same(), clientv3.OpPut(have.root+attribute, value, clientv3.WithLease(lease)))
+	revision, err := c.txn(ctx, have.same(), clientv3.OpPut(keyOfHost(have.path, attribute), value, clientv3.WithLease(lease)))
 	if err == nil && revision == 0 || errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		return 0, errChanged
 	}
@@ -104,7 +104,7 @@ func (c *Client) takeOut(ctx context.Context, have hostKeys, drain time.Duration
 	if err != nil {
 		return 0, nil, err
 	}
-	revision, err := c.txn(ctx, have.same(), clientv3.OpDelete(have.root, clientv3.WithPrefix()))
+	revision, err := c.txn(ctx, have.same(), clientv3.OpDelete(have.path), clientv3.OpDelete(have.path+"/", clientv3.WithPrefix()))
 	if err == nil && revision == 0 {
 		return 0, nil, errChanged
 	}
@@ -113,7 +113,7 @@ func (c *Client) takeOut(ctx context.Context, have hostKeys, drain time.Duration
 
 // drain leaves the host in maintenance.
 func (c *Client) drain(ctx context.Context, have hostKeys, drain time.Duration) error {
-	if have.keys["state"].value == string(registry.Maint) {
+	if state, _ := have.of("state"); state.value == string(registry.Maint) {
 		return nil
 	}
 	if drain > 0 {

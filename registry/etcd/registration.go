@@ -49,7 +49,7 @@ type RegistrationConfig struct {
 type Registration struct {
 	client *Client
 	conf   RegistrationConfig
-	root   string
+	path   string // of the keys of the host
 	log    *slog.Logger
 	retry  backoff.ExponentialBackOff
 	wake   chan struct{} // of size one
@@ -78,7 +78,7 @@ type stateWrite struct {
 
 // NewRegistration checks the configuration. It writes nothing: Run does.
 func (c *Client) NewRegistration(conf RegistrationConfig) (*Registration, error) {
-	root, err := c.hostRoot(conf.Domain, conf.Host.Name)
+	path, err := c.hostPath(conf.Domain, conf.Host.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func (c *Client) NewRegistration(conf RegistrationConfig) (*Registration, error)
 	}
 	delete(want, "state")
 	return &Registration{
-		client: c, conf: conf, root: root, want: want, health: conf.Host.State,
+		client: c, conf: conf, path: path, want: want, health: conf.Host.State,
 		log:  conf.Logger.With("domain", conf.Domain, "host", conf.Host.Name),
 		wake: make(chan struct{}, 1),
 		// An etcd that is back gives all leases their whole time: they are to be kept alive again before it is over.
@@ -166,7 +166,7 @@ func (r *Registration) session(ctx context.Context) error {
 	if err := r.lease.resume(ctx, r.client); err != nil {
 		return err
 	}
-	have, err := r.client.hostKeys(ctx, r.root)
+	have, err := r.client.hostKeys(ctx, r.path)
 	if err != nil {
 		return err
 	}
@@ -175,7 +175,7 @@ func (r *Registration) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	events := client.Watch(ctx, r.root, clientv3.WithPrefix(), clientv3.WithRev(have.revision+1))
+	events := client.Watch(ctx, r.path, aroundHost(r.path), clientv3.WithRev(have.revision+1))
 	for {
 		if err := r.tend(ctx, have); err != nil {
 			return err
@@ -210,7 +210,7 @@ func (r *Registration) saw(have hostKeys) {
 	}
 	r.held = true
 	for _, attribute := range []string{"weight", "maxconn", "backup"} {
-		key, there := have.keys[attribute]
+		key, there := have.of(attribute)
 		switch {
 		case !there:
 			delete(r.want, attribute)
@@ -227,7 +227,7 @@ func (r *Registration) saw(have hostKeys) {
 
 // operators is the state that an operator has set and that is to stand; empty for none.
 func (r *Registration) operators(have hostKeys) string {
-	key := have.keys["state"]
+	key, _ := have.of("state")
 	ours := r.wrote == stateWrite{key.value, key.version}
 	if ours || key.value != string(registry.Drain) && key.value != string(registry.Maint) {
 		return ""

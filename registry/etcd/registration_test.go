@@ -86,13 +86,13 @@ func onEtcd(t *testing.T) (*Client, *clientv3.Client) {
 // keys are the keys of the host in words, and its leases, each once.
 func (g *registered) keys(t *testing.T) (text string, leases []int64) {
 	t.Helper()
-	page, err := g.etcd.Get(t.Context(), g.root, clientv3.WithPrefix())
+	page, err := g.etcd.Get(t.Context(), g.path, clientv3.WithPrefix())
 	if err != nil {
 		t.Fatal(err)
 	}
 	var words []string
 	for _, kv := range page.Kvs {
-		words = append(words, strings.TrimPrefix(string(kv.Key), g.root)+"="+string(kv.Value))
+		words = append(words, strings.TrimPrefix(strings.TrimPrefix(string(kv.Key), g.path), "/")+"="+string(kv.Value))
 		leases = append(leases, kv.Lease)
 	}
 	slices.Sort(leases)
@@ -146,7 +146,7 @@ func TestRegistrationWritesAllKeysInOneTransactionUnderOneLease(t *testing.T) {
 	if lease == 0 {
 		t.Error("the keys are not under one lease")
 	}
-	page, err := etcd.Get(t.Context(), g.root, clientv3.WithPrefix())
+	page, err := etcd.Get(t.Context(), g.path, clientv3.WithPrefix())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func TestRegistrationPutsDeletedKeysBack(t *testing.T) {
 	g := register(t, client, etcd, server1())
 	for _, attribute := range []string{"", "ip", "port"} {
 		g.comes(t, ready)
-		if _, err := etcd.Delete(t.Context(), g.root+attribute, clientv3.WithPrefix()); err != nil {
+		if _, err := etcd.Delete(t.Context(), g.path+"/"+attribute, clientv3.WithPrefix()); err != nil {
 			t.Fatal(err)
 		}
 		g.comes(t, ready)

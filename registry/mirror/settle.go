@@ -30,21 +30,26 @@ type touch struct {
 	good           bool // both were there, and good
 }
 
-// IsAddress reports whether the key is the ip or the port of a host.
+// IsAddress reports whether the key may be the ip or the port of a host, or both in one.
 func (m *Mirror) IsAddress(key string) bool {
 	_, _, ok := m.host(key)
 	return ok
 }
 
-// host returns the host that the key is the ip or the port of.
+// host returns the host that the key is the ip or the port of, or both in one (registry.Itself).
 func (m *Mirror) host(key string) (host address, attr string, ok bool) {
 	rest, below := strings.CutPrefix(key, m.root)
 	domain, rest, deep := strings.Cut(rest, "/")
 	name, attr, deeper := strings.Cut(rest, "/")
-	if !below || !deep || !deeper || attr != "ip" && attr != "port" || registry.CheckDomain(domain) != nil {
+	if !below || !deep || registry.CheckDomain(domain) != nil {
 		return address{}, "", false
 	}
-	return address{path: key[:len(key)-len(attr)], domain: strings.ToLower(domain), host: name}, attr, true
+	host = address{path: strings.TrimSuffix(key, attr), domain: strings.ToLower(domain), host: name}
+	if !deeper {
+		host.path += "/"
+		return host, registry.Itself, !registry.IsOption(name)
+	}
+	return host, attr, attr == "ip" || attr == "port"
 }
 
 // touched returns the hosts with an ip or a port among the changes, which are to be made.
@@ -54,6 +59,12 @@ func (m *Mirror) touched(changes []Change) map[string]touch {
 		host, attr, ok := m.host(c.Key)
 		if !ok {
 			continue
+		}
+		if c.Expired {
+			m.lapsed[host] = struct{}{}
+		}
+		if attr == registry.Itself {
+			continue // never half written
 		}
 		if hosts == nil {
 			hosts = map[string]touch{}
@@ -65,9 +76,6 @@ func (m *Mirror) touched(changes []Change) map[string]touch {
 		}
 		t.ip, t.port = t.ip || attr == "ip", t.port || attr == "port"
 		hosts[host.path] = t
-		if c.Expired {
-			m.lapsed[host] = struct{}{}
-		}
 	}
 	return hosts
 }

@@ -57,6 +57,18 @@ func TestAHostSettles(t *testing.T) {
 		"an ip that is written as it was does not wait": `
 			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
 			10  s/ip=10.0.0.1 s/weight=x => s held ! s/weight`,
+		"a host that is one key never waits": `
+			0   s=10.0.0.1:80   => s 10.0.0.1:80
+			1   s=10.0.0.2:81   => s 10.0.0.2:81
+			2   s=x             =>
+			3   s=10.0.0.2:81   => s 10.0.0.2:81
+			4   s=-!            => +a.com/s`,
+		"a host that goes from one key to two is there all the time": `
+			0   s=10.0.0.1:80   => s 10.0.0.1:80
+			1   s/ip=10.0.0.1   => s 10.0.0.1:80
+			2   s/port=80       => s 10.0.0.1:80
+			3   s=-             => s 10.0.0.1:80
+			4   s/ip=10.0.0.2 s/port=81 => s 10.0.0.2:81`,
 		"a host without one of its keys is pending when the time is up": `
 			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
 			10  s/ip=-          => s 10.0.0.1:80

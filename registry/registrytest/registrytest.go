@@ -20,12 +20,13 @@ func KeyValues() *rapid.Generator[[]registry.KeyValue] {
 	attr := rapid.SampledFrom([]string{"ip", "ip", "port", "port", "weight", "maxconn", "backup", "state", "balance", "check", "x", "", "ip/x"})
 	value := rapid.SampledFrom([]string{
 		"10.0.0.1", "fd00::1", "::ffff:10.0.0.1", "80", "80", "1", "0", "true", "drain", "first", "/ok?x=%20", "tcp",
+		"10.0.0.1:80", "10.0.0.1:81", "[fd00::1]:80", "10.0.0.1:0", "a.com:80",
 		"", "x", "80\n", "010.0.0.1", "::1%eth0", "10.0.0.1:80 check\n  http-request deny", "/a b", "\xff",
 	})
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) registry.KeyValue {
 		parts := []string{domain.Draw(t, "domain"), host.Draw(t, "host"), attr.Draw(t, "attr")}
 		depth := rapid.SampledFrom([]int{3, 3, 3, 3, 3, 3, 2, 1, 0}).Draw(t, "depth")
-		if depth == 2 {
+		if depth == 2 && rapid.Bool().Draw(t, "option") {
 			parts[1] = parts[2]
 		}
 		kv := registry.KeyValue{Key: prefix.Draw(t, "prefix") + strings.Join(parts[:depth], "/"), Value: value.Draw(t, "value")}
@@ -44,7 +45,8 @@ func Describe(domains []registry.Domain, problems []registry.Problem, ignored ..
 		fmt.Fprintf(&b, "%s%s%s%s\n", d.Name, given(" balance=", d.Options.Balance), given(" check=", d.Options.Check),
 			map[bool]string{true: " held"}[d.Held])
 		for _, h := range d.Hosts {
-			fmt.Fprintf(&b, "  %s %s weight=%d maxconn=%d backup=%t %s\n", h.Name, h.Addr, h.Weight, h.MaxConn, h.Backup, h.State)
+			fmt.Fprintf(&b, "  %s %s weight=%d maxconn=%d backup=%t %s%s\n", h.Name, h.Addr, h.Weight, h.MaxConn, h.Backup, h.State,
+				map[bool]string{true: " in one key"}[h.OneKey])
 		}
 		for _, p := range d.Pending {
 			fmt.Fprintf(&b, "  %s pending: no %s\n", p.Host, p.Missing)

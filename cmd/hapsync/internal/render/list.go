@@ -82,6 +82,9 @@ func domainOptions(d registry.Domain) string {
 
 func hostOptions(h registry.Host) string {
 	var words []string
+	if h.OneKey {
+		words = append(words, "one key")
+	}
 	if h.Weight != 1 {
 		words = append(words, "weight "+strconv.Itoa(h.Weight))
 	}
@@ -120,6 +123,7 @@ type (
 	hostJSON struct {
 		Name    string `json:"name" doc:"name of the host"`
 		Address string `json:"address" doc:"address and port"`
+		OneKey  bool   `json:"one_key,omitempty" doc:"the host is one key with its address, not ip and port"`
 		Weight  int    `json:"weight" doc:"weight"`
 		MaxConn int    `json:"maxconn,omitempty" doc:"most concurrent connections; absent without a limit"`
 		Backup  bool   `json:"backup,omitempty" doc:"used only when all others are down"`
@@ -140,5 +144,5 @@ func domainToJSON(d registry.Domain) domainJSON {
 }
 
 func hostToJSON(h registry.Host) hostJSON {
-	return hostJSON{Name: h.Name, Address: h.Addr.String(), Weight: h.Weight, MaxConn: h.MaxConn, Backup: h.Backup, State: string(h.State)}
+	return hostJSON{Name: h.Name, Address: h.Addr.String(), OneKey: h.OneKey, Weight: h.Weight, MaxConn: h.MaxConn, Backup: h.Backup, State: string(h.State)}
 }
