@@ -1,6 +1,7 @@
 package haproxy
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -51,7 +52,20 @@ func (o BackendOptions) String() string {
 }
 
 // String is the server's line without its name, as a person reads it in a plan: what is at its default is left out.
-func (s Server) String() string {
+func (s Server) String() string { return strings.Join(s.texts(), " ") }
+
+// Difference is the server before and after, without what they share; the address is always there.
+func (c SetServer) Difference() (have, want string) {
+	was, is := c.Have.texts(), c.Want.texts()
+	only := func(texts, others []string) string {
+		rest := slices.DeleteFunc(slices.Clone(texts[1:]), func(text string) bool { return slices.Contains(others, text) })
+		return strings.Join(append(texts[:1:1], rest...), " ")
+	}
+	return only(was, is), only(is, was)
+}
+
+// texts are the address, and what is not at its default.
+func (s Server) texts() []string {
 	words := []string{s.Addr.String()}
 	if s.Cookie != "" {
 		words = append(words, "cookie "+s.Cookie)
@@ -74,5 +88,5 @@ func (s Server) String() string {
 	if s.Params != "" {
 		words = append(words, s.Params)
 	}
-	return strings.Join(words, " ")
+	return words
 }

@@ -34,8 +34,11 @@ type AgentConfig struct {
 	// Observe is called with how long each pass took; nil means that nobody asks.
 	Observe func(PassKind, time.Duration)
 	// Begin is called when a pass begins, and what it returns when that ends; nil means that nobody asks.
-	Begin  func() (end func())
-	Logger *slog.Logger
+	Begin func() (end func())
+	// Journal is given an entry for each pass that did something, was held or failed, and must not wait for anything; nil means
+	// that no one keeps them.
+	Journal func(Entry)
+	Logger  *slog.Logger
 }
 
 // A PassKind is what a pass works on.
@@ -82,6 +85,7 @@ type Agent struct {
 
 	// The rest is the loop's.
 	memory   *memory
+	told     told
 	alarms   alarms
 	deployer deployer
 }
@@ -112,17 +116,20 @@ func NewAgent(cfg AgentConfig) (*Agent, error) {
 	if cfg.Observe == nil {
 		cfg.Observe = func(PassKind, time.Duration) {}
 	}
+	if cfg.Journal == nil {
+		cfg.Journal = func(Entry) {}
+	}
 	if cfg.Begin == nil {
 		cfg.Begin = func() func() { return func() {} }
 	}
-	a := &Agent{cfg: cfg, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), memory: newMemory(), deployer: newDeployer()}
+	a := &Agent{cfg: cfg, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), memory: newMemory(), told: newTold(), deployer: newDeployer()}
 	a.status.Reasons = []string{notRead}
 	return a, a.passConfig().check()
 }
 
 // Inherit takes over the counts and the memory of an agent that has ended. It is called before Run.
 func (a *Agent) Inherit(from *Agent) {
-	a.memory, a.status = from.memory, from.Status()
+	a.memory, a.told, a.status = from.memory, from.told, from.Status()
 	a.memory.worker = ""
 	a.status.Lost = "" // another follower has yet to say so
 	a.status.Reasons = a.status.reasons(true)

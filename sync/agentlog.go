@@ -6,36 +6,98 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/haproxy"
 )
 
-// log writes one line for a pass that did something, or failed. The caller holds the lock of the status.
-func (a *Agent) log(report Report, err error, took time.Duration) {
-	plan := report.Plan
+// tell logs what a pass did, and keeps it: with the last passes of the status, and in the journal. The caller holds the lock of the
+// status.
+func (a *Agent) tell(report Report, err error, took time.Duration) {
+	e := report.Entry(err, took, a.memory.leaving()...)
+	a.log(report, e, err)
+	var held *HeldError
+	s := &a.status
+	switch {
+	case report.Plan.Empty() && err == nil && (e.Held == "" || e.Held == s.noted):
+		return
+	case err != nil && s.noted == text(err):
+		return // the same again
+	}
+	s.noted = text(err)
+	if err == nil || errors.As(err, &held) {
+		s.noted = e.Held
+	}
+	s.Passes = append([]Entry{e.First(loggedChanges)}, s.Passes[:min(len(s.Passes), keptPasses-1)]...)
+	a.cfg.Journal(e)
+}
+
+// untold is a plan of the process without what it did not take, and without removals that have been told of and are under way yet.
+func (a *Agent) untold(p *pass, plan Plan) Plan {
+	leaving := a.memory.leaving()
+	_, rest := plan.only(func(act Action) bool {
+		if slices.ContainsFunc(p.outcome.Refused, func(f haproxy.Failure) bool { return f.Change == act.Change }) {
+			return true
+		}
+		_, told := a.told.draining.since[act.Change.Domain()+"/"+act.Change.Key().Name]
+		_, stays := slices.BinarySearchFunc(leaving, act.Change.Key(), byServerKey)
+		return removes(act.Change) && told && stays
+	})
+	return rest
+}
+
+// tellHeld logs what a safeguard has come to hold back, or holds no more. The caller holds the lock of the status.
+func (a *Agent) tellHeld(err error) {
+	var held *HeldError
+	if err != nil && !errors.As(err, &held) {
+		return
+	}
+	var now []standing
+	if a.status.Held != "" {
+		now = []standing{{name: a.status.Held}}
+	}
+	a.told.held.compare(a.cfg.Logger, now)
+}
+
+// log writes a line for each change of a pass, and one for the pass if it did something, or failed.
+func (a *Agent) log(report Report, e Entry, err error) {
+	took := time.Duration(e.Seconds * float64(time.Second)).Round(time.Microsecond)
 	attrs := []any{
-		"revision", report.Revision, "runtime", len(plan.changes(ViaRuntime)), "transaction", len(plan.changes(ViaTransaction)),
-		"rewrite", len(plan.changes(ViaRewrite)), "reload", plan.Reload, "took", took.Round(time.Microsecond),
+		"revision", e.Revision, "by", e.By, "runtime", e.Counts[ViaRuntime], "transaction", e.Counts[ViaTransaction],
+		"rewrite", e.Counts[ViaRewrite], "reload", e.Reload, "took", took,
 	}
 	if report.Drift > 0 {
 		attrs = append(attrs, "drift", report.Drift)
 	}
 	var held *HeldError
 	last := a.status.Last
-	if err == nil && report.Held != "" && report.Held != last.Held {
-		a.cfg.Logger.Warn("removals are held back", "revision", report.Revision, "reason", report.Held)
-	}
 	switch {
-	case errors.As(err, &held):
-		if held.Reason != last.Held {
-			a.cfg.Logger.Warn("held, nothing is touched", "revision", report.Revision, "reason", held.Reason)
-		}
+	case errors.As(err, &held): // a state: it is logged when it comes
 	case err != nil:
 		a.cfg.Logger.Error("the pass failed", append(attrs, "error", err)...)
-	case report.Down != nil && text(report.Down) == text(last.Down) && plan.Empty():
+	case report.Down != nil && text(report.Down) == text(last.Down) && report.Plan.Empty():
 	case report.Down != nil:
 		a.cfg.Logger.Error("haproxy does not answer", append(attrs, "error", report.Down)...)
-	case !plan.Empty() && !report.Postponed:
+	case !report.Plan.Empty():
+		a.logChanges(e, took)
 		a.cfg.Logger.Info("synced", attrs...)
+	}
+}
+
+// logChanges logs a line for each of the first changes.
+func (a *Agent) logChanges(e Entry, took time.Duration) {
+	messages := map[haproxy.Op]string{haproxy.OpAdd: "added", haproxy.OpSet: "changed", haproxy.OpRemove: "removed"}
+	shown := e.First(loggedChanges)
+	for _, c := range shown.Changes {
+		attrs := []any{string(c.Object), c.Path()}
+		if c.Have != "" {
+			attrs = append(attrs, "have", c.Have)
+		}
+		if c.Want != "" {
+			attrs = append(attrs, "want", c.Want)
+		}
+		a.cfg.Logger.Info(messages[c.Op], append(attrs, "via", c.Via, "took", took, "revision", e.Revision)...)
+	}
+	if shown.More > 0 {
+		a.cfg.Logger.Info("and more changes: hapsync history shows them", "more", shown.More, "revision", e.Revision)
 	}
 }
 
@@ -49,49 +111,6 @@ func (a *Agent) logRefused(refused map[string]refusal) {
 		}
 		if logged++; logged <= loggedAtOnce {
 			a.cfg.Logger.Warn("haproxy refuses a domain", "domain", name, "haproxy", refused[name].words)
-		}
-	}
-}
-
-// A problemLog has the keys of the problems that were logged and are still there.
-type problemLog map[string]bool
-
-// loggedAtOnce bounds the lines of one pass: who writes one bad key can write thousands.
-const loggedAtOnce = 10
-
-// logProblems logs a line for each problem that is new, and for each that has ended. The caller holds the lock of the status.
-func (a *Agent) logProblems() {
-	s := &a.status
-	if s.logged == nil {
-		s.logged = problemLog{}
-	}
-	var begun []registry.Problem
-	there := make(problemLog, len(s.Last.Problems))
-	for _, p := range s.Last.Problems {
-		there[p.Key] = true
-		if !s.logged[p.Key] {
-			begun = append(begun, p)
-			s.logged[p.Key] = true
-		}
-	}
-	for i, p := range begun {
-		if i == loggedAtOnce {
-			a.cfg.Logger.Warn("more problems are new: hapsync status shows them", "more", len(begun)-i)
-			break
-		}
-		a.cfg.Logger.Warn("problem", "key", p.Key, "reason", p.Reason)
-	}
-	if len(a.memory.names(func(d *domainState) bool { return d.waits == waitsForFile })) > 0 || a.deployer.busy != nil {
-		return // what is tried again is no problem until it is refused again
-	}
-	ended := 0
-	for key := range s.logged {
-		if there[key] {
-			continue
-		}
-		delete(s.logged, key)
-		if ended++; ended <= loggedAtOnce {
-			a.cfg.Logger.Info("no problem any more", "key", key)
 		}
 	}
 }

@@ -53,7 +53,7 @@ type result struct {
 	job
 	file     haproxy.Config // as it stands, of all domains
 	digest   haproxy.Digest // of that
-	changes  int            // that were made in the file
+	changes  []Action       // that were made in the file, or were to be
 	refused  map[string]refusal
 	reloaded bool
 	unloaded *haproxy.ReloadError // why HAProxy refused to reload, before it did with less, or did not; nil where it refused nothing
@@ -81,7 +81,12 @@ func deploy(ctx context.Context, f File, j job) result {
 	file, digest, err := f.Read()
 	r.err = errors.Join(r.err, err)
 	r.file, r.digest, r.refused = file, digest, d.refusals()
-	r.changes = len(Diff(d.have, file))
+	if r.err != nil {
+		file = d.whole
+	}
+	for _, c := range Diff(d.have, file) {
+		r.changes = append(r.changes, Action{ViaTransaction, c})
+	}
 	return r
 }
 

@@ -166,6 +166,7 @@ func (a *Agent) pass(ctx context.Context, in inbox, scope haproxy.Scope) {
 		a.memory.take(p, a.deployer.busy)
 		a.afterPass(p, in)
 	}
+	p.report.By = p.by(in)
 	took := time.Since(start)
 	a.cfg.Observe(kindOf(p.scope), took)
 	a.record(in, p, err, took)
@@ -198,6 +199,19 @@ func (a *Agent) noteUseless(p *pass) {
 
 // uselessReload is why a reload is not made again soon that HAProxy took.
 const uselessReload = "the reload was made, and HAProxy has not loaded the change (was it started with the managed file? hapsync check tells)"
+
+// by is what the pass was made for. One over some domains is made because of the registry, at once or later.
+func (p *pass) by(in inbox) Asker {
+	switch {
+	case in.asked:
+		return ByHand
+	case p.report.Drift > 0 && len(in.changed) == 0:
+		return ByDrift
+	case !p.scope.All() || len(in.changed) > 0:
+		return ByWatch
+	}
+	return ByResync
+}
 
 func kindOf(scope haproxy.Scope) PassKind {
 	if scope.All() {

@@ -13,6 +13,8 @@ import (
 // A Report is what a pass found, meant to do and did.
 type Report struct {
 	Revision registry.Revision
+	// By is what the pass was made for.
+	By Asker
 	// Domains and Hosts count what the registry has in a good state.
 	Domains, Hosts int
 	Plan           Plan
@@ -55,7 +57,7 @@ type Report struct {
 
 func newReport(t tally) Report {
 	return Report{
-		Revision: t.of.Revision, Domains: t.domains, Hosts: t.hosts,
+		Revision: t.of.Revision, By: ByHand, Domains: t.domains, Hosts: t.hosts,
 		Problems: slices.Clone(t.of.Problems), Ignored: t.of.Ignored, Pending: t.pending,
 	}
 }
@@ -85,14 +87,27 @@ func (r Report) LeftOut() bool { return slices.ContainsFunc(r.Problems, registry
 
 // Summary counts the actions by way.
 func (p Plan) Summary() string {
+	return summary(p.counts(), p.Rewrite != "", len(p.Reload) > 0)
+}
+
+// counts are the actions by way.
+func (p Plan) counts() map[Via]int {
+	counts := map[Via]int{}
+	for _, a := range p.Actions {
+		counts[a.Via]++
+	}
+	return counts
+}
+
+func summary(counts map[Via]int, rewritten, reloaded bool) string {
 	var parts []string
 	for _, via := range []Via{ViaRuntime, ViaTransaction, ViaRewrite} {
-		if n := len(p.changes(via)); n > 0 || via == ViaRewrite && p.Rewrite != "" {
+		if n := counts[via]; n > 0 || via == ViaRewrite && rewritten {
 			parts = append(parts, fmt.Sprintf("%s=%d", via, n))
 		}
 	}
 	reloads := 0
-	if len(p.Reload) > 0 {
+	if reloaded {
 		reloads = 1
 	}
 	return strings.Join(append(parts, fmt.Sprintf("reload=%d", reloads)), " ")

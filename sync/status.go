@@ -39,8 +39,10 @@ type Status struct {
 	Last Report
 	// Counts grow for as long as the agent lives.
 	Counts Counts
-	// Passes are the last ones that did something or failed, newest first, at most 20.
-	Passes []PassRecord
+	// Passes are the last ones that did something or failed, newest first, at most 20, each with its first changes.
+	Passes []Entry
+	// Oldest are the problems that have been there for longest, at most 20, the oldest first.
+	Oldest []AgedProblem
 
 	// reached is the last change that was dealt with, but for the domains that wait.
 	reached   registry.Revision
@@ -48,7 +50,7 @@ type Status struct {
 	prefix    string              // the registry's; empty where it has not been read yet
 	jobFailed string              // why the deployer's last job failed; empty where it did not
 	leaving   []haproxy.ServerKey // servers that are to have no sessions any more; sorted
-	logged    problemLog
+	noted     string              // what the last entry failed with, or was held for
 }
 
 // Counts count what an agent did.
@@ -58,16 +60,6 @@ type Counts struct {
 	// Reloads are those for the registry's sake, by what asked for them; Drift counts changes that undid what somebody did.
 	Reloads map[ReloadCause]int
 	Drift   int
-}
-
-// A PassRecord is what is remembered of a pass.
-type PassRecord struct {
-	At       time.Time
-	Took     time.Duration
-	Revision registry.Revision
-	Summary  string
-	Reload   []string
-	Error    string
 }
 
 const keptPasses = 20
@@ -94,7 +86,7 @@ func (a *Agent) Status() Status {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := a.status
-	s.Passes = append([]PassRecord(nil), s.Passes...)
+	s.Passes = slices.Clone(s.Passes)
 	s.Reasons = append([]string(nil), s.Reasons...)
 	if wait, long := a.cfg.Process.Waiting(); long {
 		s.Waiting = wait
@@ -126,17 +118,16 @@ func (a *Agent) record(in inbox, p *pass, err error, took time.Duration) {
 	if errors.As(err, &held) {
 		report.Held, s.Held = held.Reason, held.Reason
 	}
+	a.tellHeld(err)
 	s.Failed = cmp.Or(a.failure(err), s.jobFailed, a.memory.unloaded())
 	if !p.scope.All() { // which does not look
 		report.Warnings, report.OldWorkers = s.Last.Warnings, s.Last.OldWorkers
 	}
 	report.Draining = len(a.memory.leaving())
-	if err == nil && len(in.changed) == 0 && onlyRemovals(report.Plan) && s.Last.Draining == report.Draining {
-		report.Plan = Plan{} // it has been told
-	}
+	report.Plan = a.untold(p, report.Plan)
 	deferred := err == nil && !p.report.Plan.Empty() // the deployer's report will tell
 	if !deferred || report.Down == nil {
-		a.log(report, err, took)
+		a.tell(report, err, took)
 	}
 	report.Postponed = a.memory.postponed()
 	s.Last = report
@@ -146,10 +137,9 @@ func (a *Agent) record(in inbox, p *pass, err error, took time.Duration) {
 	if err != nil || !deferred && (in.fresh || p.scope.All()) || !report.Plan.Empty() {
 		s.count(report, err, held != nil)
 	}
-	s.remember(report, err, took)
 	if err == nil {
 		a.progress(p.snapshot)
-		a.logProblems()
+		a.tellStandings()
 	}
 	s.Overrides = a.memory.overrides.list()
 	s.Reasons = s.reasons(in.known)
@@ -192,18 +182,24 @@ func (a *Agent) recordJob(r result) {
 // recordWritten takes note of a job that wrote what the process had already.
 func (a *Agent) recordWritten(r result, err error) {
 	s := &a.status
+	report := Report{Revision: a.memory.confirmed.Revision, By: ByWatch, Plan: Plan{Actions: r.changes}}
+	if r.rewrite != "" {
+		report.Plan = report.Plan.rewritten(r.rewrite)
+	}
 	if err != nil {
-		a.log(Report{Revision: a.memory.confirmed.Revision}, err, r.took)
+		a.tell(report, err, r.took)
 		s.Counts.Passes++
 		s.Counts.FailedPasses++
-		s.remember(Report{Revision: a.memory.confirmed.Revision}, err, r.took)
 		return
 	}
-	s.Counts.FileChanges += r.changes
+	s.Counts.FileChanges += len(r.changes)
 	s.Last.leaveOut(a.memory.leftOut(s.prefix, haproxy.Domains(), nil))
 	a.progress(a.memory.confirmed)
-	a.logProblems()
-	a.cfg.Logger.Info("filed", "revision", s.Filed, "changes", r.changes, "took", r.took.Round(time.Microsecond))
+	a.tellStandings()
+	a.cfg.Logger.Info("filed", "revision", s.Filed, "changes", len(r.changes), "took", r.took.Round(time.Microsecond))
+	if e := report.Entry(nil, r.took); !e.Empty() {
+		a.cfg.Journal(e) // the status has the changes already: the process got them
+	}
 }
 
 // recordReport takes note of a job that a pass asked for.
@@ -224,16 +220,17 @@ func (a *Agent) recordReport(r result, err error) {
 		report.Down, s.Down = nil, ""
 	}
 	report.Draining = len(a.memory.leaving())
-	a.log(report, err, r.took)
 	if report.Postponed {
 		report.Plan.Reload = nil
 	}
+	filed := report
+	_, filed.Plan = report.Plan.only(func(act Action) bool { return act.Via == ViaRuntime }) // the process's own passes tell of those
+	a.tell(filed, err, r.took)
 	s.Last = report
 	s.count(report, err, false)
-	s.remember(report, err, r.took)
 	if err == nil {
 		a.progress(a.memory.confirmed)
-		a.logProblems()
+		a.tellStandings()
 	}
 }
 
@@ -293,17 +290,6 @@ func (s *Status) count(report Report, err error, held bool) {
 		reloads[report.cause()]++
 		c.Reloads = reloads
 	}
-}
-
-func (s *Status) remember(report Report, err error, took time.Duration) {
-	if report.Plan.Empty() && err == nil {
-		return
-	}
-	if len(s.Passes) > 0 && err != nil && s.Passes[0].Error == text(err) {
-		return // the same again
-	}
-	p := PassRecord{time.Now(), took, report.Revision, report.Plan.Summary(), report.Plan.Reload, text(err)}
-	s.Passes = append([]PassRecord{p}, s.Passes[:min(len(s.Passes), keptPasses-1)]...)
 }
 
 func (s *Status) reasons(known bool) []string {

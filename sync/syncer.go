@@ -101,7 +101,7 @@ func (s *Syncer) Sync(ctx context.Context) (Report, error) {
 
 // prepare reads both sides, at the same time, and makes the plan.
 func (s *Syncer) prepare(ctx context.Context) (*pass, error) {
-	p := &pass{cfg: s.cfg, memory: newMemory(), scope: haproxy.Everything()}
+	p := &pass{cfg: s.cfg, memory: newMemory(), scope: haproxy.Everything(), report: Report{By: ByHand}}
 	var snapshot registry.Snapshot
 	var failed error
 	read := make(chan struct{})

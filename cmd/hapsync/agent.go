@@ -15,6 +15,7 @@ import (
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/daemon"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/journal"
 
 	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/sync"
@@ -128,6 +129,11 @@ func (p program) newJob(c *cli.Context, observe func(sync.PassKind, time.Duratio
 		Settings: fingerprint(c),
 		Version:  thisBuild().Version,
 	}
+	var keep func(sync.Entry)
+	if file, ok := p.journalFile(c); ok {
+		j.Journal = journal.NewWriter(file, settings.Logger)
+		keep = j.Journal.Add
+	}
 	j.Sync, err = sync.NewAgent(sync.AgentConfig{
 		Follower:       source,
 		Process:        target,
@@ -138,6 +144,7 @@ func (p program) newJob(c *cli.Context, observe func(sync.PassKind, time.Duratio
 		Resync:         c.Duration("resync"),
 		Observe:        observe,
 		Begin:          j.Watchdog.Begin,
+		Journal:        keep,
 		Logger:         j.Log,
 	})
 	if err != nil {

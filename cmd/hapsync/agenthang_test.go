@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/server/v3/embed"
 
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/journal"
 	"github.com/hapsync/hapsync/haproxy"
 )
 
@@ -48,7 +49,7 @@ func TestAgentGoesOnWhileHaproxyCHangs(t *testing.T) {
 	one, two := website(t, "one"), website(t, "two")
 	host(t, etcd, "a.abc.com/server1", one)
 	host(t, etcd, "b.abc.com/server1", one)
-	p := program{getenv: func(string) string { return "" }, dial: dial, open: func(s haproxy.Settings) (target, error) {
+	p := program{getenv: func(string) string { return "" }, journal: journal.Beside, dial: dial, open: func(s haproxy.Settings) (target, error) {
 		s.CheckTimeout = 8 * time.Second
 		return open(s)
 	}}

@@ -20,6 +20,7 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/daemon"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/journal"
 )
 
 // startEtcd starts etcd, whose data is in dir, at an address.
@@ -122,7 +123,7 @@ func keepInLine(t *testing.T, binary string) {
 	one, two := website(t, "one"), website(t, "two")
 
 	// The agent is there before etcd is.
-	p := program{getenv: func(string) string { return "" }, dial: dial, open: open}
+	p := program{getenv: func(string) string { return "" }, journal: journal.Beside, dial: dial, open: open}
 	a := startAgent(t, p, dir+"/agent.sock", "--allow-loopback", "--endpoints", "http://"+etcdAddr, "--dial-timeout", "1s", "--haproxy-bin", binary,
 		"--base-file", dir+"/haproxy.cfg", "--managed-file", dir+"/hapsync.cfg", "--reload-interval", "100ms")
 	a.answers(t, "/readyz", 503, "registry: registry not reachable")

@@ -79,7 +79,7 @@ func outputs() []reference.Output {
 		"appliedJSON": "`applied`", "overrideJSON": "`override` or `overrides`", "countsJSON": "`counts`", "Pass": "`passes`", "notShown": "`not_shown`",
 		"domainJSON": "`domains`", "hostJSON": "`hosts` or `registered`", "Pending": "`pending`", "Problem": "`problems`",
 		"actionJSON": "`actions`", "keptJSON": "`kept`", "problemJSON": "`problems`", "explainHostJSON": "`hosts`", "serverJSON": "`server`",
-		"Key": "`keys`", "RosterLine": "`agents`", "Leaving": "`leaving`",
+		"Entry": "`entries`", "EntryChange": "`changes`", "Key": "`keys`", "RosterLine": "`agents`", "Leaving": "`leaving`",
 	}
 	report, shapes := "plan and sync", render.Shapes()
 	out := []reference.Output{
@@ -89,6 +89,7 @@ func outputs() []reference.Output {
 		{Title: "explain", Text: "`hapsync explain -o json` prints:", Type: shapes["explain"]},
 		{Title: "status", Text: "`hapsync status -o json` and `/status` of the agent's port print:", Type: shapes["status"],
 			Foreign: map[string]string{"report": report}},
+		{Title: "history", Text: "`hapsync history -o json` prints:", Type: shapes["history"]},
 		{Title: "version", Text: "`hapsync version -o json` prints:", Type: reflect.TypeFor[build]()},
 	}
 	for i := range out {

@@ -37,11 +37,11 @@ func samples(s *cli.Setting) (string, string) {
 		return "true", "false"
 	case s.Tag == "!!int":
 		return "30", "70"
-	case strings.HasSuffix(s.Name, "-timeout") || s.Name == "resync" || s.Name == "reload-interval":
+	case strings.HasSuffix(s.Name, "-timeout") || s.Name == "resync" || s.Name == "reload-interval" || s.Name == "since":
 		return "3s", "7s"
 	case slices.Contains([]string{"drain", "ttl", "interval", "timeout"}, s.Name):
 		return "3s", "7s"
-	case slices.Contains([]string{"port", "weight", "maxconn", "rise", "fall", "max-keys", "max-hosts", "max-domains"}, s.Name):
+	case slices.Contains([]string{"port", "weight", "maxconn", "rise", "fall", "max-keys", "max-hosts", "max-domains", "journal-size", "number"}, s.Name):
 		return "7", "9"
 	case s.Name == "addresses":
 		return "10.0.0.0/8", "fd00::/8"

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/journal"
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/haproxy/driver"
 	"github.com/hapsync/hapsync/registry"
@@ -23,7 +24,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	p := program{stdout: os.Stdout, stderr: os.Stderr, getenv: environment(), dial: dial, open: open}
+	p := program{stdout: os.Stdout, stderr: os.Stderr, getenv: environment(), dial: dial, open: open, journal: journal.Beside}
 	os.Exit(p.run(ctx, os.Args))
 }
 
@@ -54,8 +55,9 @@ type program struct {
 	getenv         func(string) string
 	dial           func(etcd.Config) (source, error)
 	open           func(haproxy.Settings) (target, error)
-	args           []string               // the command line, program name included
-	record         func(string, cli.Page) // is told the help of each command; nil where nobody asks
+	journal        func(managed string) (path string) // where the journal is if --journal does not say
+	args           []string                           // the command line, program name included
+	record         func(string, cli.Page)             // is told the help of each command; nil where nobody asks
 }
 
 // A source is a registry that can be hung up.

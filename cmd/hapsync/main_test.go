@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"net/netip"
 	"os"
@@ -26,6 +27,7 @@ type bench struct {
 	keys     []registry.Key
 	members  []etcd.Member
 	kept     string
+	journal  string // its path; empty for none
 	waiting  haproxy.Wait
 	findings []haproxy.Finding
 
@@ -59,9 +61,10 @@ func (b *bench) runContext(ctx context.Context, args ...string) outcome {
 
 func (b *bench) program(stdout, stderr *bytes.Buffer) program {
 	return program{
-		stdout: stdout,
-		stderr: stderr,
-		getenv: func(name string) string { return b.env[name] },
+		stdout:  stdout,
+		stderr:  stderr,
+		getenv:  func(name string) string { return b.env[name] },
+		journal: func(string) string { return cmp.Or(b.journal, "off") },
 		dial: func(cfg etcd.Config) (source, error) {
 			b.dialled = cfg
 			return benchSource{b}, nil

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/journal"
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
@@ -85,6 +86,13 @@ func (p program) haproxySettings(c *cli.Context) (haproxy.Settings, error) {
 		ReloadTimeout: c.Duration("reload-timeout"),
 		Logger:        p.environment().Logger(c),
 	}, nil
+}
+
+// journalFile is where passes are kept; ok is false where none are.
+func (p program) journalFile(c *cli.Context) (file journal.File, ok bool) {
+	managed := c.String("managed-file")
+	path := cmp.Or(c.String("journal"), p.journal(managed))
+	return journal.File{Path: path, Size: int64(c.Int("journal-size")) << 20, Managed: managed}, path != "off"
 }
 
 // proxyName holds the characters that HAProxy takes in the name of a frontend.

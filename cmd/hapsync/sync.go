@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 
@@ -73,11 +74,26 @@ func (p program) sync(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
+	began := time.Now()
 	report, err := pass.syncer.Sync(c.Context)
+	if entry := report.Entry(err, time.Since(began)); !entry.Empty() {
+		p.keep(c, entry)
+	}
 	if err := p.show(c, report, err); err != nil {
 		return err
 	}
 	return verdict(report)
+}
+
+// keep writes what was done into the journal. That it cannot is no reason to fail.
+func (p program) keep(c *cli.Context, entry sync.Entry) {
+	file, ok := p.journalFile(c)
+	if !ok {
+		return
+	}
+	if err := file.Append(entry); err != nil {
+		p.environment().Logger(c).Warn("hapsync history will not show this", "error", err)
+	}
 }
 
 // verdict is what a pass without an error still ends with.

@@ -81,12 +81,7 @@ func (c *Files) keptFile() string {
 func (c *Files) Lock() (unlock func() error, err error) {
 	dir, name := filepath.Split(c.Managed)
 	path := filepath.Join(dir, "."+name+".lock")
-	f, err := OpenBeside(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if errors.Is(err, fs.ErrPermission) && ownedByThisUser(c.Managed) { // the lock is of an owner that the managed file had before
-		if err = os.Remove(path); err == nil {
-			f, err = OpenBeside(path, os.O_RDWR|os.O_CREATE, 0o600)
-		}
-	}
+	f, err := OpenOwn(path, c.Managed, os.O_RDWR)
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
@@ -97,11 +92,25 @@ func (c *Files) Lock() (unlock func() error, err error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	// Who cannot write it (a full disk) is locked out of nothing: the lock is what counts.
-	_ = ownedLike(f, c.Managed)
 	_ = f.Truncate(0)
 	_, _ = f.WriteAt(fmt.Appendf(nil, "process %d (%s)\n", os.Getpid(), filepath.Base(os.Args[0])), 0)
 	c.ForgetPrevious() // what an earlier pass replaced is not this one's to restore
 	return f.Close, nil
+}
+
+// OpenOwn opens, or creates, a file of hapsync's own as OpenBeside does, for those who may write the managed file and no others.
+func OpenOwn(path, managed string, flags int) (*os.File, error) {
+	f, err := OpenBeside(path, flags|os.O_CREATE, 0o600)
+	if errors.Is(err, fs.ErrPermission) && ownedByThisUser(managed) { // it is of an owner that the managed file had before
+		if err = os.Remove(path); err == nil {
+			f, err = OpenBeside(path, flags|os.O_CREATE, 0o600)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	_ = ownedLike(f, managed) // else it stays as it is
+	return f, nil
 }
 
 func ownedByThisUser(path string) bool {

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	stdsync "sync"
 
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/journal"
+
 	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/registry/etcd"
 	"github.com/hapsync/hapsync/sync"
@@ -21,6 +23,7 @@ type Agent struct {
 	Sync     *sync.Agent
 	Registry Registry
 	Watchdog *Watchdog
+	Journal  *journal.Writer      // nil where none is kept
 	Announce *etcd.AnnounceConfig // nil where the agent does not report
 	Listen   Address
 	Log      *slog.Logger
@@ -37,6 +40,9 @@ func (j *Agent) start(ctx context.Context) (stop func()) {
 		j.ended <- j.Sync.Run(ctx)
 		close(j.ended)
 	}()
+	if j.Journal != nil {
+		go j.Journal.Run()
+	}
 	var reporting stdsync.WaitGroup
 	if j.Announce != nil {
 		reports := make(chan registry.AgentReport)
@@ -48,6 +54,9 @@ func (j *Agent) start(ctx context.Context) (stop func()) {
 		for range j.ended {
 		}
 		reporting.Wait()
+		if j.Journal != nil {
+			j.Journal.Close()
+		}
 		if err := j.Registry.Close(); err != nil {
 			j.Log.Warn("hang up on etcd", "error", err)
 		}

@@ -114,9 +114,7 @@ func StatusOf(s sync.Status) Status {
 		Applied:   appliedJSON{Revision: s.Applied, File: s.Filed, LagSeconds: s.Lag().Seconds()},
 		Overrides: each(s.Overrides, func(o sync.Override) overrideJSON { return overrideJSON(o) }),
 		Counts:    countsToJSON(s.Counts),
-		Passes: each(s.Passes, func(p sync.PassRecord) Pass {
-			return Pass{p.At, p.Took.Seconds(), p.Revision, p.Summary, orEmpty(p.Reload), p.Error}
-		}),
+		Passes:    each(s.Passes, passOf),
 	}
 	if s.Waiting != (haproxy.Wait{}) {
 		out.Waiting = &waitJSON{s.Waiting.For, s.Waiting.Since}
@@ -136,6 +134,14 @@ func StatusOf(s sync.Status) Status {
 	}
 	out.Report = reportToJSON(Report{Report: last})
 	return out
+}
+
+func passOf(e sync.Entry) Pass {
+	p := Pass{e.At, e.Seconds, e.Revision, e.Summary(), orEmpty(e.Reload), e.Error}
+	if e.Held != "" && !e.Done {
+		p.Error = "held: " + e.Held
+	}
+	return p
 }
 
 // AbsentStatus is the status where no agent answers, and why; report is that of a plan, and failed its error.

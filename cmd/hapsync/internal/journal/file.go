@@ -1,0 +1,150 @@
+// Package journal keeps what passes did in a file that outlives the process: a line of JSON for each, in two generations. Several
+// processes may append at the same time; none waits for another, or for the disk to have it.
+package journal
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hapsync/hapsync/haproxy/configfile"
+	"github.com/hapsync/hapsync/sync"
+)
+
+// A File is a journal on the disk. Its older generation is beside it, with .1 behind the name.
+type File struct {
+	Path string
+	// Size is what both generations have together at most, in bytes.
+	Size int64
+	// Managed is the managed file: who may write that may write and read the journal.
+	Managed string
+}
+
+// Beside is where the journal of a managed file is, unless it is told otherwise.
+func Beside(managed string) string {
+	dir, name := filepath.Split(managed)
+	return filepath.Join(dir, "."+name+".journal")
+}
+
+func (f File) older() string { return f.Path + ".1" }
+
+// Append writes entries behind the last one. Each is a line of its own, whatever became of the lines before.
+func (f File) Append(entries ...sync.Entry) error {
+	var lines []byte
+	var errs []error
+	for _, e := range entries {
+		line, err := f.line(e)
+		if err == nil && len(lines) > 0 && int64(len(lines)+len(line)) > f.Size/2 {
+			err = f.write(lines)
+			lines = nil
+		}
+		errs, lines = append(errs, err), append(lines, line...)
+	}
+	return errors.Join(append(errs, f.write(lines))...)
+}
+
+// line is an entry with as many of its changes as fit into a generation.
+func (f File) line(e sync.Entry) ([]byte, error) {
+	for {
+		line, err := json.Marshal(e)
+		if err != nil || int64(len(line)) < f.Size/2 || len(e.Changes) == 0 {
+			return append(line, '\n'), err
+		}
+		e = e.First(len(e.Changes) / 2)
+	}
+}
+
+func (f File) write(lines []byte) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	file, err := configfile.OpenOwn(f.Path, f.Managed, os.O_RDWR|os.O_APPEND)
+	if err != nil {
+		return fmt.Errorf("write the journal: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	info, err := file.Stat()
+	if err != nil {
+		return fmt.Errorf("write the journal: %w", err)
+	}
+	full := info.Size() + int64(len(lines))
+	if info.Size() > 0 && full > f.Size/2 && f.rotate(file) {
+		return f.write(lines)
+	}
+	if full > f.Size {
+		return fmt.Errorf("write the journal: %s is full, and cannot be renamed to %s", f.Path, f.older())
+	}
+	if torn(file, info.Size()) {
+		lines = append([]byte{'\n'}, lines...)
+	}
+	if _, err := file.Write(lines); err != nil {
+		return fmt.Errorf("write the journal: %w", err)
+	}
+	return nil
+}
+
+// rotate makes a full file the older generation. Of several processes one does it: the others append to the file that they have open.
+func (f File) rotate(file *os.File) bool {
+	if unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return false
+	}
+	mine, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	now, err := os.Lstat(f.Path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(mine, now) {
+		return true // it has been done
+	}
+	return err == nil && os.Rename(f.Path, f.older()) == nil
+}
+
+// torn reports whether the last line has no end: the disk was full, or the process was killed.
+func torn(file *os.File, size int64) bool {
+	last := make([]byte, 1)
+	n, _ := file.ReadAt(last, max(size-1, 0))
+	return n == 1 && last[0] != '\n'
+}
+
+// read is what both generations have, the newer first. One that is not there is empty.
+func (f File) read() (generations [2][]byte, err error) {
+	newer, err := configfile.OpenBeside(f.Path, os.O_RDONLY, 0)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return generations, fmt.Errorf("read the journal: %w", err)
+	}
+	missing := err
+	older, err := configfile.OpenBeside(f.older(), os.O_RDONLY, 0)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return generations, fmt.Errorf("read the journal: %w", err)
+	}
+	if missing != nil && err != nil {
+		return generations, fmt.Errorf("there is no journal: %w", missing)
+	}
+	for i, file := range []*os.File{newer, older} {
+		if file == nil || i == 1 && same(newer, older) { // it has been rotated in between
+			continue
+		}
+		defer func() { _ = file.Close() }()
+		var text bytes.Buffer
+		if _, err := text.ReadFrom(file); err != nil {
+			return generations, fmt.Errorf("read the journal: %w", err)
+		}
+		generations[i] = text.Bytes()
+	}
+	return generations, nil
+}
+
+func same(a, b *os.File) bool {
+	if a == nil || b == nil {
+		return false
+	}
+	one, err := a.Stat()
+	other, err2 := b.Stat()
+	return err == nil && err2 == nil && os.SameFile(one, other)
+}
