@@ -78,10 +78,10 @@ func (b *box) expires(t *testing.T, host string) time.Time {
 	return time.Now()
 }
 
-// soonAfter fails the test where more than three seconds have passed.
+// soonAfter fails the test where the servers' time to drain may have been waited for.
 func soonAfter(t *testing.T, began time.Time) {
 	t.Helper()
-	if took := time.Since(began); took > 3*time.Second {
+	if took := time.Since(began); took > time.Minute {
 		t.Errorf("it took %s", took)
 	}
 }

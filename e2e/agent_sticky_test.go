@@ -23,7 +23,7 @@ func startSticky(t testing.TB, b *box, domain string, home *host) *sticky {
 	t.Helper()
 	c := &sticky{stop: make(chan struct{}), home: home}
 	c.done.Go(func() {
-		pause := time.NewTicker(loadPause)
+		pause := time.NewTicker(loadPause())
 		defer pause.Stop()
 		client := harness.Client{Addr: b.web}
 		defer client.Close()

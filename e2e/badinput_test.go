@@ -114,16 +114,18 @@ func TestBadKeyIsNamedAndTouchesNothing(t *testing.T) {
 	b.register(t, "a.abc.com/server1", "127.0.0.1:1")
 	b.must(t, "sync")
 	w := startWatch(t, b)
-	for _, k := range badKeys {
+	for i, k := range badKeys {
 		t.Run(k.name, func(t *testing.T) {
 			b.putAll(t, k)
 			key := shown(b.prefix + "/" + k.key)
 			says(t, b.exits(t, k.code, "sync").stdout, "problem ", key+": ", k.reason)
-			says(t, b.must(t, "plan").stdout, "problem ", key+": ", k.reason)
-			says(t, b.must(t, "list").stdout, "problem ", key+": ", k.reason)
+			if i%often(1, 5) == 0 {
+				says(t, b.must(t, "plan").stdout, "problem ", key+": ", k.reason)
+				says(t, b.must(t, "list").stdout, "problem ", key+": ", k.reason)
+			}
 			w.untouched(t, "sync, plan and list")
-			for i := 0; i < len(k.puts); i += 2 {
-				deleteKey(t, b.prefix+"/"+k.puts[i])
+			for n := 0; n < len(k.puts); n += 2 {
+				deleteKey(t, b.prefix+"/"+k.puts[n])
 			}
 		})
 	}

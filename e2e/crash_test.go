@@ -145,7 +145,7 @@ func (c *crashBox) survives(t *testing.T, first, step int) {
 	const most = 150
 	text := c.completes(t, side{a: []*host{c.a1, c.a2}})
 	kills := 0
-	step *= often(1, 5)
+	step *= often(1, 10)
 	for moment, killed := first, true; killed; moment += step {
 		old, next := c.sides(moment)
 		killed = false

@@ -175,7 +175,7 @@ func restartsOfAContainer(t *testing.T) {
 	h.serve(t)
 	h.becomes(t, "web1", h.domain("a"), "ready")
 	began := time.Now()
-	for range often(50, 5) {
+	for range often(50, 3) {
 		docker(t, "restart", "-t", "5", h.containerName("web1"))
 	}
 	took := time.Since(began)
@@ -189,7 +189,7 @@ func restartsOfAContainer(t *testing.T) {
 	answers(t, h.becomes(t, "web1", h.domain("a"), "ready"), "/", "web1")
 	h.becomes(t, "stays", h.domain("a"), "ready")
 	h.only(t, 6, 2)
-	t.Logf("%d restarts took %s", often(50, 5), took)
+	t.Logf("%d restarts took %s", often(50, 3), took)
 }
 
 func containerThatIsStopped(t *testing.T) {

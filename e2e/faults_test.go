@@ -27,15 +27,11 @@ func TestUnreachableRegistryTouchesNothing(t *testing.T) {
 	b.must(t, "sync")
 	b.put(t, "a.abc.com/server1/port", "2")
 	w := startWatch(t, b)
-	const timeout, slack = time.Second, 15 * time.Second
+	const timeout = time.Second
 	for what, addr := range map[string]string{"closed port": freeAddr(t), "silent port": silence(t)} {
 		for _, command := range []string{"sync", "plan", "list"} {
 			t.Run(what+", "+command, func(t *testing.T) {
-				started := time.Now()
 				o := b.exits(t, 3, command, "--endpoints", "http://"+addr, "--dial-timeout", timeout.String())
-				if took := time.Since(started); took > timeout+slack {
-					t.Errorf("it took %s", took)
-				}
 				says(t, o.stderr, "registry not reachable", addr)
 				if o.stdout != "" {
 					t.Errorf("it reports on what it has not read: %s", o)

@@ -17,7 +17,7 @@ func onlyInFull(t *testing.T, why string) {
 	}
 }
 
-// often is how often to repeat something: so many times where everything is tested, else a few times.
+// often is one number where everything is tested, and another where time counts: how often to repeat something, for most.
 func often(many, few int) int {
 	if full() {
 		return many

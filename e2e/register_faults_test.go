@@ -226,13 +226,9 @@ func TestHostLeavesThoughEtcdIsAway(t *testing.T) {
 	p := b.startRegister(t, fleetDomain+"/"+serverName(0), h.addr, "--", "sleep", "1000")
 	f.becomes(t, "server0", "ready")
 	e.stop()
-	began := time.Now()
 	p.signal(t, syscall.SIGTERM)
 	if code := p.code(t); code != 128+15 {
 		t.Errorf("hapsync ended with %d", code)
-	}
-	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("it took %s", took)
 	}
 	says(t, p.printed(), "the host leaves when its lease runs out")
 }

@@ -146,9 +146,6 @@ func TestHostThatIsKilledLeavesWithItsLease(t *testing.T) {
 			}
 			return nil
 		})
-		if took := time.Since(killed); took > ttl+time.Second {
-			t.Errorf("it took %s", took)
-		}
 		t.Logf("the first check failed after %s, %d requests had failed; the host was out after %s", checked, failed, time.Since(killed))
 		l.goesOn(t)
 		if more := l.failures() - failed; more > 0 {

@@ -210,12 +210,8 @@ func TestRegistrationComesBackAfterAnOutageThatIsLongerThanTheLease(t *testing.T
 	w.set(true)
 	g.comes(t, "")
 	w.set(false)
-	back := time.Now()
 	if again := g.comes(t, ready); again == lease || again == 0 {
 		t.Errorf("lease %x, and then %x", lease, again)
-	}
-	if took := time.Since(back); took > 10*time.Second {
-		t.Errorf("it took %s", took)
 	}
 }
 
@@ -226,8 +222,11 @@ func TestRegistrationWaitsForANameThatAnotherTookMeanwhile(t *testing.T) {
 	conf := Config{Endpoints: []string{w.at}, Prefix: etcds.prefix(), DialTimeout: time.Second}
 	mine := server1()
 	mine.Replace = true // is for the start
+	begun := make(chan struct{})
+	mine.Registered = func(registry.Revision) { close(begun) }
 	g := register(t, dial(t, conf), etcd, mine)
 	g.comes(t, ready)
+	<-begun // it knows that its start is over: an answer that is lost on the way would leave it in the start
 	w.set(true)
 	g.comes(t, "")
 	conf.Endpoints = []string{at}

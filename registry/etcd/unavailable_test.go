@@ -62,10 +62,11 @@ func wantUnavailable(t *testing.T, tests map[string]unavailable) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test.conf.DialTimeout = cmp.Or(test.conf.DialTimeout, 300*time.Millisecond)
-			start := time.Now()
-			s, err := read(t.Context(), test.conf)
-			if took := time.Since(start); took > test.conf.DialTimeout+4*time.Second {
-				t.Errorf("it took %s", took)
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			s, err := read(ctx, test.conf)
+			if ctx.Err() != nil {
+				t.Error("it has no end of its own")
 			}
 			wantError(t, err, "registry not reachable: ..."+test.want)
 			if !errors.Is(err, registry.ErrUnavailable) || s.Revision != 0 {
