@@ -45,8 +45,9 @@ build: ## build bin/hapsync and bin/hapsync-demo
 demo: deps build ## etcd, HAProxy and three web servers on this machine, and a tour (ARGS=--exit: end after it)
 	@bin/hapsync-demo $(ARGS)
 
+# The tests of e2e take longest: they begin first.
 test: deps ## every test, those against real etcd, HAProxy and nginx included
-	$(GO) test $(TESTFLAGS) ./...
+	$(GO) test $(TESTFLAGS) ./e2e ./...
 	@[ "$$HAPSYNC_TESTS" = full ] || echo "test: long storms and kills were shortened, and the tests of jumping clocks left out: HAPSYNC_TESTS=full runs all of it"
 	@docker info >/dev/null 2>&1 || echo "test: the tests of containers were left out: no Docker engine answers (docker info)"
 	@[ "$$(id -u)" -eq 0 ] || echo "test: a test of a full disk was left out: it takes root"
