@@ -49,7 +49,7 @@ func (g Given) ServerWeight() int {
 type BackendOptions struct {
 	// Balance is the algorithm with its arguments, such as "roundrobin".
 	Balance string
-	// Cookie is the argument of the cookie line. Further words of an operator's own are part of it.
+	// Cookie is the argument of the cookie line, empty where there is none. Further words of an operator's own are part of it.
 	Cookie string
 	// Check is the path of the HTTP check; empty where the check is a mere connection.
 	Check string
@@ -57,8 +57,9 @@ type BackendOptions struct {
 
 // A Server is a line of a backend. It is comparable: == is the diff.
 type Server struct {
-	Name   string
-	Addr   netip.AddrPort
+	Name string
+	Addr netip.AddrPort
+	// Cookie is empty where the backend has none.
 	Cookie string
 	// Check says whether HAProxy checks the server's health.
 	Check bool
@@ -95,8 +96,13 @@ func (r Rule) Backend() string { return BackendName(r.Domain) }
 // ACL is the name of the rule's ACL.
 func (r Rule) ACL() string { return ACLName(r.Domain) }
 
-// StickyCookie is the argument of the cookie line of every managed backend.
-const StickyCookie = "SERVERID insert indirect nocache"
+// StickyCookie is the argument of the cookie line of a managed backend that nobody has chosen another cookie for. Every such line has
+// a name and StickyWords.
+const (
+	StickyName   = "SERVERID"
+	StickyWords  = " insert indirect nocache"
+	StickyCookie = StickyName + StickyWords
+)
 
 const (
 	backendSuffix = "_cluster"

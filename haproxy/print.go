@@ -42,7 +42,9 @@ func (o BackendOptions) String() string {
 	if o.Balance == "" {
 		s = "no balance"
 	}
-	if o.Cookie != StickyCookie {
+	if o.Cookie == "" {
+		s += ", no cookie"
+	} else if o.Cookie != StickyCookie {
 		s += ", cookie " + strconv.Quote(o.Cookie)
 	}
 	if o.Check != "" {

@@ -32,6 +32,7 @@ var (
 	goodHost    = regexp.MustCompile(`\A[A-Za-z0-9_.-]{1,64}\z`)
 	goodBalance = regexp.MustCompile(`\A(roundrobin|static-rr|leastconn|first|random|source|uri)?\z`)
 	goodCheck   = regexp.MustCompile(`\A(tcp|off|/([A-Za-z0-9/?._~!&()*+,=:@-]|%[0-9A-Fa-f]{2}){0,255})?\z`)
+	goodCookie  = regexp.MustCompile(`\A(off|[A-Za-z0-9_.-]{1,64}( httponly)?( secure)?( samesite=(lax|strict|none))?( maxidle=[1-9][0-9]*[smhd])?( maxlife=[1-9][0-9]*[smhd])?)?\z`)
 	goodReason  = regexp.MustCompile(`\A[ -~]{1,1000}\z`)
 	goodKey     = regexp.MustCompile(`\A[ -~]+\z`)
 )
@@ -66,7 +67,7 @@ func checkDecoded(domains []registry.Domain, problems []registry.Problem, ignore
 
 func checkDecodedDomain(d registry.Domain) error {
 	if !goodDomain.MatchString(d.Name) || len(d.Name) > 253 || !goodBalance.MatchString(d.Options.Balance) ||
-		!goodCheck.MatchString(d.Options.Check) || len(d.Options.Check) > 256 {
+		!goodCookie.MatchString(d.Options.Cookie) || !goodCheck.MatchString(d.Options.Check) || len(d.Options.Check) > 256 {
 		return fmt.Errorf("a name or an option has bytes that it may not have: %+v", d)
 	}
 	var hosts, pending []string

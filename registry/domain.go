@@ -201,6 +201,8 @@ func (o *DomainOptions) set(name, value string) (err error) {
 		o.Balance, err = parseWord(name, value, "roundrobin", "static-rr", "leastconn", "first", "random", "source", "uri")
 	case "check":
 		o.Check, err = parseCheck(value)
+	case "cookie":
+		o.Cookie, err = parseCookie(value)
 	default:
 		err = errUnknown
 	}

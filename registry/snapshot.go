@@ -65,6 +65,9 @@ type DomainOptions struct {
 	// Check is "tcp", "off" or a URL path of 256 bytes at most, with a query maybe, that starts
 	// with a slash and has no space, quote, backslash, "#", ";" or "$".
 	Check string
+	// Cookie is "off", or a name of letters, digits, "_", "." and "-", and then some of httponly, secure, samesite=lax|strict|none,
+	// maxidle=30m and maxlife=8h, in this order.
+	Cookie string
 }
 
 // A Host serves a domain at an address. It becomes a HAProxy server.

@@ -15,6 +15,8 @@ import (
 type Layout struct {
 	// Frontends are those that get an ACL and a use_backend rule for each domain.
 	Frontends []string
+	// Cookie is that of domains that have no key for it, as the key has it; empty for haproxy.StickyCookie.
+	Cookie string
 }
 
 // Desired is the configuration that HAProxy should have, and the hosts whose address is HAProxy's own. Domains that HAProxy's
@@ -35,7 +37,7 @@ func (l Layout) Desired(snapshot registry.Snapshot, st haproxy.State) (haproxy.C
 		if file.Name == "" {
 			file.Given = st.Given
 		}
-		b := desiredBackend(d, file, live)
+		b := l.desiredBackend(d, file, live)
 		b.Servers = slices.DeleteFunc(b.Servers, func(s haproxy.Server) bool {
 			_, other := st.NotOurs[haproxy.ServerKey{Backend: b.Name, Name: s.Name}]
 			return other
@@ -167,8 +169,8 @@ func (l Layout) complete(want haproxy.Config) haproxy.Config {
 	return want
 }
 
-func desiredBackend(d registry.Domain, file, live haproxy.Backend) haproxy.Backend {
-	b := haproxy.Backend{Name: haproxy.BackendName(d.Name), Options: desiredOptions(d, file), Given: file.Given}
+func (l Layout) desiredBackend(d registry.Domain, file, live haproxy.Backend) haproxy.Backend {
+	b := haproxy.Backend{Name: haproxy.BackendName(d.Name), Options: l.desiredOptions(d, file), Given: file.Given}
 	checked, shared := d.Options.Check != "off", file.SharedWords()
 	if d.Held && len(file.Servers) > 0 {
 		checked = slices.ContainsFunc(file.Servers, func(s haproxy.Server) bool { return s.Check })
@@ -180,6 +182,12 @@ func desiredBackend(d registry.Domain, file, live haproxy.Backend) haproxy.Backe
 	for _, name := range d.HeldHosts {
 		if s, ok := lastGood(name, checked, file, live); ok {
 			b.Servers = append(b.Servers, s)
+		}
+	}
+	for i := range b.Servers {
+		b.Servers[i].Cookie = ""
+		if b.Options.Cookie != "" {
+			b.Servers[i].Cookie = b.Servers[i].Name
 		}
 	}
 	slices.SortFunc(b.Servers, byServer)
@@ -204,10 +212,10 @@ func lastGood(name string, checked bool, file, live haproxy.Backend) (haproxy.Se
 	return s, s.Addr.IsValid()
 }
 
-func desiredOptions(d registry.Domain, file haproxy.Backend) haproxy.BackendOptions {
+func (l Layout) desiredOptions(d registry.Domain, file haproxy.Backend) haproxy.BackendOptions {
 	options := haproxy.BackendOptions{
 		Balance: cmp.Or(d.Options.Balance, "roundrobin"),
-		Cookie:  haproxy.StickyCookie,
+		Cookie:  l.cookieOf(d, file),
 	}
 	if strings.HasPrefix(d.Options.Check, "/") {
 		options.Check = d.Options.Check
@@ -215,16 +223,13 @@ func desiredOptions(d registry.Domain, file haproxy.Backend) haproxy.BackendOpti
 	if d.Held && file.Name != "" {
 		options.Balance, options.Check = file.Options.Balance, file.Options.Check
 	}
-	if strings.HasPrefix(file.Options.Cookie, haproxy.StickyCookie+" ") {
-		options.Cookie = file.Options.Cookie // with an operator's own "secure", "domain" and the like
-	}
 	return options
 }
 
 // desiredServer takes drain as weight 0: the same to HAProxy, and what a file can say. A new one gets the words that the others share.
 func desiredServer(h registry.Host, checked bool, file haproxy.Backend, shared string) haproxy.Server {
 	s := haproxy.Server{
-		Name: h.Name, Addr: h.Addr, Cookie: h.Name, Check: checked,
+		Name: h.Name, Addr: h.Addr, Check: checked,
 		Weight: h.Weight, MaxConn: h.MaxConn, Backup: h.Backup, State: haproxy.Ready, Params: shared,
 	}
 	if h.Unset.Weight {

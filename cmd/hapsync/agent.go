@@ -138,7 +138,7 @@ func (p program) newJob(c *cli.Context, observe func(sync.PassKind, time.Duratio
 		Follower:       source,
 		Process:        target,
 		File:           j.Watchdog,
-		Layout:         sync.Layout{Frontends: settings.Frontends},
+		Layout:         layout(c, settings),
 		Policy:         policy(c),
 		ReloadInterval: c.Duration("reload-interval"),
 		Resync:         c.Duration("resync"),

@@ -98,6 +98,10 @@ func (p program) journalFile(c *cli.Context) (file journal.File, ok bool) {
 // proxyName holds the characters that HAProxy takes in the name of a frontend.
 const proxyName = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:"
 
+func layout(c *cli.Context, settings haproxy.Settings) sync.Layout {
+	return sync.Layout{Frontends: settings.Frontends, Cookie: c.String("cookie")}
+}
+
 func policy(c *cli.Context) sync.Policy {
 	return sync.Policy{
 		MaxRemoval: c.Int("max-removal"), AllowMassRemoval: c.Bool("allow-mass-removal"),

@@ -132,7 +132,7 @@ func (p program) prepare(c *cli.Context) (pass, error) {
 		Source:       source,
 		Process:      target,
 		File:         target,
-		Layout:       sync.Layout{Frontends: settings.Frontends},
+		Layout:       layout(c, settings),
 		Policy:       policy(c),
 		ForceRewrite: c.Bool("rewrite"),
 

@@ -22,11 +22,15 @@ func drawConfig(frontends []string) *rapid.Generator[haproxy.Config] {
 		for _, d := range rapid.SliceOfDistinct(rapid.SampledFrom([]string{"a.abc.com", "b.abc.com", "a-b.com", "ab.com", "x", "z.org"}), rapid.ID).Draw(t, "domains") {
 			b := haproxy.Backend{Name: haproxy.BackendName(d), Options: haproxy.BackendOptions{
 				Balance: rapid.SampledFrom([]string{"roundrobin", "leastconn", "source"}).Draw(t, "balance"),
-				Cookie:  haproxy.StickyCookie,
+				Cookie:  rapid.SampledFrom([]string{haproxy.StickyCookie, "", "SID insert indirect nocache httponly secure attr SameSite=None maxidle 1800 maxlife 28800"}).Draw(t, "cookie"),
 				Check:   rapid.SampledFrom([]string{"", "", "/health", "/a/b?c=d&e=%20"}).Draw(t, "check"),
 			}}
 			for _, name := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"server1", "server2", "server10", "S_3.x"}), 1, 4, rapid.ID).Draw(t, "servers") {
-				b.Servers = append(b.Servers, drawServer(t, name))
+				s := drawServer(t, name)
+				if b.Options.Cookie == "" {
+					s.Cookie = ""
+				}
+				b.Servers = append(b.Servers, s)
 			}
 			haproxy.SortServers(b.Servers)
 			c.Backends = append(c.Backends, b)

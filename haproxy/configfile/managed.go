@@ -249,23 +249,33 @@ func fileBackend(d Document, s section, name, inherited string) haproxy.Backend 
 	return b
 }
 
-// stickyWords are the words of StickyCookie.
-var stickyWords = [...]string{"SERVERID", "insert", "indirect", "nocache"}
-
 // canonicalCookie puts the words of a cookie line that we write into our order, before an operator's own: the order
 // means nothing to HAProxy, and client-native has one of its own.
 func canonicalCookie(words []string) string {
-	if slices.Equal(words, stickyWords[:]) {
-		return haproxy.StickyCookie
+	if len(words) == 0 {
+		return ""
 	}
-	ours := stickyWords[:]
-	rest := slices.Clone(words)
-	for _, w := range ours {
-		i := slices.Index(rest, w)
-		if i < 0 {
+	rest := slices.Clone(words[1:])
+	line := words[:1:1]
+	take := func(n int, word string) bool {
+		i := slices.Index(rest, word)
+		if i < 0 || i+n > len(rest) {
+			return false
+		}
+		line = append(line, rest[i:i+n]...)
+		rest = slices.Delete(rest, i, i+n)
+		return true
+	}
+	for _, word := range strings.Fields(haproxy.StickyWords) {
+		if !take(1, word) {
 			return strings.Join(words, " ")
 		}
-		rest = slices.Delete(rest, i, i+1)
 	}
-	return strings.Join(slices.Concat(ours, rest), " ")
+	for _, word := range []string{"httponly", "secure"} {
+		take(1, word)
+	}
+	for _, word := range []string{"attr", "maxidle", "maxlife"} {
+		take(2, word)
+	}
+	return strings.Join(append(line, rest...), " ")
 }

@@ -3,6 +3,7 @@ package configfile
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -36,11 +37,15 @@ func serverWords(s haproxy.Server, given haproxy.Given) []string {
 	return w
 }
 
-// isOurServer reports whether a server's line has our shape: an address, and the server's name for its cookie.
+// ownMark is the comment at the end of a server's line of ours that has no cookie to tell it from an operator's.
+const ownMark = "# hapsync"
+
+// isOurServer reports whether a server's line has our shape: an address, and the server's name for its cookie, or no cookie and
+// the mark.
 func isOurServer(raw string) bool {
 	var buffer wordBuffer
 	w := appendWords(buffer[:0], raw)
-	if len(w) < 5 || !haproxy.PlainName(w[1]) {
+	if len(w) < 3 || !haproxy.PlainName(w[1]) {
 		return false
 	}
 	if _, err := parseAddr(w[2]); err != nil {
@@ -51,7 +56,23 @@ func isOurServer(raw string) bool {
 			return w[i+1] == w[1]
 		}
 	}
-	return false
+	return !slices.Contains(w, "cookie") && isMarked(commentOf(raw))
+}
+
+func isMarked(comment string) bool {
+	rest, ok := strings.CutPrefix(comment, ownMark)
+	return ok && (rest == "" || isBlank(rest[0]))
+}
+
+// marked is the comment of a server's line of ours, with the mark if the server has no cookie.
+func marked(s haproxy.Server, comment string) string {
+	if isMarked(comment) {
+		comment = strings.TrimLeft(comment[len(ownMark):], " \t")
+	}
+	if s.Cookie == "" {
+		comment = strings.TrimRight(ownMark+" "+comment, " ")
+	}
+	return comment
 }
 
 // givenBy is what the words of default-server lines give.

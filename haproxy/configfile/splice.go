@@ -243,7 +243,7 @@ func (p *splicer) options(b haproxy.Backend) {
 
 func (p *splicer) server(s haproxy.Server, given haproxy.Given, comment string) {
 	words := serverWords(s, given)
-	if comment != "" {
+	if comment = marked(s, comment); comment != "" {
 		words = append(words, comment)
 	}
 	p.line(words...)

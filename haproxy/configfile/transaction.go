@@ -13,6 +13,7 @@ import (
 
 	parser "github.com/haproxytech/client-native/v5/config-parser"
 	"github.com/haproxytech/client-native/v5/config-parser/params"
+	"github.com/haproxytech/client-native/v5/config-parser/parsers"
 
 	parserhttp "github.com/haproxytech/client-native/v5/config-parser/parsers/http"
 	"github.com/haproxytech/client-native/v5/config-parser/types"
@@ -179,7 +180,7 @@ func editBackend(p parser.Parser, have, want haproxy.Backend) error {
 		}
 	}
 	if have.Options.Cookie != want.Options.Cookie {
-		if err := set("cookie", &types.Cookie{Name: "SERVERID", Type: "insert", Indirect: true, Nocache: true}); err != nil {
+		if err := editCookie(set, want.Options.Cookie); err != nil {
 			return err
 		}
 	}
@@ -197,9 +198,25 @@ func editBackend(p parser.Parser, have, want haproxy.Backend) error {
 		if endless(w[3:]) {
 			return fmt.Errorf("client-native would not end reading the words of server %s", s.Name)
 		}
-		servers[i] = types.Server{Name: s.Name, Address: w[2], Params: params.ParseServerOptions(w[3:])}
+		servers[i] = types.Server{Name: s.Name, Address: w[2], Params: params.ParseServerOptions(w[3:]), Comment: strings.TrimPrefix(marked(s, ""), "# ")}
 	}
 	return set("server", servers)
+}
+
+func editCookie(set func(string, any) error, cookie string) error {
+	if cookie == "" {
+		return set("cookie", nil)
+	}
+	var line parsers.Cookie
+	words := append([]string{"cookie"}, strings.Fields(cookie)...)
+	if _, err := line.Parse(strings.Join(words, " "), words, ""); err != nil {
+		return err
+	}
+	data, err := line.Get(false)
+	if err != nil {
+		return err
+	}
+	return set("cookie", data)
 }
 
 func editCheck(set func(string, any) error, want haproxy.Backend) error {

@@ -192,7 +192,7 @@ func (c *findings) cookies(f configfile.Reading) {
 	}
 }
 
-const cookieFacts = " has neither HttpOnly nor Secure, and tells clients the names of hosts: if that matters, write \"httponly secure\" behind hapsync's words on the cookie line"
+const cookieFacts = " has neither HttpOnly nor Secure, and tells clients the names of hosts: if that matters, add \"httponly secure\" to --cookie or to the key cookie of the domain"
 
 // writableByOthers reports whether others than its owner may write a file, or put another in its place.
 func writableByOthers(path string) bool {

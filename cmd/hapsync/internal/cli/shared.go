@@ -4,6 +4,9 @@ import (
 	"slices"
 
 	urfave "github.com/urfave/cli/v2"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
 )
 
 // The categories of the shared flags.
@@ -74,6 +77,8 @@ func haproxyFlags() []urfave.Flag {
 			Usage: "`FILE` or directory that HAProxy is started with; name all, in HAProxy's order, if its process does not tell them"}),
 		List(Spec{Name: "frontend", Category: category, Value: "webin",
 			Usage: "`NAME` of a frontend that gets the ACLs and use_backend rules; repeat it, or separate with commas"}),
+		Text(Spec{Name: "cookie", Category: category, Value: haproxy.StickyName, Check: func(s string) error { return registry.CheckOption("cookie", s) },
+			Usage: "`COOKIE` of domains that have no key for it, as the key has it: off, or a name and words such as httponly, secure, samesite=lax"}),
 		Text(Spec{Name: "haproxy-bin", Category: category, Value: "haproxy",
 			Usage: "the haproxy `PROGRAM` that validates configurations"}),
 		Text(Spec{Name: "runtime-socket", Category: category, Fallback: "the first one of level admin in the base file",

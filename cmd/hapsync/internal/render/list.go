@@ -74,6 +74,9 @@ func domainOptions(d registry.Domain) string {
 	if d.Options.Check != "" {
 		words = append(words, "check "+d.Options.Check)
 	}
+	if d.Options.Cookie != "" {
+		words = append(words, "cookie "+d.Options.Cookie)
+	}
 	if d.Held {
 		words = append(words, "bad options: the last good ones, if any, stay in HAProxy")
 	}
@@ -115,6 +118,7 @@ type (
 		Name      string             `json:"name" doc:"the domain"`
 		Balance   string             `json:"balance,omitempty" doc:"how requests are spread; absent without the key"`
 		Check     string             `json:"check,omitempty" doc:"path of the HTTP check; absent without the key"`
+		Cookie    string             `json:"cookie,omitempty" doc:"'off', or the cookie's name and words; absent without the key"`
 		Held      bool               `json:"held,omitempty" doc:"the options are bad: the last good ones stay in HAProxy"`
 		Hosts     []hostJSON         `json:"hosts" doc:"good hosts, by name"`
 		Pending   []registry.Pending `json:"pending" doc:"hosts that lack a key so far"`
@@ -139,7 +143,7 @@ func (l List) WriteJSON(w io.Writer) error {
 }
 
 func domainToJSON(d registry.Domain) domainJSON {
-	return domainJSON{Name: d.Name, Balance: d.Options.Balance, Check: d.Options.Check, Held: d.Held, Hosts: each(d.Hosts, hostToJSON),
+	return domainJSON{Name: d.Name, Balance: d.Options.Balance, Check: d.Options.Check, Cookie: d.Options.Cookie, Held: d.Held, Hosts: each(d.Hosts, hostToJSON),
 		Pending: orEmpty(d.Pending), HeldHosts: orEmpty(d.HeldHosts)}
 }
 

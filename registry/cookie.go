@@ -1,0 +1,95 @@
+package registry
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// CookieOff is the value of the key cookie for no cookie at all.
+const CookieOff = "off"
+
+var (
+	cookieName = regexp.MustCompile(`\A[A-Za-z0-9_.-]{1,64}\z`)
+	wholeTime  = regexp.MustCompile(`\A[1-9][0-9]{0,8}[smhd]\z`)
+)
+
+// parseCookie takes "off", or the name of a cookie and some of httponly, secure, samesite=lax|strict|none, maxidle=30m and
+// maxlife=8h, each once. It returns them in that order.
+func parseCookie(value string) (string, error) {
+	bad := func(why string) (string, error) { return "", fmt.Errorf("cookie %s %s", Quote(value), why) }
+	words := strings.Split(value, " ")
+	name := words[0]
+	switch {
+	case value == CookieOff:
+		return CookieOff, nil
+	case strings.EqualFold(name, CookieOff):
+		return bad(`is neither "off" nor the name of a cookie with words behind it`)
+	case !cookieName.MatchString(name):
+		return bad(`does not start with "off" or a name of 1 to 64 letters, digits, "_", "." and "-"`)
+	}
+	order := []string{"httponly", "secure", "samesite", "maxidle", "maxlife"}
+	found := make([]string, len(order))
+	for _, word := range words[1:] {
+		option, argument, _ := strings.Cut(word, "=")
+		at := slices.Index(order, option)
+		if at < 0 {
+			return bad("has " + Quote(word) + ", which is none of httponly, secure, samesite=lax, samesite=strict, samesite=none, maxidle=30m, maxlife=8h, with one space between them")
+		}
+		if found[at] != "" {
+			return bad("has " + option + " twice")
+		}
+		if why := badCookieWord(option, word, argument); why != "" {
+			return bad(why)
+		}
+		found[at] = word
+	}
+	if found[2] == "samesite=none" && found[1] == "" {
+		return bad("has samesite=none without secure, which browsers refuse")
+	}
+	words = slices.DeleteFunc(found, func(word string) bool { return word == "" })
+	return strings.Join(append([]string{name}, words...), " "), nil
+}
+
+func badCookieWord(option, word, argument string) string {
+	switch option {
+	case "httponly", "secure":
+		if word != option {
+			return "has " + Quote(word) + ": write " + option + " alone"
+		}
+	case "samesite":
+		if argument != "lax" && argument != "strict" && argument != "none" {
+			return "has samesite " + Quote(argument) + ", which is none of lax, strict, none"
+		}
+	default:
+		if d, ok := parseTime(argument); !ok || d < time.Second || d > maxCookieTime {
+			return "has " + option + " " + Quote(argument) + ", which is no time such as 30m or 8h, 365d at most"
+		}
+	}
+	return ""
+}
+
+const maxCookieTime = 365 * 24 * time.Hour
+
+// parseTime reads a whole number with its unit, s, m, h or d.
+func parseTime(value string) (time.Duration, bool) {
+	if !wholeTime.MatchString(value) {
+		return 0, false
+	}
+	last := len(value) - 1
+	n, err := strconv.Atoi(value[:last])
+	unit := map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour}[value[last]]
+	if err != nil || n > int(maxCookieTime/time.Second) {
+		return 0, false
+	}
+	return time.Duration(n) * unit, true
+}
+
+// CookieTime is the value of maxidle or maxlife of a good cookie.
+func CookieTime(value string) time.Duration {
+	d, _ := parseTime(value)
+	return d
+}
