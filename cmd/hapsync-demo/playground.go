@@ -76,6 +76,7 @@ func (p *playground) runDir() string          { return p.path("run") }
 // environ is what hapsync is told by its environment, as in the block that the tour ends with.
 func (p *playground) environ() []string {
 	env := []string{
+		"HAPSYNC_CONFIG_FILE=/dev/null",
 		"HAPSYNC_ENDPOINTS=" + p.etcd.endpoint,
 		"HAPSYNC_BASE_FILE=" + p.baseFile(),
 		"HAPSYNC_MANAGED_FILE=" + p.managedFile(),

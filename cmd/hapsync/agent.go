@@ -57,7 +57,7 @@ HAProxy as it is. SIGHUP makes it read the config file again, and everything els
 when it is ready, and feeds the watchdog.`,
 		Example: `
 hapsync agent
-hapsync agent --config-file /etc/hapsync/hapsync.yaml --log-format json
+hapsync agent --config-file /etc/hapsync/second.yaml --log-format json
 hapsync agent --listen unix:/run/hapsync/agent.sock
 hapsync agent --print-unit > /etc/systemd/system/hapsync-agent.service`,
 		ExitCodes: `0 ended by SIGTERM or SIGINT; 1 error; 2 usage`,

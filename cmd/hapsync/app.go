@@ -9,7 +9,7 @@ the difference: through the Runtime API where the running process can take it, t
 managed file and one seamless reload where it cannot.
 
 A flag may stand before or after the command. Where a flag is not given, its environment variable counts, then
-the file of --config-file (YAML, the flags' names are the keys), then the default.`
+the file of --config-file (YAML, the flags' names are the keys; /etc/hapsync/hapsync.yaml if it exists), then the default.`
 
 const appTail = `
 EXAMPLE:

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 
@@ -31,12 +32,26 @@ func checkSecrets(c *cli.Context) (found []haproxy.Finding) {
 			}
 		}
 	}
-	if path := c.String("config-file"); path != "" {
-		if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o022 != 0 {
-			warn("config file", fmt.Sprintf("others than its owner can write %s (mode %#o), and it names programs that hapsync runs", path, info.Mode().Perm()), "chmod go-w "+path)
-		}
+	return append(found, checkConfigFile(c.String("config-file"))...)
+}
+
+// checkConfigFile names the file that settings come from, and says who else can change it.
+func checkConfigFile(path string) []haproxy.Finding {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() { // none, or /dev/null
+		return nil
 	}
-	return found
+	found := haproxy.Finding{Level: haproxy.LevelOK, What: "config file", Detail: path}
+	owner := int(info.Sys().(*syscall.Stat_t).Uid)
+	switch {
+	case info.Mode().Perm()&0o022 != 0:
+		found = haproxy.Finding{Level: haproxy.LevelWarn, What: found.What, Remedy: "chmod go-w " + path,
+			Detail: fmt.Sprintf("others than its owner can write %s (mode %#o), and it names programs that hapsync runs", path, info.Mode().Perm())}
+	case owner != 0 && owner != os.Geteuid():
+		found = haproxy.Finding{Level: haproxy.LevelWarn, What: found.What, Remedy: "chown root " + path,
+			Detail: fmt.Sprintf("%s belongs to user id %d, who is neither root nor you, and it names programs that hapsync runs", path, owner)}
+	}
+	return []haproxy.Finding{found}
 }
 
 // inClear reports whether what is sent to an endpoint goes over a network without TLS.

@@ -104,3 +104,70 @@ func TestConfigFileTakesNumbersWithoutQuotes(t *testing.T) {
 		}
 	}
 }
+
+func TestDefaultConfigFileIsReadIfItExists(t *testing.T) {
+	file, other := writeFile(t, "prefix: /default\n"), writeFile(t, "drain-timeout: 7s\n")
+	for _, tt := range []struct {
+		name, config, want string
+		env                map[string]string
+		args               []string
+	}{
+		{name: "there", config: file, want: "/default"},
+		{name: "not there", config: "/nowhere/hapsync.yaml", want: "/services/web"},
+		{name: "another file", config: file, args: []string{"--config-file", other}, want: "/services/web"},
+		{name: "another file by the variable", config: file, env: map[string]string{"HAPSYNC_CONFIG_FILE": other}, want: "/services/web"},
+		{name: "none", config: file, args: []string{"--config-file", "/dev/null"}, want: "/services/web"},
+		{name: "a variable overrides it", config: file, env: map[string]string{"HAPSYNC_PREFIX": "/mine"}, want: "/mine"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := &bench{config: tt.config, env: tt.env}
+			for _, command := range []string{"init", "check", "plan", "sync", "agent", "register", "deregister", "drain", "list", "agents", "explain", "status"} {
+				if got := b.settled(t, command, "prefix", append([]string{command}, tt.args...)...); got != tt.want {
+					t.Errorf("%s: prefix %q, want %q", command, got, tt.want)
+				}
+			}
+		})
+	}
+}
+
+func TestDefaultConfigFileIsNamedByCheck(t *testing.T) {
+	b := oneHost()
+	b.config = writeFile(t, "prefix: /default\n")
+	wantContains(t, "check", b.run(t, "check").stdout, "ok   config file: "+b.config+"\n", " below /default\n")
+	if err := os.Chmod(b.config, 0o664); err != nil { //nolint:gosec // what is tested
+		t.Fatal(err)
+	}
+	wantContains(t, "check", b.run(t, "check").stdout, "warn config file: others than its owner can write "+b.config)
+	if got := b.run(t, "check", "--config-file", "/dev/null"); strings.Contains(got.stdout, "config file") {
+		t.Errorf("check names a config file where there is none:\n%s", got.stdout)
+	}
+}
+
+func TestDefaultConfigFileThatCannotCountIsAnError(t *testing.T) {
+	writable := writeFile(t, "prefix: /default\n")
+	if err := os.Chmod(writable, 0o666); err != nil { //nolint:gosec // what is tested
+		t.Fatal(err)
+	}
+	closed := "/proc/sys/net/ipv4/route/flush" // which no user may read, root neither
+	for _, tt := range []struct {
+		config string
+		want   []string
+	}{
+		{writable, []string{writable + " is not read: every user of this machine can write it (mode 0666)", "chmod o-w " + writable, "/dev/null for none"}},
+		{writeFile(t, "prefix: [\n"), []string{"hapsync.yaml:"}},
+		{closed, []string{"permission denied", "sudo", "--config-file (/dev/null for none)"}},
+	} {
+		b := oneHost()
+		b.config = tt.config
+		got := b.run(t, "list")
+		if got.code != exitUsage {
+			t.Errorf("%s: code %d", tt.config, got.code)
+		}
+		wantContains(t, "message", got.stderr, tt.want...)
+		for _, args := range [][]string{{"version"}, {"completion", "bash"}, {"list", "--config-file", "/dev/null"}, {"list", "--help"}} {
+			if got := b.run(t, args...); got.code != exitOK {
+				t.Errorf("%s: %q: code %d: %s", tt.config, args, got.code, got.stderr)
+			}
+		}
+	}
+}

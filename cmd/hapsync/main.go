@@ -24,7 +24,8 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	p := program{stdout: os.Stdout, stderr: os.Stderr, getenv: environment(), dial: dial, open: open, journal: journal.Beside}
+	p := program{stdout: os.Stdout, stderr: os.Stderr, getenv: environment(), dial: dial, open: open, journal: journal.Beside,
+		configFile: cli.DefaultConfigFile}
 	os.Exit(p.run(ctx, os.Args))
 }
 
@@ -56,6 +57,7 @@ type program struct {
 	dial           func(etcd.Config) (source, error)
 	open           func(haproxy.Settings) (target, error)
 	journal        func(managed string) (path string) // where the journal is if --journal does not say
+	configFile     string                             // is read where no other one is named; empty for none
 	args           []string                           // the command line, program name included
 	record         func(string, cli.Page)             // is told the help of each command; nil where nobody asks
 }
@@ -80,7 +82,7 @@ type target interface {
 
 // environment is what settings come from beside the command line.
 func (p program) environment() cli.Environment {
-	return cli.Environment{Getenv: p.getenv, Stderr: p.stderr, Record: p.record}
+	return cli.Environment{Getenv: p.getenv, Stderr: p.stderr, Record: p.record, ConfigFile: p.configFile}
 }
 
 // say tells a person what happens. Where nobody can be told, there is nobody to tell that either.

@@ -21,6 +21,7 @@ import (
 // not run in parallel: urfave keeps its help flag and help command in package variables.
 type bench struct {
 	env      map[string]string
+	config   string // the default config file
 	snapshot registry.Snapshot
 	state    haproxy.State
 	servers  []haproxy.ServerStatus
@@ -61,10 +62,11 @@ func (b *bench) runContext(ctx context.Context, args ...string) outcome {
 
 func (b *bench) program(stdout, stderr *bytes.Buffer) program {
 	return program{
-		stdout:  stdout,
-		stderr:  stderr,
-		getenv:  func(name string) string { return b.env[name] },
-		journal: func(string) string { return cmp.Or(b.journal, "off") },
+		stdout:     stdout,
+		stderr:     stderr,
+		configFile: b.config,
+		getenv:     func(name string) string { return b.env[name] },
+		journal:    func(string) string { return cmp.Or(b.journal, "off") },
 		dial: func(cfg etcd.Config) (source, error) {
 			b.dialled = cfg
 			return benchSource{b}, nil

@@ -42,11 +42,12 @@ func Eventually(t testing.TB, what string, try func() error) time.Duration {
 	}
 }
 
-// CleanEnv is the environment without what would change hapsync, etcdctl or etcd.
+// CleanEnv is the environment without what would change hapsync, etcdctl or etcd; nor does a config file of this machine.
 func CleanEnv() []string {
-	return slices.DeleteFunc(os.Environ(), func(v string) bool {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return strings.HasPrefix(v, "HAPSYNC_") || strings.HasPrefix(v, "ETCDCTL_") || strings.HasPrefix(v, "ETCD_")
 	})
+	return append(env, "HAPSYNC_CONFIG_FILE=/dev/null")
 }
 
 // LookPath finds a program that the tests cannot do without.

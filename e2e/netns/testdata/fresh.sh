@@ -14,6 +14,7 @@ ip link set lo up
 "$3" --data-dir "$2/upper/etcd" --log-level error &
 cd "$2"
 export ETCDCTL_API=3
+unset HAPSYNC_CONFIG_FILE
 HAPSYNC_FLAGS= # of hapsync check, where the files are not the usual ones
 
 sudo() { "$@"; }

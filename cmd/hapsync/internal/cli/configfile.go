@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
@@ -42,6 +43,29 @@ func ReadConfigFile(path string, commands []*urfave.Command) (ConfigFile, error)
 		return ConfigFile{}, fmt.Errorf("%s:%w", path, err)
 	}
 	return ConfigFile{path: path, mode: info.Mode(), entries: entries}, nil
+}
+
+// DefaultConfigFile is the file that is read without --config-file.
+const DefaultConfigFile = "/etc/hapsync/hapsync.yaml"
+
+// readDefaultFile reads a file that no one has named. Without it, the result is empty. What cannot be read, or what any user of the
+// machine can write, is an error: other settings than those of the file may be about another registry, and its settings name
+// programs that hapsync runs.
+func readDefaultFile(path string, commands []*urfave.Command) (ConfigFile, error) {
+	const wayOut = "or name another file with --config-file (/dev/null for none)"
+	file, err := ReadConfigFile(path, commands)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return ConfigFile{}, nil
+	case errors.Is(err, fs.ErrPermission):
+		return ConfigFile{}, fmt.Errorf("%w: %s has the settings of this machine: run hapsync as a user who may read it (sudo), %s", err, path, wayOut)
+	case err != nil:
+		return ConfigFile{}, err
+	case file.mode.Perm()&0o002 != 0:
+		return ConfigFile{}, fmt.Errorf("%s is not read: every user of this machine can write it (mode %#o), and it names programs that hapsync runs: chmod o-w %[1]s, %[3]s",
+			path, file.mode.Perm(), wayOut)
+	}
+	return file, nil
 }
 
 // Settings are the flags of all commands, by name. Flags of one name have one type.

@@ -4,15 +4,17 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 
 	urfave "github.com/urfave/cli/v2"
 )
 
 // An Environment is what settings come from beside the command line.
 type Environment struct {
-	Getenv func(string) string
-	Stderr io.Writer
-	Record func(command string, help Page) // is told the help of each command; may be nil
+	Getenv     func(string) string
+	Stderr     io.Writer
+	Record     func(command string, help Page) // is told the help of each command; may be nil
+	ConfigFile string                          // is read if it exists and no other one is named; empty for none
 }
 
 // settle settles every flag of the command: what the command line does not set comes from the environment, then
@@ -35,7 +37,8 @@ func (e Environment) settle(c *urfave.Context) error {
 	return nil
 }
 
-// configFile reads the file that --config-file names; without one it is empty.
+// configFile reads the file that --config-file names, else the default one if it exists. The setting config-file says then
+// which one was read.
 func (e Environment) configFile(c *urfave.Context) (ConfigFile, error) {
 	for _, f := range c.Command.Flags {
 		if s, ok := f.(*Setting); ok && s.Name == "config-file" {
@@ -44,11 +47,26 @@ func (e Environment) configFile(c *urfave.Context) (ConfigFile, error) {
 			}
 		}
 	}
-	path := c.String("config-file")
-	if path == "" {
+	if path := c.String("config-file"); path != "" {
+		return ReadConfigFile(path, c.App.Commands)
+	}
+	if e.ConfigFile == "" || !needsSettings(c.Command) {
 		return ConfigFile{}, nil
 	}
-	return ReadConfigFile(path, c.App.Commands)
+	file, err := readDefaultFile(e.ConfigFile, c.App.Commands)
+	if err != nil || file.path == "" {
+		return ConfigFile{}, err
+	}
+	return file, c.Set("config-file", file.path)
+}
+
+// needsSettings reports whether a command has to do with the registry or HAProxy. The others (version, completion) work
+// whatever the default file is like.
+func needsSettings(cmd *urfave.Command) bool {
+	return slices.ContainsFunc(cmd.Flags, func(f urfave.Flag) bool {
+		s, ok := f.(*Setting)
+		return ok && !s.Hidden && (s.Category == Registry || s.Category == HAProxy)
+	})
 }
 
 func (e Environment) set(c *urfave.Context, s *Setting, file ConfigFile) error {

@@ -97,8 +97,8 @@ func haproxyFlags() []urfave.Flag {
 func generalFlags() []urfave.Flag {
 	const category = General
 	return []urfave.Flag{
-		Text(Spec{Name: "config-file", Category: category,
-			Usage: "YAML `FILE` with settings: the keys are the names of the flags"}),
+		Text(Spec{Name: "config-file", Category: category, Fallback: DefaultConfigFile + ", if it exists",
+			Usage: "YAML `FILE` with settings: the keys are the names of the flags; /dev/null for none"}),
 		Text(Spec{Name: "log-level", Category: category, Value: "info", Check: OneOf("debug", "info", "warn", "error"),
 			Usage: "least `LEVEL` that is logged: debug, info, warn or error"}),
 		Text(Spec{Name: "log-format", Category: category, Value: "text", Check: OneOf("text", "json"),

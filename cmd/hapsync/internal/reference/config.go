@@ -17,8 +17,11 @@ Every setting is a [flag](cli.md), an environment variable and a key in the conf
 
 1. the flag after the command, then the flag before it;
 2. the variable ` + "`HAPSYNC_...`" + `, then etcdctl's ` + "`ETCDCTL_...`" + ` if there is one;
-3. the config file;
+3. the config file: the one that ` + "`--config-file`" + ` names, else ` + "`" + cli.DefaultConfigFile + "`" + ` if it exists;
 4. the default.
+
+A default file that this user may not read, or that every user may write, ends the command with an error;
+` + "`--config-file /dev/null`" + ` is the way to go on without it. ` + "`version` and `completion`" + ` do not read it.
 
 A list is a YAML list in the file, and has commas in a flag or variable. An unknown key, a key that is given twice and a
 value of another type are errors that name the line. A time has a unit: ` + "`500ms`, `5s`, `1m`" + `. A key that the command does not need is no error: one file serves

@@ -36,7 +36,7 @@ func (p Program) overview() string {
 		}
 	}
 	b.WriteString("# SHARED FLAGS\nA flag may stand before or after the command. What a flag does not say comes from its environment variable, then " +
-		"from the file of **--config-file** (YAML; the keys are the names of the flags), then from the default.\n\n")
+		"from the file of **--config-file** (YAML; the keys are the names of the flags; without it " + cli.DefaultConfigFile + ", if it exists), then from the default.\n\n")
 	for _, f := range cli.SharedFlags() {
 		b.WriteString(manualFlag(f))
 	}
