@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"slices"
@@ -14,18 +15,11 @@ import (
 func (a *Agent) tell(report Report, err error, took time.Duration) {
 	e := report.Entry(err, took, a.memory.leaving()...)
 	a.log(report, e, err)
-	var held *HeldError
-	s := &a.status
-	switch {
-	case report.Plan.Empty() && err == nil && (e.Held == "" || e.Held == s.noted):
-		return
-	case err != nil && s.noted == text(err):
-		return // the same again
+	s, failed := &a.status, cmp.Or(e.Error, e.Held)
+	if same := failed == s.noted; report.Plan.Empty() && err == nil && (same || failed == "") || err != nil && same {
+		return // nothing, or the same again
 	}
-	s.noted = text(err)
-	if err == nil || errors.As(err, &held) {
-		s.noted = e.Held
-	}
+	s.noted = failed
 	s.Passes = append([]Entry{e.First(loggedChanges)}, s.Passes[:min(len(s.Passes), keptPasses-1)]...)
 	a.cfg.Journal(e)
 }

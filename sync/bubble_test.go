@@ -214,16 +214,18 @@ type inn struct {
 	registry *script
 	haproxy  *guarded
 	logged   *bytes.Buffer
+	entries  *[]Entry
 }
 
 // inBubble runs an agent over a HAProxy in virtual time.
 func inBubble(t *testing.T, m *fake, f func(t *testing.T, i inn)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		i := inn{registry: newScript(), haproxy: &guarded{fake: m}, logged: new(bytes.Buffer)}
+		i := inn{registry: newScript(), haproxy: &guarded{fake: m}, logged: new(bytes.Buffer), entries: new([]Entry)}
 		agent, err := NewAgent(AgentConfig{
 			Follower: i.registry, Process: i.haproxy, File: i.haproxy,
 			Layout: layout, Logger: slog.New(slog.NewTextHandler(i.logged, nil)),
+			Journal: func(e Entry) { *i.entries = append(*i.entries, e) },
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -63,9 +63,13 @@ func TestMetrics(t *testing.T) {
 	b := oneHost()
 	b.snapshot.Domains[0].Pending = []registry.Pending{{Host: "server2", Missing: "port"}}
 	b.snapshot.Problems = []registry.Problem{{Key: "/services/web/x", Reason: "bad"}}
+	b.snapshot.Changed = 800
 	a := startAgent(t, b.program(nil, nil), freeAddr(t))
 	a.answers(t, "/readyz", 200)
 	got := scrape(t, a)
+	if age, there := got["hapsync_problem_age_seconds//services/web/x"]; !there || age < 0 || age > 600 {
+		t.Errorf("the problem is %v s old (there: %t)", age, there)
+	}
 	for name, want := range map[string]float64{
 		"hapsync_passes_total/ok": 1, "hapsync_passes_total/failed": 0, "hapsync_passes_total/held": 0,
 		"hapsync_changes_total/file": 3, "hapsync_changes_total/runtime": 0, "hapsync_rewrites_total": 0,
@@ -73,7 +77,7 @@ func TestMetrics(t *testing.T) {
 		"hapsync_ready": 1, "hapsync_held": 0, "hapsync_failed": 0, "hapsync_registry_up": 1, "hapsync_haproxy_up": 1,
 		"hapsync_domains": 1, "hapsync_hosts": 1, "hapsync_problems": 1, "hapsync_pending_hosts": 1,
 		"hapsync_draining_servers": 0, "hapsync_reload_postponed": 0, "hapsync_pass_duration_seconds/whole": 1, "hapsync_overrides": 0, "hapsync_old_workers": 0, "hapsync_lag_seconds": 0,
-		"hapsync_build_info": 1,
+		"hapsync_build_info": 1, "hapsync_change_revision_seen": 800, "hapsync_change_revision_applied": 800,
 	} {
 		if value, ok := got[name]; !ok || value != want {
 			t.Errorf("%s is %v (there: %t), want %v", name, value, ok, want)

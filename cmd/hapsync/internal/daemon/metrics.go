@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,7 +36,12 @@ type statusCollector struct{ status func() sync.Status }
 
 // Describe implements prometheus.Collector: whatever the status is, the metrics are the same.
 func (c statusCollector) Describe(ch chan<- *prometheus.Desc) {
-	prometheus.DescribeByCollect(statusCollector{func() sync.Status { return sync.Status{} }}, ch)
+	prometheus.DescribeByCollect(statusCollector{anything}, ch)
+}
+
+// anything is a status that has every metric.
+func anything() sync.Status {
+	return sync.Status{Oldest: []sync.AgedProblem{{Key: "KEY"}}}
 }
 
 // Collect implements prometheus.Collector.
@@ -69,7 +75,7 @@ func measures(s sync.Status) []measure {
 		return measure{"hapsync_reloads_total", "Reloads of HAProxy, by what asked for them.", counter, float64(s.Counts.Reloads[cause]), "cause", string(cause)}
 	}
 	n := s.Counts
-	return []measure{
+	all := []measure{
 		passes("ok", n.Passes-n.FailedPasses-n.HeldPasses), passes("failed", n.FailedPasses), passes("held", n.HeldPasses),
 		changes("runtime", n.RuntimeChanges), changes("file", n.FileChanges),
 		{"hapsync_rewrites_total", "Times that the managed file was written anew.", counter, float64(n.FileRewrites), "", ""},
@@ -77,6 +83,8 @@ func measures(s sync.Status) []measure {
 		{"hapsync_drift_total", "Changes that undid what somebody else did to HAProxy.", counter, float64(n.Drift), "", ""},
 		{"hapsync_revision_seen", "The registry's revision that was last heard of.", gauge, float64(s.Seen), "", ""},
 		{"hapsync_revision_applied", "The registry's revision that HAProxy's process was last brought in line with.", gauge, float64(s.Applied), "", ""},
+		{"hapsync_change_revision_seen", "The revision of the last change below the prefix that was heard of: it stays while nothing changes, and is the same on all balancers.", gauge, float64(s.Heard), "", ""},
+		{"hapsync_change_revision_applied", "The revision of the last change below the prefix that HAProxy's process has.", gauge, float64(s.Has), "", ""},
 		{"hapsync_revision_filed", "The registry's revision that the managed file was last brought in line with.", gauge, float64(s.Filed), "", ""},
 		{"hapsync_applied_timestamp_seconds", "When HAProxy was last in line; 0 before the first good pass.", gauge, unixSeconds(s.AppliedAt), "", ""},
 		{"hapsync_lag_seconds", "For how long something has been waiting to be applied; 0 where nothing is.", gauge, s.Lag().Seconds(), "", ""},
@@ -96,6 +104,11 @@ func measures(s sync.Status) []measure {
 		{"hapsync_reload_postponed", "1 where a reload waits for --reload-interval.", gauge, truth(s.Last.Postponed), "", ""},
 		{"hapsync_old_workers", "HAProxy's processes that finish what they had before a reload, as of the last whole pass.", gauge, float64(s.Last.OldWorkers), "", ""},
 	}
+	for _, p := range s.Oldest {
+		all = append(all, measure{"hapsync_problem_age_seconds", "For how long the agent has known of a problem, of the 20 oldest ones.", gauge,
+			time.Since(p.Since).Seconds(), "key", strings.ToValidUTF8(p.Key, "?")})
+	}
+	return all
 }
 
 func truth(b bool) float64 {
@@ -119,6 +132,6 @@ func Sample() prometheus.Gatherer {
 		s.Observe(kind, time.Second)
 	}
 	all := prometheus.NewRegistry()
-	all.MustRegister(statusCollector{func() sync.Status { return sync.Status{} }}, s.took, buildInfo(s.build))
+	all.MustRegister(statusCollector{anything}, s.took, buildInfo(s.build))
 	return all
 }
