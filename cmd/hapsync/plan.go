@@ -7,11 +7,14 @@ import (
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 
 	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/sync"
 )
 
 func (p program) planCommand() *cli.Command {
 	flags := append(passFlags(),
+		cli.Toggle(cli.Spec{Name: "summary", Usage: "count the steps, with some of the domains, as is done in any case from 200 steps on"}),
+		cli.Text(cli.Spec{Name: "domain", Check: registry.CheckDomain, Usage: "show the steps of one `DOMAIN` alone"}),
 		cli.Toggle(cli.Spec{Name: "detailed-exitcode", Usage: "exit with 10 where there are changes, 0 where there are none"}),
 	)
 	return p.environment().Command(&cli.Command{
@@ -21,11 +24,13 @@ func (p program) planCommand() *cli.Command {
 		Flags:    append(flags, cli.SharedFlags()...),
 		Action:   p.plan,
 	}, cli.Page{
-		Description: `Prints one line for each step that sync would take: its way (runtime, transaction or rewrite), + for an
-addition, ~ for a change, - for a removal, and the object; for a reload, its reason. Nothing is written, no
-command that changes anything is sent, and no lock is taken.`,
+		Description: `Prints one line for each step that sync would take, domain by domain: its way (runtime, transaction or rewrite), +
+for an addition, ~ for a change, - for a removal, and the object; for a reload, its reason. A plan of more than 200 steps
+is counted instead; --domain shows one domain of it, -o json all. Nothing is written, no command that changes anything is
+sent, and no lock is taken.`,
 		Example: `
 hapsync plan
+hapsync plan --domain a.abc.com
 hapsync plan --detailed-exitcode || echo "HAProxy is not in line"
 hapsync plan -o json`,
 		ExitCodes: `

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/hapsync/hapsync/haproxy"
@@ -118,5 +120,57 @@ func golden(t *testing.T, name, got string) {
 	}
 	if want := read(t, file); got != want {
 		t.Errorf("%s: got\n%s\nwant\n%s", file, got, want)
+	}
+}
+
+func TestALargePlanIsCounted(t *testing.T) {
+	b := inLine(v32)
+	b.snapshot.Domains[0].Hosts[0].Weight = 5
+	for n := range 1003 {
+		b.snapshot.Domains = append(b.snapshot.Domains, registry.Domain{Name: fmt.Sprintf("n%04d.abc.com", n),
+			Hosts: []registry.Host{registered("s1", "10.0.0.9:80"), registered("s2", "10.0.0.9:81")}})
+	}
+	want := `rewrite        the managed file: 4013 changes are cheaper to write than to edit
+runtime      ~ 1 server of a.abc.com
+rewrite      ~ 1 server of a.abc.com
+rewrite      + 1,003 domains with 2,006 servers: n0000.abc.com, n0001.abc.com, n0002.abc.com and 1,000 more
+reload         use_backend rule of n0000.abc.com, use_backend rule of n0001.abc.com, use_backend rule of n0002.abc.com and 1000 more: the rules of a running process cannot change
+to do: runtime=1 rewrite=4013 reload=1 (revision 812, 1005 domains, 2009 hosts)
+`
+	if got := b.run(t, "plan"); got.stdout != want {
+		t.Errorf("got\n%s\nwant\n%s", got.stdout, want)
+	}
+	got := b.run(t, "plan", "--domain", "N0007.abc.com")
+	wantContains(t, "of a domain", got.stdout, "rewrite      + server n0007.abc.com_cluster/s2 10.0.0.9:81 cookie s2\n", "to do: rewrite=4 reload=1 ")
+	if strings.Contains(got.stdout, "n0008") || strings.Contains(got.stdout, "server a.abc.com") {
+		t.Errorf("of a domain: %s", got.stdout)
+	}
+	if got := b.run(t, "plan", "-o", "json"); strings.Count(got.stdout, `"summary": `) != 4_014 {
+		t.Errorf("JSON has %d steps", strings.Count(got.stdout, `"summary": `))
+	}
+}
+
+func TestASummaryOfASmallPlan(t *testing.T) {
+	b := inLine(v32)
+	b.snapshot.Domains[0].Hosts = b.snapshot.Domains[0].Hosts[:1]
+	b.snapshot.Domains[1].Options.Balance = "leastconn"
+	want := `runtime      - 1 server of a.abc.com
+transaction  - 1 server of a.abc.com
+transaction  ~ 1 backend of b.abc.com
+reload         backend b.abc.com_cluster: the options of a backend cannot change in a running process
+to do: runtime=1 transaction=2 reload=1 (revision 812, 2 domains, 2 hosts)
+`
+	if got := b.run(t, "plan", "--summary"); got.stdout != want {
+		t.Errorf("got\n%s\nwant\n%s", got.stdout, want)
+	}
+}
+
+func TestAPlanThatIsHeldSaysSoFirst(t *testing.T) {
+	b := oneHost()
+	b.state.File, b.state.Live = threeServers(), threeServers()
+	got := b.run(t, "plan", "--max-removal", "1")
+	lines := strings.Split(got.stdout, "\n")
+	if got.code != exitHeld || !strings.HasPrefix(lines[0], "held           ") || !strings.HasPrefix(lines[1], "runtime      - server a.abc.com_cluster/s") || strings.LastIndex(got.stdout, " - ") > strings.Index(got.stdout, " + ") {
+		t.Errorf("code %d:\n%s", got.code, got.stdout)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
@@ -160,7 +161,7 @@ func (p program) registry(c *cli.Context) (source, error) {
 // show writes the report, also that of a pass that failed part way, and returns the pass's error. Where nothing could be
 // compared there is only the error.
 func (p program) show(c *cli.Context, report sync.Report, passErr error) error {
-	page := render.Report{Report: report}
+	page := render.Report{Report: report, Summary: c.Bool("summary"), Domain: strings.ToLower(c.String("domain"))}
 	var held *sync.HeldError
 	if !errors.As(passErr, &held) {
 		page.Error = passErr

@@ -89,14 +89,10 @@ func changedDomains(e sync.Entry) string {
 	domains := each(e.Changes, func(c sync.EntryChange) string { return c.Domain })
 	slices.Sort(domains)
 	domains = slices.Compact(domains)
-	named := strings.Join(domains[:min(len(domains), namedDomains)], ", ")
-	switch more := len(domains) - namedDomains; {
-	case e.More > 0:
-		return named + " and many more"
-	case more > 0:
-		return fmt.Sprintf("%s and %d more", named, more)
+	if e.More > 0 {
+		return strings.Join(domains[:min(len(domains), namedDomains)], ", ") + " and many more"
 	}
-	return named
+	return someOf(domains)
 }
 
 // writeEntry writes an entry as a whole: a line for each change.

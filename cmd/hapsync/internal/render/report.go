@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/hapsync/hapsync/haproxy"
@@ -16,22 +17,35 @@ type Report struct {
 	sync.Report
 	// Error is why the pass failed, for JSON; nil where it did not, or where a safeguard holds it.
 	Error error
+	// Summary counts the steps instead of showing each; Domain, where it is not empty, is the only one that is shown.
+	Summary bool
+	Domain  string
+}
+
+// only is the report as far as it is about its domain.
+func (r Report) only() Report {
+	if r.Domain == "" {
+		return r
+	}
+	r.Plan.Actions = slices.DeleteFunc(slices.Clone(r.Plan.Actions), func(a sync.Action) bool { return a.Change.Domain() != r.Domain })
+	r.Problems = slices.DeleteFunc(slices.Clone(r.Problems), func(p registry.Problem) bool { return p.Domain != r.Domain })
+	r.Pending = slices.DeleteFunc(slices.Clone(r.Pending), func(line string) bool { return !strings.HasPrefix(line, r.Domain+"/") })
+	return r
 }
 
 // WriteText writes the plan and what is wrong, for a person: a line for each, first the way, and the verdict last.
 func (r Report) WriteText(w io.Writer) error {
+	r = r.only()
 	var out bytes.Buffer
 	rows := func(what string, texts ...string) {
 		for _, text := range texts {
 			fmt.Fprintf(&out, "%-12s   %s\n", what, text)
 		}
 	}
-	if r.Plan.Rewrite != "" {
-		rows(string(sync.ViaRewrite), "the managed file: "+r.Plan.Rewrite)
+	if r.Held != "" {
+		rows("held", r.Held)
 	}
-	for _, a := range r.Plan.Actions {
-		fmt.Fprintf(&out, "%-12s %s\n", a.Via, a.Change)
-	}
+	r.writeSteps(&out)
 	rows("reload", r.Plan.Reload...)
 	for _, k := range r.Kept {
 		rows("kept", fmt.Sprintf("%s/%s: %s was set on HAProxy's socket, the registry says %s", k.Domain, k.Host, k.Live, k.Registry))
@@ -118,7 +132,7 @@ type (
 )
 
 // WriteJSON implements Page.
-func (r Report) WriteJSON(w io.Writer) error { return JSON(w, reportToJSON(r)) }
+func (r Report) WriteJSON(w io.Writer) error { return JSON(w, reportToJSON(r.only())) }
 
 func reportToJSON(r Report) *reportJSON {
 	return &reportJSON{
