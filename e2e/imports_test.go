@@ -37,6 +37,7 @@ var importRules = []importRule{
 	{name: "cmd joins sync and HAProxy's driver", imports: []string{module + "/haproxy/driver"}, by: []string{"cmd/hapsync/..."}},
 	{name: "sync serves cmd", imports: []string{module + "/sync"}, by: []string{"cmd/hapsync/..."}},
 	{name: "only cmd imports cmd", imports: []string{module + "/cmd"}, by: []string{"cmd/..."}},
+	{name: "only the daemon knows exporter-toolkit", imports: []string{"github.com/prometheus/exporter-toolkit"}, by: []string{"cmd/hapsync/internal/daemon"}},
 	{name: "only registry/docker knows Docker's libraries", imports: []string{"github.com/moby", "github.com/docker", "github.com/containerd"},
 		by: []string{"registry/docker"}},
 }
@@ -68,7 +69,9 @@ func TestLinked(t *testing.T) {
 		"haproxy/runtimeapi": {"github.com/haproxytech"},
 		"sync": {"go.etcd.io", "google.golang.org/grpc", "github.com/haproxytech", "github.com/moby", module + "/cmd",
 			module + "/haproxy/configfile", module + "/haproxy/runtimeapi", module + "/haproxy/driver"},
-		"cmd/hapsync": {"go.etcd.io/etcd/server"},
+		"cmd/hapsync": {"go.etcd.io/etcd/server", "github.com/chromedp"},
+		"cmd/hapsync/internal/web": {"go.etcd.io", "google.golang.org/grpc", "github.com/haproxytech", "github.com/moby", "github.com/urfave",
+			module + "/haproxy/configfile", module + "/haproxy/runtimeapi", module + "/haproxy/driver", module + "/registry/etcd"},
 	} {
 		t.Run(pkg, func(t *testing.T) {
 			t.Parallel()

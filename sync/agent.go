@@ -79,9 +79,10 @@ type Agent struct {
 	wake    chan struct{} // of size one
 	changed chan struct{} // of size one: the status has changed
 
-	mu     stdsync.Mutex // guards what follows
-	inbox  inbox
-	status Status
+	mu      stdsync.Mutex // guards what follows
+	inbox   inbox
+	status  Status
+	watched chan struct{} // closed at the next change; nil where nobody waits for it
 
 	// The rest is the loop's.
 	memory   *memory
@@ -193,8 +194,9 @@ func (a *Agent) Resync() {
 	a.nudge()
 }
 
-// statusChanged wakes Report.
+// statusChanged wakes Report, and those who wait for Changed. The caller holds a.mu.
 func (a *Agent) statusChanged() {
+	a.notify()
 	select {
 	case a.changed <- struct{}{}:
 	default:
@@ -226,6 +228,7 @@ func (a *Agent) updated(u registry.Update) {
 	if a.status.Behind.IsZero() {
 		a.status.Behind = time.Now()
 	}
+	a.notify()
 	a.mu.Unlock()
 	a.nudge()
 }

@@ -140,6 +140,9 @@ func (e explainer) hosts(only string, keys []registry.Key, servers []haproxy.Ser
 	for _, p := range d.Pending {
 		at(p.Host).Missing = p.Missing
 	}
+	for _, name := range d.HeldHosts {
+		at(name)
+	}
 	for i := range servers {
 		at(servers[i].Name).Server = &servers[i]
 	}

@@ -32,7 +32,7 @@ func (e explainer) verdict(h ExplainedHost) (verdict, why string) {
 	switch {
 	case e.Registry != nil:
 		why += "; what the registry says is not known"
-	case len(h.Keys) == 0:
+	case h.unregistered():
 		why += "; it is not registered any more, and leaves"
 	case h.Registered == nil:
 		why += "; with its last good values: " + e.origin(h)
@@ -55,6 +55,11 @@ func (h ExplainedHost) held() *registry.Problem {
 	return nil
 }
 
+// unregistered reports whether the registry has nothing of the host.
+func (h ExplainedHost) unregistered() bool {
+	return len(h.Keys) == 0 && h.Registered == nil && h.Missing == "" && h.held() == nil
+}
+
 // origin is what the registry says of a host.
 func (e explainer) origin(h ExplainedHost) string {
 	switch p := h.held(); {
@@ -64,7 +69,7 @@ func (e explainer) origin(h ExplainedHost) string {
 		return p.Key + ": " + p.Reason
 	case h.Missing != "":
 		return "it is half written: " + h.Missing + " is missing"
-	case h.Registered == nil && len(h.Keys) == 0:
+	case h.unregistered():
 		return fmt.Sprintf("it is not registered: there is no key below %s/%s/%s/", e.prefix, e.Domain, h.Host)
 	case h.Registered == nil:
 		return "its keys make no host"
@@ -112,7 +117,7 @@ func (e explainer) cause(h ExplainedHost, state registry.HostState) string {
 		return fmt.Sprintf("%s was set on its socket, the registry says %s", h.Override.Live, h.Override.Registry)
 	case e.Registry != nil:
 		return e.origin(h)
-	case h.Registered == nil && len(h.Keys) == 0:
+	case h.unregistered():
 		return "it is not registered any more, and leaves"
 	case h.Registered == nil:
 		return e.origin(h)

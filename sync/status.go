@@ -31,6 +31,9 @@ type Status struct {
 	// Lost says why the registry cannot be followed, Down why HAProxy does not answer, Held what a safeguard holds
 	// back, Failed why the last pass failed; empty where nothing is wrong.
 	Lost, Down, Held, Failed string
+	// HeldPlan is what would be done if Held were confirmed, and HeldSince when the hold began; zero where nothing is held.
+	HeldPlan  Plan
+	HeldSince time.Time
 	// Waiting is what takes long right now; zero where nothing does.
 	Waiting haproxy.Wait
 	// Overrides are sorted by domain and host.
@@ -81,6 +84,13 @@ func (s Status) Lag() time.Duration {
 	return time.Since(s.Behind)
 }
 
+// Leaving are the servers that get no new clients: those of hosts in drain or maint, and removed ones that are still there; sorted.
+// The caller does not write to them.
+func (s Status) Leaving() []haproxy.ServerKey { return s.leaving }
+
+// Late are the domains of which the process lacks something, sorted. The caller does not write to them.
+func (s Status) Late() []string { return s.waiting }
+
 // Status says how the agent is. It may be called at any time, from any goroutine.
 func (a *Agent) Status() Status {
 	a.mu.Lock()
@@ -119,6 +129,7 @@ func (a *Agent) record(in inbox, p *pass, err error, took time.Duration) {
 		report.Held, s.Held = held.Reason, held.Reason
 	}
 	a.tellHeld(err)
+	s.hold(p, err)
 	s.Failed = cmp.Or(a.failure(err), s.jobFailed, a.memory.unloaded())
 	if !p.scope.All() { // which does not look
 		report.Warnings, report.OldWorkers = s.Last.Warnings, s.Last.OldWorkers

@@ -40,7 +40,8 @@ func (p *playground) printNext() {
 	for _, line := range []string{"hapsync list", "hapsync status", "hapsync agents", "hapsync explain " + domainA, "hapsync plan", "hapsync check"} {
 		p.out.text("  %s", line)
 	}
-	p.out.text("\nHAProxy's statistics page:  http://%s/", p.stats)
+	p.out.text("\nThe agent's page:            http://%s/", p.listen)
+	p.out.text("HAProxy's statistics page:  http://%s/", p.stats)
 	p.out.text("The files and the logs:      %s", p.dir)
 	p.out.text("\nCtrl-C here ends all of it and leaves nothing behind.")
 }

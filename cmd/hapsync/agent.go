@@ -12,12 +12,16 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/daemon"
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/journal"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/web"
 
 	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/registry/etcd"
 	"github.com/hapsync/hapsync/sync"
 )
 
@@ -30,6 +34,7 @@ var agentConfig string
 func (p program) agentCommand() *cli.Command {
 	flags := []cli.Flag{
 		listenFlag(),
+		webConfigFlag(),
 		cli.Text(cli.Spec{Name: "resync", Value: "60s", Check: cli.Duration,
 			Usage: "`TIME` after which registry, file and process are read and compared although nothing is known to have changed"}),
 		cli.Text(cli.Spec{Name: "reload-interval", Value: "2s", Check: cli.Duration,
@@ -51,8 +56,8 @@ func (p program) agentCommand() *cli.Command {
 		Description: `Follows the registry and brings HAProxy in line with every change, as hapsync sync does once. With etcd away,
 HAProxy keeps what it has, and the agent waits; a pass that a safeguard objects to is held, and the agent stays.
 
-On --listen it answers /healthz (the agent works), /readyz (HAProxy is in line; else why not), /metrics (for
-Prometheus) and /status (JSON; hapsync status shows it). SIGTERM and SIGINT end it after the running pass and leave
+On --listen it has a page for people (/) and answers /healthz (the agent works), /readyz (HAProxy is in line; else why
+not), /metrics (for Prometheus), /status (JSON; hapsync status shows it) and /api/v1 (JSON). SIGTERM and SIGINT end it after the running pass and leave
 HAProxy as it is. SIGHUP makes it read the config file again, and everything else too. Under systemd it says
 when it is ready, and feeds the watchdog.`,
 		Example: `
@@ -121,17 +126,20 @@ func (p program) newJob(c *cli.Context, observe func(sync.PassKind, time.Duratio
 		return nil, err
 	}
 	j := &daemon.Agent{
-		Registry: source,
-		Announce: announce,
-		Watchdog: &daemon.Watchdog{File: target, Limit: longestPass + settings.ReloadTimeout},
-		Listen:   listen,
-		Log:      settings.Logger,
-		Settings: fingerprint(c),
-		Version:  thisBuild().Version,
+		Registry:  source,
+		Announce:  announce,
+		WebConfig: c.String("web-config-file"),
+		Subject:   p.subject(c, source, announce),
+		Watchdog:  &daemon.Watchdog{File: target, Limit: longestPass + settings.ReloadTimeout},
+		Listen:    listen,
+		Log:       settings.Logger,
+		Settings:  fingerprint(c),
+		Version:   thisBuild().Version,
 	}
 	var keep func(sync.Entry)
 	if file, ok := p.journalFile(c); ok {
 		j.Journal = journal.NewWriter(file, settings.Logger)
+		j.Subject.History = file.Read
 		keep = j.Journal.Add
 	}
 	j.Sync, err = sync.NewAgent(sync.AgentConfig{
@@ -151,6 +159,40 @@ func (p program) newJob(c *cli.Context, observe func(sync.PassKind, time.Duratio
 		return nil, errors.Join(err, source.Close())
 	}
 	return j, nil
+}
+
+// subject is what the page and the API have of the settings.
+func (p program) subject(c *cli.Context, source source, announce *etcd.AnnounceConfig) web.Subject {
+	s := web.Subject{
+		Name: "hapsync", Hapsync: thisBuild().Version, Endpoints: cli.Words(c.StringSlice("endpoints")...), DrainTimeout: c.Duration("drain-timeout"),
+		Confirm: "hapsync sync --allow-mass-removal",
+	}
+	if name, err := os.Hostname(); err == nil {
+		s.Name = name
+	}
+	if file := c.String("config-file"); file != "" {
+		s.Confirm += " --config-file " + shellWord(file)
+	}
+	reports, ok := source.(reporter)
+	if announce != nil {
+		s.Name = announce.Name
+	}
+	if announce != nil && ok {
+		s.Roster = func(ctx context.Context) (render.Roster, error) {
+			return readRoster(ctx, reports, c.String("prefix"), announce.Prefix)
+		}
+	}
+	return s
+}
+
+// shellWord is a text as a shell takes it for one word.
+func shellWord(text string) string {
+	if !strings.ContainsFunc(text, func(r rune) bool {
+		return !strings.ContainsRune("/._-", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
 // nextJob settles flags, environment and config file again. It returns no job where the settings are what they were.
@@ -194,7 +236,11 @@ func listenFlag() cli.Flag {
 		return err
 	}
 	return cli.Text(cli.Spec{Name: "listen", Value: "127.0.0.1:9101", Check: check,
-		Usage: "`ADDRESS` where the agent answers /healthz, /readyz, /metrics and /status: host:port, unix:/path or /path; off for none"})
+		Usage: "`ADDRESS` where the agent has its page, and answers /healthz, /readyz, /metrics, /status and /api/v1: host:port, unix:/path or /path; off for none"})
+}
+
+func webConfigFlag() cli.Flag {
+	return cli.Text(cli.Spec{Name: "web-config-file", Usage: "YAML `FILE` of Prometheus' exporter-toolkit, with the certificate and the passwords (bcrypt) of the address where the agent answers"})
 }
 
 // longestPass is what no pass takes, reload apart: beyond it the pass loop counts as stuck.

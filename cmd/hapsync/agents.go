@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
@@ -38,32 +40,48 @@ func (p program) agents(c *cli.Context) error {
 		return err
 	}
 	defer client.Close()
-	last, err := client.LastChange(c.Context) // before the reports: a later one would make liars of them
-	denied := errors.Is(err, registry.ErrDenied)
-	if err != nil && !denied {
-		return err
-	}
-	all, err := client.Agents(c.Context, prefix)
+	out, err := readRoster(c.Context, client, c.String("prefix"), prefix)
 	if err != nil {
 		return err
+	}
+	if err := render.Write(p.stdout, c.String("output"), out); err != nil {
+		return fmt.Errorf("write the list: %w", err)
+	}
+	return nil
+}
+
+// A reporter is etcd as it has the agents' reports.
+type reporter interface {
+	LastChange(ctx context.Context) (registry.Revision, error)
+	Agents(ctx context.Context, prefix string) (registry.Roster, error)
+	Heard(ctx context.Context, a registry.AgentReport) (ago time.Duration, gone bool, err error)
+}
+
+// readRoster reads the reports of the agents that follow a prefix.
+func readRoster(ctx context.Context, client reporter, prefix, reports string) (render.Roster, error) {
+	last, err := client.LastChange(ctx) // before the reports: a later one would make liars of them
+	denied := errors.Is(err, registry.ErrDenied)
+	if err != nil && !denied {
+		return render.Roster{}, err
+	}
+	all, err := client.Agents(ctx, reports)
+	if err != nil {
+		return render.Roster{}, err
 	}
 	for _, a := range all.Agents {
 		if denied {
 			last = max(last, a.Heard) // all that is known to a user who may not read all services
 		}
 	}
-	out := render.Roster{Version: 1, Prefix: c.String("prefix"), Revision: last, Agents: []render.RosterLine{}, Others: all.Others, Problems: all.Problems}
+	out := render.Roster{Version: 1, Prefix: prefix, Revision: last, Agents: []render.RosterLine{}, Others: all.Others, Problems: all.Problems}
 	for _, a := range all.Agents {
-		ago, gone, err := client.Heard(c.Context, a)
+		ago, gone, err := client.Heard(ctx, a)
 		if err != nil {
-			return err
+			return render.Roster{}, err
 		}
 		if !gone {
 			out.Agents = append(out.Agents, render.NewRosterLine(a, last, ago))
 		}
 	}
-	if err := render.Write(p.stdout, c.String("output"), out); err != nil {
-		return fmt.Errorf("write the list: %w", err)
-	}
-	return nil
+	return out, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/daemon"
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/reference"
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/web"
 )
 
 // The groups of commands, in the order of the help.
@@ -79,9 +80,11 @@ func outputs() []reference.Output {
 		"appliedJSON": "`applied`", "overrideJSON": "`override` or `overrides`", "countsJSON": "`counts`", "Pass": "`passes`", "notShown": "`not_shown`",
 		"domainJSON": "`domains`", "hostJSON": "`hosts` or `registered`", "Pending": "`pending`", "Problem": "`problems`",
 		"actionJSON": "`actions`", "keptJSON": "`kept`", "problemJSON": "`problems`", "explainHostJSON": "`hosts`", "serverJSON": "`server`",
+		"Attention": "`attention`", "ServerCount": "`servers`", "HAProxyLook": "`haproxy`", "RegistryLook": "`registry`", "Hold": "`hold`",
+		"Domain": "`domains`", "Host": "`host_list`", "Step": "`steps`",
 		"Entry": "`entries`", "EntryChange": "`changes`", "Key": "`keys`", "RosterLine": "`agents`", "Leaving": "`leaving`",
 	}
-	report, shapes := "plan and sync", render.Shapes()
+	report, shapes, api := "plan and sync", render.Shapes(), web.Shapes()
 	out := []reference.Output{
 		{Title: report, Text: "`hapsync plan -o json` and `hapsync sync -o json` print:", Type: shapes["plan"]},
 		{Title: "list", Text: "`hapsync list -o json` prints:", Type: shapes["list"]},
@@ -90,6 +93,12 @@ func outputs() []reference.Output {
 		{Title: "status", Text: "`hapsync status -o json` and `/status` of the agent's port print:", Type: shapes["status"],
 			Foreign: map[string]string{"report": report}},
 		{Title: "history", Text: "`hapsync history -o json` prints:", Type: shapes["history"]},
+		{Title: "GET /api/v1/status", Text: "How the agent is, on one screen:", Type: api["status"]},
+		{Title: "GET /api/v1/domains", Text: "The domains, by name, so many at a time: `limit` (100, at most 500), `after` a name, `q` for those with a text in their name:", Type: api["domains"]},
+		{Title: "GET /api/v1/domains/DOMAIN", Text: "One domain with its hosts:", Type: api["domains/DOMAIN"]},
+		{Title: "GET /api/v1/plan", Text: "What the agent has not done yet, so many steps at a time (`limit`, `after`):", Type: api["plan"]},
+		{Title: "GET /api/v1/history", Text: "What passes did, the newest first, so many at a time: `limit`, `before`, `since` a time such as 1h, `domain` for the changes of one. An entry has 50 changes at most; `hapsync history 812` has all:", Type: api["history"]},
+		{Title: "GET /api/v1/agents", Text: "What `hapsync agents -o json` prints, five seconds old at most: see [agents](#agents). All paths answer with this instead, where there is nothing to answer with:", Type: api["error"]},
 		{Title: "version", Text: "`hapsync version -o json` prints:", Type: reflect.TypeFor[build]()},
 	}
 	for i := range out {

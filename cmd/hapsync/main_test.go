@@ -40,6 +40,7 @@ type bench struct {
 	wrote   bool
 	writing func() // called before the file is written
 	relists atomic.Int32
+	looks   atomic.Int32           // at the servers
 	updates chan registry.Snapshot // what the registry tells, instead of snapshot
 }
 
@@ -136,6 +137,7 @@ type benchTarget struct{ *bench }
 func (b benchTarget) Files() (haproxy.State, error) { return b.state, b.stateErr }
 
 func (b benchTarget) Servers(context.Context, ...string) ([]haproxy.ServerStatus, error) {
+	b.looks.Add(1)
 	return b.servers, b.serversErr
 }
 

@@ -123,6 +123,8 @@ func readStatus(response *http.Response) (render.Status, error) {
 	switch {
 	case err != nil:
 		return status, err
+	case response.StatusCode == http.StatusUnauthorized, bytes.Contains(body, []byte("HTTP request to an HTTPS server")):
+		return status, errors.New("it wants TLS or a password (--web-config-file), which hapsync status has not: look at its page, or ask /status with curl")
 	case response.StatusCode != http.StatusOK:
 		return status, fmt.Errorf("it answers %d to /status: is it hapsync's address (--listen)?", response.StatusCode)
 	}

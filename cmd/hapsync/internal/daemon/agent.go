@@ -7,6 +7,7 @@ import (
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/journal"
 
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/web"
 	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/registry/etcd"
 	"github.com/hapsync/hapsync/sync"
@@ -26,6 +27,10 @@ type Agent struct {
 	Journal  *journal.Writer      // nil where none is kept
 	Announce *etcd.AnnounceConfig // nil where the agent does not report
 	Listen   Address
+	// WebConfig is a file of exporter-toolkit's, with TLS and passwords for who asks; empty for none.
+	WebConfig string
+	// Subject is what the page and the API have of the settings.
+	Subject  web.Subject
 	Log      *slog.Logger
 	Settings string // what the settings are, the files that they name included
 	Version  string // of hapsync, for the reports

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/web"
 	"github.com/hapsync/hapsync/sync"
 )
 
@@ -102,14 +103,15 @@ func (s *Daemon) reload(ctx context.Context, now running, next func(*Agent) (*Ag
 		return now
 	}
 	place := now.server
-	if err == nil && j.Listen != now.Listen {
-		place, err = s.open(j)
+	if err == nil && (j.Listen != now.Listen || j.WebConfig != now.WebConfig) {
+		place, err = s.move(now, j)
 		if err != nil {
 			err = errors.Join(err, j.Registry.Close())
 		}
 	}
 	if err != nil {
 		now.Log.Error("the new settings cannot be used, the old ones stay", "error", err)
+		now.server = place
 		now.Sync.Resync()
 		return now
 	}
@@ -123,6 +125,22 @@ func (s *Daemon) reload(ctx context.Context, now running, next func(*Agent) (*Ag
 	return running{j, place, j.start(ctx)}
 }
 
+// move opens the server of an agent that is to take over. One at the same address has to go first, and is opened again where that
+// fails.
+func (s *Daemon) move(now running, j *Agent) (*server, error) {
+	if j.Listen == now.Listen {
+		now.server.close()
+	}
+	opened, err := s.open(j)
+	switch {
+	case err == nil:
+		return opened, nil
+	case j.Listen == now.Listen:
+		return listenLater(func() (*server, error) { return s.open(now.Agent) }), err
+	}
+	return now.server, err
+}
+
 // openOrLater waits beside the agent for an address that is taken.
 func (s *Daemon) openOrLater(j *Agent) (*server, error) {
 	opened, err := s.open(j)
@@ -133,4 +151,15 @@ func (s *Daemon) openOrLater(j *Agent) (*server, error) {
 	return listenLater(func() (*server, error) { return s.open(j) }), nil
 }
 
-func (s *Daemon) open(j *Agent) (*server, error) { return listenAndServe(j.Listen, s.Handler(), j.Log) }
+func (s *Daemon) open(j *Agent) (*server, error) {
+	site := web.New(s.subject)
+	return listenAndServe(j, s.handler(site), site.Close)
+}
+
+// subject is the agent as the page and the API have it.
+func (s *Daemon) subject() web.Subject {
+	a := s.agent.Load()
+	subject := a.Subject
+	subject.Agent = a.Sync
+	return subject
+}

@@ -14,12 +14,18 @@ import (
 	"strings"
 	"time"
 
+	toolkit "github.com/prometheus/exporter-toolkit/web"
+
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/web"
 )
 
 // Handler answers what is asked about the agent. It only reads.
-func (s *Daemon) Handler() http.Handler {
+func (s *Daemon) Handler() http.Handler { return s.handler(web.New(s.subject)) }
+
+func (s *Daemon) handler(site *web.Site) http.Handler {
 	mux := http.NewServeMux()
+	site.Mount(mux)
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.HandleFunc("GET /status", s.statusz)
@@ -71,8 +77,7 @@ func reply(w http.ResponseWriter, code int, lines ...string) {
 // guarded refuses requests by a name where only programs of this machine can ask: a page that a browser shows may point its own name at
 // this machine (DNS rebinding).
 func guarded(where Address, handler http.Handler) http.Handler {
-	host, _, _ := net.SplitHostPort(where.Address)
-	if ip, err := netip.ParseAddr(host); where.Network == "unix" || host != "localhost" && (err != nil || !ip.IsLoopback()) {
+	if !where.loopback() {
 		return handler
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -128,10 +133,16 @@ func listenLater(open func() (*server, error)) *server {
 	return s
 }
 
-// listenAndServe listens and serves until the server is closed.
-func listenAndServe(where Address, handler http.Handler, log *slog.Logger) (*server, error) {
+// listenAndServe listens for an agent and serves until the server is closed; ending is called when that begins.
+func listenAndServe(j *Agent, handler http.Handler, ending func()) (*server, error) {
+	where := j.Listen
 	if where.None() {
 		return &server{}, nil
+	}
+	if j.WebConfig != "" {
+		if err := toolkit.Validate(j.WebConfig); err != nil {
+			return nil, fmt.Errorf("--web-config-file %s: %w", j.WebConfig, err)
+		}
 	}
 	l, err := where.listen(context.Background())
 	if err != nil {
@@ -145,11 +156,20 @@ func listenAndServe(where Address, handler http.Handler, log *slog.Logger) (*ser
 			WriteTimeout:      10 * time.Second,
 			IdleTimeout:       time.Minute,
 			MaxHeaderBytes:    16 << 10,
-			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+			ErrorLog:          slog.NewLogLogger(j.Log.Handler(), slog.LevelDebug),
 		},
 		failed: make(chan error, 1),
 	}
-	go func() { s.failed <- s.server.Serve(l) }()
+	s.server.RegisterOnShutdown(ending)
+	serve := s.server.Serve
+	if j.WebConfig != "" {
+		serve = func(l net.Listener) error {
+			return toolkit.Serve(l, s.server, &toolkit.FlagConfig{WebConfigFile: &j.WebConfig}, j.Log)
+		}
+	} else if where.Network != "unix" && !where.loopback() {
+		j.Log.Warn("everybody who can reach the address may read what the agent knows: --web-config-file gives it TLS and a password", "listen", where.String())
+	}
+	go func() { s.failed <- serve(l) }()
 	return s, nil
 }
 

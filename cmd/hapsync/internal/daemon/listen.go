@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -45,6 +46,13 @@ func ParseAddress(s string) (Address, error) {
 		return Address{}, errors.New("must be host:port, the path of a unix socket, or off")
 	}
 	return Address{"tcp", s}, nil
+}
+
+// loopback reports whether only programs of this machine can ask there, by TCP.
+func (a Address) loopback() bool {
+	host, _, _ := net.SplitHostPort(a.Address)
+	ip, err := netip.ParseAddr(host)
+	return a.Network == "tcp" && (host == "localhost" || err == nil && ip.IsLoopback())
 }
 
 // Dial connects to the one who listens.

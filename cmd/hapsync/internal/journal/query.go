@@ -13,8 +13,9 @@ import (
 type Query struct {
 	Revision registry.Revision // 0 for any
 	Since    time.Time
-	Domain   string // with the changes of this domain alone
-	Most     int    // so many entries; 0 for all
+	Before   time.Time // zero for up to now
+	Domain   string    // with the changes of this domain alone
+	Most     int       // so many entries; 0 for all
 }
 
 // Read returns the entries that a query asks for, the newest first. A line that cannot be read is passed over. An error that wraps
@@ -42,7 +43,7 @@ func (q Query) entry(line []byte) (e sync.Entry, ok bool) {
 	if len(line) == 0 || q.Domain != "" && !bytes.Contains(line, []byte(q.Domain)) || json.Unmarshal(line, &e) != nil || e.At.IsZero() {
 		return e, false
 	}
-	if q.Revision != 0 && e.Revision != q.Revision || e.At.Before(q.Since) {
+	if q.Revision != 0 && e.Revision != q.Revision || e.At.Before(q.Since) || !q.Before.IsZero() && !e.At.Before(q.Before) {
 		return e, false
 	}
 	if q.Domain != "" {

@@ -50,6 +50,7 @@ type (
 		Problems int `json:"problems" doc:"how many problems"`
 		Pending  int `json:"pending" doc:"how many pending hosts"`
 		Actions  int `json:"actions" doc:"how many steps"`
+		Others   int `json:"others" doc:"how many others: overrides, warnings, reasons, passes and the like"`
 	}
 	registryJSON struct {
 		Up       bool              `json:"up" doc:"it can be read"`
@@ -101,8 +102,8 @@ type (
 	}
 )
 
-// StatusOf is an agent's status as it is printed.
-func StatusOf(s sync.Status) Status {
+// statusOf is a status with all that its lists have.
+func statusOf(s sync.Status) Status {
 	out := Status{
 		Version:   StatusVersion,
 		Ready:     s.Ready(),
@@ -125,14 +126,7 @@ func StatusOf(s sync.Status) Status {
 	if s.Counts.Passes == 0 {
 		return out
 	}
-	last, hidden := s.Last, notShown{}
-	last.Problems, hidden.Problems = first(last.Problems)
-	last.Pending, hidden.Pending = first(last.Pending)
-	last.Plan.Actions, hidden.Actions = first(last.Plan.Actions)
-	if hidden != (notShown{}) {
-		out.NotShown = &hidden
-	}
-	out.Report = reportToJSON(Report{Report: last})
+	out.Report = reportToJSON(Report{Report: s.Last})
 	return out
 }
 
@@ -163,15 +157,6 @@ func AbsentStatus(report sync.Report, why, failed error) Status {
 		out.Report = reportToJSON(Report{Report: report})
 	}
 	return out
-}
-
-// mostShown bounds the lists of a status: who can write keys can make many problems.
-const mostShown = 1000
-
-// first cuts a list where it is long, and counts what is left out.
-func first[T any](all []T) (shown []T, left int) {
-	shown = all[:min(len(all), mostShown)]
-	return shown, len(all) - len(shown)
 }
 
 func countsToJSON(n sync.Counts) countsJSON {

@@ -1,0 +1,101 @@
+package web
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+// An Attention is something that an operator should know of.
+type Attention struct {
+	What    string `json:"what" doc:"'problem', 'override', 'draining', 'pending', 'waiting' or 'warning'"`
+	Level   Level  `json:"level" doc:"'notice' or 'trouble'"`
+	Domain  string `json:"domain,omitempty" doc:"the domain, if it is about one"`
+	Host    string `json:"host,omitempty" doc:"the host, if it is about one"`
+	Key     string `json:"key,omitempty" doc:"the key in etcd, if it is about one"`
+	Why     string `json:"why" doc:"what it is"`
+	Command string `json:"command,omitempty" doc:"a command that shows more, or ends it"`
+}
+
+// mostAttention bounds what is listed: who can write keys can make many problems.
+const mostAttention = 100
+
+// attention lists what an operator should know of, the first hundred, and counts all.
+func (st *state) attention() (list []Attention, total int) {
+	take := func(n int, each func(int) Attention) {
+		for i := range min(n, mostAttention-len(list)) {
+			list = append(list, each(i))
+		}
+		total += n
+	}
+	last := st.status.Last
+	take(len(last.Problems), func(i int) Attention {
+		p := last.Problems[i]
+		a := Attention{What: "problem", Level: LevelNotice, Key: p.Key, Why: p.Reason}
+		if p.Holds() {
+			a.Level = LevelTrouble
+		}
+		return a.about(p.Domain, p.Host)
+	})
+	take(len(st.status.Overrides), func(i int) Attention {
+		o := st.status.Overrides[i]
+		a := Attention{What: "override", Level: LevelNotice, Why: fmt.Sprintf("%s was set on HAProxy's socket, the registry says %s", o.Live, o.Registry)}.about(o.Domain, o.Host)
+		a.Command = "hapsync sync --undo-overrides"
+		return a
+	})
+	draining := st.draining()
+	take(len(draining), func(i int) Attention { return draining[i] })
+	late := st.status.Late()
+	take(len(late), func(i int) Attention {
+		return Attention{What: "waiting", Level: LevelNotice, Why: "waits for the file or a reload, or is held"}.about(late[i], "")
+	})
+	take(len(last.Pending), func(i int) Attention {
+		path, why, _ := strings.Cut(last.Pending[i], ": ")
+		domain, host, _ := strings.Cut(path, "/")
+		return Attention{What: "pending", Level: LevelNotice, Why: why}.about(domain, host)
+	})
+	take(len(last.Warnings), func(i int) Attention {
+		return Attention{What: "warning", Level: LevelNotice, Why: last.Warnings[i], Command: "hapsync check"}
+	})
+	return list, total
+}
+
+// about names what it is about. Names may be bad ones, which no page and no command takes.
+func (a Attention) about(domain, host string) Attention {
+	if registry.CheckDomain(domain) != nil {
+		return a
+	}
+	a.Domain, a.Command = domain, "hapsync explain "+domain
+	if host != "" && registry.CheckHost(host) == nil {
+		a.Host, a.Command = host, a.Command+" "+host
+	}
+	return a
+}
+
+// draining are the servers that get no new clients, and have sessions.
+func (st *state) draining() []Attention {
+	var list []Attention
+	for _, key := range st.status.Leaving() {
+		found, _ := st.servers.of(key.Domain())
+		i := slices.IndexFunc(found, func(s haproxy.ServerStatus) bool { return s.Name == key.Name })
+		if i < 0 || found[i].Sessions == 0 {
+			continue
+		}
+		a := Attention{What: "draining", Level: LevelNotice, Why: registry.Count(found[i].Sessions, "session") + " left"}.about(key.Domain(), key.Name)
+		if !st.registered(key) {
+			a.Why += fmt.Sprintf(", ended by force in %s", max(0, st.subject.DrainTimeout-found[i].Since).Round(time.Second))
+		}
+		list = append(list, a)
+	}
+	return list
+}
+
+// registered reports whether the registry has a host of the server.
+func (st *state) registered(key haproxy.ServerKey) bool {
+	i, there := slices.BinarySearchFunc(st.snapshot.Domains, key.Domain(), func(d registry.Domain, name string) int { return strings.Compare(d.Name, name) })
+	return there && slices.ContainsFunc(st.snapshot.Domains[i].Hosts, func(h registry.Host) bool { return h.Name == key.Name })
+}

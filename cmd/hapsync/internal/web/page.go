@@ -1,0 +1,247 @@
+package web
+
+import (
+	"bytes"
+	"embed"
+	"html/template"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/hapsync/hapsync/registry"
+)
+
+//go:embed pages/*.html
+var pageFiles embed.FS
+
+//go:embed assets
+var assetFiles embed.FS
+
+// policy is what a browser may do with a page: nothing but what comes from the agent itself, and no script or style in the page.
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// guard sets what every answer says to a browser.
+func guard(h http.Header) {
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+}
+
+// assets are the style, the script and the icon of the page.
+func assets() http.Handler {
+	files := http.FileServerFS(assetFiles)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/") {
+			http.NotFound(w, r)
+			return
+		}
+		guard(w.Header())
+		w.Header().Set("Cache-Control", "no-cache")
+		files.ServeHTTP(w, r)
+	})
+}
+
+// A page is one of the site's.
+type page struct {
+	name string
+	view func(*request) (view, error)
+}
+
+// A view is a page for one request.
+type view struct {
+	Title string
+	// Here is the path of the entry of the navigation that it belongs to.
+	Here  string
+	Parts []part
+}
+
+// A part of a page is rendered, and sent again where it has changed, by itself.
+type part struct {
+	// ID is the element's; Template is what renders Data.
+	ID, Template string
+	Data         any
+	// Fixed is set where it does not change while the page is open: what somebody types in stays.
+	Fixed bool
+}
+
+// A pages is the parsed templates.
+type pages struct{ *template.Template }
+
+func parsePages() pages {
+	funcs := template.FuncMap{
+		"n": grouped, "age": age, "moment": moment, "took": took, "class": Level.class, "word": Level.word, "escape": url.PathEscape,
+		"add": func(a, b int) int { return a + b }, "held": func(reason string) bool { return strings.HasPrefix(reason, "held: ") }, "menu": menu,
+	}
+	return pages{template.Must(template.New("").Funcs(funcs).ParseFS(pageFiles, "pages/*.html"))}
+}
+
+// menu is the navigation.
+func menu() []entry {
+	return []entry{{"/", "Overview"}, {"/domains", "Domains"}, {"/plan", "Plan"}, {"/history", "History"}, {"/agents", "Agents"}}
+}
+
+// An entry of the navigation.
+type entry struct{ Path, Name string }
+
+// A shown part is its HTML.
+type shown struct {
+	ID   string
+	HTML template.HTML
+}
+
+func (p pages) part(of part) shown {
+	var b bytes.Buffer
+	if err := p.ExecuteTemplate(&b, of.Template, of.Data); err != nil {
+		return shown{of.ID, template.HTML(template.HTMLEscapeString(registry.OneLine(err.Error())))} //nolint:gosec // it is escaped
+	}
+	return shown{of.ID, template.HTML(b.String())} //nolint:gosec // html/template has made it
+}
+
+// html answers with a page, or, where a script asks for that, with what changes on it.
+func (s *Site) html(p page) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		guard(w.Header())
+		w.Header().Set("Vary", "Accept")
+		if r.Header.Get("Accept") == eventStream {
+			s.stream(w, r, p)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		s.take(w, r, func(r *request, body *bytes.Buffer) int {
+			v, err := p.view(r)
+			code := http.StatusOK
+			if err != nil {
+				code = codeOf(err)
+				v = view{Title: "not found", Parts: []part{{ID: "error", Template: "error", Data: err.Error()}}}
+			}
+			s.write(body, r.state, v)
+			return code
+		})
+	}
+}
+
+// write writes a whole page.
+func (s *Site) write(body *bytes.Buffer, st *state, v view) {
+	layout := struct {
+		view
+		Head  shown
+		Shown []shown
+	}{v, s.pages.part(st.head()), nil}
+	layout.Title += " - " + st.subject.Name + " - hapsync"
+	for _, p := range v.Parts {
+		layout.Shown = append(layout.Shown, s.pages.part(p))
+	}
+	_ = s.pages.ExecuteTemplate(body, "layout", layout) // into the buffer
+}
+
+// head is what stands above every page.
+func (st *state) head() part {
+	return part{ID: "head", Template: "head", Data: struct {
+		Name, Hapsync string
+		Ready         bool
+	}{st.subject.Name, st.subject.Hapsync, st.status.Ready()}}
+}
+
+// trouble is what stands on every page while the agent is not ready.
+func (st *state) trouble() part {
+	o := st.overview()
+	return part{ID: "trouble", Template: "trouble", Data: o}
+}
+
+func (r *request) overviewPage() (view, error) {
+	o := r.state.overview()
+	return view{Title: "overview", Here: "/", Parts: []part{
+		{ID: "trouble", Template: "trouble", Data: o},
+		{ID: "strip", Template: "strip", Data: o},
+		{ID: "attention", Template: "attention", Data: o},
+		{ID: "changes", Template: "changes", Data: r.state.changes(10)},
+		{ID: "search", Template: "search", Data: "", Fixed: true},
+		{ID: "domains", Template: "domains", Data: r.domainTable(20)},
+	}}, nil
+}
+
+// A domainTable is the domains on a page.
+type domainTable struct {
+	pager
+	Domains []*Domain
+}
+
+func (r *request) domainTable(size int) domainTable {
+	all := r.state.matching(r.query())
+	p := r.pager(len(all), size)
+	return domainTable{p, all[p.From:p.To]}
+}
+
+func (r *request) listPage() (view, error) {
+	return view{Title: "domains", Here: "/domains", Parts: []part{
+		r.state.trouble(),
+		{ID: "search", Template: "search", Data: r.query(), Fixed: true},
+		{ID: "domains", Template: "domains", Data: r.domainTable(100)},
+	}}, nil
+}
+
+func (r *request) domainPage() (view, error) {
+	d, err := r.detail()
+	if err != nil {
+		return view{}, err
+	}
+	p := r.pager(len(d.List), 100)
+	return view{Title: d.Name, Here: "/domains", Parts: []part{r.state.trouble(), {ID: "domain", Template: "domain", Data: struct {
+		DomainDetail
+		pager
+		Shown []Host
+	}{d, p, d.List[p.From:p.To]}}}}, nil
+}
+
+func (r *request) explainPage() (view, error) {
+	d, err := r.detail()
+	if err != nil {
+		return view{}, err
+	}
+	name := r.PathValue("host")
+	for _, h := range d.List {
+		if h.Name == name {
+			return view{Title: d.Name + "/" + h.Name, Here: "/domains", Parts: []part{r.state.trouble(), {ID: "explain", Template: "explain", Data: struct {
+				Domain, Prefix, HAProxy string
+				Host
+				Problems []registry.Problem
+			}{d.Name, r.state.snapshot.Prefix, d.HAProxy, h, ofHost(d.Problems, h.Name)}}}}, nil
+		}
+	}
+	return view{}, notFound("neither the registry nor HAProxy has a host %s of %s", registry.OneLine(name), d.Name)
+}
+
+// ofHost are the problems that a host has, or its domain.
+func ofHost(all []registry.Problem, name string) (own []registry.Problem) {
+	for _, p := range all {
+		if p.Host == "" || p.Host == name {
+			own = append(own, p)
+		}
+	}
+	return own
+}
+
+func (r *request) planPage() (view, error) {
+	const size = 200
+	p := r.pager(len(r.state.status.HeldPlan.Actions), size)
+	return view{Title: "plan", Here: "/plan", Parts: []part{r.state.trouble(), {ID: "plan", Template: "plan", Data: struct {
+		Plan
+		pager
+	}{r.state.plan(p.From, size), p}}}}, nil
+}
+
+func (r *request) agentsPage() (view, error) {
+	roster, err := r.site.roster.read(r.Context(), r.state.subject)
+	return view{Title: "agents", Here: "/agents", Parts: []part{r.state.trouble(), {ID: "agents", Template: "agents", Data: map[string]any{"Roster": roster, "Error": err}}}}, nil
+}
+
+// changes are what the last passes did.
+func (st *state) changes(most int) []change {
+	entries := st.status.Passes[:min(most, len(st.status.Passes))]
+	for i := range entries {
+		entries[i] = entries[i].First(shownChanges)
+	}
+	return lines(entries)
+}

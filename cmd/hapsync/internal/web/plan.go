@@ -1,0 +1,57 @@
+package web
+
+import (
+	"strconv"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/sync"
+)
+
+// A Plan is what the agent has not done yet, by what it knows: what a safeguard holds back, and what waits.
+type Plan struct {
+	Version  int               `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
+	Revision registry.Revision `json:"revision" doc:"the registry's revision that was last heard of"`
+	InLine   bool              `json:"in_line" doc:"nothing is held, and no domain waits"`
+	Hold     *Hold             `json:"hold" doc:"what a safeguard holds back; null if nothing"`
+	Total    int               `json:"total" doc:"how many steps are held"`
+	Steps    []Step            `json:"steps" doc:"the steps that are held, in order"`
+	Next     string            `json:"next,omitempty" doc:"what to give as 'after' for those that follow; absent with the last ones"`
+	Reload   []string          `json:"reload" doc:"reasons of the reload that is held, the first 100"`
+	Waiting  []string          `json:"waiting" doc:"domains that wait for the file or a reload, or are held, the first 100"`
+	More     int               `json:"waiting_more" doc:"how many it does not name"`
+}
+
+// A Step is a change and its way.
+type Step struct {
+	Via     sync.Via       `json:"via" doc:"'runtime', 'transaction' or 'rewrite'"`
+	Op      haproxy.Op     `json:"op" doc:"'add', 'set' or 'remove'"`
+	Object  haproxy.Object `json:"object" doc:"'backend', 'server' or 'rule'"`
+	Domain  string         `json:"domain" doc:"the domain that it serves"`
+	Summary string         `json:"summary" doc:"the line of 'hapsync plan'"`
+}
+
+// mostNamed bounds the lists beside the paged one.
+const mostNamed = 100
+
+// plan is what is not done yet, from a step on, so many steps of it.
+func (st *state) plan(from, limit int) Plan {
+	s := st.status
+	held := s.HeldPlan
+	out := Plan{
+		Version: apiVersion, Revision: s.Seen, InLine: s.Held == "" && len(s.Late()) == 0 && !s.AppliedAt.IsZero(), Hold: st.overview().Hold,
+		Total: len(held.Actions), Steps: []Step{}, Reload: first(held.Reload), Waiting: first(s.Late()), More: max(0, len(s.Late())-mostNamed),
+	}
+	from = min(from, len(held.Actions))
+	to := min(from+limit, len(held.Actions))
+	for _, a := range held.Actions[from:to] {
+		out.Steps = append(out.Steps, Step{a.Via, a.Change.Op(), a.Change.Object(), a.Change.Domain(), a.Change.String()})
+	}
+	if to < len(held.Actions) {
+		out.Next = strconv.Itoa(to)
+	}
+	return out
+}
+
+// first are the first of a list, never nil.
+func first(all []string) []string { return append([]string{}, all[:min(len(all), mostNamed)]...) }

@@ -1,0 +1,73 @@
+package web
+
+import (
+	"context"
+	stdsync "sync"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+const (
+	// serversPace is the least time between two looks at all of HAProxy's servers, serversShare bounds the time that they take of
+	// HAProxy's: one part in so many.
+	serversPace  = time.Second
+	serversShare = 20
+	// serversWait is how long a page waits for a look that has begun: what comes later is on the next one.
+	serversWait    = 60 * time.Millisecond
+	serversTimeout = 5 * time.Second
+)
+
+// servers shares one look at HAProxy's servers among all who ask.
+type servers struct {
+	mu   stdsync.Mutex
+	last serverList
+	of   Agent
+	due  time.Time
+	done chan struct{} // of the look that is under way; nil where none is
+}
+
+// all is the last look; a new one is begun where one is due.
+func (s *servers) all(ctx context.Context, st *state) serverList {
+	s.mu.Lock()
+	if s.of != st.subject.Agent {
+		s.last, s.of, s.due = serverList{}, st.subject.Agent, time.Time{}
+	}
+	if s.done == nil && !time.Now().Before(s.due) {
+		s.done = make(chan struct{})
+		go s.look(st.subject.Agent, st.names(), s.done)
+	}
+	done := s.done
+	s.mu.Unlock()
+	if done != nil {
+		patience := time.NewTimer(serversWait)
+		defer patience.Stop()
+		select {
+		case <-done:
+		case <-patience.C:
+		case <-ctx.Done():
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
+}
+
+// look reads the servers of all domains.
+func (s *servers) look(agent Agent, names []string, done chan struct{}) {
+	ctx, cancel := context.WithTimeout(context.Background(), serversTimeout)
+	defer cancel()
+	began := time.Now()
+	found, err := agent.Servers(ctx, names...)
+	list := serverList{at: began, by: map[string][]haproxy.ServerStatus{}, err: err}
+	for _, server := range found {
+		list.by[server.Domain] = append(list.by[server.Domain], server)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.of == agent {
+		s.last, s.due = list, began.Add(max(serversPace, serversShare*time.Since(began)))
+	}
+	s.done = nil
+	close(done)
+}

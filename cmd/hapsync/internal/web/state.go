@@ -1,0 +1,97 @@
+package web
+
+import (
+	"context"
+	"errors"
+	stdsync "sync"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/sync"
+)
+
+// A state is one reading of the agent. Nobody writes to it: all who look share it.
+type state struct {
+	at      time.Time
+	subject Subject
+	status  sync.Status
+	// snapshot is the registry as the agent last heard of it.
+	snapshot registry.Snapshot
+	servers  serverList
+	// about is what is wrong, by domain.
+	about map[string]*trouble
+	// domains are all of them, by name; worst are the same, the worst first.
+	domains []Domain
+	worst   []*Domain
+	changed <-chan struct{}
+}
+
+// A reader keeps the last state for as long as it holds.
+type reader struct {
+	mu   stdsync.Mutex
+	last *state
+}
+
+// fresh is how long a state holds in which nothing is known to have changed: servers may go up and down.
+const fresh = time.Second
+
+// state is the agent as it is.
+func (s *Site) state(ctx context.Context) *state {
+	s.reads.mu.Lock()
+	defer s.reads.mu.Unlock()
+	subject := s.subject()
+	if last := s.reads.last; last != nil && last.subject.Agent == subject.Agent && last.holds() {
+		return last
+	}
+	st := &state{at: time.Now(), subject: subject, changed: subject.Changed()}
+	st.status, st.snapshot = subject.Status(), subject.Registry()
+	st.servers = s.servers.all(ctx, st)
+	st.digest()
+	s.reads.last = st
+	return st
+}
+
+func (st *state) holds() bool {
+	select {
+	case <-st.changed:
+		return false
+	default:
+		return time.Since(st.at) < fresh
+	}
+}
+
+// names are the domains of the registry and those that HAProxy still has servers of.
+func (st *state) names() []string {
+	names := make([]string, 0, len(st.snapshot.Domains))
+	for _, d := range st.snapshot.Domains {
+		names = append(names, d.Name)
+	}
+	for _, key := range st.status.Leaving() {
+		names = append(names, key.Domain())
+	}
+	return names
+}
+
+// A serverList is the servers of all domains as HAProxy had them at a time.
+type serverList struct {
+	at time.Time // zero where they have not been read
+	by map[string][]haproxy.ServerStatus
+	// err is why they could not be read.
+	err error
+}
+
+// of are the servers of a domain; known is false where they have not been read.
+func (l serverList) of(domain string) (servers []haproxy.ServerStatus, known bool) {
+	return l.by[domain], !l.at.IsZero() && l.err == nil
+}
+
+// unread is why the servers are not known; nil where they are.
+func (l serverList) unread() error {
+	if l.err == nil && l.at.IsZero() {
+		return errNotRead
+	}
+	return l.err
+}
+
+var errNotRead = errors.New("HAProxy's servers are being read")

@@ -1,0 +1,282 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	stdsync "sync"
+	"testing"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+// manyDomains is a registry with so many domains, of two hosts each, and a HAProxy that has them.
+func manyDomains(n int) *bench {
+	b := &bench{snapshot: registry.Snapshot{Prefix: "/services/web", Revision: 812, Keys: 4 * n}, state: oneHost().state}
+	for i := range n {
+		d := registry.Domain{Name: fmt.Sprintf("d%05d.abc.com", i)}
+		for k := range 2 {
+			name := fmt.Sprintf("web%d", k)
+			addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(k), byte(i >> 8), byte(i)}), 10000)
+			d.Hosts = append(d.Hosts, registry.Host{Name: name, Addr: addr, Weight: 1, State: registry.Ready})
+			b.servers = append(b.servers, haproxy.ServerStatus{Domain: d.Name, Name: name, Addr: addr.String(), Status: "UP", Weight: 1, Check: "L4OK"})
+		}
+		b.snapshot.Domains = append(b.snapshot.Domains, d)
+	}
+	return b
+}
+
+// started is an agent of the bench that has made its first pass.
+func (b *bench) started(t *testing.T, args ...string) *runningAgent {
+	t.Helper()
+	a := startAgent(t, b.program(nil, nil), freeAddr(t), args...)
+	a.answers(t, "/metrics", 200, "hapsync_registry_up 1\n", "hapsync_haproxy_up 1\n")
+	return a
+}
+
+// must gets a path that is there.
+func (a *runningAgent) must(t *testing.T, path string) string {
+	t.Helper()
+	code, body, err := a.get(t, path)
+	if err != nil || code != http.StatusOK {
+		t.Fatalf("%s: %d, %v: %s", path, code, err, body)
+	}
+	return body
+}
+
+func TestTheAPIHasAllDomainsPageByPage(t *testing.T) {
+	a := manyDomains(250).started(t)
+	var names []string
+	for path := "/api/v1/domains?limit=100"; path != ""; {
+		var page struct {
+			Version, Total int
+			Domains        []struct{ Domain string }
+			Next           string
+		}
+		if err := json.Unmarshal([]byte(a.must(t, path)), &page); err != nil || page.Version != 1 || page.Total != 250 || len(page.Domains) > 100 {
+			t.Fatalf("%+v, %v", page, err)
+		}
+		for _, d := range page.Domains {
+			names = append(names, d.Domain)
+		}
+		path = ""
+		if page.Next != "" {
+			path = "/api/v1/domains?limit=100&after=" + url.QueryEscape(page.Next)
+		}
+	}
+	if len(names) != 250 || !slices.IsSorted(names) || len(slices.Compact(names)) != 250 {
+		t.Errorf("%d names", len(names))
+	}
+	wantContains(t, "a search", a.must(t, "/api/v1/domains?q=D0024"), `"total": 10`)
+	wantContains(t, "a domain", a.must(t, "/api/v1/domains/d00249.abc.com"), `"verdict": "in rotation"`, `"address": "10.1.0.249:10000"`)
+	wantContains(t, "the status", a.must(t, "/api/v1/status"), `"domains": 250`, `"up": 500`)
+	for path, code := range map[string]int{
+		"/api/v1/domains?limit=0": 400, "/api/v1/domains?limit=501": 400, "/api/v1/domains/no.abc.com": 404, "/api/v1/domains/a%0Ab": 400,
+		"/api/v1/x": 404, "/api/v2/status": 404, "/domains/no.abc.com": 404, "/explain/d00001.abc.com/no": 404, "/api/v1/agents": 503, "/api/v1/plan?after=-1": 400,
+	} {
+		got, body, err := a.get(t, path)
+		if err != nil || got != code || strings.HasPrefix(path, "/api") && !strings.Contains(body, `"error": "`) {
+			t.Errorf("%s: %d, %v: %s", path, got, err, body)
+		}
+	}
+}
+
+func TestPagesOfAnySizeAreSmall(t *testing.T) {
+	b := manyDomains(2000)
+	big := &b.snapshot.Domains[0]
+	for i := range 1000 {
+		big.Hosts = append(big.Hosts, registry.Host{Name: fmt.Sprintf("web1%03d", i), Addr: big.Hosts[0].Addr, Weight: 1, State: registry.Ready})
+		b.snapshot.Problems = append(b.snapshot.Problems, registry.Problem{Key: strings.Repeat("x", 512), Reason: strings.Repeat("<", 150), Domain: fmt.Sprintf("d%05d.abc.com", i), Host: "web"})
+	}
+	a := b.started(t)
+	for _, path := range []string{"/", "/domains", "/domains?page=10", "/domains/d00000.abc.com", "/plan", "/agents", "/explain/d00000.abc.com/web1", "/api/v1/status"} {
+		if n := len(a.must(t, path)); n > 200_000 {
+			t.Errorf("%s: %d bytes", path, n)
+		}
+	}
+}
+
+func TestPagesShowWhatTheRegistryHasAsText(t *testing.T) {
+	const script = `<script>alert(1)</script>`
+	b := oneHost()
+	b.snapshot.Problems = []registry.Problem{{Key: "/services/web/" + script, Reason: `"><img src=x onerror=alert(1)>`, Domain: script, Host: script}}
+	b.snapshot.Domains = append(b.snapshot.Domains, registry.Domain{Name: "b" + script, Options: registry.DomainOptions{Check: script}, HeldHosts: []string{script}})
+	a := b.started(t)
+	for _, path := range []string{"/", "/domains", "/domains?q=" + url.QueryEscape(`"><script>`), "/domains/a.abc.com", "/explain/a.abc.com/server1", "/domains/" + url.PathEscape(script), "/plan"} {
+		_, body, err := a.get(t, path)
+		if err != nil || strings.Contains(body, "<script>") || strings.Contains(body, "<img") {
+			t.Errorf("%s: %v\n%s", path, err, body)
+		}
+	}
+	wantContains(t, "the page", a.must(t, "/"), "&lt;script&gt;alert(1)", "&lt;img src=x")
+}
+
+func TestAPageRunsNothingButItsOwn(t *testing.T) {
+	a := oneHost().started(t)
+	for _, path := range []string{"/", "/api/v1/status", "/assets/page.js"} {
+		response, err := http.Get("http://" + a.listen.Address + path) //nolint:noctx // it is a test
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if got := response.Header.Get("Content-Security-Policy"); !strings.HasPrefix(got, "default-src 'none'; style-src 'self'; script-src 'self';") || response.Header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: %q", path, got)
+		}
+	}
+	body := a.must(t, "/")
+	for _, word := range []string{"style=", "onclick", "method=", "http://", "https://"} {
+		if strings.Contains(body, word) {
+			t.Errorf("the page has %s", word)
+		}
+	}
+}
+
+func TestHAProxyIsAskedOnceForAllWhoLook(t *testing.T) {
+	b := oneHost()
+	a := b.started(t)
+	if n := b.looks.Load(); n != 0 {
+		t.Errorf("HAProxy was asked %d times before anybody looked", n)
+	}
+	began := time.Now()
+	var looking stdsync.WaitGroup
+	for range 40 {
+		looking.Go(func() {
+			for _, path := range []string{"/", "/api/v1/status", "/domains/a.abc.com"} {
+				if code, body, err := a.get(t, path); err != nil || code != http.StatusOK {
+					t.Errorf("%s: %d, %v: %s", path, code, err, body)
+				}
+			}
+		})
+	}
+	looking.Wait()
+	if n, most := int(b.looks.Load()), 1+int(time.Since(began)/time.Second); n > most {
+		t.Errorf("HAProxy was asked %d times, and %d are the most", n, most)
+	}
+}
+
+func TestAHoldShowsWithTheCommandThatConfirmsIt(t *testing.T) {
+	b := oneHost()
+	b.state.File, b.state.Live = threeServers(), threeServers()
+	b.snapshot = registry.Snapshot{Revision: 7}
+	file := writeFile(t, "log-level: info\n")
+	a := b.started(t, "--config-file", file)
+	a.answers(t, "/", 200, "Held since", "no key below the prefix", "hapsync sync --allow-mass-removal --config-file "+file)
+	wantContains(t, "the plan", a.must(t, "/plan"), "a.abc.com_cluster", "remove")
+	var plan struct {
+		Total int
+		Steps []struct{ Op, Domain string }
+		Hold  *struct{ Reason, Command string }
+		Next  string
+	}
+	if err := json.Unmarshal([]byte(a.must(t, "/api/v1/plan?limit=1")), &plan); err != nil || plan.Hold == nil || len(plan.Steps) != 1 || plan.Total < 3 || plan.Next != "1" {
+		t.Errorf("%+v, %v", plan, err)
+	}
+}
+
+func TestTheHistoryIsTheJournalPageByPage(t *testing.T) {
+	b := oneHost()
+	b.updates = make(chan registry.Snapshot)
+	a := startAgent(t, b.program(nil, nil), freeAddr(t), "--journal", filepath.Join(t.TempDir(), "journal"))
+	for i := range 5 {
+		next := b.snapshot
+		next.Revision += registry.Revision(i)
+		next.Domains = append(slices.Clone(next.Domains), registry.Domain{Name: fmt.Sprintf("d%d.abc.com", i), Hosts: next.Domains[0].Hosts})
+		b.updates <- next
+		a.answers(t, "/history", 200, fmt.Sprintf("d%d.abc.com", i))
+	}
+	var revisions []int
+	for path := "/api/v1/history?limit=2"; path != ""; {
+		var page struct {
+			Entries []struct{ Revision int }
+			Next    string
+		}
+		if err := json.Unmarshal([]byte(a.must(t, path)), &page); err != nil || len(page.Entries) > 2 {
+			t.Fatalf("%+v, %v", page, err)
+		}
+		for _, e := range page.Entries {
+			revisions = append(revisions, e.Revision)
+		}
+		path = ""
+		if page.Next != "" {
+			path = "/api/v1/history?limit=2&before=" + url.QueryEscape(page.Next)
+		}
+	}
+	slices.Reverse(revisions)
+	if !slices.IsSorted(revisions) || len(revisions) < 5 || revisions[0] != 812 || revisions[len(revisions)-1] != 816 {
+		t.Errorf("%d", revisions)
+	}
+	if body := a.must(t, "/api/v1/history?domain=d3.abc.com"); strings.Contains(body, `"domain": "d2.abc.com"`) || !strings.Contains(body, `"domain": "d3.abc.com"`) {
+		t.Error(body)
+	}
+	for _, bad := range []string{"since=x", "since=-1s", "before=1", "domain=a%0Ab", "limit=x"} {
+		if code, body, err := a.get(t, "/api/v1/history?"+bad); err != nil || code != http.StatusBadRequest {
+			t.Errorf("%s: %d, %v: %s", bad, code, err, body)
+		}
+	}
+}
+
+// events follows an open page.
+func (a *runningAgent) events(t *testing.T, ctx context.Context, path string) *bufio.Scanner { //nolint:revive // the test comes first
+	t.Helper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://hapsync"+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Accept", "text/event-stream")
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return a.listen.Dial(ctx) }}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = response.Body.Close() })
+	lines := bufio.NewScanner(response.Body)
+	lines.Buffer(nil, 1<<20)
+	return lines
+}
+
+func TestAnOpenPageHearsOfChangesUntilTheAgentEnds(t *testing.T) {
+	b := oneHost()
+	b.updates = make(chan registry.Snapshot)
+	a := startAgent(t, b.program(nil, nil), freeAddr(t))
+	b.updates <- b.snapshot
+	a.answers(t, "/metrics", 200, "hapsync_revision_seen 812\n")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	lines := a.events(t, ctx, "/domains/a.abc.com")
+	hears := func(words string) {
+		t.Helper()
+		for lines.Scan() {
+			if strings.Contains(lines.Text(), words) {
+				return
+			}
+		}
+		t.Fatalf("%q did not come: %v", words, lines.Err())
+	}
+	hears("10.0.0.1:10000")
+	moved := b.snapshot
+	moved.Revision++
+	moved.Domains = slices.Clone(moved.Domains)
+	moved.Domains[0].Hosts = slices.Clone(moved.Domains[0].Hosts)
+	moved.Domains[0].Hosts[0].Addr = netip.MustParseAddrPort("10.0.0.1:10002")
+	b.updates <- moved
+	hears("10.0.0.1:10002")
+	if code := a.ends(); code != exitOK {
+		t.Errorf("code %d", code)
+	}
+	for lines.Scan() {
+	}
+	if err := lines.Err(); err != nil && errors.Is(err, context.DeadlineExceeded) {
+		t.Error("the page was left open")
+	}
+}
