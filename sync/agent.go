@@ -29,6 +29,9 @@ type AgentConfig struct {
 	// ReloadInterval is the least time between two reloads: the first comes at once, a postponed one stays pending.
 	// The default is 2 s.
 	ReloadInterval time.Duration
+	// ReloadSplay is the most that a reload waits for no other reason than that the agents of other machines want one, too: each
+	// waits a random part of it. The default is 0.
+	ReloadSplay time.Duration
 	// Resync is how often all is read and compared although nothing is known to have changed. The default is 60 s.
 	Resync time.Duration
 	// Observe is called with how long each pass took; nil means that nobody asks.
@@ -111,8 +114,8 @@ func NewAgent(cfg AgentConfig) (*Agent, error) {
 	if cfg.Resync == 0 {
 		cfg.Resync = defaultResync
 	}
-	if cfg.ReloadInterval < 0 || cfg.Resync < 0 {
-		return nil, errors.New("the reload interval and the resync interval must be positive")
+	if cfg.ReloadInterval < 0 || cfg.Resync < 0 || cfg.ReloadSplay < 0 {
+		return nil, errors.New("the reload interval, the reload splay and the resync interval must not be negative")
 	}
 	if cfg.Observe == nil {
 		cfg.Observe = func(PassKind, time.Duration) {}

@@ -84,6 +84,59 @@ func TestTheFirstReloadComesAtOnceTheOthersAreJoined(t *testing.T) {
 	})
 }
 
+// TestAReloadWaitsForAPartOfTheSplay has new domains, one of which goes again before the reload for it is made.
+func TestAReloadWaitsForAPartOfTheSplay(t *testing.T) {
+	t.Parallel()
+	const splay = time.Hour
+	inBubbleWith(t, inLine(twoDomains(), v32), func(c *AgentConfig) { c.ReloadSplay = splay }, func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		reloads := func(s registry.Snapshot) (after time.Duration) {
+			t.Helper()
+			before, began := i.haproxy.now().reloads, time.Now()
+			i.registry.tell(s)
+			synctest.Wait()
+			if _, written := backendOf(i.haproxy.now().file, "n1"); !written {
+				t.Error("the file waits for the reload")
+			}
+			for i.haproxy.now().reloads == before && time.Since(began) <= splay {
+				elapse(time.Second)
+			}
+			return time.Since(began)
+		}
+		s := revised(twoDomains(), 901, domain("n1", host("s", "10.0.0.1:80")))
+		first := reloads(s)
+		if first < 2*time.Second || first > splay {
+			t.Errorf("the reload came after %s", first)
+		}
+		elapse(defaultReloadInterval)
+		if _, served := backendOf(i.haproxy.now().live, "n1"); !served || i.haproxy.now().reloads != 1 || !i.Status().Ready() {
+			t.Errorf("%d reloads, %q", i.haproxy.now().reloads, i.Status().Reasons)
+		}
+		s = revised(s, 902, domain("n2", host("s", "10.0.0.1:80")))
+		second := reloads(s)
+		if second > splay || second == first {
+			t.Errorf("the second reload came after %s, the first after %s", second, first)
+		}
+		elapse(defaultReloadInterval)
+		before := i.haproxy.now().reloads
+		i.registry.tell(revised(s, 903, domain("n3", host("s", "10.0.0.1:80"))))
+		synctest.Wait()
+		i.registry.tell(revised(s, 904))
+		elapse(splay)
+		i.registry.tell(revised(s, 905, domain("n4", host("s", "10.0.0.1:80"))))
+		synctest.Wait()
+		if now := i.haproxy.now().reloads; now != before {
+			t.Errorf("%d reloads: that of n3 is not needed, that of n4 is made without delay", now-before)
+		}
+		i.Resync()
+		synctest.Wait()
+		if now := i.haproxy.now().reloads; now != before+1 {
+			t.Errorf("%d reloads: an operator who asks has to wait", now-before)
+		}
+	})
+}
+
 func TestAnotherRegistryIsHeldUntilItSaysTheSame(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*registry.Snapshot){

@@ -220,13 +220,21 @@ type inn struct {
 // inBubble runs an agent over a HAProxy in virtual time.
 func inBubble(t *testing.T, m *fake, f func(t *testing.T, i inn)) {
 	t.Helper()
+	inBubbleWith(t, m, func(*AgentConfig) {}, f)
+}
+
+// inBubbleWith is inBubble with other settings.
+func inBubbleWith(t *testing.T, m *fake, set func(*AgentConfig), f func(t *testing.T, i inn)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		i := inn{registry: newScript(), haproxy: &guarded{fake: m}, logged: new(bytes.Buffer), entries: new([]Entry)}
-		agent, err := NewAgent(AgentConfig{
+		cfg := AgentConfig{
 			Follower: i.registry, Process: i.haproxy, File: i.haproxy,
 			Layout: layout, Logger: slog.New(slog.NewTextHandler(i.logged, nil)),
 			Journal: func(e Entry) { *i.entries = append(*i.entries, e) },
-		})
+		}
+		set(&cfg)
+		agent, err := NewAgent(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}

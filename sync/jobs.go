@@ -3,6 +3,7 @@ package sync
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/hapsync/hapsync/haproxy"
@@ -48,6 +49,9 @@ func (a *Agent) urgentJob(p *pass) (j job, urgent bool) {
 	if p.state.Down != nil && !p.state.Deaf {
 		j.reload = false
 	}
+	if j.reload {
+		a.splay()
+	}
 	if time.Now().Before(a.alarms.reload) {
 		j.reload = false
 	}
@@ -61,6 +65,17 @@ func (a *Agent) urgentJob(p *pass) (j job, urgent bool) {
 		urgent = urgent || !sameBackend(d.want, d.file)
 	}
 	return j, urgent
+}
+
+// splay puts off a reload that is due by a random part of the splay: once, until it is made.
+func (a *Agent) splay() {
+	now := time.Now()
+	if a.alarms.splayed || a.cfg.ReloadSplay == 0 || now.Before(a.alarms.reload) {
+		return
+	}
+	a.alarms.splayed = true
+	a.alarms.reload = now.Add(rand.N(a.cfg.ReloadSplay)) //nolint:gosec // agents are to differ, not to be unpredictable
+	a.memory.reloadsFrom(a.alarms.reload)
 }
 
 // alsoWrite adds domains of which the process has everything to a job.
@@ -86,7 +101,7 @@ func (a *Agent) deployed(ctx context.Context, r result) {
 		a.memory.loadedOptions(r.options)
 	}
 	if r.reloaded || r.unloaded != nil {
-		a.alarms.reload = now.Add(a.cfg.ReloadInterval)
+		a.alarms.reload, a.alarms.splayed = now.Add(a.cfg.ReloadInterval), false
 	}
 	if r.err == nil {
 		a.logRefused(r.refused)

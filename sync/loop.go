@@ -18,9 +18,11 @@ type alarms struct {
 	held   time.Time // a look at domains whose removals are held back
 	file   time.Time // the file is to get what the process has already
 	reload time.Time // a reload is allowed again
-	retry  retry     // after a job that failed the deployer gets another one
-	fails  int       // passes in a row that failed
-	ended  time.Time // when the last pass over everything did
+	// splayed is set where reload has the agent's splay in it: the reload that waits is made then.
+	splayed bool
+	retry   retry     // after a job that failed the deployer gets another one
+	fails   int       // passes in a row that failed
+	ended   time.Time // when the last pass over everything did
 	// trusted is set where the last pass over everything was a good one: then passes over some domains will do.
 	trusted bool
 	// again are domains that are to be looked at now; loaded are those that the last reload was for, until they have been.
@@ -47,7 +49,7 @@ func (a *Agent) step(ctx context.Context) {
 	a.memory.expire(in.expired, in.snapshot)
 	if in.asked {
 		a.memory.retryRefused(true)
-		a.alarms.retry, a.alarms.reload = retry{}, time.Time{}
+		a.alarms.retry, a.alarms.reload, a.alarms.splayed = retry{}, time.Time{}, true // without delay
 	}
 	scope, due := a.scope(in, now)
 	if due {
@@ -284,6 +286,9 @@ func (a *Agent) afterPass(p *pass, in inbox) {
 	}
 	if len(p.left) > maxPartial {
 		a.alarms.whole = time.Now()
+	}
+	if a.deployer.busy == nil && len(a.memory.names(func(d *domainState) bool { return d.waits == waitsForReload })) == 0 {
+		a.alarms.splayed = false
 	}
 	if len(p.held) > 0 {
 		a.alarms.held = time.Now().Add(heldPoll)

@@ -37,7 +37,7 @@ func samples(s *cli.Setting) (string, string) {
 		return "true", "false"
 	case s.Tag == "!!int":
 		return "30", "70"
-	case strings.HasSuffix(s.Name, "-timeout") || s.Name == "resync" || s.Name == "reload-interval" || s.Name == "since":
+	case strings.HasSuffix(s.Name, "-timeout") || s.Name == "resync" || s.Name == "reload-interval" || s.Name == "reload-splay" || s.Name == "since":
 		return "3s", "7s"
 	case slices.Contains([]string{"drain", "ttl", "interval", "timeout"}, s.Name):
 		return "3s", "7s"

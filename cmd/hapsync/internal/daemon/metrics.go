@@ -101,7 +101,7 @@ func measures(s sync.Status) []measure {
 		{"hapsync_pending_hosts", "Hosts that are half written in the registry.", gauge, float64(len(s.Last.Pending)), "", ""},
 		{"hapsync_overrides", "Servers with a state or weight that someone set on HAProxy's socket.", gauge, float64(len(s.Overrides)), "", ""},
 		{"hapsync_draining_servers", "Removed servers that still have sessions.", gauge, float64(s.Last.Draining), "", ""},
-		{"hapsync_reload_postponed", "1 where a reload waits for --reload-interval.", gauge, truth(s.Last.Postponed), "", ""},
+		{"hapsync_reload_postponed", "1 where a reload waits for --reload-interval or --reload-splay.", gauge, truth(s.Last.Postponed), "", ""},
 		{"hapsync_old_workers", "HAProxy's processes that finish what they had before a reload, as of the last whole pass.", gauge, float64(s.Last.OldWorkers), "", ""},
 	}
 	for _, p := range s.Oldest {
