@@ -58,6 +58,7 @@ func TestPagesShowWhatHapsyncPrints(t *testing.T) {
 		plan := strings.ReplaceAll(b.must(t, "plan").stdout, b.prefix, "/services/web")
 		sameOutput(t, "docs/concepts.md", pageBlock(t, "docs/concepts.md", "## Read a plan", "text"), plan)
 	}
+	says(t, b.must(t, "plan", "--diff").stdout, "+backend c.abc.com_cluster")
 	for _, key := range []string{"b.abc.com/server2", "b.abc.com/server3", "c.abc.com"} {
 		b.unregister(t, key)
 	}

@@ -56,7 +56,7 @@ func (a *Agent) urgentJob(p *pass) (j job, urgent bool) {
 		j.reload = false
 	}
 	structural := p.report.Plan.structural()
-	urgent = j.reload || p.report.Plan.Rewrite != "" || p.scope.All() && p.report.Plan.editsFile()
+	urgent = j.reload || p.report.Plan.Rewrite != "" || p.scope.All() && p.report.Plan.EditsFile()
 	for name := range structural {
 		urgent = urgent || a.memory.at(name).waits == waitsForFile
 	}

@@ -52,8 +52,8 @@ func (p Plan) changes(via Via) []haproxy.Change {
 	return changes
 }
 
-// editsFile reports whether the plan writes the managed file.
-func (p Plan) editsFile() bool {
+// EditsFile reports whether the plan writes the managed file.
+func (p Plan) EditsFile() bool {
 	return p.Rewrite != "" || slices.ContainsFunc(p.Actions, func(a Action) bool { return a.Via == ViaTransaction })
 }
 

@@ -18,6 +18,8 @@ type Report struct {
 	// Domains and Hosts count what the registry has in a good state.
 	Domains, Hosts int
 	Plan           Plan
+	// File is what the managed file is to say; only Syncer.Plan tells.
+	File haproxy.Config
 	// Problems are the registry's, and what was left alone or refused in HAProxy, sorted by key.
 	Problems []registry.Problem
 	// Ignored are the keys that mean nothing.

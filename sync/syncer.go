@@ -66,6 +66,7 @@ func (cfg Config) check() error {
 // all that is held back.
 func (s *Syncer) Plan(ctx context.Context) (Report, error) {
 	p, err := s.prepare(ctx)
+	p.report.File = p.want.file
 	if err == nil && p.report.Held != "" {
 		p.report.Plan, err = p.unheld, &HeldError{p.report.Held}
 	}
@@ -160,7 +161,7 @@ func (p *pass) bringInLine(ctx context.Context) error {
 	if plan.Empty() {
 		return nil
 	}
-	if plan.editsFile() && p.state.NoWrite != nil {
+	if plan.EditsFile() && p.state.NoWrite != nil {
 		return p.state.NoWrite // the process is not brought to what no file will say
 	}
 	if err := p.run(ctx, slices.DeleteFunc(plan.early(), removes)); err != nil {
@@ -225,7 +226,7 @@ func (p *pass) finish(ctx context.Context) error {
 		p.report.Draining = len(rest.Actions)
 		p.report.Warnings = append(p.report.Warnings, fmt.Sprintf("%s still have connections, or are held by other rules; they take no new ones and are deleted by a later pass", registry.Count(len(rest.Actions), "removed server")))
 		return nil
-	case p.report.Reloaded || rest.editsFile():
+	case p.report.Reloaded || rest.EditsFile():
 		return fmt.Errorf("%w: after the pass there is still to do: %s (was HAProxy started with the managed file? hapsync check tells)", haproxy.ErrRefused, rest.first())
 	}
 	if err := p.cfg.File.Reload(ctx); err != nil {

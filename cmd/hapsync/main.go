@@ -78,6 +78,7 @@ type target interface {
 	sync.File
 	Check(ctx context.Context) []haproxy.Finding
 	Files() (haproxy.State, error)
+	Preview(want haproxy.Config) (have, next string, err error)
 }
 
 // environment is what settings come from beside the command line.

@@ -162,6 +162,19 @@ func (b benchTarget) Read() (haproxy.Config, haproxy.Digest, error) {
 	return b.state.File, b.state.Digest, nil
 }
 
+// Preview has a line for each server.
+func (b benchTarget) Preview(want haproxy.Config) (have, next string, err error) {
+	text := func(c haproxy.Config) (text string) {
+		for _, b := range c.Backends {
+			for _, s := range b.Servers {
+				text += b.Name + " " + s.Name + " " + s.String() + "\n"
+			}
+		}
+		return text
+	}
+	return text(b.state.File), text(want), nil
+}
+
 func (b benchTarget) Loaded() (haproxy.Config, error) { return b.state.File, nil }
 
 func (b benchTarget) Write(_ context.Context, e haproxy.Edit) error { return b.write(e.Want) }

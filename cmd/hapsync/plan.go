@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
@@ -15,6 +16,7 @@ func (p program) planCommand() *cli.Command {
 	flags := append(passFlags(),
 		cli.Toggle(cli.Spec{Name: "summary", Usage: "count the steps, with some of the domains, as is done in any case from 200 steps on"}),
 		cli.Text(cli.Spec{Name: "domain", Check: registry.CheckDomain, Usage: "show the steps of one `DOMAIN` alone"}),
+		cli.Toggle(cli.Spec{Name: "diff", Usage: "print what would change in the managed file instead, as a unified diff"}),
 		cli.Toggle(cli.Spec{Name: "detailed-exitcode", Usage: "exit with 10 where there are changes, 0 where there are none"}),
 	)
 	return p.environment().Command(&cli.Command{
@@ -31,6 +33,7 @@ sent, and no lock is taken.`,
 		Example: `
 hapsync plan
 hapsync plan --domain a.abc.com
+hapsync plan --diff
 hapsync plan --detailed-exitcode || echo "HAProxy is not in line"
 hapsync plan -o json`,
 		ExitCodes: `
@@ -40,6 +43,9 @@ hapsync plan -o json`,
 }
 
 func (p program) plan(c *cli.Context) error {
+	if c.Bool("diff") && c.String("output") == "json" {
+		return cli.Usagef(c, "--diff is text: leave out -o json, which has all steps")
+	}
 	report, err := p.makePlan(c)
 	switch {
 	case err != nil:
@@ -64,5 +70,22 @@ func (p program) makePlan(c *cli.Context) (sync.Report, error) {
 	}
 	defer pass.source.Close()
 	report, err := pass.syncer.Plan(c.Context)
+	var held *sync.HeldError
+	if c.Bool("diff") && (err == nil || errors.As(err, &held)) {
+		return report, errors.Join(p.showDiff(c, pass, report), err)
+	}
 	return report, p.show(c, report, err)
+}
+
+// showDiff shows what a plan would change in the managed file.
+func (p program) showDiff(c *cli.Context, pass pass, report sync.Report) error {
+	if !report.Plan.EditsFile() {
+		return nil
+	}
+	have, next, err := pass.target.Preview(report.File)
+	if err != nil {
+		return err
+	}
+	p.say("%s", render.Diff(c.String("managed-file"), have, next))
+	return nil
 }

@@ -174,3 +174,29 @@ func TestAPlanThatIsHeldSaysSoFirst(t *testing.T) {
 		t.Errorf("code %d:\n%s", got.code, got.stdout)
 	}
 }
+
+func TestADiffOfThePlan(t *testing.T) {
+	b := inLine(v32)
+	if got := b.run(t, "plan", "--diff"); got.code != exitOK || got.stdout != "" {
+		t.Errorf("in line: code %d: %s", got.code, got.stdout)
+	}
+	b.snapshot.Domains[1].Hosts = []registry.Host{registered("server1", "10.0.0.9:9")}
+	want := `--- /etc/haproxy/hapsync.cfg
++++ /etc/haproxy/hapsync.cfg
+@@ -1,3 +1,3 @@
+ a.abc.com_cluster server1 10.0.0.1:10000 cookie server1
+ a.abc.com_cluster server2 10.0.0.1:10001 cookie server2
+-b.abc.com_cluster server1 10.0.0.2:12345 cookie server1
++b.abc.com_cluster server1 10.0.0.9:9 cookie server1
+`
+	if got := b.run(t, "plan", "--diff", "--detailed-exitcode"); got.code != exitChanges || got.stdout != want {
+		t.Errorf("code %d, got\n%s\nwant\n%s", got.code, got.stdout, want)
+	}
+	if got := b.run(t, "plan", "--diff", "-o", "json"); got.code != exitUsage {
+		t.Errorf("as JSON: code %d", got.code)
+	}
+	b.state.File, b.state.Live, b.snapshot = threeServers(), threeServers(), registry.Snapshot{Revision: 7}
+	if got := b.run(t, "plan", "--diff"); got.code != exitHeld || strings.Count(got.stdout, "\n-") != 3 {
+		t.Errorf("held: code %d: %s", got.code, got.stdout)
+	}
+}

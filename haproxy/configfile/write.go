@@ -102,6 +102,15 @@ func (c *Files) Rewrite(ctx context.Context, want haproxy.Config, base haproxy.D
 	return c.commit(ctx, f, splice(f.doc, f.Managed, want), want, before)
 }
 
+// Preview is the text of the managed file, and the one that a Rewrite would make of it.
+func (c *Files) Preview(want haproxy.Config) (have, next string, err error) {
+	f, err := c.Read()
+	if err != nil {
+		return "", "", err
+	}
+	return f.Text, splice(f.doc, f.Managed, want), nil
+}
+
 func (c *Files) readAt(base haproxy.Digest) (Reading, error) {
 	f, err := c.Read()
 	if err != nil {

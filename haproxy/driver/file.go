@@ -39,6 +39,11 @@ func (h *Instance) Keep(memo []byte) error { return h.files.Keep(memo) }
 // Kept is what Keep kept last; nil where there is nothing.
 func (h *Instance) Kept() ([]byte, error) { return h.files.Kept() }
 
+// Preview is the text of the managed file, and the one that a Rewrite would make of it.
+func (h *Instance) Preview(want haproxy.Config) (have, next string, err error) {
+	return h.files.Preview(want)
+}
+
 // Files is what the files say, but for the managed part. The process is not asked.
 func (h *Instance) Files() (haproxy.State, error) { return h.files.State() }
 
