@@ -83,7 +83,7 @@ func TestAgentKeepsLinesOfAnOperatorsAndRepairsItsOwn(t *testing.T) {
 		b.comes(t, "a.abc.com", "server1", b.a1)
 
 		for _, ours := range []string{
-			"    acl is_b.abc.com hdr(host) -i b.abc.com\n", "    use_backend b.abc.com_cluster if is_b.abc.com\n",
+			"    acl is_b.abc.com hdr(host),host_only -i b.abc.com\n", "    use_backend b.abc.com_cluster if is_b.abc.com\n",
 			"\nbackend b.abc.com_cluster\n    balance roundrobin\n    cookie SERVERID insert indirect nocache\n" +
 				"    server server1 " + b.b1.addr + " cookie server1 check\n",
 		} {

@@ -152,7 +152,7 @@ func (b operators) keepsServing(t *testing.T) {
 var (
 	header = regexp.MustCompile(`^(global|defaults|listen|frontend|backend|program|resolvers)\b`)
 	// Lines of ours, for any domain of abc.com: in a frontend, and in a backend.
-	ourRule    = regexp.MustCompile(`^\s+(acl is_\S+\.abc\.com hdr\(host\) -i \S+|use_backend \S+\.abc\.com_cluster if is_\S+)$`)
+	ourRule    = regexp.MustCompile(`^\s+(acl is_\S+\.abc\.com hdr\(host\)(,host_only)? -i \S+|use_backend \S+\.abc\.com_cluster if is_\S+)$`)
 	ourBackend = regexp.MustCompile(`^backend \S+\.abc\.com_cluster$`)
 	ourOption  = regexp.MustCompile(`^\s+(balance|cookie|server|http-check|option httpchk)\b`)
 )

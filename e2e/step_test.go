@@ -78,7 +78,7 @@ func (b *box) managed(t *testing.T, domains ...string) {
 	var acls, rules, backends strings.Builder
 	for _, d := range domains {
 		words := strings.Fields(d)
-		fmt.Fprintf(&acls, "    acl is_%[1]s hdr(host) -i %[1]s\n", words[0])
+		fmt.Fprintf(&acls, "    acl is_%[1]s hdr(host),host_only -i %[1]s\n", words[0])
 		fmt.Fprintf(&rules, "    use_backend %[1]s_cluster if is_%[1]s\n", words[0])
 		fmt.Fprintf(&backends, "\nbackend %s_cluster\n    balance roundrobin\n    cookie SERVERID insert indirect nocache\n", words[0])
 		for _, server := range words[1:] {

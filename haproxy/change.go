@@ -85,6 +85,8 @@ type (
 
 	// AddRule adds an ACL and its use_backend rule.
 	AddRule struct{ Rule Rule }
+	// SetRule changes which hosts an ACL takes.
+	SetRule struct{ Have, Want Rule }
 	// RemoveRule removes an ACL and its use_backend rule.
 	RemoveRule struct{ Rule Rule }
 )

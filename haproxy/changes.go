@@ -7,6 +7,7 @@ func (AddServer) isChange()     {}
 func (SetServer) isChange()     {}
 func (RemoveServer) isChange()  {}
 func (AddRule) isChange()       {}
+func (SetRule) isChange()       {}
 func (RemoveRule) isChange()    {}
 
 func domainOf(backend string) string {
@@ -34,6 +35,9 @@ func (c RemoveServer) Domain() string { return domainOf(c.Backend) }
 
 // Domain implements Change.
 func (c AddRule) Domain() string { return c.Rule.Domain }
+
+// Domain implements Change.
+func (c SetRule) Domain() string { return c.Want.Domain }
 
 // Domain implements Change.
 func (c RemoveRule) Domain() string { return c.Rule.Domain }
@@ -121,6 +125,18 @@ func (c RemoveServer) Key() ServerKey { return ServerKey{c.Backend, c.Server.Nam
 
 // Servers implements Change.
 func (c RemoveServer) Servers() (have, want Server) { return c.Server, Server{} }
+
+// Op implements Change.
+func (SetRule) Op() Op { return OpSet }
+
+// Object implements Change.
+func (SetRule) Object() Object { return ObjectRule }
+
+// Key implements Change.
+func (c SetRule) Key() ServerKey { return ServerKey{Backend: c.Want.Backend()} }
+
+// Servers implements Change.
+func (SetRule) Servers() (have, want Server) { return Server{}, Server{} }
 
 // Op implements Change.
 func (RemoveRule) Op() Op { return OpRemove }

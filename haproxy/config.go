@@ -21,6 +21,8 @@ type Backend struct {
 	// Name is BackendName of the domain.
 	Name    string
 	Options BackendOptions
+	// Exact are the frontends whose rule for it is not AnyPort.
+	Exact []string
 	// Given is what its servers get by the file, which does not say it of each; of no meaning in what the process runs.
 	Given Given
 	// Servers are sorted by name.
@@ -88,6 +90,16 @@ const (
 type Rule struct {
 	Frontend string
 	Domain   string
+	// AnyPort is set where it takes the Host with any port, too, and not without one alone.
+	AnyPort bool
+}
+
+// Hosts are what it takes, in words.
+func (r Rule) Hosts() string {
+	if r.AnyPort {
+		return r.Domain + " with any port"
+	}
+	return r.Domain + " without a port"
 }
 
 // Backend is the name of the backend that the rule leads to.
@@ -138,8 +150,8 @@ func (c Config) Only(names, frontends []string) Config {
 	for _, frontend := range slices.Compact(slices.Sorted(slices.Values(frontends))) {
 		for _, name := range names {
 			r := Rule{Frontend: frontend, Domain: domainOf(name)}
-			if _, ok := slices.BinarySearchFunc(c.Rules, r, compareRules); ok {
-				part.Rules = append(part.Rules, r)
+			if i, ok := slices.BinarySearchFunc(c.Rules, r, compareRules); ok {
+				part.Rules = append(part.Rules, c.Rules[i])
 			}
 		}
 	}

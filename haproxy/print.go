@@ -32,6 +32,10 @@ func (c AddRule) String() string {
 	return "+ use_backend rule of " + c.Rule.Domain + " in " + c.Rule.Frontend
 }
 
+func (c SetRule) String() string {
+	return "~ use_backend rule in " + c.Want.Frontend + " of " + c.Have.Hosts() + " -> " + c.Want.Hosts()
+}
+
 func (c RemoveRule) String() string {
 	return "- use_backend rule of " + c.Rule.Domain + " in " + c.Rule.Frontend
 }

@@ -31,6 +31,8 @@ type State struct {
 	// Foreign names the ACLs and backends that bear a name of ours without our shape, and where they stand,
 	// by domain: such a domain is left alone.
 	Foreign map[string]string
+	// Exact are the frontends with rules of ours that take the Host without a port alone.
+	Exact map[string]bool
 	// Given is what the servers of a backend get that the file does not have yet.
 	Given Given
 	// Binds are the addresses where HAProxy itself listens: no host can be there.

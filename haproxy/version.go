@@ -71,7 +71,7 @@ func (c Capabilities) Live(change Change) (ok bool, why string) {
 		return false, "the backends of a running process cannot change"
 	case SetBackend:
 		return false, "the options of a backend cannot change in a running process"
-	case AddRule, RemoveRule:
+	case AddRule, SetRule, RemoveRule:
 		return false, "the rules of a running process cannot change"
 	}
 	return false, "an unknown change"

@@ -57,6 +57,8 @@ func (d *differ) rule(have, want *haproxy.Rule) {
 		d.add(haproxy.AddRule{Rule: *want})
 	case want == nil:
 		d.add(haproxy.RemoveRule{Rule: *have})
+	case *have != *want:
+		d.add(haproxy.SetRule{Have: *have, Want: *want})
 	}
 }
 

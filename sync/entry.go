@@ -103,6 +103,8 @@ func entryChange(a Action, leaving []haproxy.ServerKey) EntryChange {
 		}
 	case haproxy.AddRule:
 		c.Name = ch.Rule.Frontend
+	case haproxy.SetRule:
+		c.Name, c.Have, c.Want = ch.Want.Frontend, ch.Have.Hosts(), ch.Want.Hosts()
 	case haproxy.RemoveRule:
 		c.Name = ch.Rule.Frontend
 	}

@@ -21,6 +21,8 @@ type Explanation struct {
 	Held string
 	// Ruled is set when the process leads requests for the domain to its backend.
 	Ruled bool
+	// Rules are those that do it, sorted.
+	Rules []haproxy.Rule
 	Hosts []ExplainedHost // sorted by name
 
 	prefix string
@@ -85,7 +87,8 @@ func (s *Syncer) Explain(ctx context.Context, domain, host string) (Explanation,
 	if e.HAProxy == nil {
 		servers, e.HAProxy = s.cfg.Process.Servers(ctx, domain)
 	}
-	e.Ruled = slices.ContainsFunc(p.state.Live.Rules, func(r haproxy.Rule) bool { return r.Domain == domain })
+	e.Rules = slices.DeleteFunc(slices.Clone(p.state.Live.Rules), func(r haproxy.Rule) bool { return r.Domain != domain })
+	e.Ruled = len(e.Rules) > 0
 	b := explainer{Explanation: e, pass: p, kept: p.report.Kept}
 	if !p.report.Compared {
 		notes, _ := s.cfg.File.Kept() // what cannot be read is as good as nothing

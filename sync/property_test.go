@@ -11,6 +11,13 @@ import (
 
 var layout = Layout{Frontends: []string{"webin"}}
 
+// drawLayout draws which hosts the rules of the frontend take.
+func drawLayout(t *rapid.T) Layout {
+	l := layout
+	l.HostMatch = rapid.SampledFrom([]HostMatch{MatchAuto, MatchAuto, MatchExact, MatchAnyPort}).Draw(t, "match")
+	return l
+}
+
 func newSyncer(t interface{ Fatal(...any) }, s source, m *fake, policy Policy) *Syncer {
 	syncer, err := New(Config{Source: s, Process: m, File: m, Layout: layout, Policy: policy})
 	if err != nil {
@@ -22,9 +29,12 @@ func newSyncer(t interface{ Fatal(...any) }, s source, m *fake, policy Policy) *
 func TestOnePassBringsAnyHAProxyInLine(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		m := drawMemory(t, layout)
+		m := drawMemory(t, drawLayout(t))
 		s := source{snapshot: drawSnapshot(t)}
-		syncer := newSyncer(t, s, m, Policy{AllowMassRemoval: true})
+		syncer, err := New(Config{Source: s, Process: m, File: m, Layout: drawLayout(t), Policy: Policy{AllowMassRemoval: true}})
+		if err != nil {
+			t.Fatal(err)
+		}
 		planned, err := syncer.Plan(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -128,8 +138,9 @@ func TestARefusedDomainHoldsBackNoOther(t *testing.T) {
 func TestDiffOfEqualsIsEmptyAndMakesBeforeItBreaks(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		have, _ := layout.Desired(drawSnapshot(t), haproxy.State{})
-		want, _ := layout.Desired(drawSnapshot(t), haproxy.State{})
+		match := rapid.SampledFrom([]HostMatch{MatchAuto, MatchExact, MatchAnyPort})
+		have, _ := Layout{Frontends: layout.Frontends, HostMatch: match.Draw(t, "had")}.Desired(drawSnapshot(t), haproxy.State{})
+		want, _ := Layout{Frontends: layout.Frontends, HostMatch: match.Draw(t, "wants")}.Desired(drawSnapshot(t), haproxy.State{})
 		if d := Diff(have, have); len(d) != 0 {
 			t.Fatalf("a diff of equals: %v", d)
 		}

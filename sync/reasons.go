@@ -25,7 +25,7 @@ func (r *reasons) cause() (cause ReloadCause) {
 		switch c.(type) {
 		case haproxy.AddBackend, haproxy.AddRule, haproxy.RemoveRule:
 			return ReloadDomain
-		case haproxy.SetBackend:
+		case haproxy.SetBackend, haproxy.SetRule:
 			cause = ReloadOptions
 		default:
 			cause = cmp.Or(cause, ReloadServer)

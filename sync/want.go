@@ -17,6 +17,39 @@ type Layout struct {
 	Frontends []string
 	// Cookie is that of domains that have no key for it, as the key has it; empty for haproxy.StickyCookie.
 	Cookie string
+	// HostMatch says which Host headers rules take.
+	HostMatch HostMatch
+}
+
+// A HostMatch says which Host headers a rule takes.
+type HostMatch string
+
+// What rules take. The zero value is MatchAuto.
+const (
+	// MatchAuto leaves each rule as the file has it; a new one is like those of its frontend, and MatchAnyPort in a new file.
+	MatchAuto HostMatch = "auto"
+	// MatchExact takes the domain without a port alone.
+	MatchExact HostMatch = "exact"
+	// MatchAnyPort takes the domain with any port, or none.
+	MatchAnyPort HostMatch = "any-port"
+)
+
+// exact are the frontends whose rule for a domain takes it without a port alone.
+func (l Layout) exact(domain string, st haproxy.State) []string {
+	switch l.HostMatch {
+	case MatchExact:
+		return l.Frontends
+	case MatchAnyPort:
+		return nil
+	}
+	var exact []string
+	for _, f := range l.Frontends {
+		i, there := slices.BinarySearchFunc(st.File.Rules, haproxy.Rule{Frontend: f, Domain: domain}, byRule)
+		if there && !st.File.Rules[i].AnyPort || !there && st.Exact[f] {
+			exact = append(exact, f)
+		}
+	}
+	return exact
 }
 
 // Desired is the configuration that HAProxy should have, and the hosts whose address is HAProxy's own. Domains that HAProxy's
@@ -43,6 +76,7 @@ func (l Layout) Desired(snapshot registry.Snapshot, st haproxy.State) (haproxy.C
 			return other
 		})
 		if len(b.Servers) > 0 {
+			b.Exact = l.exact(d.Name, st)
 			want.Backends = append(want.Backends, b)
 		}
 	}
@@ -115,7 +149,7 @@ func keptBackends(want haproxy.Config, st haproxy.State) []haproxy.Backend {
 	var kept []haproxy.Backend
 	for _, b := range st.File.Backends {
 		if written[b.Name] {
-			kept = append(kept, haproxy.Backend{Name: b.Name, Options: b.Options})
+			kept = append(kept, haproxy.Backend{Name: b.Name, Options: b.Options, Exact: b.Exact})
 		}
 	}
 	return kept
@@ -162,7 +196,7 @@ func (l Layout) complete(want haproxy.Config) haproxy.Config {
 	for _, f := range l.Frontends {
 		for _, b := range want.Backends {
 			domain, _ := haproxy.DomainOf(b.Name)
-			want.Rules = append(want.Rules, haproxy.Rule{Frontend: f, Domain: domain})
+			want.Rules = append(want.Rules, haproxy.Rule{Frontend: f, Domain: domain, AnyPort: !slices.Contains(b.Exact, f)})
 		}
 	}
 	slices.SortFunc(want.Rules, byRule)

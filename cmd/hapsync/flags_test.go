@@ -53,6 +53,8 @@ func samples(s *cli.Setting) (string, string) {
 		return "127.0.0.1:9102", "unix:/run/hapsync/agent.sock"
 	case s.Name == "output" || s.Name == "log-format":
 		return "json", "text"
+	case s.Name == "host-match":
+		return "exact", "any-port"
 	case s.Name == "log-level":
 		return "debug", "error"
 	}

@@ -99,7 +99,7 @@ func (p program) journalFile(c *cli.Context) (file journal.File, ok bool) {
 const proxyName = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:"
 
 func layout(c *cli.Context, settings haproxy.Settings) sync.Layout {
-	return sync.Layout{Frontends: settings.Frontends, Cookie: c.String("cookie")}
+	return sync.Layout{Frontends: settings.Frontends, Cookie: c.String("cookie"), HostMatch: sync.HostMatch(c.String("host-match"))}
 }
 
 func policy(c *cli.Context) sync.Policy {

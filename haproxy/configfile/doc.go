@@ -1,7 +1,7 @@
 // Package configfile reads HAProxy's configuration files, and writes the managed one. It knows nothing of the process.
 //
 // A file is read as text (document.go): every byte belongs to one line, every line to one section. What is hapsync's is
-// told by its shape alone (managed.go): an ACL is_D on hdr(host) -i D, a rule use_backend D_cluster if is_D, and a backend
+// told by its shape alone (managed.go): an ACL is_D on hdr(host) -i D (or hdr(host),host_only), a rule use_backend D_cluster if is_D, and a backend
 // D_cluster. There are no marker comments and no list kept elsewhere, so that a configuration of that shape is taken over as
 // it is, and what has our names without our shape is foreign. The operator's base file is read for its sockets and defaults
 // (base.go).

@@ -35,7 +35,11 @@ func drawConfig(frontends []string) *rapid.Generator[haproxy.Config] {
 			haproxy.SortServers(b.Servers)
 			c.Backends = append(c.Backends, b)
 			for _, f := range frontends {
-				c.Rules = append(c.Rules, haproxy.Rule{Frontend: f, Domain: d})
+				r := haproxy.Rule{Frontend: f, Domain: d, AnyPort: rapid.Bool().Draw(t, "any port")}
+				if !r.AnyPort {
+					c.Backends[len(c.Backends)-1].Exact = append(c.Backends[len(c.Backends)-1].Exact, f)
+				}
+				c.Rules = append(c.Rules, r)
 			}
 		}
 		slices.SortFunc(c.Backends, func(a, b haproxy.Backend) int { return cmp.Compare(a.Name, b.Name) })

@@ -18,6 +18,8 @@ type Managed struct {
 	Foreign map[string]string
 	// Behind is what requests for an unknown domain go on to behind our rules, as the file says it; empty where nothing is.
 	Behind string
+	// Exact are the frontends with rules that take the Host without a port alone.
+	Exact map[string]bool
 	// Given is what the servers of new backends get.
 	Given haproxy.Given
 	// otherForm is a domain whose lines in a frontend mean what hapsync's do, in another form; empty where there is none.
@@ -33,7 +35,7 @@ type Managed struct {
 // shape. file is the name that messages use; taken are the proxies of other files, by name, with their place; inherited are the
 // defaults that a section takes.
 func readManaged(d Document, frontends []string, file string, taken map[string]string, inherited func(section) defaultsSection) Managed {
-	m := Managed{Foreign: map[string]string{}, frontends: map[string]section{}, backends: map[string]section{}}
+	m := Managed{Foreign: map[string]string{}, Exact: map[string]bool{}, frontends: map[string]section{}, backends: map[string]section{}}
 	all := map[string]section{}
 	for _, s := range d.sections {
 		switch s.kind {
@@ -59,8 +61,16 @@ func readManaged(d Document, frontends []string, file string, taken map[string]s
 	m.findForeign(file, all, taken)
 	m.Config.Backends = make([]haproxy.Backend, 0, len(m.backends))
 	m.findServers(d, file)
+	exact := map[string][]string{}
+	for _, r := range m.Config.Rules {
+		if !r.AnyPort {
+			exact[r.Backend()] = append(exact[r.Backend()], r.Frontend)
+		}
+	}
 	for name, s := range m.backends {
-		m.Config.Backends = append(m.Config.Backends, fileBackend(d, s, name, inherited(s).server))
+		b := fileBackend(d, s, name, inherited(s).server)
+		b.Exact = exact[name]
+		m.Config.Backends = append(m.Config.Backends, b)
 	}
 	slices.SortFunc(m.Config.Backends, func(a, b haproxy.Backend) int { return cmp.Compare(a.Name, b.Name) })
 	return m
@@ -86,11 +96,12 @@ func (m *Managed) findRules(d Document, frontends []string, file string, all map
 		if !ok {
 			continue
 		}
-		for _, domain := range m.rulesOf(d, s, file) {
-			if all[haproxy.BackendName(domain)].kind == "backend" {
-				m.Config.Rules = append(m.Config.Rules, haproxy.Rule{Frontend: f, Domain: domain})
-			} else if m.Foreign[domain] == "" {
-				m.Foreign[domain] = fmt.Sprintf("a use_backend rule in frontend %s without a backend beside it (%s)", f, file)
+		for _, r := range m.rulesOf(d, s, file) {
+			m.Exact[f] = m.Exact[f] || !r.AnyPort
+			if all[r.Backend()].kind == "backend" {
+				m.Config.Rules = append(m.Config.Rules, r)
+			} else if m.Foreign[r.Domain] == "" {
+				m.Foreign[r.Domain] = fmt.Sprintf("a use_backend rule in frontend %s without a backend beside it (%s)", f, file)
 			}
 		}
 	}

@@ -43,7 +43,7 @@ func (c *Files) FileState(f Reading, names []string) haproxy.State {
 	return haproxy.State{
 		File:   f.Managed.Config.Only(names, c.frontends),
 		Digest: f.Digest, BaseDigest: f.BaseDigest,
-		Missing: strings.TrimSpace(f.Text) == "", Foreign: f.Managed.Foreign, Behind: f.Managed.Behind, Given: f.Managed.Given,
+		Missing: strings.TrimSpace(f.Text) == "", Foreign: f.Managed.Foreign, Behind: f.Managed.Behind, Exact: f.Managed.Exact, Given: f.Managed.Given,
 		Binds: f.Base.Binds,
 	}
 }

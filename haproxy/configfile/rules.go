@@ -8,10 +8,13 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// rulesOf are the domains whose ACL and rule in one frontend have our shape, or mean the same; every other use of a name of ours
+// rulesOf are the rules of one frontend whose ACL and rule have our shape, or mean the same; every other use of a name of ours
 // goes to Foreign.
-func (m *Managed) rulesOf(d Document, s section, file string) []string {
-	type count struct{ acls, whole, rules, others, place int }
+func (m *Managed) rulesOf(d Document, s section, file string) []haproxy.Rule {
+	type count struct {
+		acls, whole, rules, others, place int
+		anyPort                           bool
+	}
 	counts := map[string]*count{}
 	for i, l := range d.body(s) {
 		domain, kind, ours := ownLine(l)
@@ -32,6 +35,7 @@ func (m *Managed) rulesOf(d Document, s section, file string) []string {
 			c.rules++
 		case written || hasWhole(l, domain):
 			c.whole++
+			c.anyPort = c.anyPort || dropsPort(l.raw)
 			fallthrough
 		default:
 			c.acls++
@@ -40,16 +44,16 @@ func (m *Managed) rulesOf(d Document, s section, file string) []string {
 			}
 		}
 	}
-	var domains []string
+	var rules []haproxy.Rule
 	for domain, c := range counts {
 		if c.whole > 0 && c.rules == 1 && c.others == 0 {
-			domains = append(domains, domain)
+			rules = append(rules, haproxy.Rule{Frontend: s.name, Domain: domain, AnyPort: c.anyPort})
 		} else {
 			m.Foreign[domain] = fmt.Sprintf("acl %s in frontend %s (%s:%d), in another form than \"acl %[1]s hdr(host) -i %[5]s\" and \"use_backend %[6]s if %[1]s\", the rule once",
 				haproxy.ACLName(domain), s.name, file, c.place, domain, haproxy.BackendName(domain))
 		}
 	}
-	return domains
+	return rules
 }
 
 // ownLine tells an ACL or a use_backend rule that bears a name of ours. ours is set where it has our shape, or means the same.
@@ -88,12 +92,32 @@ func isWritten(l line, domain string) bool {
 	w := appendWords(buffer[:0], l.raw)
 	switch {
 	case len(w) == 5 && w[0] == "acl":
-		return w[1] == haproxy.ACLName(domain) && w[2] == "hdr(host)" && w[3] == "-i" && w[4] == domain
+		return w[1] == haproxy.ACLName(domain) && (w[2] == exactHost || w[2] == anyPortHost) && w[3] == "-i" && w[4] == domain
 	case len(w) == 4 && w[0] == "use_backend":
 		acl, ok := haproxy.DomainOfACL(w[3])
 		return ok && acl == domain && w[2] == "if"
 	}
 	return false
+}
+
+// The criteria of our ACLs.
+const (
+	exactHost   = "hdr(host)"
+	anyPortHost = "hdr(host),host_only"
+)
+
+// criterion is that of the ACL of a rule.
+func criterion(r haproxy.Rule) string {
+	if r.AnyPort {
+		return anyPortHost
+	}
+	return exactHost
+}
+
+// dropsPort reports whether an ACL of ours takes the Host without its port.
+func dropsPort(raw string) bool {
+	w := literal(raw)
+	return len(w) > 2 && (strings.Contains(w[2], ",host_only") || strings.Contains(w[2], ",field(1,:)"))
 }
 
 // literal are the words of a line as HAProxy takes them; none where it has more to it than quotes: escapes, or a variable.

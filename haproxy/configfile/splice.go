@@ -158,15 +158,16 @@ func (p *splicer) frontend(s section) {
 		return
 	}
 	p.copy(s.head, s.head+1)
-	owned, wanted := domains(have), domains(want)
+	owned := domains(have)
+	unchanged := domains(slices.DeleteFunc(slices.Clone(want), func(r haproxy.Rule) bool { return owned[r.Domain] != r }))
 	body := p.doc.body(s)
 	last := map[string]int{} // where the last line of ours stands, by kind
 	for i, l := range body {
-		if domain, kind, ours := ownLine(l); ours && owned[domain] {
+		if domain, kind, ours := ownLine(l); ours && owned[domain].Domain != "" {
 			last[kind] = i
 		}
 	}
-	fresh := slices.DeleteFunc(slices.Clone(want), func(r haproxy.Rule) bool { return owned[r.Domain] })
+	fresh := slices.DeleteFunc(slices.Clone(want), func(r haproxy.Rule) bool { return unchanged[r.Domain] == r })
 	left := map[string][]haproxy.Rule{"acl": fresh, "use_backend": fresh} // still to be written, by kind
 	rest := func() {
 		for _, kind := range []string{"acl", "use_backend"} {
@@ -179,12 +180,12 @@ func (p *splicer) frontend(s section) {
 			rest()
 		}
 		domain, kind, ours := ownLine(l)
-		if !ours || !owned[domain] {
+		if !ours || owned[domain].Domain == "" {
 			p.raw(l.raw)
 			continue
 		}
-		left[kind] = p.rules(kind, left[kind], func(r haproxy.Rule) bool { return r.Domain < domain })
-		if wanted[domain] {
+		left[kind] = p.rules(kind, left[kind], func(r haproxy.Rule) bool { return r.Domain <= domain })
+		if unchanged[domain].Domain != "" {
 			p.raw(l.raw)
 		}
 		if i == last[kind] {
@@ -194,10 +195,11 @@ func (p *splicer) frontend(s section) {
 	rest()
 }
 
-func domains(rules []haproxy.Rule) map[string]bool {
-	set := make(map[string]bool, len(rules))
+// domains are rules by domain.
+func domains(rules []haproxy.Rule) map[string]haproxy.Rule {
+	set := make(map[string]haproxy.Rule, len(rules))
 	for _, r := range rules {
-		set[r.Domain] = true
+		set[r.Domain] = r
 	}
 	return set
 }
@@ -206,7 +208,7 @@ func domains(rules []haproxy.Rule) map[string]bool {
 func (p *splicer) rules(kind string, rules []haproxy.Rule, here func(haproxy.Rule) bool) []haproxy.Rule {
 	for len(rules) > 0 && here(rules[0]) {
 		if kind == "acl" {
-			p.line("acl", rules[0].ACL(), "hdr(host) -i", rules[0].Domain)
+			p.line("acl", rules[0].ACL(), criterion(rules[0]), "-i", rules[0].Domain)
 		} else {
 			p.line("use_backend", rules[0].Backend(), "if", rules[0].ACL())
 		}

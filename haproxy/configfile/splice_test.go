@@ -102,7 +102,7 @@ func TestARewriteKeepsEveryLineOfAnOperators(t *testing.T) {
 			if !slices.ContainsFunc(want.Backends, func(w haproxy.Backend) bool { return w.Name == b.Name }) {
 				want.Backends = append(want.Backends, have.Backends[i])
 				domain, _ := haproxy.DomainOf(b.Name)
-				want.Rules = append(want.Rules, haproxy.Rule{Frontend: "webin", Domain: domain})
+				want.Rules = append(want.Rules, haproxy.Rule{Frontend: "webin", Domain: domain, AnyPort: len(b.Exact) == 0})
 			}
 		}
 		slices.SortFunc(want.Backends, func(a, b haproxy.Backend) int { return strings.Compare(a.Name, b.Name) })

@@ -253,7 +253,7 @@ func editRules(p parser.Parser, frontend string, have, want []haproxy.Rule) erro
 	}
 	acls, rules := make([]types.ACL, len(ours)), make([]types.UseBackend, len(ours))
 	for i, r := range ours {
-		acls[i] = types.ACL{Name: r.ACL(), Criterion: "hdr(host)", Value: "-i " + r.Domain}
+		acls[i] = types.ACL{Name: r.ACL(), Criterion: criterion(r), Value: "-i " + r.Domain}
 		rules[i] = types.UseBackend{Name: r.Backend(), Cond: "if", CondTest: r.ACL()}
 	}
 	haveACLs, err := attribute[types.ACL](p, frontend, "acl")

@@ -46,7 +46,7 @@ func foreignLines(d Document, m Managed) map[lineKey][]string {
 	found := map[lineKey][]string{}
 	rules := map[haproxy.Rule]bool{}
 	for _, r := range m.Config.Rules {
-		rules[r] = true
+		rules[haproxy.Rule{Frontend: r.Frontend, Domain: r.Domain}] = true
 	}
 	for _, s := range d.sections {
 		own := m.backends[s.name].head == s.head && s.kind == "backend"
@@ -116,7 +116,7 @@ func verifyParsed(text string, m Managed, want haproxy.Config) (err error) {
 		}
 	}
 	for _, r := range want.Rules {
-		if !rules[r] {
+		if !rules[haproxy.Rule{Frontend: r.Frontend, Domain: r.Domain}] {
 			return fmt.Errorf("config-parser reads no rule of %s in frontend %s (a fault of hapsync's: please report it)", r.Domain, r.Frontend)
 		}
 	}

@@ -79,6 +79,8 @@ func haproxyFlags() []urfave.Flag {
 			Usage: "`NAME` of a frontend that gets the ACLs and use_backend rules; repeat it, or separate with commas"}),
 		Text(Spec{Name: "cookie", Category: category, Value: haproxy.StickyName, Check: func(s string) error { return registry.CheckOption("cookie", s) },
 			Usage: "`COOKIE` of domains that have no key for it, as the key has it: off, or a name and words such as httponly, secure, samesite=lax"}),
+		Text(Spec{Name: "host-match", Category: category, Value: "auto", Check: OneOf("auto", "exact", "any-port"),
+			Usage: "which `HOSTS` lead to a domain: exact (without a port), any-port, or auto: what the managed file has, any-port in a new one"}),
 		Text(Spec{Name: "haproxy-bin", Category: category, Value: "haproxy",
 			Usage: "the haproxy `PROGRAM` that validates configurations"}),
 		Text(Spec{Name: "runtime-socket", Category: category, Fallback: "the first one of level admin in the base file",

@@ -26,6 +26,9 @@ func (e Explanation) WriteText(w io.Writer) error {
 		}
 		writeHost(&out, e.Explanation, h)
 	}
+	for _, r := range e.Rules {
+		explainRow(&out, "reached", "as %s, in frontend %s", r.Hosts(), r.Frontend)
+	}
 	if e.Registry != nil {
 		explainRow(&out, "registry", "%v", e.Registry)
 	}
@@ -102,7 +105,12 @@ type (
 		HAProxy  haproxyJSON       `json:"haproxy" doc:"whether HAProxy could be read"`
 		Held     string            `json:"held,omitempty" doc:"what a safeguard would hold back"`
 		Ruled    bool              `json:"ruled" doc:"HAProxy's process leads requests for the domain to its backend"`
+		Rules    []ruleJSON        `json:"rules" doc:"the rules that do, one for each frontend"`
 		Hosts    []explainHostJSON `json:"hosts" doc:"the hosts of the domain, or the one that was asked for"`
+	}
+	ruleJSON struct {
+		Frontend string `json:"frontend" doc:"the frontend"`
+		AnyPort  bool   `json:"any_port" doc:"it takes the Host with any port, and not without one alone"`
 	}
 	explainHostJSON struct {
 		Host       string             `json:"host" doc:"name of the host"`
@@ -131,8 +139,10 @@ type (
 // WriteJSON implements Page.
 func (e Explanation) WriteJSON(w io.Writer) error {
 	return JSON(w, explanationJSON{Version: 1, Domain: e.Domain, Registry: registryJSON{e.Registry == nil, errText(e.Registry), e.Revision},
-		HAProxy: haproxyJSON{Up: e.HAProxy == nil, Error: errText(e.HAProxy)}, Held: e.Held, Ruled: e.Ruled, Hosts: each(e.Hosts, explainHostToJSON)})
+		HAProxy: haproxyJSON{Up: e.HAProxy == nil, Error: errText(e.HAProxy)}, Held: e.Held, Ruled: e.Ruled, Rules: each(e.Rules, ruleToJSON), Hosts: each(e.Hosts, explainHostToJSON)})
 }
+
+func ruleToJSON(r haproxy.Rule) ruleJSON { return ruleJSON{r.Frontend, r.AnyPort} }
 
 func explainHostToJSON(h sync.ExplainedHost) explainHostJSON {
 	out := explainHostJSON{Host: h.Host, Verdict: h.Verdict, Why: h.Why, Keys: h.Keys, Missing: h.Missing,

@@ -156,6 +156,8 @@ func actionToJSON(a sync.Action) actionJSON {
 		name = c.Key().String()
 	case haproxy.AddRule:
 		name = c.Rule.Frontend + "/" + c.Rule.Domain
+	case haproxy.SetRule:
+		name = c.Want.Frontend + "/" + c.Want.Domain
 	case haproxy.RemoveRule:
 		name = c.Rule.Frontend + "/" + c.Rule.Domain
 	}
