@@ -109,7 +109,7 @@ ci: deps lint build vuln ## what a change must pass: lint, build, vuln, the demo
 	$(MAKE) e2e-net TESTFLAGS='-race $(TESTFLAGS) -parallel=2'
 	$(MAKE) compose-test
 
-deps: ## install haproxy, nginx, etcdctl, curl, ip, iptables and promtool with apt-get where they are missing
+deps: ## install haproxy, nginx, etcdctl, curl, ip, iptables, promtool and chromium with apt-get where they are missing
 	@sh .ci/deps
 
 docs: ## write docs/reference from the program

@@ -38,6 +38,7 @@ var importRules = []importRule{
 	{name: "sync serves cmd", imports: []string{module + "/sync"}, by: []string{"cmd/hapsync/..."}},
 	{name: "only cmd imports cmd", imports: []string{module + "/cmd"}, by: []string{"cmd/..."}},
 	{name: "only the daemon knows exporter-toolkit", imports: []string{"github.com/prometheus/exporter-toolkit"}, by: []string{"cmd/hapsync/internal/daemon"}},
+	{name: "only e2e drives a browser", imports: []string{"github.com/chromedp"}, by: []string{"e2e"}},
 	{name: "only registry/docker knows Docker's libraries", imports: []string{"github.com/moby", "github.com/docker", "github.com/containerd"},
 		by: []string{"registry/docker"}},
 }

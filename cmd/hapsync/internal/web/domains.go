@@ -93,12 +93,12 @@ func (st *state) digest() {
 	for _, d := range st.snapshot.Domains {
 		st.domains = append(st.domains, st.domainOf(d))
 	}
-	for _, key := range st.status.Leaving() {
-		i, there := slices.BinarySearchFunc(st.domains, key.Domain(), func(d Domain, name string) int { return cmp.Compare(d.Name, name) })
-		if !there {
-			st.domains = slices.Insert(st.domains, i, st.domainOf(registry.Domain{Name: key.Domain()}))
+	for _, name := range st.unasked() {
+		if _, there := slices.BinarySearchFunc(st.snapshot.Domains, name, func(d registry.Domain, name string) int { return cmp.Compare(d.Name, name) }); !there {
+			st.domains = append(st.domains, st.domainOf(registry.Domain{Name: name}))
 		}
 	}
+	slices.SortFunc(st.domains, func(a, b Domain) int { return cmp.Compare(a.Name, b.Name) })
 	st.worst = make([]*Domain, len(st.domains))
 	for i := range st.domains {
 		st.worst[i] = &st.domains[i]

@@ -3,6 +3,8 @@ package web
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	stdsync "sync"
 	"time"
 
@@ -67,10 +69,19 @@ func (st *state) names() []string {
 	for _, d := range st.snapshot.Domains {
 		names = append(names, d.Name)
 	}
+	return append(names, st.unasked()...)
+}
+
+// unasked are the domains of servers that leave, or are to leave and are held back: the registry may have them no more.
+func (st *state) unasked() []string {
+	seen := map[string]bool{}
 	for _, key := range st.status.Leaving() {
-		names = append(names, key.Domain())
+		seen[key.Domain()] = true
 	}
-	return names
+	for _, a := range st.status.HeldPlan.Actions {
+		seen[a.Change.Domain()] = true
+	}
+	return slices.Sorted(maps.Keys(seen))
 }
 
 // A serverList is the servers of all domains as HAProxy had them at a time.
