@@ -41,6 +41,8 @@ func (p program) agentCommand() *cli.Command {
 			Usage: "least `TIME` between two reloads; the first comes at once, a postponed one stays pending"}),
 		cli.Text(cli.Spec{Name: "reload-splay", Value: "0s", Check: pause,
 			Usage: "most `TIME` that a reload is delayed: each agent draws a part of it for each reload, so that a fleet does not reload at once; 0s for no delay"}),
+		cli.Text(cli.Spec{Name: "settle", Value: "100ms", Check: cli.Duration,
+			Usage: "`TIME` for which a host keeps its address if only one of its ip and port is put, and that key has not been changed alone before"}),
 		maxRemovalFlag(),
 		cli.Text(cli.Spec{Name: "name", Check: registry.CheckHost, Fallback: "the machine's host name", Usage: "`NAME` of the agent in its reports"}),
 		reportPrefixFlag(),

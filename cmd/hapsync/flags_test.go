@@ -39,7 +39,7 @@ func samples(s *cli.Setting) (string, string) {
 		return "30", "70"
 	case strings.HasSuffix(s.Name, "-timeout") || s.Name == "resync" || s.Name == "reload-interval" || s.Name == "reload-splay" || s.Name == "since":
 		return "3s", "7s"
-	case slices.Contains([]string{"drain", "ttl", "interval", "timeout"}, s.Name):
+	case slices.Contains([]string{"drain", "ttl", "interval", "timeout", "settle"}, s.Name):
 		return "3s", "7s"
 	case slices.Contains([]string{"port", "weight", "maxconn", "rise", "fall", "max-keys", "max-hosts", "max-domains", "journal-size", "number"}, s.Name):
 		return "7", "9"

@@ -24,6 +24,7 @@ func (p program) registryConfig(c *cli.Context) (etcd.Config, error) {
 		PasswordFile: c.String("password-file"),
 		DialTimeout:  c.Duration("dial-timeout"),
 		MaxKeys:      c.Int("max-keys"),
+		Settle:       c.Duration("settle"),
 	}
 	var err error
 	if cfg.Addresses, err = addresses(c); err != nil {

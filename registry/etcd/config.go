@@ -48,7 +48,7 @@ type Config struct {
 	// PageSize is the number of keys that one request reads; zero means DefaultPageSize.
 	PageSize int
 	// Settle is how long Follow waits for the second key of a host that changes its address by two
-	// puts; zero means DefaultSettle.
+	// puts; zero means DefaultSettle. It does not wait for a key that has been put alone before.
 	Settle time.Duration
 	// MaxKeys of a domain are read; zero means DefaultMaxKeys.
 	MaxKeys int

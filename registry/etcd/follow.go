@@ -17,7 +17,7 @@ import (
 // happens during a call, and in quick succession, is joined into the next Update.
 //
 // A host whose address changes by two puts keeps the last one in the Snapshot until both are there,
-// for the time Config.Settle at most.
+// for the time Config.Settle at most, unless its writer is one that puts one of the two alone.
 //
 // When etcd cannot be read or watched, Follow calls lost with the reason, an error that wraps
 // ErrUnavailable, and goes on trying; when it can again, it calls lost with nil and then update with

@@ -189,6 +189,19 @@ c.com
 	f.sameAsSnapshot(t)
 }
 
+func TestAKeyThatEtcdHasSeenPutAloneDoesNotWait(t *testing.T) {
+	t.Parallel()
+	at, prefix := started(t, etcds.plain), etcds.prefix()
+	etcd := writer(t, at)
+	for _, keys := range []string{"/a.com/s1/ip 10.0.0.1\n/a.com/s1/port 80\n", "/a.com/s1/port 81\n"} {
+		put(t, etcd, prefix, keys)
+	}
+	f := follow(t, dial(t, Config{Endpoints: []string{at}, Prefix: prefix, Settle: time.Hour}))
+	f.shows(t, "a.com\n  s1 10.0.0.1:81 weight=1 maxconn=0 backup=false ready\n")
+	put(t, etcd, prefix, "/a.com/s1/port 82\n")
+	f.shows(t, "a.com\n  s1 10.0.0.1:82 weight=1 maxconn=0 backup=false ready\n")
+}
+
 func TestABurstIsFewUpdatesAndMissesNothing(t *testing.T) {
 	t.Parallel()
 	at, prefix := started(t, etcds.plain), etcds.prefix()

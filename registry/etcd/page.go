@@ -108,7 +108,9 @@ func (l *listing) add(conf Config, page *clientv3.GetResponse) {
 	}
 	for _, kv := range page.Kvs {
 		if mirror.Serves(conf.Domains, conf.Prefix, kv.Key) {
-			l.Add(conf.Prefix, conf.MaxKeys, kv.Key, kv.Value)
+			l.Add(conf.Prefix, conf.MaxKeys, mirror.Stored{
+				Key: kv.Key, Value: kv.Value, Version: kv.Version, Created: kv.CreateRevision, Modified: kv.ModRevision,
+			})
 		}
 	}
 }

@@ -45,8 +45,9 @@ func (s *session) loop(ctx context.Context) error {
 			s.pace.wait(ctx)
 			s.take(ctx, s.gather(b))
 		case <-settled:
-			s.mirror.Settle(time.Now())
-			s.tell(s.mirror.Update())
+			if s.mirror.Settle(time.Now()) {
+				s.tell(s.mirror.Update())
+			}
 		case <-relist:
 			s.read(ctx)
 		case l := <-s.listings:

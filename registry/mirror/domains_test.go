@@ -36,7 +36,7 @@ func TestDomainsThatAreNotServedAreNotKept(t *testing.T) {
 		if Serves(m.Domains, "/p", key) != (key == "/p/a.com/s1/port") {
 			t.Errorf("serves %s", key)
 		}
-		l.Add("/p", math.MaxInt, []byte(key), []byte("80"))
+		l.Add("/p", math.MaxInt, Stored{Key: []byte(key), Value: []byte("80")})
 	}
 	m.Begin(l, now)
 	want(1, 1, "a.com")

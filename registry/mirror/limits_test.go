@@ -18,7 +18,7 @@ const atMost = 3
 func listOf(revision int64, keys ...string) Listing {
 	l := Listing{Cluster: 1, Revision: revision}
 	for _, key := range keys {
-		l.Add("/p", atMost, []byte("/p/"+key), []byte("1"))
+		l.Add("/p", atMost, Stored{Key: []byte("/p/" + key), Value: []byte("1")})
 	}
 	return l
 }
@@ -63,11 +63,11 @@ func TestJunkTakesLittleMemory(t *testing.T) {
 	l := Listing{Cluster: 1, Revision: 1}
 	before := heap()
 	for i := range 300 {
-		l.Add("/services/web", 1000, fmt.Appendf(nil, "/services/web/a.com/%d%s/ip", i, strings.Repeat("x", 1<<20)), make([]byte, 1<<20))
+		l.Add("/services/web", 1000, Stored{Key: fmt.Appendf(nil, "/services/web/a.com/%d%s/ip", i, strings.Repeat("x", 1<<20)), Value: make([]byte, 1<<20)})
 	}
 	for i := range 100_000 {
-		l.Add("/services/web", 1000, fmt.Appendf(nil, "/services/web/b.com/s1/%d%s", i, strings.Repeat("x", 1000)), nil)
-		l.Add("/services/web", 1000, fmt.Appendf(nil, "/services/web/bad name %d/s1/ip", i), nil)
+		l.Add("/services/web", 1000, Stored{Key: fmt.Appendf(nil, "/services/web/b.com/s1/%d%s", i, strings.Repeat("x", 1000))})
+		l.Add("/services/web", 1000, Stored{Key: fmt.Appendf(nil, "/services/web/bad name %d/s1/ip", i)})
 	}
 	m.Begin(l, time.Now())
 	s := m.Update().Snapshot

@@ -48,6 +48,7 @@ type group struct {
 	problems []registry.Problem
 	ignored  registry.Ignored
 	moves    map[string]move // by the path of the host
+	leads    map[string]int  // of ip before port, by the path of the host, where it is not 0
 }
 
 // itself is the name of the group of the prefix: no domain has a slash.
@@ -239,7 +240,9 @@ func (m *Mirror) whole() registry.Revision {
 	whole := m.heard
 	for name := range m.unsettled {
 		for _, mv := range m.groups[name].moves {
-			whole = min(whole, mv.revision-1)
+			if mv.revision > 0 {
+				whole = min(whole, mv.revision-1)
+			}
 		}
 	}
 	return registry.Revision(whole)

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,10 +22,20 @@ type Listing struct {
 	have    map[string]int // those that are
 	segment string         // of the last key, with the name of its group
 	name    string
+	ip      Stored         // the last one that may be a host's
+	leads   map[string]int // of ip before port, by the path of the host, where etcd proves one
 }
 
-// Add keeps a key of etcd below the prefix unless its domain has too many.
-func (l *Listing) Add(prefix string, maxKeys int, key, value []byte) {
+// A Stored is a key as etcd has it. Version counts its puts since the revision Created, Modified is that of the last one.
+type Stored struct {
+	Key, Value                 []byte
+	Version, Created, Modified int64
+}
+
+// Add keeps a key of etcd below the prefix, in the order of the keys, unless its domain has too many.
+func (l *Listing) Add(prefix string, maxKeys int, kv Stored) {
+	l.weigh(kv)
+	key, value := kv.Key, kv.Value
 	if len(key) <= len(prefix)+1 {
 		l.Keys = append(l.Keys, Kept(prefix, key, value))
 		return
@@ -41,6 +52,28 @@ func (l *Listing) Add(prefix string, maxKeys int, key, value []byte) {
 	}
 	l.have[l.name]++
 	l.Keys = append(l.Keys, Kept(prefix, key, value))
+}
+
+// weigh takes the lead of a host from the versions of its keys. They count more than the puts of moves: those of a writer that
+// ended between its two puts, and those of one key while the other one did not exist. So they prove that the key that is ahead
+// is put alone only where the other one is not the younger one, and has not been put since: a writer of both that always begins
+// with the same key ends with the other one. What they do not prove costs the settle time once.
+func (l *Listing) weigh(kv Stored) {
+	if bytes.HasSuffix(kv.Key, []byte("/ip")) {
+		l.ip = kv
+		return
+	}
+	path, isPort := bytes.CutSuffix(kv.Key, []byte("/port"))
+	if ip, _ := bytes.CutSuffix(l.ip.Key, []byte("/ip")); !isPort || len(path) == 0 || !bytes.Equal(ip, path) {
+		return
+	}
+	first, second := l.ip, kv
+	if second.Version > first.Version {
+		first, second = second, first
+	}
+	if first.Version > second.Version && first.Created >= second.Created && first.Modified > second.Modified {
+		l.leads = set(l.leads, string(path)+"/", int(l.ip.Version-kv.Version))
+	}
 }
 
 // Serves reports whether a key of etcd below the prefix is of a domain that counts. Those of the prefix itself do.
@@ -88,6 +121,24 @@ func tooMany(prefix, name string, maxKeys, over int) registry.Problem {
 func (m *Mirror) Begin(l Listing, now time.Time) {
 	m.heard = l.Revision
 	m.Become(l, nil, now)
+	for _, g := range m.groups {
+		g.leads = nil
+	}
+	for path, lead := range l.leads {
+		host, _, ok := m.host(path + "ip")
+		if g := m.groups[host.domain]; ok && g != nil {
+			g.leads = set(g.leads, path, lead)
+		}
+	}
+}
+
+// set is the map with the value, which is made where there is none.
+func set(m map[string]int, key string, value int) map[string]int {
+	if m == nil {
+		m = map[string]int{}
+	}
+	m[key] = value
+	return m
 }
 
 // Become brings the mirror to the listing and the changes since, which the watch has told while the

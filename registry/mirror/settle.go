@@ -10,12 +10,42 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// A move is a host of which only one of ip and port has changed. Until the other key comes, or the
-// time is up, it is decoded with the key as it was.
+// How long a change of an address waits is decided here, and by what etcd tells of the two keys alone.
+//
+// Some writers change the address of a host by a put of ip and a put of port, others change one of the two alone. After the
+// first put nothing tells them apart but what the host has seen so far. So:
+//
+//   - A put of one key opens a move: until a put of the other key matches it, the host is decoded with the address that it
+//     had. A put of the other key matches the oldest one that is open, whether it changes the value or not, so that two
+//     writers that cross do not end each other's moves. The move ends when each put has its match, or when the settle time
+//     of the oldest one is up. Both keys in one revision are an address, which is decoded at once.
+//   - A host's lead is by how many puts one key is ahead of the other since a move was last matched: who writes both keeps it
+//     at zero, who writes one alone does not. Where the key that is put is ahead already, it has been changed alone before,
+//     and the change is not held.
+//   - At the beginning the lead is taken from etcd's versions, where they prove it (Listing.weigh).
+//
+// So no host whose writers all write both keys, the second one within the settle time, is decoded with the ip of one address
+// and the port of another; if two of them cross, they have to begin with the same key, or write both at once. A writer that ends between its two puts leaves such an address in etcd, and the next writer of both
+// that begins with the same key counts as one of that key; from its second put on the host is as before. The same holds for
+// a writer of both that comes to a host of a writer of one.
+
+// A move is a host of which only one of ip and port has been put.
 type move struct {
-	was      registry.KeyValue
-	until    time.Time
-	revision int64 // of the change that began it
+	host address
+	// ip and port are decoded until the move ends, unless it is free: the key that is put was ahead.
+	ip, port registry.KeyValue
+	free     bool
+	// open are the puts of one key, attr, that none of the other has matched yet, the oldest first; never empty.
+	attr string
+	open []openPut
+	// revision is that of the first change that is held; 0 where none is.
+	revision int64
+}
+
+// An openPut is over at a time. It is same where it did not change the value.
+type openPut struct {
+	until time.Time
+	same  bool
 }
 
 // An address names a host in etcd: the path is its keys' without the attribute.
@@ -92,59 +122,140 @@ func (m *Mirror) before(host address) touch {
 	return t
 }
 
-// weigh begins a move, or ends it, after the changes that touched the host.
+// attr is the one key, or one of the two, that is put, and its value before.
+func (t touch) attr() (attr, was string) {
+	if t.ip {
+		return "ip", t.wasIP
+	}
+	return "port", t.wasPort
+}
+
+// weigh opens a move, goes on with it or ends it, after the changes that touched the host.
 func (m *Mirror) weigh(t touch, now time.Time) {
 	g := m.groups[t.domain]
-	if begun, moving := g.moves[t.path]; moving {
-		is, there := g.value(begun.was.Key)
-		if t.ip && t.port || t.touches() != begun.was.Key || there && is == begun.was.Value {
-			m.end(t.domain, t.path)
+	mv, moving := g.moves[t.path]
+	attr, was := t.attr()
+	is, there := g.value(t.path + attr)
+	switch {
+	case g.gone(t.path), t.ip && t.port && !moving:
+		m.match(g, t.address)
+		return
+	case t.ip && t.port: // what is open may still be matched
+		delete(g.leads, t.path)
+		t.wasIP, _ = g.value(t.path + "ip")
+		t.wasPort, _ = g.value(t.path + "port")
+		mv.ip, mv.port = t.keys()
+		m.keep(g, mv, t)
+		return
+	case !moving && !t.good:
+		delete(g.leads, t.path)
+		return
+	case !moving, attr == mv.attr && mv.free && !there: // no server goes at once
+		mv = move{host: t.address, attr: attr, free: there && lead(attr)*g.leads[t.path] > 0}
+		mv.ip, mv.port = t.keys()
+	case attr != mv.attr:
+		if mv.open = mv.open[1:]; len(mv.open) == 0 || mv.free {
+			m.match(g, t.address)
+			return
 		}
-		return
 	}
-	if t.ip && t.port || !t.good {
-		return
+	if attr == mv.attr && (was != "" || len(mv.open) == 0) { // a key that was deleted and comes back stands for the same put
+		mv.open = append(slices.Clip(mv.open), openPut{until: now.Add(m.settle), same: there && is == was})
 	}
-	was := registry.KeyValue{Key: t.touches(), Value: t.wasIP}
-	if t.port {
-		was.Value = t.wasPort
-	}
-	if is, there := g.value(was.Key); there && is == was.Value {
-		return
+	m.keep(g, mv, t)
+}
+
+// keep keeps a move after a touch.
+func (m *Mirror) keep(g *group, mv move, t touch) {
+	switch {
+	case !g.holds(mv):
+		mv.revision = 0
+		m.dirty[t.domain] = struct{}{}
+	case mv.revision == 0:
+		mv.revision = t.revision
 	}
 	if g.moves == nil {
 		g.moves = map[string]move{}
 		m.unsettled[t.domain] = struct{}{}
 	}
-	g.moves[t.path] = move{was: was, until: now.Add(m.settle), revision: t.revision}
+	g.moves[t.path] = mv
 }
 
-// touches returns the one key, or one of the two.
-func (t touch) touches() string {
-	if t.ip {
-		return t.path + "ip"
+// keys are those of the host as they were before.
+func (t touch) keys() (ip, port registry.KeyValue) {
+	return registry.KeyValue{Key: t.path + "ip", Value: t.wasIP}, registry.KeyValue{Key: t.path + "port", Value: t.wasPort}
+}
+
+// gone reports whether the host has neither key.
+func (g *group) gone(path string) bool {
+	_, hasIP := g.value(path + "ip")
+	_, hasPort := g.value(path + "port")
+	return !hasIP && !hasPort
+}
+
+// lead is what a put of the key adds to the lead of its host.
+func lead(attr string) int {
+	if attr == "ip" {
+		return 1
 	}
-	return t.path + "port"
+	return -1
 }
 
-func (m *Mirror) end(name, path string) {
-	g := m.groups[name]
-	delete(g.moves, path)
-	m.dirty[name] = struct{}{}
+// holds reports whether the host is decoded with another address than etcd has.
+func (g *group) holds(mv move) bool {
+	if mv.free {
+		return false
+	}
+	ip, hasIP := g.value(mv.ip.Key)
+	port, hasPort := g.value(mv.port.Key)
+	return !hasIP || !hasPort || ip != mv.ip.Value || port != mv.port.Value
+}
+
+// match ends the move of a host whose keys have both been put, or are both gone.
+func (m *Mirror) match(g *group, host address) {
+	delete(g.leads, host.path)
+	if _, moving := g.moves[host.path]; moving {
+		m.end(g, host)
+	}
+}
+
+func (m *Mirror) end(g *group, host address) {
+	delete(g.moves, host.path)
+	m.dirty[host.domain] = struct{}{}
 	if len(g.moves) == 0 {
 		g.moves = nil
-		delete(m.unsettled, name)
+		delete(m.unsettled, host.domain)
 	}
 }
 
-// Settle ends the moves whose time is up.
-func (m *Mirror) Settle(now time.Time) {
+// Settle ends the moves whose time is up, and reports whether that may make a difference.
+func (m *Mirror) Settle(now time.Time) (ended bool) {
 	for name := range m.unsettled {
-		for path, mv := range m.groups[name].moves {
-			if !mv.until.After(now) {
-				m.end(name, path)
+		g := m.groups[name]
+		for path, mv := range g.moves {
+			for len(mv.open) > 0 && mv.open[0].same && !mv.open[0].until.After(now) {
+				mv.open = mv.open[1:]
 			}
+			switch {
+			case len(mv.open) > 0 && mv.open[0].until.After(now):
+				g.moves[path] = mv
+				continue
+			case len(mv.open) > 0:
+				g.lead(mv)
+			}
+			ended = ended || mv.revision > 0
+			m.end(g, mv.host)
 		}
+	}
+	return ended
+}
+
+// lead counts the puts of a move that no put of the other key has matched.
+func (g *group) lead(mv move) {
+	n := g.leads[mv.host.path] + lead(mv.attr)*len(mv.open)
+	g.leads = set(g.leads, mv.host.path, n)
+	if n == 0 {
+		delete(g.leads, mv.host.path)
 	}
 }
 
@@ -152,8 +263,8 @@ func (m *Mirror) Settle(now time.Time) {
 func (m *Mirror) NextSettle() (next time.Time) {
 	for name := range m.unsettled {
 		for _, mv := range m.groups[name].moves {
-			if next.IsZero() || mv.until.Before(next) {
-				next = mv.until
+			if until := mv.open[0].until; next.IsZero() || until.Before(next) {
+				next = until
 			}
 		}
 	}
@@ -167,7 +278,10 @@ func (g *group) effective() []registry.KeyValue {
 	}
 	e := group{keys: slices.Clone(g.keys)}
 	for _, mv := range g.moves {
-		e.set(Change{KeyValue: mv.was}, math.MaxInt)
+		if mv.revision > 0 {
+			e.set(Change{KeyValue: mv.ip}, math.MaxInt)
+			e.set(Change{KeyValue: mv.port}, math.MaxInt)
+		}
 	}
 	return e.keys
 }
@@ -178,7 +292,7 @@ func (m *Mirror) expired() []string {
 	for host := range maps.Keys(m.lapsed) {
 		g := m.groups[host.domain]
 		if g != nil {
-			if _, moving := g.moves[host.path]; moving {
+			if mv, moving := g.moves[host.path]; moving && mv.revision > 0 {
 				continue
 			}
 		}

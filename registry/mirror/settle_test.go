@@ -47,13 +47,88 @@ func TestAHostSettles(t *testing.T) {
 			10  s/ip=10.0.0.2   => s 10.0.0.1:80
 			90  s/ip=10.0.0.3   => s 10.0.0.1:80
 			110                 => s 10.0.0.3:80`,
-		"an ip that goes back is as if nothing was": `
+		"an address of which only one key has another value is shown with the second put": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/ip=10.0.0.1   => s 10.0.0.1:80
+			60  s/port=81       => s 10.0.0.1:81
+			70  s/port=82       => s 10.0.0.1:81
+			71  s/ip=10.0.0.1   => s 10.0.0.1:82`,
+		"a key that has been put alone before goes at once": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/port=81       => s 10.0.0.1:80
+			110                 => s 10.0.0.1:81
+			120 s/port=82       => s 10.0.0.1:82
+			130 s/port=83       => s 10.0.0.1:83
+			500 s/port=84       => s 10.0.0.1:84`,
+		"the other key waits": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/port=81       => s 10.0.0.1:80
+			110                 => s 10.0.0.1:81
+			500 s/ip=10.0.0.2   => s 10.0.0.1:81
+			600                 => s 10.0.0.2:81`,
+		"a put of both does away with what one key was ahead": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/port=81       => s 10.0.0.1:80
+			110                 => s 10.0.0.1:81
+			500 s/ip=10.0.0.2   => s 10.0.0.1:81
+			510 s/port=82       => s 10.0.0.2:82
+			520 s/port=83       => s 10.0.0.2:82
+			530 s/ip=10.0.0.3   => s 10.0.0.3:83`,
+		"a second key that comes late takes back what the first was ahead": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/ip=10.0.0.2   => s 10.0.0.1:80
+			110                 => s 10.0.0.2:80
+			150 s/port=81       => s 10.0.0.2:80
+			250                 => s 10.0.0.2:81
+			500 s/ip=10.0.0.3   => s 10.0.0.2:81
+			510 s/port=82       => s 10.0.0.3:82`,
+		"a key that goes is waited for, however often it was put alone": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/port=81       => s 10.0.0.1:80
+			110                 => s 10.0.0.1:81
+			500 s/port=-        => s 10.0.0.1:81
+			510 s/port=82       => s 10.0.0.1:81
+			600                 => s 10.0.0.1:82`,
+		"a key that went and came back is not ahead": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/port=81       => s 10.0.0.1:80
+			110                 => s 10.0.0.1:81
+			500 s/port=-        => s 10.0.0.1:81
+			600                 => s pending
+			610 s/port=82       => s 10.0.0.1:82
+			620 s/port=83       => s 10.0.0.1:82
+			630 s/ip=10.0.0.2   => s 10.0.0.2:83`,
+		"a host that goes key by key and comes back key by key": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/port=-        => s 10.0.0.1:80
+			11  s/port=81       => s 10.0.0.1:80
+			12  s/ip=10.0.0.2   => s 10.0.0.2:81`,
+		"what is put again and again as it was is not ahead": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			100 s/ip=10.0.0.1   => s 10.0.0.1:80
+			200                 => s 10.0.0.1:80
+			300 s/ip=10.0.0.1   => s 10.0.0.1:80
+			400                 => s 10.0.0.1:80
+			500 s/ip=10.0.0.2   => s 10.0.0.1:80
+			510 s/port=81       => s 10.0.0.2:81`,
+		"two that cross are shown when both are there": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/ip=10.0.0.2   => s 10.0.0.1:80
+			80  s/ip=10.0.0.3   => s 10.0.0.1:80
+			90  s/port=82       => s 10.0.0.1:80
+			170 s/port=83       => s 10.0.0.3:83`,
+		"two that cross, one of them with both keys at once, are shown as they are there": `
+			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
+			10  s/ip=10.0.0.2   => s 10.0.0.1:80
+			20  s/ip=10.0.0.3 s/port=83 => s 10.0.0.3:83
+			30  s/port=82       => s 10.0.0.3:82`,
+		"an ip that goes back is waited for as any other": `
 			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
 			10  s/ip=10.0.0.2   => s 10.0.0.1:80
 			20  s/ip=10.0.0.1   => s 10.0.0.1:80
 			30  s/port=81       => s 10.0.0.1:80
-			129                 => s 10.0.0.1:80
-			130                 => s 10.0.0.1:81`,
+			119                 => s 10.0.0.1:80
+			120                 => s 10.0.0.1:81`,
 		"an ip that is written as it was does not wait": `
 			0   s/ip=10.0.0.1 s/port=80 => s 10.0.0.1:80
 			10  s/ip=10.0.0.1 s/weight=x => s held ! s/weight`,
