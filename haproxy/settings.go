@@ -34,6 +34,8 @@ type Settings struct {
 	// Background makes Run return at once: it does not wait for the checks of added servers, and leaves servers that
 	// still have sessions draining until a later Run with the same removal finds them idle, or out of time.
 	Background bool
+	// HAProxyChecksFirst leaves the first check of a new server to HAProxy alone.
+	HAProxyChecksFirst bool
 	// Logger takes what is worth a word but stops nothing; nil discards it.
 	Logger *slog.Logger
 }

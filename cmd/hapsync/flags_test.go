@@ -55,6 +55,8 @@ func samples(s *cli.Setting) (string, string) {
 		return "json", "text"
 	case s.Name == "host-match":
 		return "exact", "any-port"
+	case s.Name == "first-check":
+		return "haproxy", "hapsync"
 	case s.Name == "log-level":
 		return "debug", "error"
 	}

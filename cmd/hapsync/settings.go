@@ -75,17 +75,18 @@ func (p program) haproxySettings(c *cli.Context) (haproxy.Settings, error) {
 		}
 	}
 	return haproxy.Settings{
-		BaseFile:      c.String("base-file"),
-		ManagedFile:   c.String("managed-file"),
-		Files:         cli.Words(c.StringSlice("haproxy-file")...),
-		Frontends:     frontends,
-		Binary:        c.String("haproxy-bin"),
-		RuntimeSocket: c.String("runtime-socket"),
-		MasterSocket:  c.String("master-socket"),
-		ReloadCommand: strings.Fields(c.String("reload-command")),
-		DrainTimeout:  c.Duration("drain-timeout"),
-		ReloadTimeout: c.Duration("reload-timeout"),
-		Logger:        p.environment().Logger(c),
+		BaseFile:           c.String("base-file"),
+		ManagedFile:        c.String("managed-file"),
+		Files:              cli.Words(c.StringSlice("haproxy-file")...),
+		Frontends:          frontends,
+		Binary:             c.String("haproxy-bin"),
+		RuntimeSocket:      c.String("runtime-socket"),
+		MasterSocket:       c.String("master-socket"),
+		ReloadCommand:      strings.Fields(c.String("reload-command")),
+		DrainTimeout:       c.Duration("drain-timeout"),
+		ReloadTimeout:      c.Duration("reload-timeout"),
+		HAProxyChecksFirst: c.String("first-check") == "haproxy",
+		Logger:             p.environment().Logger(c),
 	}, nil
 }
 

@@ -43,6 +43,12 @@ type Instance struct {
 	cache *runtimeapi.Cache
 	// answered is the worker that State saw last; 0 after a try to give it its socket back.
 	answered atomic.Int64
+	// firstChecks are those of servers that came, and sameNetwork whether HAProxy reaches what they reach.
+	firstChecks *firstChecks
+	sameNetwork struct {
+		worker runtimeapi.Worker
+		is     bool
+	}
 	// draining are the servers that Background left to finish their sessions.
 	draining runtimeapi.Drains
 }
@@ -70,7 +76,7 @@ func Open(s haproxy.Settings) (*Instance, error) {
 		return nil, fmt.Errorf("find HAProxy, which validates every configuration: %w; install it, or name it with --haproxy-bin", err)
 	}
 	s.Binary = binary
-	h := &Instance{settings: s, log: cmp.Or(s.Logger, slog.New(slog.DiscardHandler)), draining: runtimeapi.NewDrains(s.DrainTimeout)}
+	h := &Instance{settings: s, log: cmp.Or(s.Logger, slog.New(slog.DiscardHandler)), draining: runtimeapi.NewDrains(s.DrainTimeout), firstChecks: newFirstChecks()}
 	if s.Background {
 		h.cache = &runtimeapi.Cache{}
 		h.waits = haproxy.NewWaits(h.log)

@@ -218,7 +218,18 @@ func (h *Instance) Run(ctx context.Context, changes []haproxy.Change) error {
 		changes, drain = h.draining.Due(changes, live), runtimeapi.NoWait
 	}
 	defer h.waits.Begin("HAProxy's socket")()
-	err = r.CarryOut(ctx, runtimeapi.Commands{Capabilities: haproxy.CapabilitiesOf(w.Version), Params: f.DefaultServer}, changes, live, drain)
+	h.firstChecks.forget(changes)
+	checks := context.WithoutCancel(ctx)
+	if !h.settings.Background {
+		var end func()
+		checks, end = context.WithCancel(ctx)
+		defer h.firstChecks.running.Wait()
+		defer end()
+	}
+	err = r.CarryOut(ctx, runtimeapi.Commands{
+		Capabilities: haproxy.CapabilitiesOf(w.Version), Params: f.DefaultServer,
+		Sent: func(changes []haproxy.Change) { h.checkFirst(checks, f, r, w, changes) },
+	}, changes, live, drain)
 	h.forgetRemoved(changes, err)
 	return withRefusals(err, append(unsound, refused...))
 }

@@ -35,6 +35,8 @@ type Server struct {
 	Agent bool
 	// Undecided: it is ready but takes no traffic yet, and no check has failed so far.
 	Undecided bool
+	// Down: it is ready and has a check, but takes no traffic.
+	Down bool
 }
 
 // fullRead is the number of names from which on reading all backends is the cheaper way.

@@ -16,6 +16,8 @@ const firstCheck = " check inter 2s downinter 200ms fastinter 200ms"
 type Commands struct {
 	Capabilities haproxy.Capabilities
 	Params       func(backend string) string
+	// Sent is called with the changes of servers that come or stay, once HAProxy has their commands; nil is not.
+	Sent func(changes []haproxy.Change)
 }
 
 // pending are the changes that are not in effect: servers that stay, and servers that leave.

@@ -238,7 +238,8 @@ func stateServer(t *table, fields [][]byte) (Server, error) {
 		s.Addr = netip.AddrPortFrom(addr, uint16(numbers[statePort]))
 	}
 	s.Unchecked = s.Check && numbers[stateCheck]&checkOn == 0
-	s.Undecided = s.Check && s.State == haproxy.Ready && numbers[stateOp] == 0 && numbers[stateResult] != resultFailed
+	s.Down = s.Check && s.State == haproxy.Ready && numbers[stateOp] == 0
+	s.Undecided = s.Down && numbers[stateResult] != resultFailed
 	return s, nil
 }
 

@@ -64,6 +64,9 @@ func (r Client) CarryOut(ctx context.Context, o Commands, changes []haproxy.Chan
 	if err := r.exec(ctx, o.commands(stay, live)); err != nil {
 		return err
 	}
+	if o.Sent != nil {
+		o.Sent(stay)
+	}
 	if drain != NoWait {
 		if err := r.awaitChecks(ctx, stay); err != nil {
 			return err

@@ -34,7 +34,7 @@ func (r Client) run(
 	if err != nil {
 		return err
 	}
-	return r.CarryOut(ctx, Commands{caps, params}, changes, live, drain)
+	return r.CarryOut(ctx, Commands{Capabilities: caps, Params: params}, changes, live, drain)
 }
 
 func runtimeOf(p *haproxytest.Proc) Client { return Client{Socket: p.RuntimeSocket} }

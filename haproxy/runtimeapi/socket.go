@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -133,6 +134,33 @@ func endpoint(address string) (network, to string) {
 		host = "::1"
 	}
 	return "tcp", net.JoinHostPort(host, rest[colon+1:])
+}
+
+// SameNetwork reports whether the process that listens on the socket is known to be in the network namespace of this one: the kernel
+// lists a listening unix socket there only, by the name that it was bound to, which HAProxy then renames.
+func SameNetwork(socket string) bool {
+	network, address := endpoint(socket)
+	if network != "unix" {
+		return false
+	}
+	if strings.HasPrefix(address, "@") {
+		return true // an abstract name is of one network namespace
+	}
+	sockets, err := os.ReadFile("/proc/thread-self/net/unix")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(sockets)) {
+		w := strings.Fields(line)
+		if len(w) < 8 || w[3] != "00010000" { // listens
+			continue
+		}
+		rest, ours := strings.CutPrefix(w[7], address)
+		if ours && (rest == "" || rest[0] == '.' && strings.HasSuffix(rest, ".tmp")) {
+			return true
+		}
+	}
+	return false
 }
 
 // A boundConn is bound to a context until it is closed.

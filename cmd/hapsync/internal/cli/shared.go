@@ -91,6 +91,8 @@ func haproxyFlags() []urfave.Flag {
 			Usage: "`COMMAND` that reloads where there is no master socket; split at white space and run without a shell"}),
 		Text(Spec{Name: "drain-timeout", Category: category, Value: "10s", Check: Duration,
 			Usage: "`TIME` that a removed server has to finish its sessions"}),
+		Text(Spec{Name: "first-check", Category: category, Value: "hapsync", Check: OneOf("hapsync", "haproxy"),
+			Usage: "`WHO` makes the first check of a new server: hapsync at once, where its check is HAProxy's, or haproxy alone, one interval later"}),
 		Text(Spec{Name: "reload-timeout", Category: category, Value: "60s", Check: Duration,
 			Usage: "`TIME` after which a reload has failed"}),
 	}

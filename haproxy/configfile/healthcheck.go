@@ -1,0 +1,99 @@
+package configfile
+
+import (
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+// checkBound bounds a health check of hapsync's own: what takes longer is left to HAProxy.
+const checkBound = 2 * time.Second
+
+// plainWords are the words of a server that change nothing about what its check is, with the number of their arguments.
+var plainWords = map[string]int{
+	"check": 0, "backup": 0, "no-backup": 0, "non-stick": 0,
+	"cookie": 1, "weight": 1, "maxconn": 1, "minconn": 1, "maxqueue": 1, "slowstart": 1, "id": 1, "guid": 1,
+	"inter": 1, "fastinter": 1, "downinter": 1, "rise": 1, "fall": 1,
+	"on-marked-down": 1, "on-marked-up": 1, "pool-low-conn": 1, "pool-max-conn": 1, "pool-purge-delay": 1, "max-reuse": 1,
+}
+
+// PlainServer reports whether the words of a server, or of a default-server line, leave its check what it is without them.
+func PlainServer(words string) bool {
+	w := strings.Fields(words)
+	for len(w) > 0 {
+		arguments, plain := plainWords[w[0]]
+		if !plain || len(w) <= arguments {
+			return false
+		}
+		w = w[1+arguments:]
+	}
+	return true
+}
+
+// HealthCheck is the check of a backend's servers; ok is false where any line of its own or of its defaults, or default-server
+// word, may make it another than what hapsync writes.
+func (f Reading) HealthCheck(backend string) (check haproxy.HealthCheck, ok bool) {
+	s, there := f.Managed.backends[backend]
+	if !there || !PlainServer(f.DefaultServer(backend)) {
+		return check, false
+	}
+	b, there := haproxy.FindBackend(f.Managed.Config.Backends, backend)
+	if !there {
+		return check, false
+	}
+	check = haproxy.HealthCheck{Path: b.Options.Check, Timeout: checkBound}
+	check.Host, _ = haproxy.DomainOf(backend)
+	own := len(f.inherited(f.at, s).lines)
+	for i, l := range f.effective(f.at, s) {
+		w := meaning(l.raw, os.Getenv)
+		switch {
+		case len(w) == 0:
+		case i >= own && check.Path != "" && roleOf(l, true) == roleCheck:
+		case changesCheck(l.raw, w):
+			return check, false
+		case len(w) >= 3 && w[0] == "timeout" && (w[1] == "check" || w[1] == "connect"):
+			limit, known := duration(w[2])
+			if !known {
+				return check, false
+			}
+			check.Timeout = min(check.Timeout, limit)
+		}
+	}
+	return check, true
+}
+
+// changesCheck reports whether a line of a backend or its defaults may have a say on what a check is. Server lines have
+// words of their own.
+func changesCheck(raw string, w []string) bool {
+	switch w[0] {
+	case "server", "server-template", "default-server", "timeout":
+		return false
+	case "source", "dispatch":
+		return true
+	}
+	words := w[:1]
+	if slices.Contains([]string{"option", "no", "default"}, w[0]) {
+		words = w[:min(len(w), 3)]
+		if strings.Contains(raw, "$") {
+			return true
+		}
+	}
+	return strings.HasPrefix(strings.TrimLeft(raw, " \t\""), "$") || slices.ContainsFunc(words, func(word string) bool {
+		return word != "log-health-checks" && (strings.Contains(word, "check") || strings.Contains(word, "chk"))
+	})
+}
+
+// duration reads a time of HAProxy's: a number of milliseconds, or of the unit behind it.
+func duration(s string) (time.Duration, bool) {
+	digits := strings.TrimRight(s, "usmhd")
+	unit, known := map[string]time.Duration{
+		"": time.Millisecond, "us": time.Microsecond, "ms": time.Millisecond, "s": time.Second,
+		"m": time.Minute, "h": time.Hour, "d": 24 * time.Hour,
+	}[s[len(digits):]]
+	n, err := strconv.ParseUint(digits, 10, 31)
+	return time.Duration(n) * unit, known && err == nil && n > 0
+}

@@ -1,0 +1,169 @@
+package driver
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/haproxy/configfile"
+	"github.com/hapsync/hapsync/haproxy/runtimeapi"
+
+	stdsync "sync"
+)
+
+const (
+	// checksAtOnce bounds the first checks that run beside each other; the others wait for a place, as long as theirs may take.
+	checksAtOnce = 128
+	// raiseTimeout bounds the commands that follow good ones.
+	raiseTimeout = 2 * time.Second
+)
+
+// HAProxy makes the first check of a server that comes live one interval late, and the first check of one that was down and moves
+// when its turn comes. So hapsync makes that check itself, the same one, and lets the server take traffic if it is good.
+// Nothing waits for it: the server is there, and down; where the check fails, takes too long, or is not made, HAProxy's own
+// checks decide.
+//
+// firstChecks are those that run. Any goroutine may use them.
+type firstChecks struct {
+	mu stdsync.Mutex // held while servers are raised, so that none is changed meanwhile
+	// current is the one of each server that counts.
+	current map[haproxy.ServerKey]*firstCheck
+	good    []*firstCheck
+	raising bool
+	places  chan struct{}
+	running stdsync.WaitGroup
+}
+
+// A firstCheck is of one server at one address of one worker.
+type firstCheck struct {
+	haproxy.HealthCheck
+	key    haproxy.ServerKey
+	addr   netip.AddrPort
+	moved  bool
+	socket runtimeapi.Client
+	worker runtimeapi.Worker
+}
+
+func newFirstChecks() *firstChecks {
+	return &firstChecks{current: map[haproxy.ServerKey]*firstCheck{}, places: make(chan struct{}, checksAtOnce)}
+}
+
+// forget makes the checks of servers that are about to change count no more.
+func (c *firstChecks) forget(changes []haproxy.Change) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, change := range changes {
+		delete(c.current, change.Key())
+	}
+}
+
+// start begins a check, which counts until forget or its end.
+func (c *firstChecks) start(ctx context.Context, f *firstCheck) {
+	c.mu.Lock()
+	c.current[f.key] = f
+	c.mu.Unlock()
+	c.running.Go(func() {
+		checked, cancel := context.WithTimeout(ctx, f.Timeout)
+		defer cancel()
+		select {
+		case c.places <- struct{}{}:
+			err := probe(checked, f.addr, f.HealthCheck)
+			<-c.places
+			c.end(ctx, f, err)
+		case <-checked.Done():
+			c.end(ctx, f, checked.Err())
+		}
+	})
+}
+
+// end raises the server of a good check, with those of others that end meanwhile.
+func (c *firstChecks) end(ctx context.Context, f *firstCheck, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current[f.key] != f {
+		return
+	}
+	if err != nil {
+		delete(c.current, f.key)
+		return
+	}
+	c.good = append(c.good, f)
+	if c.raising {
+		return
+	}
+	c.raising = true
+	for len(c.good) > 0 {
+		c.raise(ctx)
+		c.mu.Unlock() // a moment for those that wait
+		c.mu.Lock()
+	}
+	c.raising = false
+}
+
+// raise lets the servers of good checks that still count take traffic. What fails is left to HAProxy.
+func (c *firstChecks) raise(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), raiseTimeout)
+	defer cancel()
+	servers, moved := map[haproxy.ServerKey]netip.AddrPort{}, map[haproxy.ServerKey]bool{}
+	last := c.good[len(c.good)-1]
+	for _, f := range c.good {
+		if c.current[f.key] == f {
+			servers[f.key], moved[f.key] = f.addr, f.moved
+			delete(c.current, f.key)
+		}
+	}
+	c.good = nil
+	if len(servers) > 0 {
+		_, _ = last.socket.Raise(ctx, last.worker, servers, moved)
+	}
+}
+
+// checkFirst begins the first checks of servers that have just come to the process, or to another address there. It makes none
+// where the process may reach others than this one does, and none of a server whose check may be another than hapsync's.
+func (h *Instance) checkFirst(ctx context.Context, f configfile.Reading, r runtimeapi.Client, w runtimeapi.Worker, changes []haproxy.Change) {
+	if h.settings.HAProxyChecksFirst || len(changes) == 0 {
+		return
+	}
+	if !h.sameNetwork.worker.Same(w) {
+		h.sameNetwork.worker, h.sameNetwork.is = w, runtimeapi.SameNetwork(r.Socket)
+	}
+	if !h.sameNetwork.is {
+		return
+	}
+	checks := map[string]haproxy.HealthCheck{}
+	for _, c := range changes {
+		have, want := c.Servers()
+		added, moved := c.Op() == haproxy.OpAdd, c.Op() == haproxy.OpSet && have.Addr != want.Addr
+		if !added && !moved || !want.Check || want.State != haproxy.Ready || !configfile.PlainServer(have.Params+" "+want.Params) {
+			continue
+		}
+		backend := c.Key().Backend
+		check, known := checks[backend]
+		if !known {
+			check = h.healthCheck(f, w, backend)
+			checks[backend] = check
+		}
+		if check.Timeout == 0 {
+			continue
+		}
+		h.firstChecks.start(ctx, &firstCheck{
+			HealthCheck: check, key: c.Key(), addr: want.Addr, moved: moved,
+			socket: runtimeapi.Client{Socket: r.Socket}, worker: w,
+		})
+	}
+}
+
+// healthCheck is the check that a worker makes of a backend's servers; zero where that is not known, as where the file has
+// another check than the worker has loaded.
+func (h *Instance) healthCheck(f configfile.Reading, w runtimeapi.Worker, backend string) haproxy.HealthCheck {
+	check, ok := f.HealthCheck(backend)
+	loaded, err := h.loaded(f, w)
+	if !ok || err != nil {
+		return haproxy.HealthCheck{}
+	}
+	if b, ok := haproxy.FindBackend(loaded.Config.Backends, backend); !ok || b.Options.Check != check.Path {
+		return haproxy.HealthCheck{}
+	}
+	return check
+}

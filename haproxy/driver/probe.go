@@ -1,0 +1,59 @@
+package driver
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+// maxStatusLine bounds what is read of an answer.
+const maxStatusLine = 1024
+
+// probe makes the check of a server, as HAProxy makes it. The context bounds it.
+func probe(ctx context.Context, addr netip.AddrPort, check haproxy.HealthCheck) error {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", addr.String())
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // as HAProxy: no connection of a check lingers
+	}
+	if check.Path == "" {
+		return nil
+	}
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	request := "GET " + check.Path + " HTTP/1.1\r\nHost: " + check.Host + "\r\nConnection: close\r\n\r\n"
+	if _, err := io.WriteString(conn, request); err != nil {
+		return err
+	}
+	line, err := bufio.NewReader(io.LimitReader(conn, maxStatusLine)).ReadString('\n')
+	if err != nil {
+		return err
+	}
+	return goodStatus(line)
+}
+
+// goodStatus reads the first line of an answer. HAProxy takes 200 to 399.
+func goodStatus(line string) error {
+	version, rest, _ := strings.Cut(line, " ")
+	code, _, _ := strings.Cut(strings.TrimRight(rest, "\r\n"), " ")
+	status, err := strconv.Atoi(code)
+	switch {
+	case !strings.HasPrefix(version, "HTTP/1.") || err != nil || len(code) != 3:
+		return errors.New("the answer is not HTTP")
+	case status < 200 || status > 399:
+		return fmt.Errorf("the answer has the status %d", status)
+	}
+	return nil
+}
