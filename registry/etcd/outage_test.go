@@ -235,7 +235,7 @@ func TestWhatIsCompactedBeforeTheWatchBeginsIsNotMissed(t *testing.T) {
 	}
 	client.wrapped = kv.on
 	f := follow(t, client)
-	f.shows(t, oneHost)
+	f.shows(t, strings.TrimSuffix(oneHost, "\n")+" weight set\n")
 	if _, lost := f.all(); len(lost) != 0 {
 		t.Errorf("lost: %v", lost)
 	}

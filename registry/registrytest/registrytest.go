@@ -45,8 +45,8 @@ func Describe(domains []registry.Domain, problems []registry.Problem, ignored ..
 		fmt.Fprintf(&b, "%s%s%s%s\n", d.Name, given(" balance=", d.Options.Balance), given(" check=", d.Options.Check)+given(" cookie=", d.Options.Cookie),
 			map[bool]string{true: " held"}[d.Held])
 		for _, h := range d.Hosts {
-			fmt.Fprintf(&b, "  %s %s weight=%d maxconn=%d backup=%t %s%s\n", h.Name, h.Addr, h.Weight, h.MaxConn, h.Backup, h.State,
-				map[bool]string{true: " in one key"}[h.OneKey])
+			fmt.Fprintf(&b, "  %s %s weight=%d maxconn=%d backup=%t %s%s%s\n", h.Name, h.Addr, h.Weight, h.MaxConn, h.Backup, h.State,
+				map[bool]string{true: " in one key"}[h.OneKey], defaultsSet(h))
 		}
 		for _, p := range d.Pending {
 			fmt.Fprintf(&b, "  %s pending: no %s\n", p.Host, p.Missing)
@@ -67,6 +67,20 @@ func Describe(domains []registry.Domain, problems []registry.Problem, ignored ..
 		}
 	}
 	return b.String()
+}
+
+// defaultsSet names the keys of a host that say what holds without them.
+func defaultsSet(h registry.Host) (words string) {
+	if !h.Unset.Weight && h.Weight == 1 {
+		words += " weight set"
+	}
+	if !h.Unset.MaxConn && h.MaxConn == 0 {
+		words += " maxconn set"
+	}
+	if !h.Unset.Backup && !h.Backup {
+		words += " backup set"
+	}
+	return words
 }
 
 func given(name, value string) string {
