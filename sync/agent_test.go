@@ -1,10 +1,10 @@
 package sync
 
 import (
-	"bytes"
 	"errors"
 	"net/netip"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -246,7 +246,7 @@ func TestAHAProxyThatIsAwayIsLookedForEachSecond(t *testing.T) {
 			t.Fatalf("%+v", i.Status())
 		}
 		elapse(10 * time.Second)
-		if n := bytes.Count(i.logged.Bytes(), []byte("haproxy does not answer\"")); n > 2 {
+		if n := strings.Count(i.logged.String(), "haproxy does not answer\""); n > 2 {
 			t.Errorf("it is logged %d times:\n%s", n, i.logged)
 		}
 		i.haproxy.change(func() { m.down = false })

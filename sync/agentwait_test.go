@@ -1,7 +1,6 @@
 package sync
 
 import (
-	"bytes"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -37,7 +36,7 @@ func TestOthersAreFollowedWhileHaproxyCGetsNoAnswer(t *testing.T) {
 			t.Errorf("at the limit: %+v", s.Reasons)
 		}
 		elapse(limit)
-		if n := bytes.Count(i.logged.Bytes(), []byte("the pass failed")); n != 1 || i.haproxy.now().version > 0 {
+		if n := strings.Count(i.logged.String(), "the pass failed"); n != 1 || i.haproxy.now().version > 0 {
 			t.Errorf("%d failed passes, %d writes:\n%s", n, i.haproxy.now().version, i.logged)
 		}
 

@@ -213,8 +213,43 @@ type inn struct {
 	*Agent
 	registry *script
 	haproxy  *guarded
-	logged   *bytes.Buffer
-	entries  *[]Entry
+	logged   *tape
+}
+
+// A tape has what an agent logged, and the entries of its journal. A test may use it at any time: that an agent waits in the bubble
+// does not order what it does afterwards.
+type tape struct {
+	mu      stdsync.Mutex
+	text    bytes.Buffer
+	entries []Entry
+}
+
+func (l *tape) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *tape) enter(e Entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entries = append(l.entries, e)
+}
+
+func (l *tape) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// take empties the tape.
+func (l *tape) take() (text string, entries []Entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	text, entries = l.text.String(), l.entries
+	l.text.Reset()
+	l.entries = nil
+	return text, entries
 }
 
 // inBubble runs an agent over a HAProxy in virtual time.
@@ -227,11 +262,11 @@ func inBubble(t *testing.T, m *fake, f func(t *testing.T, i inn)) {
 func inBubbleWith(t *testing.T, m *fake, set func(*AgentConfig), f func(t *testing.T, i inn)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		i := inn{registry: newScript(), haproxy: &guarded{fake: m}, logged: new(bytes.Buffer), entries: new([]Entry)}
+		i := inn{registry: newScript(), haproxy: &guarded{fake: m}, logged: new(tape)}
 		cfg := AgentConfig{
 			Follower: i.registry, Process: i.haproxy, File: i.haproxy,
 			Layout: layout, Logger: slog.New(slog.NewTextHandler(i.logged, nil)),
-			Journal: func(e Entry) { *i.entries = append(*i.entries, e) },
+			Journal: i.logged.enter,
 		}
 		set(&cfg)
 		agent, err := NewAgent(cfg)

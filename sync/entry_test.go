@@ -18,10 +18,11 @@ import (
 func (i inn) since() (lines []string, entries []string) {
 	synctest.Wait()
 	varying := regexp.MustCompile(`time=\S+ level=|took=\S+ ?| runtime=\d+ .*`)
-	for line := range strings.Lines(i.logged.String()) {
+	text, kept := i.logged.take()
+	for line := range strings.Lines(text) {
 		lines = append(lines, strings.TrimSpace(varying.ReplaceAllString(strings.TrimSpace(line), "")))
 	}
-	for _, e := range *i.entries {
+	for _, e := range kept {
 		text := fmt.Sprintf("%d by %s: %s", e.Revision, e.By, e.Summary())
 		for _, c := range e.Changes {
 			text += ", " + string(c.Via) + " " + c.String()
@@ -33,8 +34,6 @@ func (i inn) since() (lines []string, entries []string) {
 		}
 		entries = append(entries, text)
 	}
-	i.logged.Reset()
-	*i.entries = nil
 	return lines, entries
 }
 
@@ -105,20 +104,29 @@ func TestManyChangesAreToldInSoManyLines(t *testing.T) {
 	t.Parallel()
 	inBubble(t, inLine(registry.Snapshot{Keys: 1}, v32), func(t *testing.T, i inn) {
 		s := registry.Snapshot{Revision: 7, Keys: 1}
-		for n := range 4000 {
+		for n := range 100 {
 			s.Domains = append(s.Domains, domain(fmt.Sprintf("d%04d", n), host("s", "10.0.0.1:80")))
 		}
 		i.registry.tell(s)
-		synctest.Wait()
-		e := (*i.entries)[0]
-		lines, _ := i.since()
-		if len(lines) != loggedChanges+2 || lines[loggedChanges] != `INFO msg="and more changes: hapsync history shows them" more=11950 revision=7` {
+		lines, entries := i.since()
+		if len(lines) != loggedChanges+2 || lines[loggedChanges] != `INFO msg="and more changes: hapsync history shows them" more=250 revision=7` {
 			t.Errorf("%d lines: %s", len(lines), lines[len(lines)-1])
 		}
-		if shown := i.Status().Passes[0]; len(e.Changes) != maxChanges || e.More != 2000 || len(shown.Changes) != loggedChanges || shown.More != 11950 {
-			t.Errorf("%d changes and %d more, in the status %d and %d more", len(e.Changes), e.More, len(shown.Changes), shown.More)
+		if shown := i.Status().Passes[0]; strings.Count(entries[0], ", transaction + ") != 300 || len(shown.Changes) != loggedChanges || shown.More != 250 {
+			t.Errorf("%d changes in the status, and %d more; %s", len(shown.Changes), shown.More, entries[0])
 		}
 	})
+}
+
+func TestAnEntryHoldsOnlySoManyChanges(t *testing.T) {
+	t.Parallel()
+	var r Report
+	for range maxChanges + 7 {
+		r.Plan.Actions = append(r.Plan.Actions, Action{ViaRuntime, haproxy.RemoveServer{}})
+	}
+	if e := r.Entry(nil, time.Second); len(e.Changes) != maxChanges || e.More != 7 || e.Summary() != "runtime=10007 reload=0" {
+		t.Errorf("%d changes and %d more, %s", len(e.Changes), e.More, e.Summary())
+	}
 }
 
 func TestWhatStandsIsToldWhenItComesAndWhenItGoes(t *testing.T) {

@@ -44,7 +44,7 @@ func (p program) agents(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := render.Write(p.stdout, c.String("output"), out); err != nil {
+	if err := p.write(c, out); err != nil {
 		return fmt.Errorf("write the list: %w", err)
 	}
 	return nil

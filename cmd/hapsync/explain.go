@@ -46,7 +46,7 @@ func (p program) explainDomain(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := render.Write(p.stdout, c.String("output"), render.Explanation{Explanation: e}); err != nil {
+	if err := p.write(c, render.Explanation{Explanation: e}); err != nil {
 		return fmt.Errorf("write the explanation: %w", err)
 	}
 	return explained(e)

@@ -57,6 +57,8 @@ func samples(s *cli.Setting) (string, string) {
 		return "exact", "any-port"
 	case s.Name == "first-check":
 		return "haproxy", "hapsync"
+	case s.Name == "color":
+		return "always", "never"
 	case s.Name == "log-level":
 		return "debug", "error"
 	}

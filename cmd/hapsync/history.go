@@ -73,7 +73,7 @@ func (p program) history(c *cli.Context) error {
 	case whole && len(entries) == 0:
 		return fmt.Errorf("no pass about revision %d is in the journal %s", q.Revision, file.Path)
 	}
-	if err := render.Write(p.stdout, c.String("output"), render.History{Entries: entries, Whole: whole}); err != nil {
+	if err := p.write(c, render.History{Entries: entries, Whole: whole}); err != nil {
 		return fmt.Errorf("write the history: %w", err)
 	}
 	return nil

@@ -61,7 +61,7 @@ func (p program) list(c *cli.Context) error {
 		return err
 	}
 	snapshot = p.besideFiles(c, snapshot)
-	if err := render.Write(p.stdout, c.String("output"), render.List{Prefix: c.String("prefix"), Snapshot: snapshot}); err != nil {
+	if err := p.write(c, render.List{Prefix: c.String("prefix"), Snapshot: snapshot}); err != nil {
 		return fmt.Errorf("write the list: %w", err)
 	}
 	return nil

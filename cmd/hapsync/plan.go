@@ -86,6 +86,10 @@ func (p program) showDiff(c *cli.Context, pass pass, report sync.Report) error {
 	if err != nil {
 		return err
 	}
-	p.say("%s", render.Diff(c.String("managed-file"), have, next))
+	text := render.Diff(c.String("managed-file"), have, next)
+	if p.colored(c) {
+		text = render.Colored(text)
+	}
+	p.say("%s", text)
 	return nil
 }

@@ -26,14 +26,16 @@ func (p program) statusCommand() *cli.Command {
 		Name:     "status",
 		Category: groupLook,
 		Usage:    "show how the running agent is, its last passes, and what is wrong",
-		Flags:    append([]cli.Flag{cli.OutputFlag(), listenFlag(), maxRemovalFlag()}, cli.SharedFlags()...),
-		Action:   p.status,
+		Flags: append([]cli.Flag{cli.OutputFlag(), listenFlag(), maxRemovalFlag(),
+			cli.Toggle(cli.Spec{Name: "watch", Usage: "show it again every second, until interrupted"})}, cli.SharedFlags()...),
+		Action: p.status,
 	}, cli.Page{
 		Description: `Asks the agent on --listen: is it ready, and if not why; what it has heard from the registry and applied to
 HAProxy; problems, pending hosts, and its last passes. Where no agent answers, it says so, reads the registry, the
 file and the process itself, and shows what differs, as hapsync plan does.`,
 		Example: `
 hapsync status
+hapsync status --watch
 hapsync status --listen unix:/run/hapsync/agent.sock -o json`,
 		ExitCodes: `
 0 the agent is ready; 1 it is not, or none answers; 2 usage; 3 the registry is not reachable; 4 HAProxy is not
@@ -57,6 +59,9 @@ func (p program) status(c *cli.Context) error {
 	if err != nil {
 		return cli.Usagef(c, "--listen: %w", err)
 	}
+	if c.Bool("watch") {
+		return p.watch(c, where)
+	}
 	status, err := askAgent(c.Context, where)
 	if errors.Is(err, errNoAgent) && c.Err() == nil {
 		return p.statusWithoutAgent(c, err)
@@ -64,7 +69,7 @@ func (p program) status(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := render.Write(p.stdout, c.String("output"), status); err != nil {
+	if err := p.write(c, status); err != nil {
 		return fmt.Errorf("write the status: %w", err)
 	}
 	return verdictOf(status)

@@ -170,7 +170,7 @@ func (p program) show(c *cli.Context, report sync.Report, passErr error) error {
 	if format != "json" && passErr != nil && !report.Compared {
 		return passErr
 	}
-	if err := render.Write(p.stdout, format, page); err != nil && passErr == nil {
+	if err := p.write(c, page); err != nil && passErr == nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return passErr

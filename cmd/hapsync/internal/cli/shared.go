@@ -107,6 +107,8 @@ func generalFlags() []urfave.Flag {
 			Usage: "least `LEVEL` that is logged: debug, info, warn or error"}),
 		Text(Spec{Name: "log-format", Category: category, Value: "text", Check: OneOf("text", "json"),
 			Usage: "`FORMAT` of the log on standard error: text or json"}),
+		Text(Spec{Name: "color", Category: category, Value: "auto", Check: OneOf("auto", "always", "never"),
+			Usage: "`WHEN` output has colours: auto (on a terminal, unless NO_COLOR is set), always or never"}),
 	}
 }
 
