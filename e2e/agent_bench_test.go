@@ -20,7 +20,7 @@ import (
 // put, its watch event in this process, and the bare commands on HAProxy's socket. Both are seen by requests that are made
 // one after the other from the put on. Beside it, what a
 // template tool takes for the same change: all keys read, all rendered, haproxy -c, a reload. All hosts are without
-// checks. Changes come every 100 ms, so that the commits of the file, one a second, are in between; p99 is of 30.
+// checks but those of the rows "new checked". Changes come every 100 ms, so that the commits of the file, one a second, are in between; p99 is of 30.
 //
 // "cpu/change" is the agent's, over changes that follow each other within one second, and so without the file; "commit"
 // that of the whole pass which brings the file after them, without haproxy -c; "resync" that of one after SIGHUP, of
@@ -66,6 +66,7 @@ func startFollowing(b *testing.B, h haproxy, n int) *following {
 			f.txn(b, addrOf(b, fmt.Sprintf("%s/h%d", f.domain(i), k), f.hosts[0].addr))
 		}
 	}
+	f.txn(b, addrOf(b, checkedDomain+"/h0", f.hosts[0].addr))
 	f.agent = f.startAgent(b)
 	f.agent.ready(b)
 	f.comes(b, f.domain(0), "h0", f.hosts[0])
@@ -104,6 +105,17 @@ func (f *following) add(i int, name string) sample {
 	s := sample{domain: f.domain(i), server: fmt.Sprint(name, i), host: f.hosts[2]}
 	of := s.domain + "_cluster/" + s.server
 	s.commands = fmt.Sprintf("add server %s %s cookie %s weight 1;enable server %s", of, s.host.addr, s.server, of)
+	return s
+}
+
+// checkedDomain has checks.
+const checkedDomain = "checked.example.org"
+
+// addChecked is a new server with a check, which its first good check brings into service.
+func (f *following) addChecked(i int, name string) sample {
+	s := sample{domain: checkedDomain, server: fmt.Sprint(name, i), host: f.hosts[2]}
+	of := s.domain + "_cluster/" + s.server
+	s.commands = fmt.Sprintf("add server %s %s cookie %s weight 1 check;enable health %s;enable server %s", of, s.host.addr, s.server, of, of)
 	return s
 }
 
@@ -195,17 +207,21 @@ func each(measure func(i int) time.Duration) []time.Duration {
 func (f *following) measure(b *testing.B, delays, costs *strings.Builder) {
 	moved := each(func(int) time.Duration { return f.byAgent(b, f.move()) })
 	added := each(func(i int) time.Duration { return f.byAgent(b, f.add(i, "new")) })
+	checked := each(func(i int) time.Duration { return f.byAgent(b, f.addChecked(i, "new")) })
 	beside := f.besideNewDomains(b)
 	f.cost(b, costs)
 	f.agent.terminate(b)
 	floorMoved := each(func(int) time.Duration { return f.byHand(b, f.move()) })
 	floorAdded := each(func(i int) time.Duration { return f.byHand(b, f.add(i, "more")) })
+	floorChecked := each(func(i int) time.Duration { return f.byHand(b, f.addChecked(i, "more")) })
 	rendered := []time.Duration{f.byTemplate(b), f.byTemplate(b), f.byTemplate(b)}
 	slices.Sort(rendered)
 	row := func(change, by string, took, floor []time.Duration) {
 		median := took[len(took)/2]
 		fmt.Fprintf(delays, "%8d %-12s %-26s %9s %9s %9s\n", f.n, change, by, precise(median), precise(took[len(took)-1]), ratio(median, floor[len(floor)/2]))
 	}
+	row("new checked", "floor: event and commands", floorChecked, floorChecked)
+	row("new checked", "agent", checked, floorChecked)
 	row("host moved", "floor: event and commands", floorMoved, floorMoved)
 	row("host moved", "agent", moved, floorMoved)
 	row("host moved", "template, -c, reload (of 3)", rendered, floorMoved)
