@@ -24,7 +24,9 @@ COPY haproxy haproxy
 COPY registry registry
 COPY sync sync
 ARG VERSION=unknown
-RUN go build -ldflags "-s -w -X main.version=$VERSION" -o /out/hapsync ./cmd/hapsync
+ARG COMMIT
+ARG DATE
+RUN go build -ldflags "-s -w -X main.version=$VERSION -X main.commit=$COMMIT -X main.date=$DATE" -o /out/hapsync ./cmd/hapsync
 
 FROM haproxy:3.2 AS agent
 COPY --from=build /out/hapsync /usr/local/bin/
@@ -36,6 +38,16 @@ STOPSIGNAL SIGTERM
 ENTRYPOINT ["hapsync"]
 CMD ["agent"]
 HEALTHCHECK --interval=5s --timeout=5s --start-period=30s CMD ["hapsync", "status"]
+ARG VERSION=unknown
+ARG COMMIT
+ARG DATE
+LABEL org.opencontainers.image.title="hapsync-agent" \
+    org.opencontainers.image.description="HAProxy, and the agent that keeps it in line with a service registry in etcd" \
+    org.opencontainers.image.source="https://github.com/hapsync/hapsync" \
+    org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.version="$VERSION" \
+    org.opencontainers.image.revision="$COMMIT" \
+    org.opencontainers.image.created="$DATE"
 
 FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
@@ -45,3 +57,13 @@ USER 65532:65532
 ENTRYPOINT ["hapsync"]
 # good where etcd answers
 HEALTHCHECK --interval=5s --timeout=5s --start-period=10s CMD ["hapsync", "list", "--answers"]
+ARG VERSION=unknown
+ARG COMMIT
+ARG DATE
+LABEL org.opencontainers.image.title="hapsync" \
+    org.opencontainers.image.description="Keeps HAProxy in line with a service registry in etcd" \
+    org.opencontainers.image.source="https://github.com/hapsync/hapsync" \
+    org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.version="$VERSION" \
+    org.opencontainers.image.revision="$COMMIT" \
+    org.opencontainers.image.created="$DATE"

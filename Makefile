@@ -3,6 +3,8 @@
 GO            ?= go
 GOLANGCI_LINT ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 ACTIONLINT    ?= github.com/rhysd/actionlint/cmd/actionlint@v1.7.9
+NFPM          ?= github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
+ARCHES        ?= amd64 arm64
 VERSION       ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 TESTFLAGS     ?= -count=1 -timeout=40m -parallel=8
 BENCHFLAGS    ?= -benchtime=1x -timeout=60m
@@ -33,7 +35,7 @@ endif
 export GOTOOLCHAIN
 endif
 
-.PHONY: help build demo test race lint fmt e2e e2e-net bench fuzz compose-demo compose-test docs man vuln ci deps clean
+.PHONY: help build demo test race lint fmt e2e e2e-net bench fuzz compose-demo compose-test package package-test release docs man vuln ci deps clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,10 +99,28 @@ compose-test: ## the tests of docker-compose.yml (needs a Docker engine)
 	trap 'exit 130' INT TERM; \
 	HAPSYNC_COMPOSE='$(compose_test)' $(GO) test -count=1 -timeout=30m -v ./e2e/compose
 
+package_build = GO='$(GO)' NFPM='$(NFPM)' ARCHES='$(ARCHES)' VERSION='$(VERSION)' packaging/build
+
+package: ## .deb, .rpm and .apk in bin/dist (ARCHES="amd64 arm64")
+	$(package_build) bin/dist deb rpm apk
+
+release: ## packages, archives, SBOMs and checksums in bin/dist
+	rm -rf bin/dist
+	$(package_build) bin/dist deb rpm apk archive sbom
+
+package-test: ## install, upgrade and remove the packages in Debian with systemd (needs root and a Docker engine)
+	@if ! docker info >/dev/null 2>&1; then \
+		echo "package-test: no Docker engine answers (docker info): nothing is tested"; [ "$$CI" != true ]; exit; \
+	fi; \
+	for version in v0.0.1 v0.0.2; do \
+		$(MAKE) -s package ARCHES=amd64 VERSION=$$version && rm -rf bin/test-$$version && mv bin/dist bin/test-$$version || exit; \
+	done; \
+	HAPSYNC_PACKAGES=$(CURDIR)/bin/test-v0.0.1:$(CURDIR)/bin/test-v0.0.2 $(GO) test -count=1 -timeout=30m -v ./e2e/packages
+
 vuln: build ## known holes in the program and its libraries (needs the module proxy)
 	@.ci/vuln bin/hapsync
 
-ci: deps lint build vuln ## what a change must pass: lint, build, vuln, the demo on each HAProxy, every test with -race, e2e-net, compose-test
+ci: deps lint build vuln ## what a change must pass: lint, build, vuln, the demo on each HAProxy, every test with -race, e2e-net, compose-test, package-test
 	@IFS=:; for haproxy in $$HAPROXY_BINARIES; do \
 		echo "bin/hapsync-demo --exit --haproxy $$haproxy"; \
 		tour=$$(bin/hapsync-demo --exit --haproxy "$$haproxy" 2>&1) || { echo "$$tour"; exit 1; }; \
@@ -108,6 +128,7 @@ ci: deps lint build vuln ## what a change must pass: lint, build, vuln, the demo
 	HAPSYNC_TESTS=full $(MAKE) test TESTFLAGS='-race $(TESTFLAGS) -parallel=2'
 	$(MAKE) e2e-net TESTFLAGS='-race $(TESTFLAGS) -parallel=2'
 	$(MAKE) compose-test
+	$(MAKE) package-test
 
 deps: ## install haproxy, nginx, etcdctl, curl, ip, iptables, promtool and chromium with apt-get where they are missing
 	@sh .ci/deps

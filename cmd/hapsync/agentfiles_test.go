@@ -30,7 +30,7 @@ func TestPrintedConfigIsTaken(t *testing.T) {
 			t.Errorf("the example lacks %s", s.Name)
 		}
 		example := b.settled(t, "agent", s.Name, "agent", "--config-file", file)
-		if s.Value != "" && example != s.Value && !strings.HasSuffix(s.Name, "-bin") {
+		if s.Value != "" && example != s.Value && !strings.HasSuffix(s.Name, "-bin") && s.Name != "managed-file" {
 			t.Errorf("%s: the example says %q, the default is %q", s.Name, example, s.Value)
 		}
 	}
@@ -51,5 +51,14 @@ func TestPrintedUnit(t *testing.T) {
 	agent.Before, agent.Action = nil, func(*cli.Context) error { ran = true; return nil }
 	if err := app.RunContext(t.Context(), strings.Fields(start)); err != nil || !ran {
 		t.Errorf("%q: %v", start, err)
+	}
+}
+
+func TestThePageShowsTheUnitsOfThePackages(t *testing.T) {
+	page := read(t, "../../docs/without-the-agent.md")
+	for _, name := range []string{"hapsync-sync.service", "hapsync-sync.timer"} {
+		if unit := read(t, "../../packaging/systemd/"+name); !strings.Contains(page, "```ini\n"+unit+"```") {
+			t.Errorf("docs/without-the-agent.md does not show packaging/systemd/%s", name)
+		}
 	}
 }

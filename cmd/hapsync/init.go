@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 	"github.com/hapsync/hapsync/registry"
@@ -24,6 +25,7 @@ func (p program) initCommand() *cli.Command {
 		cli.Text(cli.Spec{Name: "state-file", Check: cli.ConfigWord,
 			Fallback: "/var/lib/hapsync/hapsync.state; beside the managed file if the base file is not in /etc/haproxy",
 			Usage:    "`FILE` that keeps the servers' health over a reload"}),
+		cli.Toggle(cli.Spec{Name: "systemd", Usage: "also make HAProxy's unit start it with both files and a master's socket for the group haproxy: create " + dropIn}),
 	}
 	return p.environment().Command(&cli.Command{
 		Name:     "init",
@@ -37,6 +39,7 @@ with an empty frontend, the state file and the directories they need. What exist
 Then has haproxy check the result, and prints how to start HAProxy with both files.`,
 		Example: `
 hapsync init
+hapsync init --systemd
 hapsync init --bind 10.0.0.1:80
 hapsync init --base-file ~/lb/haproxy.cfg --managed-file ~/lb/hapsync.cfg --run-dir ~/lb --bind :8080
 hapsync init --frontend webin --bind :80 --frontend internal --bind 10.0.0.1:8000`,
@@ -79,6 +82,7 @@ func (p program) setup(c *cli.Context) (setup, error) {
 		stateFile:   c.String("state-file"),
 		account:     workerAccount(os.Geteuid()),
 		binary:      settings.Binary,
+		systemd:     c.Bool("systemd"),
 	}
 	for _, path := range []*string{&s.baseFile, &s.managedFile, &s.runDir} {
 		if *path, err = filepath.Abs(*path); err != nil {
@@ -149,7 +153,10 @@ func (p program) create(s setup) error {
 	if err := p.makeFile(s.baseFile, s.base()); err != nil {
 		return err
 	}
-	return p.makeFile(s.managedFile, s.managed())
+	if err := p.makeFile(s.managedFile, s.managed()); err != nil || !s.systemd {
+		return err
+	}
+	return p.makeFile(dropIn, "# Written once by \"hapsync init --systemd\".\n"+s.unit(s.masterSocket()+",mode,660,group,haproxy"))
 }
 
 func (p program) makeDir(path string) error {
@@ -185,9 +192,22 @@ func writeNew(path, content string) error {
 		return err
 	}
 	_, err = tmp.WriteString(content)
-	err = errors.Join(err, tmp.Chmod(0o644), tmp.Sync(), tmp.Close())
+	err = errors.Join(err, tmp.Chmod(0o644), ownedAs(tmp, filepath.Dir(path)), tmp.Sync(), tmp.Close())
 	if err == nil {
 		err = os.Link(tmp.Name(), path) // unlike a rename, it refuses where path exists
 	}
 	return errors.Join(err, os.Remove(tmp.Name()))
+}
+
+// ownedAs gives what root makes in another user's directory to that user: the agent's files are the agent's.
+func ownedAs(file *os.File, dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil || os.Geteuid() != 0 {
+		return err
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	if owner.Uid == 0 {
+		return nil
+	}
+	return file.Chown(int(owner.Uid), int(owner.Gid))
 }

@@ -315,3 +315,27 @@ func TestInitPassesOverAMasterSocketInAComment(t *testing.T) {
 	}
 	wantContains(t, "output", got.stdout, "setenv HAPSYNC_MASTER_SOCKET "+dir+"/run/haproxy-master.sock")
 }
+
+func TestInitGivesFilesToTheOwnerOfTheirDirectory(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	ours, agents := t.TempDir(), t.TempDir()
+	if err := os.Chown(agents, 12345, 54321); err != nil {
+		t.Fatal(err)
+	}
+	got := new(bench).run(t, "init", "--base-file", filepath.Join(ours, "haproxy.cfg"), "--managed-file", filepath.Join(agents, "hapsync.cfg"),
+		"--state-file", filepath.Join(agents, "hapsync.state"), "--run-dir", filepath.Join(ours, "run"), "--haproxy-bin", "/nowhere/haproxy")
+	if got.code != exitOK {
+		t.Fatalf("code %d: %s", got.code, got.stderr)
+	}
+	for path, want := range map[string]uint32{filepath.Join(ours, "haproxy.cfg"): 0, filepath.Join(agents, "hapsync.cfg"): 12345, filepath.Join(agents, "hapsync.state"): 12345} {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if owner := info.Sys().(*syscall.Stat_t).Uid; owner != want {
+			t.Errorf("%s belongs to %d, not to %d", path, owner, want)
+		}
+	}
+}

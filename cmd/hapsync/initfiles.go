@@ -19,6 +19,7 @@ type setup struct {
 	stateFile             string
 	account               account
 	binary                string // as it is called
+	systemd               bool   // whether HAProxy's unit is told of the files
 }
 
 func (s setup) oneFile() bool         { return s.baseFile == s.managedFile }

@@ -84,9 +84,24 @@ func (s setup) files() []string {
 	return []string{s.baseFile, s.managedFile}
 }
 
+// dropIn is what systemd reads beside HAProxy's unit.
+const dropIn = "/etc/systemd/system/haproxy.service.d/hapsync.conf"
+
+// unit is the text of the drop-in.
+func (s setup) unit(master string) string {
+	return fmt.Sprintf(`[Service]
+ExecStart=
+ExecStart=%[1]s -Ws %[2]s -p /run/haproxy.pid -S %[3]s
+ExecReload=
+ExecReload=%[1]s -c -q %[2]s
+ExecReload=/bin/kill -USR2 $MAINPID
+`, s.program(), s.fileArgs(), master)
+}
+
+func (s setup) fileArgs() string { return "-f " + strings.Join(s.files(), " -f ") }
+
 // printStart says how HAProxy is started with the files, and what comes next.
 func (p program) printStart(s setup) {
-	files := "-f " + strings.Join(s.files(), " -f ")
 	named := s.namedMaster()
 	master := cmp.Or(named, s.masterSocket())
 	options := "-S " + master
@@ -96,6 +111,10 @@ func (p program) printStart(s setup) {
 	if named == "" {
 		p.say("\nHAProxy after 3.0 does not tell its master's socket. Write it into the global section of %s:\n\n    setenv HAPSYNC_MASTER_SOCKET %s\n",
 			s.baseFile, s.masterSocket())
+	}
+	if s.systemd {
+		p.say("\nNext, which also tells systemd of the new file:\n\n    systemctl enable --now hapsync-agent\n    systemctl restart haproxy\n")
+		return
 	}
 	p.say(`
 Start HAProxy:
@@ -109,18 +128,16 @@ or, under systemd, in /etc/default/haproxy (Debian, Ubuntu):
 
 where the unit has these variables (systemctl cat haproxy); elsewhere with "systemctl edit haproxy":
 
-    [Service]
-    ExecStart=
-    ExecStart=%[7]s -Ws %[2]s -p /run/haproxy.pid -S %[1]s
-    ExecReload=
-    ExecReload=%[7]s -c -q %[2]s
-    ExecReload=/bin/kill -USR2 $MAINPID
-
+%[7]s
 and then "systemctl restart haproxy". Next:
 
     hapsync check%[5]s
     hapsync sync%[5]s
-`, master, files, s.baseFile, options, s.flagArgs(), s.binary, s.program())
+`, master, s.fileArgs(), s.baseFile, options, s.flagArgs(), s.binary, indent(s.unit(master)))
+}
+
+func indent(text string) string {
+	return "    " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n    ") + "\n"
 }
 
 // namedMaster is the master's socket that the base file names; empty if it names none: init may not have written it.

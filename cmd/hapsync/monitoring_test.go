@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -61,22 +62,73 @@ func TestAlertRulesAskForMetricsThatAreExported(t *testing.T) {
 	}
 }
 
-func TestAlertRulesFireWhenTheyShould(t *testing.T) {
-	t.Parallel()
-	promtool, err := exec.LookPath("promtool")
+// promtool runs it in the directory of the alert rules; it must succeed.
+func promtool(t *testing.T, args ...string) {
+	t.Helper()
+	path, err := exec.LookPath("promtool")
 	if err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(err)
 		}
-		t.Skip("promtool is not there (apt-get install prometheus): the alert rules are not tried")
+		t.Skip("promtool is not there (apt-get install prometheus): expressions are not tried")
 	}
-	for _, args := range [][]string{{"check", "rules", "hapsync.rules.yml"}, {"test", "rules", "hapsync.rules.test.yml"}} {
-		cmd := exec.CommandContext(t.Context(), promtool, args...)
-		cmd.Dir = "../../packaging/monitoring"
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%s: %v\n%s", cmd, err, out)
+	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd.Dir = "../../packaging/monitoring"
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%s: %v\n%s", cmd, err, out)
+	}
+}
+
+func TestAlertRulesFireWhenTheyShould(t *testing.T) {
+	t.Parallel()
+	promtool(t, "check", "rules", "hapsync.rules.yml")
+	promtool(t, "test", "rules", "hapsync.rules.test.yml")
+}
+
+func TestThePageConfiguresPrometheus(t *testing.T) {
+	t.Parallel()
+	_, rest, _ := strings.Cut(read(t, "../../docs/monitoring.md"), "```yaml\nrule_files:")
+	text, _, _ := strings.Cut(rest, "```")
+	rules, err := filepath.Abs("../../packaging/monitoring/hapsync.rules.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	promtool(t, "check", "config", writeFile(t, "rule_files:"+strings.ReplaceAll(text, "/etc/prometheus/hapsync.rules.yml", rules)))
+}
+
+// labelsOf are the labels that a metric of an agent has beside those of a scrape.
+func labelsOf(t *testing.T) map[string]bool {
+	t.Helper()
+	families, err := daemon.Sample().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	labels := map[string]bool{"job": true, "instance": true, "le": true}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = true
+			}
 		}
 	}
+	return labels
+}
+
+// checkExpression holds that Prometheus can parse an expression, and that agents export its metrics and labels.
+func checkExpression(t *testing.T, title, expr string) {
+	t.Helper()
+	if unknown := unknownMetrics(t, expr); unknown != nil {
+		t.Errorf("no agent exports %q, which the panel %q asks for", unknown, title)
+	}
+	known := labelsOf(t)
+	for _, by := range regexp.MustCompile(`by \(([^)]*)\)|\{([^}]*)\}`).FindAllStringSubmatch(expr, -1) {
+		for _, label := range regexp.MustCompile(`(\w+)(?:[=!~]+"[^"]*")?`).FindAllStringSubmatch(by[1]+by[2], -1) {
+			if !known[label[1]] {
+				t.Errorf("no metric of an agent has the label %q, which the panel %q asks for", label[1], title)
+			}
+		}
+	}
+	promtool(t, "check", "rules", writeFile(t, "groups:\n  - name: panel\n    rules:\n      - record: panel\n        expr: >\n          "+expr+"\n"))
 }
 
 func TestTheDashboardAsksForMetricsThatAreExported(t *testing.T) {
@@ -94,9 +146,7 @@ func TestTheDashboardAsksForMetricsThatAreExported(t *testing.T) {
 	for _, p := range dashboard.Panels {
 		for _, target := range p.Targets {
 			count++
-			if unknown := unknownMetrics(t, target.Expr); unknown != nil {
-				t.Errorf("no agent exports %q, which the panel %q asks for", unknown, p.Title)
-			}
+			checkExpression(t, p.Title, target.Expr)
 		}
 	}
 	if count < 10 {

@@ -9,8 +9,8 @@ import (
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 )
 
-// version is set by the linker: -ldflags "-X main.version=v1.2.3".
-var version string
+// These are set by the linker, -ldflags "-X main.version=v1.2.3". Commit and date are needed only if Go does not see the repository.
+var version, commit, date string
 
 func (p program) versionCommand() *cli.Command {
 	return p.environment().Command(&cli.Command{
@@ -29,6 +29,7 @@ func (p program) versionCommand() *cli.Command {
 type build struct {
 	Version      string `json:"version" doc:"version of hapsync"`
 	Commit       string `json:"commit" doc:"commit that it was built from; empty if the build does not say"`
+	Date         string `json:"date" doc:"date of that commit, in UTC; empty if the build does not say"`
 	Go           string `json:"go" doc:"version of Go"`
 	ClientNative string `json:"client_native" doc:"version of haproxytech/client-native"`
 	ConfigParser string `json:"config_parser" doc:"version of haproxytech/config-parser"`
@@ -36,7 +37,7 @@ type build struct {
 
 // thisBuild reads the build out of the running program.
 func thisBuild() build {
-	b := build{Version: cmp.Or(version, "(devel)")}
+	b := build{Version: cmp.Or(version, "(devel)"), Commit: commit, Date: date}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b
@@ -44,8 +45,11 @@ func thisBuild() build {
 	b.Go = info.GoVersion
 	b.Version = cmp.Or(version, info.Main.Version, b.Version)
 	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			b.Commit = s.Value
+		switch s.Key {
+		case "vcs.revision":
+			b.Commit = cmp.Or(commit, s.Value)
+		case "vcs.time":
+			b.Date = cmp.Or(date, s.Value)
 		}
 	}
 	for _, dep := range info.Deps {
@@ -64,7 +68,7 @@ func (p program) printVersion(c *cli.Context) error {
 	if c.String("output") == "json" {
 		return render.JSON(p.stdout, b)
 	}
-	_, err := fmt.Fprintf(p.stdout, "hapsync %s\ncommit         %s\ngo             %s\nclient-native  %s\nconfig-parser  %s\n",
-		b.Version, render.Dash(b.Commit), render.Dash(b.Go), render.Dash(b.ClientNative), render.Dash(b.ConfigParser))
+	_, err := fmt.Fprintf(p.stdout, "hapsync %s\ncommit         %s\ndate           %s\ngo             %s\nclient-native  %s\nconfig-parser  %s\n",
+		b.Version, render.Dash(b.Commit), render.Dash(b.Date), render.Dash(b.Go), render.Dash(b.ClientNative), render.Dash(b.ConfigParser))
 	return err
 }

@@ -35,8 +35,14 @@ systemctl() {
     "disable --now confd") ;;
     "restart haproxy")
         [ -z "${haproxy:-}" ] || { kill "$haproxy"; wait "$haproxy" || true; }
-        . /etc/default/haproxy
-        haproxy -W -f "$CONFIG" $EXTRAOPTS &
+        unit=/etc/systemd/system/haproxy.service.d/hapsync.conf
+        if [ -e $unit ]; then
+            set -- $(sed -n 's|^ExecStart=\(/.*\) -Ws |\1 -W |p' $unit)
+        else
+            . /etc/default/haproxy
+            set -- haproxy -W -f "$CONFIG" $EXTRAOPTS
+        fi
+        "$@" &
         haproxy=$!
         until_true hapsync check $HAPSYNC_FLAGS
         ;;
