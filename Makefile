@@ -99,7 +99,9 @@ compose-test: ## the tests of docker-compose.yml (needs a Docker engine)
 	trap 'exit 130' INT TERM; \
 	HAPSYNC_COMPOSE='$(compose_test)' $(GO) test -count=1 -timeout=30m -v ./e2e/compose
 
-package_build = GO='$(GO)' NFPM='$(NFPM)' ARCHES='$(ARCHES)' VERSION='$(VERSION)' packaging/build
+package_build = GO='$(GO)' NFPM='$(NFPM)' packaging/build
+package release: export VERSION := $(VERSION)
+package release: export ARCHES := $(ARCHES)
 
 package: ## .deb, .rpm and .apk in bin/dist (ARCHES="amd64 arm64")
 	$(package_build) bin/dist deb rpm apk
@@ -113,7 +115,7 @@ package-test: ## install, upgrade and remove the packages in Debian with systemd
 		echo "package-test: no Docker engine answers (docker info): nothing is tested"; [ "$$CI" != true ]; exit; \
 	fi; \
 	for version in v0.0.1 v0.0.2; do \
-		$(MAKE) -s package ARCHES=amd64 VERSION=$$version && rm -rf bin/test-$$version && mv bin/dist bin/test-$$version || exit; \
+		rm -rf bin/test-$$version && ARCHES=amd64 VERSION=$$version $(package_build) bin/test-$$version deb rpm apk || exit; \
 	done; \
 	HAPSYNC_PACKAGES=$(CURDIR)/bin/test-v0.0.1:$(CURDIR)/bin/test-v0.0.2 $(GO) test -count=1 -timeout=30m -v ./e2e/packages
 
