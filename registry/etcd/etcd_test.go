@@ -47,7 +47,10 @@ func (s *servers) prefix() string { return fmt.Sprintf("/test%d", s.prefixes.Add
 
 var etcds servers
 
-func TestMain(m *testing.M) { os.Exit(etcds.run(m)) }
+func TestMain(m *testing.M) {
+	beEtcd()
+	os.Exit(etcds.run(m))
+}
 
 func (s *servers) run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "hapsync-registry-")

@@ -25,10 +25,8 @@ type batch struct {
 	changes  []mirror.Change
 }
 
-const (
-	watchBelow  = 1 // the keys below the prefix
-	watchItself = 2 // the key that is the prefix
-)
+// noWatch is the id of no watch. Whether etcd takes the ids that are asked for, or a grpc-proxy chooses its own, only its answers tell.
+const noWatch = -1
 
 // A watcher is one stream from etcd. It is not the watch of etcd's client, because that goes on over
 // a lost connection in silence, and even over a change of the cluster, where it waits for a revision
@@ -37,7 +35,7 @@ type watcher struct {
 	stream  grpc.BidiStreamingClient[etcdserverpb.WatchRequest, etcdserverpb.WatchResponse]
 	prefix  string
 	from    listing
-	wanted  int // watches on the stream that have not begun
+	below   int64 // the id of the watch of the keys below the prefix; noWatch until it has begun
 	begun   func()
 	partial []mirror.Change // of a response that comes in fragments
 }
@@ -62,7 +60,7 @@ func (c *Client) watchOnce(ctx context.Context, from listing, batches chan<- bat
 	defer cancel(nil)
 	late := time.AfterFunc(c.conf.DialTimeout, func() { cancel(context.DeadlineExceeded) })
 	defer late.Stop()
-	w := &watcher{prefix: c.conf.Prefix, from: from, begun: func() { begun = late.Stop() }}
+	w := &watcher{prefix: c.conf.Prefix, from: from, below: noWatch, begun: func() { begun = late.Stop() }}
 	err = c.watching(ctx, w, batches)
 	if cause := context.Cause(ctx); cause != nil {
 		return begun, cause
@@ -80,13 +78,8 @@ func (c *Client) watching(ctx context.Context, w *watcher, batches chan<- batch)
 		return err
 	}
 	root := c.conf.Prefix + "/"
-	if err := w.create(watchBelow, root, clientv3.GetPrefixRangeEnd(root)); err != nil {
+	if err := w.create(root, clientv3.GetPrefixRangeEnd(root)); err != nil {
 		return err
-	}
-	if !w.from.hidden {
-		if err := w.create(watchItself, c.conf.Prefix, ""); err != nil {
-			return err
-		}
 	}
 	for {
 		b, whole, err := w.receive()
@@ -104,11 +97,10 @@ func (c *Client) watching(ctx context.Context, w *watcher, batches chan<- batch)
 	}
 }
 
-func (w *watcher) create(id int64, key, end string) error {
-	w.wanted++
+func (w *watcher) create(key, end string) error {
 	return w.stream.Send(&etcdserverpb.WatchRequest{RequestUnion: &etcdserverpb.WatchRequest_CreateRequest{
 		CreateRequest: &etcdserverpb.WatchCreateRequest{
-			WatchId: id, Key: []byte(key), RangeEnd: []byte(end), StartRevision: w.from.Revision + 1,
+			Key: []byte(key), RangeEnd: []byte(end), StartRevision: w.from.Revision + 1,
 			ProgressNotify: true, PrevKv: true, Fragment: true,
 		},
 	}})
@@ -129,11 +121,7 @@ func (w *watcher) receive() (b batch, whole bool, err error) {
 	case r.Canceled:
 		return batch{}, false, canceled(r.CancelReason)
 	case r.Created:
-		w.wanted--
-		if w.wanted == 0 {
-			w.begun()
-		}
-		return batch{}, w.wanted == 0, nil
+		return w.created(r.WatchId)
 	}
 	for _, event := range r.Events {
 		w.partial = append(w.partial, changeOf(w.prefix, event))
@@ -142,12 +130,25 @@ func (w *watcher) receive() (b batch, whole bool, err error) {
 		return batch{}, false, nil
 	}
 	b, w.partial = batch{changes: w.partial}, nil
-	if n := len(b.changes); n > 0 && r.WatchId == watchBelow {
+	if n := len(b.changes); n > 0 && r.WatchId == w.below {
 		b.revision = b.changes[n-1].Revision
-	} else if r.WatchId == watchBelow {
+	} else if r.WatchId == w.below {
 		b.revision = r.Header.GetRevision()
 	}
 	return b, true, nil
+}
+
+// created takes note of a watch that has begun: first that of the keys below the prefix, then, where it may be read, that of the key
+// that is the prefix itself.
+func (w *watcher) created(id int64) (b batch, whole bool, err error) {
+	if w.below == noWatch {
+		w.below = id
+		if !w.from.hidden {
+			return batch{}, false, w.create(w.prefix, "")
+		}
+	}
+	w.begun()
+	return batch{}, true, nil
 }
 
 // canceled returns the error that etcd sends as a text.
