@@ -23,6 +23,8 @@ type Backend struct {
 	Options BackendOptions
 	// Exact are the frontends whose rule for it is not AnyPort.
 	Exact []string
+	// Own are the keywords of an operator's lines in it that may stand in the place of Lines.
+	Own []string
 	// Given is what its servers get by the file, which does not say it of each; of no meaning in what the process runs.
 	Given Given
 	// Servers are sorted by name.
@@ -55,7 +57,12 @@ type BackendOptions struct {
 	Cookie string
 	// Check is the path of the HTTP check; empty where the check is a mere connection.
 	Check string
+	// Lines are further lines of hapsync's, which it marks, without the mark; with line ends between them.
+	Lines string
 }
+
+// TimeoutServer is the keyword of a line that the registry can ask for.
+const TimeoutServer = "timeout server"
 
 // A Server is a line of a backend. It is comparable: == is the diff.
 type Server struct {

@@ -54,6 +54,9 @@ func (o BackendOptions) String() string {
 	if o.Check != "" {
 		s += ", check " + o.Check
 	}
+	if o.Lines != "" {
+		s += ", " + strings.ReplaceAll(o.Lines, "\n", ", ")
+	}
 	return s
 }
 

@@ -184,9 +184,8 @@ func (h *draft) set(attr, value string) (err error) {
 		h.MaxConn, err = parseNumber(attr, value, 0, 1_000_000)
 		h.Unset.MaxConn = false
 	case "backup":
-		var word string
-		word, err = parseWord(attr, value, "true", "false")
-		h.Backup, h.Unset.Backup = word == "true", false
+		h.Backup, err = parseBool(attr, value)
+		h.Unset.Backup = false
 	case "state":
 		h.State, err = parseWord(attr, value, Ready, Drain, Maint)
 	default:
@@ -203,6 +202,12 @@ func (o *DomainOptions) set(name, value string) (err error) {
 		o.Check, err = parseCheck(value)
 	case "cookie":
 		o.Cookie, err = parseCookie(value)
+	case "timeout-server":
+		o.TimeoutServer, err = parseTimeout(name, value)
+	case "redirect-https":
+		o.RedirectHTTPS, err = parseBool(name, value)
+	case "maintenance":
+		o.Maintenance, err = parseBool(name, value)
 	default:
 		err = errUnknown
 	}

@@ -68,6 +68,10 @@ type DomainOptions struct {
 	// Cookie is "off", or a name of letters, digits, "_", "." and "-", and then some of httponly, secure, samesite=lax|strict|none,
 	// maxidle=30m and maxlife=8h, in this order.
 	Cookie string
+	// TimeoutServer is a whole number with its unit, such as 30s, of a day at most.
+	TimeoutServer string
+	// RedirectHTTPS sends clients without TLS to the same place with it; Maintenance answers all of them with 503.
+	RedirectHTTPS, Maintenance bool
 }
 
 // A Host serves a domain at an address. It becomes a HAProxy server.

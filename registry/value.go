@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // errUnknown is what set returns for a name that is not in the layout.
@@ -141,6 +142,19 @@ func parseWord[W ~string](name, value string, words ...W) (W, error) {
 		list[i] = string(word)
 	}
 	return "", fmt.Errorf("%s %s is not one of %s", name, Quote(value), strings.Join(list, ", "))
+}
+
+func parseBool(name, value string) (bool, error) {
+	word, err := parseWord(name, value, "true", "false")
+	return word == "true", err
+}
+
+// parseTimeout takes a whole number with its unit, of a day at most.
+func parseTimeout(name, value string) (string, error) {
+	if d, ok := parseTime(value); !ok || d > 24*time.Hour {
+		return "", fmt.Errorf("%s %s is no time such as 30s or 5m, 1s to 24h", name, Quote(value))
+	}
+	return strings.Clone(value), nil
 }
 
 // parseCheck takes the characters that RFC 3986 has for a path and a query, but for those that

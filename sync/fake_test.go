@@ -319,9 +319,11 @@ func drawSnapshot(t *rapid.T) registry.Snapshot {
 			continue
 		}
 		d := registry.Domain{Name: name, Options: registry.DomainOptions{
-			Balance: rapid.SampledFrom([]string{"", "", "", "leastconn", "source"}).Draw(t, "balance"),
-			Check:   rapid.SampledFrom([]string{"", "", "off", "/health"}).Draw(t, "check"),
-			Cookie:  rapid.SampledFrom([]string{"", "", "off", "SERVERID httponly"}).Draw(t, "cookie"),
+			Balance:       rapid.SampledFrom([]string{"", "", "", "leastconn", "source"}).Draw(t, "balance"),
+			Check:         rapid.SampledFrom([]string{"", "", "off", "/health"}).Draw(t, "check"),
+			TimeoutServer: rapid.SampledFrom([]string{"", "", "5m"}).Draw(t, "timeout"),
+			Maintenance:   rapid.Bool().Draw(t, "maintenance"),
+			Cookie:        rapid.SampledFrom([]string{"", "", "off", "SERVERID httponly"}).Draw(t, "cookie"),
 		}, Held: rapid.IntRange(0, 9).Draw(t, "held") == 0}
 		for _, host := range []string{"s1", "s2", "s3"} {
 			switch rapid.IntRange(0, 5).Draw(t, host) {

@@ -125,10 +125,23 @@ func rewriteReason(edits []haproxy.Change, st haproxy.State) string {
 		return ""
 	case st.NoEdit != "":
 		return st.NoEdit
+	case slices.ContainsFunc(edits, marksLines):
+		return "a transaction would not keep hapsync's further lines in their order"
 	case len(edits) > maxEdits:
 		return fmt.Sprintf("%d changes are cheaper to write than to edit", len(edits))
 	}
 	return ""
+}
+
+// marksLines reports whether a change is of further lines of a backend.
+func marksLines(c haproxy.Change) bool {
+	switch ch := c.(type) {
+	case haproxy.AddBackend:
+		return ch.Options.Lines != ""
+	case haproxy.SetBackend:
+		return ch.Have.Lines != ch.Want.Lines
+	}
+	return false
 }
 
 func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Change) {

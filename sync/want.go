@@ -77,6 +77,9 @@ func (l Layout) Desired(snapshot registry.Snapshot, st haproxy.State) (haproxy.C
 		})
 		if len(b.Servers) > 0 {
 			b.Exact = l.exact(d.Name, st)
+			var named []registry.Problem
+			b.Options.Lines, named = linesOf(d, snapshot.Prefix, file)
+			problems = append(problems, named...)
 			want.Backends = append(want.Backends, b)
 		}
 	}

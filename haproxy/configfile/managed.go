@@ -159,6 +159,7 @@ const (
 	roleCookie
 	roleCheck // "option httpchk" and "http-check send", where both have our shape
 	roleServer
+	roleMarked // another line with our mark
 )
 
 // roleOf tells the role of a line; the check's two lines count only where checkPath finds both.
@@ -174,6 +175,10 @@ func roleOf(l line, checked bool) lineRole {
 	case "server":
 		if isOurServer(l.raw) {
 			return roleServer
+		}
+	case "timeout", "http-request":
+		if isMarked(commentOf(l.raw)) {
+			return roleMarked
 		}
 	case "option":
 		if w := splitWords(l.raw); checked && len(w) == 2 && w[1] == "httpchk" {
@@ -246,8 +251,15 @@ func fileBackend(d Document, s section, name, inherited string) haproxy.Backend 
 	b.Options.Check = checkPath(body, domain)
 	b.Servers = make([]haproxy.Server, 0, len(body))
 	var buffer wordBuffer
+	var lines []string
 	for _, l := range body {
 		switch roleOf(l, b.Options.Check != "") {
+		case roleMarked:
+			lines = append(lines, strings.Join(appendWords(buffer[:0], l.raw), " "))
+		case roleForeign:
+			if w := appendWords(buffer[:0], l.raw); len(w) > 1 && w[0]+" "+w[1] == haproxy.TimeoutServer {
+				b.Own = []string{haproxy.TimeoutServer}
+			}
 		case roleBalance:
 			b.Options.Balance = strings.Join(appendWords(buffer[:0], l.raw)[1:], " ")
 		case roleCookie:
@@ -256,6 +268,7 @@ func fileBackend(d Document, s section, name, inherited string) haproxy.Backend 
 			b.Servers = append(b.Servers, readServer(appendWords(buffer[:0], l.raw), b.Given))
 		}
 	}
+	b.Options.Lines = strings.Join(lines, "\n")
 	haproxy.SortServers(b.Servers)
 	return b
 }

@@ -241,6 +241,9 @@ func (p *splicer) options(b haproxy.Backend) {
 	if b.Options.Cookie != "" {
 		p.line("cookie", b.Options.Cookie)
 	}
+	for l := range strings.Lines(b.Options.Lines) {
+		p.line(strings.TrimSpace(l), ownMark)
+	}
 }
 
 func (p *splicer) server(s haproxy.Server, given haproxy.Given, comment string) {
@@ -285,7 +288,7 @@ func (p *splicer) editBackend(s section) {
 				fresh = nil
 			}
 			continue
-		case roleBalance, roleCookie, roleCheck:
+		case roleBalance, roleCookie, roleCheck, roleMarked:
 			if !sameOptions {
 				continue
 			}

@@ -77,6 +77,15 @@ func domainOptions(d registry.Domain) string {
 	if d.Options.Cookie != "" {
 		words = append(words, "cookie "+d.Options.Cookie)
 	}
+	if d.Options.TimeoutServer != "" {
+		words = append(words, "timeout-server "+d.Options.TimeoutServer)
+	}
+	if d.Options.RedirectHTTPS {
+		words = append(words, "redirect-https")
+	}
+	if d.Options.Maintenance {
+		words = append(words, "maintenance")
+	}
 	if d.Held {
 		words = append(words, "bad options: the last good ones, if any, stay in HAProxy")
 	}
@@ -119,6 +128,9 @@ type (
 		Balance   string             `json:"balance,omitempty" doc:"how requests are spread; absent without the key"`
 		Check     string             `json:"check,omitempty" doc:"path of the HTTP check; absent without the key"`
 		Cookie    string             `json:"cookie,omitempty" doc:"'off', or the cookie's name and words; absent without the key"`
+		Timeout   string             `json:"timeout_server,omitempty" doc:"how long a server may take; absent without the key"`
+		Redirect  bool               `json:"redirect_https,omitempty" doc:"clients without TLS are sent to the same place with it"`
+		Down      bool               `json:"maintenance,omitempty" doc:"the domain answers 503, its hosts stay"`
 		Held      bool               `json:"held,omitempty" doc:"the options are bad: the last good ones stay in HAProxy"`
 		Hosts     []hostJSON         `json:"hosts" doc:"good hosts, by name"`
 		Pending   []registry.Pending `json:"pending" doc:"hosts that lack a key so far"`
@@ -143,7 +155,7 @@ func (l List) WriteJSON(w io.Writer) error {
 }
 
 func domainToJSON(d registry.Domain) domainJSON {
-	return domainJSON{Name: d.Name, Balance: d.Options.Balance, Check: d.Options.Check, Cookie: d.Options.Cookie, Held: d.Held, Hosts: each(d.Hosts, hostToJSON),
+	return domainJSON{Name: d.Name, Balance: d.Options.Balance, Check: d.Options.Check, Cookie: d.Options.Cookie, Timeout: d.Options.TimeoutServer, Redirect: d.Options.RedirectHTTPS, Down: d.Options.Maintenance, Held: d.Held, Hosts: each(d.Hosts, hostToJSON),
 		Pending: orEmpty(d.Pending), HeldHosts: orEmpty(d.HeldHosts)}
 }
 
