@@ -196,6 +196,30 @@ func TestTheHistoryIsTheJournalPageByPage(t *testing.T) {
 		a.answers(t, "/history", 200, fmt.Sprintf("d%d.abc.com", i))
 	}
 	var revisions []int
+	eventually(t, "the pages have all entries", func() error { // the file's may still come
+		revisions = a.revisions(t)
+		if all := strings.Count(a.must(t, "/api/v1/history?limit=500"), `"revision":`); len(revisions) != all {
+			return fmt.Errorf("%d entries page by page, %d at once", len(revisions), all)
+		}
+		return nil
+	})
+	slices.Reverse(revisions)
+	if !slices.IsSorted(revisions) || len(revisions) < 5 || revisions[0] != 812 || revisions[len(revisions)-1] != 816 {
+		t.Errorf("%d", revisions)
+	}
+	if body := a.must(t, "/api/v1/history?domain=d3.abc.com"); strings.Contains(body, `"domain": "d2.abc.com"`) || !strings.Contains(body, `"domain": "d3.abc.com"`) {
+		t.Error(body)
+	}
+	for _, bad := range []string{"since=x", "since=-1s", "before=1", "domain=a%0Ab", "limit=x"} {
+		if code, body, err := a.get(t, "/api/v1/history?"+bad); err != nil || code != http.StatusBadRequest {
+			t.Errorf("%s: %d, %v: %s", bad, code, err, body)
+		}
+	}
+}
+
+// revisions are those of all entries of the history, page by page.
+func (a *runningAgent) revisions(t *testing.T) (revisions []int) {
+	t.Helper()
 	for path := "/api/v1/history?limit=2"; path != ""; {
 		var page struct {
 			Entries []struct{ Revision int }
@@ -212,18 +236,7 @@ func TestTheHistoryIsTheJournalPageByPage(t *testing.T) {
 			path = "/api/v1/history?limit=2&before=" + url.QueryEscape(page.Next)
 		}
 	}
-	slices.Reverse(revisions)
-	if !slices.IsSorted(revisions) || len(revisions) < 5 || revisions[0] != 812 || revisions[len(revisions)-1] != 816 {
-		t.Errorf("%d", revisions)
-	}
-	if body := a.must(t, "/api/v1/history?domain=d3.abc.com"); strings.Contains(body, `"domain": "d2.abc.com"`) || !strings.Contains(body, `"domain": "d3.abc.com"`) {
-		t.Error(body)
-	}
-	for _, bad := range []string{"since=x", "since=-1s", "before=1", "domain=a%0Ab", "limit=x"} {
-		if code, body, err := a.get(t, "/api/v1/history?"+bad); err != nil || code != http.StatusBadRequest {
-			t.Errorf("%s: %d, %v: %s", bad, code, err, body)
-		}
-	}
+	return revisions
 }
 
 // events follows an open page.
