@@ -3,10 +3,10 @@
 package journal
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -119,10 +119,12 @@ func (f File) read() (generations [2][]byte, err error) {
 		return generations, fmt.Errorf("read the journal: %w", err)
 	}
 	missing := err
+	defer closeIf(newer)
 	older, err := configfile.OpenBeside(f.older(), os.O_RDONLY, 0)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return generations, fmt.Errorf("read the journal: %w", err)
 	}
+	defer closeIf(older)
 	if missing != nil && err != nil {
 		return generations, fmt.Errorf("there is no journal: %w", missing)
 	}
@@ -130,14 +132,17 @@ func (f File) read() (generations [2][]byte, err error) {
 		if file == nil || i == 1 && same(newer, older) { // it has been rotated in between
 			continue
 		}
-		defer func() { _ = file.Close() }()
-		var text bytes.Buffer
-		if _, err := text.ReadFrom(file); err != nil {
+		if generations[i], err = io.ReadAll(file); err != nil {
 			return generations, fmt.Errorf("read the journal: %w", err)
 		}
-		generations[i] = text.Bytes()
 	}
 	return generations, nil
+}
+
+func closeIf(file *os.File) {
+	if file != nil {
+		_ = file.Close()
+	}
 }
 
 func same(a, b *os.File) bool {
