@@ -30,7 +30,7 @@ func TestAgentLogsADrainInFewLines(t *testing.T) {
 	<-time.After(2 * time.Second)
 	end()
 	b.settles(t)
-	const most = 4 // the drain, the file, the maintenance, the deletion
+	const most = 8 // the server removed, the pass, and what it drains; the file; the server removed for good, the pass, the end of the drain
 	if text := a.printed()[skip:]; strings.Count(text, "\n") > most {
 		t.Errorf("more than %d lines:\n%s", most, text)
 	}
