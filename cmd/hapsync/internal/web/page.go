@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/hapsync/hapsync/registry"
@@ -239,7 +240,7 @@ func (r *request) agentsPage() (view, error) {
 
 // changes are what the last passes did.
 func (st *state) changes(most int) []change {
-	entries := st.status.Passes[:min(most, len(st.status.Passes))]
+	entries := slices.Clone(st.status.Passes[:min(most, len(st.status.Passes))])
 	for i := range entries {
 		entries[i] = entries[i].First(shownChanges)
 	}
