@@ -56,12 +56,8 @@ func (s *spelling) option(name string, kv KeyValue) {
 }
 
 func (s *spelling) host(name string, keys []KeyValue, at int) {
-	below := keys
-	if len(keys[0].Key) < at {
-		below = keys[1:]
-		if isAttribute(name) || meansNothing(keys[0].Value, below, at) {
-			s.ignored, keys = s.ignored.with(name), below
-		}
+	if below := keys[1:]; len(keys[0].Key) < at && (isAttribute(name) || meansNothing(keys[0].Value, below, at)) {
+		s.ignored, keys = s.ignored.with(name), below
 	}
 	if len(keys) == 0 {
 		return
@@ -104,8 +100,8 @@ func meansNothing(value string, below []KeyValue, at int) bool {
 	}
 	known := false
 	for _, kv := range below {
-		switch attr := kv.Key[at:]; {
-		case attr == "ip" || attr == "port":
+		switch attr := kv.Key[at:]; attr {
+		case "ip", "port":
 			return true
 		default:
 			known = known || isAttribute(attr)
