@@ -116,7 +116,8 @@ func (c *crashBox) completes(t *testing.T, to side) (text string) {
 func (c *crashBox) tidy(t *testing.T) {
 	t.Helper()
 	hidden := []string{
-		".hapsync.cfg.added", ".hapsync.cfg.added.new", ".hapsync.cfg.journal", ".hapsync.cfg.lock", ".hapsync.cfg.loaded", ".hapsync.cfg.loaded.new", ".hapsync.cfg.new", ".hapsync.cfg.transaction", ".hapsync.state.new",
+		".hapsync.cfg.added", ".hapsync.cfg.added.new", ".hapsync.cfg.journal", ".hapsync.cfg.keyed", ".hapsync.cfg.keyed.new",
+		".hapsync.cfg.lock", ".hapsync.cfg.loaded", ".hapsync.cfg.loaded.new", ".hapsync.cfg.new", ".hapsync.cfg.transaction", ".hapsync.state.new",
 	}
 	var found []string
 	for _, dir := range []string{c.dir, filepath.Join(c.dir, "tmp")} {

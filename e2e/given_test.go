@@ -185,32 +185,59 @@ func TestAnOperatorsWordsOnTheCookieLineStay(t *testing.T) {
 	})
 }
 
-// TestAWordThatNoKeyAsksForIsNamedBeforeItGoes has an operator's words on the lines of hapsync's servers.
-func TestAWordThatNoKeyAsksForIsNamedBeforeItGoes(t *testing.T) {
+// TestWhatOperatorsTypeBehindServersHoldsUntilAKeySaysOtherwise has words of operators on the lines of hapsync's servers.
+func TestWhatOperatorsTypeBehindServersHoldsUntilAKeySaysOtherwise(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, h haproxy) {
 		b := newBeside(t, h)
 		one := startHost(t, "one")
 		var servers []string
-		for i, words := range []string{"weight 5 maxconn 9", "backup", "weight 0", "inter 9s"} {
+		for i, words := range []string{"weight 5 maxconn 9", "weight 7", "backup", "disabled"} {
 			name := fmt.Sprintf("server%d", i+1)
 			b.register(t, "a.abc.com/"+name, one.addr)
 			servers = append(servers, serverLine(name, one.addr)+" "+words)
 		}
+		b.put(t, "a.abc.com/server2/weight", "7") // confd wrote that word because of this key
 		b.write(t, b.managedFile, b.frontendLines("a.abc.com")+domainLines("a.abc.com", servers...))
 		b.startWith(t, b.baseFile, b.managedFile)
-		const warning = "no key says, and the managed file loses, "
-		says(t, b.must(t, "plan").stdout, "warning ", warning, `"weight 5 maxconn 9" from server a.abc.com_cluster/server1`,
-			`"backup" from server a.abc.com_cluster/server2`, `"weight 0" from server a.abc.com_cluster/server3;`, "default-server", "put the key")
-		b.put(t, "a.abc.com/server1/weight", "5")
-		b.put(t, "a.abc.com/server1/maxconn", "9")
-		b.put(t, "a.abc.com/server2/backup", "true")
-		b.put(t, "a.abc.com/server3/state", "drain")
-		b.inLine(t) // the keys are the way out
-
-		b.put(t, "a.abc.com/server1/weight", "6")
-		if o := b.must(t, "sync"); strings.Contains(o.stdout, warning) {
-			t.Errorf("it warns of what a key asks for: %s", o)
-		}
 		b.inLine(t)
+		w := startWatch(t, b)
+		b.must(t, "sync")
+		w.untouched(t, "a sync")
+
+		has := func(server, line, process string) {
+			t.Helper()
+			b.inLine(t)
+			if got := b.line(t, server); got != "check"+line {
+				t.Errorf("the file says %q of %s, and not %q", got, server, "check"+line)
+			}
+			b.gives(t, "a.abc.com", server, process)
+		}
+		for key, value := range map[string]string{"server1/weight": "50", "server1/maxconn": "3", "server3/backup": "false", "server4/state": "ready"} {
+			b.put(t, "a.abc.com/"+key, value)
+		}
+		b.must(t, "sync")
+		has("server1", " weight 50 maxconn 3", "weight=50 maxconn=3 backup=0")
+		has("server2", " weight 7", "weight=7 maxconn= backup=0")
+		has("server3", "", "weight=1 maxconn= backup=0")
+		has("server4", "", "weight=1 maxconn= backup=0")
+		b.put(t, "a.abc.com/server1/state", "drain")
+		b.must(t, "sync")
+		has("server1", " weight 0 maxconn 3", "weight=0 maxconn=3 backup=0")
+
+		a := b.startAgent(t)
+		a.ready(t)
+		for _, key := range []string{"server1/weight", "server1/maxconn", "server1/state", "server2/weight", "server3/backup", "server4/state"} {
+			b.delete(t, "a.abc.com/"+key)
+		}
+		b.gives(t, "a.abc.com", "server1", "weight=5 maxconn=9 backup=0")
+		b.gives(t, "a.abc.com", "server2", "weight=1 maxconn= backup=0")
+		b.settles(t)
+		has("server1", " weight 5 maxconn 9", "weight=5 maxconn=9 backup=0")
+		has("server2", "", "weight=1 maxconn= backup=0")
+		has("server3", " backup", "weight=1 maxconn= backup=1")
+		has("server4", " disabled", "weight=1 maxconn= backup=0")
+		b.write(t, b.managedFile, strings.Replace(read(t, b.managedFile), " weight 5 ", " weight 6 ", 1))
+		b.must(t, "sync")
+		has("server1", " weight 6 maxconn 9", "weight=6 maxconn=9 backup=0")
 	})
 }

@@ -27,6 +27,8 @@ type Backend struct {
 	Own []string
 	// Given is what its servers get by the file, which does not say it of each; of no meaning in what the process runs.
 	Given Given
+	// Typed is what an operator has written behind single servers in the place of that; nil if nothing.
+	Typed map[string]Given
 	// Servers are sorted by name.
 	Servers []Server
 }
@@ -39,6 +41,15 @@ type Given struct {
 	Weighted bool
 	MaxConn  int
 	Backup   bool
+	Disabled bool
+}
+
+// GivenTo is what a server gets by the file as long as no key of the registry says otherwise.
+func (b Backend) GivenTo(server string) Given {
+	if typed, ok := b.Typed[server]; ok {
+		return typed
+	}
+	return b.Given
 }
 
 // ServerWeight is the weight that is given.

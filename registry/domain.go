@@ -184,6 +184,7 @@ func (h *draft) set(attr, value string) (err error) {
 		h.Unset.Backup = false
 	case "state":
 		h.State, err = parseWord(attr, value, Ready, Drain, Maint)
+		h.Unset.State = false
 	default:
 		err = errUnknown
 	}

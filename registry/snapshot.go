@@ -88,17 +88,17 @@ type Host struct {
 	// MaxConn is the limit of concurrent connections, 1000000 at most; 0 means none.
 	MaxConn int
 	Backup  bool
-	// Unset says which of the three have no key: HAProxy's own configuration decides them, its default-server for one.
+	// Unset says which of the three, and the state, have no key: HAProxy's own configuration decides them, its default-server for one.
 	Unset Unset
 	State HostState
 }
 
 // Unset are the keys of a host that are not set.
-type Unset struct{ Weight, MaxConn, Backup bool }
+type Unset struct{ Weight, MaxConn, Backup, State bool }
 
 // newHost is a host without any key.
 func newHost(name string) Host {
-	return Host{Name: name, Weight: 1, Unset: Unset{true, true, true}, State: Ready}
+	return Host{Name: name, Weight: 1, Unset: Unset{true, true, true, true}, State: Ready}
 }
 
 // A HostState says whether a host takes requests.

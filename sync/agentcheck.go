@@ -39,7 +39,7 @@ func leaveAgents(process, asked haproxy.Config, st haproxy.State) haproxy.Config
 		switch {
 		case want.State == haproxy.Maint:
 			s.State = haproxy.Maint
-		case want.Weight == 0 && asks.Given.ServerWeight() != 0:
+		case want.Weight == 0 && asks.GivenTo(key.Name).ServerWeight() != 0:
 			s.State = haproxy.Drain
 		case file.State != want.State || file.Weight != want.Weight:
 			s.Weight, s.State = want.Weight, haproxy.Ready

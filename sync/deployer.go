@@ -25,6 +25,9 @@ type File interface {
 	Reload(ctx context.Context) error
 	// Loaded is the managed part of the file as the process has loaded it.
 	Loaded() (haproxy.Config, error)
+	// Claim keeps, where nothing is kept of that yet (State.Unclaimed), which words of the file are there because keys say so. The loop
+	// calls it.
+	Claim(want haproxy.Config) error
 	// Keep replaces the notes that outlive this process, Kept returns them; nil where there are none. The loop calls them.
 	Keep(notes []byte) error
 	Kept() ([]byte, error)

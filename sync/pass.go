@@ -81,7 +81,7 @@ func (p *pass) compare(st haproxy.State) {
 	}
 	p.report.Plan = p.plan(st)
 	edits := Diff(st.File, p.want.file)
-	p.report.Warnings = slices.Concat(st.Warnings, lostWords(st.File, edits), unsetWords(p.snapshot, edits))
+	p.report.Warnings = slices.Concat(st.Warnings, lostWords(st.File, edits))
 	if p.cfg.ForceRewrite && p.report.Plan.Rewrite == "" {
 		p.report.Plan = p.report.Plan.rewritten("--rewrite asks for it")
 	}
@@ -252,6 +252,11 @@ func (p *pass) byProcess(ctx context.Context) error {
 	}
 	if err := p.check(); err != nil {
 		return err
+	}
+	if p.scope.All() {
+		if err := p.claim(); err != nil {
+			return err
+		}
 	}
 	if p.state.Down == nil {
 		if err := p.run(context.WithoutCancel(ctx), p.slice(p.report.Plan.early())); err != nil {

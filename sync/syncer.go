@@ -85,6 +85,9 @@ func (s *Syncer) Sync(ctx context.Context) (Report, error) {
 		if err != nil {
 			return p.report, err
 		}
+		if err := p.claim(); err != nil {
+			return p.report, err
+		}
 		err = p.bringInLine(context.WithoutCancel(ctx)) // every step has a limit of its own
 		if errors.Is(err, haproxy.ErrConflict) && try < maxTries {
 			continue
@@ -177,6 +180,14 @@ func (p *pass) bringInLine(ctx context.Context) error {
 		return r.unloaded
 	}
 	return err
+}
+
+// claim keeps which words of a file that hapsync has not written yet are there because keys say so.
+func (p *pass) claim() error {
+	if !p.state.Unclaimed || p.state.Missing || p.state.NoWrite != nil {
+		return nil
+	}
+	return p.cfg.File.Claim(p.asked)
 }
 
 // deployed takes over what became of the file.

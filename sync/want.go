@@ -71,6 +71,9 @@ func (l Layout) Desired(snapshot registry.Snapshot, st haproxy.State) (haproxy.C
 			file.Given = st.Given
 		}
 		b := l.desiredBackend(d, file, live)
+		if st.Unclaimed {
+			b.Typed = untold(d, file)
+		}
 		b.Servers = slices.DeleteFunc(b.Servers, func(s haproxy.Server) bool {
 			_, other := st.NotOurs[haproxy.ServerKey{Backend: b.Name, Name: s.Name}]
 			return other
@@ -87,6 +90,31 @@ func (l Layout) Desired(snapshot registry.Snapshot, st haproxy.State) (haproxy.C
 	want.Backends = append(want.Backends, bad.keep(want, st.File)...)
 	want.Backends = append(want.Backends, keptBackends(want, st)...)
 	return l.complete(want), problems
+}
+
+// untold are the words that operators have typed behind servers of a backend, if all that keys say is there because of the keys.
+func untold(d registry.Domain, file haproxy.Backend) map[string]haproxy.Given {
+	typed := maps.Clone(file.Typed)
+	for _, h := range d.Hosts {
+		own, ok := typed[h.Name]
+		if !ok {
+			continue
+		}
+		if !h.Unset.Weight || h.State == registry.Drain {
+			own.Weight, own.Weighted = file.Given.ServerWeight(), true
+		}
+		if !h.Unset.MaxConn {
+			own.MaxConn = file.Given.MaxConn
+		}
+		if !h.Unset.Backup {
+			own.Backup = file.Given.Backup
+		}
+		if !h.Unset.State {
+			own.Disabled = file.Given.Disabled
+		}
+		typed[h.Name] = own
+	}
+	return typed
 }
 
 // badNames are domains and hosts of the registry whose names cannot be used. What HAProxy's file has under these names, as where
@@ -207,7 +235,7 @@ func (l Layout) complete(want haproxy.Config) haproxy.Config {
 }
 
 func (l Layout) desiredBackend(d registry.Domain, file, live haproxy.Backend) haproxy.Backend {
-	b := haproxy.Backend{Name: haproxy.BackendName(d.Name), Options: l.desiredOptions(d, file), Given: file.Given}
+	b := haproxy.Backend{Name: haproxy.BackendName(d.Name), Options: l.desiredOptions(d, file), Given: file.Given, Typed: file.Typed}
 	checked, shared := d.Options.Check != "off", file.SharedWords()
 	if d.Held && len(file.Servers) > 0 {
 		checked = slices.ContainsFunc(file.Servers, func(s haproxy.Server) bool { return s.Check })
@@ -269,14 +297,18 @@ func desiredServer(h registry.Host, checked bool, file haproxy.Backend, shared s
 		Name: h.Name, Addr: h.Addr, Check: checked,
 		Weight: h.Weight, MaxConn: h.MaxConn, Backup: h.Backup, State: haproxy.Ready, Params: shared,
 	}
+	given := file.GivenTo(h.Name)
 	if h.Unset.Weight {
-		s.Weight = file.Given.ServerWeight()
+		s.Weight = given.ServerWeight()
 	}
 	if h.Unset.MaxConn {
-		s.MaxConn = file.Given.MaxConn
+		s.MaxConn = given.MaxConn
 	}
 	if h.Unset.Backup {
-		s.Backup = file.Given.Backup
+		s.Backup = given.Backup
+	}
+	if h.Unset.State && given.Disabled {
+		s.State = haproxy.Maint
 	}
 	switch h.State {
 	case registry.Drain:

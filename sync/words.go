@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/hapsync/hapsync/haproxy"
-	"github.com/hapsync/hapsync/registry"
 )
 
 // lostWords warns of words of an operator's behind servers that a change of the file does not keep, or that a new server does not get.
@@ -45,36 +44,4 @@ func commonWords(c haproxy.Config) string {
 		common = words
 	}
 	return common
-}
-
-// unsetWords warns, in one line, of weight, maxconn and backup on server lines that no key asks for, and that a change of the file
-// takes away: who wrote them, an operator or an earlier key, nothing tells.
-func unsetWords(snapshot registry.Snapshot, edits []haproxy.Change) []string {
-	var found []string
-	for _, c := range edits {
-		have, want := c.Servers()
-		d, _ := domainOf(snapshot, c.Domain())
-		i := slices.IndexFunc(d.Hosts, func(h registry.Host) bool { return h.Name == want.Name })
-		if c.Op() != haproxy.OpSet || i < 0 {
-			continue
-		}
-		unset, words := d.Hosts[i].Unset, ""
-		if unset.Weight && have.Weight != want.Weight && d.Hosts[i].State != registry.Drain {
-			words += fmt.Sprintf(" weight %d", have.Weight)
-		}
-		if unset.MaxConn && have.MaxConn != want.MaxConn {
-			words += fmt.Sprintf(" maxconn %d", have.MaxConn)
-		}
-		if unset.Backup && have.Backup != want.Backup {
-			words += map[bool]string{true: " backup", false: " no-backup"}[have.Backup]
-		}
-		if words != "" {
-			found = append(found, fmt.Sprintf("%q from server %s", words[1:], c.Key()))
-		}
-	}
-	if len(found) == 0 {
-		return nil
-	}
-	return []string{"no key says, and the managed file loses, " + nameSome(found) +
-		"; if you wrote that, write it into a default-server line of the backend, or put the key of the host (weight, maxconn, backup)"}
 }

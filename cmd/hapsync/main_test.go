@@ -181,6 +181,8 @@ func (b benchTarget) Write(_ context.Context, e haproxy.Edit) error { return b.w
 
 func (b benchTarget) Waiting() (haproxy.Wait, bool) { return b.waiting, b.waiting != haproxy.Wait{} }
 
+func (b benchTarget) Claim(haproxy.Config) error { return nil }
+
 func (b benchTarget) Keep([]byte) error { return nil }
 
 func (b benchTarget) Kept() ([]byte, error) { return []byte(b.kept), nil }

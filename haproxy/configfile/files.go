@@ -26,8 +26,8 @@ type Files struct {
 	list []string
 	// last is what was read last: neither file is taken apart again while its bytes are the same.
 	last Reading
-	// previous is the managed file's text before the last commit; nil before one, and after a reload.
-	previous *string
+	// previous is what there was before the last commit; nil before one, and after a reload.
+	previous *previous
 	// edits is whether a transaction can edit the file of a digest.
 	edits struct {
 		digest haproxy.Digest
@@ -155,7 +155,7 @@ func (c *Files) OneFile() bool { return c.Base == c.Managed }
 
 // A Reading is what was read of the files at one time.
 type Reading struct {
-	// marks are the signs of the files' last change, from before they were read, in the order of sources.
+	// marks are the signs of the files' last change, from before they were read, in the order of sources; keyedFile's is the last.
 	marks []mark
 	Text  string
 	// Digest is that of the managed file, BaseDigest that of the others.
@@ -167,6 +167,9 @@ type Reading struct {
 	defaults []defaultsSection
 	Managed  Managed
 	Base     Base
+	keyed    string // the text of keyedFile
+	// Unclaimed is set where there is no such file yet.
+	Unclaimed bool
 }
 
 // Read reads the files. A missing managed file reads as a new one.
@@ -175,7 +178,7 @@ func (c *Files) Read() (Reading, error) {
 	if err != nil {
 		return Reading{}, err
 	}
-	f := Reading{marks: marksOf(list)}
+	f := Reading{marks: c.marks(list)}
 	texts := make([]string, len(list))
 	var others []string
 	for i, path := range list {
@@ -198,7 +201,12 @@ func (c *Files) Read() (Reading, error) {
 	} else if len(others) > 2 {
 		f.BaseDigest = digestOf(strings.Join(others, "\n"))
 	}
-	if last := c.lastRead(); last.doc.lines != nil && last.Digest == f.Digest && last.BaseDigest == f.BaseDigest && len(last.sources) == len(list) {
+	claimed := false
+	if f.keyed, claimed, err = ReadBeside(c.keyedFile()); err != nil {
+		return Reading{}, err
+	}
+	f.Unclaimed = !claimed
+	if last := c.lastRead(); last.doc.lines != nil && last.Digest == f.Digest && last.keyed == f.keyed && last.Unclaimed == f.Unclaimed && last.BaseDigest == f.BaseDigest && len(last.sources) == len(list) {
 		last.marks = f.marks
 		last.Base.Binds.Local = localAddresses()
 		c.keep(last)
@@ -226,7 +234,7 @@ func (c *Files) unchanged(f Reading) bool {
 		return false
 	}
 	list, err := c.expanded()
-	return err == nil && slices.Equal(list, f.paths()) && slices.Equal(f.marks, marksOf(list))
+	return err == nil && slices.Equal(list, f.paths()) && slices.Equal(f.marks, c.marks(list))
 }
 
 // Reread is Read, without a look into files that are by all signs as they were.
@@ -314,6 +322,10 @@ func (c *Files) interpret(f *Reading) (err error) {
 	}
 	f.defaults = readDefaults(f.sources)
 	f.Managed = c.readManaged(f.doc, *f)
+	keyed := readKeyed(f.keyed)
+	for i, b := range f.Managed.Config.Backends {
+		f.Managed.Config.Backends[i].Typed = keyed.typed(b)
+	}
 	if err := c.findFrontends(*f); err != nil {
 		return err
 	}

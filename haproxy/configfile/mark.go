@@ -38,12 +38,16 @@ func marksOf(paths []string) []mark {
 	return marks
 }
 
+// marks are those of files, and of the one that is kept beside the managed one.
+func (c *Files) marks(paths []string) []mark { return append(marksOf(paths), markOf(c.keyedFile())) }
+
 // FileState is what the files say of some backends.
 func (c *Files) FileState(f Reading, names []string) haproxy.State {
 	return haproxy.State{
 		File:   f.Managed.Config.Only(names, c.frontends),
 		Digest: f.Digest, BaseDigest: f.BaseDigest,
-		Missing: strings.TrimSpace(f.Text) == "", Foreign: f.Managed.Foreign, Behind: f.Managed.Behind, Exact: f.Managed.Exact, Given: f.Managed.Given,
+		Missing: strings.TrimSpace(f.Text) == "", Foreign: f.Managed.Foreign, Behind: f.Managed.Behind, Exact: f.Managed.Exact,
+		Given: f.Managed.Given, Unclaimed: f.Unclaimed,
 		Binds: f.Base.Binds,
 	}
 }

@@ -28,8 +28,8 @@ func serverWords(s haproxy.Server, given haproxy.Given) []string {
 	if s.Backup != given.Backup {
 		w = append(w, map[bool]string{true: "backup", false: "no-backup"}[s.Backup])
 	}
-	if s.State == haproxy.Maint {
-		w = append(w, "disabled")
+	if (s.State == haproxy.Maint) != given.Disabled {
+		w = append(w, map[bool]string{true: "disabled", false: "enabled"}[s.State == haproxy.Maint])
 	}
 	if s.Params != "" {
 		w = append(w, s.Params)
@@ -81,7 +81,7 @@ func givenBy(words string) haproxy.Given {
 		return haproxy.Given{}
 	}
 	s := readServer(append([]string{"server", "", ""}, strings.Fields(words)...), haproxy.Given{Weight: -1, Weighted: true})
-	given := haproxy.Given{Weight: s.Weight, Weighted: true, MaxConn: s.MaxConn, Backup: s.Backup}
+	given := haproxy.Given{Weight: s.Weight, Weighted: true, MaxConn: s.MaxConn, Backup: s.Backup, Disabled: s.State == haproxy.Maint}
 	if s.Weight < 0 {
 		given.Weight, given.Weighted = 0, false
 	}
@@ -91,7 +91,7 @@ func givenBy(words string) haproxy.Given {
 // readServer reads the words of a server line, from "server" on, with what its backend gives. An address that is not ip:port stays
 // zero.
 func readServer(w []string, given haproxy.Given) haproxy.Server {
-	s := haproxy.Server{Name: w[1], Weight: given.ServerWeight(), MaxConn: given.MaxConn, Backup: given.Backup, State: haproxy.Ready}
+	s := haproxy.Server{Name: w[1], Weight: given.ServerWeight(), MaxConn: given.MaxConn, Backup: given.Backup, State: stateOf(given)}
 	s.Addr, _ = parseAddr(w[2])
 	var params []string
 	if !s.Addr.IsValid() {
@@ -112,8 +112,8 @@ func readServer(w []string, given haproxy.Given) haproxy.Server {
 		case "backup", "no-backup":
 			s.Backup = w[i] == "backup"
 			continue
-		case "disabled":
-			s.State = haproxy.Maint
+		case "disabled", "enabled":
+			s.State = stateOf(haproxy.Given{Disabled: w[i] == "disabled"})
 			continue
 		case "cookie":
 			if i+1 < len(w) {
@@ -136,6 +136,14 @@ func readServer(w []string, given haproxy.Given) haproxy.Server {
 	}
 	s.Params = strings.Join(params, " ")
 	return s
+}
+
+// stateOf is the state that a file gives a server.
+func stateOf(given haproxy.Given) haproxy.ServerState {
+	if given.Disabled {
+		return haproxy.Maint
+	}
+	return haproxy.Ready
 }
 
 // parseAddr reads 10.0.0.1:80, [::1]:80 and HAProxy's ::1:80.

@@ -156,7 +156,8 @@ func (c *Files) Amend(ctx context.Context, backends []haproxy.Backend, before Be
 
 // commit verifies, validates and installs a new text of the managed file. It is not cut in two by the end of ctx.
 func (c *Files) commit(ctx context.Context, f Reading, text string, want haproxy.Config, before Before) error {
-	next, err := c.after(f, text)
+	keyed := f.Managed.keyedIn(want)
+	next, err := c.after(f, text, keyed.String())
 	if err != nil {
 		return err
 	}
@@ -184,17 +185,27 @@ func (c *Files) commit(ctx context.Context, f Reading, text string, want haproxy
 	next.marks = slices.Clone(f.marks)
 	next.marks[f.at] = markOf(made.path)
 	defer c.waits.Begin("the disk")()
+	amid := f // in which both hold
+	amid.keyed, amid.Unclaimed = readKeyed(f.keyed).with(keyed).String(), false
+	if err := c.keepKeyed(f, amid.keyed); err != nil {
+		return errors.Join(err, made.discard())
+	}
 	if err := made.install(); err != nil {
 		return errors.Join(fmt.Errorf("replace %s: %w", c.Managed, err), made.discard())
 	}
+	c.replaced(previous{f.Text, f.keyed})
+	if err := c.keepKeyed(amid, next.keyed); err != nil {
+		return err
+	}
+	next.marks[len(next.marks)-1] = markOf(c.keyedFile())
 	c.keep(next)
-	c.replaced(f.Text)
 	return nil
 }
 
-// after is a reading with another text of the managed file.
-func (c *Files) after(f Reading, text string) (Reading, error) {
+// after is a reading with another text of the managed file, and of what is kept beside it.
+func (c *Files) after(f Reading, text, keyed string) (Reading, error) {
 	next := f
+	next.keyed, next.Unclaimed = keyed, false
 	docs := make([]Document, len(f.sources))
 	for i, src := range f.sources {
 		docs[i] = src.doc
@@ -220,24 +231,34 @@ func (c *Files) validate(ctx context.Context, made candidate, next Reading) erro
 	return err
 }
 
-// replaced takes note of a text that was replaced, for restore; the first one since the last reload counts.
-func (c *Files) replaced(text string) {
+// previous is what a commit replaced: the text of the managed file, and that of keyedFile.
+type previous struct{ text, keyed string }
+
+// replaced takes note of what was replaced, for restore; the first since the last reload counts.
+func (c *Files) replaced(p previous) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.previous == nil {
-		c.previous = &text
+		c.previous = &p
 	}
 }
 
 // ForgetPrevious is for after a reload: what was replaced before it is not to be restored any more.
-func (c *Files) ForgetPrevious() (text string, ok bool) {
+func (c *Files) ForgetPrevious() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.previous == nil {
-		return "", false
+	c.previous = nil
+}
+
+// takePrevious is what was replaced, which is forgotten; else the other.
+func (c *Files) takePrevious(other previous) previous {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.previous != nil {
+		other = *c.previous
 	}
-	text, c.previous = *c.previous, nil
-	return text, true
+	c.previous = nil
+	return other
 }
 
 // Restore puts back the text that the managed file had before it was changed for a reload that failed: what was replaced
@@ -246,15 +267,12 @@ func (c *Files) Restore(f Reading, loaded string) error {
 	if _, now, err := ReadText(c.Managed); err != nil || now != f.Digest {
 		return err // someone else's edit is not ours to undo
 	}
-	text, ok := c.ForgetPrevious()
-	if !ok {
-		text = loaded
-	}
-	if text == "" {
+	before := c.takePrevious(previous{loaded, f.keyed})
+	if before.text == "" {
 		return nil
 	}
-	if err := Replace(c.Managed, c.Managed, text); err != nil {
+	if err := Replace(c.Managed, c.Managed, before.text); err != nil {
 		return fmt.Errorf("restore %s: %w", c.Managed, err)
 	}
-	return nil
+	return c.keepKeyed(f, before.keyed)
 }

@@ -33,6 +33,9 @@ func (h *Instance) Amend(ctx context.Context, backends []haproxy.Backend) error 
 	return h.files.Amend(ctx, backends, h.rememberLoaded)
 }
 
+// Claim keeps which words of the file are there because keys say so, as Files.Claim does.
+func (h *Instance) Claim(want haproxy.Config) error { return h.files.Claim(want) }
+
 // Keep keeps a text beside the managed file. It outlives this process, but not a crash of the machine.
 func (h *Instance) Keep(memo []byte) error { return h.files.Keep(memo) }
 

@@ -30,7 +30,7 @@ func (h *Instance) State(ctx context.Context, domains ...string) (haproxy.State,
 		Foreign: f.Managed.Foreign,
 		Behind:  f.Managed.Behind,
 		Exact:   f.Managed.Exact,
-		Given:   f.Managed.Given,
+		Given:   f.Managed.Given, Unclaimed: f.Unclaimed,
 		Binds:   f.Base.Binds,
 		NoWrite: h.files.Unwritable(len(f.Text)),
 	}
