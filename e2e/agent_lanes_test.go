@@ -107,7 +107,7 @@ func TestAHostMovesPromptlyAndIntoTheFileWhileAReloadIsRefused(t *testing.T) {
 		repaired := b.unloadable(t)
 		c := startHost(t, "new")
 		b.txn(t, addrOf(t, "new.abc.com/server1", c.addr))
-		a.unready(t, "refuses to reload", "the old worker serves on")
+		a.unready(t, "refuses to reload", "the old worker stays in service")
 		l.median(t, 3)
 		now := l.hosts[l.moves%2]
 		eventually(t, "the file has the new address", func() error {

@@ -30,7 +30,7 @@ func TestAgentOutlivesAReloadThatHAProxyRefuses(t *testing.T) {
 		repaired := b.unloadable(t)
 
 		b.txn(t, addrOf(t, "c.abc.com/server1", c.addr))
-		a.unready(t, "the last pass failed", "refuses to reload", "the old worker serves on")
+		a.unready(t, "the last pass failed", "refuses to reload", "the old worker stays in service")
 		b.isRestored(t, good)
 		if now := b.generation(t).worker; now != worker {
 			t.Errorf("process %d serves, not %d", now, worker)

@@ -138,7 +138,7 @@ func TestRefusedReloadKeepsTheOldWorkerAndTheOldFile(t *testing.T) {
 		b.register(t, "c.abc.com/server1", c.addr)
 		before, worker := footprintOf(t, b.managedFile), b.generation(t).worker
 		o := b.exits(t, 4, "sync")
-		says(t, o.stderr, "refuses to reload", "the old worker serves on")
+		says(t, o.stderr, "refuses to reload", "the old worker stays in service")
 		if h.can.ReloadReports { // 2.6 keeps the reason for its log
 			says(t, o.stderr, "frontend taken", "cannot bind socket")
 		}

@@ -134,6 +134,19 @@ func TestCommandsWaitForEveryAgent(t *testing.T) {
 		return nil
 	})
 	says(t, run("weight", "9").stdout, "applied by 2 agents")
+	unreadable := b.reports() + "/newer" // of an agent that lives: what it has done is not known
+	lease, err := world.etcd.client.Grant(t.Context(), 60)
+	if err == nil {
+		_, err = world.etcd.client.Put(t.Context(), unreadable, `{"version":99}`, clientv3.WithLease(lease.ID))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	o = b.exits(t, 7, append([]string{"weight"}, append(host, "--wait-timeout", "1s", "11")...)...)
+	says(t, o.stderr, "newer: ", "cannot be read")
+	if _, err := world.etcd.client.Revoke(t.Context(), lease.ID); err != nil {
+		t.Fatal(err)
+	}
 	b.register(t, "a.abc.com/server2", startHost(t, "two").addr) // a registry without a host would be held
 	says(t, run("deregister", "--drain", "0s").stdout, "applied by 2 agents", "no session is left")
 }

@@ -39,7 +39,7 @@ const invalidConfig = "haproxy -c refuses the configuration: "
 // Brief is the error without what HAProxy quotes.
 func (e *InvalidConfigError) Brief() string { return invalidConfig + Outline(e.Output) }
 
-// A ReloadError is HAProxy's refusal to reload: the old worker serves on with the old configuration. It wraps ErrRefused.
+// A ReloadError is HAProxy's refusal to reload: the old worker goes on with the old configuration. It wraps ErrRefused.
 type ReloadError struct {
 	// Output is what HAProxy said.
 	Output string
@@ -49,7 +49,7 @@ func (e *ReloadError) Error() string {
 	return reloadRefused + e.Output
 }
 
-const reloadRefused = "haproxy refuses to reload, the old worker serves on: "
+const reloadRefused = "haproxy refuses to reload, the old worker stays in service: "
 
 // Brief is the error without what HAProxy quotes.
 func (e *ReloadError) Brief() string { return reloadRefused + Outline(e.Output) }

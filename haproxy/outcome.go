@@ -13,7 +13,7 @@ type Edit struct {
 	Want Config
 	// Base is the digest of the file that the edit was made for; another one is ErrConflict.
 	Base Digest
-	// Rewrite asks for the file to be written anew as text, and says why; empty means a transaction where one can edit the
+	// Rewrite asks for the file to be written as text, and says why; empty means a transaction where one can edit the
 	// file without loss.
 	Rewrite string
 }

@@ -23,6 +23,11 @@ type special struct {
 
 const loopback = "a loopback address"
 
+// localNAT64 is the range whose addresses stand for IPv4 ones in a way that is each site's own (RFC 8215).
+func localNAT64() netip.Prefix {
+	return netip.PrefixFrom(netip.AddrFrom16([16]byte{1: 0x64, 2: 0xff, 3: 0x9b, 5: 1}), 48)
+}
+
 // specialOf is the range that an address is in; the zero value is none.
 func specialOf(ip netip.Addr) special {
 	what, bits4, bits6 := "", 0, 0
@@ -37,6 +42,8 @@ func specialOf(ip netip.Addr) special {
 		what, bits4, bits6 = "a multicast address", 4, 8
 	case ip.Is4() && ip.As4()[0] >= 240:
 		what, bits4 = "a reserved address", 4
+	case localNAT64().Contains(ip):
+		return special{"a translator's address (NAT64), which may stand for any IPv4 address", localNAT64()}
 	default:
 		return special{}
 	}

@@ -31,6 +31,7 @@ func TestAddressesThatNoOtherMachineHasAreRefused(t *testing.T) {
 		"223.255.255.255": "", "224.0.0.1": "multicast", "239.255.255.255": "multicast", "ff02::1": "multicast",
 		"240.0.0.0": "reserved", "255.255.255.255": "reserved", "::ffff:169.254.169.254": "link-local", "::a9fe:a9fe": "link-local",
 		"64:ff9b::7f00:1": "stands for 127.0.0.1", "64:ff9b::a9fe:a9fe": "link-local", "64:ff9b::0a00:1": "", "64:ff9b::f000:1": "reserved",
+		"64:ff9b:1::7f00:1": "NAT64", "64:ff9b:1:7f00:0:100::": "NAT64", "64:ff9b:2::a00:1": "",
 		"2002:7f00:1::1": "stands for 127.0.0.1", "2002:a9fe:a9fe::": "link-local", "2002:0a00:1::1": "",
 		"2001:0:a00:1::80ff:fffe": "stands for 127.0.0.1", "2001:0:7f00:1::f5ff:fffe": "stands for 127.0.0.1", "2001:0:a00:1::f5ff:fffe": "",
 	} {

@@ -126,4 +126,6 @@ type Roster struct {
 	Others int
 	// Problems are keys that are no report.
 	Problems []Problem
+	// Unreadable are those of agents that live, a line each: what they have done is not known.
+	Unreadable []string
 }

@@ -2,7 +2,7 @@ package registry
 
 // An Update is what Follow tells: the registry as it is now, and what to look at again.
 type Update struct {
-	// Snapshot is whole. Nobody writes to it any more: it may be kept, and shared. A Snapshot of
+	// Snapshot is whole. It is not written to any more: it may be kept, and shared. A Snapshot of
 	// another cluster, or of a lower revision than the one before, comes from an etcd that was
 	// re-created or restored: whether to follow it is for the caller to decide.
 	Snapshot Snapshot
@@ -12,7 +12,7 @@ type Update struct {
 	// All says that everything is to be looked at: at the start, after Relist, and when etcd is back.
 	All bool
 	// Expired has "domain/host" of the hosts that are no more because their lease ended: they died, and
-	// need no drain. Whoever takes out a host that lives must delete its keys before its lease, and
+	// need no drain. A caller that takes out a host that lives must delete its keys before its lease, and
 	// leave some time between the two.
 	Expired []string
 }

@@ -34,9 +34,9 @@ type AgentConfig struct {
 	ReloadSplay time.Duration
 	// Resync is how often all is read and compared although nothing is known to have changed. The default is 60 s.
 	Resync time.Duration
-	// Observe is called with how long each pass took; nil means that nobody asks.
+	// Observe is called with how long each pass took; nil if not needed.
 	Observe func(PassKind, time.Duration)
-	// Begin is called when a pass begins, and what it returns when that ends; nil means that nobody asks.
+	// Begin is called when a pass begins, and what it returns when that ends; nil if not needed.
 	Begin func() (end func())
 	// Journal is given an entry for each pass that did something, was held or failed, and must not wait for anything; nil means
 	// that no one keeps them.
@@ -126,7 +126,10 @@ func NewAgent(cfg AgentConfig) (*Agent, error) {
 	if cfg.Begin == nil {
 		cfg.Begin = func() func() { return func() {} }
 	}
-	a := &Agent{cfg: cfg, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), memory: newMemory(), told: newTold(), deployer: newDeployer()}
+	a := &Agent{
+		cfg: cfg, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), memory: newMemory(), told: newTold(),
+		deployer: newDeployer(), alarms: alarms{again: map[string]bool{}},
+	}
 	a.status.Reasons = []string{notRead}
 	return a, a.passConfig().check()
 }

@@ -44,7 +44,7 @@ type job struct {
 	late          []string // the domains that need the reload
 	options       []string // those of them whose options rest after it
 	reload        bool     // for them, or for HAProxy's own sake
-	rewrite       string   // why the file is written anew; empty where it is edited
+	rewrite       string   // why the whole file is written; empty where it is edited
 	// report is of the pass that the job comes from; its plan is the job's. It is nil where only what the process has
 	// already is written.
 	report *Report

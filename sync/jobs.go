@@ -117,7 +117,7 @@ func (a *Agent) deployed(ctx context.Context, r result) {
 		}
 	} else {
 		a.alarms.retry = retry{}
-		a.alarms.again = a.lookAgain(r)
+		a.lookAgain(r)
 		if r.reloaded {
 			a.alarms.whole = now.Add(readBack)
 		}
@@ -140,9 +140,9 @@ func (a *Agent) seeAgain(ctx context.Context) {
 	}
 }
 
-// lookAgain are the domains that a pass is due for after a job.
-func (a *Agent) lookAgain(r result) map[string]bool {
-	again := map[string]bool{}
+// lookAgain notes the domains that a pass is due for after a job.
+func (a *Agent) lookAgain(r result) {
+	again := a.alarms.again
 	for name, d := range a.memory.domains {
 		if d.since != nil || r.reloaded || d.refused != nil && r.scope.Has(name) {
 			again[name] = true
@@ -153,7 +153,6 @@ func (a *Agent) lookAgain(r result) map[string]bool {
 			again[key.Domain()] = true
 		}
 	}
-	return again
 }
 
 // writeAll writes what the process has and the file does not, and waits for that.

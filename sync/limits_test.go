@@ -142,6 +142,27 @@ func TestADomainForWhichHAProxyDoesNotLoadTheFileKeepsNoOtherOut(t *testing.T) {
 	})
 }
 
+func TestADomainThatGoesMakesRoomForAnotherOneAtOnce(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		i.Agent.cfg.Policy.MaxDomains = 3
+		full := revised(twoDomains(), 900, domain("c.abc.com", host("server1", "10.0.0.3:1")))
+		i.registry.tell(full)
+		elapse(5 * time.Second)
+		full = revised(full, 901, domain("d.abc.com", host("server1", "10.0.0.4:1")))
+		i.registry.change(full, "d.abc.com")
+		elapse(5 * time.Second)
+		if _, served := backendOf(i.haproxy.now().live, "d.abc.com"); served || len(i.Status().Last.Problems) != 1 {
+			t.Fatalf("d.abc.com is not left out: %v", i.Status().Last.Problems)
+		}
+		i.registry.change(revised(twoDomains(), 902, domain("d.abc.com", host("server1", "10.0.0.4:1"))), "c.abc.com")
+		elapse(5 * time.Second) // a resync comes after a minute
+		if _, served := backendOf(i.haproxy.now().live, "d.abc.com"); !served {
+			t.Errorf("d.abc.com is left out: %v", i.Status().Last.Problems)
+		}
+	})
+}
+
 func TestAChangeOfAnotherDomainComesBetweenTheManyOfOne(t *testing.T) {
 	t.Parallel()
 	s := revised(twoDomains(), 812)

@@ -71,7 +71,7 @@ func (a *Agent) scope(in inbox, now time.Time) (scope haproxy.Scope, ok bool) {
 		return haproxy.Everything(), in.fresh
 	}
 	names := slices.Concat(slices.Collect(maps.Keys(in.changed)), slices.Collect(maps.Keys(a.alarms.again)))
-	a.alarms.again = nil
+	clear(a.alarms.again)
 	if due(a.alarms.drains.at, now) {
 		names = append(names, a.memory.names(func(d *domainState) bool { return len(d.leaving) > 0 })...)
 	}
@@ -165,8 +165,10 @@ func (a *Agent) pass(ctx context.Context, in inbox, scope haproxy.Scope) {
 	}
 	if err == nil {
 		a.noteUseless(p)
+		before := a.memory.total
 		a.memory.take(p, a.deployer.busy)
 		a.afterPass(p, in)
+		a.fillRoom(before)
 	}
 	p.report.By = p.by(in)
 	took := time.Since(start)
@@ -250,7 +252,7 @@ func (a *Agent) disturbed(st haproxy.State) bool {
 func (a *Agent) settle(ctx context.Context, p *pass, err error) {
 	now := time.Now()
 	a.alarms.ended, a.alarms.trusted, a.alarms.whole, a.memory.worker = now, false, time.Time{}, ""
-	a.alarms.again = nil
+	clear(a.alarms.again)
 	var held *HeldError
 	switch {
 	case errors.As(err, &held):
@@ -281,9 +283,7 @@ func (a *Agent) afterPass(p *pass, in inbox) {
 		a.memory.worker = p.state.Worker // a new one may have what the file said when the reload began: its domains are looked at after it
 	}
 	a.setFileAlarm()
-	if len(p.left) > 0 {
-		a.alarms.again = p.left
-	}
+	maps.Copy(a.alarms.again, p.left)
 	if len(p.left) > maxPartial {
 		a.alarms.whole = time.Now()
 	}
@@ -307,4 +307,19 @@ func (a *Agent) afterPass(p *pass, in inbox) {
 		return
 	}
 	a.alarms.drains.at = time.Now().Add(a.alarms.drains.wait)
+}
+
+// fillRoom looks again at what the limits leave out, if less is asked for than before.
+func (a *Agent) fillRoom(before amount) {
+	if now := a.memory.total; now.domains >= before.domains && now.checks >= before.checks {
+		return
+	}
+	over := a.memory.names(func(d *domainState) bool { return d.over != "" })
+	if len(over) > maxPartial {
+		a.alarms.whole = time.Now()
+		return
+	}
+	for _, name := range over {
+		a.alarms.again[name] = true
+	}
 }

@@ -20,7 +20,7 @@ type memory struct {
 	// reached is the last registry state that a good pass was about; zero before the first one.
 	reached position
 	// other is why the registry may not be the one that was confirmed; nil where it is. It stays so, whatever revision is
-	// reached, until the registry says the same, or somebody else has brought HAProxy in line with it.
+	// reached, until the registry says the same, or HAProxy is in line with it.
 	other error
 	// worker names the process that was in line after the last pass over everything, or that has loaded what that one wrote; empty
 	// where something went wrong since.

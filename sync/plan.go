@@ -14,7 +14,7 @@ type Via string
 const (
 	ViaRuntime     Via = "runtime"     // the Runtime API: at once, without a reload
 	ViaTransaction Via = "transaction" // a validated edit of the managed file
-	ViaRewrite     Via = "rewrite"     // the managed file written anew
+	ViaRewrite     Via = "rewrite"     // the managed file written as a whole
 )
 
 // An Action is a change and its way.
@@ -27,7 +27,7 @@ type Action struct {
 type Plan struct {
 	// Actions are sorted: runtime first, then the file; in each, additions before removals.
 	Actions []Action
-	// Rewrite says why the file is written anew; empty where it is not.
+	// Rewrite says why the whole file is written; empty where it is not.
 	Rewrite string
 	// Reload holds the reasons of the reload, sorted; without one there is no reload.
 	Reload []string

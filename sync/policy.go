@@ -110,7 +110,7 @@ func (r removals) of(s haproxy.ServerKey) *share {
 // check holds a pass where the registry is empty: an answer of etcd's with nothing in it is what a wrong
 // prefix, an empty cluster and a lost data directory look like, too. Else it names the domains whose removals are held back, and
 // why: those of which too much goes while too much goes of all together. A domain that loses servers while no other one does is
-// nobody else's business.
+// not held back.
 func (p Policy) check(r removals, keys int) (held map[string]string, err error) {
 	if p.AllowMassRemoval || r.first == 0 {
 		return nil, nil
@@ -148,7 +148,7 @@ func (r removals) others() bool {
 }
 
 // sameRegistry holds what comes from a registry that may not be the one that HAProxy was brought in line with: a
-// cluster made anew, or restored from a backup.
+// new cluster, or one restored from a backup.
 func sameRegistry(earlier, now registry.Snapshot) error {
 	switch {
 	case earlier.Revision == 0, earlier.Prefix != now.Prefix:

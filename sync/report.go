@@ -44,7 +44,7 @@ type Report struct {
 	Reloaded, Postponed bool
 	// Draining is the number of removed servers that still have sessions.
 	Draining int
-	// Drift counts the changes of the plan that undo what somebody did to HAProxy: the registry says nothing new about
+	// Drift counts the changes of the plan that undo what was done to HAProxy by hand: the registry says nothing new about
 	// their domains. Only an agent knows.
 	Drift int
 	// OldWorkers is the number of HAProxy's processes that finish what they have; a quick pass does not look.

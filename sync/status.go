@@ -60,7 +60,7 @@ type Status struct {
 type Counts struct {
 	Passes, FailedPasses, HeldPasses          int
 	RuntimeChanges, FileChanges, FileRewrites int
-	// Reloads are those for the registry's sake, by what asked for them; Drift counts changes that undid what somebody did.
+	// Reloads are those for the registry's sake, by what asked for them; Drift counts changes that undid what was done by hand.
 	Reloads map[ReloadCause]int
 	Drift   int
 }
@@ -133,6 +133,8 @@ func (a *Agent) record(in inbox, p *pass, err error, took time.Duration) {
 	s.Failed = cmp.Or(a.failure(err), s.jobFailed, a.memory.unloaded())
 	if !p.scope.All() { // which does not look
 		report.Warnings, report.OldWorkers = s.Last.Warnings, s.Last.OldWorkers
+		others := slices.DeleteFunc(slices.Clone(s.Last.Agents), func(o Override) bool { return p.scope.Has(o.Domain) })
+		report.Agents = append(others, report.Agents...)
 	}
 	report.Draining = len(a.memory.leaving())
 	report.Plan = a.untold(p, report.Plan)
@@ -230,7 +232,7 @@ func (a *Agent) recordReport(r result, err error) {
 	if r.reloaded {
 		report.Down, s.Down = nil, ""
 	}
-	report.Draining = len(a.memory.leaving())
+	report.Draining, report.Agents = len(a.memory.leaving()), s.Last.Agents
 	if report.Postponed {
 		report.Plan.Reload = nil
 	}

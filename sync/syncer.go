@@ -29,7 +29,7 @@ type Config struct {
 	File    File
 	Layout  Layout
 	Policy  Policy
-	// ForceRewrite writes the managed file anew even where a transaction would do, or nothing need be done.
+	// ForceRewrite writes the whole managed file even where a transaction would do, or nothing need be done.
 	ForceRewrite bool
 	// UndoOverrides takes back what an operator set on HAProxy's socket, although an agent has noted it.
 	UndoOverrides bool

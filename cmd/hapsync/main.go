@@ -59,7 +59,7 @@ type program struct {
 	journal        func(managed string) (path string) // where the journal is if --journal does not say
 	configFile     string                             // is read where no other one is named; empty for none
 	args           []string                           // the command line, program name included
-	record         func(string, cli.Page)             // is told the help of each command; nil where nobody asks
+	record         func(string, cli.Page)             // is told the help of each command; nil if not needed
 }
 
 // A source is a registry that can be hung up.
@@ -86,7 +86,7 @@ func (p program) environment() cli.Environment {
 	return cli.Environment{Getenv: p.getenv, Stderr: p.stderr, Record: p.record, ConfigFile: p.configFile}
 }
 
-// say tells a person what happens. Where nobody can be told, there is nobody to tell that either.
+// say tells a person what happens. If standard output fails, there is no other place to say so.
 func (p program) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(p.stdout, format, args...)
 }

@@ -43,7 +43,7 @@ reachable or refused; 5 held by a safeguard; 130 interrupted`,
 	})
 }
 
-// errNoAgent is wrapped where nobody listens.
+// errNoAgent is wrapped if no agent listens.
 var errNoAgent = errors.New("no agent answers")
 
 // A notReadyError has its reasons on standard output already.
@@ -91,7 +91,7 @@ func verdictOf(s render.Status) error {
 	return notReadyError{why, exitError}
 }
 
-// askAgent returns an error that wraps errNoAgent where nobody listens.
+// askAgent returns an error that wraps errNoAgent if no agent listens.
 func askAgent(ctx context.Context, where daemon.Address) (render.Status, error) {
 	if where.None() {
 		return render.Status{}, fmt.Errorf("%w: --listen is off", errNoAgent)

@@ -46,7 +46,7 @@ func passFlags() []cli.Flag {
 	return []cli.Flag{
 		cli.OutputFlag(),
 		cli.Toggle(cli.Spec{Name: "undo-overrides", Usage: "take back weights and states that were set on HAProxy's socket, which an agent keeps"}),
-		cli.Toggle(cli.Spec{Name: "rewrite", Usage: "write the managed file anew even where a transaction would do"}),
+		cli.Toggle(cli.Spec{Name: "rewrite", Usage: "write the whole managed file even where a transaction would do"}),
 		cli.Toggle(cli.Spec{Name: "allow-mass-removal", Usage: "remove servers even where --max-removal would hold it"}),
 		maxRemovalFlag(),
 	}

@@ -53,11 +53,11 @@ func (w *waiter) wait(ctx context.Context, client *etcd.Client, ack registry.Ack
 	for first := true; ; {
 		roster, err := client.Agents(ctx, w.prefix)
 		if err == nil {
-			if first && len(roster.Agents) == 0 {
+			if first && len(roster.Agents)+len(roster.Unreadable) == 0 {
 				return 0, w.nobody(roster)
 			}
 			first = false
-			if missing = ack.Missing(roster.Agents); len(missing) == 0 {
+			if missing = append(ack.Missing(roster.Agents), roster.Unreadable...); len(missing) == 0 {
 				return len(roster.Agents), nil
 			}
 		}

@@ -46,7 +46,7 @@ type Base struct {
 // readBase reads what the files say for all. Sections and names come from our own reading of the text, which nothing
 // confuses; only the global sections go through the parser, line by line where it can be: it loses what follows an overlong
 // line.
-func readBase(sources []source, managed string) (Base, error) {
+func readBase(sources []source, managed string, env environment) (Base, error) {
 	b := Base{Proxies: map[string]string{}, frontends: map[string]string{}, Binds: haproxy.Binds{Listeners: map[netip.AddrPort]string{}}}
 	var global []line
 	for _, src := range sources {
@@ -72,7 +72,7 @@ func readBase(sources []source, managed string) (Base, error) {
 		return b, fmt.Errorf("read the global section: %w", err)
 	}
 	b.readGlobal(p)
-	b.readBinds(sources, set)
+	b.readBinds(sources, func(name string) string { return cmp.Or(set[name], env(name)) })
 	return b, nil
 }
 

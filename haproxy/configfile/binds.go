@@ -5,18 +5,18 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// readBinds finds the addresses where HAProxy listens by what its files say: bind lines, and the sockets of the Runtime API.
-func (b *Base) readBinds(sources []source, set map[string]string) {
+// readBinds finds the addresses where HAProxy listens by what its files say: bind lines, the sockets of the Runtime API, and peers, which
+// listen themselves or are other HAProxy.
+func (b *Base) readBinds(sources []source, env environment) {
 	for _, src := range sources {
 		for _, s := range src.doc.sections {
 			if slices.Contains([]string{"frontend", "listen", "peers", "log-forward"}, s.kind) && !s.off {
-				b.bindsOf(src, s, set)
+				b.bindsOf(src, s, env)
 			}
 		}
 	}
@@ -25,21 +25,20 @@ func (b *Base) readBinds(sources []source, set map[string]string) {
 	}
 }
 
-// bindsOf takes the bind lines of a section. A line with a variable that is not known here says nothing.
-func (b *Base) bindsOf(src source, s section, set map[string]string) {
+// bindsOf takes the lines of a section that name an address where HAProxy listens.
+func (b *Base) bindsOf(src source, s section, env environment) {
+	at := map[string]int{"bind": 1} // which word is the address
+	if s.kind == "peers" {
+		at["peer"], at["server"] = 2, 2
+	}
 	for i := s.head + 1; i < s.content; i++ {
 		l := src.doc.lines[i]
-		if l.off || firstWord(l.raw) != "bind" {
+		address := at[firstWord(l.raw)]
+		if address == 0 || l.off {
 			continue
 		}
-		known := true
-		words := meaning(l.raw, func(name string) string {
-			value := cmp.Or(set[name], os.Getenv(name))
-			known = known && (value != "" || strings.Contains(l.raw, "{"+name+"-"))
-			return value
-		})
-		if known && len(words) > 1 {
-			b.bind(words[1], words[2:], fmt.Sprintf("%s %s (%s:%d)", s.kind, s.name, src.path, i+1))
+		if w := meaning(l.raw, env); len(w) > address {
+			b.bind(w[address], w[address+1:], fmt.Sprintf("%s %s (%s:%d)", s.kind, s.name, src.path, i+1))
 		}
 	}
 }
@@ -61,7 +60,7 @@ func (b *Base) bind(addresses string, options []string, place string) {
 }
 
 // parseBind are the addresses of the forms ":80", "*:80", "10.0.0.1:80-89", "[::]:80" or ":::80", with "ipv4@" and the like before
-// them. There is none for a socket of another kind than TCP, a host name, or a port that is not known.
+// them. A host name may be any address of this machine. There is none for a socket of another kind than TCP, or a port that is not known.
 func parseBind(address string) (ips []netip.Addr, low, high int) {
 	family, rest, prefixed := strings.Cut(address, "@")
 	if !prefixed {
@@ -95,7 +94,7 @@ func parseBind(address string) (ips []netip.Addr, low, high int) {
 	default:
 		ip, err := netip.ParseAddr(host)
 		if err != nil {
-			return nil, 0, 0
+			return []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}, low, high
 		}
 		return []netip.Addr{ip.WithZone("").Unmap()}, low, high
 	}

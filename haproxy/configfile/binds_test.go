@@ -3,6 +3,7 @@ package configfile
 import (
 	"maps"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -31,7 +32,7 @@ func TestBindLinesAreReadAsHAProxyTakesThem(t *testing.T) {
 		"bind 10.0.0.1:${BINDS_PORT}":         "10.0.0.1:8081",
 		"bind \"10.0.0.1:${SET_PORT}\"":       "10.0.0.1:8082",
 		"bind \"${NOT_SET-10.0.0.1}:80\"":     "10.0.0.1:80",
-		"bind \"${NOT_SET}:80\"":              "",
+		"bind \"${NOT_SET}:80\"":              "0.0.0.0:80", // as HAProxy takes it, too
 		"bind 10.0.0.1:$NOT_SET":              "",
 		"bind localhost:80":                   "127.0.0.1:80 [::1]:80",
 		"bind /run/web.sock":                  "",
@@ -39,7 +40,8 @@ func TestBindLinesAreReadAsHAProxyTakesThem(t *testing.T) {
 		"bind abns@web:80":                    "",
 		"bind fd@3":                           "",
 		"bind quic4@:443":                     "",
-		"bind web.abc.com:80":                 "",
+		"bind web.abc.com:80":                 "0.0.0.0:80 [::]:80", // which of them is not known
+		"bind ipv4@web.abc.com:80":            "0.0.0.0:80 [::]:80",
 		"bind 10.0.0.1":                       "",
 		"bind 10.0.0.1:0":                     "",
 		"bind 10.0.0.1:99999":                 "",
@@ -49,7 +51,7 @@ func TestBindLinesAreReadAsHAProxyTakesThem(t *testing.T) {
 		"bind-process 1\n    bind-anything 2": "",
 	} {
 		text := "global\n    setenv SET_PORT 8082\nfrontend webin\n    " + lines + "\nbackend b\n    bind :9999\n"
-		b, err := readBase(readingOf(text).sources, "")
+		b, err := readBase(readingOf(text).sources, "", os.Getenv)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,17 +79,22 @@ listen stats
     bind 127.0.0.1:8404
 peers all
     bind :1024
+    server local
+    server other 10.0.0.7:1025
+peers old
+    peer here 10.0.0.8:1026
+    peer there there.abc.com:1027
 .if feature(NEVER)
 frontend off
     bind :1
 .endif
 `, "frontend webin\n    bind :80\n")
-	f.sources[0].doc.sections[3].off = true
-	b, err := readBase(f.sources, "")
+	f.sources[0].doc.sections[4].off = true
+	b, err := readBase(f.sources, "", os.Getenv)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"0.0.0.0:1024", "0.0.0.0:80", "127.0.0.1:1998", "127.0.0.1:1999", "127.0.0.1:8404"}
+	want := []string{"0.0.0.0:1024", "0.0.0.0:1027", "0.0.0.0:80", "10.0.0.7:1025", "10.0.0.8:1026", "127.0.0.1:1998", "127.0.0.1:1999", "127.0.0.1:8404", "[::]:1027"}
 	var got []string
 	for at := range maps.Keys(b.Binds.Listeners) {
 		got = append(got, at.String())

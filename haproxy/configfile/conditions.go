@@ -77,6 +77,18 @@ func (c *Files) holds(condition string) bool {
 	return v.holds
 }
 
+// ForgetVerdicts has HAProxy asked again about conditions: another program, or another environment, may answer otherwise. It reports whether
+// that changes what is to be read.
+func (c *Files) ForgetVerdicts() (changed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.conditions) == 0 {
+		return false
+	}
+	c.conditions, c.last = nil, Reading{}
+	return true
+}
+
 // undecided reports whether HAProxy gave no answer to a condition; it is asked again at the next reading then.
 func (c *Files) undecided() bool {
 	c.mu.Lock()

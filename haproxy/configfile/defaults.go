@@ -13,7 +13,7 @@ type source struct {
 // A defaultsSection is one that proxies may take their settings from.
 type defaultsSection struct {
 	file, head int
-	name, from string
+	name       string
 	// lines are all that hold: those of the section that it is from, then its own.
 	lines []line
 	// server are the words of its default-server lines.
@@ -28,7 +28,7 @@ func readDefaults(sources []source) []defaultsSection {
 			if s.kind != "defaults" || s.off {
 				continue
 			}
-			d := defaultsSection{file: i, head: s.head, name: s.name, from: s.from}
+			d := defaultsSection{file: i, head: s.head, name: s.name}
 			if from, ok := named(all, s.from); ok {
 				d.lines = append(d.lines, from.lines...)
 			}

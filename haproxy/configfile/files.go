@@ -21,7 +21,7 @@ type Files struct {
 	binary        string
 	checker       checker
 	waits         *haproxy.Waits
-	mu            stdsync.Mutex // guards list, last, previous, edits, conditions and variables
+	mu            stdsync.Mutex // guards list, last, previous, edits, conditions, variables and master
 	// list are the files and directories that HAProxy is started with, in its order; the managed one is among them.
 	list []string
 	// last is what was read last: neither file is taken apart again while its bytes are the same.
@@ -38,6 +38,8 @@ type Files struct {
 	conditions map[string]verdict
 	// variables are those of HAProxy's process.
 	variables map[string]string
+	// master is the address of the master's socket, as far as the files do not say it.
+	master string
 }
 
 // OpenFiles takes checked settings. It reads no file.
@@ -54,7 +56,7 @@ func OpenFiles(s haproxy.Settings, w *haproxy.Waits) (*Files, error) {
 	if s.Background {
 		c.nice = 10
 	}
-	f := &Files{Base: base, Managed: managed, frontends: s.Frontends, binary: s.Binary, checker: c, waits: w, list: []string{base, managed}}
+	f := &Files{Base: base, Managed: managed, frontends: s.Frontends, binary: s.Binary, checker: c, waits: w, list: []string{base, managed}, master: s.MasterSocket}
 	f.checker.env = f.lacking
 	if f.OneFile() {
 		f.list = f.list[:1]
@@ -75,6 +77,17 @@ func (c *Files) Use(list []string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.list = resolved
+	return true
+}
+
+// UseMaster takes the address of the master's socket. It reports whether that changed what is to be read.
+func (c *Files) UseMaster(address string) (changed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if address == "" || c.master == address {
+		return false
+	}
+	c.master, c.last = address, Reading{}
 	return true
 }
 
@@ -219,6 +232,15 @@ func (c *Files) Read() (Reading, error) {
 	return f, nil
 }
 
+// documents are those of the files that were read.
+func (f Reading) documents() []Document {
+	docs := make([]Document, len(f.sources))
+	for i, src := range f.sources {
+		docs[i] = src.doc
+	}
+	return docs
+}
+
 // paths are those of the files that were read.
 func (f Reading) paths() []string {
 	paths := make([]string, len(f.sources))
@@ -317,9 +339,13 @@ func (c *Files) take(f *Reading, list, texts []string) (err error) {
 
 // interpret reads what the documents say.
 func (c *Files) interpret(f *Reading) (err error) {
-	if f.Base, err = readBase(f.sources, c.Managed); err != nil {
+	if f.Base, err = readBase(f.sources, c.Managed, c.environment(f.documents())); err != nil {
 		return err
 	}
+	c.mu.Lock()
+	master := c.master
+	c.mu.Unlock()
+	f.Base.bind(master, nil, "the master socket "+master)
 	f.defaults = readDefaults(f.sources)
 	f.Managed = c.readManaged(f.doc, *f)
 	keyed := readKeyed(f.keyed)

@@ -2,6 +2,7 @@ package configfile
 
 import (
 	"fmt"
+	"os"
 	stdsync "sync"
 	"testing"
 )
@@ -14,7 +15,7 @@ func TestFilesAreReadAtTheSameTime(t *testing.T) {
 		reading.Go(func() {
 			for range 50 {
 				text := fmt.Sprintf("global\n    server-state-file /s%d\n\ndefaults d%d\n    mode http\n", i, i)
-				b, err := readBase(readingOf(text).sources, "")
+				b, err := readBase(readingOf(text).sources, "", os.Getenv)
 				if err != nil || b.StateFile != fmt.Sprintf("/s%d", i) {
 					t.Errorf("read %q, %v", b.StateFile, err)
 				}

@@ -92,7 +92,7 @@ func (c *Files) Commit(ctx context.Context, want haproxy.Config, base haproxy.Di
 	return c.commit(ctx, f, edited, want, before)
 }
 
-// Rewrite writes the managed file anew: our own lines are spliced in, foreign ones stay as they are, byte for byte. It
+// Rewrite writes the managed file as a whole: our own lines are spliced in, foreign ones stay as they are, byte for byte. It
 // is validated and put in place like a Commit, and has the same errors.
 func (c *Files) Rewrite(ctx context.Context, want haproxy.Config, base haproxy.Digest, before Before) error {
 	f, err := c.readAt(base)
@@ -206,10 +206,7 @@ func (c *Files) commit(ctx context.Context, f Reading, text string, want haproxy
 func (c *Files) after(f Reading, text, keyed string) (Reading, error) {
 	next := f
 	next.keyed, next.Unclaimed = keyed, false
-	docs := make([]Document, len(f.sources))
-	for i, src := range f.sources {
-		docs[i] = src.doc
-	}
+	docs := f.documents()
 	docs[f.at] = parseDocument(text)
 	next.Text, next.Digest, next.doc = text, digestOf(text), c.fill(c.decide(docs[f.at]), c.environment(docs))
 	next.sources = slices.Clone(f.sources)

@@ -14,7 +14,7 @@ import (
 
 // Reload makes HAProxy load its files, and returns when the new worker answers. The health of the servers goes with it
 // where the base file has a server-state file. It is not cut in two by the end of ctx. After a *ReloadError, which
-// wraps ErrRefused, the old worker serves on, and the managed file is what it was before the last Commit or Rewrite.
+// wraps ErrRefused, the old worker stays in service, and the managed file is what it was before the last Commit or Rewrite.
 func (h *Instance) Reload(ctx context.Context) error {
 	f, r, err := h.open()
 	if err != nil {
@@ -63,7 +63,7 @@ func (h *Instance) reloader(ctx context.Context, b configfile.Base, r runtimeapi
 	return l
 }
 
-// masterPatience is how long the master may take to tell its workers: it is busy while somebody else reloads it.
+// masterPatience is how long the master may take to tell its workers: it is busy during another reload.
 const masterPatience = 500 * time.Millisecond
 
 // oldWorkers counts the master's processes that finish what they have; 0 where it does not tell.

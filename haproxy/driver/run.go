@@ -153,7 +153,7 @@ func (h *Instance) notOurs(f configfile.Reading, loaded configfile.Managed) map[
 }
 
 // whyDown adds to a stats socket that does not answer what its master says: HAProxy 3.2 and 3.4 lose the socket of the
-// worker that serves on after two reloads in a row that they refused. deaf says that this is so: it has answered before.
+// worker that stays in service after two reloads in a row that they refused. deaf says that this is so: it has answered before.
 func (h *Instance) whyDown(ctx context.Context, b configfile.Base, r runtimeapi.Client, err error) (deaf bool, why error) {
 	ctx, cancel := context.WithTimeout(ctx, masterPatience)
 	defer cancel()

@@ -39,12 +39,15 @@ func (h *Instance) learnFiles(ctx context.Context, f configfile.Reading) (change
 	known := h.started.worker.Same(w)
 	if !known {
 		h.started = started{worker: w}
+		changed = h.files.ForgetVerdicts()
 	}
-	changed = h.learnVariables(ctx, r, f)
+	changed = h.learnVariables(ctx, r, f) || changed
 	if known {
 		return changed
 	}
-	for _, list := range [][]string{commandLine(w.Pid), configFiles(ctx, r, w.Pid)} {
+	told, master := commandLine(w.Pid)
+	changed = h.files.UseMaster(master) || changed
+	for _, list := range [][]string{told, configFiles(ctx, r, w.Pid)} {
 		if len(list) == 0 {
 			continue
 		}
@@ -101,13 +104,13 @@ func within(list []string, file string) bool {
 	})
 }
 
-// commandLine are the files and directories behind -f on the command line of a process; none where it cannot be read: it
-// may be another user's, or in another container.
-func commandLine(pid int) []string {
+// commandLine are the files and directories behind -f, and the address of the master's socket, on the command line of a process; none
+// where it cannot be read: it may be another user's, or in another container.
+func commandLine(pid int) (files []string, master string) {
 	proc := fmt.Sprintf("/proc/%d/", pid)
 	text, err := os.ReadFile(proc + "cmdline")
 	if err != nil {
-		return nil
+		return nil, ""
 	}
 	dir, err := os.Readlink(proc + "cwd")
 	if err != nil {
@@ -115,23 +118,25 @@ func commandLine(pid int) []string {
 	}
 	args := strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00")
 	if !strings.Contains(filepath.Base(args[0]), "haproxy") {
-		return nil
+		return nil, ""
 	}
-	var list []string
 	for i := 1; i < len(args); i++ {
 		switch {
 		case args[i] == "--":
-			list = append(list, args[i+1:]...)
+			files = append(files, args[i+1:]...)
 			i = len(args)
 		case args[i] == "-f" && i+1 < len(args):
 			i++
-			list = append(list, args[i])
+			files = append(files, args[i])
+		case args[i] == "-S" && i+1 < len(args):
+			i++
+			master, _, _ = strings.Cut(args[i], ",")
 		case args[i] == "-C" && i+1 < len(args):
 			i++
 			dir = args[i]
 		}
 	}
-	return absolute(list, dir)
+	return absolute(files, dir), master
 }
 
 // configFiles are the files as the worker's environment has them, those of directories one by one.

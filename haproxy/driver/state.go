@@ -61,7 +61,7 @@ func (h *Instance) stateOf(ctx context.Context, domains []string) (haproxy.State
 }
 
 // Recall is the State of some domains as State or Run read it last, without a look at HAProxy. It is not ok where that is
-// not known of each, or where a file is not as it was. Whoever acts on it without a State in between has to compare what
+// not known of each, or where a file is not as it was. A caller that acts on it without a State in between has to compare what
 // Run leaves, by another Recall: Run reads back the backends that it changes. Only an Instance with Background remembers.
 func (h *Instance) Recall(domains ...string) (st haproxy.State, ok bool) {
 	names := backendNames(domains)

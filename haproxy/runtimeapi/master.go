@@ -56,7 +56,7 @@ func (m Master) dial(ctx context.Context, path string) (*boundConn, error) {
 			return nil, fmt.Errorf("master socket: %w", err)
 		}
 		if wait(giveUp, 2*pollFirst) != nil {
-			return nil, fmt.Errorf("master socket %s: nobody listens; is HAProxy in master-worker mode "+
+			return nil, fmt.Errorf("master socket %s: no process listens; is HAProxy in master-worker mode "+
 				"(haproxy -W -S %s)? name its socket with --master-socket", path, path)
 		}
 	}

@@ -41,6 +41,9 @@ const reportsAtOnce = 64
 
 func (c *Client) addReport(all *registry.Roster, root string, kv *mvccpb.KeyValue) {
 	report, err := registry.DecodeReport(strings.TrimPrefix(string(kv.Key), root), kv.Value)
+	if err != nil && kv.Lease != 0 {
+		all.Unreadable = append(all.Unreadable, fmt.Sprintf("%s: an agent lives there, and its report cannot be read: %v", registry.OneLine(strings.TrimPrefix(string(kv.Key), root)), err))
+	}
 	if err == nil && kv.Lease == 0 {
 		// An agent's ends with its lease, this one never would.
 		err = fmt.Errorf("the report has no lease, so that no living agent has written it, and --wait passes over it: `etcdctl del %s`", registry.OneLine(string(kv.Key)))

@@ -21,6 +21,9 @@ func TestReportsWithoutALeaseAndHugeOnesHurtNobody(t *testing.T) {
 	if _, err := etcd.Put(t.Context(), prefix+"/lives", report(""), clientv3.WithLease(lease.ID)); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := etcd.Put(t.Context(), prefix+"/newer", `{"version":99}`, clientv3.WithLease(lease.ID)); err != nil {
+		t.Fatal(err)
+	}
 	mustPut(t, etcd, prefix+"/forged", report(""))
 	for i := range 90 { // 18 MB, more than an answer may have
 		mustPut(t, etcd, fmt.Sprintf("%s/huge%02d", prefix, i), report(`,"reason":"`+strings.Repeat("x", 200_000)+`"`))
@@ -29,8 +32,11 @@ func TestReportsWithoutALeaseAndHugeOnesHurtNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(all.Agents) != 1 || all.Agents[0].Name != "lives" || len(all.Problems) != 91 {
+	if len(all.Agents) != 1 || all.Agents[0].Name != "lives" || len(all.Problems) != 92 {
 		t.Fatalf("%d agents, %d problems", len(all.Agents), len(all.Problems))
+	}
+	if len(all.Unreadable) != 1 || !strings.HasPrefix(all.Unreadable[0], "newer: an agent lives there, and its report cannot be read: ") {
+		t.Errorf("have %q", all.Unreadable)
 	}
 	if p := all.Problems[0]; p.Key != prefix+"/forged" || !strings.Contains(p.Reason, "has no lease") || !strings.Contains(p.Reason, "`etcdctl del "+prefix+"/forged`") {
 		t.Errorf("have %+v", p)

@@ -21,8 +21,9 @@ type Daemon struct {
 	build   Build
 	started time.Time
 	took    *prometheus.HistogramVec
-	// rendering bounds how many get the status at the same time.
+	// rendering bounds how many statuses are rendered at the same time, readers how many wait until they are read.
 	rendering chan struct{}
+	readers   readers
 }
 
 // New makes a daemon that is not yet at work.

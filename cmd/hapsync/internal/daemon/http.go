@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,8 @@ import (
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/web"
+
+	stdsync "sync"
 )
 
 // Handler answers what is asked about the agent. It only reads.
@@ -52,19 +55,51 @@ func (s *Daemon) readyz(w http.ResponseWriter, _ *http.Request) {
 	reply(w, http.StatusServiceUnavailable, render.OneLineEach(status.Reasons)...)
 }
 
-// statusz answers with the whole status, to a few at a time.
+// statusz answers with the whole status.
 func (s *Daemon) statusz(w http.ResponseWriter, r *http.Request) {
 	select {
 	case s.rendering <- struct{}{}:
 	case <-r.Context().Done():
 		return
 	}
-	defer func() { <-s.rendering }()
 	out := render.StatusOf(s.status())
 	out.Agent = &render.Agent{Version: s.build.Version, PID: os.Getpid(), Started: s.started, Seconds: time.Since(s.started).Seconds()}
+	var body bytes.Buffer
+	err := render.JSON(&body, out)
+	<-s.rendering
+	if err != nil {
+		reply(w, http.StatusInternalServerError, err.Error())
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_ = render.JSON(w, out) // who has gone needs no answer
+	defer s.readers.come(http.NewResponseController(w))()
+	_, _ = body.WriteTo(w) // who has gone needs no answer
+}
+
+// mostReaders is how many answers may wait until they are read: each takes memory.
+const mostReaders = 32
+
+// readers are those whose answers are under way, the longest first.
+type readers struct {
+	mu  stdsync.Mutex
+	all []*http.ResponseController
+}
+
+// come adds a reader until gone is called. If there are too many, the one that has read for the longest time gets no more: who reads
+// slowly keeps no other one from its answer.
+func (r *readers) come(reader *http.ResponseController) (gone func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.all = append(r.all, reader); len(r.all) > mostReaders {
+		_ = r.all[0].SetWriteDeadline(time.Now()) // it cannot be worse than it is
+		r.all = r.all[1:]
+	}
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.all = slices.DeleteFunc(r.all, func(other *http.ResponseController) bool { return other == reader })
+	}
 }
 
 func reply(w http.ResponseWriter, code int, lines ...string) {

@@ -55,12 +55,12 @@ func (a Address) loopback() bool {
 	return a.Network == "tcp" && (host == "localhost" || err == nil && ip.IsLoopback())
 }
 
-// Dial connects to the one who listens.
+// Dial connects to the process that listens.
 func (a Address) Dial(ctx context.Context) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, a.Network, a.Address)
 }
 
-// listen opens the address. A unix socket is for its owner and group; one that nobody answers on is replaced.
+// listen opens the address. A unix socket is for its owner and group; one on which no process answers is replaced.
 func (a Address) listen(ctx context.Context) (net.Listener, error) {
 	if a.Network != "unix" {
 		return new(net.ListenConfig).Listen(ctx, a.Network, a.Address)
@@ -91,7 +91,7 @@ func (a Address) clear(ctx context.Context) error {
 	}
 	conn, err := a.Dial(ctx)
 	if err == nil {
-		return errors.Join(fmt.Errorf("somebody answers on %s: another agent?", a.Address), conn.Close())
+		return errors.Join(fmt.Errorf("a process answers on %s: another agent?", a.Address), conn.Close())
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		return fmt.Errorf("is %s in use? %w", a.Address, err)

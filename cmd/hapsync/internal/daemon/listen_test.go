@@ -57,9 +57,9 @@ func TestStaleSocketIsReplacedAndALiveOneIsNot(t *testing.T) {
 	}
 	_, err = where.listen(t.Context())
 	if err == nil {
-		t.Fatal("a socket that somebody answers on was replaced")
+		t.Fatal("a socket that a process answers on was replaced")
 	}
-	if want := "somebody answers on " + where.Address; !strings.Contains(err.Error(), want) {
+	if want := "a process answers on " + where.Address; !strings.Contains(err.Error(), want) {
 		t.Errorf("%s lacks %q: %s", "error", want, err.Error())
 	}
 

@@ -78,9 +78,9 @@ func measures(s sync.Status) []measure {
 	all := []measure{
 		passes("ok", n.Passes-n.FailedPasses-n.HeldPasses), passes("failed", n.FailedPasses), passes("held", n.HeldPasses),
 		changes("runtime", n.RuntimeChanges), changes("file", n.FileChanges),
-		{"hapsync_rewrites_total", "Times that the managed file was written anew.", counter, float64(n.FileRewrites), "", ""},
+		{"hapsync_rewrites_total", "Times that the managed file was written as a whole.", counter, float64(n.FileRewrites), "", ""},
 		reloads(sync.ReloadDomain), reloads(sync.ReloadOptions), reloads(sync.ReloadServer), reloads(sync.ReloadRefused),
-		{"hapsync_drift_total", "Changes that undid what somebody else did to HAProxy.", counter, float64(n.Drift), "", ""},
+		{"hapsync_drift_total", "Changes that undid what was changed in HAProxy by hand.", counter, float64(n.Drift), "", ""},
 		{"hapsync_revision_seen", "The registry's revision that was last heard of.", gauge, float64(s.Seen), "", ""},
 		{"hapsync_revision_applied", "The registry's revision that HAProxy's process was last brought in line with.", gauge, float64(s.Applied), "", ""},
 		{"hapsync_change_revision_seen", "The revision of the last change below the prefix that was heard of: it stays while nothing changes, and is the same on all balancers.", gauge, float64(s.Heard), "", ""},

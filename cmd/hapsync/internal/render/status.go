@@ -197,6 +197,9 @@ func (s Status) WriteText(w io.Writer) error {
 	for _, o := range s.Overrides {
 		row("override", "%s/%s: %s on the socket, %s in the registry", o.Domain, o.Host, o.Live, o.Registry)
 	}
+	for _, a := range report.Agents {
+		row("agent-check", "%s/%s: %s by its agent-check, %s without", a.Domain, a.Host, a.Live, a.Registry)
+	}
 	for _, p := range report.Problems {
 		row("problem", "%s: %s", p.Key, p.Reason)
 	}
