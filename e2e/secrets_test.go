@@ -3,6 +3,8 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,4 +38,31 @@ func TestNoChildGetsAPassword(t *testing.T) {
 			return err
 		})
 	}
+}
+
+func TestTheStatisticsPageAsksForThePasswordOfTheBaseFile(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b := startBox(t, h)
+		_, after, _ := strings.Cut(read(t, b.baseFile), "stats auth hapsync:")
+		password, _, _ := strings.Cut(after, "\n")
+		for path, without := range map[string]int{"/": http.StatusOK, "/stats": http.StatusUnauthorized, "/stats;csv": http.StatusUnauthorized} {
+			for user, want := range map[string]int{"": without, "hapsync": http.StatusOK} {
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+b.stats+path, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if user != "" {
+					req.SetBasicAuth(user, password)
+				}
+				resp, err := http.DefaultClient.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(resp.Body)
+				if resp.Body.Close(); err != nil || resp.StatusCode != want || want != http.StatusOK && strings.Contains(string(body), "webin") {
+					t.Errorf("%s as %q: %s, want %d, %v\n%s", path, user, resp.Status, want, err, body)
+				}
+			}
+		}
+	})
 }

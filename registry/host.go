@@ -56,6 +56,7 @@ func ParseHost(name string, values map[string]string) (Host, error) {
 	if err == nil && missing != "" {
 		err = fmt.Errorf("host %s has no %s", name, missing)
 	}
+	h.Unset.State = false // a registration always says it
 	return h.Host, err
 }
 

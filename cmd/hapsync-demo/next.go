@@ -41,7 +41,7 @@ func (p *playground) printNext() {
 		p.out.text("  %s", line)
 	}
 	p.out.text("\nThe agent's page:            http://%s/", p.listen)
-	p.out.text("HAProxy's statistics page:  http://%s/", p.stats)
+	p.out.text("HAProxy's statistics page:  http://%s/stats (the password: grep auth %s)", p.stats, p.baseFile())
 	p.out.text("The files and the logs:      %s", p.dir)
 	p.out.text("\nCtrl-C here ends all of it and leaves nothing behind.")
 }

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -78,6 +81,7 @@ func (p program) setup(c *cli.Context) (setup, error) {
 		frontends:   settings.Frontends,
 		binds:       cli.Words(c.StringSlice("bind")...),
 		statsBind:   c.String("stats-bind"),
+		statsPassword: rand.Text(),
 		runDir:      c.String("run-dir"),
 		stateFile:   c.String("state-file"),
 		account:     workerAccount(os.Geteuid()),
@@ -143,20 +147,20 @@ func (p program) create(s setup) error {
 		}
 	}
 	if needs(s.stateFile) {
-		if err := p.makeFile(s.stateFile, "1\n"); err != nil { // the version of its format, and no server
+		if err := p.makeFile(s.stateFile, forAll(), "1\n"); err != nil { // the version of its format, and no server
 			return err
 		}
 	}
 	if s.oneFile() {
-		return p.makeFile(s.baseFile, s.base()+"\n"+s.managed())
+		return p.makeFile(s.baseFile, s.secret(), s.base()+"\n"+s.managed())
 	}
-	if err := p.makeFile(s.baseFile, s.base()); err != nil {
+	if err := p.makeFile(s.baseFile, s.secret(), s.base()); err != nil {
 		return err
 	}
-	if err := p.makeFile(s.managedFile, s.managed()); err != nil || !s.systemd {
+	if err := p.makeFile(s.managedFile, forAll(), s.managed()); err != nil || !s.systemd {
 		return err
 	}
-	return p.makeFile(dropIn, "# Written once by \"hapsync init --systemd\".\n"+s.unit(s.masterSocket()+",mode,660,group,haproxy"))
+	return p.makeFile(dropIn, forAll(), "# Written once by \"hapsync init --systemd\".\n"+s.unit(s.masterSocket()+",mode,660,group,haproxy"))
 }
 
 func (p program) makeDir(path string) error {
@@ -170,8 +174,25 @@ func (p program) makeDir(path string) error {
 	return nil
 }
 
+// readable says who may read a file beside its owner: all, or a group; -1 is that of this process.
+type readable struct {
+	mode  fs.FileMode
+	group int
+}
+
+func forAll() readable { return readable{0o644, -1} }
+
+// secret is for HAProxy's own account, whose group the agent has, too: the file has a password in it.
+func (s setup) secret() readable {
+	r := readable{0o640, -1}
+	if group, err := user.LookupGroup(s.account.name); err == nil {
+		r.group, _ = strconv.Atoi(group.Gid)
+	}
+	return r
+}
+
 // makeFile creates a file as a whole or not at all, and never over another.
-func (p program) makeFile(path, content string) error {
+func (p program) makeFile(path string, who readable, content string) error {
 	if _, err := os.Lstat(path); err == nil {
 		p.say("kept     %s (it exists: init never changes a file)\n", path)
 		return nil
@@ -179,20 +200,20 @@ func (p program) makeFile(path, content string) error {
 	if err := p.makeDir(filepath.Dir(path)); err != nil {
 		return err
 	}
-	if err := writeNew(path, content); err != nil {
+	if err := writeNew(path, who, content); err != nil {
 		return err
 	}
 	p.say("created  %s\n", path)
 	return nil
 }
 
-func writeNew(path, content string) error {
+func writeNew(path string, who readable, content string) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".hapsync-init-*")
 	if err != nil {
 		return err
 	}
 	_, err = tmp.WriteString(content)
-	err = errors.Join(err, tmp.Chmod(0o644), ownedAs(tmp, filepath.Dir(path)), tmp.Sync(), tmp.Close())
+	err = errors.Join(err, ownedAs(tmp, filepath.Dir(path)), tmp.Chown(-1, who.group), tmp.Chmod(who.mode), tmp.Sync(), tmp.Close())
 	if err == nil {
 		err = os.Link(tmp.Name(), path) // unlike a rename, it refuses where path exists
 	}

@@ -176,9 +176,9 @@ func TestInitFiles(t *testing.T) {
 		"stats socket "+dir+"/run/haproxy.sock mode 660", "level admin expose-fd listeners",
 		"setenv HAPSYNC_MASTER_SOCKET "+dir+"/run/haproxy-master.sock", "server-state-file "+dir+"/hapsync.state",
 		"bind 127.0.0.1:8404", "option idle-close-on-response", "load-server-state-from-file global")
-	for _, name := range []string{"haproxy.cfg", "hapsync.cfg", "hapsync.state"} {
+	for name, mode := range map[string]fs.FileMode{"haproxy.cfg": 0o640, "hapsync.cfg": 0o644, "hapsync.state": 0o644} {
 		info, err := os.Stat(filepath.Join(dir, name))
-		if err != nil || info.Mode().Perm() != 0o644 {
+		if err != nil || info.Mode().Perm() != mode {
 			t.Errorf("%s: %v, %v", name, info.Mode(), err)
 		}
 	}

@@ -15,6 +15,7 @@ type setup struct {
 	baseFile, managedFile string
 	frontends, binds      []string // in pairs
 	statsBind             string
+	statsPassword         string
 	runDir                string
 	stateFile             string
 	account               account
@@ -26,6 +27,9 @@ func (s setup) oneFile() bool         { return s.baseFile == s.managedFile }
 func (s setup) runtimeSocket() string { return filepath.Join(s.runDir, "haproxy.sock") }
 func (s setup) masterSocket() string  { return filepath.Join(s.runDir, "haproxy-master.sock") }
 
+// statsUser may see the statistics page.
+const statsUser = "hapsync"
+
 // base is the operator's file to begin with. It runs as any user, on HAProxy 2.6 and later.
 func (s setup) base() string {
 	workers, group := "", ""
@@ -36,7 +40,7 @@ func (s setup) base() string {
 	if s.account.home != "" {
 		workers += "\n    chroot " + s.account.home
 	}
-	return fmt.Sprintf(baseText, s.runtimeSocket(), group, s.masterSocket(), s.stateFile, workers, s.statsBind)
+	return fmt.Sprintf(baseText, s.runtimeSocket(), group, s.masterSocket(), s.stateFile, workers, s.statsBind, statsUser, s.statsPassword)
 }
 
 // managed holds the frontends that get hapsync's rules, without any yet.
@@ -120,7 +124,10 @@ defaults
 # the statistics page
 frontend stats
     bind %[6]s
+    # health checks of HAProxy itself: "/" answers 200 as long as it works
+    monitor-uri /
     stats enable
-    stats uri /
+    stats uri /stats
+    stats auth %[7]s:%[8]s
     stats refresh 5s
 `

@@ -134,6 +134,9 @@ and then "systemctl restart haproxy". Next:
     hapsync check%[5]s
     hapsync sync%[5]s
 `, master, s.fileArgs(), s.baseFile, options, s.flagArgs(), s.binary, indent(s.unit(master)))
+	if text, err := os.ReadFile(s.baseFile); err == nil && strings.Contains(string(text), "stats auth "+statsUser+":") {
+		p.say("\nThe statistics page is /stats on %s, for the user %s with the password behind \"stats auth\" in %s.\n", s.statsBind, statsUser, s.baseFile)
+	}
 }
 
 func indent(text string) string {

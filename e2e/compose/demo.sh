@@ -68,7 +68,8 @@ cat <<TEXT
 All of it runs on:
 
   HAProxy                      $web (with a Host header, as above)
-  HAProxy's statistics page    http://127.0.0.1:${STATS_PORT:-8404}/
+  HAProxy's statistics page    http://127.0.0.1:${STATS_PORT:-8404}/stats
+                               (its password: $compose exec haproxy grep auth /etc/haproxy/haproxy.cfg)
   the agent                    http://127.0.0.1:${AGENT_PORT:-9101}/status, /readyz, /metrics
 
 Try:
