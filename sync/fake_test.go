@@ -191,8 +191,6 @@ func (m *fake) Loaded() (haproxy.Config, error) {
 
 func (m *fake) Lock() (func() error, error) { return func() error { return nil }, nil }
 
-func (m *fake) Claim(haproxy.Config) error { return nil }
-
 func (m *fake) Keep(notes []byte) error { m.kept = notes; return nil }
 
 func (m *fake) Kept() ([]byte, error) { return m.kept, nil }

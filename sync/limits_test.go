@@ -201,3 +201,5 @@ func TestAChangeOfAnotherDomainComesBetweenTheManyOfOne(t *testing.T) {
 		}
 	})
 }
+
+func (m *fake) Claim(haproxy.Config) error { return nil }

@@ -76,17 +76,17 @@ func (p program) setup(c *cli.Context) (setup, error) {
 		return setup{}, err
 	}
 	s := setup{
-		baseFile:    settings.BaseFile,
-		managedFile: settings.ManagedFile,
-		frontends:   settings.Frontends,
-		binds:       cli.Words(c.StringSlice("bind")...),
-		statsBind:   c.String("stats-bind"),
+		baseFile:      settings.BaseFile,
+		managedFile:   settings.ManagedFile,
+		frontends:     settings.Frontends,
+		binds:         cli.Words(c.StringSlice("bind")...),
+		statsBind:     c.String("stats-bind"),
 		statsPassword: rand.Text(),
-		runDir:      c.String("run-dir"),
-		stateFile:   c.String("state-file"),
-		account:     workerAccount(os.Geteuid()),
-		binary:      settings.Binary,
-		systemd:     c.Bool("systemd"),
+		runDir:        c.String("run-dir"),
+		stateFile:     c.String("state-file"),
+		account:       workerAccount(os.Geteuid()),
+		binary:        settings.Binary,
+		systemd:       c.Bool("systemd"),
 	}
 	for _, path := range []*string{&s.baseFile, &s.managedFile, &s.runDir} {
 		if *path, err = filepath.Abs(*path); err != nil {

@@ -111,3 +111,14 @@ func localAddresses() map[netip.Addr]bool {
 	}
 	return local
 }
+
+// UseMaster takes the address of the master's socket. It reports whether that changed what is to be read.
+func (c *Files) UseMaster(address string) (changed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if address == "" || c.master == address {
+		return false
+	}
+	c.master, c.last = address, Reading{}
+	return true
+}

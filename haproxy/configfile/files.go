@@ -80,17 +80,6 @@ func (c *Files) Use(list []string) bool {
 	return true
 }
 
-// UseMaster takes the address of the master's socket. It reports whether that changed what is to be read.
-func (c *Files) UseMaster(address string) (changed bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if address == "" || c.master == address {
-		return false
-	}
-	c.master, c.last = address, Reading{}
-	return true
-}
-
 // Names reports whether the base file and the managed file are among files and directories.
 func (c *Files) Names(list []string) bool {
 	all, err := loads(list)
@@ -230,15 +219,6 @@ func (c *Files) Read() (Reading, error) {
 	}
 	c.keep(f)
 	return f, nil
-}
-
-// documents are those of the files that were read.
-func (f Reading) documents() []Document {
-	docs := make([]Document, len(f.sources))
-	for i, src := range f.sources {
-		docs[i] = src.doc
-	}
-	return docs
 }
 
 // paths are those of the files that were read.

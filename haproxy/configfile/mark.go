@@ -51,3 +51,12 @@ func (c *Files) FileState(f Reading, names []string) haproxy.State {
 		Binds: f.Base.Binds,
 	}
 }
+
+// documents are those of the files that were read.
+func (f Reading) documents() []Document {
+	docs := make([]Document, len(f.sources))
+	for i, src := range f.sources {
+		docs[i] = src.doc
+	}
+	return docs
+}
