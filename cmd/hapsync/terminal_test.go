@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -127,8 +128,8 @@ func TestStatusIsRedrawnInPlace(t *testing.T) {
 	}
 	for line := range strings.SplitSeq(shown.String(), "\r\n") {
 		text := strings.NewReplacer("\x1b[H", "", "\x1b[J", "", "\x1b[K", "", "\x1b[31m", "", "\x1b[33m", "", "\x1b[0m", "").Replace(line)
-		if len(text) > 60 {
-			t.Errorf("%d columns: %q", len(text), text)
+		if n := utf8.RuneCountInString(text); n > 60 {
+			t.Errorf("%d columns: %q", n, text)
 		}
 	}
 	if got := new(bench).run(t, "status", "--watch", "-o", "json", "--listen", listen); got.code != exitUsage {
