@@ -90,7 +90,7 @@ func upgrade(t *testing.T, m *machine) {
 	t.Helper()
 	m.run(t, "echo '# mine' >>/etc/hapsync/hapsync.yaml")
 	m.run(t, "apt-get install -y -q --no-install-recommends /root/newer.deb")
-	m.run(t, "hapsync version | grep -q '^hapsync v0.0.2$' && grep -q '^# mine$' /etc/hapsync/hapsync.yaml")
+	m.run(t, "hapsync version | grep -q '^hapsync v0.0.2$' && hapsync version | grep -q '^date  *2' && hapsync version | grep -qE '^commit +[0-9a-f]{40}$' && grep -q '^# mine$' /etc/hapsync/hapsync.yaml")
 	m.until(t, "curl -sS http://127.0.0.1:9101/metrics | grep 'hapsync_build_info.*v0.0.2' && hapsync status")
 	m.run(t, "etcdctl put /services/web/b.abc.com/server1/ip "+m.ip+"; etcdctl put /services/web/b.abc.com/server1/port 8001")
 	harness.Eventually(t, "a new domain is served", func() error {
