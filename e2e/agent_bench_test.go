@@ -66,7 +66,11 @@ func startFollowing(b *testing.B, h haproxy, n int) *following {
 			f.txn(b, addrOf(b, fmt.Sprintf("%s/h%d", f.domain(i), k), f.hosts[0].addr))
 		}
 	}
-	f.txn(b, addrOf(b, checkedDomain+"/h0", f.hosts[0].addr))
+	for i := range samples {
+		for _, name := range []string{"new", "more"} {
+			f.txn(b, addrOf(b, checkedDomain(i, name)+"/h0", f.hosts[0].addr))
+		}
+	}
 	f.agent = f.startAgent(b)
 	f.agent.ready(b)
 	f.comes(b, f.domain(0), "h0", f.hosts[0])
@@ -108,12 +112,14 @@ func (f *following) add(i int, name string) sample {
 	return s
 }
 
-// checkedDomain has checks.
-const checkedDomain = "checked.example.org"
+// checkedDomain is one with checks, for one sample: what answers there is known to be its new server.
+func checkedDomain(i int, name string) string {
+	return fmt.Sprintf("%s%d.checked.example.org", name, i)
+}
 
 // addChecked is a new server with a check, which its first good check brings into service.
 func (f *following) addChecked(i int, name string) sample {
-	s := sample{domain: checkedDomain, server: fmt.Sprint(name, i), host: f.hosts[2]}
+	s := sample{domain: checkedDomain(i, name), server: fmt.Sprint(name, i), host: f.hosts[2]}
 	of := s.domain + "_cluster/" + s.server
 	s.commands = fmt.Sprintf("add server %s %s cookie %s weight 1 check;enable health %s;enable server %s", of, s.host.addr, s.server, of, of)
 	return s
