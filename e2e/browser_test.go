@@ -150,7 +150,7 @@ func (b *browser) picture(t *testing.T, name, scheme string, width int64) {
 		t.Fatal(err)
 	}
 	b.do(t, chromedp.EmulateReset(), call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{}))
-	if err := os.WriteFile(filepath.Join("..", "docs", "images", name), png, 0o644); err != nil { //nolint:gosec // for all to read
+	if err := os.WriteFile(filepath.Join("..", "docs", "images", name), png, 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -145,7 +145,7 @@ func TestADomainForWhichHAProxyDoesNotLoadTheFileKeepsNoOtherOut(t *testing.T) {
 func TestADomainThatGoesMakesRoomForAnotherOneAtOnce(t *testing.T) {
 	t.Parallel()
 	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
-		i.Agent.cfg.Policy.MaxDomains = 3
+		i.cfg.Policy.MaxDomains = 3
 		full := revised(twoDomains(), 900, domain("c.abc.com", host("server1", "10.0.0.3:1")))
 		i.registry.tell(full)
 		elapse(5 * time.Second)

@@ -44,7 +44,7 @@ func startProcess(t testing.TB, args func(addr string) string) *etcdProcess {
 	if err := free.Close(); err != nil {
 		t.Fatal(err)
 	}
-	p := &etcdProcess{cmd: exec.Command(os.Args[0]), url: "http://" + addr} //nolint:gosec // this program
+	p := &etcdProcess{cmd: exec.Command(os.Args[0]), url: "http://" + addr}
 	p.cmd.Env = append(os.Environ(), etcdArgs+"="+args(addr))
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

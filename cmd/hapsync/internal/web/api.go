@@ -59,7 +59,7 @@ func Shapes() map[string]reflect.Type {
 }
 
 // take makes an answer, a few at a time: with whoever is slow to read it nobody waits.
-func (s *Site) take(w http.ResponseWriter, r *http.Request, make func(*request, *bytes.Buffer) (code int)) {
+func (s *Site) take(w http.ResponseWriter, r *http.Request, render func(*request, *bytes.Buffer) (code int)) {
 	select {
 	case s.rendering <- struct{}{}:
 	case <-r.Context().Done():
@@ -68,7 +68,7 @@ func (s *Site) take(w http.ResponseWriter, r *http.Request, make func(*request, 
 	var body bytes.Buffer
 	code := func() int {
 		defer func() { <-s.rendering }()
-		return make(&request{r, s, s.state(r.Context())}, &body)
+		return render(&request{r, s, s.state(r.Context())}, &body)
 	}()
 	w.WriteHeader(code)
 	_, _ = body.WriteTo(w) // who has gone needs no answer

@@ -35,7 +35,7 @@ func (s *servers) all(ctx context.Context, st *state) serverList {
 	}
 	if s.done == nil && !time.Now().Before(s.due) {
 		s.done = make(chan struct{})
-		go s.look(st.subject.Agent, st.names(), s.done)
+		go s.look(context.WithoutCancel(ctx), st.subject.Agent, st.names(), s.done) // others wait for it, too
 	}
 	done := s.done
 	s.mu.Unlock()
@@ -54,8 +54,8 @@ func (s *servers) all(ctx context.Context, st *state) serverList {
 }
 
 // look reads the servers of all domains.
-func (s *servers) look(agent Agent, names []string, done chan struct{}) {
-	ctx, cancel := context.WithTimeout(context.Background(), serversTimeout)
+func (s *servers) look(ctx context.Context, agent Agent, names []string, done chan struct{}) {
+	ctx, cancel := context.WithTimeout(ctx, serversTimeout)
 	defer cancel()
 	began := time.Now()
 	found, err := agent.Servers(ctx, names...)
