@@ -230,7 +230,7 @@ func TestAReloadThatCannotBeDoneSaysWhy(t *testing.T) {
 		"with a TCP address":       {func(l *Reloader) { l.Master = "ipv4@127.0.0.1:1" }, "absolute"},
 		"with another's master":    {func(l *Reloader) { l.Master = Master(other.MasterSocket) }, "different HAProxy processes"},
 		"with the stats socket":    {func(l *Reloader) { l.Master = Master(p.RuntimeSocket) }, "is it the socket of a master"},
-		"without a master":         {func(l *Reloader) { l.Master, l.Timeout = "/nonexistent/m.sock", time.Minute }, "nobody listens"},
+		"without a master":         {func(l *Reloader) { l.Master, l.Timeout = "/nonexistent/m.sock", time.Minute }, "no process listens"},
 		"without a running worker": {func(l *Reloader) { l.Stats.Socket = "/nonexistent/s.sock" }, "is HAProxy running?"},
 	} {
 		t.Run(name, func(t *testing.T) {

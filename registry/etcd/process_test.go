@@ -101,6 +101,8 @@ func TestThroughAProxyOfEtcdAHostIsRegisteredAndFollowed(t *testing.T) {
 	etcd := writer(t, at)
 	f := follow(t, dial(t, conf))
 	f.shows(t, "")
+	other := follow(t, dial(t, conf)) // the proxy lets both share a watch
+	other.shows(t, "")
 	g := register(t, dial(t, conf), etcd, server1())
 	f.shows(t, "a.abc.com\n  server1 10.0.0.1:10000 weight=1 maxconn=0 backup=false ready\n")
 	for _, port := range []string{"1", "2", "3"} {
@@ -121,5 +123,10 @@ func TestThroughAProxyOfEtcdAHostIsRegisteredAndFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.leave(t, 0)
-	f.shows(t, "b.abc.com\n  s1 10.0.0.2:3 weight=1 maxconn=0 backup=false ready\n")
+	for _, f := range []*following{f, other} {
+		f.shows(t, "b.abc.com\n  s1 10.0.0.2:3 weight=1 maxconn=0 backup=false ready\n")
+		if _, lost := f.all(); len(lost) > 0 {
+			t.Errorf("it was lost: %v", lost)
+		}
+	}
 }

@@ -114,7 +114,7 @@ func (w *watcher) receive() (b batch, whole bool, err error) {
 		return batch{}, false, canceled("")
 	case err != nil:
 		return batch{}, false, err
-	case r.Header.GetClusterId() != w.from.Cluster:
+	case r.Header.GetClusterId() != w.from.Cluster && !unnamed(r):
 		return batch{}, false, errClusters
 	case r.CompactRevision != 0:
 		return batch{}, false, rpctypes.ErrCompacted
@@ -137,6 +137,10 @@ func (w *watcher) receive() (b batch, whole bool, err error) {
 	}
 	return b, true, nil
 }
+
+// unnamed reports whether an answer does not say from which cluster it is: a grpc-proxy (3.7.3) leaves that out where it has several
+// agents share a watch, as they begin.
+func unnamed(r *etcdserverpb.WatchResponse) bool { return r.Created && r.Header.GetClusterId() == 0 }
 
 // created takes note of a watch that has begun: first that of the keys below the prefix, then, where it may be read, that of the key
 // that is the prefix itself.
