@@ -52,7 +52,7 @@ test: deps ## every test, those against real etcd, HAProxy and nginx included
 	$(GO) test $(TESTFLAGS) ./e2e ./...
 	@[ "$$HAPSYNC_TESTS" = full ] || echo "test: long storms and kills were shortened, and the tests of jumping clocks left out: HAPSYNC_TESTS=full runs all of it"
 	@docker info >/dev/null 2>&1 || echo "test: the tests of containers were left out: no Docker engine answers (docker info)"
-	@[ "$$(id -u)" -eq 0 ] || echo "test: a test of a full disk was left out: it takes root"
+	@[ "$$(id -u)" -eq 0 ] || echo "test: tests of a full disk, of owners of files and of network namespaces were left out: they take root"
 	@echo "test: not among them: the network of several hosts (make e2e-net, as root) and docker-compose.yml (make compose-test)"
 
 race: deps ## every test under the race detector (needs a C compiler)

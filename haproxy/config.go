@@ -126,7 +126,7 @@ func (r Rule) Backend() string { return BackendName(r.Domain) }
 // ACL is the name of the rule's ACL.
 func (r Rule) ACL() string { return ACLName(r.Domain) }
 
-// StickyCookie is the argument of the cookie line of a managed backend that nobody has chosen another cookie for. Every such line has
+// StickyCookie is the argument of the cookie line of a managed backend for which no other cookie was chosen. Every such line has
 // a name and StickyWords.
 const (
 	StickyName   = "SERVERID"

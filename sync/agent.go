@@ -85,7 +85,7 @@ type Agent struct {
 	mu      stdsync.Mutex // guards what follows
 	inbox   inbox
 	status  Status
-	watched chan struct{} // closed at the next change; nil where nobody waits for it
+	watched chan struct{} // closed at the next change; nil if nothing waits for it
 
 	// The rest is the loop's.
 	memory   *memory

@@ -8,14 +8,14 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// Registry is the registry as the agent last heard of it; the zero Snapshot before that. Nobody writes to it. Any goroutine may call it.
+// Registry is the registry as the agent last heard of it; the zero Snapshot before that. It is never written to. Any goroutine may call it.
 func (a *Agent) Registry() registry.Snapshot {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.inbox.snapshot
 }
 
-// Changed returns a channel that is closed when the status or the registry changes next. It costs nothing while nobody asks. Any
+// Changed returns a channel that is closed when the status or the registry changes next. It costs nothing while it is not called. Any
 // goroutine may call it.
 func (a *Agent) Changed() <-chan struct{} {
 	a.mu.Lock()

@@ -83,7 +83,7 @@ func (k keyed) typed(b haproxy.Backend) map[string]haproxy.Given {
 	return typed
 }
 
-// keyedIn are the words that a configuration has because keys say so: those that the file does not give by itself.
+// keyedIn are the words that a configuration has because keys say so: those that the file does not give without them.
 func (m Managed) keyedIn(want haproxy.Config) keyed {
 	k := keyed{}
 	for _, w := range want.Backends {

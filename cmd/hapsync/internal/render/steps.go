@@ -12,7 +12,7 @@ import (
 	"github.com/hapsync/hapsync/sync"
 )
 
-// foldFrom is the number of steps from which on a plan is shown folded: nobody reads more.
+// foldFrom is the number of steps from which on a plan is shown folded: no one reads more.
 const foldFrom = 200
 
 // writeSteps writes the steps of a plan, domain by domain; of one that is held, what is removed first.

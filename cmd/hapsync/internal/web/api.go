@@ -58,7 +58,7 @@ func Shapes() map[string]reflect.Type {
 	}
 }
 
-// take makes an answer, a few at a time: with whoever is slow to read it nobody waits.
+// take makes an answer, a few at a time: a client that is slow to read its answer keeps no other waiting.
 func (s *Site) take(w http.ResponseWriter, r *http.Request, render func(*request, *bytes.Buffer) (code int)) {
 	select {
 	case s.rendering <- struct{}{}:

@@ -5,5 +5,5 @@
 // structs; api.go writes them as JSON, page.go and pages/ as HTML. events.go sends to an open page the parts of it that changed.
 //
 // Nothing here asks etcd or HAProxy for each request: HAProxy's servers are read once a second at most (servers.go), the reports
-// of the agents once in five, and neither while nobody looks.
+// of the agents once in five, and neither while no one looks.
 package web

@@ -58,12 +58,12 @@ type view struct {
 	Parts []part
 }
 
-// A part of a page is rendered, and sent again where it has changed, by itself.
+// A part of a page is rendered, and sent again on its own if it has changed.
 type part struct {
 	// ID is the element's; Template is what renders Data.
 	ID, Template string
 	Data         any
-	// Fixed is set where it does not change while the page is open: what somebody types in stays.
+	// Fixed is set where it does not change while the page is open: what is typed in stays.
 	Fixed bool
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/hapsync/hapsync/sync"
 )
 
-// A state is one reading of the agent. Nobody writes to it: all who look share it.
+// A state is one reading of the agent. It is never written to: all who look share it.
 type state struct {
 	at      time.Time
 	subject Subject
