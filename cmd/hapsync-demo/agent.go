@@ -13,7 +13,7 @@ import (
 )
 
 // patience is how long a thing may take that takes a second or two at most.
-const patience = 20 * time.Second
+const patience = 40 * time.Second
 
 // An agent is hapsync agent, running beside the tour.
 type agent struct {

@@ -61,7 +61,7 @@ func wantUnavailable(t *testing.T, tests map[string]unavailable) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test.conf.DialTimeout = cmp.Or(test.conf.DialTimeout, 300*time.Millisecond)
+			test.conf.DialTimeout = cmp.Or(test.conf.DialTimeout, 2*time.Second)
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			s, err := read(ctx, test.conf)
@@ -92,7 +92,7 @@ func TestAnEtcdThatDoesNotAnswerIsUnavailableInTime(t *testing.T) {
 			"etcd at http://" + closed + ": dial tcp " + closed + ": connect: connection refused: check that it runs there",
 		},
 		"somebody listens and is silent": {
-			Config{Endpoints: []string{silent}}, "etcd at http://" + silent + ": no answer in time (dial timeout 300ms...check that it runs there",
+			Config{Endpoints: []string{silent}, DialTimeout: 300 * time.Millisecond}, "etcd at http://" + silent + ": no answer in time (dial timeout 300ms...check that it runs there",
 		},
 		"somebody is silent with TLS": {
 			Config{Endpoints: []string{"https://" + silent}}, "etcd at https://" + silent + ": no answer in time",
