@@ -236,7 +236,6 @@ func TestWhatOperatorsTypeBehindServersHoldsUntilAKeySaysOtherwise(t *testing.T)
 		has("server2", "", "weight=1 maxconn= backup=0")
 		has("server3", " backup", "weight=1 maxconn= backup=1")
 		has("server4", " disabled", "weight=1 maxconn= backup=0")
-		a.terminate(t) // the rest is for a sync by hand
 		b.write(t, b.managedFile, strings.Replace(read(t, b.managedFile), " weight 5 ", " weight 6 ", 1))
 		b.must(t, "sync")
 		has("server1", " weight 6 maxconn 9", "weight=6 maxconn=9 backup=0")

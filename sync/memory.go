@@ -208,8 +208,8 @@ func (m *memory) others(scope haproxy.Scope) amount {
 // observe takes note of what someone set on the socket of a process that was in line.
 func (m *memory) observe(want haproxy.Config, st haproxy.State) {
 	m.overrides.forget(want)
-	if m.worker == "" || m.worker != st.Worker {
-		return
+	if m.worker == "" || m.worker != st.Worker || m.seen.Digest != st.Digest {
+		return // a file that was edited by hand says something new
 	}
 	basis := st.File
 	basis.Backends = slices.Clone(st.File.Backends)

@@ -21,6 +21,37 @@ func (i inn) server1() haproxy.Server {
 	return b.Servers[0]
 }
 
+// TestAWordThatAnOperatorTypesInTheFileIsNoOverride has the file edited by hand, without a reload.
+func TestAWordThatAnOperatorTypesInTheFileIsNoOverride(t *testing.T) {
+	t.Parallel()
+	s := twoDomains()
+	for d := range s.Domains {
+		for h := range s.Domains[d].Hosts {
+			s.Domains[d].Hosts[h].Unset = registry.Unset{Weight: true, MaxConn: true, Backup: true, State: true}
+		}
+	}
+	inBubble(t, inLine(s, v32), func(t *testing.T, i inn) {
+		i.registry.tell(s)
+		synctest.Wait()
+		i.onSocket(func(s *haproxy.Server) { s.Weight = 7 })
+		elapse(2 * defaultResync)
+		i.haproxy.change(func() {
+			b := &i.haproxy.file.Backends[1]
+			b.Typed = map[string]haproxy.Given{b.Servers[0].Name: {Weight: 6, Weighted: true}}
+			b.Servers[0].Weight = 6
+			i.haproxy.version++
+		})
+		elapse(2 * lookPoll)
+		b, _ := backendOf(i.haproxy.now().live, "b.abc.com")
+		if o := i.Status().Overrides; b.Servers[0].Weight != 6 || len(o) != 1 || o[0].Domain != "a.abc.com" {
+			t.Errorf("the process has weight %d, overrides %+v", b.Servers[0].Weight, o)
+		}
+		if i.server1().Weight != 7 {
+			t.Errorf("what was set on the socket before is gone: weight %d", i.server1().Weight)
+		}
+	})
+}
+
 func TestWhatAnOperatorSetsOnTheSocketStays(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
