@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -93,27 +92,7 @@ func (p *playground) init(ctx context.Context) error {
 	}
 	files, _, _ := strings.Cut(said, "\n\n")
 	p.out.output(files + "\n...\n")
-	return p.addOwnLine()
-}
-
-// ownLine makes a domain's name with a port, as a browser sends it, the name without: an operator's line, which hapsync keeps.
-const ownLine = "http-request set-header Host %[req.hdr(host),host_only]"
-
-// addOwnLine adds a line by hand to the frontend in the managed file.
-func (p *playground) addOwnLine() error {
-	p.out.text("\n  A line of your own, so that http://%s:8080/ works in a browser, which sends the port, too:\n", domainA)
-	sed := "/^    bind /a \\    " + ownLine
-	p.out.command("sed -i " + quote(sed) + " " + quote(p.managedFile()))
-	text, err := os.ReadFile(p.managedFile())
-	if err != nil {
-		return err
-	}
-	head, rest, found := strings.Cut(string(text), "    bind "+p.web+"\n")
-	if !found {
-		return errors.New("the managed file has no bind line")
-	}
-	text = []byte(head + "    bind " + p.web + "\n    " + ownLine + "\n" + rest)
-	return os.WriteFile(p.managedFile(), text, 0o640) //nolint:gosec // the mode is that of the file, which is there
+	return nil
 }
 
 // register puts the hosts of the walk-through into etcd.
@@ -172,7 +151,7 @@ func (p *playground) firstSync(ctx context.Context) error {
 		return err
 	}
 	p.out.output(string(text))
-	return contains("the managed file", string(text), "    "+ownLine+"\n", "acl is_"+domainA, "use_backend "+domainB+"_cluster", "server server2 ")
+	return contains("the managed file", string(text), "acl is_"+domainA, "use_backend "+domainB+"_cluster", "server server2 ")
 }
 
 // move gives server1 of a.abc.com another port. The process that serves must stay the same.

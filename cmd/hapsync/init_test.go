@@ -318,6 +318,9 @@ func TestInitPassesOverAMasterSocketInAComment(t *testing.T) {
 
 func TestInitGivesFilesToTheOwnerOfTheirDirectory(t *testing.T) {
 	if os.Geteuid() != 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("only root can give files away")
+		}
 		t.Skip("only root can give files away")
 	}
 	ours, agents := t.TempDir(), t.TempDir()

@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/haproxy/internal/haproxytest"
+	"github.com/hapsync/hapsync/haproxy/runtimeapi"
 )
 
 // patientBase makes HAProxy's own checks never bring a server up: what is up has had its first check from hapsync. No request is
@@ -275,5 +277,50 @@ func TestAnAnswerIsGoodAsHAProxyTakesIt(t *testing.T) {
 		if err := goodStatus(line); (err == nil) != good {
 			t.Errorf("%q: %v", line, err)
 		}
+	}
+}
+
+// TestAFirstCheckThatIsForgottenRaisesNothing has two good checks wait for their place while the server of one changes.
+func TestAFirstCheckThatIsForgottenRaisesNothing(t *testing.T) {
+	t.Parallel()
+	host := haproxytest.StartHost(t, "host")
+	l, err := net.Listen("unix", haproxytest.NewProc(t).RuntimeSocket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	heard := make(chan string)
+	go func() {
+		defer close(heard)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			line, _ := bufio.NewReader(conn).ReadString('\n')
+			_ = conn.Close()
+			heard <- line
+		}
+	}()
+	checks := newFirstChecks()
+	checks.places = make(chan struct{}, 1)
+	checks.places <- struct{}{}
+	for _, backend := range []string{haproxytest.BackendA, haproxytest.BackendB} {
+		checks.start(t.Context(), &firstCheck{
+			HealthCheck: haproxy.HealthCheck{Timeout: time.Minute}, key: haproxy.ServerKey{Backend: backend, Name: "server1"}, addr: host.Addr,
+			socket: runtimeapi.Client{Socket: l.Addr().String()},
+		})
+	}
+	checks.forget([]haproxy.Change{haproxy.SetServer{Backend: haproxytest.BackendA, Want: haproxy.Server{Name: "server1"}}})
+	<-checks.places
+	go func() {
+		checks.running.Wait()
+		_ = l.Close()
+	}()
+	var all string
+	for line := range heard {
+		all += line
+	}
+	if strings.Contains(all, haproxytest.BackendA) || !strings.Contains(all, haproxytest.BackendB) {
+		t.Errorf("HAProxy was asked %q", all)
 	}
 }
