@@ -78,14 +78,13 @@ const (
 // An Agent keeps HAProxy in line with the registry for as long as it runs. Its loop owns the memory and the process, the
 // deployer the file and the reloads; one goroutine follows the registry and wakes the loop.
 type Agent struct {
-	cfg     AgentConfig
-	wake    chan struct{} // of size one
-	changed chan struct{} // of size one: the status has changed
+	cfg  AgentConfig
+	wake chan struct{} // of size one
 
 	mu      stdsync.Mutex // guards what follows
 	inbox   inbox
 	status  Status
-	watched chan struct{} // closed at the next change; nil if nothing waits for it
+	watched chan struct{} // closed when the status changes next; nil if nothing waits for it
 
 	// The rest is the loop's.
 	memory   *memory
@@ -127,7 +126,7 @@ func NewAgent(cfg AgentConfig) (*Agent, error) {
 		cfg.Begin = func() func() { return func() {} }
 	}
 	a := &Agent{
-		cfg: cfg, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), memory: newMemory(), told: newTold(),
+		cfg: cfg, wake: make(chan struct{}, 1), memory: newMemory(), told: newTold(),
 		deployer: newDeployer(), alarms: alarms{again: map[string]bool{}},
 	}
 	a.status.Reasons = []string{notRead}
@@ -200,15 +199,6 @@ func (a *Agent) Resync() {
 	a.nudge()
 }
 
-// statusChanged wakes Report, and those who wait for Changed. The caller holds a.mu.
-func (a *Agent) statusChanged() {
-	a.notify()
-	select {
-	case a.changed <- struct{}{}:
-	default:
-	}
-}
-
 func (a *Agent) nudge() {
 	select {
 	case a.wake <- struct{}{}:
@@ -234,8 +224,7 @@ func (a *Agent) updated(u registry.Update) {
 	if a.status.Behind.IsZero() {
 		a.status.Behind = time.Now()
 	}
-	a.notify()
-	a.mu.Unlock()
+	a.mu.Unlock() // the status as others are told of it changes with the pass
 	a.nudge()
 }
 
@@ -252,7 +241,7 @@ func (a *Agent) lost(err error) {
 	a.mu.Lock()
 	a.status.Lost = text(err)
 	a.status.Reasons = a.status.reasons(a.inbox.known)
-	a.statusChanged()
+	a.notify()
 	a.mu.Unlock()
 	if err != nil {
 		a.cfg.Logger.Warn("the registry is lost, HAProxy stays as it is", "error", err)

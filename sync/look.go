@@ -15,7 +15,7 @@ func (a *Agent) Registry() registry.Snapshot {
 	return a.inbox.snapshot
 }
 
-// Changed returns a channel that is closed when the status or the registry changes next. It costs nothing while it is not called. Any
+// Changed returns a channel that is closed when the status changes next: after a pass, and where the registry is lost or back. It costs nothing while it is not called. Any
 // goroutine may call it.
 func (a *Agent) Changed() <-chan struct{} {
 	a.mu.Lock()

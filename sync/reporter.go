@@ -33,31 +33,28 @@ const (
 func (a *Agent) Report(ctx context.Context, version string, out chan<- registry.AgentReport) {
 	l := lookout{process: a.cfg.Process}
 	var sent registry.AgentReport
-	next := time.Now().Add(tellLook)
 	for {
-		if !await(ctx, a.changed, next) {
+		changed, status, next := a.Changed(), a.Status(), time.Now().Add(tellLook)
+		if status.prefix != "" {
+			l.look(ctx, status)
+			report := l.report(status)
+			report.Hapsync = version
+			if !report.Same(sent) || report.BehindSeconds >= sent.BehindSeconds+patience(sent).Seconds() {
+				select {
+				case out <- report:
+				case <-ctx.Done():
+					return
+				}
+				sent = report
+				if !await(ctx, nil, time.Now().Add(tellPace)) {
+					return
+				}
+			}
+			next = l.next()
+		}
+		if !await(ctx, changed, next) {
 			return
 		}
-		status := a.Status()
-		if status.prefix == "" {
-			next = time.Now().Add(tellLook)
-			continue
-		}
-		l.look(ctx, status)
-		report := l.report(status)
-		report.Hapsync = version
-		if !report.Same(sent) || report.BehindSeconds >= sent.BehindSeconds+patience(sent).Seconds() {
-			select {
-			case out <- report:
-			case <-ctx.Done():
-				return
-			}
-			sent = report
-			if !await(ctx, nil, time.Now().Add(tellPace)) {
-				return
-			}
-		}
-		next = l.next()
 	}
 }
 

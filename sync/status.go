@@ -157,7 +157,7 @@ func (a *Agent) record(in inbox, p *pass, err error, took time.Duration) {
 	s.Overrides = a.memory.overrides.list()
 	s.Reasons = s.reasons(in.known)
 	if err != nil || report.Down != nil || !s.AppliedAt.IsZero() { // else there is more to come at once
-		a.statusChanged()
+		a.notify()
 	}
 }
 
@@ -188,7 +188,7 @@ func (a *Agent) recordJob(r result) {
 	}
 	s.Reasons = s.reasons(a.inbox.known)
 	if err != nil || !s.AppliedAt.IsZero() { // else the pass over its domains says more
-		a.statusChanged()
+		a.notify()
 	}
 }
 
@@ -256,7 +256,7 @@ func (a *Agent) noteFailure(err error) {
 	defer a.mu.Unlock()
 	a.status.Failed = text(err)
 	a.status.Reasons = a.status.reasons(a.inbox.known)
-	a.statusChanged()
+	a.notify()
 }
 
 // progress takes note of how far HAProxy has got: the process as far as no domain lacks anything, the file as far as it lags.
