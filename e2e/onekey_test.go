@@ -34,6 +34,27 @@ func TestAHostIsOneKey(t *testing.T) {
 		b.serves(t, "a.abc.com", "server1", one)
 		b.notReloaded(t, before)
 
+		b.etcdctl(t, "put", b.prefix+"/a.abc.com/server1", "oops")
+		b.etcdctl(t, "del", "--prefix", b.prefix+"/a.abc.com/server1/")
+		b.etcdctl(t, "put", b.prefix+"/a.abc.com/note", "no-host")
+		for range 2 { // the second one with nothing to do
+			o = b.hapsync(t, "sync")
+			if o.code != 6 || strings.Contains(o.stdout, "problem  "+b.prefix+"/a.abc.com/note") {
+				t.Errorf("a host without an address any more: %s", o)
+			}
+			says(t, o.stdout, "problem ", b.prefix+"/a.abc.com/server1", `"oops" is not ip:port`)
+			b.serves(t, "a.abc.com", "server1", one)
+		}
+		says(t, b.must(t, "list").stdout, "a.abc.com", "server1", "bad")
+		says(t, b.must(t, "list").stdout, "problem ", b.prefix+"/a.abc.com/server1", `"oops" is not ip:port`)
+		b.etcdctl(t, "del", b.prefix+"/a.abc.com/note")
+		b.etcdctl(t, "put", b.prefix+"/a.abc.com/server1", two.addr)
+		b.step(t)
+		b.serves(t, "a.abc.com", "server1", two)
+		b.etcdctl(t, "put", b.prefix+"/a.abc.com/server1", one.addr)
+		b.step(t)
+		b.notReloaded(t, before)
+
 		b.commandsTakeOneKey(t, "server2", two)
 	})
 }

@@ -92,7 +92,7 @@ func Decode(prefix string, kvs []KeyValue, addresses Addresses) ([]Domain, []Pro
 	for name, keys := range runs(d.below(kvs), len(d.root)) {
 		d.domain(name, keys)
 	}
-	domains := d.domains()
+	domains := d.withUnclear(d.domains())
 	d.problems = append(d.problems, cut(d.unnamed, d.root, "domains with a bad name")...)
 	slices.SortFunc(d.problems, CompareProblems)
 	return domains, d.problems, d.ignored
@@ -103,6 +103,7 @@ type decoder struct {
 	root      string // the prefix and a slash
 	addresses Addresses
 	spellings []spelling
+	unclear   []Domain // of spellings that have nothing else
 	problems  []Problem
 	unnamed   []Problem // of names that cannot be a domain
 	ignored   Ignored
@@ -165,6 +166,9 @@ func (d *decoder) domain(name string, keys []KeyValue) {
 	s.problems = cut(s.problems, d.root+name, "problems of the domain")
 	if !s.readable {
 		d.problems = append(d.problems, s.problems...)
+		if len(s.Unclear) > 0 {
+			d.unclear = append(d.unclear, s.Domain)
+		}
 		return
 	}
 	d.spellings = append(d.spellings, s)
@@ -183,6 +187,17 @@ func (d *decoder) domains() []Domain {
 		}
 		domains = append(domains, d.fold(rest[:n]))
 		rest = rest[n:]
+	}
+	return domains
+}
+
+// withUnclear are the sorted domains with those that have nothing but unclear keys. Of several spellings the first one counts.
+func (d *decoder) withUnclear(domains []Domain) []Domain {
+	for _, u := range d.unclear {
+		at, there := slices.BinarySearchFunc(domains, u.Name, func(d Domain, name string) int { return cmp.Compare(d.Name, name) })
+		if !there {
+			domains = slices.Insert(domains, at, u)
+		}
 	}
 	return domains
 }

@@ -101,7 +101,12 @@ func checkDecodedDomain(d registry.Domain) error {
 			return fmt.Errorf("host %q", name)
 		}
 	}
-	if len(all) == 0 && d.Options == (registry.DomainOptions{}) && !d.Held {
+	for _, p := range d.Unclear {
+		if !goodHost.MatchString(p.Host) || slices.Contains(all, p.Host) || !goodReason.MatchString(p.Reason) || p.Domain != d.Name {
+			return fmt.Errorf("unclear is %+v", p)
+		}
+	}
+	if len(all) == 0 && d.Options == (registry.DomainOptions{}) && !d.Held && !d.Ignored() {
 		return fmt.Errorf("nothing is known of it")
 	}
 	return nil

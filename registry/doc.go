@@ -20,7 +20,8 @@
 //   - A host that is half written is [Pending], which is no problem: two puts are not one write.
 //   - A host with a bad value is held: it is in Domain.HeldHosts and not in Domain.Hosts, so that
 //     the last good one can stay. The same goes for the options of a domain and Domain.Held.
-//   - A key that is not in the layout holds nothing. It is counted and passed over.
+//   - A key that is not in the layout holds nothing. It is counted and passed over. One that would be a host if it had an
+//     address is in Domain.Unclear, too: where HAProxy has a server of that name, it was one.
 //
 // A [Snapshot] is what the registry said at one revision, complete and checked; an [Update] is a Snapshot with what differs from
 // the one before. A wrong prefix is an empty snapshot and not an error, because etcd does not know of prefixes: a caller that

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -57,7 +58,9 @@ func (s *spelling) option(name string, kv KeyValue) {
 
 func (s *spelling) host(name string, keys []KeyValue, at int) {
 	if below := keys[1:]; len(keys[0].Key) < at && (isAttribute(name) || meansNothing(keys[0].Value, below, at)) {
-		s.ignored, keys = s.ignored.with(name), below
+		s.ignored = s.ignored.with(name)
+		s.unclear(name, keys[0], below, at)
+		keys = below
 	}
 	if len(keys) == 0 {
 		return
@@ -90,6 +93,19 @@ func (s *spelling) host(name string, keys []KeyValue, at int) {
 		s.readable = true
 		s.add(h, held, keys[0].Key[:at-len(name)-len("//")])
 	}
+}
+
+// unclear takes note of a key with the name of a host that means nothing, unless keys below it make a host, whose attributes begin
+// at the offset.
+func (s *spelling) unclear(name string, itself KeyValue, below []KeyValue, at int) {
+	isHost := slices.ContainsFunc(below, func(kv KeyValue) bool { return isAttribute(kv.Key[at:]) })
+	if isHost || isAttribute(name) || CheckHost(name) != nil {
+		return
+	}
+	_, err := parseAddress(itself.Value)
+	p := NewProblem(itself.Key, err)
+	p.Domain, p.Host = s.Name, strings.Clone(name)
+	s.Unclear = append(s.Unclear, p)
 }
 
 // meansNothing reports whether a key with the name of a host is none of its address: by its value, and by the keys of the

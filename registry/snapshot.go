@@ -25,7 +25,7 @@ type Snapshot struct {
 	// Changed is the last change below the prefix that is in it, or, if the watch has begun again since, the revision of
 	// the listing. Where a host is about to change its address it is the one before. Only Follow tells.
 	Changed Revision
-	// Domains are sorted by name; each has at least one key that could be read.
+	// Domains are sorted by name; each has at least one key that could be read, or one that is Unclear.
 	Domains []Domain
 	// Problems are sorted by key.
 	Problems []Problem
@@ -50,12 +50,21 @@ type Domain struct {
 	Held bool
 	// HeldHosts names the hosts with a bad value, sorted: the last good ones stay.
 	HeldHosts []string
+	// Unclear are keys that would be hosts if their values were addresses, sorted. They mean nothing, and are counted as ignored,
+	// unless HAProxy has a server of that name: then it is a host with a bad value.
+	Unclear []Problem
+}
+
+// Ignored reports whether the domain has nothing but Unclear keys.
+func (d Domain) Ignored() bool {
+	return len(d.Unclear) > 0 && !d.Held && d.Options == DomainOptions{} && len(d.Hosts)+len(d.Pending)+len(d.HeldHosts) == 0
 }
 
 // Equal reports whether two domains say the same.
 func (d Domain) Equal(other Domain) bool {
 	return d.Name == other.Name && d.Options == other.Options && d.Held == other.Held && slices.Equal(d.Hosts, other.Hosts) &&
-		slices.Equal(d.Pending, other.Pending) && slices.Equal(d.HeldHosts, other.HeldHosts)
+		slices.Equal(d.Pending, other.Pending) && slices.Equal(d.HeldHosts, other.HeldHosts) &&
+		slices.Equal(d.Unclear, other.Unclear)
 }
 
 // DomainOptions are the optional keys of a domain; empty means that the key is not set.

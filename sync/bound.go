@@ -39,12 +39,15 @@ func withoutBound(d registry.Domain, prefix string, binds haproxy.Binds) (regist
 	return d, bound
 }
 
-// WithoutBound takes all hosts at whose address HAProxy itself listens for such with a bad value.
-func WithoutBound(snapshot registry.Snapshot, binds haproxy.Binds) registry.Snapshot {
+// BesideFiles takes all hosts for such with a bad value at whose address HAProxy itself listens, and those that the managed file has
+// and whose keys are unclear.
+func BesideFiles(snapshot registry.Snapshot, files haproxy.State) registry.Snapshot {
 	snapshot.Domains = slices.Clone(snapshot.Domains)
 	for i, d := range snapshot.Domains {
-		d, bound := withoutBound(d, snapshot.Prefix, binds)
-		snapshot.Domains[i], snapshot.Problems = d, append(snapshot.Problems, bound...)
+		file, _ := backendOf(files.File, d.Name)
+		d, unclear := withUnclear(d, file, haproxy.Backend{}, files.NotOurs)
+		d, bound := withoutBound(d, snapshot.Prefix, files.Binds)
+		snapshot.Domains[i], snapshot.Problems = d, slices.Concat(snapshot.Problems, unclear, bound)
 	}
 	return snapshot
 }

@@ -67,6 +67,8 @@ func (l Layout) Desired(snapshot registry.Snapshot, st haproxy.State) (haproxy.C
 		problems = append(problems, bound...)
 		file, _ := backendOf(st.File, d.Name)
 		live, _ := backendOf(st.Live, d.Name)
+		d, unclear := withUnclear(d, file, live, st.NotOurs)
+		problems = append(problems, unclear...)
 		if file.Name == "" {
 			file.Given = st.Given
 		}
@@ -209,7 +211,7 @@ func LeftAloneHosts(snapshot registry.Snapshot, others map[haproxy.ServerKey]hap
 func LeftAlone(snapshot registry.Snapshot, foreign map[string]string) []registry.Problem {
 	var left []registry.Problem
 	for _, name := range slices.Sorted(maps.Keys(foreign)) {
-		if _, there := domainOf(snapshot, name); there {
+		if d, there := domainOf(snapshot, name); there && !d.Ignored() {
 			left = append(left, registry.Problem{
 				Key:    snapshot.Prefix + "/" + name,
 				Reason: "left alone: HAProxy has " + foreign[name] + ", which is not hapsync's; rename that, or the domain",
@@ -257,6 +259,25 @@ func (l Layout) desiredBackend(d registry.Domain, file, live haproxy.Backend) ha
 	}
 	slices.SortFunc(b.Servers, byServer)
 	return b
+}
+
+// withUnclear takes those of a domain's unclear keys for hosts with a bad value that HAProxy has a server of ours for.
+func withUnclear(d registry.Domain, file, live haproxy.Backend, others map[haproxy.ServerKey]haproxy.Other) (registry.Domain, []registry.Problem) {
+	if len(d.Unclear) == 0 {
+		return d, nil
+	}
+	var lost []registry.Problem
+	d.HeldHosts = slices.Clone(d.HeldHosts)
+	for _, p := range d.Unclear {
+		_, written := serverOf(file, p.Host)
+		_, runs := serverOf(live, p.Host)
+		if _, other := others[haproxy.ServerKey{Backend: haproxy.BackendName(d.Name), Name: p.Host}]; !other && (written || runs) {
+			d.HeldHosts = append(d.HeldHosts, p.Host)
+			lost = append(lost, p)
+		}
+	}
+	slices.Sort(d.HeldHosts)
+	return d, lost
 }
 
 // lastGood is the server of a host that has turned bad, as it was: what can change live as the process has it, because

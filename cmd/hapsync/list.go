@@ -81,7 +81,7 @@ func (p program) besideFiles(c *cli.Context, snapshot registry.Snapshot) registr
 	if err != nil {
 		return snapshot
 	}
-	snapshot = sync.WithoutBound(snapshot, files.Binds)
+	snapshot = sync.BesideFiles(snapshot, files)
 	snapshot.Problems = append(snapshot.Problems, sync.LeftAlone(snapshot, files.Foreign)...)
 	return snapshot
 }

@@ -378,11 +378,13 @@ func (c *Files) Warnings(f Reading) []string {
 	return slices.Concat(found, f.unknownNames(), c.shadowed(f))
 }
 
-// State is what the files say, but for the managed part. The process is not asked.
+// State is what the files say. The process is not asked.
 func (c *Files) State() (haproxy.State, error) {
 	f, err := c.Read()
 	if err != nil {
 		return haproxy.State{}, err
 	}
-	return c.FileState(f, nil), nil
+	st := c.FileState(f, nil)
+	st.File = f.Managed.Config
+	return st, nil
 }

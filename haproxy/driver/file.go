@@ -47,7 +47,7 @@ func (h *Instance) Preview(want haproxy.Config) (have, next string, err error) {
 	return h.files.Preview(want)
 }
 
-// Files is what the files say, but for the managed part. The process is not asked.
+// Files is what the files say. The process is not asked.
 func (h *Instance) Files() (haproxy.State, error) { return h.files.State() }
 
 // Waiting tells, with Background, what takes longer than a few seconds right now: haproxy -c, a reload, the process's

@@ -55,6 +55,9 @@ func Describe(domains []registry.Domain, problems []registry.Problem, ignored ..
 		for _, name := range d.HeldHosts {
 			fmt.Fprintf(&b, "  %s held\n", name)
 		}
+		for _, p := range d.Unclear {
+			fmt.Fprintf(&b, "  %s unclear: %s\n", p.Host, p.Reason)
+		}
 	}
 	for _, p := range problems {
 		fmt.Fprintf(&b, "! %s\n    %s\n", p.Key, p.Reason)

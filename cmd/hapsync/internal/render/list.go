@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -19,7 +20,7 @@ type List struct {
 
 // WriteText writes a line for each host, then what is wrong, and counts last.
 func (l List) WriteText(w io.Writer) error {
-	s := l.Snapshot
+	s := l.shown()
 	var out bytes.Buffer
 	hosts, pending := writeTable(&out, s.Domains)
 	for _, problem := range s.Problems {
@@ -35,6 +36,13 @@ func (l List) WriteText(w io.Writer) error {
 		registry.Count(hosts, "host"), pending, registry.Count(len(s.Problems), "problem"))
 	_, err := out.WriteTo(w)
 	return err
+}
+
+// shown is the snapshot without domains of which nothing but keys that mean nothing is known.
+func (l List) shown() registry.Snapshot {
+	s := l.Snapshot
+	s.Domains = slices.DeleteFunc(slices.Clone(s.Domains), registry.Domain.Ignored)
+	return s
 }
 
 // writeTable writes a line for each host, good or not, and one for a domain that has options or no host.
@@ -149,7 +157,7 @@ type (
 
 // WriteJSON implements Page.
 func (l List) WriteJSON(w io.Writer) error {
-	s := l.Snapshot
+	s := l.shown()
 	return JSON(w, ListJSON{Version: 1, Prefix: l.Prefix, Revision: int64(s.Revision), Keys: s.Keys, Domains: each(s.Domains, domainToJSON),
 		Problems: orEmpty(s.Problems), IgnoredKeys: s.Ignored.Keys, IgnoredNames: orEmpty(s.Ignored.Names)})
 }

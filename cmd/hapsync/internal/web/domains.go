@@ -91,6 +91,9 @@ func (st *state) digest() {
 	}
 	st.domains = make([]Domain, 0, len(st.snapshot.Domains))
 	for _, d := range st.snapshot.Domains {
+		if d.Ignored() && at(d.Name).bad == 0 {
+			continue
+		}
 		st.domains = append(st.domains, st.domainOf(d))
 	}
 	for _, name := range st.unasked() {
