@@ -109,7 +109,7 @@ func TestAgentTellsWhatItDoesAndWhatIsWrong(t *testing.T) {
 	before := b.generation(t)
 	b.txn(t, addrOf(t, "c.abc.com/server1", c.addr))
 	b.comes(t, "c.abc.com", "", c)
-	a.measures(t, "hapsync_domains 3", "hapsync_hosts 4", "hapsync_reloads_total 1", "hapsync_ready 1")
+	a.measures(t, "hapsync_domains 3", "hapsync_hosts 4", "hapsync_reloads_total 1", "hapsync_ready 1", `hapsync_apply_seconds_count{way="reload"} 1`)
 	b.reloadedOnce(t, before)
 	status := b.tells(t, a, 0, "registry", "3 domains, 4 hosts")
 	if put := b.revision(t, "c.abc.com/server1/ip"); status.Registry.Revision < put || status.Applied.Revision < put {

@@ -36,6 +36,9 @@ type AgentConfig struct {
 	Resync time.Duration
 	// Observe is called with how long each pass took; nil if not needed.
 	Observe func(PassKind, time.Duration)
+	// Measure is called with how long a change of a domain took from when etcd told of it until HAProxy's process had it, read back,
+	// and which way it went; nil if not needed.
+	Measure func(Way, time.Duration)
 	// Begin is called when a pass begins, and what it returns when that ends; nil if not needed.
 	Begin func() (end func())
 	// Journal is given an entry for each pass that did something, was held or failed, and must not wait for anything; nil means
@@ -93,13 +96,14 @@ type Agent struct {
 	deployer deployer
 }
 
-// inbox is what is known of the registry; changed and expired (as in registry.Update), all, and that there is something new,
-// are not looked at yet.
+// inbox is what is known of the registry; changed (with when that was heard of) and expired (as in registry.Update), all, and that
+// there is something new, are not looked at yet.
 type inbox struct {
 	snapshot          registry.Snapshot
 	known, fresh, all bool
 	asked             bool // an operator wants to see all done again
-	changed, expired  map[string]bool
+	changed           arrivals
+	expired           map[string]bool
 }
 
 // NewAgent returns an Agent, or an error where the configuration makes no sense.
@@ -118,6 +122,9 @@ func NewAgent(cfg AgentConfig) (*Agent, error) {
 	}
 	if cfg.Observe == nil {
 		cfg.Observe = func(PassKind, time.Duration) {}
+	}
+	if cfg.Measure == nil {
+		cfg.Measure = func(Way, time.Duration) {}
 	}
 	if cfg.Journal == nil {
 		cfg.Journal = func(Entry) {}
@@ -211,10 +218,10 @@ func (a *Agent) updated(u registry.Update) {
 	in := &a.inbox
 	in.snapshot, in.known, in.fresh, in.all = u.Snapshot, true, true, in.all || u.All
 	if in.changed == nil {
-		in.changed, in.expired = map[string]bool{}, map[string]bool{}
+		in.changed, in.expired = arrivals{}, map[string]bool{}
 	}
 	for _, name := range u.Changed {
-		in.changed[name] = true
+		in.changed.add(name, u.Heard[name])
 	}
 	for _, name := range u.Expired {
 		in.expired[name] = true

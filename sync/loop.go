@@ -151,6 +151,7 @@ func later(a, b time.Time) time.Time {
 func (a *Agent) pass(ctx context.Context, in inbox, scope haproxy.Scope) {
 	defer a.cfg.Begin()()
 	start := time.Now()
+	a.memory.coming.join(in.changed)
 	p := a.newPass(in, scope)
 	err := p.byProcess(ctx)
 	if !scope.All() && (err != nil || p.state.Down != nil || a.disturbed(p.state)) {
@@ -167,6 +168,7 @@ func (a *Agent) pass(ctx context.Context, in inbox, scope haproxy.Scope) {
 		a.noteUseless(p)
 		before := a.memory.total
 		a.memory.take(p, a.deployer.busy)
+		a.measure(p)
 		a.afterPass(p, in)
 		a.fillRoom(before)
 	}

@@ -32,6 +32,8 @@ type memory struct {
 	total      amount
 	departures departures
 	overrides  overrides
+	// coming are the changes of the registry that the process does not have yet.
+	coming arrivals
 	// tally is of the last snapshot that was looked at.
 	tally tally
 	// notes is what the next agent will find.
@@ -79,7 +81,7 @@ type domainState struct {
 }
 
 func newMemory() *memory {
-	return &memory{domains: map[string]*domainState{}, amounts: map[string]amount{}, departures: departures{}, overrides: overrides{}}
+	return &memory{domains: map[string]*domainState{}, amounts: map[string]amount{}, departures: departures{}, overrides: overrides{}, coming: arrivals{}}
 }
 
 // at is the state of a domain, which is remembered from now on.

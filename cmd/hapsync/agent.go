@@ -89,11 +89,11 @@ func (p program) agent(c *cli.Context) error {
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
 	s := daemon.New(daemonBuild())
-	j, err := p.newJob(c, s.Observe)
+	j, err := p.newJob(c, s)
 	if err != nil {
 		return err
 	}
-	return s.Run(c.Context, j, hangups, func(now *daemon.Agent) (*daemon.Agent, error) { return p.nextJob(c.Context, now, s.Observe) })
+	return s.Run(c.Context, j, hangups, func(now *daemon.Agent) (*daemon.Agent, error) { return p.nextJob(c.Context, now, s) })
 }
 
 // daemonBuild is what the agent says of itself.
@@ -107,7 +107,7 @@ func daemonBuild() daemon.Build {
 const gcPercent = 40
 
 // newJob makes what the settings ask for. An etcd that is away is no error.
-func (p program) newJob(c *cli.Context, observe func(sync.PassKind, time.Duration)) (*daemon.Agent, error) {
+func (p program) newJob(c *cli.Context, s *daemon.Daemon) (*daemon.Agent, error) {
 	settings, err := p.haproxySettings(c)
 	if err != nil {
 		return nil, err
@@ -155,7 +155,8 @@ func (p program) newJob(c *cli.Context, observe func(sync.PassKind, time.Duratio
 		ReloadInterval: c.Duration("reload-interval"),
 		ReloadSplay:    c.Duration("reload-splay"),
 		Resync:         c.Duration("resync"),
-		Observe:        observe,
+		Observe:        s.Observe,
+		Measure:        s.Measure,
 		Begin:          j.Watchdog.Begin,
 		Journal:        keep,
 		Logger:         j.Log,
@@ -201,12 +202,12 @@ func shellWord(text string) string {
 }
 
 // nextJob settles flags, environment and config file again. It returns no job where the settings are what they were.
-func (p program) nextJob(ctx context.Context, now *daemon.Agent, observe func(sync.PassKind, time.Duration)) (*daemon.Agent, error) {
+func (p program) nextJob(ctx context.Context, now *daemon.Agent, s *daemon.Daemon) (*daemon.Agent, error) {
 	var next *daemon.Agent
 	app := p.app()
 	app.Command("agent").Action = func(c *cli.Context) (err error) {
 		if fingerprint(c) != now.Settings {
-			next, err = p.newJob(c, observe)
+			next, err = p.newJob(c, s)
 		}
 		return err
 	}

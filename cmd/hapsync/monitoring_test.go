@@ -32,6 +32,7 @@ func exported(t *testing.T) map[string]bool {
 	names := metricNames(t)
 	for _, part := range []string{"bucket", "count", "sum"} {
 		names["hapsync_pass_duration_seconds_"+part] = true
+		names["hapsync_apply_seconds_"+part] = true
 	}
 	return names
 }

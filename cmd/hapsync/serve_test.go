@@ -76,7 +76,7 @@ func TestMetrics(t *testing.T) {
 		"hapsync_reloads_total/domain": 1, "hapsync_reloads_total/server": 0, "hapsync_revision_filed": 812, "hapsync_drift_total": 0, "hapsync_revision_seen": 812, "hapsync_revision_applied": 812,
 		"hapsync_ready": 1, "hapsync_held": 0, "hapsync_failed": 0, "hapsync_registry_up": 1, "hapsync_haproxy_up": 1,
 		"hapsync_domains": 1, "hapsync_hosts": 1, "hapsync_problems": 1, "hapsync_pending_hosts": 1,
-		"hapsync_draining_servers": 0, "hapsync_reload_postponed": 0, "hapsync_pass_duration_seconds/whole": 1, "hapsync_overrides": 0, "hapsync_old_workers": 0, "hapsync_lag_seconds": 0,
+		"hapsync_draining_servers": 0, "hapsync_reload_postponed": 0, "hapsync_pass_duration_seconds/whole": 1, "hapsync_overrides": 0, "hapsync_old_workers": 0, "hapsync_apply_seconds/runtime": 0, "hapsync_apply_seconds/reload": 0, "hapsync_lag_seconds": 0,
 		"hapsync_build_info": 1, "hapsync_change_revision_seen": 800, "hapsync_change_revision_applied": 800,
 	} {
 		if value, ok := got[name]; !ok || value != want {

@@ -154,7 +154,7 @@ func (f *follower) begin(l listing) {
 
 func (f *follower) tellAll() {
 	u := f.mirror.Update()
-	u.All, u.Changed = true, nil
+	u.All, u.Changed, u.Heard = true, nil, nil
 	f.tell(u)
 }
 

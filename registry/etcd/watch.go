@@ -169,6 +169,7 @@ func changeOf(prefix string, event *mvccpb.Event) mirror.Change {
 	c := mirror.Change{
 		KeyValue: mirror.Kept(prefix, kv.Key, kv.Value),
 		Revision: kv.ModRevision,
+		Heard:    time.Now(),
 		Deleted:  event.Type == mvccpb.Event_DELETE,
 	}
 	if c.Deleted {

@@ -14,6 +14,7 @@ import (
 type Change struct {
 	registry.KeyValue
 	Revision int64
+	Heard    time.Time // when etcd told of it; zero where a listing did
 	Deleted  bool
 	Lease    int64 // of the key that was deleted, 0 where it had none
 	Expired  bool  // it was deleted because its lease ended
@@ -33,8 +34,8 @@ type Mirror struct {
 	listed    int64 // the revision of the last listing: older changes are in it
 	heard     int64 // the revision of the last change, or of the listing that the watch goes on from
 	groups    map[string]*group
-	dirty     map[string]struct{} // names of groups to be decoded again
-	unsettled map[string]struct{} // names of groups with moves
+	dirty     map[string]time.Time // names of groups to be decoded again, and when the first change of each was heard of
+	unsettled map[string]struct{}  // names of groups with moves
 	lapsed    map[address]struct{}
 	names     map[string]int // of ignored keys, and in how many groups
 }
@@ -62,7 +63,7 @@ func New(prefix string, settle time.Duration, maxKeys int, addresses registry.Ad
 	return &Mirror{
 		prefix: prefix, root: prefix + "/", settle: settle, maxKeys: maxKeys, addresses: addresses,
 		snapshot: registry.Snapshot{Prefix: prefix, Domains: []registry.Domain{}}, groups: map[string]*group{},
-		dirty: map[string]struct{}{}, unsettled: map[string]struct{}{}, lapsed: map[address]struct{}{}, names: map[string]int{},
+		dirty: map[string]time.Time{}, unsettled: map[string]struct{}{}, lapsed: map[address]struct{}{}, names: map[string]int{},
 	}
 }
 
@@ -147,10 +148,17 @@ func (m *Mirror) set(name string, c Change) {
 	}
 	n := len(g.keys) + g.over
 	if g.set(c, m.maxKeys) {
-		m.dirty[name] = struct{}{}
+		m.soil(name, c.Heard)
 	}
 	if name != itself {
 		m.snapshot.Keys += len(g.keys) + g.over - n
+	}
+}
+
+// soil has a group decoded again because of something that was heard of at a time.
+func (m *Mirror) soil(name string, heard time.Time) {
+	if first, there := m.dirty[name]; !there || heard.Before(first) {
+		m.dirty[name] = heard
 	}
 }
 
@@ -188,7 +196,7 @@ func (g *group) value(key string) (value string, there bool) {
 // from the Update before.
 func (m *Mirror) Update() registry.Update {
 	var out, in group
-	changed := []string{}
+	changed, heard := []string{}, map[string]time.Time{}
 	for _, name := range slices.Sorted(maps.Keys(m.dirty)) {
 		g := m.groups[name]
 		domain, problems, ignored := registry.Decode(m.prefix, g.effective(), m.addresses)
@@ -199,7 +207,7 @@ func (m *Mirror) Update() registry.Update {
 		out.problems, in.problems = append(out.problems, g.problems...), append(in.problems, problems...)
 		if !slices.EqualFunc(g.domain, domain, registry.Domain.Equal) {
 			out.domain, in.domain = append(out.domain, g.domain...), append(in.domain, domain...)
-			changed = append(changed, name)
+			changed, heard[name] = append(changed, name), m.dirty[name]
 			g.domain = domain
 		}
 		g.problems = problems
@@ -213,7 +221,7 @@ func (m *Mirror) Update() registry.Update {
 	m.snapshot.Domains = patch(m.snapshot.Domains, out.domain, in.domain, byName)
 	m.snapshot.Problems = patch(m.snapshot.Problems, out.problems, in.problems, registry.CompareProblems)
 	m.snapshot.Changed = max(m.snapshot.Changed, m.whole())
-	return registry.Update{Snapshot: m.snapshot, Changed: changed, Expired: m.expired()}
+	return registry.Update{Snapshot: m.snapshot, Changed: changed, Heard: heard, Expired: m.expired()}
 }
 
 // ignore keeps the count of all groups.

@@ -173,7 +173,7 @@ func (m *Mirror) takeOver(want *Mirror) {
 			}
 			m.snapshot.Keys += over - g.over
 			g.over = over
-			m.dirty[name] = struct{}{}
+			m.soil(name, time.Time{})
 		}
 	}
 }

@@ -38,8 +38,9 @@ type move struct {
 	// open are the puts of one key, attr, that none of the other has matched yet, the oldest first; never empty.
 	attr string
 	open []openPut
-	// revision is that of the first change that is held; 0 where none is.
+	// revision is that of the first change that is held, and heard when etcd told of it; zero where none is.
 	revision int64
+	heard    time.Time
 }
 
 // An openPut is over at a time. It is same where it did not change the value.
@@ -55,6 +56,7 @@ type address struct{ path, domain, host string }
 type touch struct {
 	address
 	revision       int64
+	heard          time.Time
 	ip, port       bool
 	wasIP, wasPort string
 	good           bool // both were there, and good
@@ -102,7 +104,7 @@ func (m *Mirror) touched(changes []Change) map[string]touch {
 		t, again := hosts[host.path]
 		if !again {
 			t = m.before(host)
-			t.revision = c.Revision
+			t.revision, t.heard = c.Revision, c.Heard
 		}
 		t.ip, t.port = t.ip || attr == "ip", t.port || attr == "port"
 		hosts[host.path] = t
@@ -169,16 +171,23 @@ func (m *Mirror) weigh(t touch, now time.Time) {
 func (m *Mirror) keep(g *group, mv move, t touch) {
 	switch {
 	case !g.holds(mv):
+		m.release(mv)
 		mv.revision = 0
-		m.dirty[t.domain] = struct{}{}
 	case mv.revision == 0:
-		mv.revision = t.revision
+		mv.revision, mv.heard = t.revision, t.heard
 	}
 	if g.moves == nil {
 		g.moves = map[string]move{}
 		m.unsettled[t.domain] = struct{}{}
 	}
 	g.moves[t.path] = mv
+}
+
+// release has the domain of a host decoded again with what its move has held.
+func (m *Mirror) release(mv move) {
+	if mv.revision > 0 {
+		m.soil(mv.host.domain, mv.heard)
+	}
 }
 
 // keys are those of the host as they were before.
@@ -220,8 +229,8 @@ func (m *Mirror) match(g *group, host address) {
 }
 
 func (m *Mirror) end(g *group, host address) {
+	m.release(g.moves[host.path])
 	delete(g.moves, host.path)
-	m.dirty[host.domain] = struct{}{}
 	if len(g.moves) == 0 {
 		g.moves = nil
 		delete(m.unsettled, host.domain)

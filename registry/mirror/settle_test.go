@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -255,4 +256,36 @@ func TestAHostThatChangedWhileEtcdWasAwaySettles(t *testing.T) {
 	want(list(4, "10.0.0.3", "81"), "s 10.0.0.2:81") // another listing does not end it
 	m.Settle(now.Add(50 * time.Millisecond))
 	want(registrytest.Shown(m.Update()), "s 10.0.0.3:81")
+}
+
+func TestAChangeCountsFromWhenItWasHeardOf(t *testing.T) {
+	t.Parallel()
+	began := time.Unix(1000, 0)
+	m := New("/p", 100*time.Millisecond, math.MaxInt, registry.Addresses{})
+	put := func(at time.Duration, revision int64, word string) registry.Update {
+		c := parseChange(word, revision)
+		c.Heard = began.Add(at)
+		m.Apply([]Change{c}, c.Heard)
+		return m.Update()
+	}
+	want := func(u registry.Update, heard ...time.Duration) {
+		t.Helper()
+		var got []time.Duration
+		for _, at := range u.Heard {
+			got = append(got, at.Sub(began))
+		}
+		if !slices.Equal(got, heard) || len(u.Changed) != len(heard) {
+			t.Errorf("%q are heard of at %v, want %v", u.Changed, got, heard)
+		}
+	}
+	want(put(0, 1, "s/ip=10.0.0.1"), 0)
+	want(put(5*time.Millisecond, 2, "s/port=80"), 5*time.Millisecond)
+	want(put(10*time.Millisecond, 3, "s/ip=10.0.0.2"))
+	want(put(40*time.Millisecond, 4, "s/port=81"), 10*time.Millisecond) // the first of the two keys
+	want(put(50*time.Millisecond, 5, "s/port=82"))
+	m.Settle(began.Add(150 * time.Millisecond))
+	want(m.Update(), 50*time.Millisecond)
+	want(put(time.Second, 6, "s/port=83"), time.Second) // it was put alone before
+	m.Settle(began.Add(2 * time.Second))
+	want(put(time.Hour, 7, "t/ip=10.0.0.1"), time.Hour)
 }

@@ -21,6 +21,7 @@ type Daemon struct {
 	build   Build
 	started time.Time
 	took    *prometheus.HistogramVec
+	applied *prometheus.HistogramVec
 	// rendering bounds how many statuses are rendered at the same time, readers how many wait until they are read.
 	rendering chan struct{}
 	readers   readers
@@ -28,7 +29,7 @@ type Daemon struct {
 
 // New makes a daemon that is not yet at work.
 func New(b Build) *Daemon {
-	return &Daemon{
+	s := &Daemon{
 		build:   b,
 		started: time.Now(), rendering: make(chan struct{}, 4),
 		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -36,7 +37,17 @@ func New(b Build) *Daemon {
 			Help:    "How long passes took: quick ones over some servers in the process, those of the file, and whole ones.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 9), // 1 ms to 65 s
 		}, []string{"kind"}),
+		applied: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "hapsync_apply_seconds",
+			Help: "How long a change of a domain took from when etcd's watch told of it until HAProxy's process had it and that was read back; " +
+				"the wait for the second key of a host is in it, a health check, the drain of a removed server, and what a listing found are not.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		}, []string{"way"}),
 	}
+	for _, way := range []sync.Way{sync.WayRuntime, sync.WayReload} {
+		s.applied.WithLabelValues(string(way)) // it is there from the start
+	}
+	return s
 }
 
 // A Build is what hapsync was built from.
@@ -45,6 +56,11 @@ type Build struct{ Version, Commit, Go string }
 // Observe takes how long a pass took into the metrics.
 func (s *Daemon) Observe(kind sync.PassKind, took time.Duration) {
 	s.took.WithLabelValues(string(kind)).Observe(took.Seconds())
+}
+
+// Measure takes how long a change took into the metrics.
+func (s *Daemon) Measure(way sync.Way, took time.Duration) {
+	s.applied.WithLabelValues(string(way)).Observe(took.Seconds())
 }
 
 func (s *Daemon) status() sync.Status { return s.agent.Load().Sync.Status() }

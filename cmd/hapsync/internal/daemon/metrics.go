@@ -16,7 +16,7 @@ import (
 func (s *Daemon) metrics() http.Handler {
 	all := prometheus.NewRegistry()
 	all.MustRegister(
-		statusCollector{s.status}, s.took, buildInfo(s.build),
+		statusCollector{s.status}, s.took, s.applied, buildInfo(s.build),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return promhttp.HandlerFor(all, promhttp.HandlerOpts{})
@@ -132,6 +132,6 @@ func Sample() prometheus.Gatherer {
 		s.Observe(kind, time.Second)
 	}
 	all := prometheus.NewRegistry()
-	all.MustRegister(statusCollector{anything}, s.took, buildInfo(s.build))
+	all.MustRegister(statusCollector{anything}, s.took, s.applied, buildInfo(s.build))
 	return all
 }
