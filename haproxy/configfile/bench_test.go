@@ -38,7 +38,7 @@ func BenchmarkEditBySize(b *testing.B) {
 		b.Run(fmt.Sprintf("transaction/%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := transact(b.Context(), filepath.Join(b.TempDir(), "tx"), "haproxy", text, have, want); err != nil {
+				if _, err := transact(b.Context(), filepath.Join(b.TempDir(), "tx"), "haproxy", text, Managed{Config: have}, want); err != nil {
 					b.Fatal(err)
 				}
 			}

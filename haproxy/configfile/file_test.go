@@ -84,6 +84,7 @@ func TestATransactionAndARewriteGiveTheSameBytes(t *testing.T) {
 			want := drawConfig(frontends).Draw(t, "want")
 			d := parseDocument(text)
 			m := readManaged(d, frontends, "f", nil, noDefaults)
+			m.mapFile = rapid.SampledFrom([]string{"", "/f.domains.map"}).Draw(t, "map")
 			if delta := diff(have, m.Config); delta != "" {
 				t.Fatalf("step %d reads another config (-want +got):\n%s\n%s", i, delta, text)
 			}
@@ -91,7 +92,7 @@ func TestATransactionAndARewriteGiveTheSameBytes(t *testing.T) {
 			if line, ok := reproduces(spliced); !ok {
 				t.Fatalf("client-native does not reproduce line %d of\n%s", line, spliced)
 			}
-			edited, err := transact(t.Context(), dir, bin, text, have, want)
+			edited, err := transact(t.Context(), dir, bin, text, m, want)
 			if err != nil {
 				t.Fatal(err)
 			}

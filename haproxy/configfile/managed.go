@@ -24,6 +24,8 @@ type Managed struct {
 	Given haproxy.Given
 	// otherForm is a domain whose lines in a frontend mean what hapsync's do, in another form; empty where there is none.
 	otherForm string
+	// mapFile is that of map rules; empty where none are to be written.
+	mapFile string
 	// frontends and backends are the sections of the managed part, by name.
 	frontends map[string]section
 	backends  map[string]section
@@ -132,6 +134,9 @@ func behind(body []line) (found string) {
 	below := false
 	for _, l := range body {
 		if firstWord(l.raw) != "use_backend" {
+			continue
+		}
+		if _, ours := readMapRule(l); ours {
 			continue
 		}
 		_, _, ours := ownLine(l)

@@ -21,6 +21,9 @@ func shadows(body []line) map[int]bool {
 			if _, _, ours := ownLine(l); ours || l.off {
 				continue
 			}
+			if _, ours := readMapRule(l); ours {
+				continue
+			}
 			w := splitWords(l.raw)
 			condition := slices.IndexFunc(w, func(word string) bool { return word == "if" || word == "unless" })
 			if condition < 0 || ofHost(w[condition:]) ||

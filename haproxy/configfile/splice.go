@@ -29,7 +29,8 @@ func newFile(frontends []string) string {
 }
 
 // splice returns the text of a file whose managed part is want: our own lines are written, dropped or left as they
-// are, every other byte stays. m must have been read from d.
+// are, every other byte stays. m must have been read from d. A frontend whose rules change gets a map rule, if m names a
+// file for it.
 func splice(d Document, m Managed, want haproxy.Config) string {
 	p := splicer{doc: d, have: m, want: want, added: map[int][]haproxy.Backend{}}
 	p.place()
@@ -57,6 +58,8 @@ type splicer struct {
 	out   strings.Builder
 	// blanks are blank lines that are held back until it is known that the section behind them stays.
 	blanks string
+	// route are the words of the map rule that the frontend at hand gets.
+	route []string
 }
 
 // place finds where new backends go: behind the managed backend that sorts before them, so that the order does not
@@ -144,15 +147,7 @@ func (p *splicer) section(s section) {
 }
 
 func (p *splicer) frontend(s section) {
-	of := func(rules []haproxy.Rule) []haproxy.Rule {
-		from, _ := slices.BinarySearchFunc(rules, s.name, func(r haproxy.Rule, f string) int { return cmp.Compare(r.Frontend, f) })
-		to := from
-		for to < len(rules) && rules[to].Frontend == s.name {
-			to++
-		}
-		return rules[from:to]
-	}
-	have, want := of(p.have.Config.Rules), of(p.want.Rules)
+	have, want := rulesIn(s.name, p.have.Config.Rules), rulesIn(s.name, p.want.Rules)
 	if slices.Equal(have, want) {
 		p.copy(s.head, s.content)
 		return
@@ -174,10 +169,16 @@ func (p *splicer) frontend(s section) {
 			left[kind] = p.rules(kind, left[kind], func(haproxy.Rule) bool { return true })
 		}
 	}
+	p.route = p.newRoute(body, want)
 	above := shadows(body)
+	_, hasRules := last["use_backend"]
 	for i, l := range body {
-		if above[i] {
+		_, isRoute := readMapRule(l)
+		if above[i] || isRoute {
 			rest()
+		}
+		if above[i] && !hasRules {
+			p.writeRoute()
 		}
 		domain, kind, ours := ownLine(l)
 		if !ours || owned[domain].Domain == "" {
@@ -191,8 +192,39 @@ func (p *splicer) frontend(s section) {
 		if i == last[kind] {
 			left[kind] = p.rules(kind, left[kind], func(haproxy.Rule) bool { return true })
 		}
+		if kind == "use_backend" && i == last[kind] {
+			p.writeRoute()
+		}
 	}
 	rest()
+	p.writeRoute()
+}
+
+// rulesIn are those of one frontend among sorted ones.
+func rulesIn(frontend string, rules []haproxy.Rule) []haproxy.Rule {
+	from, _ := slices.BinarySearchFunc(rules, frontend, func(r haproxy.Rule, f string) int { return cmp.Compare(r.Frontend, f) })
+	to := from
+	for to < len(rules) && rules[to].Frontend == frontend {
+		to++
+	}
+	return rules[from:to]
+}
+
+// newRoute are the words of the map rule that a frontend gets; none where it has one, or is to have none.
+func (p *splicer) newRoute(body []line, want []haproxy.Rule) []string {
+	has := slices.ContainsFunc(body, func(l line) bool { r, ok := readMapRule(l); return ok && r.file == p.have.mapFile })
+	if has || p.have.mapFile == "" {
+		return nil
+	}
+	return mapRuleWords(p.have.mapFile, allAnyPort(want))
+}
+
+// writeRoute writes the map rule that the frontend gets, once.
+func (p *splicer) writeRoute() {
+	if len(p.route) > 0 {
+		p.line(p.route...)
+	}
+	p.route = nil
 }
 
 // domains are rules by domain.

@@ -25,14 +25,14 @@ import (
 // text that came out, in our style. client-native only ever sees the copy, in dir, which is made for it: it would replace
 // symlinks, set the mode to 0644, compare versions only in memory and leave files behind when it is killed. What a killed
 // process has left of dir goes first. A fresh client each time, because it reads the file only once.
-func transact(ctx context.Context, dir, binary, text string, have, want haproxy.Config) (string, error) {
+func transact(ctx context.Context, dir, binary, text string, have Managed, want haproxy.Config) (string, error) {
 	if n := endlessLine(text); n > 0 {
 		return "", fmt.Errorf("client-native would not end reading line %d", n)
 	}
 	return use(clientNative, func() (string, error) { return transactCopy(ctx, dir, binary, text, have, want) })
 }
 
-func transactCopy(ctx context.Context, dir, binary, text string, have, want haproxy.Config) (edited string, err error) {
+func transactCopy(ctx context.Context, dir, binary, text string, have Managed, want haproxy.Config) (edited string, err error) {
 	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)); err != nil {
 		return "", err
 	}
@@ -65,7 +65,7 @@ func transactCopy(ctx context.Context, dir, binary, text string, have, want hapr
 	if err != nil {
 		return "", err
 	}
-	if err := edit(p, have, want); err != nil {
+	if err := edit(p, have.Config, want, have.mapFile); err != nil {
 		return "", err
 	}
 	if _, err := engine.CommitTransaction(tx.ID); err != nil {
@@ -138,12 +138,15 @@ func restyle(text string) string {
 }
 
 // edit makes the changes by whole attributes of a section: one call for each line would cost a parse each.
-func edit(p parser.Parser, have, want haproxy.Config) error {
+func edit(p parser.Parser, have, want haproxy.Config, mapFile string) error {
 	if err := editBackends(p, have.Backends, want.Backends); err != nil {
 		return err
 	}
 	for f := range frontendsOf(slices.Concat(have.Rules, want.Rules)) {
-		if err := editRules(p, f, have.Rules, want.Rules); err != nil {
+		if slices.Equal(rulesIn(f, have.Rules), rulesIn(f, want.Rules)) {
+			continue
+		}
+		if err := editRules(p, f, have.Rules, want.Rules, mapFile); err != nil {
 			return fmt.Errorf("frontend %s: %w", f, err)
 		}
 	}
@@ -237,19 +240,12 @@ func editCheck(set func(string, any) error, want haproxy.Backend) error {
 	return errors.Join(set("option httpchk", &types.OptionHttpchk{}), set("http-check", data))
 }
 
-// editRules sets the ACLs and the rules of a frontend: ours as one block, sorted, where the first of them stood.
-func editRules(p parser.Parser, frontend string, have, want []haproxy.Rule) error {
-	var ours []haproxy.Rule
-	for _, r := range want {
-		if r.Frontend == frontend {
-			ours = append(ours, r)
-		}
-	}
-	own := map[string]bool{}
-	for _, r := range have {
-		if r.Frontend == frontend {
-			own[r.ACL()], own[r.Backend()] = true, true
-		}
+// editRules sets the ACLs and the rules of a frontend: ours as one block, sorted, where the first of them stood. A
+// frontend whose rules change gets a map rule behind them, if mapFile names a file for it.
+func editRules(p parser.Parser, frontend string, have, want []haproxy.Rule, mapFile string) error {
+	ours, own := rulesIn(frontend, want), map[string]bool{}
+	for _, r := range rulesIn(frontend, have) {
+		own[r.ACL()], own[r.Backend()] = true, true
 	}
 	acls, rules := make([]types.ACL, len(ours)), make([]types.UseBackend, len(ours))
 	for i, r := range ours {
@@ -265,8 +261,22 @@ func editRules(p parser.Parser, frontend string, have, want []haproxy.Rule) erro
 		return err
 	}
 	acls = block(haveACLs, acls, func(a types.ACL) bool { return own[a.Name] })
-	rules = block(haveRules, rules, func(u types.UseBackend) bool { return own[u.Name] && own[u.CondTest] })
+	owned := func(u types.UseBackend) bool { return own[u.Name] && own[u.CondTest] }
+	if at := slices.IndexFunc(haveRules, isMapRule); at >= 0 && !slices.ContainsFunc(haveRules, owned) {
+		rules = slices.Insert(haveRules, at, rules...)
+	} else {
+		if at < 0 && mapFile != "" {
+			w := mapRuleWords(mapFile, allAnyPort(ours))
+			rules = append(rules, types.UseBackend{Name: w[1], Cond: w[2], CondTest: strings.Join(w[3:], " ")})
+		}
+		rules = block(haveRules, rules, owned)
+	}
 	return errors.Join(p.Set(parser.Frontends, frontend, "acl", acls), p.Set(parser.Frontends, frontend, "use_backend", rules))
+}
+
+func isMapRule(u types.UseBackend) bool {
+	_, ok := readMapRule(line{raw: strings.Join([]string{"use_backend", u.Name, u.Cond, u.CondTest}, " ")})
+	return ok
 }
 
 // attribute reads all lines of a kind in a frontend.

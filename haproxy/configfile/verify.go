@@ -60,6 +60,9 @@ func foreignLines(d Document, m Managed) map[lineKey][]string {
 			if domain, _, ours := ownLine(l); ours && rules[haproxy.Rule{Frontend: s.name, Domain: domain}] {
 				continue
 			}
+			if _, ours := readMapRule(l); ours && s.kind == "frontend" {
+				continue
+			}
 			key := lineKey{name, keyword}
 			found[key] = append(found[key], strings.Join(strings.Fields(l.raw), " "))
 		}

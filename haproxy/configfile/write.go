@@ -85,7 +85,7 @@ func (c *Files) Commit(ctx context.Context, want haproxy.Config, base haproxy.Di
 		return fmt.Errorf("edit %s: %w", c.Managed, err)
 	}
 	dir, name := filepath.Split(c.Managed)
-	edited, err := transact(ctx, filepath.Join(dir, "."+name+".transaction"), c.binary, f.Text, f.Managed.Config, want)
+	edited, err := transact(ctx, filepath.Join(dir, "."+name+".transaction"), c.binary, f.Text, f.Managed, want)
 	if err != nil {
 		return fmt.Errorf("edit %s: %w", c.Managed, err)
 	}

@@ -126,7 +126,7 @@ func StartHAProxy(t *testing.T, bin, base, managed string) *Proc {
 	p := NewProc(t)
 	p.Write(t, p.BaseFile, base)
 	p.Write(t, p.ManagedFile, managed)
-	p.start(t, bin)
+	p.Start(t, bin)
 	return p
 }
 
@@ -160,8 +160,8 @@ func (p *Proc) Write(t *testing.T, file, text string) {
 	}
 }
 
-// start runs bin in a process group of its own, which is killed as a whole at the end of the test.
-func (p *Proc) start(t *testing.T, bin string) {
+// Start runs bin in a process group of its own, which is killed as a whole at the end of the test.
+func (p *Proc) Start(t *testing.T, bin string) {
 	t.Helper()
 	output, err := os.Create(filepath.Join(p.Dir, "output"))
 	if err != nil {
