@@ -119,7 +119,7 @@ func VersionOf(t *testing.T, bin string) haproxy.Version {
 	return version
 }
 
-// StartHAProxy starts bin with the two files and returns when it answers. In both texts @DIR@ stands for the
+// StartHAProxy starts bin with the two files. In both texts @DIR@ stands for the
 // directory and @ADDR@ for a free address; an empty base is plainBase. The process ends with the test.
 func StartHAProxy(t *testing.T, bin, base, managed string) *Proc {
 	t.Helper()
@@ -160,7 +160,8 @@ func (p *Proc) Write(t *testing.T, file, text string) {
 	}
 }
 
-// Start runs bin in a process group of its own, which is killed as a whole at the end of the test.
+// Start runs bin with the two files in a process group of its own, which is killed as a whole at the end of the test, and returns when
+// it answers.
 func (p *Proc) Start(t *testing.T, bin string) {
 	t.Helper()
 	output, err := os.Create(filepath.Join(p.Dir, "output"))

@@ -1,0 +1,34 @@
+package driver
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/haproxy/internal/haproxytest"
+)
+
+func TestTheAddressOfTheMastersSocketIsHAProxysOwn(t *testing.T) {
+	t.Parallel()
+	haproxytest.EachHAProxy(t, func(t *testing.T, bin string) {
+		p := haproxytest.NewProc(t)
+		p.MasterSocket = haproxytest.FreeAddr(t)
+		p.Write(t, p.BaseFile, "")
+		p.Write(t, p.ManagedFile, fmt.Sprintf(haproxytest.TwoDomains, "127.0.0.1:1", "127.0.0.1:1"))
+		p.Start(t, bin)
+		h, err := Open(haproxy.Settings{BaseFile: p.BaseFile, ManagedFile: p.ManagedFile, Binary: bin})
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err := h.State(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, addr := range []string{p.MasterSocket, p.Addr} {
+			if st.Binds.At(netip.MustParseAddrPort(addr)) == "" {
+				t.Errorf("%s is not among %v", addr, st.Binds.Listeners)
+			}
+		}
+	})
+}
