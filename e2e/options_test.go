@@ -65,7 +65,7 @@ func TestADomainHasTheTimeoutTheRedirectAndTheMaintenanceOfItsKeys(t *testing.T)
 		mark := "    timeout server 1s # hapsync\n"
 		b.write(t, b.managedFile, strings.Replace(read(t, b.managedFile), mark, "    timeout server 5m\n", 1))
 		b.must(t, "sync")
-		says(t, b.must(t, "plan").stdout, "problem ", "/b.abc.com/timeout-server", "your own line")
+		says(t, b.must(t, "plan").stdout, "problem ", "/b.abc.com/timeout-server", "your own words")
 		if text := read(t, b.managedFile); strings.Contains(text, mark) || strings.Count(text, "timeout server 5m\n") != 1 {
 			t.Errorf("an operator's own line did not win:\n%s", text)
 		}

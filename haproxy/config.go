@@ -23,7 +23,7 @@ type Backend struct {
 	Options BackendOptions
 	// Exact are the frontends whose rule for it is not AnyPort.
 	Exact []string
-	// Own are the keywords of an operator's lines in it that may stand in the place of Lines.
+	// Own are what an operator's words have of what hapsync can write: OwnTimeout and the like, GivenSSL and GivenCA.
 	Own []string
 	// Given is what its servers get by the file, which does not say it of each; of no meaning in what the process runs.
 	Given Given
@@ -68,12 +68,25 @@ type BackendOptions struct {
 	Cookie string
 	// Check is the path of the HTTP check; empty where the check is a mere connection.
 	Check string
+	// CheckHost is the Host of that check; empty for the domain.
+	CheckHost string
 	// Lines are further lines of hapsync's, which it marks, without the mark; with line ends between them.
 	Lines string
 }
 
-// TimeoutServer is the keyword of a line that the registry can ask for.
-const TimeoutServer = "timeout server"
+// What operators may have written in a managed backend, in the place of which hapsync writes nothing.
+const (
+	OwnTimeout   = "timeout server"
+	OwnHTTPCheck = "http-check"
+	OwnTiming    = "inter, rise or fall" // of default-server or behind a server
+	OwnTLS       = "ssl"                 // likewise
+)
+
+// What default-server lines, those of the defaults included, give all servers of a backend.
+const (
+	GivenSSL = "given ssl"
+	GivenCA  = "given ca-file"
+)
 
 // A Server is a line of a backend. It is comparable: == is the diff.
 type Server struct {

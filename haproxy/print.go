@@ -53,6 +53,9 @@ func (o BackendOptions) String() string {
 	}
 	if o.Check != "" {
 		s += ", check " + o.Check
+		if o.CheckHost != "" {
+			s += " host " + o.CheckHost
+		}
 	}
 	if o.Lines != "" {
 		s += ", " + strings.ReplaceAll(o.Lines, "\n", ", ")

@@ -35,6 +35,8 @@ type State struct {
 	Exact map[string]bool
 	// Given is what the servers of a backend get that the file does not have yet.
 	Given Given
+	// Own is what it has of Backend.Own.
+	Own []string
 	// Unclaimed is set as long as nothing is kept of which words of the file are there because keys say so.
 	Unclaimed bool
 	// Binds are the addresses where HAProxy itself listens: no host can be there.

@@ -31,27 +31,32 @@ func parseCookie(value string) (string, error) {
 	case !cookieName.MatchString(name):
 		return bad(`does not start with "off" or a name of 1 to 64 letters, digits, "_", "." and "-"`)
 	}
-	order := []string{"httponly", "secure", "samesite", "maxidle", "maxlife"}
-	found := make([]string, len(order))
-	for _, word := range words[1:] {
-		option, argument, _ := strings.Cut(word, "=")
-		at := slices.Index(order, option)
-		if at < 0 {
-			return bad("has " + Quote(word) + ", which is none of httponly, secure, samesite=lax, samesite=strict, samesite=none, maxidle=30m, maxlife=8h, with one space between them")
+	found, why := inOrderOf([]string{"httponly", "secure", "samesite", "maxidle", "maxlife"}, words[1:], badCookieWord)
+	if why == "" && slices.Contains(found, "samesite=none") && !slices.Contains(found, "secure") {
+		why = "has samesite=none without secure, which browsers refuse"
+	}
+	if why != "" {
+		return bad(why)
+	}
+	return strings.Clone(strings.Join(append([]string{name}, found...), " ")), nil
+}
+
+// inOrderOf returns words such as name=argument in the order of their names, or why they are bad, which bad says of each, and of
+// those that have none of the names. No name may be there twice.
+func inOrderOf(names, words []string, bad func(name, word, argument string) string) (found []string, why string) {
+	found = make([]string, len(names))
+	for _, word := range words {
+		name, argument, _ := strings.Cut(word, "=")
+		if why := bad(name, word, argument); why != "" {
+			return nil, why
 		}
+		at := slices.Index(names, name)
 		if found[at] != "" {
-			return bad("has " + option + " twice")
-		}
-		if why := badCookieWord(option, word, argument); why != "" {
-			return bad(why)
+			return nil, "has " + name + " twice"
 		}
 		found[at] = word
 	}
-	if found[2] == "samesite=none" && found[1] == "" {
-		return bad("has samesite=none without secure, which browsers refuse")
-	}
-	words = slices.DeleteFunc(found, func(word string) bool { return word == "" })
-	return strings.Join(append([]string{name}, words...), " "), nil
+	return slices.DeleteFunc(found, func(word string) bool { return word == "" }), ""
 }
 
 func badCookieWord(option, word, argument string) string {
@@ -64,10 +69,12 @@ func badCookieWord(option, word, argument string) string {
 		if argument != "lax" && argument != "strict" && argument != "none" {
 			return "has samesite " + Quote(argument) + ", which is none of lax, strict, none"
 		}
-	default:
+	case "maxidle", "maxlife":
 		if d, ok := parseTime(argument); !ok || d < time.Second || d > maxCookieTime {
 			return "has " + option + " " + Quote(argument) + ", which is no time such as 30m or 8h, 365d at most"
 		}
+	default:
+		return "has " + Quote(word) + ", which is none of httponly, secure, samesite=lax, samesite=strict, samesite=none, maxidle=30m, maxlife=8h, with one space between them"
 	}
 	return ""
 }

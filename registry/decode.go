@@ -16,7 +16,7 @@ type KeyValue struct{ Key, Value string }
 // Limits of what is kept of the registry. What is cut off was bad already.
 const (
 	// MaxValue is more bytes than any good value has.
-	MaxValue = maxCheck + 1
+	MaxValue = maxChecked + 1
 	// maxProblems are kept of one domain, and of all names that cannot be one. The last one then counts the others.
 	maxProblems = 100
 	// maxIgnored names are given as examples of ignored keys.

@@ -31,11 +31,14 @@ var (
 	goodDomain  = regexp.MustCompile(`\A[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\z`)
 	goodHost    = regexp.MustCompile(`\A[A-Za-z0-9_.-]{1,64}\z`)
 	goodBalance = regexp.MustCompile(`\A(roundrobin|static-rr|leastconn|first|random|source|uri)?\z`)
-	goodCheck   = regexp.MustCompile(`\A(tcp|off|/([A-Za-z0-9/?._~!&()*+,=:@-]|%[0-9A-Fa-f]{2}){0,255})?\z`)
+	goodCheck   = regexp.MustCompile(`\A(off|tcp` + checkTimes + `|/([A-Za-z0-9/?._~!&()*+,=:@-]|%[0-9A-Fa-f]{2}){0,255}( status=[0-9,-]+)?( host=[A-Za-z0-9.:-]+)?` + checkTimes + `)?\z`)
+	goodTLS     = regexp.MustCompile(`\A(off|verify|noverify)?\z`)
 	goodCookie  = regexp.MustCompile(`\A(off|[A-Za-z0-9_.-]{1,64}( httponly)?( secure)?( samesite=(lax|strict|none))?( maxidle=[1-9][0-9]*[smhd])?( maxlife=[1-9][0-9]*[smhd])?)?\z`)
 	goodReason  = regexp.MustCompile(`\A[ -~]{1,1000}\z`)
 	goodKey     = regexp.MustCompile(`\A[ -~]+\z`)
 )
+
+const checkTimes = `( inter=[1-9][0-9]*[smhd])?( rise=[1-9][0-9]*)?( fall=[1-9][0-9]*)?`
 
 // checkDecoded returns what is wrong with what Decode returned, whatever its input was.
 func checkDecoded(domains []registry.Domain, problems []registry.Problem, ignored registry.Ignored) error {
@@ -67,7 +70,7 @@ func checkDecoded(domains []registry.Domain, problems []registry.Problem, ignore
 
 func checkDecodedDomain(d registry.Domain) error {
 	if !goodDomain.MatchString(d.Name) || len(d.Name) > 253 || !goodBalance.MatchString(d.Options.Balance) ||
-		!goodCookie.MatchString(d.Options.Cookie) || !goodCheck.MatchString(d.Options.Check) || len(d.Options.Check) > 256 {
+		!goodCookie.MatchString(d.Options.Cookie) || !goodCheck.MatchString(d.Options.Check) || len(registry.CheckOf(d.Options.Check).Path) > 256 || !goodTLS.MatchString(d.Options.TLS) {
 		return fmt.Errorf("a name or an option has bytes that it may not have: %+v", d)
 	}
 	var hosts, pending []string

@@ -217,6 +217,8 @@ func (o *DomainOptions) set(name, value string) (err error) {
 		o.Cookie, err = parseCookie(value)
 	case "timeout-server":
 		o.TimeoutServer, err = parseTimeout(name, value)
+	case "tls":
+		o.TLS, err = parseWord(name, value, "off", "verify", "noverify")
 	case "redirect-https":
 		o.RedirectHTTPS, err = parseBool(name, value)
 	case "maintenance":

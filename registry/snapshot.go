@@ -71,14 +71,16 @@ func (d Domain) Equal(other Domain) bool {
 type DomainOptions struct {
 	// Balance is one of roundrobin, static-rr, leastconn, first, random, source and uri.
 	Balance string
-	// Check is "tcp", "off" or a URL path of 256 bytes at most, with a query maybe, that starts
-	// with a slash and has no space, quote, backslash, "#", ";" or "$".
+	// Check is "off", "tcp" or a URL path of 256 bytes at most, with a query maybe, that starts with a slash and has no space, quote,
+	// backslash, "#", ";" or "$"; and then, but for "off", the words that CheckOf takes apart, in this order.
 	Check string
 	// Cookie is "off", or a name of letters, digits, "_", "." and "-", and then some of httponly, secure, samesite=lax|strict|none,
 	// maxidle=30m and maxlife=8h, in this order.
 	Cookie string
 	// TimeoutServer is a whole number with its unit, such as 30s, of a day at most.
 	TimeoutServer string
+	// TLS says whether HAProxy speaks TLS to the hosts: "off", "verify" or "noverify", without a look at their certificates.
+	TLS string
 	// RedirectHTTPS sends clients without TLS to the same place with it; Maintenance answers all of them with 503.
 	RedirectHTTPS, Maintenance bool
 }

@@ -320,7 +320,8 @@ func drawSnapshot(t *rapid.T) registry.Snapshot {
 		}
 		d := registry.Domain{Name: name, Options: registry.DomainOptions{
 			Balance:       rapid.SampledFrom([]string{"", "", "", "leastconn", "source"}).Draw(t, "balance"),
-			Check:         rapid.SampledFrom([]string{"", "", "off", "/health"}).Draw(t, "check"),
+			Check:         rapid.SampledFrom([]string{"", "", "off", "/health", "tcp inter=5s", "/health status=200 host=x fall=9"}).Draw(t, "check"),
+			TLS:           rapid.SampledFrom([]string{"", "", "verify", "noverify", "off"}).Draw(t, "tls"),
 			TimeoutServer: rapid.SampledFrom([]string{"", "", "5m"}).Draw(t, "timeout"),
 			Maintenance:   rapid.Bool().Draw(t, "maintenance"),
 			Cookie:        rapid.SampledFrom([]string{"", "", "off", "SERVERID httponly"}).Draw(t, "cookie"),

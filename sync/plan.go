@@ -133,13 +133,14 @@ func rewriteReason(edits []haproxy.Change, st haproxy.State) string {
 	return ""
 }
 
-// marksLines reports whether a change is of further lines of a backend.
+// marksLines reports whether a change is of marked lines of a backend, or beside such.
 func marksLines(c haproxy.Change) bool {
+	marks := func(o haproxy.BackendOptions) bool { return o.Lines != "" || o.CheckHost != "" }
 	switch ch := c.(type) {
 	case haproxy.AddBackend:
-		return ch.Options.Lines != ""
+		return marks(ch.Options)
 	case haproxy.SetBackend:
-		return ch.Have.Lines != ch.Want.Lines
+		return marks(ch.Have) || marks(ch.Want)
 	}
 	return false
 }

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
@@ -70,7 +69,7 @@ func (l Layout) Desired(snapshot registry.Snapshot, st haproxy.State) (haproxy.C
 		d, unclear := withUnclear(d, file, live, st.NotOurs)
 		problems = append(problems, unclear...)
 		if file.Name == "" {
-			file.Given = st.Given
+			file.Given, file.Own = st.Given, st.Own
 		}
 		b := l.desiredBackend(d, file, live)
 		if st.Unclaimed {
@@ -303,11 +302,18 @@ func (l Layout) desiredOptions(d registry.Domain, file haproxy.Backend) haproxy.
 		Balance: cmp.Or(d.Options.Balance, "roundrobin"),
 		Cookie:  l.cookieOf(d, file),
 	}
-	if strings.HasPrefix(d.Options.Check, "/") {
-		options.Check = d.Options.Check
+	check := registry.CheckOf(d.Options.Check)
+	if check.Path != "" {
+		options.Check = check.Path
+		if check.Host != d.Name {
+			options.CheckHost = check.Host
+		}
+	}
+	if check.Path != "" && slices.Contains(file.Own, haproxy.OwnHTTPCheck) || d.Held && file.Name != "" {
+		options.Check, options.CheckHost = file.Options.Check, file.Options.CheckHost
 	}
 	if d.Held && file.Name != "" {
-		options.Balance, options.Check = file.Options.Balance, file.Options.Check
+		options.Balance = file.Options.Balance
 	}
 	return options
 }

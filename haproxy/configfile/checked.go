@@ -8,10 +8,16 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// CheckedAddrs are the addresses of all servers that the files name and have checked: no check would ever take another one,
-// said to be down, for well again.
-func (f Reading) CheckedAddrs() map[haproxy.ServerKey]netip.AddrPort {
-	addrs := map[haproxy.ServerKey]netip.AddrPort{}
+// Checked is how HAProxy reaches a server: where, and whether with TLS.
+type Checked struct {
+	Addr netip.AddrPort
+	TLS  bool
+}
+
+// Checked are all servers that the files name and have checked: no check would ever take another one, said to be down, for well
+// again.
+func (f Reading) Checked() map[haproxy.ServerKey]Checked {
+	checked := map[haproxy.ServerKey]Checked{}
 	for i, src := range f.sources {
 		for _, s := range src.doc.sections {
 			if s.kind != "backend" && s.kind != "listen" {
@@ -25,10 +31,20 @@ func (f Reading) CheckedAddrs() map[haproxy.ServerKey]netip.AddrPort {
 					continue
 				}
 				if server := readServer(w, haproxy.Given{}); server.Check || slices.Contains(byDefault, "check") && !slices.Contains(w, "no-check") {
-					addrs[haproxy.ServerKey{Backend: s.name, Name: server.Name}] = server.Addr
+					checked[haproxy.ServerKey{Backend: s.name, Name: server.Name}] = Checked{server.Addr, usesTLS(byDefault, w)}
 				}
 			}
 		}
 	}
-	return addrs
+	return checked
+}
+
+// usesTLS reports whether the last word about it is for TLS.
+func usesTLS(byDefault, words []string) (tls bool) {
+	for _, w := range [][]string{byDefault, words} {
+		for _, word := range w {
+			tls = word == "ssl" || tls && word != "no-ssl"
+		}
+	}
+	return tls
 }

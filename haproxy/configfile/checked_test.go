@@ -15,15 +15,20 @@ backend default
     default-server check inter 1s
     server checked 10.0.0.3:80
     server off 10.0.0.4:80 no-check
+    server tls 10.0.0.5:443 ssl verify none
+backend tls
+    default-server check ssl verify none
+    server tls 10.0.0.6:443
+    server plain 10.0.0.7:80 no-ssl
 `
 	for defaults, want := range map[string]string{
-		"inter 1s": "default/checked plain/checked",
-		"check":    "default/checked plain/checked plain/off",
+		"inter 1s": "default/checked default/tls plain/checked tls/plain tls/tls",
+		"check":    "default/checked default/tls plain/checked plain/off tls/plain tls/tls",
 	} {
 		var have []string
-		for s, addr := range readingOf("defaults\n    default-server " + defaults + "\n" + servers).CheckedAddrs() {
-			if !addr.IsValid() {
-				t.Errorf("%v has no address", s)
+		for s, at := range readingOf("defaults\n    default-server " + defaults + "\n" + servers).Checked() {
+			if !at.Addr.IsValid() || at.TLS != (s.Name == "tls") {
+				t.Errorf("%v is reached as %v", s, at)
 			}
 			have = append(have, s.String())
 		}

@@ -1,6 +1,7 @@
 package configfile
 
 import (
+	"cmp"
 	"os"
 	"slices"
 	"strconv"
@@ -45,14 +46,16 @@ func (f Reading) HealthCheck(backend string) (check haproxy.HealthCheck, ok bool
 	if !there {
 		return check, false
 	}
-	check = haproxy.HealthCheck{Path: b.Options.Check, Timeout: checkBound}
-	check.Host, _ = haproxy.DomainOf(backend)
+	domain, _ := haproxy.DomainOf(backend)
+	check = haproxy.HealthCheck{Path: b.Options.Check, Host: cmp.Or(b.Options.CheckHost, domain), Timeout: checkBound}
 	own := len(f.inherited(f.at, s).lines)
 	for i, l := range f.effective(f.at, s) {
 		w := meaning(l.raw, os.Getenv)
 		switch {
 		case len(w) == 0:
 		case i >= own && check.Path != "" && roleOf(l, true) == roleCheck:
+		case i >= own && roleOf(l, false) == roleMarked && len(w) == 4 && w[2] == "status":
+			check.Status = w[3]
 		case changesCheck(l.raw, w):
 			return check, false
 		case len(w) >= 3 && w[0] == "timeout" && (w[1] == "check" || w[1] == "connect"):

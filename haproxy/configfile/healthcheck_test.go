@@ -3,6 +3,7 @@ package configfile
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +28,11 @@ func TestACheckIsUnderstoodOrLeftToHAProxy(t *testing.T) {
 		{"timeout check soon", "", tcp, 0},
 		{"", httpCheck, http, 2 * time.Second},
 		{"", httpCheck + "    http-check expect status 200\n", http, 0},
+		{"", httpCheck + "    http-check expect status 200,401 # hapsync\n", haproxy.HealthCheck{Host: "a.abc.com", Path: "/health", Status: "200,401"}, 2 * time.Second},
+		{"", strings.Replace(httpCheck, "Host a.abc.com", "Host b:80 # hapsync", 1), haproxy.HealthCheck{Host: "b:80", Path: "/health"}, 2 * time.Second},
+		{"", strings.Replace(httpCheck, "Host a.abc.com", "Host b:80", 1), http, 0},
+		{"", "    default-server inter 5s rise 1 fall 9 # hapsync\n", tcp, 2 * time.Second},
+		{"", "    default-server ssl verify none sni str(a.abc.com) check-sni a.abc.com # hapsync\n", tcp, 0},
 		{"", "    option httpchk\n", tcp, 0},
 		{"", "    option httpchk GET /other\n", tcp, 0},
 		{"option httpchk", "", tcp, 0},

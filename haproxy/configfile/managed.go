@@ -22,6 +22,8 @@ type Managed struct {
 	Exact map[string]bool
 	// Given is what the servers of new backends get.
 	Given haproxy.Given
+	// Own is what they have of haproxy.Backend.Own.
+	Own []string
 	// otherForm is a domain whose lines in a frontend mean what hapsync's do, in another form; empty where there is none.
 	otherForm string
 	// mapFile is that of map rules; empty where none are to be written.
@@ -54,6 +56,7 @@ func readManaged(d Document, frontends []string, file string, taken map[string]s
 		}
 	}
 	m.Given = givenBy(inherited(m.fresh()).server)
+	m.Own = givenTLS(inherited(m.fresh()).server)
 	m.findRules(d, frontends, file, all)
 	for _, f := range frontends {
 		if s, ok := m.frontends[f]; ok {
@@ -167,7 +170,7 @@ const (
 	roleMarked // another line with our mark
 )
 
-// roleOf tells the role of a line; the check's two lines count only where checkPath finds both.
+// roleOf tells the role of a line; the check's two lines count only where checkOf finds both.
 func roleOf(l line, checked bool) lineRole {
 	if l.conditional {
 		return roleForeign
@@ -181,7 +184,7 @@ func roleOf(l line, checked bool) lineRole {
 		if isOurServer(l.raw) {
 			return roleServer
 		}
-	case "timeout", "http-request":
+	case "timeout", "http-request", "default-server":
 		if isMarked(commentOf(l.raw)) {
 			return roleMarked
 		}
@@ -192,6 +195,9 @@ func roleOf(l line, checked bool) lineRole {
 	case "http-check":
 		if w := splitWords(l.raw); checked && len(w) > 1 && w[1] == "send" {
 			return roleCheck
+		}
+		if isMarked(commentOf(l.raw)) {
+			return roleMarked
 		}
 	}
 	return roleForeign
@@ -220,62 +226,6 @@ func (m *Managed) findServers(d Document, file string) {
 			m.NotOurs[haproxy.ServerKey{Backend: name, Name: strings.Trim(w[1], `"'`)}] = place
 		}
 	}
-}
-
-// checkPath is the path of the HTTP check of a backend, where it stands in our two lines and in no others.
-func checkPath(body []line, domain string) string {
-	path, options, sends := "", 0, 0
-	for _, l := range body {
-		switch firstWord(l.raw) {
-		case "option":
-			if w := splitWords(l.raw); len(w) >= 2 && w[1] == "httpchk" {
-				options += 1 + (len(w)-2)*10
-			}
-		case "http-check":
-			w := splitWords(l.raw)
-			if len(w) == 11 && slices.Equal(w, httpCheckWords(w[5], domain)) && !l.conditional {
-				path = w[5]
-			}
-			sends++
-		}
-	}
-	if options != 1 || sends != 1 {
-		return ""
-	}
-	return path
-}
-
-func httpCheckWords(path, domain string) []string {
-	return []string{"http-check", "send", "meth", "GET", "uri", path, "ver", "HTTP/1.1", "hdr", "Host", domain}
-}
-
-func fileBackend(d Document, s section, name, inherited string) haproxy.Backend {
-	body := d.body(s)
-	b := haproxy.Backend{Name: name, Given: givenBy(inherited + " " + defaultServerWords(d.active(s)))}
-	domain, _ := haproxy.DomainOf(name)
-	b.Options.Check = checkPath(body, domain)
-	b.Servers = make([]haproxy.Server, 0, len(body))
-	var buffer wordBuffer
-	var lines []string
-	for _, l := range body {
-		switch roleOf(l, b.Options.Check != "") {
-		case roleMarked:
-			lines = append(lines, strings.Join(appendWords(buffer[:0], l.raw), " "))
-		case roleForeign:
-			if w := appendWords(buffer[:0], l.raw); len(w) > 1 && w[0]+" "+w[1] == haproxy.TimeoutServer {
-				b.Own = []string{haproxy.TimeoutServer}
-			}
-		case roleBalance:
-			b.Options.Balance = strings.Join(appendWords(buffer[:0], l.raw)[1:], " ")
-		case roleCookie:
-			b.Options.Cookie = canonicalCookie(appendWords(buffer[:0], l.raw)[1:])
-		case roleServer:
-			b.Servers = append(b.Servers, readServer(appendWords(buffer[:0], l.raw), b.Given))
-		}
-	}
-	b.Options.Lines = strings.Join(lines, "\n")
-	haproxy.SortServers(b.Servers)
-	return b
 }
 
 // canonicalCookie puts the words of a cookie line that we write into our order, before an operator's own: the order

@@ -47,7 +47,7 @@ func (c *Files) FileState(f Reading, names []string) haproxy.State {
 		File:   f.Managed.Config.Only(names, c.frontends),
 		Digest: f.Digest, BaseDigest: f.BaseDigest,
 		Missing: strings.TrimSpace(f.Text) == "", Foreign: f.Managed.Foreign, Behind: f.Managed.Behind, Exact: f.Managed.Exact,
-		Given: f.Managed.Given, Unclaimed: f.Unclaimed,
+		Given: f.Managed.Given, Own: f.Managed.Own, Unclaimed: f.Unclaimed,
 		Binds: f.Base.Binds,
 	}
 }

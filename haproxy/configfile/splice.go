@@ -266,9 +266,8 @@ func (p *splicer) options(b haproxy.Backend) {
 		p.line("balance", b.Options.Balance)
 	}
 	if b.Options.Check != "" {
-		domain, _ := haproxy.DomainOf(b.Name)
 		p.line("option httpchk")
-		p.line(httpCheckWords(b.Options.Check, domain)...)
+		p.line(sendLine(b)...)
 	}
 	if b.Options.Cookie != "" {
 		p.line("cookie", b.Options.Cookie)

@@ -90,7 +90,8 @@ func scatter(t *rapid.T, text string) string {
 // drawLines draws marked lines for the backends.
 func drawLines(t *rapid.T, c haproxy.Config) haproxy.Config {
 	for i := range c.Backends {
-		c.Backends[i].Options.Lines = rapid.SampledFrom([]string{"", "timeout server 30s", "timeout server 1h\nhttp-request deny deny_status 503"}).Draw(t, "marked")
+		c.Backends[i].Options.Lines = rapid.SampledFrom([]string{"", "timeout server 30s", "timeout server 1h\nhttp-request deny deny_status 503",
+			"default-server ssl verify none sni str(a) check-sni a inter 5s\nhttp-check expect status 200-299"}).Draw(t, "marked")
 	}
 	return c
 }

@@ -226,8 +226,7 @@ func editCheck(set func(string, any) error, want haproxy.Backend) error {
 	if want.Options.Check == "" {
 		return errors.Join(set("option httpchk", nil), set("http-check", nil))
 	}
-	domain, _ := haproxy.DomainOf(want.Name)
-	words := httpCheckWords(want.Options.Check, domain)
+	words := sendLine(want)
 	checks := parserhttp.Checks{Mode: "backend"}
 	checks.Init()
 	if _, err := checks.Parse(strings.Join(words, " "), words, ""); err != nil {

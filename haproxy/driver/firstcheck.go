@@ -162,7 +162,8 @@ func (h *Instance) healthCheck(f configfile.Reading, w runtimeapi.Worker, backen
 	if !ok || err != nil {
 		return haproxy.HealthCheck{}
 	}
-	if b, ok := haproxy.FindBackend(loaded.Config.Backends, backend); !ok || b.Options.Check != check.Path {
+	runs, _ := haproxy.FindBackend(loaded.Config.Backends, backend)
+	if now, _ := haproxy.FindBackend(f.Managed.Config.Backends, backend); runs.Name == "" || runs.Options != now.Options {
 		return haproxy.HealthCheck{}
 	}
 	return check

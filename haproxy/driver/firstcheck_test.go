@@ -274,8 +274,16 @@ func TestAnAnswerIsGoodAsHAProxyTakesIt(t *testing.T) {
 		"HTTP/1.1 199 x\r\n": false, "HTTP/1.1 400 x\r\n": false, "HTTP/1.1 503 x\r\n": false, "HTTP/1.1 2000 x\r\n": false,
 		"HTTP/1.1 +20 x\r\n": false, "SSH-2.0-OpenSSH\r\n": false, "200 OK\r\n": false, "\n": false,
 	} {
-		if err := goodStatus(line); (err == nil) != good {
+		if err := goodStatus(line, "200-399"); (err == nil) != good {
 			t.Errorf("%q: %v", line, err)
+		}
+	}
+	for line, good := range map[string]bool{
+		"HTTP/1.1 200 OK\r\n": true, "HTTP/1.1 204 x\r\n": true, "HTTP/1.1 401 x\r\n": true,
+		"HTTP/1.1 201 x\r\n": false, "HTTP/1.1 206 x\r\n": false, "HTTP/1.1 400 x\r\n": false, "HTTP/1.1 40 x\r\n": false,
+	} {
+		if err := goodStatus(line, "200,203-205,401"); (err == nil) != good {
+			t.Errorf("%q with other codes: %v", line, err)
 		}
 	}
 }

@@ -21,9 +21,9 @@ func (h *Instance) carryHealth(ctx context.Context, f configfile.Reading, r runt
 	}
 	state, err := r.Ask(ctx, "show servers state")
 	if err == nil {
-		addrs := stdsync.OnceValue(f.CheckedAddrs)
-		lines := runtimeapi.Health([]byte(state), func(backend, server string, addr netip.AddrPort) bool {
-			return addrs()[haproxy.ServerKey{Backend: backend, Name: server}] == addr
+		checked := stdsync.OnceValue(f.Checked)
+		lines := runtimeapi.Health([]byte(state), func(backend, server string, addr netip.AddrPort, tls bool) bool {
+			return checked()[haproxy.ServerKey{Backend: backend, Name: server}] == configfile.Checked{Addr: addr, TLS: tls}
 		})
 		err = writeHealth(f.Base.StateFile, append(lines, runtimeapi.OneReload...))
 	}

@@ -2,6 +2,7 @@ package driver
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,19 +42,21 @@ func probe(ctx context.Context, addr netip.AddrPort, check haproxy.HealthCheck) 
 	if err != nil {
 		return err
 	}
-	return goodStatus(line)
+	return goodStatus(line, cmp.Or(check.Status, "200-399"))
 }
 
-// goodStatus reads the first line of an answer. HAProxy takes 200 to 399.
-func goodStatus(line string) error {
+// goodStatus reads the first line of an answer, whose status has to be among the codes, and ranges of them with commas between them.
+func goodStatus(line, codes string) error {
 	version, rest, _ := strings.Cut(line, " ")
 	code, _, _ := strings.Cut(strings.TrimRight(rest, "\r\n"), " ")
-	status, err := strconv.Atoi(code)
-	switch {
-	case !strings.HasPrefix(version, "HTTP/1.") || err != nil || len(code) != 3:
+	if _, err := strconv.Atoi(code); !strings.HasPrefix(version, "HTTP/1.") || err != nil || len(code) != 3 {
 		return errors.New("the answer is not HTTP")
-	case status < 200 || status > 399:
-		return fmt.Errorf("the answer has the status %d", status)
 	}
-	return nil
+	for good := range strings.SplitSeq(codes, ",") {
+		from, to, _ := strings.Cut(good, "-")
+		if from <= code && code <= cmp.Or(to, from) {
+			return nil
+		}
+	}
+	return fmt.Errorf("the answer has the status %s", code)
 }

@@ -27,7 +27,7 @@ func FuzzServersState(f *testing.F) {
 	f.Add([]byte("Can't find backend.\n\n"))
 	f.Fuzz(func(t *testing.T, reply []byte) {
 		readAnything(t, append(bytes.Clone(reply), fuzzStat...))
-		keep := func(string, string, netip.AddrPort) bool { return true }
+		keep := func(string, string, netip.AddrPort, bool) bool { return true }
 		out := Health(reply, keep)
 		if again := Health(out, keep); !bytes.Equal(out, again) {
 			t.Errorf("%q becomes %q, and that %q", reply, out, again)

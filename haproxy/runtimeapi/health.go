@@ -3,6 +3,7 @@ package runtimeapi
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 
 	"github.com/hapsync/hapsync/haproxy"
 )
@@ -18,8 +19,9 @@ const OneReload = "# by hapsync, for one reload\n"
 
 // Health makes a server-state file out of the reply to "show servers state": only the servers that HAProxy's
 // checks hold down, for a reload not to send them traffic until they are found well. keep says whether the new
-// configuration has the server at that very address: a line would override the configuration's address, silently.
-func Health(serversState []byte, keep func(backend, server string, addr netip.AddrPort) bool) []byte {
+// configuration has the server at that very address, with TLS or without as before: a line would override the configuration's address and its
+// "ssl", silently (2.6 to 3.4).
+func Health(serversState []byte, keep func(backend, server string, addr netip.AddrPort, tls bool) bool) []byte {
 	out := []byte("1\n")
 	var columns *table
 	var header []byte
@@ -38,11 +40,18 @@ func Health(serversState []byte, keep func(backend, server string, addr netip.Ad
 		if len(fields) < columns.width {
 			continue
 		}
-		if s, down := downServer(columns, fields); down && keep(string(fields[columns.at[stateBackend]]), s.Name, s.Addr) {
+		if s, down := downServer(columns, fields); down && keep(string(fields[columns.at[stateBackend]]), s.Name, s.Addr, usesTLS(header, line)) {
 			out = append(out, healthLine(header, line)...)
 		}
 	}
 	return out
+}
+
+// usesTLS reports whether the line is of a server that HAProxy speaks TLS to.
+func usesTLS(header, line []byte) bool {
+	words := bytes.Fields(line)
+	at := slices.IndexFunc(bytes.Fields(header), func(name []byte) bool { return string(name) == "srv_use_ssl" })
+	return at >= 0 && at < len(words) && string(words[at]) == "1"
 }
 
 // downServer reports whether the line is of a server that its own checks hold down.

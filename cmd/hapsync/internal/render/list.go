@@ -88,6 +88,9 @@ func domainOptions(d registry.Domain) string {
 	if d.Options.TimeoutServer != "" {
 		words = append(words, "timeout-server "+d.Options.TimeoutServer)
 	}
+	if d.Options.TLS != "" {
+		words = append(words, "tls "+d.Options.TLS)
+	}
 	if d.Options.RedirectHTTPS {
 		words = append(words, "redirect-https")
 	}
@@ -134,9 +137,10 @@ type (
 	domainJSON struct {
 		Name      string             `json:"name" doc:"the domain"`
 		Balance   string             `json:"balance,omitempty" doc:"how requests are spread; absent without the key"`
-		Check     string             `json:"check,omitempty" doc:"path of the HTTP check; absent without the key"`
+		Check     string             `json:"check,omitempty" doc:"'tcp', 'off' or the path of the HTTP check, and words such as inter=2s; absent without the key"`
 		Cookie    string             `json:"cookie,omitempty" doc:"'off', or the cookie's name and words; absent without the key"`
 		Timeout   string             `json:"timeout_server,omitempty" doc:"how long a server may take; absent without the key"`
+		TLS       string             `json:"tls,omitempty" doc:"'verify' or 'noverify' if HAProxy speaks TLS to the hosts, or 'off'; absent without the key"`
 		Redirect  bool               `json:"redirect_https,omitempty" doc:"clients without TLS are sent to the same place with it"`
 		Down      bool               `json:"maintenance,omitempty" doc:"the domain answers 503, its hosts stay"`
 		Held      bool               `json:"held,omitempty" doc:"the options are bad: the last good ones stay in HAProxy"`
@@ -163,7 +167,7 @@ func (l List) WriteJSON(w io.Writer) error {
 }
 
 func domainToJSON(d registry.Domain) domainJSON {
-	return domainJSON{Name: d.Name, Balance: d.Options.Balance, Check: d.Options.Check, Cookie: d.Options.Cookie, Timeout: d.Options.TimeoutServer, Redirect: d.Options.RedirectHTTPS, Down: d.Options.Maintenance, Held: d.Held, Hosts: each(d.Hosts, hostToJSON),
+	return domainJSON{Name: d.Name, Balance: d.Options.Balance, Check: d.Options.Check, Cookie: d.Options.Cookie, Timeout: d.Options.TimeoutServer, TLS: d.Options.TLS, Redirect: d.Options.RedirectHTTPS, Down: d.Options.Maintenance, Held: d.Held, Hosts: each(d.Hosts, hostToJSON),
 		Pending: orEmpty(d.Pending), HeldHosts: orEmpty(d.HeldHosts)}
 }
 

@@ -1,0 +1,135 @@
+package configfile
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+// checkOf is the path of the HTTP check of a backend, and its Host if that is another one than the domain, where it stands in our two
+// lines and in no others but marked ones.
+func checkOf(body []line, domain string) (path, host string) {
+	options, sends := 0, 0
+	for _, l := range body {
+		switch firstWord(l.raw) {
+		case "option":
+			if w := splitWords(l.raw); len(w) >= 2 && w[1] == "httpchk" {
+				options += 1 + (len(w)-2)*10
+			}
+		case "http-check":
+			w, own := splitWords(l.raw), isMarked(commentOf(l.raw))
+			if own && (len(w) < 2 || w[1] != "send") {
+				continue
+			}
+			if len(w) == 11 && slices.Equal(w, httpCheckWords(w[5], w[10])) && (own || w[10] == domain) && !l.conditional {
+				path, host = w[5], w[10]
+			}
+			sends++
+		}
+	}
+	if options != 1 || sends != 1 || path == "" {
+		return "", ""
+	}
+	if host == domain {
+		host = ""
+	}
+	return path, host
+}
+
+func httpCheckWords(path, host string) []string {
+	return []string{"http-check", "send", "meth", "GET", "uri", path, "ver", "HTTP/1.1", "hdr", "Host", host}
+}
+
+// sendLine is the line that makes a backend's HTTP check; with a Host of its own it has the mark, for nothing else tells that it is ours.
+func sendLine(b haproxy.Backend) []string {
+	domain, _ := haproxy.DomainOf(b.Name)
+	if b.Options.CheckHost == "" {
+		return httpCheckWords(b.Options.Check, domain)
+	}
+	return append(httpCheckWords(b.Options.Check, b.Options.CheckHost), ownMark)
+}
+
+func fileBackend(d Document, s section, name, inherited string) haproxy.Backend {
+	body := d.body(s)
+	b := haproxy.Backend{Name: name, Given: givenBy(inherited + " " + defaultServerWords(d.active(s))), Own: givenTLS(inherited)}
+	domain, _ := haproxy.DomainOf(name)
+	b.Options.Check, b.Options.CheckHost = checkOf(body, domain)
+	b.Servers = make([]haproxy.Server, 0, len(body))
+	var buffer wordBuffer
+	var lines []string
+	for _, l := range body {
+		switch roleOf(l, b.Options.Check != "") {
+		case roleMarked:
+			lines = append(lines, strings.Join(appendWords(buffer[:0], l.raw), " "))
+		case roleForeign:
+			b.Own = with(b.Own, ownBy(appendWords(buffer[:0], l.raw))...)
+		case roleBalance:
+			b.Options.Balance = strings.Join(appendWords(buffer[:0], l.raw)[1:], " ")
+		case roleCookie:
+			b.Options.Cookie = canonicalCookie(appendWords(buffer[:0], l.raw)[1:])
+		case roleServer:
+			server := readServer(appendWords(buffer[:0], l.raw), b.Given)
+			b.Servers = append(b.Servers, server)
+			if server.Params != "" {
+				b.Own = with(b.Own, ownOf(strings.Fields(server.Params))...)
+			}
+		}
+	}
+	b.Options.Lines = strings.Join(lines, "\n")
+	haproxy.SortServers(b.Servers)
+	return b
+}
+
+// ownBy is what a line of an operator's in a managed backend has of what hapsync can write.
+func ownBy(w []string) []string {
+	switch {
+	case len(w) == 0:
+	case w[0] == "default-server":
+		words := w[1:]
+		return append(ownOf(words), givenTLS(strings.Join(words, " "))...)
+	case w[0] == "http-check", len(w) > 1 && w[0] == "option" && w[1] == "httpchk":
+		return []string{haproxy.OwnHTTPCheck}
+	case len(w) > 1 && w[0]+" "+w[1] == haproxy.OwnTimeout:
+		return []string{haproxy.OwnTimeout}
+	}
+	return nil
+}
+
+// ownOf is what words of servers have of what hapsync can write.
+func ownOf(words []string) (own []string) {
+	for _, w := range words {
+		switch w {
+		case "ssl", "no-ssl", "verify", "sni", "verifyhost", "no-verifyhost", "check-sni", "check-ssl", "no-check-ssl":
+			own = with(own, haproxy.OwnTLS)
+		case "inter", "fastinter", "downinter", "rise", "fall":
+			own = with(own, haproxy.OwnTiming)
+		}
+	}
+	return own
+}
+
+// givenTLS is what the words of an operator's default-server lines give of the servers' TLS.
+func givenTLS(words string) (given []string) {
+	if !strings.Contains(words, "ssl") && !strings.Contains(words, "ca-file") {
+		return nil
+	}
+	w := strings.Fields(words)
+	if slices.Contains(w, "ssl") {
+		given = append(given, haproxy.GivenSSL)
+	}
+	if at := slices.Index(w, "ca-file"); at >= 0 {
+		given = append(given, haproxy.GivenCA)
+	}
+	return given
+}
+
+// with is a list with further words, each once.
+func with(list []string, words ...string) []string {
+	for _, w := range words {
+		if !slices.Contains(list, w) {
+			list = append(list, w)
+		}
+	}
+	return list
+}
