@@ -63,7 +63,7 @@ func TestAChangeIsMeasuredFromEtcdIntoTheProcess(t *testing.T) {
 			tell := func(c *AgentConfig) {
 				c.Measure = func(way Way, took time.Duration) { got = append(got, fmt.Sprint(way, " ", took)) }
 			}
-			inBubbleWith(t, inLine(twoDomains(), v32), tell, func(t *testing.T, i inn) {
+			inBubbleWith(t, inLine(twoDomains(), v32), tell, func(_ *testing.T, i inn) {
 				i.registry.tell(twoDomains())
 				synctest.Wait()
 				test.do(i)

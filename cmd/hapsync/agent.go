@@ -88,6 +88,7 @@ func (p program) agent(c *cli.Context) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
+	p.waits = nil // its log tells
 	s := daemon.New(daemonBuild())
 	j, err := p.newJob(c, s)
 	if err != nil {

@@ -40,7 +40,9 @@ func (p program) agents(c *cli.Context) error {
 		return err
 	}
 	defer client.Close()
+	end := p.waits.on("%s", etcdOf(c))
 	out, err := readRoster(c.Context, client, c.String("prefix"), prefix)
+	end()
 	if err != nil {
 		return err
 	}

@@ -77,6 +77,7 @@ func (p program) checkHAProxy(ctx context.Context, settings haproxy.Settings) []
 	if err != nil {
 		return []haproxy.Finding{{Level: haproxy.LevelFail, What: "haproxy", Detail: err.Error()}}
 	}
+	defer p.waits.on("HAProxy, and haproxy -c")()
 	return instance.Check(ctx)
 }
 

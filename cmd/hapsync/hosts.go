@@ -119,7 +119,9 @@ func (p program) deregister(c *cli.Context) error {
 		return err
 	}
 	defer client.Close()
+	end := p.waits.on("%s, and for the drain of %s", etcdOf(c), c.Duration("drain"))
 	at, undrained, err := client.Deregister(c.Context, domain, host, c.Duration("drain"))
+	end()
 	if err != nil {
 		return err
 	}
@@ -200,7 +202,9 @@ func (p program) setHost(c *cli.Context, name []string, attribute, value string)
 		return err
 	}
 	defer client.Close()
+	end := p.waits.on("%s", etcdOf(c))
 	at, err := client.SetHost(c.Context, domain, host, attribute, value)
+	end()
 	if err != nil {
 		return err
 	}

@@ -59,6 +59,7 @@ type program struct {
 	journal        func(managed string) (path string) // where the journal is if --journal does not say
 	configFile     string                             // is read where no other one is named; empty for none
 	args           []string                           // the command line, program name included
+	waits          *waits                             // what a person is told who waits; nil where no one looks
 	record         func(string, cli.Page)             // is told the help of each command; nil if not needed
 }
 
@@ -83,7 +84,11 @@ type target interface {
 
 // environment is what settings come from beside the command line.
 func (p program) environment() cli.Environment {
-	return cli.Environment{Getenv: p.getenv, Stderr: p.stderr, Record: p.record, ConfigFile: p.configFile}
+	stderr := p.stderr
+	if p.waits != nil {
+		stderr = p.waits
+	}
+	return cli.Environment{Getenv: p.getenv, Stderr: stderr, Record: p.record, ConfigFile: p.configFile}
 }
 
 // say tells a person what happens. If standard output fails, there is no other place to say so.
@@ -109,7 +114,7 @@ func open(s haproxy.Settings) (target, error) {
 
 // run carries out one command line, program name included, and returns the exit code.
 func (p program) run(ctx context.Context, args []string) int {
-	p.args = args
+	p.args, p.waits = args, p.newWaits()
 	err := p.app().RunContext(ctx, args)
 	code := exitCode(ctx, err)
 	p.explain(code, err)

@@ -145,7 +145,7 @@ func (p program) registration(c *cli.Context, client *etcd.Client, command bool)
 	}
 	conf.Confirm = func(ctx context.Context, at registry.Revision) error {
 		if waiter != nil {
-			n, err := waiter.wait(ctx, client, registry.Ack{Revision: at, Domain: strings.ToLower(conf.Domain), Host: host.Name})
+			n, err := waiter.wait(ctx, client, registry.Ack{Revision: at, Domain: strings.ToLower(conf.Domain), Host: host.Name}, nil)
 			if err != nil {
 				return err
 			}

@@ -76,7 +76,9 @@ func (p program) sync(c *cli.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	began := time.Now()
+	end := p.waits.on("the sync")
 	report, err := pass.syncer.Sync(c.Context)
+	end()
 	if entry := report.Entry(err, time.Since(began)); !entry.Empty() {
 		p.keep(c, entry)
 	}
@@ -125,6 +127,9 @@ func (p program) prepare(c *cli.Context) (pass, error) {
 	if err != nil {
 		return pass{}, err
 	}
+	if p.waits != nil {
+		target = &patientTarget{target: target, waits: p.waits}
+	}
 	source, err := p.registry(c)
 	if err != nil {
 		return pass{}, err
@@ -154,6 +159,9 @@ func (p program) registry(c *cli.Context) (source, error) {
 	source, err := p.dial(cfg)
 	if err != nil {
 		return nil, cli.Usage(c, err)
+	}
+	if p.waits != nil {
+		source = patientSource{source, p.waits, etcdOf(c)}
 	}
 	return source, nil
 }

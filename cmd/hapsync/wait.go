@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
@@ -43,23 +44,29 @@ func newWaiter(c *cli.Context) (*waiter, error) {
 }
 
 // wait returns when every agent has done what the ack asks for, and how many there are. An error that wraps
-// errNotYet names those that have not.
-func (w *waiter) wait(ctx context.Context, client *etcd.Client, ack registry.Ack) (agents int, err error) {
+// errNotYet names those that have not. Meanwhile the waits say which.
+func (w *waiter) wait(ctx context.Context, client *etcd.Client, ack registry.Ack, waits *waits) (agents int, err error) {
+	var lacks atomic.Value
+	lacks.Store("the agents' reports")
+	defer waits.begin(func(took time.Duration) string {
+		return fmt.Sprintf("waiting for %s; %s left", lacks.Load(), seconds(w.timeout-took))
+	})()
 	deadline := time.NewTimer(w.timeout)
 	defer deadline.Stop()
 	poll := time.NewTicker(waitPoll)
 	defer poll.Stop()
 	missing := []string{"no report could be read"}
-	for first := true; ; {
+	for began := false; ; {
 		roster, err := client.Agents(ctx, w.prefix)
 		if err == nil {
-			if first && len(roster.Agents)+len(roster.Unreadable) == 0 {
+			if !began && len(roster.Agents)+len(roster.Unreadable) == 0 {
 				return 0, w.nobody(roster)
 			}
-			first = false
+			began = true
 			if missing = append(ack.Missing(roster.Agents), roster.Unreadable...); len(missing) == 0 {
 				return len(roster.Agents), nil
 			}
+			lacks.Store(first(missing))
 		}
 		select {
 		case <-ctx.Done():
@@ -73,6 +80,14 @@ func (w *waiter) wait(ctx context.Context, client *etcd.Client, ack registry.Ack
 		case <-poll.C:
 		}
 	}
+}
+
+// first is the first of the lines, and how many more there are.
+func first(lines []string) string {
+	if more := len(lines) - 1; more > 0 {
+		return fmt.Sprintf("%s, and %d more", lines[0], more)
+	}
+	return lines[0]
 }
 
 func notDone(n int) string {
@@ -95,7 +110,7 @@ func (p program) await(c *cli.Context, client *etcd.Client, w *waiter, ack regis
 	if w == nil {
 		return nil
 	}
-	n, err := w.wait(c.Context, client, ack)
+	n, err := w.wait(c.Context, client, ack, p.waits)
 	if err != nil {
 		return err
 	}
