@@ -4,48 +4,56 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
-	"text/template"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// BenchmarkAgent measures how long after a put to etcd the first request is served as it says, against the floor: the
-// put, its watch event in this process, and the bare commands on HAProxy's socket. Both are seen by requests that are made
-// one after the other from the put on. Beside it, what a
-// template tool takes for the same change: all keys read, all rendered, haproxy -c, a reload. All hosts are without
-// checks but those of the rows "new checked". Changes come every 100 ms, so that the commits of the file, one a second, are in between; p99 is of 30.
+// BenchmarkAgent measures how long after a put to etcd the first request is served as it says, as a client sees it that asks all the
+// time: on each HAProxy, with each number of domains. Each change has its row:
+//
+//   - "new host": both keys in one transaction, in a domain with a TCP check. With the first check.
+//   - "new host, two puts": the same, ip and port one after the other.
+//   - "port moved": one key, by a writer that has changed it alone before. The server is up, and stays so.
+//   - "host moved": both keys in one transaction, without checks.
+//   - "host removed": its keys are deleted, until the first request is not served by it.
+//   - "new domain": its first host, both keys in one transaction.
+//   - "beside a new domain": a host moves, a moment after a domain was registered.
+//
+// "agent" is the median, "p99" the slowest. "floor" is the put, its watch event in this process, and the bare commands on
+// HAProxy's socket; a new domain has that of a new host. "template" is what confd does for any of these changes: all keys are read, all is rendered, haproxy -c,
+// a reload; the median of three. Changes come every 100 ms, so that the commits of the file, one a second, are in between; before a new
+// domain all is in line, and no reload was made within the last 2 s, so that none is postponed.
 //
 // "cpu/change" is the agent's, over changes that follow each other within one second, and so without the file; "commit"
 // that of the whole pass which brings the file after them, without haproxy -c; "resync" that of one after SIGHUP, of
 // which there is one a minute; "idle" is over 10 s without one. All are read from /proc in steps of 10 ms.
 func BenchmarkAgent(b *testing.B) {
-	h := newestHAProxy(b)
-	var delays, costs strings.Builder
-	fmt.Fprintf(&delays, "\nHAProxy %s\n%8s %-12s %-26s %9s %9s %9s\n", h, "domains", "change", "by", "median", "p99", "x floor")
-	fmt.Fprintf(&costs, "%8s %11s %9s %9s %7s %9s %9s\n", "domains", "cpu/change", "commit", "resync", "idle", "rss", "peak")
-	for _, n := range []int{10, 1000, 10000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			for b.Loop() {
-				startFollowing(b, h, n).measure(b, &delays, &costs)
-			}
-		})
+	for _, h := range allHAProxy(b) {
+		var delays, costs strings.Builder
+		fmt.Fprintf(&delays, "\nHAProxy %s\n%8s %-20s %9s %9s %9s %9s %10s %10s\n", h, "domains", "change", "agent", "p99", "floor", "x floor", "template", "template x")
+		fmt.Fprintf(&costs, "%8s %11s %9s %9s %7s %9s %9s\n", "domains", "cpu/change", "commit", "resync", "idle", "rss", "peak")
+		for _, n := range []int{10, 1000, 10000} {
+			b.Run(fmt.Sprintf("%s/%d", h, n), func(b *testing.B) {
+				for b.Loop() {
+					startFollowing(b, h, n).measure(b, &delays, &costs)
+				}
+			})
+		}
+		fmt.Printf("%s\n%s\n", &delays, &costs)
 	}
-	fmt.Printf("%s\n%s\n", &delays, &costs)
 }
 
 const (
 	samples     = 30
+	fewSamples  = 10 // of what takes a reload
 	samplePause = 100 * time.Millisecond
 )
 
-// A following is a box of n domains with an agent, two hosts between which servers move, and one for new servers.
+// A following is a box of n domains without checks, and some with checks, with an agent and three hosts.
 type following struct {
 	*box
 	n      int
@@ -64,12 +72,10 @@ func startFollowing(b *testing.B, h haproxy, n int) *following {
 	for i := range samples {
 		for k := range 2 {
 			f.txn(b, addrOf(b, fmt.Sprintf("%s/h%d", f.domain(i), k), f.hosts[0].addr))
+			f.txn(b, addrOf(b, fmt.Sprintf("%s/h%d", checkedDomain(i, byAgent), k), f.hosts[k].addr))
+			f.txn(b, addrOf(b, fmt.Sprintf("%s/h%d", checkedDomain(i, byHand), k), f.hosts[k].addr))
 		}
-	}
-	for i := range samples {
-		for _, name := range []string{"new", "more"} {
-			f.txn(b, addrOf(b, checkedDomain(i, name)+"/h0", f.hosts[0].addr))
-		}
+		f.txn(b, portOf(b, checkedDomain(i, byAgent)+"/h0", f.hosts[0].addr)) // whose port changes alone
 	}
 	f.agent = f.startAgent(b)
 	f.agent.ready(b)
@@ -82,50 +88,100 @@ func startFollowing(b *testing.B, h haproxy, n int) *following {
 	return f
 }
 
+// portOf is the port of an address under the name of a host.
+func portOf(t testing.TB, name, addr string) map[string]string {
+	keys := addrOf(t, name, addr)
+	return map[string]string{name + "/port": keys[name+"/port"]}
+}
+
 // domain is that of the i-th sample; they are spread over all.
 func (f *following) domain(i int) string {
 	return fmt.Sprintf("d%d.example.org", i%samples*max(1, f.n/samples)%f.n)
 }
 
+// Who makes a change in HAProxy.
+const (
+	byAgent = "agent"
+	byHand  = "hand"
+)
+
+// checkedDomain is one with checks, for one sample of the agent's or by hand.
+func checkedDomain(i int, by string) string {
+	return fmt.Sprintf("%s%d.checked.example.org", by, i)
+}
+
 // A sample is a change of the registry, the commands that make it in HAProxy, and who is to serve then.
 type sample struct {
 	domain, server string
-	host           *host
+	puts           []map[string]string // one transaction each
+	deleted        string              // the beginning of keys
 	commands       string
+	host           *host
+	gone           bool // any other host is to serve then
+	fresh          bool // the domain is unknown before
 }
 
 // move is a server that goes to the other host; the domains take turns.
-func (f *following) move() sample {
+func (f *following) move(b *testing.B) sample {
 	round := f.moves / min(samples, f.n)
 	s := sample{domain: f.domain(f.moves), server: "h0", host: f.hosts[1-round%2]}
 	f.moves++
+	s.puts = []map[string]string{addrOf(b, s.domain+"/h0", s.host.addr)}
+	s.commands = s.moves()
+	return s
+}
+
+// moves are the commands that give a server the address of the sample.
+func (s sample) moves() string {
 	ip, port, _ := strings.Cut(s.host.addr, ":")
-	s.commands = fmt.Sprintf("set server %s_cluster/h0 addr %s port %s", s.domain, ip, port)
+	return fmt.Sprintf("set server %s_cluster/%s addr %s port %s", s.domain, s.server, ip, port)
+}
+
+// add is a new server with a check, which its first good check brings into service.
+func (f *following) add(b *testing.B, i int, by, name string) sample {
+	s := sample{domain: checkedDomain(i, by), server: fmt.Sprint(name, i), host: f.hosts[2]}
+	s.puts = []map[string]string{addrOf(b, s.domain+"/"+s.server, s.host.addr)}
+	of, cookie := s.domain+"_cluster/"+s.server, " cookie "+s.server
+	if !f.haproxy.can.CookieLive {
+		cookie = ""
+	}
+	s.commands = fmt.Sprintf("add server %s %s%s weight 1 check;enable health %s;enable server %s", of, s.host.addr, cookie, of, of)
 	return s
 }
 
-// add is a new server.
-func (f *following) add(i int, name string) sample {
-	s := sample{domain: f.domain(i), server: fmt.Sprint(name, i), host: f.hosts[2]}
-	of := s.domain + "_cluster/" + s.server
-	s.commands = fmt.Sprintf("add server %s %s cookie %s weight 1;enable server %s", of, s.host.addr, s.server, of)
+// inTwo has the keys of a new server put one after the other.
+func (s sample) inTwo() sample {
+	var puts []map[string]string
+	for _, attribute := range []string{"ip", "port"} {
+		key := s.domain + "/" + s.server + "/" + attribute
+		puts = append(puts, map[string]string{key: s.puts[0][key]})
+	}
+	s.puts = puts
 	return s
 }
 
-// checkedDomain is one with checks, for one sample: what answers there is known to be its new server.
-func checkedDomain(i int, name string) string {
-	return fmt.Sprintf("%s%d.checked.example.org", name, i)
-}
-
-// addChecked is a new server with a check, which its first good check brings into service.
-func (f *following) addChecked(i int, name string) sample {
-	s := sample{domain: checkedDomain(i, name), server: fmt.Sprint(name, i), host: f.hosts[2]}
-	of := s.domain + "_cluster/" + s.server
-	s.commands = fmt.Sprintf("add server %s %s cookie %s weight 1 check;enable health %s;enable server %s", of, s.host.addr, s.server, of, of)
+// movePort is a server with a check whose port changes alone.
+func (f *following) movePort(b *testing.B, i int, by string) sample {
+	s := sample{domain: checkedDomain(i, by), server: "h0", host: f.hosts[2]}
+	s.puts, s.commands = []map[string]string{portOf(b, s.domain+"/h0", s.host.addr)}, s.moves()
 	return s
 }
 
-// served makes requests until the host answers.
+// remove is a server with a check that goes.
+func (f *following) remove(i int, by string) sample {
+	s := sample{domain: checkedDomain(i, by), server: "h1", host: f.hosts[1], gone: true}
+	s.deleted, s.commands = s.domain+"/h1/", "set server "+s.domain+"_cluster/h1 state maint"
+	return s
+}
+
+// found is a new domain.
+func (f *following) found(b *testing.B, name string) sample {
+	s := sample{domain: name + ".example.com", server: "server1", host: f.hosts[2], fresh: true}
+	s.puts = []map[string]string{addrOf(b, s.domain+"/server1", s.host.addr)}
+	return s
+}
+
+// served makes requests until they are answered as the sample says.
 func (f *following) served(b *testing.B, s sample) {
 	limit := time.After(within)
 	for {
@@ -133,36 +189,41 @@ func (f *following) served(b *testing.B, s sample) {
 		switch {
 		case err != nil:
 			b.Fatalf("%s: %v", s.domain, err)
-		case a.status != http.StatusOK:
+		case a.status != http.StatusOK && !s.fresh:
 			b.Fatalf("%s with cookie %s: got %s", s.domain, s.server, a)
-		case a.body == s.host.name:
+		case a.status == http.StatusOK && (a.body == s.host.name) != s.gone:
 			return
 		}
 		select {
 		case <-time.After(200 * time.Microsecond):
 		case <-limit:
-			b.Fatalf("%s with cookie %s: got %s, want %s", s.domain, s.server, a, s.host.name)
+			b.Fatalf("%s with cookie %s: got %s, host %s, gone %t", s.domain, s.server, a, s.host.name, s.gone)
 		}
 	}
 }
 
-func (f *following) puts(b *testing.B, s sample) time.Time {
-	keys := addrOf(b, s.domain+"/"+s.server, s.host.addr)
+// change changes the registry and returns when that began.
+func (f *following) change(b *testing.B, s sample) time.Time {
 	start := time.Now()
-	f.txn(b, keys)
+	for _, keys := range s.puts {
+		f.txn(b, keys)
+	}
+	if s.deleted != "" {
+		f.txn(b, nil, s.deleted)
+	}
 	return start
 }
 
 // byAgent is how long a change takes that the agent makes.
 func (f *following) byAgent(b *testing.B, s sample) time.Duration {
-	start := f.puts(b, s)
+	start := f.change(b, s)
 	f.served(b, s)
 	return time.Since(start)
 }
 
 // byHand is how long it takes at least, seen as byAgent sees it: by requests from the put on.
 func (f *following) byHand(b *testing.B, s sample) time.Duration {
-	start := f.puts(b, s)
+	start := f.change(b, s)
 	commanded := make(chan error, 1)
 	go func() { commanded <- f.commands(s) }()
 	f.served(b, s)
@@ -197,11 +258,11 @@ func (f *following) sees(s sample) error {
 	return errors.New("the watch has ended")
 }
 
-// each takes the samples, one after the other, not faster than their pause.
-func each(measure func(i int) time.Duration) []time.Duration {
+// each takes samples, one after the other, not faster than their pause, and sorts them.
+func each(n int, measure func(i int) time.Duration) []time.Duration {
 	pace := time.NewTicker(samplePause)
 	defer pace.Stop()
-	took := make([]time.Duration, samples)
+	took := make([]time.Duration, n)
 	for i := range took {
 		<-pace.C
 		took[i] = measure(i)
@@ -210,170 +271,75 @@ func each(measure func(i int) time.Duration) []time.Duration {
 	return took
 }
 
+// A row is of one change: how long the agent takes, and how long it takes at least.
+type row struct {
+	change       string
+	agent, floor func(i int) time.Duration
+	samples      int
+	took, least  []time.Duration
+}
+
+// rows are the changes, in the order of the table. Those of the agent are measured before those by hand.
+func (f *following) rows(b *testing.B) []*row {
+	agent := func(s func(i int) sample) func(int) time.Duration {
+		return func(i int) time.Duration { return f.byAgent(b, s(i)) }
+	}
+	hand := func(s func(i int) sample) func(int) time.Duration {
+		return func(i int) time.Duration { return f.byHand(b, s(i)) }
+	}
+	add := func(by, name string) func(int) sample { return func(i int) sample { return f.add(b, i, by, name) } }
+	two := func(i int) sample { return f.add(b, i, byAgent, "two").inTwo() }
+	move := func(int) sample { return f.move(b) }
+	port := func(by string) func(int) sample { return func(i int) sample { return f.movePort(b, i, by) } }
+	remove := func(by string) func(int) sample { return func(i int) sample { return f.remove(i, by) } }
+	return []*row{
+		{change: "new host", samples: samples, agent: agent(add(byAgent, "new")), floor: hand(add(byHand, "new"))},
+		{change: "new host, two puts", samples: samples, agent: agent(two), floor: hand(add(byHand, "two"))},
+		{change: "host removed", samples: samples, agent: agent(remove(byAgent)), floor: hand(remove(byHand))},
+		{change: "port moved", samples: samples, agent: agent(port(byAgent)), floor: hand(port(byHand))},
+		{change: "host moved", samples: samples, agent: agent(move), floor: hand(move)},
+		{change: "beside a new domain", samples: fewSamples, agent: func(i int) time.Duration {
+			f.rests(b)
+			f.change(b, f.found(b, fmt.Sprint("beside", i)))
+			<-time.After(samplePause)
+			return f.byAgent(b, f.move(b))
+		}},
+		{change: "new domain", samples: fewSamples, agent: func(i int) time.Duration {
+			f.rests(b)
+			return f.byAgent(b, f.found(b, fmt.Sprint("found", i)))
+		}},
+	}
+}
+
+// rests waits until all is in line and the agent may reload at once.
+func (f *following) rests(b *testing.B) {
+	const reloadInterval = 2 * time.Second
+	f.settles(b)
+	<-time.After(reloadInterval)
+}
+
 func (f *following) measure(b *testing.B, delays, costs *strings.Builder) {
-	moved := each(func(int) time.Duration { return f.byAgent(b, f.move()) })
-	added := each(func(i int) time.Duration { return f.byAgent(b, f.add(i, "new")) })
-	checked := each(func(i int) time.Duration { return f.byAgent(b, f.addChecked(i, "new")) })
-	beside := f.besideNewDomains(b)
+	rows := f.rows(b)
+	for _, r := range rows {
+		r.took = each(r.samples, r.agent)
+		f.settles(b)
+	}
 	f.cost(b, costs)
 	f.agent.terminate(b)
-	floorMoved := each(func(int) time.Duration { return f.byHand(b, f.move()) })
-	floorAdded := each(func(i int) time.Duration { return f.byHand(b, f.add(i, "more")) })
-	floorChecked := each(func(i int) time.Duration { return f.byHand(b, f.addChecked(i, "more")) })
-	rendered := []time.Duration{f.byTemplate(b), f.byTemplate(b), f.byTemplate(b)}
-	slices.Sort(rendered)
-	row := func(change, by string, took, floor []time.Duration) {
-		median := took[len(took)/2]
-		fmt.Fprintf(delays, "%8d %-12s %-26s %9s %9s %9s\n", f.n, change, by, precise(median), precise(took[len(took)-1]), ratio(median, floor[len(floor)/2]))
+	for _, r := range rows {
+		if r.floor != nil {
+			r.least = each(r.samples, r.floor)
+		}
 	}
-	row("new checked", "floor: event and commands", floorChecked, floorChecked)
-	row("new checked", "agent", checked, floorChecked)
-	row("host moved", "floor: event and commands", floorMoved, floorMoved)
-	row("host moved", "agent", moved, floorMoved)
-	row("host moved", "template, -c, reload (of 3)", rendered, floorMoved)
-	row("host moved", "agent, beside a new domain", beside, floorMoved)
-	row("new server", "floor: event and commands", floorAdded, floorAdded)
-	row("new server", "agent", added, floorAdded)
-	b.ReportMetric(float64(moved[samples/2])/float64(floorMoved[samples/2]), "x-floor-moved")
-	b.ReportMetric(float64(beside[len(beside)/2])/float64(moved[samples/2]), "x-quiet-beside-a-new-domain")
-	b.ReportMetric(float64(added[samples/2])/float64(floorAdded[samples/2]), "x-floor-added")
+	rows[5].least, rows[6].least = rows[4].least, rows[0].least // beside a new domain a host moves, and a new domain is a new host
+	rendered := each(3, func(int) time.Duration { return f.byTemplate(b) })
+	template := rendered[1]
+	for _, r := range rows {
+		median, floor := r.took[len(r.took)/2], r.least[len(r.least)/2]
+		fmt.Fprintf(delays, "%8d %-20s %9s %9s %9s %9s %10s %10s\n", f.n, r.change, precise(median), precise(r.took[len(r.took)-1]), precise(floor), ratio(median, floor), precise(template), ratio(template, median))
+		b.ReportMetric(float64(median)/float64(floor), "x-floor-"+strings.NewReplacer(" ", "-", ",", "").Replace(r.change))
+	}
 	f.master.end(b)
 }
 
-// besideNewDomains is how long hosts take to move a moment after another domain was registered, which takes haproxy -c and a
-// reload.
-func (f *following) besideNewDomains(b *testing.B) []time.Duration {
-	const newDomains = 10
-	took := make([]time.Duration, newDomains)
-	for i := range took {
-		f.settles(b)
-		f.txn(b, addrOf(b, fmt.Sprintf("beside%d.example.com/server1", i), f.hosts[2].addr))
-		<-time.After(samplePause)
-		took[i] = f.byAgent(b, f.move())
-	}
-	f.settles(b)
-	slices.Sort(took)
-	return took
-}
-
 func precise(d time.Duration) string { return d.Round(10 * time.Microsecond).String() }
-
-// cost is what the agent takes of CPU and memory.
-func (f *following) cost(b *testing.B, table *strings.Builder) {
-	const rounds, most, window = 4, 50, 800 * time.Millisecond
-	var changing, committing time.Duration
-	changes := 0
-	for range rounds {
-		f.settles(b)
-		before, start := f.agent.cpu(b), time.Now()
-		for k := 0; k < most && time.Since(start) < window; k++ {
-			f.byAgent(b, f.move())
-			changes++
-		}
-		changed := f.agent.cpu(b)
-		f.settles(b)
-		changing += changed - before
-		committing += f.agent.cpu(b) - changed
-	}
-	const idleFor, resyncFor = 10 * time.Second, 4 * time.Second
-	idle := f.agent.cpuOver(b, idleFor)
-	if err := f.agent.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		b.Fatal(err)
-	}
-	resync := f.agent.cpuOver(b, resyncFor)
-	rss, peak := f.agent.memory(b)
-	fmt.Fprintf(table, "%8d %11s %9s %9s %6.2f%% %6.0f MB %6.0f MB\n", f.n, precise(changing/time.Duration(changes)), ms(committing/rounds), ms(resync),
-		100*float64(idle)/float64(idleFor), float64(rss)/1e6, float64(peak)/1e6)
-}
-
-// cpuOver is what the agent uses within a time.
-func (a *agent) cpuOver(t testing.TB, d time.Duration) time.Duration {
-	t.Helper()
-	before := a.cpu(t)
-	select {
-	case <-time.After(d):
-	case <-a.Exited:
-		t.Fatal(a.running())
-	}
-	return a.cpu(t) - before
-}
-
-// cpu is what the process has used so far, without its children.
-func (p *process) cpu(t testing.TB) time.Duration {
-	t.Helper()
-	const tick = 10 * time.Millisecond
-	stat := read(t, fmt.Sprintf("/proc/%d/stat", p.Cmd.Process.Pid))
-	fields := strings.Fields(stat[strings.LastIndex(stat, ")")+1:])
-	user, err := strconv.Atoi(fields[11])
-	if err != nil {
-		t.Fatal(err)
-	}
-	system, err := strconv.Atoi(fields[12])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(user+system) * tick
-}
-
-// memory is the agent's resident one, now and at most.
-func (a *agent) memory(t testing.TB) (rss, peak int64) {
-	t.Helper()
-	status := read(t, fmt.Sprintf("/proc/%d/status", a.Cmd.Process.Pid))
-	kB := func(name string) (n int64) {
-		_, after, _ := strings.Cut(status, name+":")
-		if _, err := fmt.Sscan(after, &n); err != nil {
-			t.Fatal(err)
-		}
-		return n << 10
-	}
-	return kB("VmRSS"), kB("VmHWM")
-}
-
-// confdTemplate is the classic one.
-var confdTemplate = template.Must(template.New("").Parse(`frontend webin
-    bind {{.Bind}}
-{{range $d, $hosts := .Domains}}    acl is_{{$d}} hdr(host) -i {{$d}}
-    use_backend {{$d}}_cluster if is_{{$d}}
-{{end}}{{range $d, $hosts := .Domains}}
-backend {{$d}}_cluster
-    balance roundrobin
-    cookie SERVERID insert indirect nocache
-{{range $h, $attr := $hosts}}    server {{$h}} {{$attr.ip}}:{{$attr.port}} cookie {{$h}}
-{{end}}{{end}}`))
-
-// byTemplate is how long a change takes that a template tool makes: it reads all keys, renders all, validates and reloads.
-func (f *following) byTemplate(b *testing.B) time.Duration {
-	s := f.move()
-	start := f.puts(b, s)
-	if err := f.sees(s); err != nil {
-		b.Fatal(err)
-	}
-	keys, err := world.etcd.client.Get(b.Context(), f.prefix+"/", clientv3.WithPrefix())
-	if err != nil {
-		b.Fatal(err)
-	}
-	domains := map[string]map[string]map[string]string{}
-	for _, kv := range keys.Kvs {
-		path := strings.Split(strings.TrimPrefix(string(kv.Key), f.prefix+"/"), "/")
-		if len(path) != 3 {
-			continue
-		}
-		if domains[path[0]] == nil {
-			domains[path[0]] = map[string]map[string]string{}
-		}
-		if domains[path[0]][path[1]] == nil {
-			domains[path[0]][path[1]] = map[string]string{}
-		}
-		domains[path[0]][path[1]][path[2]] = string(kv.Value)
-	}
-	var text strings.Builder
-	if err := confdTemplate.Execute(&text, map[string]any{"Bind": f.web, "Domains": domains}); err != nil {
-		b.Fatal(err)
-	}
-	if err := os.WriteFile(f.managedFile, []byte(text.String()), 0o644); err != nil {
-		b.Fatal(err)
-	}
-	f.floor(b)
-	f.served(b, s)
-	return time.Since(start)
-}
