@@ -67,8 +67,8 @@ e2e-net: deps ## the tests of a network of several hosts, each in a network name
 	fi; \
 	HAPSYNC_NETNS=true $(GO) test $(TESTFLAGS) -v ./e2e/netns
 
-bench: deps ## the benchmarks (BENCHFLAGS=...)
-	$(GO) test -run='^$$' -bench=. $(BENCHFLAGS) ./...
+bench: deps ## the benchmarks; their figures go into docs/performance.md (BENCHFLAGS=...)
+	HAPSYNC_BENCH_DOCS=true $(GO) test -run='^$$' -bench=. $(BENCHFLAGS) ./...
 
 fuzz: ## each fuzz target for a short while (FUZZTIME=10s)
 	@for pkg in $$($(GO) list ./...); do \

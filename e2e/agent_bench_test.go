@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -32,19 +33,23 @@ import (
 // that of the whole pass which brings the file after them, without haproxy -c; "resync" that of one after SIGHUP, of
 // which there is one a minute; "idle" is over 10 s without one. All are read from /proc in steps of 10 ms.
 func BenchmarkAgent(b *testing.B) {
+	var tables strings.Builder
 	for _, h := range allHAProxy(b) {
 		var delays, costs strings.Builder
+		curves := map[string]*curve{}
 		fmt.Fprintf(&delays, "\nHAProxy %s\n%8s %-20s %9s %9s %9s %9s %10s %10s\n", h, "domains", "change", "agent", "p99", "floor", "x floor", "template", "template x")
 		fmt.Fprintf(&costs, "%8s %11s %9s %9s %7s %9s %9s\n", "domains", "cpu/change", "commit", "resync", "idle", "rss", "peak")
 		for _, n := range []int{10, 1000, 10000} {
 			b.Run(fmt.Sprintf("%s/%d", h, n), func(b *testing.B) {
 				for b.Loop() {
-					startFollowing(b, h, n).measure(b, &delays, &costs)
+					startFollowing(b, h, n).measure(b, &delays, &costs, curves)
 				}
 			})
 		}
-		fmt.Printf("%s\n%s\n", &delays, &costs)
+		fmt.Fprintf(&tables, "%s\n%s", &delays, &costs)
+		draw(b, "haproxy-"+h.String(), "From a put to the first request, HAProxy "+h.String(), slices.SortedFunc(maps.Values(curves), func(a, b *curve) int { return strings.Compare(a.name, b.name) }))
 	}
+	figures(b, "agent", tables.String())
 }
 
 const (
@@ -276,6 +281,7 @@ type row struct {
 	change       string
 	agent, floor func(i int) time.Duration
 	samples      int
+	drawn        bool // in the picture
 	took, least  []time.Duration
 }
 
@@ -293,10 +299,10 @@ func (f *following) rows(b *testing.B) []*row {
 	port := func(by string) func(int) sample { return func(i int) sample { return f.movePort(b, i, by) } }
 	remove := func(by string) func(int) sample { return func(i int) sample { return f.remove(i, by) } }
 	return []*row{
-		{change: "new host", samples: samples, agent: agent(add(byAgent, "new")), floor: hand(add(byHand, "new"))},
+		{change: "new host", samples: samples, drawn: true, agent: agent(add(byAgent, "new")), floor: hand(add(byHand, "new"))},
 		{change: "new host, two puts", samples: samples, agent: agent(two), floor: hand(add(byHand, "two"))},
-		{change: "host removed", samples: samples, agent: agent(remove(byAgent)), floor: hand(remove(byHand))},
-		{change: "port moved", samples: samples, agent: agent(port(byAgent)), floor: hand(port(byHand))},
+		{change: "host removed", samples: samples, drawn: true, agent: agent(remove(byAgent)), floor: hand(remove(byHand))},
+		{change: "port moved", samples: samples, drawn: true, agent: agent(port(byAgent)), floor: hand(port(byHand))},
 		{change: "host moved", samples: samples, agent: agent(move), floor: hand(move)},
 		{change: "beside a new domain", samples: fewSamples, agent: func(i int) time.Duration {
 			f.rests(b)
@@ -304,7 +310,7 @@ func (f *following) rows(b *testing.B) []*row {
 			<-time.After(samplePause)
 			return f.byAgent(b, f.move(b))
 		}},
-		{change: "new domain", samples: fewSamples, agent: func(i int) time.Duration {
+		{change: "new domain", samples: fewSamples, drawn: true, agent: func(i int) time.Duration {
 			f.rests(b)
 			return f.byAgent(b, f.found(b, fmt.Sprint("found", i)))
 		}},
@@ -318,7 +324,7 @@ func (f *following) rests(b *testing.B) {
 	<-time.After(reloadInterval)
 }
 
-func (f *following) measure(b *testing.B, delays, costs *strings.Builder) {
+func (f *following) measure(b *testing.B, delays, costs *strings.Builder, curves map[string]*curve) {
 	rows := f.rows(b)
 	for _, r := range rows {
 		r.took = each(r.samples, r.agent)
@@ -334,9 +340,20 @@ func (f *following) measure(b *testing.B, delays, costs *strings.Builder) {
 	rows[5].least, rows[6].least = rows[4].least, rows[0].least // beside a new domain a host moves, and a new domain is a new host
 	rendered := each(3, func(int) time.Duration { return f.byTemplate(b) })
 	template := rendered[1]
+	point := func(name string, took time.Duration) {
+		if curves[name] == nil {
+			curves[name] = &curve{name: name}
+		}
+		curves[name].add(f.n, took)
+	}
+	point("template, check and reload", template)
+	point("floor of a new host", rows[0].least[len(rows[0].least)/2])
 	for _, r := range rows {
 		median, floor := r.took[len(r.took)/2], r.least[len(r.least)/2]
 		fmt.Fprintf(delays, "%8d %-20s %9s %9s %9s %9s %10s %10s\n", f.n, r.change, precise(median), precise(r.took[len(r.took)-1]), precise(floor), ratio(median, floor), precise(template), ratio(template, median))
+		if r.drawn {
+			point("hapsync: "+r.change, median)
+		}
 		b.ReportMetric(float64(median)/float64(floor), "x-floor-"+strings.NewReplacer(" ", "-", ",", "").Replace(r.change))
 	}
 	f.master.end(b)

@@ -87,7 +87,7 @@ func BenchmarkSync(b *testing.B) {
 			}
 		})
 	}
-	fmt.Println(table.String())
+	figures(b, "sync", table.String())
 }
 
 func benchmarkSize(b *testing.B, h haproxy, n int, table *strings.Builder) {
