@@ -82,7 +82,7 @@ var badKeys = []badKey{
 	badDomain("two dots", "bad..abc.com", "empty part"),
 	badDomain("dots alone", "..", "empty part"),
 	badDomain("254 characters", strings.Repeat("a123456789.", 23)+"b", "254 bytes: 253 are the most"),
-	badDomain("star", "*", `domain "*" is a wildcard, and wildcards are not supported`),
+	badDomain("star", "*", `domain "*" is a wildcard, which only the key aliases`),
 	badDomain("star before a domain", "*.abc.com", `is a wildcard`),
 	badDomain("not UTF-8", "bad\xff.abc.com", "only letters, digits"),
 	badDomain("empty", "", "domain is empty"),

@@ -70,6 +70,9 @@ type BackendOptions struct {
 	Check string
 	// CheckHost is the Host of that check; empty for the domain.
 	CheckHost string
+	// Names are further names that lead to it, such as "*.abc.com www.abc.com": sorted, with one space between them. Their lines
+	// stand in the frontends.
+	Names string
 	// Lines are further lines of hapsync's, which it marks, without the mark; with line ends between them.
 	Lines string
 }
@@ -125,12 +128,13 @@ type Rule struct {
 	AnyPort bool
 }
 
-// Hosts are what it takes, in words.
-func (r Rule) Hosts() string {
+// Hosts are what it takes, in words, with the domain's further names.
+func (r Rule) Hosts(names ...string) string {
+	hosts := strings.Join(append([]string{r.Domain}, names...), ", ")
 	if r.AnyPort {
-		return r.Domain + " with any port"
+		return hosts + " with any port"
 	}
-	return r.Domain + " without a port"
+	return hosts + " without a port"
 }
 
 // Backend is the name of the backend that the rule leads to.

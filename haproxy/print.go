@@ -57,6 +57,9 @@ func (o BackendOptions) String() string {
 			s += " host " + o.CheckHost
 		}
 	}
+	if o.Names != "" {
+		s += ", also " + o.Names
+	}
 	if o.Lines != "" {
 		s += ", " + strings.ReplaceAll(o.Lines, "\n", ", ")
 	}

@@ -44,6 +44,8 @@ type State struct {
 	// Behind is what requests for an unknown domain go on to behind our rules, such as "default_backend catchall"; empty where
 	// HAProxy answers them with 503.
 	Behind string
+	// Wildcards are those of all domains in the managed file: requests for a name below one go on to it where no other rule takes them.
+	Wildcards []string
 	// NotOurs are the servers of managed backends that hapsync did not make: they are left alone, in the file and in the
 	// process, and a host of the same name is not written.
 	NotOurs map[ServerKey]Other

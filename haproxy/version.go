@@ -70,6 +70,11 @@ func (c Capabilities) Live(change Change) (ok bool, why string) {
 	case AddBackend, RemoveBackend:
 		return false, "the backends of a running process cannot change"
 	case SetBackend:
+		if have := ch.Have; have.Names != ch.Want.Names {
+			if have.Names = ch.Want.Names; have == ch.Want {
+				return false, "the rules of a running process cannot change"
+			}
+		}
 		return false, "the options of a backend cannot change in a running process"
 	case AddRule, SetRule, RemoveRule:
 		return false, "the rules of a running process cannot change"

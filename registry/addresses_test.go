@@ -109,8 +109,8 @@ func TestANetworkThatIsNoneIsRefused(t *testing.T) {
 func TestARefusedAddressIsABadValueOfItsHost(t *testing.T) {
 	t.Parallel()
 	kvs := []KeyValue{
-		{"/p/a.abc.com/good/ip", "10.0.0.1"}, {"/p/a.abc.com/good/port", "80"},
-		{"/p/a.abc.com/etcd/ip", "127.0.0.1"}, {"/p/a.abc.com/etcd/port", "2379"}, {"/p/a.abc.com/half/ip", "127.0.0.1"},
+		{Key: "/p/a.abc.com/good/ip", Value: "10.0.0.1"}, {Key: "/p/a.abc.com/good/port", Value: "80"},
+		{Key: "/p/a.abc.com/etcd/ip", Value: "127.0.0.1"}, {Key: "/p/a.abc.com/etcd/port", Value: "2379"}, {Key: "/p/a.abc.com/half/ip", Value: "127.0.0.1"},
 	}
 	domains, problems, _ := Decode("/p", kvs, Addresses{})
 	if len(domains) != 1 || len(domains[0].Hosts) != 1 || len(domains[0].HeldHosts) != 1 || domains[0].HeldHosts[0] != "etcd" || len(domains[0].Pending) != 1 {

@@ -10,12 +10,16 @@ import (
 	"strings"
 )
 
-// A KeyValue is a key as it is in etcd, and its value. Neither is to be trusted.
-type KeyValue struct{ Key, Value string }
+// A KeyValue is a key as it is in etcd, and its value. Neither is to be trusted. It is comparable.
+type KeyValue struct {
+	Key, Value string
+	// Created is the revision at which etcd has it since, of keys whose age means something, aliases; of all others 0.
+	Created Revision
+}
 
 // Limits of what is kept of the registry. What is cut off was bad already.
 const (
-	// MaxValue is more bytes than any good value has.
+	// MaxValue is more bytes than any good value has but for aliases.
 	MaxValue = maxChecked + 1
 	// maxProblems are kept of one domain, and of all names that cannot be one. The last one then counts the others.
 	maxProblems = 100

@@ -34,6 +34,7 @@ var (
 	goodCheck   = regexp.MustCompile(`\A(off|tcp` + checkTimes + `|/([A-Za-z0-9/?._~!&()*+,=:@-]|%[0-9A-Fa-f]{2}){0,255}( status=[0-9,-]+)?( host=[A-Za-z0-9.:-]+)?` + checkTimes + `)?\z`)
 	goodTLS     = regexp.MustCompile(`\A(off|verify|noverify)?\z`)
 	goodCookie  = regexp.MustCompile(`\A(off|[A-Za-z0-9_.-]{1,64}( httponly)?( secure)?( samesite=(lax|strict|none))?( maxidle=[1-9][0-9]*[smhd])?( maxlife=[1-9][0-9]*[smhd])?)?\z`)
+	goodAliases = regexp.MustCompile(`\A((\*\.)?[a-z0-9][a-z0-9.-]*( (\*\.)?[a-z0-9][a-z0-9.-]*)*)?\z`)
 	goodReason  = regexp.MustCompile(`\A[ -~]{1,1000}\z`)
 	goodKey     = regexp.MustCompile(`\A[ -~]+\z`)
 )
@@ -70,8 +71,15 @@ func checkDecoded(domains []registry.Domain, problems []registry.Problem, ignore
 
 func checkDecodedDomain(d registry.Domain) error {
 	if !goodDomain.MatchString(d.Name) || len(d.Name) > 253 || !goodBalance.MatchString(d.Options.Balance) ||
-		!goodCookie.MatchString(d.Options.Cookie) || !goodCheck.MatchString(d.Options.Check) || len(registry.CheckOf(d.Options.Check).Path) > 256 || !goodTLS.MatchString(d.Options.TLS) {
+		!goodCookie.MatchString(d.Options.Cookie) || !goodCheck.MatchString(d.Options.Check) || len(registry.CheckOf(d.Options.Check).Path) > 256 || !goodAliases.MatchString(d.Options.Aliases) || !goodTLS.MatchString(d.Options.TLS) {
 		return fmt.Errorf("a name or an option has bytes that it may not have: %+v", d)
+	}
+	names := d.Options.Names()
+	for i, name := range names {
+		below := strings.TrimPrefix(name, "*.")
+		if !goodDomain.MatchString(below) || len(below) > 253 || len(names) > 100 || i > 0 && names[i-1] >= name {
+			return fmt.Errorf("aliases %q", d.Options.Aliases)
+		}
 	}
 	var hosts, pending []string
 	for _, h := range d.Hosts {
@@ -181,9 +189,10 @@ func FuzzDecode(f *testing.F) {
 	f.Add("/p/", "/p/a.com/h/weight", "257", "/p/a.com/h/port", "80\n")
 	f.Add("", "/a.com/h/ip", "::1%eth0", "//", "x")
 	f.Add("/p", "/p", "", "/p/", "")
+	f.Add("/p", "/p/a.com/aliases", "*.a.com www.a.com", "/p/b.com/aliases", "*.10.0.0.1 WWW.a.com")
 	f.Add("/p", "/p/\xff/h/ip", "\xff", "/p/a.com/h/ip/x", "1")
 	f.Fuzz(func(t *testing.T, prefix, key1, value1, key2, value2 string) {
-		kvs := []registry.KeyValue{{key1, value1}, {key2, value2}}
+		kvs := []registry.KeyValue{{Key: key1, Value: value1}, {Key: key2, Value: value2}}
 		domains, problems, ignored := registry.Decode(prefix, kvs, registry.Addresses{})
 		if err := checkDecoded(domains, problems, ignored); err != nil {
 			t.Fatal(err)

@@ -11,6 +11,7 @@
 //	/services/web/<domain>/<host>/state    ready|drain|maint optional, ready
 //	/services/web/<domain>/balance         roundrobin|static-rr|leastconn|first|random|source|uri
 //	/services/web/<domain>/check           a URL path, "tcp" or "off", and words such as inter=2s
+//	/services/web/<domain>/aliases         www.abc.com *.abc.com
 //
 // [Decode] turns keys into [Domain] values and knows nothing of etcd. It is total: whatever the
 // keys and the values are, it returns what could be read, and a [Problem] for what could not.

@@ -50,6 +50,9 @@ func (s *spelling) child(name string, keys []KeyValue, at int) {
 
 func (s *spelling) option(name string, kv KeyValue) {
 	s.readable = true
+	if name == aliasesKey {
+		s.AliasesSince = kv.Created
+	}
 	if err := s.Options.set(name, kv.Value); err != nil {
 		s.Held = true
 		s.hold(kv.Key, "", trimmed(err, kv.Value, new(DomainOptions), name))
@@ -219,6 +222,8 @@ func (o *DomainOptions) set(name, value string) (err error) {
 		o.TimeoutServer, err = parseTimeout(name, value)
 	case "tls":
 		o.TLS, err = parseWord(name, value, "off", "verify", "noverify")
+	case aliasesKey:
+		o.Aliases, err = parseAliases(value)
 	case "redirect-https":
 		o.RedirectHTTPS, err = parseBool(name, value)
 	case "maintenance":

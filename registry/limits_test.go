@@ -18,7 +18,7 @@ func TestALongKeyIsCutAndStaysBadAndApart(t *testing.T) {
 	if CutKey(prefix, good) != good {
 		t.Error("the longest good key is cut")
 	}
-	if d, _, _ := Decode(prefix, []KeyValue{{good, "1"}}, Addresses{}); len(d) != 1 {
+	if d, _, _ := Decode(prefix, []KeyValue{{Key: good, Value: "1"}}, Addresses{}); len(d) != 1 {
 		t.Error("it is not the longest good key: it is bad")
 	}
 }
@@ -27,7 +27,7 @@ func TestOfADomainAHundredProblemsAreKept(t *testing.T) {
 	t.Parallel()
 	var kvs []KeyValue
 	for i := range 300 {
-		kvs = append(kvs, KeyValue{fmt.Sprintf("/p/a.com/s%d/ip", i), "bad"}, KeyValue{fmt.Sprintf("/p/bad name %d/s/ip", i), "10.0.0.1"})
+		kvs = append(kvs, KeyValue{Key: fmt.Sprintf("/p/a.com/s%d/ip", i), Value: "bad"}, KeyValue{Key: fmt.Sprintf("/p/bad name %d/s/ip", i), Value: "10.0.0.1"})
 	}
 	domains, problems, _ := Decode("/p", kvs, Addresses{})
 	if len(problems) != 202 || len(domains) != 1 || len(domains[0].HeldHosts) != 300 {
@@ -46,10 +46,10 @@ func TestOfADomainAHundredProblemsAreKept(t *testing.T) {
 
 func TestKeysThatMeanNothingAreCountedAndNamedByExample(t *testing.T) {
 	t.Parallel()
-	kvs := []KeyValue{{"/p/a.com/s/ip", "10.0.0.1"}, {"/p/a.com/s/port", "80"}}
+	kvs := []KeyValue{{Key: "/p/a.com/s/ip", Value: "10.0.0.1"}, {Key: "/p/a.com/s/port", Value: "80"}}
 	for i := range 120 {
 		for _, name := range []string{"last_seen", "version", "tags/env"} {
-			kvs = append(kvs, KeyValue{fmt.Sprintf("/p/d%d.com/s/%s", i, name), "x"})
+			kvs = append(kvs, KeyValue{Key: fmt.Sprintf("/p/d%d.com/s/%s", i, name), Value: "x"})
 		}
 	}
 	_, problems, ignored := Decode("/p", kvs, Addresses{})

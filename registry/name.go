@@ -21,16 +21,42 @@ func CheckDomain(name string) error {
 	case name == "":
 		return fmt.Errorf("domain is empty: the key is <domain>/<host>/ip below the prefix")
 	case name == "*" || strings.HasPrefix(name, "*."):
-		return fmt.Errorf("domain %s is a wildcard, and wildcards are not supported: write each domain", Quote(name))
-	case len(name) > maxDomain:
-		return fmt.Errorf("domain %s has %d bytes: %d are the most", Quote(name), len(name), maxDomain)
+		return fmt.Errorf("domain %s is a wildcard, which only the key aliases of a domain can have", Quote(name))
+	}
+	return nameError("domain", name, badName(name))
+}
+
+// CheckAlias returns what is wrong with a further name of a domain. It takes the names of CheckDomain, and *.abc.com for all below one.
+func CheckAlias(name string) error {
+	if name == "*" {
+		return fmt.Errorf("name %s is each name: HAProxy's default_backend is for those that no domain has", Quote(name))
+	}
+	below, wild := strings.CutPrefix(name, "*.")
+	why := badName(below)
+	if last := below[strings.LastIndexByte(below, '.')+1:]; why == "" && wild && strings.Trim(last, "0123456789") == "" {
+		why = "is below a number, and there are no names below an address"
+	}
+	return nameError("name", name, why)
+}
+
+// nameError is the error that something has a bad name; nil where nothing is wrong with it.
+func nameError(what, name, why string) error {
+	if why == "" {
+		return nil
+	}
+	return fmt.Errorf("%s %s %s", what, Quote(name), why)
+}
+
+func badName(name string) string {
+	if len(name) > maxDomain {
+		return fmt.Sprintf("has %d bytes: %d are the most", len(name), maxDomain)
 	}
 	for label := range strings.SplitSeq(name, ".") {
 		if why := badLabel(label); why != "" {
-			return fmt.Errorf("domain %s %s", Quote(name), why)
+			return why
 		}
 	}
-	return nil
+	return ""
 }
 
 func badLabel(label string) string {

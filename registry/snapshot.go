@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // ErrUnavailable is wrapped by all errors of an etcd that does not let the registry be read.
@@ -48,6 +49,8 @@ type Domain struct {
 	// Held is set where an option of the domain cannot be read: the last good ones stay. Options
 	// then has only those that could be read.
 	Held bool
+	// AliasesSince is the revision that the key aliases was created at: of two domains that ask for one alias the older key has it.
+	AliasesSince Revision
 	// HeldHosts names the hosts with a bad value, sorted: the last good ones stay.
 	HeldHosts []string
 	// Unclear are keys that would be hosts if their values were addresses, sorted. They mean nothing, and are counted as ignored,
@@ -81,8 +84,30 @@ type DomainOptions struct {
 	TimeoutServer string
 	// TLS says whether HAProxy speaks TLS to the hosts: "off", "verify" or "noverify", without a look at their certificates.
 	TLS string
+	// Aliases are further names that lead to the domain, such as "*.abc.com www.abc.com": sorted, with one space between them, in lower
+	// case. "*." stands for one or more labels.
+	Aliases string
 	// RedirectHTTPS sends clients without TLS to the same place with it; Maintenance answers all of them with 503.
 	RedirectHTTPS, Maintenance bool
+}
+
+// String is what a person reads of the options that are set; empty where none is.
+func (o DomainOptions) String() string {
+	var words []string
+	for _, w := range []struct{ name, value string }{
+		{aliasesKey, o.Aliases}, {"balance", o.Balance}, {"check", o.Check}, {"cookie", o.Cookie}, {"timeout-server", o.TimeoutServer}, {"tls", o.TLS},
+	} {
+		if w.value != "" {
+			words = append(words, w.name+" "+w.value)
+		}
+	}
+	if o.RedirectHTTPS {
+		words = append(words, "redirect-https")
+	}
+	if o.Maintenance {
+		words = append(words, "maintenance")
+	}
+	return strings.Join(words, ", ")
 }
 
 // A Host serves a domain at an address. It becomes a HAProxy server.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
@@ -23,7 +24,11 @@ type Explanation struct {
 	Ruled bool
 	// Rules are those that do it, sorted.
 	Rules []haproxy.Rule
-	Hosts []ExplainedHost // sorted by name
+	// Names are the further names that these take, sorted.
+	Names []string
+	// Options are what the registry says of the domain.
+	Options registry.DomainOptions
+	Hosts   []ExplainedHost // sorted by name
 
 	prefix string
 }
@@ -89,6 +94,10 @@ func (s *Syncer) Explain(ctx context.Context, domain, host string) (Explanation,
 	}
 	e.Rules = slices.DeleteFunc(slices.Clone(p.state.Live.Rules), func(r haproxy.Rule) bool { return r.Domain != domain })
 	e.Ruled = len(e.Rules) > 0
+	live, _ := backendOf(p.state.Live, domain)
+	e.Names = strings.Fields(live.Options.Names)
+	d, _ := domainOf(p.snapshot, domain)
+	e.Options = d.Options
 	b := explainer{Explanation: e, pass: p, kept: p.report.Kept}
 	if !p.report.Compared {
 		notes, _ := s.cfg.File.Kept() // what cannot be read is as good as nothing

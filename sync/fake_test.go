@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"pgregory.net/rapid"
 
@@ -112,6 +113,13 @@ func (m *fake) state(domains ...string) haproxy.State {
 	st := haproxy.State{
 		File: clone(m.file), Digest: m.digest(), Capabilities: m.caps,
 		NoEdit: m.noEdit, Missing: m.missing, Foreign: m.foreign, Binds: m.binds,
+	}
+	for _, b := range m.file.Backends {
+		for _, name := range strings.Fields(b.Options.Names) {
+			if haproxy.IsWildcard(name) {
+				st.Wildcards = append(st.Wildcards, name)
+			}
+		}
 	}
 	if m.down || m.deaf {
 		st.Down, st.Deaf = haproxy.ErrDown, m.deaf
@@ -314,11 +322,17 @@ var domains = []string{"a.abc.com", "b.abc.com", "c.abc.com", "d.org"}
 
 func drawSnapshot(t *rapid.T) registry.Snapshot {
 	s := registry.Snapshot{Revision: 7, Keys: 1}
+	aliases := map[string][]string{} // each of one domain
+	for _, alias := range []string{"*.abc.com", "*.org", "www.abc.com", "x.org"} {
+		owner := rapid.SampledFrom(append([]string{""}, domains...)).Draw(t, alias)
+		aliases[owner] = append(aliases[owner], alias)
+	}
 	for _, name := range domains {
 		if !rapid.Bool().Draw(t, name) {
 			continue
 		}
 		d := registry.Domain{Name: name, Options: registry.DomainOptions{
+			Aliases:       strings.Join(aliases[name], " "),
 			Balance:       rapid.SampledFrom([]string{"", "", "", "leastconn", "source"}).Draw(t, "balance"),
 			Check:         rapid.SampledFrom([]string{"", "", "off", "/health", "tcp inter=5s", "/health status=200 host=x fall=9"}).Draw(t, "check"),
 			TLS:           rapid.SampledFrom([]string{"", "", "verify", "noverify", "off"}).Draw(t, "tls"),
@@ -364,7 +378,7 @@ func drawNear(t *rapid.T, c haproxy.Config, label string) haproxy.Config {
 		}
 		b := &c.Backends[rapid.IntRange(0, len(c.Backends)-1).Draw(t, "backend")]
 		i := rapid.IntRange(0, max(0, len(b.Servers)-1)).Draw(t, "server")
-		switch kind := rapid.IntRange(0, 6).Draw(t, "kind"); {
+		switch kind := rapid.IntRange(0, 7).Draw(t, "kind"); {
 		case kind == 0 && len(b.Servers) > 0:
 			b.Servers = slices.Delete(b.Servers, i, i+1)
 		case kind == 1 && len(b.Servers) > 0:
@@ -381,6 +395,8 @@ func drawNear(t *rapid.T, c haproxy.Config, label string) haproxy.Config {
 			b.Options.Balance = "leastconn"
 		case kind == 6:
 			dropDomain(&c, b.Name)
+		case kind == 7:
+			b.Options.Names = rapid.SampledFrom([]string{"", "*.com", "www.abc.com", "www.abc.com www.abc.com"}).Draw(t, "names")
 		}
 	}
 	return c

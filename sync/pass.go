@@ -67,6 +67,7 @@ func (p *pass) compare(st haproxy.State) {
 	p.report.leaveOut(slices.Concat(LeftAlone(p.snapshot, st.Foreign), LeftAloneHosts(p.snapshot, st.NotOurs)))
 	p.asked, p.bound = p.cfg.Layout.Desired(only(p.snapshot, p.scope), st)
 	p.report.leaveOut(p.bound)
+	p.asked = withoutTaken(p.asked, p.snapshot)
 	if p.asked, p.over = p.cfg.Policy.limit(p.asked, st, p.memory.others(p.scope)); len(p.over) > 0 {
 		p.asked = p.cfg.Layout.complete(p.asked)
 	}
@@ -153,7 +154,7 @@ func (p *pass) withhold(held map[string]string) {
 	for _, b := range stay {
 		slices.SortFunc(b.Servers, byServer)
 	}
-	p.asked = withBackends(p.asked, stay)
+	p.asked = withoutTaken(withBackends(p.asked, stay), p.snapshot)
 	p.asked = p.cfg.Layout.complete(p.asked)
 	names := slices.Sorted(maps.Keys(p.held))
 	p.unheld = p.report.Plan

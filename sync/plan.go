@@ -3,6 +3,7 @@ package sync
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/hapsync/hapsync/haproxy"
 )
@@ -135,7 +136,7 @@ func rewriteReason(edits []haproxy.Change, st haproxy.State) string {
 
 // marksLines reports whether a change is of marked lines of a backend, or beside such.
 func marksLines(c haproxy.Change) bool {
-	marks := func(o haproxy.BackendOptions) bool { return o.Lines != "" || o.CheckHost != "" }
+	marks := func(o haproxy.BackendOptions) bool { return o.Lines != "" || o.CheckHost != "" || o.Names != "" }
 	switch ch := c.(type) {
 	case haproxy.AddBackend:
 		return marks(ch.Options)
@@ -160,8 +161,8 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Chan
 	for _, c := range changes {
 		switch ch := c.(type) {
 		case haproxy.RemoveRule:
-			if st.Behind != "" && !wanted.refused[c.Domain()] {
-				reasons.add(c, "requests for it are to go on to "+st.Behind+", as those for an unknown domain do")
+			if behind := goesOn(ch.Rule, st); behind != "" && !wanted.refused[c.Domain()] {
+				reasons.add(c, "requests for it are to go on to "+behind)
 			}
 			continue
 		case haproxy.RemoveBackend:
@@ -186,6 +187,22 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Chan
 		return removes(a.Change) && late[backend] && !keepsServing(st.Live, want, backend)
 	})
 	p.Reload, p.cause, p.late, p.options = reasons.lines(ruled), reasons.cause(), reasons.domains(), reasons.options()
+}
+
+// goesOn is what requests for a domain that goes away are for then; empty where HAProxy answers them with 503.
+func goesOn(r haproxy.Rule, st haproxy.State) string {
+	b, _ := backendOf(st.Live, r.Domain)
+	own := strings.Fields(b.Options.Names)
+	for _, wildcard := range st.Wildcards {
+		covers := func(name string) bool { return haproxy.Covers(wildcard, name) }
+		if !slices.Contains(own, wildcard) && (covers(r.Domain) || slices.ContainsFunc(own, covers)) {
+			return "the domain with the name " + wildcard
+		}
+	}
+	if st.Behind != "" {
+		return st.Behind + ", as those for an unknown domain do"
+	}
+	return ""
 }
 
 // keepsServing reports whether a server that takes traffic stays in a backend. Where none does and those that come need a

@@ -54,6 +54,8 @@ func rested(is, was haproxy.Backend) (b haproxy.Backend, key string) {
 	switch {
 	case is.Options.Balance != was.Options.Balance:
 		key = "/balance"
+	case is.Options.Names != was.Options.Names:
+		key = "/aliases"
 	case is.Options != was.Options:
 		key = "/check"
 	}

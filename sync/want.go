@@ -301,6 +301,7 @@ func (l Layout) desiredOptions(d registry.Domain, file haproxy.Backend) haproxy.
 	options := haproxy.BackendOptions{
 		Balance: cmp.Or(d.Options.Balance, "roundrobin"),
 		Cookie:  l.cookieOf(d, file),
+		Names:   d.Options.Aliases,
 	}
 	check := registry.CheckOf(d.Options.Check)
 	if check.Path != "" {
@@ -313,7 +314,7 @@ func (l Layout) desiredOptions(d registry.Domain, file haproxy.Backend) haproxy.
 		options.Check, options.CheckHost = file.Options.Check, file.Options.CheckHost
 	}
 	if d.Held && file.Name != "" {
-		options.Balance = file.Options.Balance
+		options.Balance, options.Names = file.Options.Balance, file.Options.Names
 	}
 	return options
 }

@@ -79,7 +79,7 @@ func outputs() []reference.Output {
 		"Agent": "`agent`", "registryJSON": "`registry`", "haproxyJSON": "`haproxy`", "waitJSON": "`waiting`",
 		"appliedJSON": "`applied`", "overrideJSON": "`override` or `overrides`", "countsJSON": "`counts`", "Pass": "`passes`", "notShown": "`not_shown`",
 		"domainJSON": "`domains`", "hostJSON": "`hosts` or `registered`", "Pending": "`pending`", "Problem": "`problems`",
-		"actionJSON": "`actions`", "keptJSON": "`kept`", "problemJSON": "`problems`", "explainHostJSON": "`hosts`", "ruleJSON": "`rules`", "serverJSON": "`server`",
+		"actionJSON": "`actions`", "keptJSON": "`kept`", "problemJSON": "`problems`", "explainHostJSON": "`hosts`", "ruleJSON": "`rules`", "optionsJSON": "`options`", "serverJSON": "`server`",
 		"Attention": "`attention`", "ServerCount": "`servers`", "HAProxyLook": "`haproxy`", "RegistryLook": "`registry`", "Hold": "`hold`",
 		"Domain": "`domains`", "Host": "`host_list`", "Step": "`steps`",
 		"Entry": "`entries`", "EntryChange": "`changes`", "Key": "`keys`", "RosterLine": "`agents`", "Leaving": "`leaving`",

@@ -20,6 +20,10 @@ type Managed struct {
 	Behind string
 	// Exact are the frontends with rules that take the Host without a port alone.
 	Exact map[string]bool
+	// Wildcards are those of all domains, sorted.
+	Wildcards []string
+	// names are the further names of domains, by frontend.
+	names map[string]map[string]string
 	// Given is what the servers of new backends get.
 	Given haproxy.Given
 	// Own is what they have of haproxy.Backend.Own.
@@ -66,7 +70,7 @@ func readManaged(d Document, frontends []string, file string, taken map[string]s
 	m.findForeign(file, all, taken)
 	m.Config.Backends = make([]haproxy.Backend, 0, len(m.backends))
 	m.findServers(d, file)
-	exact := map[string][]string{}
+	names, exact := m.findNames(d), map[string][]string{}
 	for _, r := range m.Config.Rules {
 		if !r.AnyPort {
 			exact[r.Backend()] = append(exact[r.Backend()], r.Frontend)
@@ -74,7 +78,8 @@ func readManaged(d Document, frontends []string, file string, taken map[string]s
 	}
 	for name, s := range m.backends {
 		b := fileBackend(d, s, name, inherited(s).server)
-		b.Exact = exact[name]
+		domain, _ := haproxy.DomainOf(name)
+		b.Exact, b.Options.Names = exact[name], names[domain]
 		m.Config.Backends = append(m.Config.Backends, b)
 	}
 	slices.SortFunc(m.Config.Backends, func(a, b haproxy.Backend) int { return cmp.Compare(a.Name, b.Name) })

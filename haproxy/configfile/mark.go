@@ -46,7 +46,7 @@ func (c *Files) FileState(f Reading, names []string) haproxy.State {
 	return haproxy.State{
 		File:   f.Managed.Config.Only(names, c.frontends),
 		Digest: f.Digest, BaseDigest: f.BaseDigest,
-		Missing: strings.TrimSpace(f.Text) == "", Foreign: f.Managed.Foreign, Behind: f.Managed.Behind, Exact: f.Managed.Exact,
+		Missing: strings.TrimSpace(f.Text) == "", Foreign: f.Managed.Foreign, Behind: f.Managed.Behind, Exact: f.Managed.Exact, Wildcards: f.Managed.Wildcards,
 		Given: f.Managed.Given, Own: f.Managed.Own, Unclaimed: f.Unclaimed,
 		Binds: f.Base.Binds,
 	}

@@ -31,6 +31,8 @@ func (m *Managed) rulesOf(d Document, s section, file string) []haproxy.Rule {
 		case !ours:
 			c.others++
 			continue
+		case isName(l):
+			continue
 		case kind == "use_backend":
 			c.rules++
 		case written || hasWhole(l, domain):
@@ -56,12 +58,16 @@ func (m *Managed) rulesOf(d Document, s section, file string) []haproxy.Rule {
 	return rules
 }
 
-// ownLine tells an ACL or a use_backend rule that bears a name of ours. ours is set where it has our shape, or means the same.
+// ownLine tells an ACL or a use_backend rule that bears a name of ours. ours is set where it has our shape, or means the same. The kind is
+// the keyword, but "wildcard" for the rule of one.
 func ownLine(l line) (domain, kind string, ours bool) {
 	var buffer wordBuffer
 	keyword := firstWord(l.raw)
 	if keyword != "acl" && keyword != "use_backend" {
 		return "", "", false
+	}
+	if n, ok := readName(l); ok {
+		return n.domain, n.kind(), true
 	}
 	w := appendWords(buffer[:0], l.raw)
 	if len(w) < 2 {

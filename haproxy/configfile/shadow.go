@@ -35,6 +35,29 @@ func shadows(body []line) map[int]bool {
 	return found
 }
 
+// outside are places in a frontend's body with the .if of a block in the place of the lines in it.
+func outside(places map[int]bool, body []line) map[int]bool {
+	out := map[int]bool{}
+	depth, start := 0, 0
+	for i, l := range body {
+		switch firstWord(l.raw) {
+		case ".if":
+			if depth == 0 {
+				start = i
+			}
+			depth++
+		case ".endif":
+			depth = max(0, depth-1)
+		}
+		if places[i] && depth > 0 {
+			out[start] = true
+		} else if places[i] {
+			out[i] = true
+		}
+	}
+	return out
+}
+
 // ofHost reports whether words look at the Host header, or at the name of a TLS handshake.
 func ofHost(words []string) bool {
 	text := strings.ToLower(strings.Join(words, " "))

@@ -148,20 +148,16 @@ func (p *splicer) section(s section) {
 
 func (p *splicer) frontend(s section) {
 	have, want := rulesIn(s.name, p.have.Config.Rules), rulesIn(s.name, p.want.Rules)
-	if slices.Equal(have, want) {
+	renamed := func(r haproxy.Rule) bool { return p.have.names[s.name][r.Domain] != p.names(r) }
+	if slices.Equal(have, want) && !slices.ContainsFunc(want, renamed) {
 		p.copy(s.head, s.content)
 		return
 	}
 	p.copy(s.head, s.head+1)
 	owned := domains(have)
-	unchanged := domains(slices.DeleteFunc(slices.Clone(want), func(r haproxy.Rule) bool { return owned[r.Domain] != r }))
+	unchanged := domains(slices.DeleteFunc(slices.Clone(want), func(r haproxy.Rule) bool { return owned[r.Domain] != r || renamed(r) }))
 	body := p.doc.body(s)
-	last := map[string]int{} // where the last line of ours stands, by kind
-	for i, l := range body {
-		if domain, kind, ours := ownLine(l); ours && owned[domain].Domain != "" {
-			last[kind] = i
-		}
-	}
+	last := lastOwned(body, owned)
 	fresh := slices.DeleteFunc(slices.Clone(want), func(r haproxy.Rule) bool { return unchanged[r.Domain] == r })
 	left := map[string][]haproxy.Rule{"acl": fresh, "use_backend": fresh} // still to be written, by kind
 	rest := func() {
@@ -170,19 +166,27 @@ func (p *splicer) frontend(s section) {
 		}
 	}
 	p.route = p.newRoute(body, want)
-	above := shadows(body)
+	wildcards, place := wildcardsOf(body, want, unchanged, p.names), wildcardPlace(body, owned)
+	above := outside(shadows(body), body)
 	_, hasRules := last["use_backend"]
 	for i, l := range body {
 		_, isRoute := readMapRule(l)
-		if above[i] || isRoute {
+		here := i == place && len(wildcards) > 0
+		if above[i] || isRoute || here {
 			rest()
 		}
-		if above[i] && !hasRules {
+		if above[i] && !hasRules || here {
 			p.writeRoute()
+		}
+		if here {
+			p.wildcards(wildcards)
 		}
 		domain, kind, ours := ownLine(l)
 		if !ours || owned[domain].Domain == "" {
 			p.raw(l.raw)
+			continue
+		}
+		if kind == "wildcard" {
 			continue
 		}
 		left[kind] = p.rules(kind, left[kind], func(r haproxy.Rule) bool { return r.Domain <= domain })
@@ -198,6 +202,20 @@ func (p *splicer) frontend(s section) {
 	}
 	rest()
 	p.writeRoute()
+	if place == len(body) {
+		p.wildcards(wildcards)
+	}
+}
+
+// lastOwned is where the last line of ours stands, by kind.
+func lastOwned(body []line, owned map[string]haproxy.Rule) map[string]int {
+	last := map[string]int{}
+	for i, l := range body {
+		if domain, kind, ours := ownLine(l); ours && owned[domain].Domain != "" {
+			last[kind] = i
+		}
+	}
+	return last
 }
 
 // rulesIn are those of one frontend among sorted ones.
@@ -227,6 +245,18 @@ func (p *splicer) writeRoute() {
 	p.route = nil
 }
 
+// names are the further names of a rule, as they are wanted.
+func (p *splicer) names(r haproxy.Rule) string {
+	b, _ := haproxy.FindBackend(p.want.Backends, r.Backend())
+	return b.Options.Names
+}
+
+func (p *splicer) wildcards(rules []wildcardRule) {
+	for _, r := range rules {
+		p.raw(r.text)
+	}
+}
+
 // domains are rules by domain.
 func domains(rules []haproxy.Rule) map[string]haproxy.Rule {
 	set := make(map[string]haproxy.Rule, len(rules))
@@ -241,6 +271,11 @@ func (p *splicer) rules(kind string, rules []haproxy.Rule, here func(haproxy.Rul
 	for len(rules) > 0 && here(rules[0]) {
 		if kind == "acl" {
 			p.line("acl", rules[0].ACL(), criterion(rules[0]), "-i", rules[0].Domain)
+			for _, n := range nameLines(rules[0], p.names(rules[0])) {
+				if !haproxy.IsWildcard(n.name) {
+					p.line(append(n.words(), ownMark)...)
+				}
+			}
 		} else {
 			p.line("use_backend", rules[0].Backend(), "if", rules[0].ACL())
 		}

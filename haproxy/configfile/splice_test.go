@@ -18,7 +18,7 @@ var (
 		"    capture request header Host len 64   ", "    acl own path_beg /own", "    use_backend own_cluster if own", "    default_backend own_cluster",
 		"    # use_backend a.abc.com_cluster if is_a.abc.com", "  acl is_admin src 10.0.0.0/8", "    .if defined(HAPROXY_VERSION)", "    .endif", "",
 		"    http-request deny if { path \\ }", `    http-request set-header X "a # b"`, "    acl long path " + strings.Repeat("/x ", 30_000), "    use_backend a.abc.com_cluster if { path /a } is_a.abc.com",
-		"    acl isnt_ours hdr(host) -i a.abc.com",
+		"    acl isnt_ours hdr(host) -i a.abc.com", "    use_backend own_cluster if { hdr_end(host) -i .own.com }", "    .if defined(X)\n    use_backend own_cluster",
 	}
 	foreignBackend = []string{"    timeout server 5m", "    # a comment", "    http-response set-header X y", "    option forwardfor", "    use-server server1 if { path / }", ""}
 	foreignSection = []string{
@@ -46,7 +46,7 @@ func foreignOf(text string, ours map[string]bool) []string {
 			continue
 		case w[0] == "use_backend" && len(w) == 4 && ours[w[1]] && strings.HasPrefix(w[3], "is_"):
 			continue
-		case own && strings.HasSuffix(l, " "+ownMark+"\n"):
+		case (own || w[0] == "acl" || w[0] == "use_backend") && strings.HasSuffix(l, " "+ownMark+"\n"):
 			continue
 		case own && slices.Contains([]string{"balance", "cookie", "server", "http-check"}, w[0]), own && len(w) == 2 && w[1] == "httpchk":
 			continue
@@ -87,11 +87,14 @@ func scatter(t *rapid.T, text string) string {
 	return b.String()
 }
 
-// drawLines draws marked lines for the backends.
+// drawLines draws marked lines and further names for the backends.
 func drawLines(t *rapid.T, c haproxy.Config) haproxy.Config {
 	for i := range c.Backends {
 		c.Backends[i].Options.Lines = rapid.SampledFrom([]string{"", "timeout server 30s", "timeout server 1h\nhttp-request deny deny_status 503",
 			"default-server ssl verify none sni str(a) check-sni a inter 5s\nhttp-check expect status 200-299"}).Draw(t, "marked")
+		names := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"*.com", "*.abc.com", "*.b.abc.com", "*.org", "www.a.com", "www.org", "abc.com"}), 0, 3, rapid.ID).Draw(t, "names")
+		slices.Sort(names)
+		c.Backends[i].Options.Names = strings.Join(names, " ")
 	}
 	return c
 }
@@ -205,6 +208,12 @@ func TestNamesOfOursInAnotherShapeAreForeign(t *testing.T) {
 		"the ACL's name goes on":          "    acl \"is_a.com x\" hdr(host) -i a.com\n    use_backend a.com_cluster if is_a.com\n" + backend,
 		"there are two rules":             "    acl is_a.com hdr(host) -i a.com\n    use_backend a.com_cluster if is_a.com\n    use_backend a.com_cluster if is_a.com\n" + backend,
 		"the ACL is case sensitive":       "    acl is_a.com hdr(host) a.com\n    use_backend a.com_cluster if is_a.com\n" + backend,
+		"a further name has no mark":      "    acl is_a.com hdr(host) -i a.com\n    acl is_a.com hdr(host) -i www.a.com\n    use_backend a.com_cluster if is_a.com\n" + backend,
+		"a marked ACL is of the path":     "    acl is_a.com hdr(host) -i a.com\n    acl is_a.com path /a # hapsync\n    use_backend a.com_cluster if is_a.com\n" + backend,
+		"a marked ACL has two values":     "    acl is_a.com hdr(host) -i a.com\n    acl is_a.com hdr(host) -i www.a.com x.com # hapsync\n    use_backend a.com_cluster if is_a.com\n" + backend,
+		"a marked ACL stands in an .if":   "    acl is_a.com hdr(host) -i a.com\n    .if defined(X)\n    acl is_a.com hdr(host) -i www.a.com # hapsync\n    .endif\n    use_backend a.com_cluster if is_a.com\n" + backend,
+		"a marked ACL is alone":           "    acl is_a.com hdr(host) -i www.a.com # hapsync\n" + backend,
+		"a wildcard is alone":             "    use_backend a.com_cluster if { hdr(host) -m end -i .a.com } # hapsync\n" + backend,
 		"the backend is in the base file": "",
 	}
 	for name, body := range cases {

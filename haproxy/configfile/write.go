@@ -25,6 +25,9 @@ func (c *Files) NoEdit(f Reading) string {
 	if domain := f.Managed.otherForm; domain != "" {
 		return "a transaction would not leave the ACL or the rule of " + domain + " in its form"
 	}
+	if domain := f.Managed.withNames(); domain != "" {
+		return "a transaction would not keep the further names of " + domain + " in their order"
+	}
 	for _, s := range f.Managed.frontends {
 		if len(shadows(f.doc.body(s))) > 0 {
 			return "a transaction would not keep hapsync's rules of frontend " + s.name + " above yours"

@@ -167,7 +167,7 @@ func canceled(reason string) error {
 func changeOf(prefix string, event *mvccpb.Event) mirror.Change {
 	kv := event.Kv
 	c := mirror.Change{
-		KeyValue: mirror.Kept(prefix, kv.Key, kv.Value),
+		KeyValue: mirror.Kept(prefix, kv.Key, kv.Value, kv.CreateRevision),
 		Revision: kv.ModRevision,
 		Heard:    time.Now(),
 		Deleted:  event.Type == mvccpb.Event_DELETE,

@@ -38,6 +38,7 @@ type Mirror struct {
 	unsettled map[string]struct{}  // names of groups with moves
 	lapsed    map[address]struct{}
 	names     map[string]int // of ignored keys, and in how many groups
+	aliases   registry.Aliases
 }
 
 // A group is the keys that Decode must see together: all spellings of one domain. The prefix itself
@@ -45,8 +46,10 @@ type Mirror struct {
 type group struct {
 	keys     []registry.KeyValue // in the order of Decode
 	over     int                 // keys that are not kept
-	domain   []registry.Domain   // one or none
-	problems []registry.Problem
+	decoded  []registry.Domain   // one or none, with all of its aliases
+	bad      []registry.Problem  // of its keys alone
+	domain   []registry.Domain   // the same as others see it: with the aliases that it has
+	problems []registry.Problem  // likewise, with those that it has not
 	ignored  registry.Ignored
 	moves    map[string]move // by the path of the host
 	leads    map[string]int  // of ip before port, by the path of the host, where it is not 0
@@ -174,10 +177,10 @@ func (g *group) set(c Change, maxKeys int) bool {
 		return true
 	case c.Deleted && there:
 		g.keys = slices.Delete(g.keys, at, at+1)
-	case c.Deleted, there && g.keys[at].Value == c.Value:
+	case c.Deleted, there && g.keys[at] == c.KeyValue:
 		return false
 	case there:
-		g.keys[at].Value = c.Value
+		g.keys[at] = c.KeyValue
 	default:
 		g.keys = slices.Insert(g.keys, at, c.KeyValue)
 	}
@@ -196,18 +199,14 @@ func (g *group) value(key string) (value string, there bool) {
 // from the Update before.
 func (m *Mirror) Update() registry.Update {
 	var out, in group
-	changed, heard := []string{}, map[string]time.Time{}
-	for _, name := range slices.Sorted(maps.Keys(m.dirty)) {
+	changed, heard, again := []string{}, map[string]time.Time{}, m.decode()
+	for _, name := range slices.Sorted(maps.Keys(again)) {
 		g := m.groups[name]
-		domain, problems, ignored := registry.Decode(m.prefix, g.effective(), m.addresses)
-		m.ignore(g, ignored)
-		if g.over > 0 {
-			problems = append(problems, tooMany(m.prefix, name, m.maxKeys, g.over))
-		}
+		domain, problems := m.shared(g)
 		out.problems, in.problems = append(out.problems, g.problems...), append(in.problems, problems...)
 		if !slices.EqualFunc(g.domain, domain, registry.Domain.Equal) {
 			out.domain, in.domain = append(out.domain, g.domain...), append(in.domain, domain...)
-			changed, heard[name] = append(changed, name), m.dirty[name]
+			changed, heard[name] = append(changed, name), again[name]
 			g.domain = domain
 		}
 		g.problems = problems
@@ -215,13 +214,54 @@ func (m *Mirror) Update() registry.Update {
 			delete(m.groups, name)
 		}
 	}
-	clear(m.dirty)
 	slices.SortFunc(out.problems, registry.CompareProblems)
 	slices.SortFunc(in.problems, registry.CompareProblems)
 	m.snapshot.Domains = patch(m.snapshot.Domains, out.domain, in.domain, byName)
 	m.snapshot.Problems = patch(m.snapshot.Problems, out.problems, in.problems, registry.CompareProblems)
 	m.snapshot.Changed = max(m.snapshot.Changed, m.whole())
 	return registry.Update{Snapshot: m.snapshot, Changed: changed, Heard: heard, Expired: m.expired()}
+}
+
+// decode reads the keys of the groups that are to be decoded again. It returns their names, and those of the groups whose aliases that
+// concerns, with the time of the change.
+func (m *Mirror) decode() map[string]time.Time {
+	again := maps.Clone(m.dirty)
+	for name, at := range m.dirty {
+		g := m.groups[name]
+		domain, problems, ignored := registry.Decode(m.prefix, g.effective(), m.addresses)
+		m.ignore(g, ignored)
+		if g.over > 0 {
+			problems = append(problems, tooMany(m.prefix, name, m.maxKeys, g.over))
+		}
+		for _, other := range m.aliases.Change(first(g.decoded), first(domain)) {
+			if _, known := again[other]; !known {
+				again[other] = at
+			}
+		}
+		g.decoded, g.bad = domain, problems
+	}
+	clear(m.dirty)
+	return again
+}
+
+// first is the domain of a group; zero where it has none.
+func first(domains []registry.Domain) (d registry.Domain) {
+	if len(domains) > 0 {
+		d = domains[0]
+	}
+	return d
+}
+
+// shared is the domain of a group with the aliases that it has, and the problems of both.
+func (m *Mirror) shared(g *group) ([]registry.Domain, []registry.Problem) {
+	if first(g.decoded).Options.Aliases == "" {
+		return g.decoded, g.bad
+	}
+	d, lost := m.aliases.Share(m.prefix, g.decoded[0], func(name string) bool {
+		other := m.groups[name]
+		return other != nil && len(other.decoded) > 0
+	})
+	return []registry.Domain{d}, slices.Concat(g.bad, lost)
 }
 
 // ignore keeps the count of all groups.

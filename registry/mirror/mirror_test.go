@@ -23,22 +23,22 @@ var forever = time.Unix(1<<40, 0)
 // A model is what etcd has, and the mirror that follows it.
 type model struct {
 	*Mirror
-	keys     map[string]string
+	keys     map[string]registry.KeyValue
 	revision int64
 	told     registry.Snapshot
 }
 
 func newModel() *model {
-	return &model{Mirror: New("/p", time.Second, math.MaxInt, registry.Addresses{}), keys: map[string]string{}}
+	return &model{Mirror: New("/p", time.Second, math.MaxInt, registry.Addresses{}), keys: map[string]registry.KeyValue{}}
 }
 
 func (m *model) listing() Listing {
 	l := Listing{Cluster: 1, Revision: m.revision}
-	for key, value := range m.keys {
+	for key, kv := range m.keys {
 		if key == "/p" {
 			l.Itself = []registry.KeyValue{{Key: key, Value: ""}}
 		} else if strings.HasPrefix(key, "/p/") {
-			l.Keys = append(l.Keys, registry.KeyValue{Key: key, Value: value})
+			l.Keys = append(l.Keys, kv)
 		}
 	}
 	slices.SortFunc(l.Keys, func(a, b registry.KeyValue) int { return registry.KeyOrder(a, b.Key) })
@@ -51,8 +51,12 @@ func (m *model) draw(t *rapid.T) []Change {
 	var changes []Change
 	for _, kv := range registrytest.KeyValues().Draw(t, "puts") {
 		if !slices.ContainsFunc(changes, func(c Change) bool { return c.Key == kv.Key }) {
+			kv.Created = registry.CutCreated("/p", kv.Key, m.revision)
+			if had, there := m.keys[kv.Key]; there {
+				kv.Created = had.Created
+			}
 			changes = append(changes, Change{KeyValue: kv, Revision: m.revision})
-			m.keys[kv.Key] = kv.Value
+			m.keys[kv.Key] = kv
 		}
 	}
 	for _, kv := range m.listing().Keys {
@@ -69,6 +73,8 @@ func (m *model) check(t *rapid.T, u registry.Update) {
 	t.Helper()
 	l := m.listing()
 	domains, problems, ignored := registry.Decode("/p", append(l.Keys, l.Itself...), registry.Addresses{})
+	problems = append(problems, registry.ShareAliases("/p", domains)...)
+	slices.SortFunc(problems, registry.CompareProblems)
 	if diff := cmp.Diff(registrytest.Describe(domains, problems, ignored), registrytest.Describe(u.Snapshot.Domains, u.Snapshot.Problems, u.Snapshot.Ignored)); diff != "" {
 		t.Fatalf("-decoded +mirrored:\n%s", diff)
 	}
@@ -132,7 +138,7 @@ func TestTheMirrorTakesChangesThatTheListingHasOrHasNot(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := newModel()
 		var changes [][]Change
-		var keys []map[string]string // after each
+		var keys []map[string]registry.KeyValue // after each
 		for range 6 {
 			changes, keys = append(changes, m.draw(t)), append(keys, maps.Clone(m.keys))
 		}

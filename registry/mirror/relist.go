@@ -37,7 +37,7 @@ func (l *Listing) Add(prefix string, maxKeys int, kv Stored) {
 	l.weigh(kv)
 	key, value := kv.Key, kv.Value
 	if len(key) <= len(prefix)+1 {
-		l.Keys = append(l.Keys, Kept(prefix, key, value))
+		l.Keys = append(l.Keys, Kept(prefix, key, value, kv.Created))
 		return
 	}
 	if segment, _, _ := strings.Cut(string(key[len(prefix)+1:]), "/"); segment != l.segment || l.have == nil {
@@ -51,7 +51,7 @@ func (l *Listing) Add(prefix string, maxKeys int, kv Stored) {
 		return
 	}
 	l.have[l.name]++
-	l.Keys = append(l.Keys, Kept(prefix, key, value))
+	l.Keys = append(l.Keys, Kept(prefix, key, value, kv.Created))
 }
 
 // weigh takes the lead of a host from the versions of its keys. They count more than the puts of moves: those of a writer that
@@ -103,8 +103,10 @@ func (l *Listing) Problems(prefix string, maxKeys int) (problems []registry.Prob
 }
 
 // Kept copies what is kept of a key.
-func Kept(prefix string, key, value []byte) registry.KeyValue {
-	return registry.KeyValue{Key: registry.CutKey(prefix, string(key)), Value: string(value[:min(len(value), registry.MaxValue)])}
+func Kept(prefix string, key, value []byte, created int64) registry.KeyValue {
+	kept := registry.KeyValue{Key: registry.CutKey(prefix, string(key))}
+	kept.Value, kept.Created = registry.CutValue(prefix, kept.Key, value), registry.CutCreated(prefix, kept.Key, created)
+	return kept
 }
 
 // tooMany is the problem of a group of which only the first keys are kept.
@@ -222,7 +224,7 @@ func (g *group) differences(want *group, revision int64, changes []Change) []Cha
 			changes = append(changes, Change{KeyValue: keys[0], Revision: revision})
 			keys = keys[1:]
 		default:
-			if have[0].Value != keys[0].Value {
+			if have[0] != keys[0] {
 				changes = append(changes, Change{KeyValue: keys[0], Revision: revision})
 			}
 			have, keys = have[1:], keys[1:]

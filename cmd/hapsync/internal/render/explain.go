@@ -27,7 +27,10 @@ func (e Explanation) WriteText(w io.Writer) error {
 		writeHost(&out, e.Explanation, h)
 	}
 	for _, r := range e.Rules {
-		explainRow(&out, "reached", "as %s, in frontend %s", r.Hosts(), r.Frontend)
+		explainRow(&out, "reached", "as %s, in frontend %s", r.Hosts(e.Names...), r.Frontend)
+	}
+	if options := e.Options.String(); options != "" {
+		explainRow(&out, "options", "%s", options)
 	}
 	if e.Registry != nil {
 		explainRow(&out, "registry", "%v", e.Registry)
@@ -106,6 +109,8 @@ type (
 		Held     string            `json:"held,omitempty" doc:"what a safeguard would hold back"`
 		Ruled    bool              `json:"ruled" doc:"HAProxy's process leads requests for the domain to its backend"`
 		Rules    []ruleJSON        `json:"rules" doc:"the rules that do, one for each frontend"`
+		Names    []string          `json:"names" doc:"further names that they take, '*.abc.com' for all below one"`
+		Options  optionsJSON       `json:"options" doc:"what the registry says of the domain"`
 		Hosts    []explainHostJSON `json:"hosts" doc:"the hosts of the domain, or the one that was asked for"`
 	}
 	ruleJSON struct {
@@ -139,7 +144,8 @@ type (
 // WriteJSON implements Page.
 func (e Explanation) WriteJSON(w io.Writer) error {
 	return JSON(w, explanationJSON{Version: 1, Domain: e.Domain, Registry: registryJSON{e.Registry == nil, errText(e.Registry), e.Revision},
-		HAProxy: haproxyJSON{Up: e.HAProxy == nil, Error: errText(e.HAProxy)}, Held: e.Held, Ruled: e.Ruled, Rules: each(e.Rules, ruleToJSON), Hosts: each(e.Hosts, explainHostToJSON)})
+		HAProxy: haproxyJSON{Up: e.HAProxy == nil, Error: errText(e.HAProxy)}, Held: e.Held, Ruled: e.Ruled, Rules: each(e.Rules, ruleToJSON),
+		Names: orEmpty(e.Names), Options: optionsToJSON(e.Options), Hosts: each(e.Hosts, explainHostToJSON)})
 }
 
 func ruleToJSON(r haproxy.Rule) ruleJSON { return ruleJSON{r.Frontend, r.AnyPort} }

@@ -75,32 +75,15 @@ func writeTable(out *bytes.Buffer, domains []registry.Domain) (hosts, pending in
 }
 
 func domainOptions(d registry.Domain) string {
-	var words []string
-	if d.Options.Balance != "" {
-		words = append(words, "balance "+d.Options.Balance)
+	options := d.Options.String()
+	if !d.Held {
+		return options
 	}
-	if d.Options.Check != "" {
-		words = append(words, "check "+d.Options.Check)
+	const held = "bad options: the last good ones, if any, stay in HAProxy"
+	if options == "" {
+		return held
 	}
-	if d.Options.Cookie != "" {
-		words = append(words, "cookie "+d.Options.Cookie)
-	}
-	if d.Options.TimeoutServer != "" {
-		words = append(words, "timeout-server "+d.Options.TimeoutServer)
-	}
-	if d.Options.TLS != "" {
-		words = append(words, "tls "+d.Options.TLS)
-	}
-	if d.Options.RedirectHTTPS {
-		words = append(words, "redirect-https")
-	}
-	if d.Options.Maintenance {
-		words = append(words, "maintenance")
-	}
-	if d.Held {
-		words = append(words, "bad options: the last good ones, if any, stay in HAProxy")
-	}
-	return strings.Join(words, ", ")
+	return options + ", " + held
 }
 
 func hostOptions(h registry.Host) string {
@@ -135,18 +118,22 @@ type (
 		IgnoredNames []string `json:"ignored_names" doc:"the last part of some of them"`
 	}
 	domainJSON struct {
-		Name      string             `json:"name" doc:"the domain"`
-		Balance   string             `json:"balance,omitempty" doc:"how requests are spread; absent without the key"`
-		Check     string             `json:"check,omitempty" doc:"'tcp', 'off' or the path of the HTTP check, and words such as inter=2s; absent without the key"`
-		Cookie    string             `json:"cookie,omitempty" doc:"'off', or the cookie's name and words; absent without the key"`
-		Timeout   string             `json:"timeout_server,omitempty" doc:"how long a server may take; absent without the key"`
-		TLS       string             `json:"tls,omitempty" doc:"'verify' or 'noverify' if HAProxy speaks TLS to the hosts, or 'off'; absent without the key"`
-		Redirect  bool               `json:"redirect_https,omitempty" doc:"clients without TLS are sent to the same place with it"`
-		Down      bool               `json:"maintenance,omitempty" doc:"the domain answers 503, its hosts stay"`
+		Name string `json:"name" doc:"the domain"`
+		optionsJSON
 		Held      bool               `json:"held,omitempty" doc:"the options are bad: the last good ones stay in HAProxy"`
 		Hosts     []hostJSON         `json:"hosts" doc:"good hosts, by name"`
 		Pending   []registry.Pending `json:"pending" doc:"hosts that lack a key so far"`
 		HeldHosts []string           `json:"held_hosts" doc:"hosts with a bad key: their last good values stay in HAProxy"`
+	}
+	optionsJSON struct {
+		Aliases  []string `json:"aliases,omitempty" doc:"further names that lead to it, '*.abc.com' for all below one; absent without"`
+		Balance  string   `json:"balance,omitempty" doc:"how requests are spread; absent without the key"`
+		Check    string   `json:"check,omitempty" doc:"'tcp', 'off' or the path of the HTTP check, and words such as inter=2s; absent without the key"`
+		Cookie   string   `json:"cookie,omitempty" doc:"'off', or the cookie's name and words; absent without the key"`
+		Timeout  string   `json:"timeout_server,omitempty" doc:"how long a server may take; absent without the key"`
+		TLS      string   `json:"tls,omitempty" doc:"'verify' or 'noverify' if HAProxy speaks TLS to the hosts, or 'off'; absent without the key"`
+		Redirect bool     `json:"redirect_https,omitempty" doc:"clients without TLS are sent to the same place with it"`
+		Down     bool     `json:"maintenance,omitempty" doc:"the domain answers 503, its hosts stay"`
 	}
 	hostJSON struct {
 		Name    string `json:"name" doc:"name of the host"`
@@ -167,8 +154,12 @@ func (l List) WriteJSON(w io.Writer) error {
 }
 
 func domainToJSON(d registry.Domain) domainJSON {
-	return domainJSON{Name: d.Name, Balance: d.Options.Balance, Check: d.Options.Check, Cookie: d.Options.Cookie, Timeout: d.Options.TimeoutServer, TLS: d.Options.TLS, Redirect: d.Options.RedirectHTTPS, Down: d.Options.Maintenance, Held: d.Held, Hosts: each(d.Hosts, hostToJSON),
+	return domainJSON{Name: d.Name, optionsJSON: optionsToJSON(d.Options), Held: d.Held, Hosts: each(d.Hosts, hostToJSON),
 		Pending: orEmpty(d.Pending), HeldHosts: orEmpty(d.HeldHosts)}
+}
+
+func optionsToJSON(o registry.DomainOptions) optionsJSON {
+	return optionsJSON{Aliases: o.Names(), Balance: o.Balance, Check: o.Check, Cookie: o.Cookie, Timeout: o.TimeoutServer, TLS: o.TLS, Redirect: o.RedirectHTTPS, Down: o.Maintenance}
 }
 
 func hostToJSON(h registry.Host) hostJSON {

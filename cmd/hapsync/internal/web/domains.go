@@ -61,6 +61,7 @@ type Domain struct {
 	Tally
 	Balance string `json:"balance,omitempty" doc:"how requests are spread; absent without the key"`
 	Check   string `json:"check,omitempty" doc:"the health check; absent without the key"`
+	Options string `json:"options,omitempty" doc:"all options that its keys say, in words; absent without such a key"`
 }
 
 // trouble is what is wrong with a domain, beside its servers.
@@ -111,7 +112,7 @@ func (st *state) digest() {
 
 // domainOf is one domain with its servers.
 func (st *state) domainOf(d registry.Domain) Domain {
-	line := Domain{Name: d.Name, Level: LevelOK, Hosts: len(d.Hosts), Pending: len(d.Pending), Balance: d.Options.Balance, Check: d.Options.Check}
+	line := Domain{Name: d.Name, Level: LevelOK, Hosts: len(d.Hosts), Pending: len(d.Pending), Balance: d.Options.Balance, Check: d.Options.Check, Options: d.Options.String()}
 	found, known := st.servers.of(d.Name)
 	line.Read = known
 	for _, s := range found {
