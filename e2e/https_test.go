@@ -132,3 +132,39 @@ func TestTheRecipeForHTTPSServesWhatIsRegistered(t *testing.T) {
 		})
 	})
 }
+
+func TestInitServesTheSameDomainsWithTLSAndWithout(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b := https{newBox(t, h), freeAddr(t)}
+		certs := filepath.Join(b.dir, "certs")
+		b.init(t, "--https", certs, "--https-bind", b.tls)
+		base := strings.Replace(read(t, b.baseFile), "    #default_backend unknown", "    default_backend unknown", 1)
+		base = strings.Replace(base, "    #errorfile 503 /etc/haproxy/errors/503.http", "    errorfile 503 "+filepath.Join(b.dir, "503.http"), 1)
+		base = strings.Replace(base, "#backend unknown\n#    http-request", "backend unknown\n    http-request", 1)
+		b.write(t, b.baseFile, base)
+		writeFile(t, filepath.Join(b.dir, "503.http"), "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/html\r\n\r\n<h1>Back soon</h1>\n")
+		writeCertificate(t, filepath.Join(certs, "a.abc.com.pem"), "a.abc.com")
+		b.start(t)
+		a1 := startHost(t, "a.abc.com server1")
+		for _, domain := range []string{"a.abc.com", "b.abc.com"} {
+			b.register(t, domain+"/server1", a1.addr)
+		}
+		b.put(t, "b.abc.com/maintenance", "true")
+		b.step(t)
+		hasHead(t, b.curl(t, "a.abc.com", "https", "a.abc.com"), "HTTP/2 200", a1.name)
+		hasHead(t, b.curl(t, "a.abc.com", "http", "a.abc.com", "--http1.1"), "HTTP/1.1 200", a1.name)
+		hasHead(t, b.curl(t, "a.abc.com", "http", "unknown.abc.com", "--http1.1"), "HTTP/1.1 404", "There is no such site here.")
+		hasHead(t, b.curl(t, "a.abc.com", "http", "b.abc.com", "--http1.1"), "HTTP/1.1 503", "<h1>Back soon</h1>")
+		b.put(t, "a.abc.com/redirect-https", "true")
+		b.step(t)
+		hasHead(t, b.curl(t, "a.abc.com", "http", "a.abc.com", "--http1.1"), "HTTP/1.1 301", "location: https://a.abc.com")
+		hasHead(t, b.curl(t, "a.abc.com", "https", "a.abc.com"), "HTTP/2 200", a1.name)
+
+		b.delete(t, "a.abc.com/") // and then it is an unknown domain like any other
+		b.step(t)
+		hasHead(t, b.curl(t, "a.abc.com", "http", "a.abc.com", "--http1.1"), "HTTP/1.1 404", "There is no such site here.")
+		if text := read(t, b.managedFile); !strings.Contains(text, "    #http-request redirect scheme https code 301 unless { ssl_fc }\n") {
+			t.Errorf("what init wrote is gone:\n%s", text)
+		}
+	})
+}

@@ -28,6 +28,9 @@ func (p program) initCommand() *cli.Command {
 		cli.Text(cli.Spec{Name: "state-file", Check: cli.ConfigWord,
 			Fallback: "/var/lib/hapsync/hapsync.state; beside the managed file if the base file is not in /etc/haproxy",
 			Usage:    "`FILE` that keeps the servers' health over a reload"}),
+		cli.Text(cli.Spec{Name: "https", Check: cli.ConfigWord,
+			Usage: "`DIRECTORY` of certificates, such as /etc/haproxy/certs: the first frontend also listens with TLS, and offers HTTP/2"}),
+		cli.Text(cli.Spec{Name: "https-bind", Value: ":443", Check: cli.ConfigWord, Usage: "`ADDRESS` for --https"}),
 		cli.Toggle(cli.Spec{Name: "systemd", Usage: "also make HAProxy's unit start it with both files and a master's socket for the group haproxy: create " + dropIn}),
 	}
 	return p.environment().Command(&cli.Command{
@@ -38,12 +41,14 @@ func (p program) initCommand() *cli.Command {
 		Action:   p.init,
 	}, cli.Page{
 		Description: `Creates the base file (sockets, time-outs, statistics page; a comment explains each choice), the managed file
-with an empty frontend, the state file and the directories they need. What exists is never touched.
+with an empty frontend, the state file and the directories they need. What exists is never touched. With --https
+the frontend serves every domain on both ports; the redirect to HTTPS and HSTS stand there as comments.
 Then has haproxy check the result, and prints how to start HAProxy with both files.`,
 		Example: `
 hapsync init
 hapsync init --systemd
 hapsync init --bind 10.0.0.1:80
+hapsync init --https /etc/haproxy/certs
 hapsync init --base-file ~/lb/haproxy.cfg --managed-file ~/lb/hapsync.cfg --run-dir ~/lb --bind :8080
 hapsync init --frontend webin --bind :80 --frontend internal --bind 10.0.0.1:8000`,
 		ExitCodes: `0 all there; 1 error; 2 usage; 4 haproxy refuses the files`,
@@ -87,9 +92,16 @@ func (p program) setup(c *cli.Context) (setup, error) {
 		account:       workerAccount(os.Geteuid()),
 		binary:        settings.Binary,
 		systemd:       c.Bool("systemd"),
+		certs:         c.String("https"),
+		tlsBind:       c.String("https-bind"),
 	}
 	for _, path := range []*string{&s.baseFile, &s.managedFile, &s.runDir} {
 		if *path, err = filepath.Abs(*path); err != nil {
+			return setup{}, err
+		}
+	}
+	if s.certs != "" {
+		if s.certs, err = filepath.Abs(s.certs); err != nil {
 			return setup{}, err
 		}
 	}
@@ -118,12 +130,12 @@ func checkSetup(c *cli.Context, s setup) error {
 	if slices.Contains(s.frontends, "stats") {
 		return cli.Usagef(c, "--frontend stats: init gives this name to the frontend of the statistics page")
 	}
-	for _, w := range append([]string{s.runDir, s.stateFile}, s.binds...) {
+	for _, w := range append([]string{s.runDir, s.stateFile, s.certs + s.tlsBind}, s.binds...) {
 		if err := cli.ConfigWord(w); err != nil {
 			return cli.Usagef(c, "%q: %w", w, err)
 		}
 	}
-	for _, bind := range append([]string{s.statsBind}, s.binds...) {
+	for _, bind := range append([]string{s.statsBind, s.tlsBind}, s.binds...) {
 		if !strings.ContainsAny(bind, ":/@") {
 			return cli.Usagef(c, "--bind %s: an address has a port, such as :80 or 10.0.0.1:80", bind)
 		}
@@ -151,6 +163,11 @@ func (p program) create(s setup) error {
 			return err
 		}
 	}
+	if s.certs != "" {
+		if err := p.makeSecretDir(s.certs, s.secret().group); err != nil {
+			return err
+		}
+	}
 	if s.oneFile() {
 		return p.makeFile(s.baseFile, s.secret(), s.base()+"\n"+s.managed())
 	}
@@ -168,6 +185,21 @@ func (p program) makeDir(path string) error {
 		return nil
 	}
 	if err := os.MkdirAll(path, 0o755); err != nil { //nolint:gosec // HAProxy's user reads what root writes
+		return err
+	}
+	p.say("created  %s\n", path)
+	return nil
+}
+
+// makeSecretDir makes a directory that its owner and a group can look into.
+func (p program) makeSecretDir(path string, group int) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	if err := p.makeDir(filepath.Dir(path)); err != nil {
+		return err
+	}
+	if err := errors.Join(os.Mkdir(path, 0o750), os.Chown(path, -1, group)); err != nil {
 		return err
 	}
 	p.say("created  %s\n", path)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -185,6 +186,41 @@ func TestInitFiles(t *testing.T) {
 	entries, err := fs.Glob(os.DirFS(dir), ".hapsync*")
 	if err != nil || len(entries) > 0 {
 		t.Errorf("left behind: %q, %v", entries, err)
+	}
+}
+
+func TestInitWithHTTPSWritesWhatHAProxyTakes(t *testing.T) {
+	for _, binary := range binaries(t) {
+		t.Run(binary, func(t *testing.T) {
+			dir, flags := place(t)
+			tls := freeAddr(t)
+			got := new(bench).run(t, append(flags, "--haproxy-bin", binary, "--https", dir+"/lb/certs", "--https-bind", tls)...)
+			if got.code != exitOK || got.stderr != "" {
+				t.Fatalf("code %d: %s", got.code, got.stderr)
+			}
+			wantContains(t, "output", got.stdout, "created  "+dir+"/lb/certs\n", "accepts the configuration")
+			wantContains(t, "managed file", read(t, dir+"/hapsync.cfg"), "    bind "+tls+" ssl crt "+dir+"/lb/certs alpn h2,http/1.1",
+				"    #http-request redirect scheme https code 301 unless { ssl_fc }\n", "    #http-after-response set-header Strict-Transport-Security ")
+			if info, err := os.Stat(dir + "/lb/certs"); err != nil || info.Mode().Perm() != 0o750 {
+				t.Errorf("%v, %v", info, err)
+			}
+			// What stands there as a comment is taken by HAProxy, too.
+			for _, file := range []string{dir + "/hapsync.cfg", dir + "/haproxy.cfg"} {
+				text := regexp.MustCompile(`(?m)^( *)#((http-|errorfile|default_backend|backend unknown| +http-).*)$`).ReplaceAllString(read(t, file), "$1$2")
+				text = strings.ReplaceAll(text, "/etc/haproxy/errors/503.http", dir+"/503.http")
+				if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			answer := "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/html\r\n\r\n<h1>Back soon</h1>\n"
+			if err := os.WriteFile(dir+"/503.http", []byte(answer), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			wantContains(t, "base file", read(t, dir+"/haproxy.cfg"), "\n    default_backend unknown\n", "\nbackend unknown\n    http-request return status 404")
+			if out, err := exec.CommandContext(t.Context(), binary, "-c", "-f", dir+"/haproxy.cfg", "-f", dir+"/hapsync.cfg").CombinedOutput(); err != nil {
+				t.Errorf("haproxy -c: %v\n%s", err, out)
+			}
+		})
 	}
 }
 

@@ -21,6 +21,7 @@ type setup struct {
 	account               account
 	binary                string // as it is called
 	systemd               bool   // whether HAProxy's unit is told of the files
+	certs, tlsBind        string // directory of certificates, empty for no TLS; and where to listen with them
 }
 
 func (s setup) oneFile() bool         { return s.baseFile == s.managedFile }
@@ -51,6 +52,9 @@ func (s setup) managed() string {
 			b.WriteByte('\n')
 		}
 		fmt.Fprintf(&b, "frontend %s\n    bind %s\n", name, s.binds[i])
+		if i == 0 && s.certs != "" {
+			fmt.Fprintf(&b, tlsText, s.tlsBind, s.certs)
+		}
 	}
 	return b.String()
 }
@@ -77,6 +81,17 @@ func workerAccount(uid int) account {
 	}
 	return account{name, found.HomeDir}
 }
+
+// tlsText may stand without any certificate: strict-sni lets HAProxy start so, and refuses clients that ask for a name without one.
+const tlsText = `    bind %s ssl crt %s alpn h2,http/1.1 strict-sni
+    # hosts read here how a client came
+    http-request set-header X-Forwarded-Proto http
+    http-request set-header X-Forwarded-Proto https if { ssl_fc }
+    # to send all clients to HTTPS, once there are certificates for all domains
+    #http-request redirect scheme https code 301 unless { ssl_fc }
+    # HSTS: browsers will use HTTPS alone for this many seconds; begin with few, there is no way back before they end
+    #http-after-response set-header Strict-Transport-Security max-age=300 if { ssl_fc }
+`
 
 const baseText = `# Written once by "hapsync init". This file is yours: hapsync reads it and never writes it.
 # Domains and hosts are in the managed file, which HAProxy is started with as well.
@@ -120,6 +135,10 @@ defaults
     timeout http-keep-alive 10s
     # reads the server-state-file above
     load-server-state-from-file global
+    # what clients get while no host of a domain can be reached, or it is in maintenance: a file with a whole HTTP answer
+    #errorfile 503 /etc/haproxy/errors/503.http
+    # requests for unknown domains get that, too, unless a backend answers them, such as the one at the end of this file
+    #default_backend unknown
 
 # the statistics page
 frontend stats
@@ -130,4 +149,7 @@ frontend stats
     stats uri /stats
     stats auth %[7]s:%[8]s
     stats refresh 5s
+
+#backend unknown
+#    http-request return status 404 content-type text/plain string "There is no such site here."
 `

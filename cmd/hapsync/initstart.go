@@ -25,11 +25,17 @@ func (p program) tryOut(ctx context.Context, s setup) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	texts := []string{s.base(), s.managed()}
-	if s.oneFile() {
-		texts = []string{s.base() + "\n" + s.managed()}
+	files, trial := s.files(), s
+	if _, err := os.Stat(s.certs); err != nil && s.certs != "" {
+		trial.certs = filepath.Join(dir, "certs") // an empty one, as it will be
+		if err := os.Mkdir(trial.certs, 0o700); err != nil {
+			return err
+		}
 	}
-	files := s.files()
+	texts := []string{trial.base(), trial.managed()}
+	if s.oneFile() {
+		texts = []string{trial.base() + "\n" + trial.managed()}
+	}
 	for i, file := range files {
 		if _, err := os.Lstat(file); err == nil {
 			continue
