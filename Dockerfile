@@ -37,7 +37,7 @@ USER haproxy
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["hapsync"]
 CMD ["agent"]
-HEALTHCHECK --interval=5s --timeout=5s --start-period=30s CMD ["hapsync", "status"]
+HEALTHCHECK --interval=5s --timeout=5s --start-period=30s CMD ["hapsync", "status", "--ready"]
 ARG VERSION=unknown
 ARG COMMIT
 ARG DATE

@@ -31,7 +31,7 @@ func main() {
 
 // secrets are the variables that may hold a password.
 func secrets() []string {
-	return []string{"HAPSYNC_PASSWORD", "ETCDCTL_PASSWORD", "HAPSYNC_USER", "ETCDCTL_USER"}
+	return []string{"HAPSYNC_PASSWORD", "ETCDCTL_PASSWORD", "HAPSYNC_USER", "ETCDCTL_USER", "HAPSYNC_AGENT_URL"}
 }
 
 // environment takes the secrets out of the environment, so that no child gets them: a wrapped command, a check, haproxy -c, a

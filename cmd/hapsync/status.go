@@ -1,23 +1,12 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"net"
-	"net/http"
-	"syscall"
-	"time"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
-	"github.com/hapsync/hapsync/cmd/hapsync/internal/daemon"
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 
-	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/sync"
 )
 
@@ -26,25 +15,28 @@ func (p program) statusCommand() *cli.Command {
 		Name:     "status",
 		Category: groupLook,
 		Usage:    "show how the running agent is, its last passes, and what is wrong",
-		Flags: append([]cli.Flag{cli.OutputFlag(), listenFlag(), maxRemovalFlag(),
+		Flags: append([]cli.Flag{cli.OutputFlag(), listenFlag(), webConfigFlag(), agentURLFlag(), maxRemovalFlag(),
+			cli.Toggle(cli.Spec{Name: "ready", Usage: "ask /readyz alone, as a health check does, and print only why the agent is not ready"}),
 			cli.Toggle(cli.Spec{Name: "watch", Usage: "show it again every second, until interrupted"})}, cli.SharedFlags()...),
 		Action: p.status,
 	}, cli.Page{
 		Description: `Asks the agent on --listen: is it ready, and if not why; what it has heard from the registry and applied to
 HAProxy; problems, pending hosts, and its last passes. Where no agent answers, it says so, reads the registry, the
-file and the process itself, and shows what differs, as hapsync plan does.`,
+file and the process itself, and shows what differs, as hapsync plan does.
+
+An agent of this machine that has TLS is known by the certificate in its --web-config-file. One that asks for a password, or is
+elsewhere, is asked by --agent-url ($HAPSYNC_AGENT_URL). $SSL_CERT_FILE names an authority that this machine does not know.`,
 		Example: `
 hapsync status
 hapsync status --watch
-hapsync status --listen unix:/run/hapsync/agent.sock -o json`,
+hapsync status --listen unix:/run/hapsync/agent.sock -o json
+hapsync status --agent-url https://lb1:9101
+hapsync status --ready`,
 		ExitCodes: `
 0 the agent is ready; 1 it is not, or none answers; 2 usage; 3 the registry is not reachable; 4 HAProxy is not
 reachable or refused; 5 held by a safeguard; 130 interrupted`,
 	})
 }
-
-// errNoAgent is wrapped if no agent listens.
-var errNoAgent = errors.New("no agent answers")
 
 // A notReadyError has its reasons on standard output already.
 type notReadyError struct {
@@ -55,14 +47,16 @@ type notReadyError struct {
 func (e notReadyError) Error() string { return e.why }
 
 func (p program) status(c *cli.Context) error {
-	where, err := daemon.ParseAddress(c.String("listen"))
-	if err != nil {
-		return cli.Usagef(c, "--listen: %w", err)
+	agent, err := newInquiry(c)
+	switch {
+	case err != nil:
+		return err
+	case c.Bool("ready"):
+		return agent.ready(c.Context)
+	case c.Bool("watch"):
+		return p.watch(c, agent)
 	}
-	if c.Bool("watch") {
-		return p.watch(c, where)
-	}
-	status, err := askAgent(c.Context, where)
+	status, err := agent.status(c.Context)
 	if errors.Is(err, errNoAgent) && c.Err() == nil {
 		return p.statusWithoutAgent(c, err)
 	}
@@ -89,57 +83,6 @@ func verdictOf(s render.Status) error {
 		return notReadyError{why, exitHeld}
 	}
 	return notReadyError{why, exitError}
-}
-
-// askAgent returns an error that wraps errNoAgent if no agent listens.
-func askAgent(ctx context.Context, where daemon.Address) (render.Status, error) {
-	if where.None() {
-		return render.Status{}, fmt.Errorf("%w: --listen is off", errNoAgent)
-	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://hapsync/status", nil)
-	if err != nil {
-		return render.Status{}, err
-	}
-	transport := &http.Transport{
-		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return where.Dial(ctx) },
-		DisableKeepAlives: true,
-	}
-	response, err := (&http.Client{Transport: transport}).Do(request)
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
-		return render.Status{}, fmt.Errorf("%w on %s", errNoAgent, where)
-	case err != nil:
-		return render.Status{}, fmt.Errorf("ask the agent on %s: %w", where, errors.Unwrap(err))
-	}
-	defer response.Body.Close()
-	status, err := readStatus(response)
-	if err != nil {
-		return render.Status{}, fmt.Errorf("ask the agent on %s: %w", where, err)
-	}
-	return status, nil
-}
-
-func readStatus(response *http.Response) (render.Status, error) {
-	const most = 64 << 20 // a report of 100,000 problems
-	var status render.Status
-	body, err := io.ReadAll(io.LimitReader(response.Body, most))
-	switch {
-	case err != nil:
-		return status, err
-	case response.StatusCode == http.StatusUnauthorized, bytes.Contains(body, []byte("HTTP request to an HTTPS server")):
-		return status, errors.New("it wants TLS or a password (--web-config-file), which hapsync status has not: look at its page, or ask /status with curl")
-	case response.StatusCode != http.StatusOK:
-		return status, fmt.Errorf("it answers %d to /status: is it hapsync's address (--listen)?", response.StatusCode)
-	}
-	if err := json.NewDecoder(bytes.NewReader(body)).Decode(&status); err != nil || status.Version == 0 || status.Agent == nil {
-		return status, errors.New("what answers there is no hapsync agent: give the agent's --listen")
-	}
-	if status.Version != render.StatusVersion {
-		return status, fmt.Errorf("it is version %s, whose status this one cannot read: use the same version", registry.OneLine(status.Agent.Version))
-	}
-	return status, nil
 }
 
 // statusWithoutAgent shows what sync would do: registry, file and process as they are now.

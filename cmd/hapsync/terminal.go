@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
-	"github.com/hapsync/hapsync/cmd/hapsync/internal/daemon"
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 )
 
@@ -14,7 +13,7 @@ import (
 const redraw = time.Second
 
 // watch shows the agent's status until it is interrupted: on a terminal in place, else one below the other.
-func (p program) watch(c *cli.Context, where daemon.Address) error {
+func (p program) watch(c *cli.Context, agent inquiry) error {
 	if c.String("output") == "json" {
 		return cli.Usagef(c, "--watch is for people: leave out -o json")
 	}
@@ -22,7 +21,7 @@ func (p program) watch(c *cli.Context, where daemon.Address) error {
 	defer tick.Stop()
 	for {
 		var text bytes.Buffer
-		status, err := askAgent(c.Context, where)
+		status, err := agent.status(c.Context)
 		if err == nil {
 			err = status.WriteText(&text)
 		}

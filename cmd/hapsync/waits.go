@@ -60,7 +60,7 @@ func (w *waits) begin(text func(took time.Duration) string) (end func()) {
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
-		w.show(s, stop)
+		w.show(stop)
 	}()
 	return func() {
 		close(stop)
@@ -81,8 +81,8 @@ func (w *waits) on(format string, args ...any) (end func()) {
 // seconds is a time in whole seconds, "12 s".
 func seconds(d time.Duration) string { return fmt.Sprintf("%d s", max(0, int(d.Seconds()))) }
 
-// show draws the line until stop, from when the step takes a second. The step may have others on top of it.
-func (w *waits) show(s *step, stop <-chan struct{}) {
+// show draws the line of the last step until stop, from when a second is over.
+func (w *waits) show(stop <-chan struct{}) {
 	timer := time.NewTimer(quiet)
 	defer timer.Stop()
 	for {

@@ -1,14 +1,19 @@
 package main
 
 import (
+	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/hapsync/hapsync/registry"
 )
 
 // fakePassword is "fakepassword", by bcrypt.
@@ -60,10 +65,101 @@ func TestTLSAndAPasswordGuardAllThatTheAgentAnswers(t *testing.T) {
 			}
 		}
 	}
-	got := new(bench).run(t, "status", "--listen", listen)
-	wantContains(t, "status", got.stderr, "--web-config-file", "curl")
-	if got.code != exitError {
-		t.Errorf("status: code %d", got.code)
+}
+
+// TestStatusAsksAnAgentWithTLSAndAPassword has a certificate for example.com, which no one trusts.
+func TestStatusAsksAnAgentWithTLSAndAPassword(t *testing.T) {
+	path, _ := writeWebConfig(t)
+	listen := freeAddr(t)
+	a := startAgent(t, oneHost().program(nil, nil), listen, "--web-config-file", path)
+	a.says(t, "synced")
+	trusts, _ := writeWebConfig(t) // the same certificate, for clients
+	if err := os.WriteFile(filepath.Join(filepath.Dir(trusts), "web.yml"), []byte("basic_auth_users: {}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		url  string
+		args []string
+		code int
+		want string
+	}{
+		"its file, and the password":   {"https://ops:fakepassword@" + listen, []string{"--web-config-file", path}, exitOK, "agent        ready: hapsync "},
+		"its readiness":                {"https://ops:fakepassword@" + listen, []string{"--web-config-file", path, "--ready"}, exitOK, ""},
+		"a wrong password":             {"https://ops:wrong@" + listen, []string{"--web-config-file", path}, exitError, "HAPSYNC_AGENT_URL=https://USER:PASSWORD@"},
+		"its file alone":               {"", []string{"--web-config-file", path, "--listen", listen}, exitError, "HAPSYNC_AGENT_URL=https://USER:PASSWORD@"},
+		"neither":                      {"", []string{"--listen", listen}, exitError, "it wants TLS: give its --web-config-file"},
+		"a certificate no one trusts":  {"https://ops:fakepassword@" + listen, nil, exitError, "SSL_CERT_FILE"},
+		"a file without a certificate": {"https://ops:fakepassword@" + listen, []string{"--web-config-file", trusts}, exitError, "SSL_CERT_FILE"},
+		"a file that is not there":     {"", []string{"--web-config-file", "/nowhere/web.yml"}, exitError, "--web-config-file: open /nowhere/web.yml"},
+		"another scheme":               {"ftp://ops:fakepassword@" + listen, nil, exitUsage, "must be a URL as https://lb1:9101"},
+		"no URL":                       {"https://ops:fakepassword@%zz", nil, exitUsage, "must be a URL as https://lb1:9101"},
+	} {
+		b := &bench{env: map[string]string{"HAPSYNC_AGENT_URL": tt.url}}
+		got := b.run(t, append([]string{"status"}, tt.args...)...)
+		if out := got.stdout + got.stderr; got.code != tt.code || !strings.Contains(out, tt.want) || strings.Contains(out, "fakepassword") {
+			t.Errorf("%s: code %d, want %d\n%s", name, got.code, tt.code, out)
+		}
+	}
+}
+
+func TestStatusKnowsAnAgentByTheCertificateOfItsFile(t *testing.T) {
+	path, _ := writeWebConfig(t)
+	withoutUsers := filepath.Join(filepath.Dir(path), "tls.yml")
+	if err := os.WriteFile(withoutUsers, []byte("tls_server_config: {cert_file: cert.pem, key_file: key.pem}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, listen := range []string{freeAddr(t), "unix:" + filepath.Join(t.TempDir(), "agent.sock")} {
+		a := startAgent(t, oneHost().program(nil, nil), listen, "--web-config-file", withoutUsers)
+		a.says(t, "synced")
+		for _, flag := range []string{"--ready", "--output=text"} {
+			if got := new(bench).run(t, "status", "--listen", listen, "--web-config-file", withoutUsers, flag); got.code != exitOK {
+				t.Errorf("%s %s: code %d: %s", listen, flag, got.code, got.stderr)
+			}
+		}
+	}
+	impostor := httptest.NewUnstartedServer(http.NotFoundHandler())
+	impostor.StartTLS()
+	defer impostor.Close()
+	other := filepath.Join(filepath.Dir(path), "other.pem")
+	der := anotherCertificate(t)
+	if err := errors.Join(os.WriteFile(other, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600),
+		os.WriteFile(withoutUsers, []byte("tls_server_config: {cert_file: other.pem, key_file: key.pem}\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	got := new(bench).run(t, "status", "--listen", impostor.Listener.Addr().String(), "--web-config-file", withoutUsers)
+	if got.code != exitError || !strings.Contains(got.stderr, "certificate") || strings.Contains(got.stderr, "answers") {
+		t.Errorf("another certificate: code %d: %s", got.code, got.stderr)
+	}
+}
+
+// anotherCertificate is one that no server here has.
+func anotherCertificate(t *testing.T) []byte {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	der, err := x509.CreateCertificate(nil, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+func TestReadySaysWhyNot(t *testing.T) {
+	b := oneHost()
+	b.snapshotErr = registry.ErrUnavailable
+	listen := freeAddr(t)
+	a := startAgent(t, b.program(nil, nil), listen)
+	a.answers(t, "/readyz", 503, "registry: ")
+	got := new(bench).run(t, "status", "--ready", "--listen", listen)
+	if got.code != exitError || got.stdout != "" {
+		t.Errorf("code %d: %s", got.code, got.stdout)
+	}
+	wantContains(t, "the reason", got.stderr, "the agent on "+listen+" is not ready: ", "registry: ")
+	if got := oneHost().run(t, "status", "--ready", "--listen", freeAddr(t)); got.code != exitError || !strings.Contains(got.stderr, "no agent answers on") {
+		t.Errorf("without an agent: code %d: %s", got.code, got.stderr)
 	}
 }
 
