@@ -31,7 +31,7 @@ func figures(b *testing.B, name, table string) {
 		b.Fatalf("%s has no place for %s", page, name)
 	}
 	text = head + begin + "\n```text\n" + table + "```\n\n" + end + tail
-	if err := os.WriteFile(page, []byte(text), 0o644); err != nil { //nolint:gosec // a page for all to read
+	if err := os.WriteFile(page, []byte(text), 0o644); err != nil {
 		b.Fatal(err)
 	}
 }

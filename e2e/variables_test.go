@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -50,6 +51,32 @@ func TestNamesWithVariablesAreThoseOfHAProxysEnvironment(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAnotherHAProxyIsAskedAboutConditionsAgain has an agent meet a HAProxy whose environment makes a condition true that was false.
+func TestAnotherHAProxyIsAskedAboutConditionsAgain(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b := newBeside(t, h)
+		one := startHost(t, "one")
+		b.write(t, b.managedFile, "frontend webin\n    bind "+b.web+"\n    .if defined(SHOP)\n    acl is_a.abc.com path /never\n    .endif\n")
+		b.startInEnv(t, "")
+		b.register(t, "b.abc.com/server1", one.addr)
+		a := b.startAgent(t)
+		a.ready(t)
+		b.comes(t, "b.abc.com", "", one)
+		b.master.terminate(t)
+		b.startInEnv(t, "SHOP=a")
+		b.register(t, "a.abc.com/server1", one.addr)
+		eventually(t, "the agent leaves the domain alone", func() error {
+			if got := b.hapsync(t, "status", "--listen", a.listen); !strings.Contains(got.stdout, "left alone") {
+				return errors.New(got.stdout)
+			}
+			return nil
+		})
+		if got := read(t, b.managedFile); strings.Contains(got, "a.abc.com_cluster") {
+			t.Errorf("the domain is added beside what has its name:\n%s", got)
+		}
+	})
 }
 
 // startInEnv starts HAProxy with one more variable.
