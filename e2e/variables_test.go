@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -53,30 +55,38 @@ func TestNamesWithVariablesAreThoseOfHAProxysEnvironment(t *testing.T) {
 	}
 }
 
-// TestAnotherHAProxyIsAskedAboutConditionsAgain has an agent meet a HAProxy whose environment makes a condition true that was false.
+// TestAnotherHAProxyIsAskedAboutConditionsAgain has an agent meet a HAProxy whose environment, or another program, makes a condition
+// true that was false.
 func TestAnotherHAProxyIsAskedAboutConditionsAgain(t *testing.T) {
-	eachHAProxy(t, func(t *testing.T, h haproxy) {
-		b := newBeside(t, h)
-		one := startHost(t, "one")
-		b.write(t, b.managedFile, "frontend webin\n    bind "+b.web+"\n    .if defined(SHOP)\n    acl is_a.abc.com path /never\n    .endif\n")
-		b.startInEnv(t, "")
-		b.register(t, "b.abc.com/server1", one.addr)
-		a := b.startAgent(t)
-		a.ready(t)
-		b.comes(t, "b.abc.com", "", one)
-		b.master.terminate(t)
-		b.startInEnv(t, "SHOP=a")
-		b.register(t, "a.abc.com/server1", one.addr)
-		eventually(t, "the agent leaves the domain alone", func() error {
-			if got := b.hapsync(t, "status", "--listen", a.listen); !strings.Contains(got.stdout, "left alone") {
-				return errors.New(got.stdout)
-			}
-			return nil
+	for name, condition := range map[string]string{"environment": "defined(SHOP)", "program": "version_atleast(99.0)"} {
+		t.Run(name, func(t *testing.T) {
+			eachHAProxy(t, func(t *testing.T, h haproxy) {
+				b := newBeside(t, h)
+				one, later := startHost(t, "one"), filepath.Join(b.dir, "later")
+				program := filepath.Join(b.dir, "haproxy")
+				script := fmt.Sprintf("#!/bin/sh\n[ \"$*\" = '-cc version_atleast(99.0)' ] && [ -e %s ] && exit 0\nexec %s \"$@\"\n", later, h.path)
+				if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				own := freeAddr(t)
+				b.write(t, b.managedFile, "frontend webin\n    bind "+b.web+"\n    .if "+condition+"\n    bind "+own+"\n    .endif\n")
+				b.startInEnv(t, "")
+				b.register(t, "a.abc.com/server1", one.addr)
+				b.register(t, "a.abc.com/server2", own)
+				a := b.startAgent(t, "--haproxy-bin", program)
+				a.ready(t)
+				b.master.terminate(t)
+				b.write(t, later, "")
+				b.startInEnv(t, "SHOP=a")
+				eventually(t, "the agent knows that HAProxy listens there", func() error {
+					if got := b.hapsync(t, "status", "--listen", a.listen); !strings.Contains(got.stdout, own) {
+						return errors.New(got.stdout)
+					}
+					return nil
+				})
+			})
 		})
-		if got := read(t, b.managedFile); strings.Contains(got, "a.abc.com_cluster") {
-			t.Errorf("the domain is added beside what has its name:\n%s", got)
-		}
-	})
+	}
 }
 
 // startInEnv starts HAProxy with one more variable.
