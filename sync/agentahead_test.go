@@ -30,8 +30,14 @@ func TestAChangeGoesAheadOfAnyReading(t *testing.T) {
 		if b, _ := backendOf(now.live, "b.abc.com"); portOf(now.live) != 7 || len(b.Servers) != 2 {
 			t.Fatalf("%+v", b)
 		}
-		if now.reads != reads || i.Status().Applied != 901 {
-			t.Errorf("%d readings for two changes, %+v", now.reads-reads, i.Status())
+		i.registry.change(moved(902, 7), "b.abc.com")
+		synctest.Wait()
+		now = i.haproxy.now()
+		if b, _ := backendOf(now.live, "b.abc.com"); len(b.Servers) != 1 {
+			t.Fatalf("%+v", b)
+		}
+		if now.reads != reads || i.Status().Applied != 902 {
+			t.Errorf("%d readings for three changes, %+v", now.reads-reads, i.Status())
 		}
 		elapse(2 * fileDelay)
 		if file := i.haproxy.now().file; portOf(file) != 7 {

@@ -137,6 +137,12 @@ func (m *memory) leaving() []haproxy.ServerKey {
 	return all
 }
 
+// isLeaving reports whether a change is about a removed server that the process still has.
+func (m *memory) isLeaving(c haproxy.Change) bool {
+	d := m.domains[c.Domain()]
+	return d != nil && slices.Contains(d.leaving, c.Key().Name)
+}
+
 // wanted is what file and process are to be brought to, where the registry asks for something.
 func (m *memory) wanted(l Layout, asked haproxy.Config, st haproxy.State, scope haproxy.Scope) wanted {
 	w := wanted{file: asked, process: leaveAgents(m.overrides.apply(asked), asked, st), refused: map[string]bool{}, retried: map[string]bool{}, resting: map[string]string{}}

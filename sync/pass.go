@@ -189,8 +189,8 @@ func (p *pass) run(ctx context.Context, changes []haproxy.Change) error {
 }
 
 // cached makes the changes of servers that follow from the cache, so that traffic moves before HAProxy has been read, and
-// then compares what Run has read back. It is not ok where that leaves anything to do in the process, or more is to be done
-// than servers that come or change: then a pass that reads HAProxy is to follow. made are the changes that were sent.
+// then compares what Run has read back. It is not ok where that leaves anything to do in the process, more is to be done than servers
+// that come, change or go, or a safeguard objects: then a pass that reads HAProxy is to follow. made are the changes that were sent.
 func (p *pass) cached(ctx context.Context) (ok bool) {
 	st, known := p.cfg.Process.Cached(p.scope)
 	if !known {
@@ -201,7 +201,11 @@ func (p *pass) cached(ctx context.Context) (ok bool) {
 	p.compare(st)
 	plan := p.report.Plan
 	changes := plan.changes(ViaRuntime)
-	if len(changes) == 0 || len(changes) > maxRun || plan.waits() || slices.ContainsFunc(changes, removes) {
+	if len(changes) == 0 || len(changes) > maxRun || plan.waits() || slices.ContainsFunc(changes, p.memory.isLeaving) {
+		return false
+	}
+	if err := p.check(); err != nil || len(p.held) > 0 {
+		p.held, p.unheld = nil, Plan{}
 		return false
 	}
 	if err := p.run(context.WithoutCancel(ctx), changes); err != nil || len(p.outcome.Refused) > 0 {
