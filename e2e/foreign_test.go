@@ -192,12 +192,20 @@ func sameLines(t *testing.T, want, got []string) {
 // writeCertificate writes a domain's certificate, which signs itself, and its key into one file.
 func writeCertificate(t *testing.T, file, domain string) {
 	t.Helper()
+	if err := os.WriteFile(file, newCertificate(t, domain, time.Now().Add(time.Hour)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// newCertificate is a certificate for a domain, until a time, and its key.
+func newCertificate(t *testing.T, domain string, until time.Time) []byte {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cert := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: domain}, NotAfter: time.Now().Add(time.Hour), DNSNames: []string{domain},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: domain}, NotAfter: until, DNSNames: []string{domain},
 	}
 	signed, err := x509.CreateCertificate(rand.Reader, cert, cert, &key.PublicKey, key)
 	if err != nil {
@@ -207,11 +215,8 @@ func writeCertificate(t *testing.T, file, domain string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signed}),
+	return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signed}),
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...)
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func TestOurRulesStandAboveThoseThatWouldShadowThem(t *testing.T) {

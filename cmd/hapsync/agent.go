@@ -35,6 +35,7 @@ func (p program) agentCommand() *cli.Command {
 	flags := []cli.Flag{
 		listenFlag(),
 		webConfigFlag(),
+		certsFlag(),
 		cli.Text(cli.Spec{Name: "resync", Value: "60s", Check: cli.Duration,
 			Usage: "`TIME` after which registry, file and process are read and compared although nothing is known to have changed"}),
 		cli.Text(cli.Spec{Name: "reload-interval", Value: "2s", Check: cli.Duration,
@@ -140,6 +141,9 @@ func (p program) newJob(c *cli.Context, s *daemon.Daemon) (*daemon.Agent, error)
 		Log:       settings.Logger,
 		Settings:  fingerprint(c),
 		Version:   thisBuild().Version,
+	}
+	if dir := c.String("certs"); dir != "" {
+		j.Certs = &daemon.Certs{Dir: dir, Loader: target, Log: settings.Logger}
 	}
 	var keep func(sync.Entry)
 	if file, ok := p.journalFile(c); ok {

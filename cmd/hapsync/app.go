@@ -27,7 +27,7 @@ func (p program) app() *cli.App {
 		p.initCommand(), p.checkCommand(), p.completionCommand(), p.versionCommand(),
 		p.planCommand(), p.syncCommand(), p.agentCommand(),
 		p.registerCommand(), p.deregisterCommand(), p.drainCommand(), p.maintCommand(), p.readyCommand(), p.weightCommand(),
-		p.listCommand(), p.agentsCommand(), p.explainCommand(), p.statusCommand(), p.historyCommand(), p.docsCommand(),
+		p.listCommand(), p.agentsCommand(), p.explainCommand(), p.statusCommand(), p.historyCommand(), p.certsCommand(), p.docsCommand(),
 	}
 	return &cli.App{
 		Name:                  "hapsync",

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"strings"
 
@@ -17,7 +16,7 @@ func (p program) checkCommand() *cli.Command {
 		Name:     "check",
 		Category: groupSetUp,
 		Usage:    "can everything be reached and done? one line each, with the way out",
-		Flags:    cli.SharedFlags(),
+		Flags:    append([]cli.Flag{certsFlag()}, cli.SharedFlags()...),
 		Action:   p.check,
 	}, cli.Page{
 		Description: `Looks at the registry, the files, the haproxy program, the running process and its sockets, and says of each
@@ -38,7 +37,7 @@ func (p program) check(c *cli.Context) error {
 		return err
 	}
 	failed := p.tell(append(found, checkSecrets(c)...), exitRegistry)
-	return cmp.Or(failed, p.tell(p.checkHAProxy(c.Context, settings), exitHAProxy))
+	return cmp.Or(failed, p.tell(p.checkHAProxy(c, settings), exitHAProxy))
 }
 
 // A checkError is the first failure; its reason is on standard output already.
@@ -72,13 +71,13 @@ func findingLine(f haproxy.Finding) string {
 	return line
 }
 
-func (p program) checkHAProxy(ctx context.Context, settings haproxy.Settings) []haproxy.Finding {
+func (p program) checkHAProxy(c *cli.Context, settings haproxy.Settings) []haproxy.Finding {
 	instance, err := p.open(settings)
 	if err != nil {
 		return []haproxy.Finding{{Level: haproxy.LevelFail, What: "haproxy", Detail: err.Error()}}
 	}
 	defer p.waits.on("HAProxy, and haproxy -c")()
-	return instance.Check(ctx)
+	return append(instance.Check(c.Context), checkCertificates(c.Context, c.String("certs"), instance)...)
 }
 
 // checkRegistry returns an error only for settings that cannot be followed.

@@ -45,6 +45,8 @@ func samples(s *cli.Setting) (string, string) {
 		return "7", "9"
 	case s.Name == "addresses":
 		return "10.0.0.0/8", "fd00::/8"
+	case s.Name == "certs":
+		return "/etc/haproxy/certs", "/etc/certs"
 	case s.Name == "ip":
 		return "10.0.0.1", "fd00::1"
 	case s.Name == "check":

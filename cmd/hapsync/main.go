@@ -79,6 +79,8 @@ type target interface {
 	sync.File
 	Check(ctx context.Context) []haproxy.Finding
 	Files() (haproxy.State, error)
+	Certificates(ctx context.Context, dir string) ([]haproxy.Certificate, error)
+	LoadCertificates(ctx context.Context, dir string) (loaded, all []haproxy.Certificate, err error)
 	Preview(want haproxy.Config) (have, next string, err error)
 }
 

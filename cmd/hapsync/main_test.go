@@ -32,6 +32,8 @@ type bench struct {
 	waiting  haproxy.Wait
 	findings []haproxy.Finding
 
+	certificates []haproxy.Certificate
+
 	serversErr, snapshotErr, openErr, stateErr, lockErr, commitErr, runErr, reloadErr error
 
 	dialled etcd.Config
@@ -133,6 +135,14 @@ func (b benchSource) Follow(ctx context.Context, update func(registry.Update), l
 }
 
 type benchTarget struct{ *bench }
+
+func (b benchTarget) Certificates(context.Context, string) ([]haproxy.Certificate, error) {
+	return b.certificates, nil
+}
+
+func (b benchTarget) LoadCertificates(context.Context, string) (loaded, all []haproxy.Certificate, err error) {
+	return nil, b.certificates, nil
+}
 
 func (b benchTarget) Files() (haproxy.State, error) { return b.state, b.stateErr }
 

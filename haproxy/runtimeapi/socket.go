@@ -82,7 +82,8 @@ func (r Client) converse(ctx context.Context, line string, read func(io.Reader) 
 		err = read(conn)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %q: %w", r.Socket, clip(line, 80), explain(ctx, err))
+		command, _, _ := strings.Cut(line, "\n") // what follows is a payload, which may have a key in it
+		return fmt.Errorf("%s: %q: %w", r.Socket, clip(command, 80), explain(ctx, err))
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ type Agent struct {
 	Registry Registry
 	Watchdog *Watchdog
 	Journal  *journal.Writer      // nil where none is kept
+	Certs    *Certs               // nil where none are watched
 	Announce *etcd.AnnounceConfig // nil where the agent does not report
 	Listen   Address
 	// WebConfig is a file of exporter-toolkit's, with TLS and passwords for who asks; empty for none.
@@ -49,6 +50,9 @@ func (j *Agent) start(ctx context.Context) (stop func()) {
 		go j.Journal.Run()
 	}
 	var reporting stdsync.WaitGroup
+	if j.Certs != nil {
+		reporting.Go(func() { j.Certs.Run(ctx) })
+	}
 	if j.Announce != nil {
 		reports := make(chan registry.AgentReport)
 		reporting.Go(func() { j.Sync.Report(ctx, j.Version, reports) })

@@ -63,7 +63,10 @@ func (s *Daemon) Measure(way sync.Way, took time.Duration) {
 	s.applied.WithLabelValues(string(way)).Observe(took.Seconds())
 }
 
-func (s *Daemon) status() sync.Status { return s.agent.Load().Sync.Status() }
+func (s *Daemon) status() sync.Status {
+	a := s.agent.Load()
+	return warned{a.Sync, a.Certs}.Status()
+}
 func (s *Daemon) alive() error        { return s.agent.Load().Watchdog.Stuck() }
 
 // Use makes the daemon speak for an agent.
@@ -177,6 +180,6 @@ func (s *Daemon) open(j *Agent) (*server, error) {
 func (s *Daemon) subject() web.Subject {
 	a := s.agent.Load()
 	subject := a.Subject
-	subject.Agent = a.Sync
+	subject.Agent = warned{a.Sync, a.Certs}
 	return subject
 }

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/sync"
 )
 
@@ -16,7 +18,7 @@ import (
 func (s *Daemon) metrics() http.Handler {
 	all := prometheus.NewRegistry()
 	all.MustRegister(
-		statusCollector{s.status}, s.took, s.applied, buildInfo(s.build),
+		statusCollector{s.status}, certsCollector{func() []haproxy.Certificate { return s.agent.Load().Certs.All() }}, s.took, s.applied, buildInfo(s.build),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return promhttp.HandlerFor(all, promhttp.HandlerOpts{})
@@ -52,6 +54,40 @@ func (c statusCollector) Collect(ch chan<- prometheus.Metric) {
 			labels, values = []string{m.label}, []string{m.of}
 		}
 		ch <- prometheus.MustNewConstMetric(prometheus.NewDesc(m.name, m.help, labels, nil), m.kind, m.value, values...)
+	}
+}
+
+// A certsCollector is the certificates as metrics.
+type certsCollector struct{ all func() []haproxy.Certificate }
+
+// anyCertificate has every metric.
+func anyCertificate() []haproxy.Certificate {
+	return []haproxy.Certificate{{File: "FILE", NotAfter: time.Unix(1, 0)}}
+}
+
+// Describe implements prometheus.Collector.
+func (c certsCollector) Describe(ch chan<- *prometheus.Desc) {
+	prometheus.DescribeByCollect(certsCollector{anyCertificate}, ch)
+}
+
+// mostExpiries bounds the certificates that have a metric of their own.
+const mostExpiries = 20
+
+// Collect implements prometheus.Collector.
+func (c certsCollector) Collect(ch chan<- prometheus.Metric) {
+	all, bad := slices.Clone(c.all()), 0
+	for _, f := range all {
+		if f.Problem != "" {
+			bad++
+		}
+	}
+	ch <- prometheus.MustNewConstMetric(prometheus.NewDesc("hapsync_certificate_problems", "Files of --certs that are not put into HAProxy.", nil, nil),
+		prometheus.GaugeValue, float64(bad))
+	all = slices.DeleteFunc(all, func(f haproxy.Certificate) bool { return f.NotAfter.IsZero() })
+	slices.SortStableFunc(all, func(a, b haproxy.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
+	for _, f := range all[:min(len(all), mostExpiries)] {
+		ch <- prometheus.MustNewConstMetric(prometheus.NewDesc("hapsync_certificate_expiry_timestamp_seconds",
+			"When a certificate of --certs expires, of the 20 that do so first.", []string{"file"}, nil), prometheus.GaugeValue, unixSeconds(f.NotAfter), f.File)
 	}
 }
 
@@ -132,6 +168,6 @@ func Sample() prometheus.Gatherer {
 		s.Observe(kind, time.Second)
 	}
 	all := prometheus.NewRegistry()
-	all.MustRegister(statusCollector{anything}, s.took, s.applied, buildInfo(s.build))
+	all.MustRegister(statusCollector{anything}, certsCollector{anyCertificate}, s.took, s.applied, buildInfo(s.build))
 	return all
 }

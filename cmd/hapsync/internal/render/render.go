@@ -38,7 +38,7 @@ func JSON(w io.Writer, v any) error {
 func Shapes() map[string]reflect.Type {
 	return map[string]reflect.Type{
 		"plan": reflect.TypeFor[reportJSON](), "list": reflect.TypeFor[ListJSON](), "agents": reflect.TypeFor[Roster](),
-		"explain": reflect.TypeFor[explanationJSON](), "status": reflect.TypeFor[Status](), "history": reflect.TypeFor[historyJSON](),
+		"explain": reflect.TypeFor[explanationJSON](), "status": reflect.TypeFor[Status](), "history": reflect.TypeFor[historyJSON](), "certs": reflect.TypeFor[Certificates](),
 	}
 }
 

@@ -1,0 +1,191 @@
+package certfile
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+const (
+	// maxFile bounds what is read of a file.
+	maxFile = 256 << 10
+	// fresh is how long a file has to be left alone before it counts: whoever writes it may not be done.
+	fresh = time.Second
+)
+
+// plainName is a file's name that may be told to HAProxy.
+var plainName = regexp.MustCompile(`\A[A-Za-z0-9_*+@-][A-Za-z0-9_.*+@-]{0,254}\z`)
+
+// plainDir is a directory that may be.
+var plainDir = regexp.MustCompile(`\A/[A-Za-z0-9_./+@-]{1,1000}\z`)
+
+// A File is a certificate of a directory.
+type File struct {
+	haproxy.Certificate
+	// Path is what HAProxy calls it.
+	Path string
+	// SHA1 is the fingerprint of the certificate, in upper-case hexadecimal as HAProxy tells it; empty for a bad file.
+	SHA1 string
+}
+
+// CheckDir returns what is wrong with the name of a directory of certificates.
+func CheckDir(dir string) error {
+	if !plainDir.MatchString(dir) || strings.Contains(dir, "/../") {
+		return fmt.Errorf("%q is no directory for certificates: write its whole path, with letters, digits, and / . _ + @ - only", dir)
+	}
+	return nil
+}
+
+// Read reads the certificates of a directory, sorted by name, as they are at a time. As HAProxy does, it passes over names that begin
+// with a dot, and over .key, .ocsp, .issuer and .sctl. A file that cannot be used is no error: its Problem says why.
+func Read(dir string, now time.Time) ([]File, error) {
+	if err := CheckDir(dir); err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("read certificates: %w", err)
+	}
+	var files []File
+	for _, e := range entries {
+		if e.IsDir() || passedOver(e.Name()) {
+			continue
+		}
+		files = append(files, look(dir, e.Name(), now))
+	}
+	return files, nil
+}
+
+func passedOver(name string) bool {
+	return strings.HasPrefix(name, ".") || slices.Contains([]string{".key", ".ocsp", ".issuer", ".sctl"}, filepath.Ext(name))
+}
+
+// Mark changes when a file of the directory does: its name, size, time or place.
+func Mark(dir string) (string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", fmt.Errorf("read certificates: %w", err)
+	}
+	var b strings.Builder
+	for _, e := range entries {
+		if info, err := os.Stat(filepath.Join(dir, e.Name())); err == nil {
+			inode := info.Sys().(*syscall.Stat_t).Ino
+			fmt.Fprintf(&b, "%q %d %d %d %o\n", e.Name(), info.Size(), info.ModTime().UnixNano(), inode, info.Mode())
+		}
+	}
+	return b.String(), nil
+}
+
+// Load returns the certificate with its chain and its key for HAProxy's socket, if the file still has the one that was read.
+func (f File) Load(now time.Time) (payload string, err error) {
+	bundle, _, err := open(f.Path)
+	if err == nil {
+		err = bundle.check(now)
+	}
+	if err != nil {
+		return "", err
+	}
+	if bundle.sha1() != f.SHA1 {
+		return "", errors.New("the file has changed since it was looked at")
+	}
+	return bundle.payload, nil
+}
+
+func look(dir, name string, now time.Time) File {
+	f := File{Path: filepath.Join(dir, name), Certificate: haproxy.Certificate{File: printable(name), Names: []string{}, State: haproxy.CertificateUnknown}}
+	bad := func(err error) File {
+		f.State, f.Problem = haproxy.CertificateBad, err.Error()
+		return f
+	}
+	if !plainName.MatchString(name) {
+		return bad(errors.New("the name of the file has bytes that HAProxy's socket cannot be told: rename it, with letters, digits, and . _ + @ * - only"))
+	}
+	bundle, info, err := open(f.Path)
+	if err != nil {
+		return bad(err)
+	}
+	f.Names, f.NotAfter = bundle.names(), bundle.leaf.NotAfter
+	if err := bundle.check(now); err != nil {
+		return bad(err)
+	}
+	f.SHA1 = bundle.sha1()
+	f.Warning = whoReads(info)
+	if age := now.Sub(info.ModTime()); 0 <= age && age < fresh {
+		f.Problem = "it was written a moment ago, and waits until that is over"
+	}
+	return f
+}
+
+// open reads a file, and the one with its key beside it if it has none itself. info has the wider rights of the two.
+func open(path string) (bundle, fs.FileInfo, error) {
+	text, info, err := readFile(path)
+	if err != nil {
+		return bundle{}, nil, err
+	}
+	b, err := parse(text)
+	if errors.Is(err, errNoKey) {
+		key, keyInfo, keyErr := readFile(path + ".key")
+		if errors.Is(keyErr, fs.ErrNotExist) {
+			return bundle{}, nil, err
+		}
+		if keyErr != nil {
+			return bundle{}, nil, keyErr
+		}
+		info = keyInfo
+		b, err = parse(text + "\n" + key)
+	}
+	return b, info, err
+}
+
+// readFile reads a regular file. It waits for no pipe.
+func readFile(path string) (string, fs.FileInfo, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return "", nil, cmp.Or(errors.Unwrap(err), err) // without the path, which who reads it knows
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return "", nil, errors.New("it is no regular file")
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(text) > maxFile {
+		err = fmt.Errorf("it has more than %d bytes", maxFile)
+	}
+	return string(text), info, err
+}
+
+// whoReads warns of a file with a key that others than its owner and its group can read, or others than its owner can write.
+func whoReads(info fs.FileInfo) string {
+	switch mode := info.Mode().Perm(); {
+	case mode&0o004 != 0:
+		return fmt.Sprintf("every user of this machine can read its key (mode %#o): chmod o= it", mode)
+	case mode&0o022 != 0:
+		return fmt.Sprintf("others than its owner can write it (mode %#o): chmod go-w it", mode)
+	}
+	return ""
+}
+
+// printable is a name that a terminal and a log can show.
+func printable(name string) string {
+	if plainName.MatchString(name) {
+		return name
+	}
+	const most = 100
+	return strconv.QuoteToASCII(name[:min(len(name), most)])
+}

@@ -1,0 +1,65 @@
+package haproxy
+
+import (
+	"fmt"
+	"time"
+)
+
+// A Certificate is a file of a directory that HAProxy loads certificates from. It has no key.
+type Certificate struct {
+	// File is its name in the directory, quoted where it does not print.
+	File string `json:"file" doc:"name of the file in the directory"`
+	// Names are those that it is valid for, as far as they are plain; NotAfter is when it expires. Both are empty for a bad file.
+	Names    []string  `json:"names" doc:"the names that the certificate is for"`
+	NotAfter time.Time `json:"not_after" doc:"when it expires; year 1 for a bad file"`
+	// State says what HAProxy's process has of it.
+	State CertificateState `json:"state" doc:"'loaded', 'changed' or 'new' if HAProxy has another one or none, 'bad', or 'unknown'"`
+	// Problem says why it is not put into HAProxy; empty where nothing stands against it.
+	Problem string `json:"problem,omitempty" doc:"why it is not put into HAProxy"`
+	// Warning is what an operator should know beside that.
+	Warning string `json:"warning,omitempty" doc:"what should be fixed"`
+}
+
+// A CertificateState says what HAProxy's process has of a certificate.
+type CertificateState string
+
+// The states. CertificateUnknown is that of a good file of which HAProxy was not asked.
+const (
+	CertificateUnknown CertificateState = "unknown"
+	CertificateLoaded  CertificateState = "loaded"
+	CertificateChanged CertificateState = "changed"
+	CertificateNew     CertificateState = "new"
+	CertificateBad     CertificateState = "bad"
+)
+
+// ExpiresSoon is how long before its end a certificate is warned of: those that renew themselves are renewed a month before.
+const ExpiresSoon = 14 * 24 * time.Hour
+
+// Expiry is a line that says that a certificate has expired or will soon; empty where neither holds.
+func (c Certificate) Expiry(now time.Time) string {
+	left := c.NotAfter.Sub(now)
+	switch {
+	case c.NotAfter.IsZero() || left > ExpiresSoon:
+		return ""
+	case left <= 0:
+		return fmt.Sprintf("certificate %s expired on %s: renew it", c.File, c.NotAfter.Format(time.DateOnly))
+	case left < 48*time.Hour:
+		return fmt.Sprintf("certificate %s expires in %d hours, on %s: renew it", c.File, int(left.Hours()), c.NotAfter.Format(time.DateOnly))
+	}
+	return fmt.Sprintf("certificate %s expires in %d days, on %s: renew it", c.File, int(left.Hours()/24), c.NotAfter.Format(time.DateOnly))
+}
+
+// Warnings are the lines about certificates that an operator should read.
+func Warnings(certificates []Certificate, now time.Time) (lines []string) {
+	for _, c := range certificates {
+		if expiry := c.Expiry(now); expiry != "" {
+			lines = append(lines, expiry)
+		}
+		for _, why := range []string{c.Problem, c.Warning} {
+			if why != "" {
+				lines = append(lines, "certificate "+c.File+": "+why)
+			}
+		}
+	}
+	return lines
+}

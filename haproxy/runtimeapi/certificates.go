@@ -1,0 +1,106 @@
+package runtimeapi
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// Certificates are the files that a crt-list or a directory of HAProxy's has ("show ssl crt-list", 2.6 to 3.4); there is false where
+// HAProxy has not loaded such a one.
+func (r Client) Certificates(ctx context.Context, list string) (files map[string]bool, there bool, err error) {
+	reply, err := r.Ask(ctx, "show ssl crt-list")
+	if err != nil || !slices.Contains(strings.Split(reply, "\n"), list) {
+		return nil, false, err
+	}
+	if reply, err = r.Ask(ctx, "show ssl crt-list "+list); err != nil {
+		return nil, false, err
+	}
+	files = map[string]bool{}
+	for line := range strings.Lines(reply) {
+		if w := strings.Fields(line); len(w) > 0 && w[0] != "#" {
+			files[w[0]] = true
+		}
+	}
+	return files, true, nil
+}
+
+// Certificate is the SHA1 fingerprint, in upper-case hexadecimal, and the names of a certificate as HAProxy has it.
+func (r Client) Certificate(ctx context.Context, file string) (sha1 string, names []string, err error) {
+	reply, err := r.Ask(ctx, "show ssl cert "+file)
+	if err != nil {
+		return "", nil, err
+	}
+	for line := range strings.Lines(reply) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		switch name {
+		case "SHA1 FingerPrint":
+			sha1 = value
+		case "Subject Alternative Name":
+			for word := range strings.SplitSeq(value, ", ") {
+				if dns, ok := strings.CutPrefix(word, "DNS:"); ok {
+					names = append(names, dns)
+				}
+			}
+		}
+	}
+	return sha1, names, nil
+}
+
+// SetCertificate puts a certificate, its chain and its key in the place of the one that HAProxy has of a file. Nothing of them is in an
+// error. A client with an older one keeps its connection.
+func (r Client) SetCertificate(ctx context.Context, file, payload string) error {
+	if err := r.certificate(ctx, "set ssl cert "+file, payload, "Transaction created", "Transaction updated"); err != nil {
+		return err
+	}
+	err := r.certificate(ctx, "commit ssl cert "+file, "", "Success!")
+	if err != nil {
+		err = errors.Join(err, r.certificate(ctx, "abort ssl cert "+file, "", "Transaction aborted", "No ongoing transaction"))
+	}
+	return err
+}
+
+// AddCertificate puts a certificate of a file that HAProxy does not have yet into one of its crt-lists or directories.
+func (r Client) AddCertificate(ctx context.Context, list, file, payload string) error {
+	if err := r.certificate(ctx, "new ssl cert "+file, "", "New empty certificate store", "already exists"); err != nil {
+		return err
+	}
+	err := r.SetCertificate(ctx, file, payload)
+	if err == nil {
+		err = r.certificate(ctx, "add ssl crt-list "+list+" "+file, "", "Success!", "already exists in this directory")
+	}
+	if err != nil {
+		err = errors.Join(err, r.certificate(ctx, "del ssl cert "+file, "", "deleted"))
+	}
+	return err
+}
+
+// certificate sends one command, with a payload or none, and wants one of the words in the reply.
+func (r Client) certificate(ctx context.Context, command, payload string, want ...string) error {
+	if network, _ := endpoint(r.Socket); network != "unix" {
+		return fmt.Errorf("%s: a key is sent to a socket of this machine's file system only: name one with --runtime-socket", command)
+	}
+	line := command
+	if payload != "" {
+		line += " <<\n" + payload // which ends with a line end; an empty line follows, and is the end
+	}
+	var reply []byte
+	err := r.converse(ctx, line, func(conn io.Reader) (err error) {
+		reply, err = io.ReadAll(conn)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := checkReply(reply, 1); err != nil {
+		return fmt.Errorf("%s: %w", command, err)
+	}
+	if !slices.ContainsFunc(want, func(w string) bool { return bytes.Contains(reply, []byte(w)) }) {
+		return fmt.Errorf("%s: HAProxy answers %q", command, clip(strings.TrimSpace(string(reply)), 300))
+	}
+	return nil
+}
