@@ -66,7 +66,7 @@ func TestAFileIsTakenOnlyAsAWhole(t *testing.T) {
 		nameless + namelessKey:                 "it is for no name",
 		cert + strings.Repeat(chain, 40) + key: "it has more than 15000 bytes with its chain",
 		cert + strings.Repeat(chain, 600):      "it has more than 262144 bytes",
-		cert + strings.Replace(key, "PRIVATE KEY", "ENCRYPTED PRIVATE KEY", -1): "its key has a passphrase",
+		cert + strings.ReplaceAll(key, "PRIVATE KEY", "ENCRYPTED PRIVATE KEY"): "its key has a passphrase",
 	} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "a.pem")

@@ -67,7 +67,7 @@ func (s *Daemon) status() sync.Status {
 	a := s.agent.Load()
 	return warned{a.Sync, a.Certs}.Status()
 }
-func (s *Daemon) alive() error        { return s.agent.Load().Watchdog.Stuck() }
+func (s *Daemon) alive() error { return s.agent.Load().Watchdog.Stuck() }
 
 // Use makes the daemon speak for an agent.
 func (s *Daemon) Use(a *Agent) { s.agent.Store(a) }
