@@ -82,7 +82,7 @@ func outputs() []reference.Output {
 		"actionJSON": "`actions`", "keptJSON": "`kept`", "problemJSON": "`problems`", "explainHostJSON": "`hosts`", "ruleJSON": "`rules`", "optionsJSON": "`options`", "serverJSON": "`server`",
 		"Attention": "`attention`", "ServerCount": "`servers`", "HAProxyLook": "`haproxy`", "RegistryLook": "`registry`", "Hold": "`hold`",
 		"Domain": "`domains`", "Host": "`host_list`", "Step": "`steps`",
-		"Entry": "`entries`", "EntryChange": "`changes`", "Key": "`keys`", "RosterLine": "`agents`", "Leaving": "`leaving`",
+		"Entry": "`entries`", "EntryChange": "`changes`", "Key": "`keys`", "RosterLine": "`agents`", "Certificate": "`certificates`", "Leaving": "`leaving`",
 	}
 	report, shapes, api := "plan and sync", render.Shapes(), web.Shapes()
 	out := []reference.Output{
@@ -93,6 +93,7 @@ func outputs() []reference.Output {
 		{Title: "status", Text: "`hapsync status -o json` and `/status` of the agent's port print:", Type: shapes["status"],
 			Foreign: map[string]string{"report": report}},
 		{Title: "history", Text: "`hapsync history -o json` prints:", Type: shapes["history"]},
+		{Title: "certs", Text: "`hapsync certs -o json` prints:", Type: shapes["certs"]},
 		{Title: "GET /api/v1/status", Text: "How the agent is, on one screen:", Type: api["status"]},
 		{Title: "GET /api/v1/domains", Text: "The domains, by name, so many at a time: `limit` (100, at most 500), `after` a name, `q` for those with a text in their name:", Type: api["domains"]},
 		{Title: "GET /api/v1/domains/DOMAIN", Text: "One domain with its hosts:", Type: api["domains/DOMAIN"]},
