@@ -85,7 +85,8 @@ func newBox(t testing.TB, h haproxy) *box {
 		masterSocket:  filepath.Join(dir, "run/haproxy-master.sock"),
 	}
 	b.env = []string{"HAPSYNC_ENDPOINTS=" + world.etcd.endpoint(t), "HAPSYNC_PREFIX=" + b.prefix, "HAPSYNC_REPORT_PREFIX=" + b.reports(), "HAPSYNC_HAPROXY_BIN=" + h.path,
-		"HAPSYNC_ALLOW_LOOPBACK=true"}
+		"HAPSYNC_ALLOW_LOOPBACK=true",
+		"HAPSYNC_DYNAMIC_DOMAINS=off"} // so that reloads are alike on all versions; dynamic_test.go has the others
 	b.files(filepath.Join(dir, "haproxy.cfg"), filepath.Join(dir, "hapsync.cfg"))
 	return b
 }

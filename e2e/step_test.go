@@ -71,6 +71,14 @@ func reloads(t *testing.T, output string, want int) {
 	}
 }
 
+// mapRule is the line of a frontend that init ends it with.
+func (b *box) mapRule() string {
+	backend := "req.hdr(host),host_only,lower,map(" + b.mapFile() + ")"
+	return "    use_backend %[" + backend + "] if { " + backend + " -m found }\n"
+}
+
+func (b *box) mapFile() string { return strings.TrimSuffix(b.managedFile, ".cfg") + ".domains.map" }
+
 // managed waits until the managed file is what init writes with these domains in it, each as its name and
 // hosts: "a.abc.com server1=127.0.0.1:10000". What an agent writes may be a change behind what it has just found.
 func (b *box) managed(t *testing.T, domains ...string) {
@@ -86,7 +94,7 @@ func (b *box) managed(t *testing.T, domains ...string) {
 			fmt.Fprintf(&backends, "    server %[1]s %[2]s cookie %[1]s check\n", name, addr)
 		}
 	}
-	want := "frontend webin\n    bind " + b.web + "\n" + acls.String() + rules.String() + backends.String()
+	want := "frontend webin\n    bind " + b.web + "\n" + acls.String() + rules.String() + b.mapRule() + backends.String()
 	eventually(t, "the managed file is as wanted", func() error {
 		if got := read(t, b.managedFile); got != want {
 			return fmt.Errorf("it is\n%s\nwant\n%s", got, want)

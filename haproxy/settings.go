@@ -36,6 +36,8 @@ type Settings struct {
 	Background bool
 	// HAProxyChecksFirst leaves the first check of a new server to HAProxy alone.
 	HAProxyChecksFirst bool
+	// StaticDomains makes domains come and go by reloads alone.
+	StaticDomains bool
 	// Logger takes what is worth a word but stops nothing; nil discards it.
 	Logger *slog.Logger
 }

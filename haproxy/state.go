@@ -46,6 +46,8 @@ type State struct {
 	Behind string
 	// Wildcards are those of all domains in the managed file: requests for a name below one go on to it where no other rule takes them.
 	Wildcards []string
+	// Dynamic says which domains can come and go without a reload.
+	Dynamic Dynamic
 	// NotOurs are the servers of managed backends that hapsync did not make: they are left alone, in the file and in the
 	// process, and a host of the same name is not written.
 	NotOurs map[ServerKey]Other

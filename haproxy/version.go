@@ -40,6 +40,8 @@ type Capabilities struct {
 	WaitRemovable bool
 	// InitState: "add server" takes init-state (3.1).
 	InitState bool
+	// Backends: "add backend", "publish backend" and "del backend" are there (3.4).
+	Backends bool
 	// ReloadReports: the master's answer to "reload" comes when it is done and says how it went (2.7).
 	ReloadReports bool
 }
@@ -51,6 +53,7 @@ func CapabilitiesOf(v Version) Capabilities {
 		CookieLive:    v.atLeast(3, 0),
 		WaitRemovable: v.atLeast(3, 0),
 		InitState:     v.atLeast(3, 1),
+		Backends:      v.atLeast(3, 4),
 		ReloadReports: v.atLeast(2, 7),
 	}
 }

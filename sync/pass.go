@@ -23,7 +23,7 @@ type Process interface {
 	// Cached is the State of a scope as State or Run read it last; it is not ok where that is not known, or a file has
 	// changed since.
 	Cached(scope haproxy.Scope) (st haproxy.State, ok bool)
-	// Run makes changes of servers.
+	// Run makes changes of servers, and of the backends and rules that State.Dynamic says can change.
 	Run(ctx context.Context, changes []haproxy.Change) (haproxy.Outcome, error)
 	// Servers is how the servers of some domains are. Any goroutine may call it.
 	Servers(ctx context.Context, domains ...string) ([]haproxy.ServerStatus, error)

@@ -33,8 +33,10 @@ type Plan struct {
 	// Reload holds the reasons of the reload, sorted; without one there is no reload.
 	Reload []string
 
-	cause ReloadCause // of the reload, the first that applies of domain, options, server
-	late  []string    // the domains that need the reload, sorted
+	// coming are the domains that come to the process without a reload, or have.
+	coming map[string]bool
+	cause  ReloadCause // of the reload, the first that applies of domain, options, server
+	late   []string    // the domains that need the reload, sorted
 	// options are those of them of which an option, or a server, changes in place.
 	options []string
 }
@@ -97,8 +99,9 @@ type wanted struct {
 //	file and want differ:    one transaction; a rewrite where the file is missing, a transaction would harm it, or cost more
 //	process and want differ: the Runtime API where the running process can take it, else one reload, with the reason
 //
-// Domains that went away need no reload, as a rule: their servers are taken out live, and a backend without servers answers 503 as
-// an unknown domain does, where nothing stands behind our rules (st.Behind). Without a process (st.Down) only the file is planned for.
+// A domain comes to the process as a whole or not at all (comingLive). Domains that went away need no reload, as a rule: their servers are
+// taken out live, and a backend without servers answers 503 as an unknown domain does. Where something stands behind our rules (st.Behind),
+// HAProxy is to pass these by, if it can. Without a process (st.Down) only the file is planned for.
 func newPlan(want wanted, st haproxy.State) Plan {
 	var p Plan
 	edits := Diff(st.File, want.file)
@@ -150,6 +153,7 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Chan
 	want := wanted.process
 	changes := Diff(st.Live, want)
 	running := runningOf(st.Live, changes)
+	p.coming = comingLive(changes, st, running)
 	ruled := map[string]bool{} // domains whose new rule is a reason enough
 	late := map[string]bool{}  // backends with a server that only comes with the reload
 	var reasons reasons
@@ -161,14 +165,21 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Chan
 	for _, c := range changes {
 		switch ch := c.(type) {
 		case haproxy.RemoveRule:
-			if behind := goesOn(ch.Rule, st); behind != "" && !wanted.refused[c.Domain()] {
+			unpublish, _ := st.Dynamic.Live(c)
+			switch behind := goesOn(ch.Rule, st); {
+			case unpublish && (behind != "" || st.Dynamic.Added[ch.Rule.Backend()]):
+				p.Actions = append(p.Actions, Action{ViaRuntime, c})
+			case behind != "" && !wanted.refused[c.Domain()]:
 				reasons.add(c, "requests for it are to go on to "+behind)
 			}
 			continue
 		case haproxy.RemoveBackend:
+			if ok, _ := st.Dynamic.Live(c); ok {
+				p.Actions = append(p.Actions, Action{ViaRuntime, c})
+			}
 			continue
 		case haproxy.AddServer:
-			if _, ok := running[ch.Backend]; !ok {
+			if running[ch.Backend].fresh && !p.coming[c.Domain()] {
 				continue // comes with its backend
 			}
 			ok, _ := live(c, st.Capabilities, running)
@@ -176,7 +187,8 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Chan
 		case haproxy.AddRule:
 			ruled[ch.Rule.Domain] = true
 		}
-		if ok, why := live(c, st.Capabilities, running); ok {
+		ok, why := live(c, st.Capabilities, running)
+		if ok || p.coming[c.Domain()] && c.Op() == haproxy.OpAdd {
 			p.Actions = append(p.Actions, Action{ViaRuntime, c})
 		} else if !wanted.refused[c.Domain()] {
 			reasons.add(c, why)
@@ -186,6 +198,7 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Chan
 		backend := a.Change.Key().Backend
 		return removes(a.Change) && late[backend] && !keepsServing(st.Live, want, backend)
 	})
+	p.came(changes, st)
 	p.Reload, p.cause, p.late, p.options = reasons.lines(ruled), reasons.cause(), reasons.domains(), reasons.options()
 }
 
@@ -231,13 +244,19 @@ func serversOf(c haproxy.Config, backend string) []haproxy.Server {
 // running is what a plan asks of a backend that the process has.
 type running struct {
 	haproxy.BackendOptions
-	added int // servers
+	added int  // servers
+	fresh bool // it is to be added
 }
 
 func runningOf(live haproxy.Config, changes []haproxy.Change) map[string]running {
 	all := map[string]running{}
 	for _, b := range live.Backends {
 		all[b.Name] = running{BackendOptions: b.Options}
+	}
+	for _, c := range changes {
+		if add, ok := c.(haproxy.AddBackend); ok {
+			all[add.Name] = running{BackendOptions: add.Options, fresh: true}
+		}
 	}
 	for _, c := range changes {
 		if add, ok := c.(haproxy.AddServer); ok {
@@ -274,17 +293,15 @@ func live(c haproxy.Change, caps haproxy.Capabilities, backends map[string]runni
 	return caps.Live(c)
 }
 
-// removes reports whether a change takes a server out.
-func removes(c haproxy.Change) bool {
-	return c.Op() == haproxy.OpRemove && c.Object() == haproxy.ObjectServer
-}
+// removes reports whether a change takes something out of the process.
+func removes(c haproxy.Change) bool { return c.Op() == haproxy.OpRemove }
 
 // structural are the domains that have to wait for the file: more than their servers change, so that the file has to be
-// accepted, and mostly loaded, before anything of it is done in the process.
+// accepted, and mostly loaded, before anything of it is done in the process. One that comes without a reload waits for nothing.
 func (p Plan) structural() map[string]bool {
 	waits := map[string]bool{}
 	for _, a := range p.Actions {
-		if a.Change.Object() != haproxy.ObjectServer {
+		if a.Via != ViaRuntime && a.Change.Object() != haproxy.ObjectServer && !p.coming[a.Change.Domain()] {
 			waits[a.Change.Domain()] = true
 		}
 	}

@@ -234,8 +234,8 @@ func (p *pass) finish(ctx context.Context) error {
 	case rest.Empty():
 		return nil
 	case onlyRemovals(rest):
-		p.report.Draining = len(rest.Actions)
-		p.report.Warnings = append(p.report.Warnings, fmt.Sprintf("%s still have connections, or are held by other rules; they take no new ones and are deleted by a later pass", registry.Count(len(rest.Actions), "removed server")))
+		p.report.Draining = len(rest.Actions) - len(slices.DeleteFunc(rest.changes(ViaRuntime), ofServer))
+		p.report.Warnings = append(p.report.Warnings, fmt.Sprintf("%s still have connections, or are held by other rules; they take no new ones and are deleted by a later pass", registry.Count(p.report.Draining, "removed server")))
 		return nil
 	case p.report.Reloaded || rest.EditsFile():
 		return fmt.Errorf("%w: after the pass there is still to do: %s (was HAProxy started with the managed file? hapsync check tells)", haproxy.ErrRefused, rest.first())
@@ -262,6 +262,8 @@ func (p *pass) rest(ctx context.Context) (Plan, error) {
 
 func onlyRemovals(p Plan) bool {
 	return len(p.Reload) == 0 && p.Rewrite == "" && !slices.ContainsFunc(p.Actions, func(a Action) bool {
-		return !removes(a.Change) || a.Via != ViaRuntime
+		return !removes(a.Change) || a.Change.Object() == haproxy.ObjectRule || a.Via != ViaRuntime
 	})
 }
+
+func ofServer(c haproxy.Change) bool { return c.Object() == haproxy.ObjectServer }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"strings"
 	stdsync "sync"
 	"syscall"
 	"testing"
@@ -154,7 +155,7 @@ func keepInLine(t *testing.T, binary string) {
 	pid, file := worker(t, dir), ""
 	eventually(t, "the file has all", func() error {
 		file = read(t, dir+"/hapsync.cfg")
-		if !regexp.MustCompile(`server server1 ` + two).MatchString(file) {
+		if !regexp.MustCompile(`server server1 `+two).MatchString(file) || !strings.Contains(file, "\nbackend b.abc.com_cluster\n") {
 			return errors.New(file)
 		}
 		return nil

@@ -59,6 +59,8 @@ func samples(s *cli.Setting) (string, string) {
 		return "exact", "any-port"
 	case s.Name == "first-check":
 		return "haproxy", "hapsync"
+	case s.Name == "dynamic-domains":
+		return "off", "auto"
 	case s.Name == "color":
 		return "always", "never"
 	case s.Name == "log-level":

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
+	"github.com/hapsync/hapsync/haproxy/configfile"
 	"github.com/hapsync/hapsync/registry"
 )
 
@@ -83,6 +84,7 @@ func (p program) setup(c *cli.Context) (setup, error) {
 	s := setup{
 		baseFile:      settings.BaseFile,
 		managedFile:   settings.ManagedFile,
+		exact:         c.String("host-match") == "exact",
 		frontends:     settings.Frontends,
 		binds:         cli.Words(c.StringSlice("bind")...),
 		statsBind:     c.String("stats-bind"),
@@ -165,6 +167,13 @@ func (p program) create(s setup) error {
 	}
 	if s.certs != "" {
 		if err := p.makeSecretDir(s.certs, s.secret().group); err != nil {
+			return err
+		}
+	}
+	mapFile, ok := configfile.MapFile(s.managedFile)
+	have, err := os.ReadFile(s.managedFile)
+	if ok && (err != nil || strings.Contains(string(have), mapFile)) {
+		if err := p.makeFile(mapFile, forAll(), ""); err != nil {
 			return err
 		}
 	}

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hapsync/hapsync/haproxy/configfile"
 )
 
 // binaries are the paths of the HAProxy programs to test with: those of HAPROXY_BINARIES (separated by colons), or the haproxy
@@ -159,6 +161,11 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
+// mapRule is the line of a frontend that reads the map beside the managed file of a folder.
+func mapRule(dir string) string {
+	return "    " + configfile.MapRule(dir+"/hapsync.domains.map", true) + "\n"
+}
+
 func TestInitFiles(t *testing.T) {
 	dir, flags := place(t)
 	flags = append(flags[:7], "--bind", ":8080", "--haproxy-bin", "/nowhere/haproxy")
@@ -167,8 +174,11 @@ func TestInitFiles(t *testing.T) {
 		t.Fatalf("code %d: %s", got.code, got.stderr)
 	}
 	wantContains(t, "output", got.stdout, "not checked: there is no /nowhere/haproxy")
-	if managed := read(t, dir+"/hapsync.cfg"); managed != "frontend webin\n    bind :8080\n" {
+	if managed := read(t, dir+"/hapsync.cfg"); managed != "frontend webin\n    bind :8080\n"+mapRule(dir) {
 		t.Errorf("managed file:\n%s", managed)
+	}
+	if domains := read(t, dir+"/hapsync.domains.map"); domains != "" {
+		t.Errorf("map file: %q", domains)
 	}
 	if state := read(t, dir+"/hapsync.state"); state != "1\n" {
 		t.Errorf("state file: %q", state)
@@ -269,7 +279,7 @@ func TestInitSeveralFrontends(t *testing.T) {
 	if got.code != exitOK {
 		t.Fatalf("code %d: %s", got.code, got.stderr)
 	}
-	want := "frontend webin\n    bind :8080\n\nfrontend internal\n    bind 10.0.0.1:8000\n"
+	want := "frontend webin\n    bind :8080\n" + mapRule(dir) + "\nfrontend internal\n    bind 10.0.0.1:8000\n" + mapRule(dir)
 	if managed := read(t, dir+"/hapsync.cfg"); managed != want {
 		t.Errorf("managed file:\n%s", managed)
 	}

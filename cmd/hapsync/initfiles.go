@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
+	"github.com/hapsync/hapsync/haproxy/configfile"
 )
 
 // A setup is what init writes.
@@ -20,6 +21,7 @@ type setup struct {
 	stateFile             string
 	account               account
 	binary                string // as it is called
+	exact                 bool   // whether rules take hosts without a port alone
 	systemd               bool   // whether HAProxy's unit is told of the files
 	certs, tlsBind        string // directory of certificates, empty for no TLS; and where to listen with them
 }
@@ -44,7 +46,7 @@ func (s setup) base() string {
 	return fmt.Sprintf(baseText, s.runtimeSocket(), group, s.masterSocket(), s.stateFile, workers, s.statsBind, statsUser, s.statsPassword)
 }
 
-// managed holds the frontends that get hapsync's rules, without any yet.
+// managed holds the frontends that get hapsync's rules, without any yet but the one that reads the map.
 func (s setup) managed() string {
 	var b strings.Builder
 	for i, name := range s.frontends {
@@ -54,6 +56,9 @@ func (s setup) managed() string {
 		fmt.Fprintf(&b, "frontend %s\n    bind %s\n", name, s.binds[i])
 		if i == 0 && s.certs != "" {
 			fmt.Fprintf(&b, tlsText, s.tlsBind, s.certs)
+		}
+		if mapFile, ok := configfile.MapFile(s.managedFile); ok {
+			b.WriteString("    " + configfile.MapRule(mapFile, !s.exact) + "\n")
 		}
 	}
 	return b.String()
@@ -113,7 +118,7 @@ global
     # "notice" is about servers and processes; with "info" each request is logged too
     log stdout format raw daemon notice%[5]s
 
-defaults
+defaults web
     # cookies and Host headers need HTTP
     mode http
     log global
@@ -139,6 +144,14 @@ defaults
     #errorfile 503 /etc/haproxy/errors/503.http
     # requests for unknown domains get that, too, unless a backend answers them, such as the one at the end of this file
     #default_backend unknown
+
+# what HAProxy 3.4 gives the backend of a domain that comes without a reload: as the managed file says it
+defaults domain from web
+    balance roundrobin
+    cookie SERVERID insert indirect nocache
+
+# what holds for all sections below, and for the managed file
+defaults from web
 
 # the statistics page
 frontend stats

@@ -36,6 +36,15 @@ func (p program) tryOut(ctx context.Context, s setup) error {
 	if s.oneFile() {
 		texts = []string{trial.base() + "\n" + trial.managed()}
 	}
+	empty := filepath.Join(dir, "empty.map") // in the place of the map file, which is not there yet
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		return err
+	}
+	if mapFile, ok := configfile.MapFile(s.managedFile); ok {
+		for i := range texts {
+			texts[i] = strings.ReplaceAll(texts[i], "map("+mapFile+")", "map("+empty+")")
+		}
+	}
 	for i, file := range files {
 		if _, err := os.Lstat(file); err == nil {
 			continue

@@ -86,6 +86,7 @@ func (p program) haproxySettings(c *cli.Context) (haproxy.Settings, error) {
 		DrainTimeout:       c.Duration("drain-timeout"),
 		ReloadTimeout:      c.Duration("reload-timeout"),
 		HAProxyChecksFirst: c.String("first-check") == "haproxy",
+		StaticDomains:      c.String("dynamic-domains") == "off",
 		Logger:             p.environment().Logger(c),
 	}, nil
 }

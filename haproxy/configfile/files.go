@@ -19,6 +19,7 @@ type Files struct {
 	Base, Managed string
 	frontends     []string
 	binary        string
+	staticDomains bool
 	checker       checker
 	waits         *haproxy.Waits
 	mu            stdsync.Mutex // guards list, last, previous, edits, conditions, variables and master
@@ -56,7 +57,7 @@ func OpenFiles(s haproxy.Settings, w *haproxy.Waits) (*Files, error) {
 	if s.Background {
 		c.nice = 10
 	}
-	f := &Files{Base: base, Managed: managed, frontends: s.Frontends, binary: s.Binary, checker: c, waits: w, list: []string{base, managed}, master: s.MasterSocket}
+	f := &Files{Base: base, Managed: managed, frontends: s.Frontends, binary: s.Binary, staticDomains: s.StaticDomains, checker: c, waits: w, list: []string{base, managed}, master: s.MasterSocket}
 	f.checker.env = f.lacking
 	if f.OneFile() {
 		f.list = f.list[:1]

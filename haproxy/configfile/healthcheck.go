@@ -35,21 +35,22 @@ func PlainServer(words string) bool {
 	return true
 }
 
-// HealthCheck is the check of a backend's servers; ok is false where any line of its own or of its defaults, or default-server
-// word, may make it another than what hapsync writes.
+// HealthCheck is the check of a backend's servers, or, if the file does not have it yet, of those of a new backend without lines for it; ok
+// is false where any line of its own or of its defaults, or default-server word, may make it another than what hapsync writes.
 func (f Reading) HealthCheck(backend string) (check haproxy.HealthCheck, ok bool) {
-	s, there := f.Managed.backends[backend]
-	if !there || !PlainServer(f.DefaultServer(backend)) {
+	if !PlainServer(f.DefaultServer(backend)) {
 		return check, false
 	}
-	b, there := haproxy.FindBackend(f.Managed.Config.Backends, backend)
-	if !there {
-		return check, false
-	}
+	b, written := haproxy.FindBackend(f.Managed.Config.Backends, backend)
 	domain, _ := haproxy.DomainOf(backend)
 	check = haproxy.HealthCheck{Path: b.Options.Check, Host: cmp.Or(b.Options.CheckHost, domain), Timeout: checkBound}
-	own := len(f.inherited(f.at, s).lines)
-	for i, l := range f.effective(f.at, s) {
+	lines := f.inherited(f.at, f.Managed.fresh()).lines
+	own := len(lines)
+	if written {
+		s := f.Managed.backends[backend]
+		lines, own = f.effective(f.at, s), len(f.inherited(f.at, s).lines)
+	}
+	for i, l := range lines {
 		w := meaning(l.raw, os.Getenv)
 		switch {
 		case len(w) == 0:

@@ -30,7 +30,10 @@ type Managed struct {
 	Own []string
 	// otherForm is a domain whose lines in a frontend mean what hapsync's do, in another form; empty where there is none.
 	otherForm string
-	// mapFile is that of map rules; empty where none are to be written.
+	// Routes are the frontends in which an entry in the map file does what a new domain's rule would do, with whether they take a
+	// Host with any port.
+	Routes map[string]bool
+	// mapFile is that of map rules that are to be written; empty where none are.
 	mapFile string
 	// frontends and backends are the sections of the managed part, by name.
 	frontends map[string]section
@@ -66,6 +69,9 @@ func readManaged(d Document, frontends []string, file string, taken map[string]s
 		if s, ok := m.frontends[f]; ok {
 			m.Behind = cmp.Or(m.Behind, behind(d.active(s)), defaultBackend(inherited(s).lines))
 		}
+	}
+	if mapFile, ok := MapFile(file); ok {
+		m.Routes = m.routesOf(d, mapFile)
 	}
 	m.findForeign(file, all, taken)
 	m.Config.Backends = make([]haproxy.Backend, 0, len(m.backends))

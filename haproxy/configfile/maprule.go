@@ -1,7 +1,11 @@
 package configfile
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -66,6 +70,59 @@ func readMapRule(l line) (r mapRule, ok bool) {
 	key, file, found := strings.Cut(strings.TrimSuffix(w[1], ")]"), ",map(")
 	r = mapRule{file: file, anyPort: key == "%["+anyPortKey}
 	return r, found && strings.HasSuffix(file, mapSuffix) && slices.Equal(w, mapRuleWords(file, r.anyPort))
+}
+
+// routesOf are the frontends in which an entry in the map file does what a new domain's own rule would do there, with whether they take
+// a Host with any port: between hapsync's first rule and the map rule no rule of an operator's has its say.
+func (m *Managed) routesOf(d Document, mapFile string) map[string]bool {
+	routes := map[string]bool{}
+	for name, s := range m.frontends {
+		below, between := false, false
+		for _, l := range d.active(s) {
+			if firstWord(l.raw) != "use_backend" {
+				continue
+			}
+			_, kind, ours := ownLine(l)
+			r, isMapRule := readMapRule(l)
+			switch {
+			case isMapRule && r.file == mapFile && !between:
+				routes[name] = r.anyPort
+			case ours && kind == "wildcard":
+				between = true // it comes behind all whole names
+			case ours:
+				below = true
+				delete(routes, name) // hapsync writes new rules there
+			case !isMapRule:
+				between = between || below
+			}
+		}
+	}
+	return routes
+}
+
+// newMapFile is the map file for rules that are to be written; empty where none are: domains come by reloads alone, HAProxy is too
+// old, or no defaults section would give backends what the file gives them.
+func (c *Files) newMapFile(ctx context.Context, f Reading) string {
+	path, ok := MapFile(c.Managed)
+	if !ok || c.staticDomains || len(f.DomainDefaults()) == 0 {
+		return ""
+	}
+	if version, _, err := c.Program(ctx); err != nil || !haproxy.CapabilitiesOf(version).Backends {
+		return ""
+	}
+	return path
+}
+
+// keepMapFile makes sure that the map file is there, without which HAProxy does not start, where a text has a rule that reads it.
+func (c *Files) keepMapFile(text string) error {
+	path, ok := MapFile(c.Managed)
+	if !ok || !strings.Contains(text, "map("+path+")") {
+		return nil
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return Replace(path, c.Managed, "")
 }
 
 // allAnyPort reports whether the map rule beside rules takes hosts with any port: as new rules beside them do.

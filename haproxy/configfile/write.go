@@ -88,6 +88,7 @@ func (c *Files) Commit(ctx context.Context, want haproxy.Config, base haproxy.Di
 		return fmt.Errorf("edit %s: %w", c.Managed, err)
 	}
 	dir, name := filepath.Split(c.Managed)
+	f.Managed.mapFile = c.newMapFile(ctx, f)
 	edited, err := transact(ctx, filepath.Join(dir, "."+name+".transaction"), c.binary, f.Text, f.Managed, want)
 	if err != nil {
 		return fmt.Errorf("edit %s: %w", c.Managed, err)
@@ -102,6 +103,7 @@ func (c *Files) Rewrite(ctx context.Context, want haproxy.Config, base haproxy.D
 	if err != nil {
 		return err
 	}
+	f.Managed.mapFile = c.newMapFile(ctx, f)
 	return c.commit(ctx, f, splice(f.doc, f.Managed, want), want, before)
 }
 
@@ -111,6 +113,7 @@ func (c *Files) Preview(want haproxy.Config) (have, next string, err error) {
 	if err != nil {
 		return "", "", err
 	}
+	f.Managed.mapFile = c.newMapFile(context.Background(), f)
 	return f.Text, splice(f.doc, f.Managed, want), nil
 }
 
@@ -166,6 +169,9 @@ func (c *Files) commit(ctx context.Context, f Reading, text string, want haproxy
 	}
 	if err := verify(f, next, want); err != nil {
 		return fmt.Errorf("%s is left as it is: %w", c.Managed, err)
+	}
+	if err := c.keepMapFile(text); err != nil {
+		return err
 	}
 	end := c.waits.Begin("the disk")
 	made, err := newCandidate(c.Managed, c.Managed, text)

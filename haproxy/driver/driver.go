@@ -37,6 +37,9 @@ type Instance struct {
 	started started
 	// record is what hapsync has put into the process.
 	record record
+	// domains are the backends that hapsync has put into the process, or made rules pass by, and routed what its map has.
+	domains domainRecord
+	routed  mapEntries
 	// others are the servers of the process that are not hapsync's, in the backends that were read last.
 	others map[haproxy.ServerKey]bool
 	// cache is of the process, for Background.
@@ -85,5 +88,6 @@ func Open(s haproxy.Settings) (*Instance, error) {
 		return nil, err
 	}
 	h.record = newRecord(h.files.Managed)
+	h.domains = newDomainRecord(h.files.Managed)
 	return h, nil
 }

@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"time"
@@ -162,8 +163,13 @@ func (h *Instance) healthCheck(f configfile.Reading, w runtimeapi.Worker, backen
 	if !ok || err != nil {
 		return haproxy.HealthCheck{}
 	}
-	runs, _ := haproxy.FindBackend(loaded.Config.Backends, backend)
-	if now, _ := haproxy.FindBackend(f.Managed.Config.Backends, backend); runs.Name == "" || runs.Options != now.Options {
+	runs, there := haproxy.FindBackend(loaded.Config.Backends, backend)
+	now, written := haproxy.FindBackend(f.Managed.Config.Backends, backend)
+	if options, added := h.domains.added[backend]; !there && added {
+		runs.Options, there = options, true
+		now.Options, written = cmp.Or(now.Options, options), true
+	}
+	if !there || !written || runs.Options != now.Options {
 		return haproxy.HealthCheck{}
 	}
 	return check

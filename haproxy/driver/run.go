@@ -45,6 +45,9 @@ func (h *Instance) readLive(ctx context.Context, f configfile.Reading, st *hapro
 	if len(names) == 0 && h.settings.Background {
 		st.OldWorkers = h.oldWorkers(ctx, f.Base, r, w)
 	}
+	if err := h.readMap(ctx, f, r, w, len(names) == 0); err != nil {
+		return err
+	}
 	return h.takeLive(f, w, backends, st, names)
 }
 
@@ -60,9 +63,10 @@ func (h *Instance) takeLive(f configfile.Reading, w runtimeapi.Worker, backends 
 		loaded, st.NotLoaded = configfile.Managed{}, h.started.unloaded
 		st.Warnings = append(st.Warnings, h.started.unloaded+"; a reload does not change that: start it with both")
 	}
-	if err := h.record.of(w); err != nil {
+	if err := errors.Join(h.record.of(w), h.domains.of(w)); err != nil {
 		return err
 	}
+	st.Dynamic = h.dynamic(f, loaded, st.Capabilities)
 	st.Descriptors = h.started.descriptors
 	if len(names) == 0 {
 		st.Descriptors = descriptors(f.Base, w, loaded.Config)
@@ -74,8 +78,10 @@ func (h *Instance) takeLive(f configfile.Reading, w runtimeapi.Worker, backends 
 	} else {
 		h.others = nil
 	}
+	loaded = h.withAdded(loaded, names)
 	var others map[haproxy.ServerKey]bool
 	st.Live, others = liveConfig(backends, loaded, h.record.servers)
+	h.hideUnpublished(&st.Live, backends)
 	h.takeOthers(names, others)
 	st.NotOurs = h.notOurs(f, loaded)
 	st.Agents = agentsOf(backends)
@@ -179,9 +185,9 @@ func (h *Instance) open() (configfile.Reading, runtimeapi.Client, error) {
 	return f, r, err
 }
 
-// Run makes AddServer, SetServer and RemoveServer changes in the running process, and returns when they are in effect:
-// a removed server has finished its sessions (or its time for that), an added one has been checked. A *RunError, which
-// wraps ErrRefused, lists what HAProxy did not take.
+// Run makes changes in the running process, and returns when they are in effect: a removed server has finished its sessions (or its
+// time for that), an added one has been checked. Backends and rules are those that State.Dynamic says can change. A *RunError, which
+// wraps ErrRefused, lists what HAProxy did not take; a backend that cannot be removed yet is not in it.
 func (h *Instance) Run(ctx context.Context, changes []haproxy.Change) error {
 	if len(changes) == 0 {
 		return nil
@@ -193,6 +199,17 @@ func (h *Instance) Run(ctx context.Context, changes []haproxy.Change) error {
 	r, err := h.runtime(f.Base)
 	if err != nil {
 		return err
+	}
+	if d, servers := splitDomains(changes); len(d.all) > 0 {
+		return h.runDomains(ctx, f, r, d, servers)
+	}
+	return h.runServers(ctx, f, r, changes)
+}
+
+// runServers makes changes of servers.
+func (h *Instance) runServers(ctx context.Context, f configfile.Reading, r runtimeapi.Client, changes []haproxy.Change) error {
+	if len(changes) == 0 {
+		return nil
 	}
 	changes, unsound := runtimeapi.Part(changes, f.DefaultServer)
 	if err := runtimeapi.Sound(changes, f.DefaultServer); err != nil {

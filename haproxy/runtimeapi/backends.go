@@ -18,6 +18,8 @@ type Backend struct {
 	Balance string
 	// Cookie is the name of the backend's cookie; empty without one.
 	Cookie string
+	// Unpublished: use_backend rules pass it by (3.4).
+	Unpublished bool
 	// Servers are sorted by name.
 	Servers []Server
 }

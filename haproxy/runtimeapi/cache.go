@@ -75,7 +75,7 @@ func (m *Cache) complete(w Worker, b *joinedBackend) bool {
 		b.Servers[i].Cookie, b.Servers[i].Backup, b.Servers[i].MaxConn = s.Cookie, s.Backup, s.MaxConn
 		b.Servers[i].Status, b.Servers[i].Sessions = s.Status, s.Sessions
 	}
-	b.Mode, b.Balance, b.Cookie, b.seen = known.Mode, known.Balance, known.Cookie, true
+	b.Mode, b.Balance, b.Cookie, b.Unpublished, b.seen = known.Mode, known.Balance, known.Cookie, known.Unpublished, true
 	return true
 }
 

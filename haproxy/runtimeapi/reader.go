@@ -164,6 +164,7 @@ func (l *liveReader) statRow(fields [][]byte) error {
 		b.seen = true
 		b.Mode, b.Balance = l.word(fields[at[statMode]]), l.word(fields[at[statAlgo]])
 		b.Cookie = l.word(fields[at[statCookie]])
+		b.Unpublished = bytes.Contains(fields[at[statStatus]], []byte("UNPUB"))
 		if b.Balance == "" {
 			return errors.New("HAProxy does not show addresses and cookies here: " +
 				"the socket needs \"level admin\" in HAProxy's \"stats socket\" line")

@@ -93,6 +93,8 @@ func haproxyFlags() []urfave.Flag {
 			Usage: "`TIME` that a removed server has to finish its sessions"}),
 		Text(Spec{Name: "first-check", Category: category, Value: "hapsync", Check: OneOf("hapsync", "haproxy"),
 			Usage: "`WHO` makes the first check of a new server: hapsync at once, where its check is HAProxy's, or haproxy alone, one interval later"}),
+		Text(Spec{Name: "dynamic-domains", Category: category, Value: "auto", Check: OneOf("auto", "off"),
+			Usage: "`WHICH` domains come and go without a reload: auto (those that HAProxy 3.4 and its files allow), or off"}),
 		Text(Spec{Name: "reload-timeout", Category: category, Value: "60s", Check: Duration,
 			Usage: "`TIME` after which a reload has failed"}),
 	}

@@ -1,0 +1,92 @@
+package runtimeapi
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// goneWait is how long a backend without servers has to get rid of its last streams, before it is left to a later try.
+const goneWait = "100ms"
+
+// AddBackends adds backends without servers, each from a named defaults section; rules pass them by until they are published (3.4).
+// refused has HAProxy's words, by backend.
+func (r Client) AddBackends(ctx context.Context, from map[string]string) (refused map[string]string, err error) {
+	var commands []string
+	for _, name := range slices.Sorted(maps.Keys(from)) {
+		if err := safeName(name); err != nil {
+			return nil, fmt.Errorf("backend %q: %w", name, err)
+		}
+		if err := safeName(from[name]); err != nil {
+			return nil, fmt.Errorf("defaults %q: %w", from[name], err)
+		}
+		commands = append(commands, "add backend "+name+" from "+from[name])
+	}
+	refused = map[string]string{}
+	for _, line := range pack(commands) {
+		const done = "New backend registered"
+		reply, err := r.Ask(ctx, line)
+		if err != nil {
+			return nil, err
+		}
+		if strings.Count(reply, done) == 1+strings.Count(line, ";") {
+			continue
+		}
+		for command := range strings.SplitSeq(line, ";") {
+			reply, err := r.Ask(ctx, command)
+			if err != nil {
+				return nil, err
+			}
+			if words := oneLine(reply); !strings.Contains(words, done) && !strings.Contains(words, "already used") { // by the line
+				refused[strings.Fields(command)[2]] = words
+			}
+		}
+	}
+	return refused, nil
+}
+
+func oneLine(reply string) string { return strings.Join(strings.Fields(reply), " ") }
+
+// Publish lets rules lead to backends, Unpublish makes them pass the backends by (3.4). What came of it is to be read back.
+func (r Client) Publish(ctx context.Context, backends []string) error {
+	return r.each(ctx, "publish backend ", backends)
+}
+
+// Unpublish is described at Publish.
+func (r Client) Unpublish(ctx context.Context, backends []string) error {
+	return r.each(ctx, "unpublish backend ", backends)
+}
+
+// DeleteBackends deletes backends that have been added and have no servers any more. One that has streams stays; what came of it is to be
+// read back.
+func (r Client) DeleteBackends(ctx context.Context, backends []string) error {
+	if err := r.each(ctx, "del backend ", backends); err != nil {
+		return err
+	}
+	_, left, err := r.Look(ctx, backends...)
+	if err != nil || len(backends) == 0 {
+		return err
+	}
+	for _, b := range left {
+		if len(b.Servers) > 0 {
+			continue
+		}
+		if _, err := r.Ask(ctx, "wait "+goneWait+" be-removable "+b.Name+";del backend "+b.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r Client) each(ctx context.Context, command string, backends []string) error {
+	commands := make([]string, len(backends))
+	for i, name := range backends {
+		if err := safeName(name); err != nil {
+			return fmt.Errorf("backend %q: %w", name, err)
+		}
+		commands[i] = command + name
+	}
+	return r.exec(ctx, commands)
+}

@@ -1,0 +1,129 @@
+package sync
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+var v34 = haproxy.Version{Major: 3, Minor: 4}
+
+// dynamic is what a HAProxy 3.4 with the files of init can take.
+func dynamic() haproxy.Dynamic {
+	return haproxy.Dynamic{
+		Allowed:  true,
+		Defaults: map[haproxy.BackendOptions]string{{Balance: "roundrobin", Cookie: haproxy.StickyCookie}: "domain"},
+		Routes:   map[string]bool{"webin": true},
+		Added:    map[string]bool{},
+	}
+}
+
+func TestADomainComesToTheProcessAsAWholeOrNotAtAll(t *testing.T) {
+	t.Parallel()
+	snapshot := twoDomains()
+	snapshot.Domains = append(snapshot.Domains, registry.Domain{Name: "new.abc.com", Hosts: []registry.Host{host("s", "10.0.0.9:80")}})
+	leastconn := registry.DomainOptions{Balance: "leastconn"}
+	for name, c := range map[string]struct {
+		change  func(d *haproxy.Dynamic)
+		options registry.DomainOptions
+		live    bool
+	}{
+		"all of it can come":                   {func(*haproxy.Dynamic) {}, registry.DomainOptions{}, true},
+		"it is not allowed":                    {func(d *haproxy.Dynamic) { d.Allowed = false }, registry.DomainOptions{}, false},
+		"no defaults have its options":         {func(*haproxy.Dynamic) {}, leastconn, false},
+		"a frontend has no map rule":           {func(d *haproxy.Dynamic) { d.Routes = nil }, registry.DomainOptions{}, false},
+		"the map rule takes other hosts":       {func(d *haproxy.Dynamic) { d.Routes = map[string]bool{"webin": false} }, registry.DomainOptions{}, false},
+		"only another frontend has a map rule": {func(d *haproxy.Dynamic) { d.Routes = map[string]bool{"other": true} }, registry.DomainOptions{}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			have, _ := layout.Desired(twoDomains(), haproxy.State{})
+			asked := snapshot
+			asked.Domains = slices.Clone(snapshot.Domains)
+			asked.Domains[2].Options = c.options
+			want, _ := layout.Desired(asked, haproxy.State{})
+			st := haproxy.State{File: have, Live: have, Capabilities: haproxy.CapabilitiesOf(v34), Dynamic: dynamic()}
+			c.change(&st.Dynamic)
+			plan := newPlan(wanted{file: want, process: want}, st)
+			var kinds []string
+			for _, change := range plan.changes(ViaRuntime) {
+				kinds = append(kinds, string(change.Object()))
+			}
+			if got := strings.Join(kinds, " "); c.live && got != "backend server rule" || !c.live && got != "" {
+				t.Errorf("by the Runtime API: %q", got)
+			}
+			if (len(plan.Reload) == 0) != c.live {
+				t.Errorf("reload %q", plan.Reload)
+			}
+			if waits := plan.waits(); waits == c.live {
+				t.Errorf("waits for the file: %t", waits)
+			}
+			if c.live && len(plan.early()) != 3 {
+				t.Errorf("early: %v", plan.early())
+			}
+		})
+	}
+}
+
+func TestARemovedDomainIsPassedByWhereSomethingStandsBehindIt(t *testing.T) {
+	t.Parallel()
+	all, _ := layout.Desired(twoDomains(), haproxy.State{})
+	one := twoDomains()
+	one.Domains = one.Domains[:1]
+	want, _ := layout.Desired(one, haproxy.State{})
+	for name, c := range map[string]struct {
+		behind         string
+		allowed, added bool
+		runtime        string
+		reloads        int
+	}{
+		"of the file":                       {"default_backend x", true, false, "server rule", 0},
+		"of the file, nothing behind it":    {"", true, false, "server", 0},
+		"of the file, without the commands": {"default_backend x", false, false, "server", 1},
+		"that was added":                    {"", true, true, "server backend rule", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			st := haproxy.State{File: want, Live: all, Capabilities: haproxy.CapabilitiesOf(v34), Dynamic: dynamic(), Behind: c.behind}
+			st.Dynamic.Allowed, st.Dynamic.Added["b.abc.com_cluster"] = c.allowed, c.added
+			plan := newPlan(wanted{file: want, process: want}, st)
+			var kinds []string
+			for _, change := range plan.changes(ViaRuntime) {
+				if change.Op() != haproxy.OpRemove {
+					t.Errorf("%s", change)
+				}
+				kinds = append(kinds, string(change.Object()))
+			}
+			slices.Sort(kinds)
+			wanted := strings.Fields(c.runtime)
+			slices.Sort(wanted)
+			if !slices.Equal(kinds, wanted) || len(plan.Reload) != c.reloads {
+				t.Errorf("removed by the Runtime API: %v, want %v; reload %q", kinds, wanted, plan.Reload)
+			}
+		})
+	}
+}
+
+func TestADomainThatCameWaitsForTheFileNoMore(t *testing.T) {
+	t.Parallel()
+	live, _ := layout.Desired(twoDomains(), haproxy.State{})
+	moved := twoDomains()
+	moved.Domains[1].Hosts[0].Addr = netip.MustParseAddrPort("10.0.0.3:1")
+	want, _ := layout.Desired(moved, haproxy.State{})
+	one := twoDomains()
+	one.Domains = one.Domains[:1]
+	file, _ := layout.Desired(one, haproxy.State{})
+	st := haproxy.State{File: file, Live: live, Capabilities: haproxy.CapabilitiesOf(v34), Dynamic: dynamic()}
+	st.Dynamic.Added["b.abc.com_cluster"] = true
+	if plan := newPlan(wanted{file: want, process: want}, st); len(plan.early()) != 1 || plan.waits() {
+		t.Errorf("early: %v of %v", plan.early(), plan.Actions)
+	}
+	plan := newPlan(wanted{file: file, process: file}, haproxy.State{File: want, Live: live, Capabilities: st.Capabilities, Dynamic: st.Dynamic})
+	if len(plan.early()) != 0 || !plan.waits() {
+		t.Errorf("its removal does not wait for the file: early %v", plan.early())
+	}
+}
