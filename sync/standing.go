@@ -103,6 +103,7 @@ func (a *Agent) tellStandings() {
 		return standing{o.Domain + "/" + o.Host, o.Live + " on HAProxy's socket, " + o.Registry + " in the registry"}
 	}))
 	a.told.draining.compare(log, standingsOf(a.memory.leaving(), func(k haproxy.ServerKey) standing { return standing{name: k.Domain() + "/" + k.Name} }))
+	s.since = sinces{a.told.problems.since, a.told.pending.since, a.told.overrides.since}
 }
 
 func standingsOf[T any](all []T, of func(T) standing) []standing {
@@ -118,6 +119,18 @@ type AgedProblem struct {
 	Key   string
 	Since time.Time
 }
+
+// sinces are since when the agent has known of what stays for a while, by its name. The maps are not written to any more.
+type sinces struct{ problems, pending, overrides map[string]time.Time }
+
+// ProblemSince is since when the agent has known of a problem with a key; zero where there is none.
+func (s Status) ProblemSince(key string) time.Time { return s.since.problems[key] }
+
+// PendingSince is the same of a host, "a.abc.com/server1", that is half written.
+func (s Status) PendingSince(host string) time.Time { return s.since.pending[host] }
+
+// OverrideSince is the same of a host that an operator has set something of on HAProxy's socket.
+func (s Status) OverrideSince(o Override) time.Time { return s.since.overrides[o.Domain+"/"+o.Host] }
 
 // keptAges is how many problems have their age told: each is a series for Prometheus.
 const keptAges = 20

@@ -53,7 +53,8 @@ type Status struct {
 	prefix    string              // the registry's; empty where it has not been read yet
 	jobFailed string              // why the deployer's last job failed; empty where it did not
 	leaving   []haproxy.ServerKey // servers that are to have no sessions any more; sorted
-	noted     string              // what the last entry failed with, or was held for
+	since     sinces
+	noted     string // what the last entry failed with, or was held for
 }
 
 // Counts count what an agent did.

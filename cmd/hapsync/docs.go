@@ -99,7 +99,9 @@ func outputs() []reference.Output {
 		{Title: "GET /api/v1/domains/DOMAIN", Text: "One domain with its hosts:", Type: api["domains/DOMAIN"]},
 		{Title: "GET /api/v1/plan", Text: "What the agent has not done yet, so many steps at a time (`limit`, `after`):", Type: api["plan"]},
 		{Title: "GET /api/v1/history", Text: "What passes did, the newest first, so many at a time: `limit`, `before`, `since` a time such as 1h, `domain` for the changes of one. An entry has 50 changes at most; `hapsync history 812` has all:", Type: api["history"]},
-		{Title: "GET /api/v1/agents", Text: "What `hapsync agents -o json` prints, five seconds old at most: see [agents](#agents). All paths answer with this instead, where there is nothing to answer with:", Type: api["error"]},
+		{Title: "GET /api/v1/agents", Text: "What `hapsync agents -o json` prints, five seconds old at most, so many agents at a time (`limit`, `after` a name):", Type: api["agents"],
+			Foreign: map[string]string{"agents": "agents"}},
+		{Title: "Errors of the API", Text: "All paths answer with this instead, where there is nothing to answer with:", Type: api["error"]},
 		{Title: "version", Text: "`hapsync version -o json` prints:", Type: reflect.TypeFor[build]()},
 	}
 	for i := range out {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -17,8 +18,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/journal"
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/sync"
 )
 
 // manyDomains is a registry with so many domains, of two hosts each, and a HAProxy that has them.
@@ -83,7 +86,7 @@ func TestTheAPIHasAllDomainsPageByPage(t *testing.T) {
 	wantContains(t, "the status", a.must(t, "/api/v1/status"), `"domains": 250`, `"up": 500`)
 	for path, code := range map[string]int{
 		"/api/v1/domains?limit=0": 400, "/api/v1/domains?limit=501": 400, "/api/v1/domains/no.abc.com": 404, "/api/v1/domains/a%0Ab": 400,
-		"/api/v1/x": 404, "/api/v2/status": 404, "/domains/no.abc.com": 404, "/explain/d00001.abc.com/no": 404, "/api/v1/agents": 503, "/api/v1/plan?after=-1": 400,
+		"/api/v1/x": 404, "/api/v2/status": 404, "/domains/no.abc.com": 404, "/explain/d00001.abc.com/no": 404, "/api/v1/agents": 503, "/api/v1/agents?limit=0": 400, "/api/v1/plan?after=-1": 400,
 	} {
 		got, body, err := a.get(t, path)
 		if err != nil || got != code || strings.HasPrefix(path, "/api") && !strings.Contains(body, `"error": "`) {
@@ -215,6 +218,75 @@ func TestTheHistoryIsTheJournalPageByPage(t *testing.T) {
 			t.Errorf("%s: %d, %v: %s", bad, code, err, body)
 		}
 	}
+}
+
+func TestReloadsAreCountedByTheJournal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	now := time.Now()
+	for _, e := range []sync.Entry{
+		{At: now.AddDate(0, 0, -1), Cause: sync.ReloadDomain},
+		{At: now, Cause: sync.ReloadDomain}, {At: now, Cause: sync.ReloadServer}, {At: now, Error: `"cause":"domain"`},
+	} {
+		if err := (journal.File{Path: path, Size: 1 << 20, Managed: path}).Append(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := oneHost()
+	b.updates = make(chan registry.Snapshot)
+	a := startAgent(t, b.program(nil, nil), freeAddr(t), "--journal", path, "--reload-interval", "1ms")
+	for n := 1; n <= 2; n++ { // a new domain each
+		b.updates <- b.snapshot
+		eventually(t, "the reloads of today are known", func() error {
+			if body := a.must(t, "/api/v1/status"); !strings.Contains(body, fmt.Sprintf(`"reloads": %d,`, n)) || !strings.Contains(body, fmt.Sprintf(`"reloads_today": %d,`, 2+n)) {
+				return errors.New(body)
+			}
+			return nil
+		})
+		b.snapshot.Revision++
+		b.snapshot.Domains = append(slices.Clone(b.snapshot.Domains), registry.Domain{Name: "b.abc.com", Hosts: b.snapshot.Domains[0].Hosts})
+	}
+	wantContains(t, "the page", a.must(t, "/"), `<dt>reloads</dt><dd>4</dd><dd class="dim">today</dd>`)
+	without := oneHost().started(t)
+	wantContains(t, "the API without a journal", without.must(t, "/api/v1/status"), `"reloads_today": null`)
+	wantContains(t, "the page without a journal", without.must(t, "/"), `<dd class="dim">since the agent started</dd>`)
+}
+
+func TestAttentionSaysSinceWhen(t *testing.T) {
+	b := oneHost()
+	b.snapshot.Problems = []registry.Problem{{Key: "/services/web/x", Reason: "bad"}}
+	b.snapshot.Domains[0].Pending = []registry.Pending{{Host: "server2", Missing: "port"}}
+	b.updates = make(chan registry.Snapshot)
+	began := time.Now()
+	a := startAgent(t, b.program(nil, nil), freeAddr(t))
+	since := func(revision registry.Revision) map[string]time.Time {
+		b.snapshot.Revision = revision
+		b.updates <- b.snapshot
+		a.answers(t, "/api/v1/status", 200, fmt.Sprintf(`"revision_applied": %d,`, revision))
+		var status struct {
+			Attention []struct {
+				What  string
+				Since time.Time
+			}
+		}
+		if err := json.Unmarshal([]byte(a.must(t, "/api/v1/status")), &status); err != nil {
+			t.Fatal(err)
+		}
+		found := map[string]time.Time{}
+		for _, line := range status.Attention {
+			found[line.What] = line.Since
+		}
+		return found
+	}
+	first := since(812)
+	for _, what := range []string{"problem", "pending"} {
+		if at, there := first[what]; !there || at.Before(began) || at.After(time.Now()) {
+			t.Errorf("%s since %s (there: %t)", what, at, there)
+		}
+	}
+	if again := since(813); !maps.EqualFunc(first, again, time.Time.Equal) {
+		t.Errorf("first %v, then %v", first, again)
+	}
+	wantContains(t, "the page", a.must(t, "/"), `<td class="opt nowrap dim">`+first["problem"].Local().Format("15:04:05"))
 }
 
 // revisions are those of all entries of the history, page by page.

@@ -15,6 +15,7 @@ type Query struct {
 	Since    time.Time
 	Before   time.Time // zero for up to now
 	Domain   string    // with the changes of this domain alone
+	Reloads  bool      // with a reload of HAProxy
 	Most     int       // so many entries; 0 for all
 }
 
@@ -40,10 +41,11 @@ func (f File) Read(q Query) ([]sync.Entry, error) {
 
 // entry is that of a line, if it is asked for.
 func (q Query) entry(line []byte) (e sync.Entry, ok bool) {
-	if len(line) == 0 || q.Domain != "" && !bytes.Contains(line, []byte(q.Domain)) || json.Unmarshal(line, &e) != nil || e.At.IsZero() {
+	if len(line) == 0 || q.Domain != "" && !bytes.Contains(line, []byte(q.Domain)) ||
+		q.Reloads && !bytes.Contains(line, []byte(`"cause":`)) || json.Unmarshal(line, &e) != nil || e.At.IsZero() {
 		return e, false
 	}
-	if q.Revision != 0 && e.Revision != q.Revision || e.At.Before(q.Since) || !q.Before.IsZero() && !e.At.Before(q.Before) {
+	if q.Revision != 0 && e.Revision != q.Revision || e.At.Before(q.Since) || !q.Before.IsZero() && !e.At.Before(q.Before) || q.Reloads && e.Cause == "" {
 		return e, false
 	}
 	if q.Domain != "" {

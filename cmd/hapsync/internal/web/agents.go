@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"sort"
 	stdsync "sync"
 	"time"
 
@@ -22,6 +23,24 @@ type roster struct {
 	at   time.Time
 	last render.Roster
 	err  error
+}
+
+// An AgentList is a part of the agents.
+type AgentList struct {
+	render.Roster
+	Total int    `json:"total" doc:"how many agents there are"`
+	Next  string `json:"next,omitempty" doc:"what to give as 'after' for those that follow; absent with the last ones"`
+}
+
+// agentList are the agents after a name, so many of them.
+func agentList(all render.Roster, after string, limit int) AgentList {
+	out := AgentList{Roster: all, Total: len(all.Agents)}
+	from := sort.Search(len(all.Agents), func(i int) bool { return all.Agents[i].Name > after })
+	to := min(from+limit, len(all.Agents))
+	if out.Agents = all.Agents[from:to]; to < len(all.Agents) && to > from {
+		out.Next = all.Agents[to-1].Name
+	}
+	return out
 }
 
 // errNoReports is why there is no list of agents.

@@ -54,7 +54,7 @@ type APIError struct {
 func Shapes() map[string]reflect.Type {
 	return map[string]reflect.Type{
 		"status": reflect.TypeFor[Overview](), "domains": reflect.TypeFor[DomainList](), "domains/DOMAIN": reflect.TypeFor[DomainDetail](),
-		"plan": reflect.TypeFor[Plan](), "history": reflect.TypeFor[History](), "error": reflect.TypeFor[APIError](),
+		"plan": reflect.TypeFor[Plan](), "history": reflect.TypeFor[History](), "agents": reflect.TypeFor[AgentList](), "error": reflect.TypeFor[APIError](),
 	}
 }
 
@@ -149,4 +149,11 @@ func (r *request) plan() (any, error) {
 	return r.state.plan(from, limit), nil
 }
 
-func (r *request) agents() (any, error) { return r.site.roster.read(r.Context(), r.state.subject) }
+func (r *request) agents() (any, error) {
+	limit, err := r.limit()
+	if err != nil {
+		return nil, err
+	}
+	all, err := r.site.roster.read(r.Context(), r.state.subject)
+	return agentList(all, r.FormValue("after"), limit), err
+}

@@ -12,13 +12,14 @@ import (
 
 // An Attention is something that an operator should know of.
 type Attention struct {
-	What    string `json:"what" doc:"'problem', 'override', 'draining', 'pending', 'waiting' or 'warning'"`
-	Level   Level  `json:"level" doc:"'notice' or 'trouble'"`
-	Domain  string `json:"domain,omitempty" doc:"the domain, if it is about one"`
-	Host    string `json:"host,omitempty" doc:"the host, if it is about one"`
-	Key     string `json:"key,omitempty" doc:"the key in etcd, if it is about one"`
-	Why     string `json:"why" doc:"what it is"`
-	Command string `json:"command,omitempty" doc:"a command that shows more, or ends it"`
+	What    string    `json:"what" doc:"'problem', 'override', 'draining', 'pending', 'waiting' or 'warning'"`
+	Level   Level     `json:"level" doc:"'notice' or 'trouble'"`
+	Domain  string    `json:"domain,omitempty" doc:"the domain, if it is about one"`
+	Host    string    `json:"host,omitempty" doc:"the host, if it is about one"`
+	Key     string    `json:"key,omitempty" doc:"the key in etcd, if it is about one"`
+	Why     string    `json:"why" doc:"what it is"`
+	Since   time.Time `json:"since,omitzero" doc:"since when the agent, or HAProxy, has known of it; absent if that is not known"`
+	Command string    `json:"command,omitempty" doc:"a command that shows more, or ends it"`
 }
 
 // mostAttention bounds what is listed: who can write keys can make many problems.
@@ -35,7 +36,7 @@ func (st *state) attention() (list []Attention, total int) {
 	last := st.status.Last
 	take(len(last.Problems), func(i int) Attention {
 		p := last.Problems[i]
-		a := Attention{What: "problem", Level: LevelNotice, Key: p.Key, Why: p.Reason}
+		a := Attention{What: "problem", Level: LevelNotice, Key: p.Key, Why: p.Reason, Since: st.status.ProblemSince(p.Key)}
 		if p.Holds() {
 			a.Level = LevelTrouble
 		}
@@ -43,7 +44,7 @@ func (st *state) attention() (list []Attention, total int) {
 	})
 	take(len(st.status.Overrides), func(i int) Attention {
 		o := st.status.Overrides[i]
-		a := Attention{What: "override", Level: LevelNotice, Why: fmt.Sprintf("%s was set on HAProxy's socket, the registry says %s", o.Live, o.Registry)}.about(o.Domain, o.Host)
+		a := Attention{What: "override", Level: LevelNotice, Since: st.status.OverrideSince(o), Why: fmt.Sprintf("%s was set on HAProxy's socket, the registry says %s", o.Live, o.Registry)}.about(o.Domain, o.Host)
 		a.Command = "hapsync sync --undo-overrides"
 		return a
 	})
@@ -56,7 +57,7 @@ func (st *state) attention() (list []Attention, total int) {
 	take(len(last.Pending), func(i int) Attention {
 		path, why, _ := strings.Cut(last.Pending[i], ": ")
 		domain, host, _ := strings.Cut(path, "/")
-		return Attention{What: "pending", Level: LevelNotice, Why: why}.about(domain, host)
+		return Attention{What: "pending", Level: LevelNotice, Why: why, Since: st.status.PendingSince(path)}.about(domain, host)
 	})
 	take(len(last.Warnings), func(i int) Attention {
 		return Attention{What: "warning", Level: LevelNotice, Why: last.Warnings[i], Command: "hapsync check"}
@@ -85,7 +86,7 @@ func (st *state) draining() []Attention {
 		if i < 0 || found[i].Sessions == 0 {
 			continue
 		}
-		a := Attention{What: "draining", Level: LevelNotice, Why: registry.Count(found[i].Sessions, "session") + " left"}.about(key.Domain(), key.Name)
+		a := Attention{What: "draining", Level: LevelNotice, Why: registry.Count(found[i].Sessions, "session") + " left", Since: st.servers.at.Add(-found[i].Since)}.about(key.Domain(), key.Name)
 		if !st.registered(key) {
 			a.Why += fmt.Sprintf(", ended by force in %s", max(0, st.subject.DrainTimeout-found[i].Since).Round(time.Second))
 		}

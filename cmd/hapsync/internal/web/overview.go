@@ -25,6 +25,7 @@ type Overview struct {
 	Hosts    int          `json:"hosts" doc:"good hosts in the registry"`
 	Servers  ServerCount  `json:"servers" doc:"the servers of HAProxy's process"`
 	Reloads  int          `json:"reloads" doc:"reloads of HAProxy since the agent started"`
+	Today    *int         `json:"reloads_today" doc:"reloads of HAProxy since midnight, by the journal, before the agent started and by 'hapsync sync' too; null if that is not known"`
 	HAProxy  HAProxyLook  `json:"haproxy" doc:"HAProxy"`
 	Registry RegistryLook `json:"registry" doc:"etcd"`
 	Hold     *Hold        `json:"hold" doc:"what a safeguard holds back; null if nothing"`
@@ -71,6 +72,7 @@ func (st *state) overview() Overview {
 		Domains: s.Last.Domains, Hosts: s.Last.Hosts,
 		HAProxy:  HAProxyLook{Up: s.HAProxyUp(), OldWorkers: s.Last.OldWorkers, Error: s.Down},
 		Registry: RegistryLook{Up: s.RegistryUp(), Endpoints: st.subject.Endpoints, Prefix: st.snapshot.Prefix, Error: s.Lost},
+		Today:    st.reloads,
 		Servers:  ServerCount{Read: st.servers.unread() == nil},
 	}
 	if s.HAProxy != (haproxy.Version{}) {

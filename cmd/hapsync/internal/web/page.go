@@ -73,7 +73,7 @@ type pages struct{ *template.Template }
 func parsePages() pages {
 	funcs := template.FuncMap{
 		"n": grouped, "age": age, "moment": moment, "took": took, "class": Level.class, "word": Level.word, "escape": url.PathEscape,
-		"add": func(a, b int) int { return a + b }, "held": func(reason string) bool { return strings.HasPrefix(reason, "held: ") }, "menu": menu,
+		"add": func(a, b int) int { return a + b }, "deref": func(n *int) int { return *n }, "held": func(reason string) bool { return strings.HasPrefix(reason, "held: ") }, "menu": menu,
 	}
 	return pages{template.Must(template.New("").Funcs(funcs).ParseFS(pageFiles, "pages/*.html"))}
 }
@@ -235,7 +235,9 @@ func (r *request) planPage() (view, error) {
 
 func (r *request) agentsPage() (view, error) {
 	roster, err := r.site.roster.read(r.Context(), r.state.subject)
-	return view{Title: "agents", Here: "/agents", Parts: []part{r.state.trouble(), {ID: "agents", Template: "agents", Data: map[string]any{"Roster": roster, "Error": err}}}}, nil
+	p := r.pager(len(roster.Agents), 100)
+	roster.Agents = roster.Agents[p.From:p.To]
+	return view{Title: "agents", Here: "/agents", Parts: []part{r.state.trouble(), {ID: "agents", Template: "agents", Data: map[string]any{"Roster": roster, "Error": err, "Pager": p}}}}, nil
 }
 
 // changes are what the last passes did.

@@ -21,6 +21,8 @@ type state struct {
 	// snapshot is the registry as the agent last heard of it.
 	snapshot registry.Snapshot
 	servers  serverList
+	// reloads are those of today; nil where that is not known.
+	reloads *int
 	// about is what is wrong, by domain.
 	about map[string]*trouble
 	// domains are all of them, by name; worst are the same, the worst first.
@@ -49,6 +51,7 @@ func (s *Site) state(ctx context.Context) *state {
 	st := &state{at: time.Now(), subject: subject, changed: subject.Changed()}
 	st.status, st.snapshot = subject.Status(), subject.Registry()
 	st.servers = s.servers.all(ctx, st)
+	st.reloads = s.reloads.today(ctx, st)
 	st.digest()
 	s.reads.last = st
 	return st

@@ -44,6 +44,7 @@ type Site struct {
 	pages   pages
 	reads   reader
 	servers servers
+	reloads reloads
 	roster  roster
 	past    past
 	// rendering bounds how many answers are made at the same time, streams how many pages are kept up to date.
