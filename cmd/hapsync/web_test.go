@@ -264,8 +264,8 @@ func TestAttentionSaysSinceWhen(t *testing.T) {
 		a.answers(t, "/api/v1/status", 200, fmt.Sprintf(`"revision_applied": %d,`, revision))
 		var status struct {
 			Attention []struct {
-				What  string
-				Since time.Time
+				What, Key string
+				Since     time.Time
 			}
 		}
 		if err := json.Unmarshal([]byte(a.must(t, "/api/v1/status")), &status); err != nil {
@@ -273,20 +273,25 @@ func TestAttentionSaysSinceWhen(t *testing.T) {
 		}
 		found := map[string]time.Time{}
 		for _, line := range status.Attention {
-			found[line.What] = line.Since
+			found[line.What+line.Key] = line.Since
 		}
 		return found
 	}
 	first := since(812)
-	for _, what := range []string{"problem", "pending"} {
+	for _, what := range []string{"problem/services/web/x", "pending"} {
 		if at, there := first[what]; !there || at.Before(began) || at.After(time.Now()) {
 			t.Errorf("%s since %s (there: %t)", what, at, there)
 		}
 	}
-	if again := since(813); !maps.EqualFunc(first, again, time.Time.Equal) {
+	b.snapshot.Problems = append(slices.Clone(b.snapshot.Problems), registry.Problem{Key: "/services/web/y", Reason: "bad"})
+	again := since(813)
+	if at := again["problem/services/web/y"]; at.Before(first["pending"]) {
+		t.Errorf("a later problem since %s", at)
+	}
+	if delete(again, "problem/services/web/y"); !maps.EqualFunc(first, again, time.Time.Equal) {
 		t.Errorf("first %v, then %v", first, again)
 	}
-	wantContains(t, "the page", a.must(t, "/"), `<td class="opt nowrap dim">`+first["problem"].Local().Format("15:04:05"))
+	wantContains(t, "the page", a.must(t, "/"), `<td class="opt nowrap dim">`+first["problem/services/web/x"].Local().Format("15:04:05"))
 }
 
 // revisions are those of all entries of the history, page by page.
