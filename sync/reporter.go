@@ -33,28 +33,28 @@ const (
 func (a *Agent) Report(ctx context.Context, version string, out chan<- registry.AgentReport) {
 	l := lookout{process: a.cfg.Process}
 	var sent registry.AgentReport
-	for {
-		changed, status, next := a.Changed(), a.Status(), time.Now().Add(tellLook)
-		if status.prefix != "" {
-			l.look(ctx, status)
-			report := l.report(status)
-			report.Hapsync = version
-			if !report.Same(sent) || report.BehindSeconds >= sent.BehindSeconds+patience(sent).Seconds() {
-				select {
-				case out <- report:
-				case <-ctx.Done():
-					return
-				}
-				sent = report
-				if !await(ctx, nil, time.Now().Add(tellPace)) {
-					return
-				}
+	changed, next := a.Changed(), time.Now().Add(tellLook)
+	for await(ctx, changed, next) {
+		var status Status
+		changed, status, next = a.Changed(), a.Status(), time.Now().Add(tellLook)
+		if status.prefix == "" {
+			continue
+		}
+		l.look(ctx, status)
+		report := l.report(status)
+		report.Hapsync = version
+		if !report.Same(sent) || report.BehindSeconds >= sent.BehindSeconds+patience(sent).Seconds() {
+			select {
+			case out <- report:
+			case <-ctx.Done():
+				return
 			}
-			next = l.next()
+			sent = report
+			if !await(ctx, nil, time.Now().Add(tellPace)) {
+				return
+			}
 		}
-		if !await(ctx, changed, next) {
-			return
-		}
+		next = l.next()
 	}
 }
 
