@@ -67,7 +67,7 @@ func CutCreated(prefix, key string, created int64) Revision {
 // Aliases says which domain has an alias that several ask for: the one whose key aliases is the oldest. A domain of the registry has its
 // own name before all of them. The zero value knows of none.
 type Aliases struct {
-	claims map[string][]claim // by alias, the first one has it
+	claims map[string][]claim // by alias; the first one is the oldest, the others are in no order
 }
 
 // A claim is a domain that asks for an alias. It is comparable.
@@ -76,77 +76,116 @@ type claim struct {
 	since  Revision
 }
 
-func (a claim) compare(b claim) int {
-	return cmp.Or(cmp.Compare(a.since, b.since), cmp.Compare(a.domain, b.domain))
+func (c claim) compare(other claim) int {
+	return cmp.Or(cmp.Compare(c.since, other.since), cmp.Compare(c.domain, other.domain))
 }
 
-// Change takes what a domain asked for before and what it asks for now; the zero Domain asks for nothing. It returns the other domains
-// whose aliases Share has to tell again.
+// Change takes what a domain asked for before and what it asks for now; the zero Domain asks for nothing. It returns the domains for
+// which Share may say something else than before.
 func (a *Aliases) Change(was, is Domain) (others []string) {
-	if was.Options.Aliases == is.Options.Aliases && was.AliasesSince == is.AliasesSince && was.Name == is.Name {
+	if was.Name == is.Name && was.Options.Aliases == is.Options.Aliases && was.AliasesSince == is.AliasesSince {
 		return nil
 	}
-	touched := append(was.Options.Names(), is.Options.Names()...)
-	if was.Name != is.Name {
-		touched = append(touched, was.Name, is.Name)
+	first := map[string]claim{} // of the names that it asks for, before the change
+	for _, name := range append(was.Options.Names(), is.Options.Names()...) {
+		first[name] = a.first(name)
 	}
-	for _, name := range was.Options.Names() {
-		a.claims[name] = slices.DeleteFunc(a.claims[name], func(c claim) bool { return c.domain == was.Name })
-		if len(a.claims[name]) == 0 {
-			delete(a.claims, name)
-		}
-	}
-	for _, name := range is.Options.Names() {
-		if a.claims == nil {
-			a.claims = map[string][]claim{}
-		}
-		c := claim{is.Name, is.AliasesSince}
-		at, _ := slices.BinarySearchFunc(a.claims[name], c, claim.compare)
-		a.claims[name] = slices.Insert(a.claims[name], at, c)
-	}
-	for _, name := range touched {
+	a.drop(was)
+	a.add(is)
+	told := func(name string) {
 		for _, c := range a.claims[name] {
-			if c.domain != is.Name {
-				others = append(others, c.domain)
-			}
+			others = append(others, c.domain)
 		}
+	}
+	for name, before := range first {
+		if a.first(name) != before {
+			told(name)
+		}
+	}
+	if was.Name != is.Name {
+		told(was.Name)
+		told(is.Name)
 	}
 	return others
 }
+
+// first is the domain that has an alias unless it is one of the registry; zero where none asks for it.
+func (a *Aliases) first(name string) claim {
+	if claims := a.claims[name]; len(claims) > 0 {
+		return claims[0]
+	}
+	return claim{}
+}
+
+func (a *Aliases) add(d Domain) {
+	if a.claims == nil {
+		a.claims = map[string][]claim{}
+	}
+	for _, name := range d.Options.Names() {
+		claims := a.claims[name]
+		claims = append(claims, claim{d.Name, d.AliasesSince})
+		if last := len(claims) - 1; claims[last].compare(claims[0]) < 0 {
+			claims[0], claims[last] = claims[last], claims[0]
+		}
+		a.claims[name] = claims
+	}
+}
+
+func (a *Aliases) drop(d Domain) {
+	for _, name := range d.Options.Names() {
+		claims := a.claims[name]
+		last := len(claims) - 1
+		at := slices.Index(claims, claim{d.Name, d.AliasesSince})
+		claims[at], claims = claims[last], claims[:last]
+		if last == 0 {
+			delete(a.claims, name)
+			continue
+		}
+		if at == 0 {
+			oldest := slices.Index(claims, slices.MinFunc(claims, claim.compare))
+			claims[0], claims[oldest] = claims[oldest], claims[0]
+		}
+		a.claims[name] = claims
+	}
+}
+
+// namedLost is how many of the names that a domain does not get are named.
+const namedLost = 3
 
 // Share leaves a domain those of its aliases that it has, and names the others. registered tells the domains of the registry.
 func (a *Aliases) Share(prefix string, d Domain, registered func(domain string) bool) (Domain, []Problem) {
 	if d.Options.Aliases == "" {
 		return d, nil
 	}
-	var own []string
-	var lost []Problem
+	var own, lost []string
 	for _, name := range d.Options.Names() {
-		why := ""
-		switch first := a.claims[name][0]; {
+		switch first := a.first(name); {
 		case name == d.Name:
-			continue
 		case registered(name):
-			why = "is a domain of the registry itself, and that counts: delete the name here, or the keys of that domain"
+			lost = append(lost, name+" (a domain of the registry itself)")
 		case first.domain != d.Name:
-			why = "is an alias of " + first.domain + " already, by an older key, and that counts: delete the name from one of the two"
+			lost = append(lost, name+" (an alias of "+first.domain+" already)")
 		default:
 			own = append(own, name)
-			continue
 		}
-		p := NewProblem(prefix+"/"+d.Name+"/"+aliasesKey, fmt.Errorf("name %s %s", name, why))
-		p.Domain = d.Name
-		lost = append(lost, p)
 	}
 	d.Options.Aliases = strings.Join(own, " ")
-	return d, lost
+	if len(lost) == 0 {
+		return d, nil
+	}
+	if more := len(lost) - namedLost; more > 0 {
+		lost = append(lost[:namedLost], fmt.Sprintf("%d more", more))
+	}
+	p := NewProblem(prefix+"/"+d.Name+"/"+aliasesKey, fmt.Errorf("the domain does not get %s: a name leads to one domain, by the older of the keys; delete it from the others", strings.Join(lost, ", ")))
+	p.Domain = d.Name
+	return d, []Problem{p}
 }
 
 // ShareAliases leaves each of all domains, which are sorted, those of its aliases that it has, and names the others.
 func ShareAliases(prefix string, domains []Domain) (lost []Problem) {
 	var all Aliases
 	for _, d := range domains {
-		all.Change(Domain{}, d)
+		all.add(d)
 	}
 	registered := func(name string) bool {
 		_, there := slices.BinarySearchFunc(domains, name, func(d Domain, name string) int { return cmp.Compare(d.Name, name) })

@@ -69,19 +69,22 @@ func nameLines(r haproxy.Rule, names string) (lines []nameLine) {
 // says, because it takes other ports than the rule does or stands above a line that it has to stand below, its name is there twice,
 // which is never asked for: so the lines are written again.
 func namesOf(body []line, rules []haproxy.Rule) map[string]string {
+	if !slices.ContainsFunc(body, isName) {
+		return nil
+	}
 	owned := domains(rules)
 	all := map[string][]string{}
 	var wildcards []nameLine // as they stand
 	again := func(n nameLine) { all[n.domain] = append(all[n.domain], n.name) }
 	for _, l := range body {
 		n, ok := readName(l)
-		domain, kind, ours := ownLine(l)
-		if _, isRoute := readMapRule(l); isRoute || !ok && ours && kind == "use_backend" && owned[domain].Domain != "" {
+		rule, there := owned[n.domain]
+		if !ok && len(wildcards) > 0 && goesBefore(l, owned) {
 			for _, above := range wildcards {
 				again(above)
 			}
+			wildcards = nil
 		}
-		rule, there := owned[n.domain]
 		if !ok || !there {
 			continue
 		}
@@ -108,8 +111,12 @@ func namesOf(body []line, rules []haproxy.Rule) map[string]string {
 func (m *Managed) findNames(d Document) map[string]string {
 	m.names = map[string]map[string]string{}
 	for f, s := range m.frontends {
-		rules := slices.DeleteFunc(slices.Clone(m.Config.Rules), func(r haproxy.Rule) bool { return r.Frontend != f })
-		m.names[f] = namesOf(d.body(s), rules)
+		if names := namesOf(d.body(s), rulesIn(f, m.Config.Rules)); len(names) > 0 {
+			m.names[f] = names
+		}
+	}
+	if len(m.names) == 0 {
+		return nil
 	}
 	names, seen, wildcards := map[string]string{}, map[string]bool{}, map[string]bool{}
 	for _, r := range m.Config.Rules {
@@ -179,8 +186,6 @@ func wildcardPlace(body []line, owned map[string]haproxy.Rule) int {
 	depth, rules := 0, false // of .if, and whether there are rules in the block
 	for i, l := range body {
 		keyword := firstWord(l.raw)
-		domain, kind, ours := ownLine(l)
-		ours = ours && owned[domain].Domain != ""
 		switch {
 		case keyword == ".if":
 			depth++
@@ -191,9 +196,9 @@ func wildcardPlace(body []line, owned map[string]haproxy.Rule) int {
 		case keyword != "use_backend":
 		case depth > 0:
 			rules = true
-		case isMapRuleLine(l), ours && kind == "use_backend":
+		case goesBefore(l, owned):
 			place, fixed = i+1, false
-		case !fixed && (ours || takesAll(l)):
+		case !fixed && (isName(l) || takesAll(l)):
 			place, fixed = i, true
 		case !fixed:
 			place = i + 1
@@ -202,7 +207,12 @@ func wildcardPlace(body []line, owned map[string]haproxy.Rule) int {
 	return place
 }
 
-func isMapRuleLine(l line) bool { _, ok := readMapRule(l); return ok }
+// goesBefore reports whether a line is a rule of ours that wildcards have to stand below.
+func goesBefore(l line, owned map[string]haproxy.Rule) bool {
+	domain, kind, ours := ownLine(l)
+	_, isRoute := readMapRule(l)
+	return isRoute || ours && kind == "use_backend" && owned[domain].Domain != ""
+}
 
 // takesAll reports whether a rule has no condition.
 func takesAll(l line) bool {
