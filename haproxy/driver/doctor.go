@@ -186,13 +186,13 @@ func (c *findings) cookies(f configfile.Reading) {
 	}
 	switch n := len(names); {
 	case n == 1:
-		c.ok("cookie", "that of "+names[0]+cookieFacts)
+		c.ok("cookie", "that of "+names[0]+" has"+cookieFacts)
 	case n > 1:
-		c.ok("cookie", fmt.Sprintf("those of %s and %d more%s", names[0], n-1, cookieFacts))
+		c.ok("cookie", fmt.Sprintf("those of %s and %d more have%s", names[0], n-1, cookieFacts))
 	}
 }
 
-const cookieFacts = " has neither HttpOnly nor Secure, and tells clients the names of hosts: if that matters, add \"httponly secure\" to --cookie or to the key cookie of the domain"
+const cookieFacts = " neither HttpOnly nor Secure, and clients see the names of hosts: if that matters, add \"httponly secure\" to --cookie or to the key cookie of the domain"
 
 // writableByOthers reports whether others than its owner may write a file, or put another in its place.
 func writableByOthers(path string) bool {
