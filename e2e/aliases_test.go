@@ -126,7 +126,7 @@ func TestOfTwoDomainsTheOlderKeyHasAName(t *testing.T) {
 func TestAnAgentFollowsNames(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, h haproxy) {
 		b := startABC(t, h)
-		b.startAgent(t)
+		agent := b.startAgent(t)
 		b.put(t, "b.abc.com/aliases", "www.org *.org")
 		become := func(name string, want *host) {
 			t.Helper()
@@ -139,6 +139,11 @@ func TestAnAgentFollowsNames(t *testing.T) {
 		}
 		become("www.org", b.b1)
 		become("x.org", b.b1)
+		for _, page := range []string{"/domains/b.abc.com", "/api/v1/domains/b.abc.com"} {
+			if a, err := agent.get(page); err != nil || !strings.Contains(a.body, "aliases *.org www.org") {
+				t.Errorf("%s does not have the names: %v %s", page, err, a)
+			}
+		}
 		c1 := startHost(t, "x.org server1")
 		b.put(t, "x.org/server1", c1.addr)
 		become("x.org", c1)

@@ -66,6 +66,9 @@ var badKeys = []badKey{
 	{"value/balance", []string{"a.abc.com/balance", "fair\nserver x"}, "a.abc.com/balance", `balance "fair\nserver x" is not one of`, 6},
 	{"value/check", []string{"a.abc.com/check", "/ HTTP/1.0\n"}, "a.abc.com/check", "check", 6},
 
+	{"value/aliases", []string{"a.abc.com/aliases", "www.abc.com\nlisten x"}, "a.abc.com/aliases", `name "www.abc.com\nlisten" has "\n"`, 6},
+	{"value/aliases with an operator's words", []string{"a.abc.com/aliases", "{ always_true }"}, "a.abc.com/aliases", `name "{" has "{"`, 6},
+
 	badHost("space", "server 1", "only letters, digits"),
 	badHost("hash", "server#1", "only letters, digits"),
 	badHost("quote", `server"1`, "only letters, digits"),
