@@ -176,7 +176,7 @@ func (p program) newJob(c *cli.Context, s *daemon.Daemon) (*daemon.Agent, error)
 func (p program) subject(c *cli.Context, source source, announce *etcd.AnnounceConfig) web.Subject {
 	s := web.Subject{
 		Name: "hapsync", Hapsync: thisBuild().Version, Endpoints: cli.Words(c.StringSlice("endpoints")...), DrainTimeout: c.Duration("drain-timeout"),
-		Confirm: "hapsync sync --allow-mass-removal",
+		Confirm: "hapsync sync --allow-mass-removal", Keys: source.Keys,
 	}
 	if name, err := os.Hostname(); err == nil {
 		s.Name = name

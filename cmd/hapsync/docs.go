@@ -81,7 +81,7 @@ func outputs() []reference.Output {
 		"domainJSON": "`domains`", "hostJSON": "`hosts` or `registered`", "Pending": "`pending`", "Problem": "`problems`",
 		"actionJSON": "`actions`", "keptJSON": "`kept`", "problemJSON": "`problems`", "explainHostJSON": "`hosts`", "ruleJSON": "`rules`", "optionsJSON": "`options`", "serverJSON": "`server`",
 		"Attention": "`attention`", "ServerCount": "`servers`", "HAProxyLook": "`haproxy`", "RegistryLook": "`registry`", "Hold": "`hold`",
-		"Domain": "`domains`", "Host": "`host_list`", "Step": "`steps`",
+		"Domain": "`domains`", "Host": "`host_list`", "Lease": "`lease`", "Step": "`steps`",
 		"Entry": "`entries`", "EntryChange": "`changes`", "Key": "`keys`", "RosterLine": "`agents`", "Certificate": "`certificates`", "Leaving": "`leaving`",
 	}
 	report, shapes, api := "plan and sync", render.Shapes(), web.Shapes()

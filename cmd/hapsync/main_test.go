@@ -34,7 +34,7 @@ type bench struct {
 
 	certificates []haproxy.Certificate
 
-	serversErr, snapshotErr, openErr, stateErr, lockErr, commitErr, runErr, reloadErr error
+	serversErr, snapshotErr, keysErr, openErr, stateErr, lockErr, commitErr, runErr, reloadErr error
 
 	dialled etcd.Config
 	opened  haproxy.Settings
@@ -42,8 +42,10 @@ type bench struct {
 	wrote   bool
 	writing func() // called before the file is written
 	relists atomic.Int32
-	looks   atomic.Int32           // at the servers
-	updates chan registry.Snapshot // what the registry tells, instead of snapshot
+	looks   atomic.Int32 // at the servers
+	// keyLooks are those at the keys of a domain.
+	keyLooks atomic.Int32
+	updates  chan registry.Snapshot // what the registry tells, instead of snapshot
 }
 
 // An outcome is what a person sees of a run.
@@ -97,8 +99,9 @@ func (b benchSource) Domain(_ context.Context, name string) (registry.Snapshot, 
 func (b benchSource) Members(context.Context) []etcd.Member { return b.members }
 
 func (b benchSource) Keys(context.Context, string) ([]registry.Key, error) {
-	if b.snapshotErr != nil {
-		return nil, b.snapshotErr
+	b.keyLooks.Add(1)
+	if err := cmp.Or(b.snapshotErr, b.keysErr); err != nil {
+		return nil, err
 	}
 	return b.keys, nil
 }

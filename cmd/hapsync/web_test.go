@@ -294,6 +294,33 @@ func TestAttentionSaysSinceWhen(t *testing.T) {
 	wantContains(t, "the page", a.must(t, "/"), `<td class="opt nowrap dim">`+first["problem/services/web/x"].Local().Format("15:04:05"))
 }
 
+func TestHostsShowTheirLeases(t *testing.T) {
+	b := oneHost()
+	b.snapshot.Domains[0].Hosts = append(b.snapshot.Domains[0].Hosts, registry.Host{Name: "server2", Addr: b.snapshot.Domains[0].Hosts[0].Addr, Weight: 1, State: registry.Ready})
+	b.keys = []registry.Key{
+		{Key: "/services/web/a.abc.com/check"}, {Key: "/services/web/a.abc.com/server1/state", Host: "server1"},
+		{Key: "/services/web/a.abc.com/server1/port", Host: "server1", Lease: "2f", Left: 40 * time.Second},
+		{Key: "/services/web/a.abc.com/server1/ip", Host: "server1", Lease: "1e", Left: 9 * time.Second},
+		{Key: "/services/web/a.abc.com/server1/weight", Host: "server1", Lease: "3d", Left: 20 * time.Second},
+		{Key: "/services/web/a.abc.com/server2/ip", Host: "server2"},
+	}
+	a := b.started(t)
+	if n := b.keyLooks.Load(); n != 0 {
+		t.Errorf("etcd was asked %d times before anybody looked", n)
+	}
+	began := time.Now()
+	a.answers(t, "/domains/a.abc.com", 200, `<td class="opt dim nowrap">9 s left</td>`, `<td class="opt dim nowrap">none</td>`)
+	a.answers(t, "/explain/a.abc.com/server1", 200, "1e, 9 s left unless it is kept alive")
+	a.answers(t, "/explain/a.abc.com/server2", 200, "none: its keys stay until someone deletes them")
+	a.answers(t, "/api/v1/domains/a.abc.com", 200, `"name": "1e"`, `"seconds": 9`)
+	if n, most := int(b.keyLooks.Load()), 1+int(time.Since(began)/(5*time.Second)); n > most {
+		t.Errorf("etcd was asked %d times, and %d are the most", n, most)
+	}
+	lost := oneHost()
+	lost.keysErr = registry.ErrUnavailable
+	lost.started(t).answers(t, "/domains/a.abc.com", 200, `<td class="opt dim nowrap">-</td>`)
+}
+
 // revisions are those of all entries of the history, page by page.
 func (a *runningAgent) revisions(t *testing.T) (revisions []int) {
 	t.Helper()

@@ -132,6 +132,10 @@ func (r *request) detail() (DomainDetail, error) {
 	if !ok {
 		return detail, notFound("neither the registry nor HAProxy has a domain %s", name)
 	}
+	leases := r.site.leases.domain(r.Context(), r.state.subject, name)
+	for i := range detail.List {
+		detail.List[i].leased(leases)
+	}
 	return detail, nil
 }
 

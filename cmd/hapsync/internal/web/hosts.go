@@ -30,6 +30,7 @@ type Host struct {
 	State      string `json:"state,omitempty" doc:"'ready', 'drain' or 'maint' in the registry; absent without a good host there"`
 	Missing    string `json:"missing,omitempty" doc:"the key that is not there yet"`
 	Override   string `json:"override,omitempty" doc:"what an operator set on HAProxy's socket; absent if nothing"`
+	Lease      Lease  `json:"lease" doc:"what its keys' lives depend on, 5 seconds old at most"`
 	// The rest is HAProxy's.
 	Running  bool    `json:"running" doc:"HAProxy has a server of it: the fields below hold"`
 	Server   string  `json:"server_address,omitempty" doc:"address and port in HAProxy, if they are others than in the registry"`
@@ -41,6 +42,20 @@ type Host struct {
 	Last     string  `json:"last_check,omitempty" doc:"result of the last health check"`
 	// Left is in how many seconds the sessions of a removed server end; 0 where they may take their time.
 	Left float64 `json:"forced_seconds,omitempty" doc:"in how many seconds the sessions of a removed server are ended; absent for others"`
+}
+
+// A Lease is what the life of a host's keys depends on.
+type Lease struct {
+	Read bool    `json:"read" doc:"it has been read: the fields below hold"`
+	Name string  `json:"name,omitempty" doc:"name of the lease that ends first, as etcdctl has it; absent for keys without one, which stay until someone deletes them"`
+	Left float64 `json:"seconds" doc:"in how many seconds it ends unless it is kept alive"`
+}
+
+// leased takes over what is known of the leases of a domain's hosts.
+func (h *Host) leased(leases map[string]registry.Key) {
+	if k, there := leases[h.Name]; there {
+		h.Lease = Lease{Read: true, Name: k.Lease, Left: k.Left.Seconds()}
+	}
 }
 
 // detail is one domain; ok is false where neither the registry nor HAProxy has anything of it.

@@ -34,6 +34,8 @@ type Subject struct {
 	Confirm string
 	// History reads the journal; nil where none is kept.
 	History func(journal.Query) ([]sync.Entry, error)
+	// Keys reads the keys of a domain in etcd, with their leases; nil where they are not shown.
+	Keys func(ctx context.Context, domain string) ([]registry.Key, error)
 	// Roster reads the reports of all agents; nil where that is not known how.
 	Roster func(ctx context.Context) (render.Roster, error)
 }
@@ -45,6 +47,7 @@ type Site struct {
 	reads   reader
 	servers servers
 	reloads reloads
+	leases  leases
 	roster  roster
 	past    past
 	// rendering bounds how many answers are made at the same time, streams how many pages are kept up to date.
