@@ -48,7 +48,7 @@ func (l *leases) domain(ctx context.Context, subject Subject, name string) map[s
 	}
 	l.mu.Unlock()
 	if done != nil {
-		patience := time.NewTimer(serversWait)
+		patience := time.NewTimer(besideWait)
 		defer patience.Stop()
 		select {
 		case <-done:

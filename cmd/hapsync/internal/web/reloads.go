@@ -58,7 +58,7 @@ func (r *reloads) today(ctx context.Context, st *state) *int {
 	done := r.done
 	r.mu.Unlock()
 	if done != nil {
-		patience := time.NewTimer(serversWait)
+		patience := time.NewTimer(besideWait)
 		defer patience.Stop()
 		select {
 		case <-done:

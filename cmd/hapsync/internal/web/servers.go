@@ -16,6 +16,8 @@ const (
 	// serversWait is how long a page waits for a look that has begun: what comes later is on the next one.
 	serversWait    = 60 * time.Millisecond
 	serversTimeout = 5 * time.Second
+	// besideWait is the same of a look at what stands beside the servers: with both, a page comes within 100 ms.
+	besideWait = 20 * time.Millisecond
 )
 
 // servers shares one look at HAProxy's servers among all who ask.
