@@ -68,7 +68,7 @@ func TestADomainsHostsCanSpeakTLS(t *testing.T) {
 		b.init(t)
 		certificate := filepath.Join(b.dir, "a.pem")
 		writeCertificate(t, certificate, "a.abc.com")
-		b.write(t, b.baseFile, strings.Replace(read(t, b.baseFile), "\ndefaults\n", "\ndefaults\n    default-server ca-file "+certificate+"\n", 1))
+		b.write(t, b.baseFile, strings.Replace(read(t, b.baseFile), "\ndefaults web\n", "\ndefaults web\n    default-server ca-file "+certificate+"\n", 1))
 		b.start(t)
 		one, two := startSecured(t, "server1", certificate), startSecured(t, "server2", certificate)
 		for _, domain := range []string{"a.abc.com", "b.abc.com", "c.abc.com"} {

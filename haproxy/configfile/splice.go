@@ -230,8 +230,7 @@ func rulesIn(frontend string, rules []haproxy.Rule) []haproxy.Rule {
 
 // newRoute are the words of the map rule that a frontend gets; none where it has one, or is to have none.
 func (p *splicer) newRoute(body []line, want []haproxy.Rule) []string {
-	has := slices.ContainsFunc(body, func(l line) bool { r, ok := readMapRule(l); return ok && r.file == p.have.mapFile })
-	if has || p.have.mapFile == "" {
+	if slices.ContainsFunc(body, func(l line) bool { _, ok := readMapRule(l); return ok }) || p.have.mapFile == "" {
 		return nil
 	}
 	return mapRuleWords(p.have.mapFile, allAnyPort(want))
