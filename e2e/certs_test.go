@@ -84,14 +84,14 @@ func TestCertificatesComeAndChangeWithoutAReload(t *testing.T) {
 		swapped := strings.Split(string(other), "-----BEGIN PRIVATE")[0] + "-----BEGIN PRIVATE" + strings.Split(string(fresh), "-----BEGIN PRIVATE")[1]
 		putFile(t, filepath.Join(certs, "b.abc.com.pem"), []byte(swapped))
 		putFile(t, filepath.Join(certs, "half.pem"), other[:len(other)-60])
-		putFile(t, filepath.Join(certs, "x;disable frontend webin.pem"), other)
+		putFile(t, filepath.Join(certs, "x;disable frontend webin;.pem"), other)
 		putFile(t, filepath.Join(certs, "y\ndisable frontend webin\n.pem"), other)
 		var status answer
 		eventually(t, "the status names what is wrong", func() (err error) {
 			status, err = a.get("/status")
 			for _, want := range []string{
 				"certificate c.abc.com.pem expires in 2 days", "certificate b.abc.com.pem: its private key does not belong to its first certificate",
-				"certificate half.pem: it is half written", `x;disable frontend webin.pem`, `y\\ndisable frontend webin\\n.pem`,
+				"certificate half.pem: it is half written", `x;disable frontend webin;.pem`, `y\\ndisable frontend webin\\n.pem`,
 			} {
 				if err == nil && !strings.Contains(status.body, want) {
 					err = fmt.Errorf("no %q in %s", want, status.body)

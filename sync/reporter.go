@@ -34,6 +34,9 @@ func (a *Agent) Report(ctx context.Context, version string, out chan<- registry.
 	l := lookout{process: a.cfg.Process}
 	var sent registry.AgentReport
 	changed, next := a.Changed(), time.Now().Add(tellLook)
+	if a.Status().Counts.Passes > 0 {
+		next = time.Now()
+	}
 	for await(ctx, changed, next) {
 		var status Status
 		changed, status, next = a.Changed(), a.Status(), time.Now().Add(tellLook)
