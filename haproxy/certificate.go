@@ -13,7 +13,7 @@ type Certificate struct {
 	Names    []string  `json:"names" doc:"the names that the certificate is for"`
 	NotAfter time.Time `json:"not_after" doc:"when it expires; year 1 for a bad file"`
 	// State says what HAProxy's process has of it.
-	State CertificateState `json:"state" doc:"'loaded', 'changed' or 'new' if HAProxy has another one or none, 'bad', or 'unknown'"`
+	State CertificateState `json:"state" doc:"'loaded', 'changed' or 'new' if HAProxy has another one or none, 'bad', 'waiting' if it was written a moment ago, or 'unknown'"`
 	// Problem says why it is not put into HAProxy; empty where nothing stands against it.
 	Problem string `json:"problem,omitempty" doc:"why it is not put into HAProxy"`
 	// Warning is what an operator should know beside that.
@@ -23,13 +23,15 @@ type Certificate struct {
 // A CertificateState says what HAProxy's process has of a certificate.
 type CertificateState string
 
-// The states. CertificateUnknown is that of a good file of which HAProxy was not asked.
+// The states. CertificateUnknown is that of a good file of which HAProxy was not asked, CertificateWaiting that of one that was written
+// a moment ago: whoever writes it may not be done.
 const (
 	CertificateUnknown CertificateState = "unknown"
 	CertificateLoaded  CertificateState = "loaded"
 	CertificateChanged CertificateState = "changed"
 	CertificateNew     CertificateState = "new"
 	CertificateBad     CertificateState = "bad"
+	CertificateWaiting CertificateState = "waiting"
 )
 
 // ExpiresSoon is how long before its end a certificate is warned of: those that renew themselves are renewed a month before.

@@ -138,12 +138,10 @@ func (p program) newJob(c *cli.Context, s *daemon.Daemon) (*daemon.Agent, error)
 		Subject:   p.subject(c, source, announce),
 		Watchdog:  &daemon.Watchdog{File: target, Limit: longestPass + settings.ReloadTimeout},
 		Listen:    listen,
+		Certs:     watchedCerts(c, target, settings.Logger),
 		Log:       settings.Logger,
 		Settings:  fingerprint(c),
 		Version:   thisBuild().Version,
-	}
-	if dir := c.String("certs"); dir != "" {
-		j.Certs = &daemon.Certs{Dir: dir, Loader: target, Log: settings.Logger}
 	}
 	var keep func(sync.Entry)
 	if file, ok := p.journalFile(c); ok {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/daemon"
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/haproxy/certfile"
@@ -60,6 +62,11 @@ func (p program) certs(c *cli.Context) error {
 	page := render.Certificates{Version: 1, Directory: dir, Loaded: []string{}}
 	var loaded []haproxy.Certificate
 	if c.Bool("load") {
+		select {
+		case <-time.After(certfile.Fresh): // it runs where a file was just written
+		case <-c.Context.Done():
+			return c.Context.Err()
+		}
 		loaded, page.Certificates, err = target.LoadCertificates(c.Context, dir)
 	} else {
 		page.Certificates, err = target.Certificates(c.Context, dir)
@@ -74,6 +81,15 @@ func (p program) certs(c *cli.Context) error {
 		err = fmt.Errorf("%d of %d files cannot be used: the reasons stand above", bad, len(page.Certificates))
 	}
 	return err
+}
+
+// watchedCerts is what the agent does about certificates; nil where no directory is named.
+func watchedCerts(c *cli.Context, loader daemon.CertLoader, log *slog.Logger) *daemon.Certs {
+	dir := c.String("certs")
+	if dir == "" {
+		return nil
+	}
+	return &daemon.Certs{Dir: dir, Loader: loader, Log: log}
 }
 
 // checkCertificates says what an operator should know of the certificates, if a directory is named.

@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 )
@@ -16,8 +15,8 @@ import (
 // maxPayload bounds what goes to HAProxy's socket at once: HAProxy 2.6 to 3.4 take tune.bufsize, 16 KB.
 const maxPayload = 15_000
 
-// maxNames bounds the names that are shown of a certificate.
-const maxNames = 100
+// MaxNames bounds the names that are shown of a certificate.
+const MaxNames = 100
 
 var errNoKey = errors.New("it has no private key: put the certificate, its chain and the key into one file")
 
@@ -63,6 +62,7 @@ func parse(text string) (bundle, error) {
 	}
 	var certs, all bytes.Buffer
 	for _, b := range chain {
+		b.Headers = nil // an empty line stands behind them, which would end what HAProxy takes
 		if err := pem.Encode(&certs, b); err != nil {
 			return bundle{}, errors.New("its chain cannot be written")
 		}
@@ -87,13 +87,11 @@ func (b bundle) check(now time.Time) error {
 		return errors.New("it is not valid before " + b.leaf.NotBefore.Format(time.DateTime))
 	case len(b.names()) == 0:
 		return errors.New("it is for no name")
-	case len(b.payload) > maxPayload:
-		return fmt.Errorf("it has more than %d bytes with its chain, too many for HAProxy's socket: reload HAProxy", maxPayload)
 	}
 	return nil
 }
 
-// names are the plain ones that the certificate is for, at most maxNames.
+// names are the plain ones that the certificate is for, at most MaxNames.
 func (b bundle) names() []string {
 	all := b.leaf.DNSNames
 	if len(all) == 0 && len(b.leaf.IPAddresses) == 0 {
@@ -101,12 +99,12 @@ func (b bundle) names() []string {
 	}
 	names := []string{}
 	for _, name := range all {
-		if plainName.MatchString(name) && len(names) < maxNames {
+		if plainName.MatchString(name) && len(names) < MaxNames {
 			names = append(names, name)
 		}
 	}
 	for _, ip := range b.leaf.IPAddresses {
-		if len(names) < maxNames {
+		if len(names) < MaxNames {
 			names = append(names, ip.String())
 		}
 	}

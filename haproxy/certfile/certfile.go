@@ -21,8 +21,8 @@ import (
 const (
 	// maxFile bounds what is read of a file.
 	maxFile = 256 << 10
-	// fresh is how long a file has to be left alone before it counts: whoever writes it may not be done.
-	fresh = time.Second
+	// Fresh is how long a file has to be left alone before it counts: whoever writes it may not be done.
+	Fresh = time.Second
 )
 
 // plainName is a file's name that may be told to HAProxy.
@@ -100,6 +100,9 @@ func (f File) Load(now time.Time) (payload string, err error) {
 	if bundle.sha1() != f.SHA1 {
 		return "", errors.New("the file has changed since it was looked at")
 	}
+	if len(bundle.payload) > maxPayload {
+		return "", fmt.Errorf("it has more than %d bytes with its chain, too many for HAProxy's socket: reload HAProxy", maxPayload)
+	}
 	return bundle.payload, nil
 }
 
@@ -122,8 +125,8 @@ func look(dir, name string, now time.Time) File {
 	}
 	f.SHA1 = bundle.sha1()
 	f.Warning = whoReads(info)
-	if age := now.Sub(info.ModTime()); 0 <= age && age < fresh {
-		f.Problem = "it was written a moment ago, and waits until that is over"
+	if age := now.Sub(info.ModTime()); 0 <= age && age < Fresh {
+		f.State = haproxy.CertificateWaiting
 	}
 	return f
 }

@@ -47,25 +47,24 @@ func TestAFileIsTakenOnlyAsAWhole(t *testing.T) {
 	nameless, namelessKey := issue(t, now.Add(-time.Hour), now.Add(time.Hour))
 	damaged := strings.Replace(cert, "M", "A", 1)
 	for text, want := range map[string]string{
-		cert + key:                             "",
-		cert + chain + key:                     "",
-		key + cert + chain:                     "",
-		"a comment\n\n" + cert + "\n" + key:    "",
-		"":                                     "it has no certificate",
-		key:                                    "it has no certificate",
-		cert:                                   "it has no private key",
-		cert + key[:len(key)-30]:               "it is half written",
-		key + cert + chain[:len(chain)/2]:      "it is half written",
-		cert[:len(cert)/2] + key:               "it is half written",
-		cert + otherKey:                        "its private key does not belong to its first certificate",
-		chain + cert + key:                     "its private key does not belong to its first certificate",
-		cert + key + otherKey:                  "it has more than one private key",
-		damaged + key:                          "its certificate cannot be read",
-		expired + expiredKey:                   "it expired on ",
-		early + earlyKey:                       "it is not valid before ",
-		nameless + namelessKey:                 "it is for no name",
-		cert + strings.Repeat(chain, 40) + key: "it has more than 15000 bytes with its chain",
-		cert + strings.Repeat(chain, 600):      "it has more than 262144 bytes",
+		cert + key:                          "",
+		cert + chain + key:                  "",
+		key + cert + chain:                  "",
+		"a comment\n\n" + cert + "\n" + key: "",
+		"":                                  "it has no certificate",
+		key:                                 "it has no certificate",
+		cert:                                "it has no private key",
+		cert + key[:len(key)-30]:            "it is half written",
+		key + cert + chain[:len(chain)/2]:   "it is half written",
+		cert[:len(cert)/2] + key:            "it is half written",
+		cert + otherKey:                     "its private key does not belong to its first certificate",
+		chain + cert + key:                  "its private key does not belong to its first certificate",
+		cert + key + otherKey:               "it has more than one private key",
+		damaged + key:                       "its certificate cannot be read",
+		expired + expiredKey:                "it expired on ",
+		early + earlyKey:                    "it is not valid before ",
+		nameless + namelessKey:              "it is for no name",
+		cert + strings.Repeat(chain, 600):   "it has more than 262144 bytes",
 		cert + strings.ReplaceAll(key, "PRIVATE KEY", "ENCRYPTED PRIVATE KEY"): "its key has a passphrase",
 	} {
 		dir := t.TempDir()
@@ -94,6 +93,31 @@ func TestAFileIsTakenOnlyAsAWhole(t *testing.T) {
 				t.Errorf("a key is told: %q", f.Problem)
 			}
 		}
+	}
+}
+
+// TestABigCertificateIsGoodButNotForTheSocket has one that HAProxy can load itself.
+func TestABigCertificateIsGoodButNotForTheSocket(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	cert, key := issue(t, now.Add(-time.Hour), now.Add(time.Hour), "a.abc.com")
+	chain, _ := issue(t, now.Add(-time.Hour), now.Add(time.Hour), "ca")
+	dir := t.TempDir()
+	headed := strings.Replace(chain, "-----\n", "-----\nProc-Type: none\n\n", 1)
+	for name, text := range map[string]string{"big.pem": cert + strings.Repeat(chain, 40) + key, "headed.pem": cert + headed + key} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := Read(dir, now.Add(time.Minute))
+	if err != nil || len(files) != 2 || files[0].Problem+files[1].Problem != "" {
+		t.Fatalf("%+v, %v", files, err)
+	}
+	if _, err := files[0].Load(now); err == nil || !strings.HasPrefix(err.Error(), "it has more than 15000 bytes with its chain") {
+		t.Errorf("loaded with %v", err)
+	}
+	if payload, err := files[1].Load(now); err != nil || strings.Contains(payload, "\n\n") {
+		t.Errorf("loaded with %v: %q", err, payload)
 	}
 }
 
@@ -142,7 +166,7 @@ func TestFilesOfADirectoryAreTakenAsHAProxyTakesThem(t *testing.T) {
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if files, err = Read(dir, time.Now()); err != nil || !strings.HasPrefix(files[0].Problem, "it was written a moment ago") {
+	if files, err = Read(dir, time.Now()); err != nil || files[0].State != haproxy.CertificateWaiting {
 		t.Errorf("a file that was just written: %+v, %v", files, err)
 	}
 }

@@ -2,6 +2,7 @@ package driver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -30,6 +31,9 @@ func (h *Instance) LoadCertificates(ctx context.Context, dir string) (loaded, al
 		if err != nil || f.Problem != "" || f.State != haproxy.CertificateNew && f.State != haproxy.CertificateChanged {
 			continue
 		}
+		if ctx.Err() != nil {
+			break
+		}
 		if err := put(ctx, process, dir, *f); err != nil {
 			f.Problem = err.Error()
 			continue
@@ -42,6 +46,7 @@ func (h *Instance) LoadCertificates(ctx context.Context, dir string) (loaded, al
 
 // put puts a certificate into the process, and reads it back.
 func put(ctx context.Context, process runtimeapi.Client, dir string, f certfile.File) error {
+	ctx = context.WithoutCancel(ctx) // what has begun is ended: HAProxy has one such transaction for all; each command has a limit of its own
 	payload, err := f.Load(time.Now())
 	if err != nil {
 		return err
@@ -54,10 +59,11 @@ func put(ctx context.Context, process runtimeapi.Client, dir string, f certfile.
 	if err != nil {
 		return err
 	}
-	if has, _, err := process.Certificate(ctx, f.Path); err != nil || has != f.SHA1 {
-		return fmt.Errorf("HAProxy does not have it though it said so (%w)", err)
+	has, _, err := process.Certificate(ctx, f.Path)
+	if err == nil && has != f.SHA1 {
+		err = errors.New("HAProxy said that it took it, but has another one")
 	}
-	return nil
+	return err
 }
 
 // certificates reads the files, and asks the process.
@@ -102,7 +108,7 @@ func compare(ctx context.Context, process runtimeapi.Client, f *certfile.File, t
 	}
 	f.State = haproxy.CertificateChanged
 	lost := slices.DeleteFunc(names, func(name string) bool { return slices.Contains(f.Names, name) })
-	if len(lost) > 0 && f.Warning == "" {
+	if len(lost) > 0 && f.Warning == "" && len(f.Names) < certfile.MaxNames {
 		f.Warning = "it is no longer for " + strings.Join(lost[:min(len(lost), 10)], ", ")
 	}
 	return nil

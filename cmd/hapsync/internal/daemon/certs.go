@@ -19,6 +19,8 @@ const (
 	certsInterval = 5 * time.Second
 	// certsResync is after what time HAProxy is asked although no file has changed.
 	certsResync = 10 * time.Minute
+	// certsRetry is after what time all is tried again where something went wrong, although no file has changed.
+	certsRetry = time.Minute
 )
 
 // A CertLoader is HAProxy as Certs has it.
@@ -32,10 +34,11 @@ type Certs struct {
 	Loader CertLoader
 	Log    *slog.Logger
 
-	// These are the loop's alone: what the directory was like when all was well, when that was, and what has been logged.
-	mark   string
-	looked time.Time
-	told   []string
+	// These are the loop's alone: what the directory was like at the last look, when the next one is due although that has not
+	// changed, and what has been logged.
+	mark string
+	next time.Time
+	told []string
 
 	mu     stdsync.Mutex // guards what follows
 	all    []haproxy.Certificate
@@ -59,8 +62,7 @@ func (c *Certs) Run(ctx context.Context) {
 // look puts what has changed into HAProxy, and logs that, and each warning as it comes and goes.
 func (c *Certs) look(ctx context.Context) {
 	mark, err := certfile.Mark(c.Dir)
-	if err != nil || mark != c.mark || time.Since(c.looked) > certsResync {
-		c.mark = ""
+	if err != nil || mark != c.mark || time.Now().After(c.next) {
 		loaded, all, err := c.Loader.LoadCertificates(ctx, c.Dir)
 		if ctx.Err() != nil {
 			return
@@ -74,27 +76,44 @@ func (c *Certs) look(ctx context.Context) {
 			c.failed = "certificates: " + err.Error()
 		}
 		c.mu.Unlock()
-		settled := !slices.ContainsFunc(all, func(f haproxy.Certificate) bool { return f.Problem != "" && f.State != haproxy.CertificateBad })
-		if err == nil && settled {
-			c.mark, c.looked = mark, time.Now()
-		}
+		c.mark, c.next = mark, time.Now().Add(certsPause(all, err))
 	}
 	c.tell(c.Warnings())
 }
 
-// tell logs what is new among the warnings, and what is over.
+// certsPause is when all is tried again although no file has changed.
+func certsPause(all []haproxy.Certificate, err error) time.Duration {
+	if slices.ContainsFunc(all, func(f haproxy.Certificate) bool { return f.State == haproxy.CertificateWaiting }) {
+		return 0
+	}
+	if err != nil || slices.ContainsFunc(all, func(f haproxy.Certificate) bool { return f.Problem != "" && f.State != haproxy.CertificateBad }) {
+		return certsRetry
+	}
+	return certsResync
+}
+
+// tell logs what is new among the warnings, and what is over; that fewer days are left is neither.
 func (c *Certs) tell(now []string) {
+	among := func(lines []string, w string) bool {
+		return slices.ContainsFunc(lines, func(line string) bool { return withoutTime(line) == withoutTime(w) })
+	}
 	for _, w := range now {
-		if !slices.Contains(c.told, w) {
+		if !among(c.told, w) {
 			c.Log.Warn("a certificate needs attention", "what", w)
 		}
 	}
 	for _, w := range c.told {
-		if !slices.Contains(now, w) {
+		if !among(now, w) {
 			c.Log.Info("no longer so", "what", w)
 		}
 	}
 	c.told = now
+}
+
+// withoutTime is a warning without how long it is until a certificate expires.
+func withoutTime(warning string) string {
+	what, _, _ := strings.Cut(warning, " expires in ")
+	return what
 }
 
 // All are the certificates as they were looked at last; nil for no Certs.
