@@ -338,3 +338,53 @@ func TestAFileWithoutAMapRuleGetsOneWithTheNextDomain(t *testing.T) {
 		b.serves(t, "d.abc.com", "", c1)
 	})
 }
+
+// TestAFurtherNameThatBecomesADomainIsServed has a name move from a domain that HAProxy has loaded with it to one of its own.
+func TestAFurtherNameThatBecomesADomainIsServed(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b := startDynamic(t, h)
+		a := b.startAgent(t)
+		a.ready(t)
+		for _, stays := range []bool{true, false} {
+			old, name := fmt.Sprintf("old%t.abc.com", stays), fmt.Sprintf("new%t.abc.com", stays)
+			before, after := startHost(t, old), startHost(t, name)
+			b.register(t, old+"/server1", before.addr)
+			b.put(t, old+"/aliases", name)
+			b.comes(t, name, "", before)
+			b.settles(t)
+			var deletes []string
+			if !stays {
+				deletes = []string{old + "/"}
+			}
+			b.txn(t, addrOf(t, name+"/server1", after.addr), deletes...)
+			b.comes(t, name, "", after)
+			b.settles(t)
+			b.serves(t, name, "", after)
+		}
+	})
+}
+
+// TestNoRuleLeadsToADomainThatLacksItsServers has words that no command may have, so that servers come by the reload alone.
+func TestNoRuleLeadsToADomainThatLacksItsServers(t *testing.T) {
+	eachDynamic(t, func(t *testing.T, h haproxy) {
+		b := startDynamic(t, h)
+		catchall, c1 := startHost(t, "catchall"), startHost(t, "c.abc.com server1")
+		operator(t, b.managedFile, b.mapRule(), b.mapRule()+"    default_backend catchall\n")
+		operator(t, b.baseFile, "\ndefaults web\n", "\ndefaults web\n    default-server check-alpn \"h2,http/1.1\"\n")
+		operator(t, b.baseFile, "\n# the statistics page\n", "\nbackend catchall\n    server c "+catchall.addr+"\n\n# the statistics page\n")
+		b.reload(t)
+		a := b.startAgent(t)
+		a.ready(t)
+		b.register(t, "c.abc.com/server1", c1.addr)
+		eventually(t, "c.abc.com is served", func() error {
+			answer := b.ask(t, "c.abc.com", "")
+			if answer.status != http.StatusOK {
+				t.Fatalf("in between it is answered with %s", answer)
+			}
+			if answer.body != c1.name {
+				return fmt.Errorf("got %s", answer)
+			}
+			return nil
+		})
+	})
+}

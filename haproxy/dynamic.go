@@ -11,6 +11,8 @@ type Dynamic struct {
 	// Routes are the frontends in which a new domain's entry in the map does what its rule would do, with whether they take a
 	// Host with any port.
 	Routes map[string]bool
+	// Named are the further names of the domains that the process has loaded: their lines stand above the map's rule.
+	Named map[string]bool
 	// Added are the backends that hapsync has added to the process, Unpublished those of the file that it has unpublished.
 	Added, Unpublished map[string]bool
 }
@@ -26,6 +28,9 @@ func (d Dynamic) Live(change Change) (ok bool, why string) {
 	case RemoveBackend:
 		return d.Added[ch.Name], "the file has the backend"
 	case AddRule:
+		if d.Named[ch.Rule.Domain] {
+			return false, "HAProxy has " + ch.Rule.Domain + " as a further name of another domain"
+		}
 		anyPort, there := d.Routes[ch.Rule.Frontend]
 		return d.Unpublished[ch.Rule.Backend()] || there && anyPort == ch.Rule.AnyPort,
 			fmt.Sprintf("frontend %s has no map rule that takes %s", ch.Rule.Frontend, ch.Rule.Hosts())

@@ -2,11 +2,11 @@ package sync
 
 import "github.com/hapsync/hapsync/haproxy"
 
-// comingLive are the domains of which a backend or a rule is new, and all that is new can come to the process.
+// comingLive are the domains of which a backend or a rule is new or changes, and all of that can come to the process.
 func comingLive(changes []haproxy.Change, st haproxy.State, running map[string]running) map[string]bool {
 	coming := map[string]bool{}
 	for _, c := range changes {
-		if c.Op() != haproxy.OpAdd || c.Object() == haproxy.ObjectServer {
+		if c.Op() == haproxy.OpRemove || c.Object() == haproxy.ObjectServer {
 			continue
 		}
 		ok, _ := st.Dynamic.Live(c)

@@ -37,6 +37,7 @@ func TestADomainComesToTheProcessAsAWholeOrNotAtAll(t *testing.T) {
 		"no defaults have its options":         {func(*haproxy.Dynamic) {}, leastconn, false},
 		"a frontend has no map rule":           {func(d *haproxy.Dynamic) { d.Routes = nil }, registry.DomainOptions{}, false},
 		"the map rule takes other hosts":       {func(d *haproxy.Dynamic) { d.Routes = map[string]bool{"webin": false} }, registry.DomainOptions{}, false},
+		"another domain has its name":          {func(d *haproxy.Dynamic) { d.Named = map[string]bool{"new.abc.com": true} }, registry.DomainOptions{}, false},
 		"only another frontend has a map rule": {func(d *haproxy.Dynamic) { d.Routes = map[string]bool{"other": true} }, registry.DomainOptions{}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -105,6 +106,25 @@ func TestARemovedDomainIsPassedByWhereSomethingStandsBehindIt(t *testing.T) {
 				t.Errorf("removed by the Runtime API: %v, want %v; reload %q", kinds, wanted, plan.Reload)
 			}
 		})
+	}
+}
+
+// TestAnUnpublishedDomainComesBackWithOtherOptionsByAReload has a domain that HAProxy has loaded, and passes by, come back.
+func TestAnUnpublishedDomainComesBackWithOtherOptionsByAReload(t *testing.T) {
+	t.Parallel()
+	for maintenance, live := range map[bool]bool{false: true, true: false} {
+		all, _ := layout.Desired(twoDomains(), haproxy.State{})
+		passed := all
+		passed.Rules = slices.DeleteFunc(slices.Clone(all.Rules), func(r haproxy.Rule) bool { return r.Domain == "b.abc.com" })
+		asked := twoDomains()
+		asked.Domains[1].Options.Maintenance = maintenance
+		want, _ := layout.Desired(asked, haproxy.State{})
+		st := haproxy.State{File: passed, Live: passed, Capabilities: haproxy.CapabilitiesOf(v34), Dynamic: dynamic(), Behind: "default_backend x"}
+		st.Dynamic.Unpublished = map[string]bool{"b.abc.com_cluster": true}
+		plan := newPlan(wanted{file: want, process: want}, st)
+		if got := len(plan.early()) > 0; got != live || (len(plan.Reload) == 0) != live {
+			t.Errorf("maintenance %t: early %v, reload %q", maintenance, plan.early(), plan.Reload)
+		}
 	}
 }
 

@@ -22,6 +22,8 @@ type Managed struct {
 	Exact map[string]bool
 	// Wildcards are those of all domains, sorted.
 	Wildcards []string
+	// Named are the further names of all domains.
+	Named map[string]bool
 	// names are the further names of domains, by frontend.
 	names map[string]map[string]string
 	// Given is what the servers of new backends get.

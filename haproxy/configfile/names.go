@@ -109,7 +109,7 @@ func namesOf(body []line, rules []haproxy.Rule) map[string]string {
 
 // findNames collects the further names of all frontends: those of a domain are the same in each, or are there twice.
 func (m *Managed) findNames(d Document) map[string]string {
-	m.names = map[string]map[string]string{}
+	m.names, m.Named = map[string]map[string]string{}, map[string]bool{}
 	for f, s := range m.frontends {
 		if names := namesOf(d.body(s), rulesIn(f, m.Config.Rules)); len(names) > 0 {
 			m.names[f] = names
@@ -126,6 +126,7 @@ func (m *Managed) findNames(d Document) map[string]string {
 		}
 		names[r.Domain], seen[r.Domain] = have, true
 		for _, name := range strings.Fields(have) {
+			m.Named[name] = true
 			if haproxy.IsWildcard(name) {
 				wildcards[name] = true
 			}

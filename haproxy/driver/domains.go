@@ -31,16 +31,19 @@ func (h *Instance) readMap(ctx context.Context, f configfile.Reading, r runtimea
 	if !again && h.routed.worker.Same(w) && h.routed.entries != nil {
 		return nil
 	}
-	h.routed = mapEntries{worker: w, entries: map[string]string{}}
-	file, ok := configfile.MapFile(h.files.Managed)
-	if !ok || len(loaded.Routes) == 0 {
-		return nil
+	h.routed = mapEntries{}
+	entries := map[string]string{}
+	if file, ok := configfile.MapFile(h.files.Managed); ok && len(loaded.Routes) > 0 {
+		read, there, err := r.Map(ctx, file)
+		if err != nil {
+			return err
+		}
+		if there {
+			entries = read
+		}
 	}
-	entries, ok, err := r.Map(ctx, file)
-	if ok {
-		h.routed.entries = entries
-	}
-	return err
+	h.routed = mapEntries{worker: w, entries: entries}
+	return nil
 }
 
 // withAdded is what a worker has loaded, with the backends that were added to it, and the rules that stand for their entries in the map; with
@@ -90,7 +93,7 @@ func (h *Instance) dynamic(f configfile.Reading, loaded configfile.Managed, caps
 		return haproxy.Dynamic{}
 	}
 	d := haproxy.Dynamic{
-		Allowed: !h.settings.StaticDomains, Routes: loaded.Routes, Defaults: f.DomainDefaults(),
+		Allowed: !h.settings.StaticDomains, Routes: loaded.Routes, Named: loaded.Named, Defaults: f.DomainDefaults(),
 		Added: map[string]bool{}, Unpublished: maps.Clone(h.domains.unpublished),
 	}
 	for name := range h.domains.added {
@@ -150,7 +153,10 @@ func (h *Instance) runDomains(ctx context.Context, f configfile.Reading, r runti
 	if err != nil {
 		return err
 	}
-	if err := h.unroute(ctx, r, d.unroute); err != nil {
+	gone := slices.DeleteFunc(slices.Clone(d.remove), func(name string) bool { _, added := h.domains.added[name]; return !added })
+	hidden := slices.Concat(d.unroute, gone) // also what an earlier try has left published, or in the map
+	slices.Sort(hidden)
+	if err := h.unroute(ctx, r, slices.Compact(hidden)); err != nil {
 		return err
 	}
 	servers = slices.DeleteFunc(servers, func(c haproxy.Change) bool { return refused[c.Key().Backend] != "" })
@@ -159,10 +165,16 @@ func (h *Instance) runDomains(ctx context.Context, f configfile.Reading, r runti
 	if err != nil && !errors.As(err, &run) {
 		return err
 	}
+	if run != nil {
+		for _, failure := range run.Failures { // no rule leads to a domain that lacks a server
+			if failure.Change.Op() == haproxy.OpAdd {
+				refused[failure.Change.Key().Backend] = failure.Reply
+			}
+		}
+	}
 	if err := h.route(ctx, r, slices.DeleteFunc(d.route, func(name string) bool { return refused[name] != "" })); err != nil {
 		return err
 	}
-	gone := slices.DeleteFunc(d.remove, func(name string) bool { _, added := h.domains.added[name]; return !added })
 	if err := r.DeleteBackends(ctx, gone); err != nil {
 		return err
 	}
@@ -263,6 +275,9 @@ func (h *Instance) route(ctx context.Context, r runtimeapi.Client, backends []st
 func (h *Instance) readBackDomains(ctx context.Context, f configfile.Reading, r runtimeapi.Client, d domainChanges, refused map[string]string) ([]haproxy.Failure, error) {
 	h.cache.Forget(d.all)
 	w, backends, err := r.Look(ctx, d.names...)
+	if err == nil && !w.Same(h.domains.worker) {
+		err = errors.New("HAProxy was reloaded meanwhile: what came of the change is not known")
+	}
 	if err == nil {
 		err = h.readMap(ctx, f, r, w, true)
 	}

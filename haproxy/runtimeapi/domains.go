@@ -62,11 +62,14 @@ func (r Client) Unpublish(ctx context.Context, backends []string) error {
 // DeleteBackends deletes backends that have been added and have no servers any more. One that has streams stays; what came of it is to be
 // read back.
 func (r Client) DeleteBackends(ctx context.Context, backends []string) error {
+	if len(backends) == 0 {
+		return nil
+	}
 	if err := r.each(ctx, "del backend ", backends); err != nil {
 		return err
 	}
 	_, left, err := r.Look(ctx, backends...)
-	if err != nil || len(backends) == 0 {
+	if err != nil {
 		return err
 	}
 	for _, b := range left {
