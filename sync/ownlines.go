@@ -49,6 +49,29 @@ func linesOf(d registry.Domain, prefix string, file haproxy.Backend) (lines stri
 	return strings.Join(all, "\n"), problems
 }
 
+// keyOfLines is the key that makes the first line of linesOf which only one of two backends has.
+func keyOfLines(is, was string) string {
+	a, b := strings.Split(is, "\n"), strings.Split(was, "\n")
+	line := ""
+	for _, l := range slices.Concat(a, b) {
+		if l != "" && slices.Contains(a, l) != slices.Contains(b, l) {
+			line = l
+			break
+		}
+	}
+	switch {
+	case strings.HasPrefix(line, "timeout server "):
+		return "timeout-server"
+	case strings.HasPrefix(line, "http-request deny "):
+		return "maintenance"
+	case strings.HasPrefix(line, "http-request redirect "):
+		return "redirect-https"
+	case strings.HasPrefix(line, "default-server ") && strings.Contains(line, "ssl"):
+		return "tls"
+	}
+	return "check"
+}
+
 // tlsWords are those of a default-server line that has HAProxy speak TLS to the servers of a domain. Which authorities it trusts
 // is an operator's ca-file, or else the system's. Without verifyhost HAProxy would take any name of theirs when it sends none.
 func tlsWords(d registry.Domain, own []string) string {

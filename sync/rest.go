@@ -51,14 +51,7 @@ func (m *memory) loadedOptions(names []string) {
 func rested(is, was haproxy.Backend) (b haproxy.Backend, key string) {
 	b = is
 	b.Options, b.Servers = was.Options, nil
-	switch {
-	case is.Options.Balance != was.Options.Balance:
-		key = "/balance"
-	case is.Options.Names != was.Options.Names:
-		key = "/aliases"
-	case is.Options != was.Options:
-		key = "/check"
-	}
+	key = changedOption(is.Options, was.Options)
 	for _, s := range is.Servers {
 		if had, there := haproxy.FindServer(was, s.Name); there && (s.Check != had.Check || s.Backup != had.Backup) {
 			if key == "" && s.Check != had.Check {
@@ -71,6 +64,23 @@ func rested(is, was haproxy.Backend) (b haproxy.Backend, key string) {
 		b.Servers = append(b.Servers, s)
 	}
 	return b, key
+}
+
+// changedOption is the key of an option that differs; empty where none does.
+func changedOption(is, was haproxy.BackendOptions) string {
+	switch {
+	case is.Balance != was.Balance:
+		return "/balance"
+	case is.Cookie != was.Cookie:
+		return "/cookie"
+	case is.Names != was.Names:
+		return "/aliases"
+	case is.Check != was.Check, is.CheckHost != was.CheckHost:
+		return "/check"
+	case is.Lines != was.Lines:
+		return "/" + keyOfLines(is.Lines, was.Lines)
+	}
+	return ""
 }
 
 // restOptions leaves the options of a domain as the file has them, in what file and process are to be.

@@ -87,3 +87,30 @@ func TestOptionsThatChangeAgainAndAgainAskForFewReloads(t *testing.T) {
 		})
 	}
 }
+
+func TestTheKeyOfAnOptionThatRestsIsNamed(t *testing.T) {
+	t.Parallel()
+	was := registry.Domain{Name: "a.abc.com", Hosts: []registry.Host{host("server1", "10.0.0.1:80")}}
+	for key, change := range map[string]func(*registry.DomainOptions){
+		"/balance":        func(o *registry.DomainOptions) { o.Balance = "leastconn" },
+		"/cookie":         func(o *registry.DomainOptions) { o.Cookie = "off" },
+		"/aliases":        func(o *registry.DomainOptions) { o.Aliases = "www.abc.com" },
+		"/check":          func(o *registry.DomainOptions) { o.Check = "/health inter=5s" },
+		"/timeout-server": func(o *registry.DomainOptions) { o.TimeoutServer = "30s" },
+		"/maintenance":    func(o *registry.DomainOptions) { o.Maintenance = true },
+		"/redirect-https": func(o *registry.DomainOptions) { o.RedirectHTTPS = true },
+		"/tls":            func(o *registry.DomainOptions) { o.TLS = "noverify" },
+	} {
+		is := was
+		change(&is.Options)
+		options := func(d registry.Domain) haproxy.BackendOptions {
+			want, _ := layout.Desired(registry.Snapshot{Domains: []registry.Domain{d}}, haproxy.State{})
+			return want.Backends[0].Options
+		}
+		for _, pair := range [][2]haproxy.BackendOptions{{options(is), options(was)}, {options(was), options(is)}} {
+			if got := changedOption(pair[0], pair[1]); got != key {
+				t.Errorf("got %q, want %q", got, key)
+			}
+		}
+	}
+}

@@ -42,7 +42,7 @@ func exitMeanings() []exitMeaning {
 		{exitUsage, "usage: unknown command or flag, bad value, stray argument"},
 		{exitRegistry, "registry not reachable"},
 		{exitHAProxy, "HAProxy not reachable, or it refused"},
-		{exitHeld, "held by a safeguard; nothing was touched"},
+		{exitHeld, "held by a safeguard: nothing was touched, or all but the removals that are held"},
 		{exitLeftOut, "applied, but some domain or host is left out"},
 		{exitNotYet, "not in effect: with --wait, some agent has not applied it in time, or there is none; explain: some host gets no requests"},
 		{exitChanges, "only with plan --detailed-exitcode: there are changes"},
@@ -130,7 +130,7 @@ func (p program) explain(code int, err error) {
 	message := err.Error()
 	switch code {
 	case exitHeld:
-		message += "\nnothing was touched; if this removal is meant, confirm it: hapsync sync --allow-mass-removal"
+		message += "\nwhat is held was not touched; if this removal is meant, confirm it: hapsync sync --allow-mass-removal"
 	case exitInterrupted:
 		message = "interrupted (" + message + "); the next hapsync sync completes what is left"
 	}
