@@ -64,8 +64,8 @@ func (p program) certs(c *cli.Context) error {
 	if c.Bool("load") {
 		select {
 		case <-time.After(certfile.Fresh): // it runs where a file was just written
-		case <-c.Context.Done():
-			return c.Context.Err()
+		case <-c.Done():
+			return c.Err()
 		}
 		loaded, page.Certificates, err = target.LoadCertificates(c.Context, dir)
 	} else {
