@@ -103,7 +103,8 @@ func TestAgentChecksHaveTheirSay(t *testing.T) {
 				agent.says.Store("ready up 30%")
 				b.state(t, "server1", "admin=0 weight=30")
 				eventually(t, "hapsync status names it", func() error {
-					if got := b.hapsync(t, "status", "--listen", a.listen); !strings.Contains(got.stdout, "server1: ready, weight 30 by its agent-check, ready, weight 100 without") {
+					if got := b.hapsync(t, "status", "--listen", a.listen); !strings.Contains(got.stdout, "server1: ready, weight 30") ||
+						!strings.Contains(got.stdout, "by its agent-check, ready, weight 100 without") {
 						return errors.New(got.stdout)
 					}
 					return nil
