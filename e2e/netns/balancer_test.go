@@ -142,10 +142,16 @@ func (b *balancer) settles(t *testing.T) {
 	})
 }
 
-// file is what is in the managed file.
+// file is the managed file, without the rule that reads a map beside it: each machine has a directory of its own here.
 func (b *balancer) file(t *testing.T) string {
 	t.Helper()
-	return harness.Read(t, b.managed)
+	var kept []string
+	for line := range strings.Lines(harness.Read(t, b.managed)) {
+		if !strings.Contains(line, ".domains.map)") {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "")
 }
 
 // info is a line of the worker's "show info".
