@@ -43,7 +43,7 @@ func startMachine(t *testing.T, suite string) *machine {
 	}
 	// The units' own sandboxes need SYS_ADMIN.
 	m := &machine{id: harness.Docker(t, "run", "-d", "--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
-		"--cgroupns", "host", "--tmpfs", "/run", "--tmpfs", "/run/lock", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "hapsync-test/debian:"+suite, "/sbin/init")}
+		"--cgroupns", "host", "--tmpfs", "/run", "--tmpfs", "/run/lock", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "hapsync-test/machine:"+suite, "/sbin/init")}
 	t.Cleanup(func() {
 		if t.Failed() {
 			out, _ := exec.Command("docker", "exec", m.id, "journalctl", "--no-pager", "-n", "100", "-u", "hapsync-agent").CombinedOutput()
