@@ -116,9 +116,14 @@ func TestADomainsHostsCanSpeakTLS(t *testing.T) {
 		}
 
 		b.put(t, "b.abc.com/tls", "noverify")
+		b.put(t, "d.abc.com/tls", "verify") // a new domain, with the operator's authority from its first line on
+		b.register(t, "d.abc.com/server1", one.addr)
 		b.must(t, "sync")
 		b.comes(t, "b.abc.com", "", &one.host)
 		b.inLine(t)
+		if text := read(t, b.managedFile); strings.Contains(text, "@system-ca") {
+			t.Errorf("the operator's ca-file does not count:\n%s", text)
+		}
 	})
 }
 

@@ -385,7 +385,5 @@ func (c *Files) State() (haproxy.State, error) {
 	if err != nil {
 		return haproxy.State{}, err
 	}
-	st := c.FileState(f, nil)
-	st.File = f.Managed.Config
-	return st, nil
+	return c.FileState(f, nil), nil
 }

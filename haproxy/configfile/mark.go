@@ -41,10 +41,14 @@ func marksOf(paths []string) []mark {
 // marks are those of files, and of the one that is kept beside the managed one.
 func (c *Files) marks(paths []string) []mark { return append(marksOf(paths), markOf(c.keyedFile())) }
 
-// FileState is what the files say of some backends.
+// FileState is what the files say of some backends, or, without names, of all.
 func (c *Files) FileState(f Reading, names []string) haproxy.State {
+	file := f.Managed.Config
+	if len(names) > 0 {
+		file = file.Only(names, c.frontends)
+	}
 	return haproxy.State{
-		File:   f.Managed.Config.Only(names, c.frontends),
+		File:   file,
 		Digest: f.Digest, BaseDigest: f.BaseDigest,
 		Missing: strings.TrimSpace(f.Text) == "", Foreign: f.Managed.Foreign, Behind: f.Managed.Behind, Exact: f.Managed.Exact, Wildcards: f.Managed.Wildcards,
 		Given: f.Managed.Given, Own: f.Managed.Own, Unclaimed: f.Unclaimed,

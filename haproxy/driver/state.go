@@ -3,7 +3,6 @@ package driver
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/hapsync/hapsync/haproxy"
 )
@@ -23,17 +22,8 @@ func (h *Instance) State(ctx context.Context, domains ...string) (haproxy.State,
 			return haproxy.State{}, err
 		}
 	}
-	st := haproxy.State{
-		File:   f.Managed.Config,
-		Digest: f.Digest, BaseDigest: f.BaseDigest,
-		Missing: strings.TrimSpace(f.Text) == "",
-		Foreign: f.Managed.Foreign,
-		Behind:  f.Managed.Behind, Wildcards: f.Managed.Wildcards,
-		Exact: f.Managed.Exact,
-		Given: f.Managed.Given, Unclaimed: f.Unclaimed,
-		Binds:   f.Base.Binds,
-		NoWrite: h.files.Unwritable(len(f.Text)),
-	}
+	st := h.files.FileState(f, nil)
+	st.NoWrite = h.files.Unwritable(len(f.Text))
 	if !st.Missing {
 		st.NoEdit = h.files.NoEdit(f)
 	}
