@@ -21,7 +21,7 @@ import (
 //   - "port moved": one key, by a writer that has changed it alone before. The server is up, and stays so.
 //   - "host moved": both keys in one transaction, without checks.
 //   - "host removed": its keys are deleted, until the first request is not served by it.
-//   - "new domain": its first host, both keys in one transaction.
+//   - "new domain": its first host, both keys in one transaction. From HAProxy 3.0 on it takes no reload.
 //   - "beside a new domain": a host moves, a moment after a domain was registered.
 //
 // "agent" is the median, "p99" the slowest. "floor" is the put, its watch event in this process, and the bare commands on
@@ -70,7 +70,7 @@ type following struct {
 
 func startFollowing(b *testing.B, h haproxy, n int) *following {
 	f := &following{box: startBox(b, h), n: n}
-	f.env = append(f.env, "HAPSYNC_DYNAMIC_DOMAINS=auto")
+	f.env = append(f.env, "HAPSYNC_DYNAMIC_DOMAINS=auto", fmt.Sprint("HAPSYNC_SPARE_BACKENDS=", 2*fewSamples))
 	for i := range f.hosts {
 		f.hosts[i] = startHost(b, fmt.Sprint("host", i))
 	}
@@ -180,7 +180,7 @@ func (f *following) remove(i int, by string) sample {
 	return s
 }
 
-// found is a new domain, which HAProxy 3.4 takes without a reload.
+// found is a new domain, which comes without a reload: from 3.0 on in a spare backend, and HAProxy 3.4 adds one.
 func (f *following) found(b *testing.B, name string) sample {
 	s := sample{domain: name + ".example.com", server: "server1", host: f.hosts[2], fresh: true}
 	s.puts = []map[string]string{addrOf(b, s.domain+"/server1", s.host.addr)}

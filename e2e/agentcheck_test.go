@@ -118,7 +118,9 @@ func TestAgentChecksHaveTheirSay(t *testing.T) {
 					}
 					return nil
 				})
-				b.state(t, "server2", "admin=0 weight=30")
+				b.state(t, "server2", "admin=0 weight=30") // of the weight that HAProxy has loaded
+				b.reload(t)
+				b.state(t, "server2", "admin=0 weight=18")
 				a.terminate(t)
 				if o := b.must(t, "plan"); strings.Contains(o.stdout, "kept") {
 					t.Errorf("what an agent-check has set is taken for an operator's: %s", o)
@@ -140,6 +142,44 @@ func TestAgentChecksHaveTheirSay(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestADrainOverAReloadLeavesPercentagesOfAnAgentCheckRight ends drains during which HAProxy has loaded weight 0: percentages are of the
+// server's own weight again, with an agent and without one, and HAProxy is reloaded once for that.
+func TestADrainOverAReloadLeavesPercentagesOfAnAgentCheckRight(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b := newBeside(t, h)
+		one, agent := startHost(t, "one"), startAdvisor(t, "50%")
+		b.write(t, b.baseFile, read(t, b.baseFile)+"    default-server weight 100 agent-check agent-port "+agent.port+" agent-inter 100ms\n")
+		b.write(t, b.managedFile, b.frontendLines("a.abc.com")+domainLines("a.abc.com", serverLine("server1", one.addr)))
+		b.register(t, "a.abc.com/server1", one.addr)
+		b.startWith(t, b.baseFile, b.managedFile)
+		b.state(t, "server1", "admin=0 weight=50")
+		drainsWithSync := func(t *testing.T) {
+			b.put(t, "a.abc.com/server1/state", "drain")
+			b.must(t, "sync")
+			b.reload(t)
+			b.must(t, "sync")
+			b.state(t, "server1", "admin=8 weight=0")
+		}
+		drainsWithSync(t)
+		b.delete(t, "a.abc.com/server1/state")
+		since := b.generation(t)
+		says(t, b.hapsync(t, "plan").stdout, "server a.abc.com_cluster/server1: its agent-check sets percentages of the weight that HAProxy has loaded, which is 0")
+		b.must(t, "sync")
+		b.reloadedOnce(t, since)
+		b.state(t, "server1", "admin=0 weight=50")
+		b.leavesAgents(t)
+
+		drainsWithSync(t)
+		a := b.startAgent(t)
+		a.ready(t)
+		b.delete(t, "a.abc.com/server1/state")
+		b.state(t, "server1", "admin=0 weight=50")
+		a.ready(t)
+		a.terminate(t)
+		b.leavesAgents(t)
+	})
 }
 
 // leavesAgents fails the test if there is something to do.

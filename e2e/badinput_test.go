@@ -110,7 +110,8 @@ func (b *box) putAll(t *testing.T, k badKey) {
 	}
 }
 
-// TestBadKeyIsNamedAndTouchesNothing has HAProxy in line but for the bad key.
+// TestBadKeyIsNamedAndTouchesNothing has HAProxy in line but for the bad key. Unless everything is tested, it is every third of
+// these keys: registry/testdata/decode.txtar has what is said of each kind.
 func TestBadKeyIsNamedAndTouchesNothing(t *testing.T) {
 	t.Parallel()
 	b := startBox(t, firstHAProxy(t))
@@ -118,11 +119,14 @@ func TestBadKeyIsNamedAndTouchesNothing(t *testing.T) {
 	b.must(t, "sync")
 	w := startWatch(t, b)
 	for i, k := range badKeys {
+		if i%often(1, 3) != 0 {
+			continue
+		}
 		t.Run(k.name, func(t *testing.T) {
 			b.putAll(t, k)
 			key := shown(b.prefix + "/" + k.key)
 			says(t, b.exits(t, k.code, "sync").stdout, "problem ", key+": ", k.reason)
-			if i%often(1, 5) == 0 {
+			if i%often(1, 9) == 0 {
 				says(t, b.must(t, "plan").stdout, "problem ", key+": ", k.reason)
 				says(t, b.must(t, "list").stdout, "problem ", key+": ", k.reason)
 			}

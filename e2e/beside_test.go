@@ -298,14 +298,14 @@ func TestTwoAgentsHaveAHostOfTheirOwnOnOneHAProxy(t *testing.T) {
 
 func TestStatsSocketsAreFoundInEveryForm(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, h haproxy) {
-		for name, form := range map[string]string{
+		for name, form := range someOf(map[string]string{
 			"quoted":        `"@DIR@/s.sock"`,
 			"with unix@":    "unix@@DIR@/s.sock",
 			"by a variable": `"${HAPSYNC_TEST_DIR}/s.sock"`,
 			"TCP":           "@ADDR@",
 			"ipv4@":         "ipv4@@ADDR@",
 			"abstract":      "abns@hapsync-@NAME@",
-		} {
+		}) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				b := newBeside(t, h)

@@ -152,6 +152,9 @@ func TestCertsShowsAndLoadsCertificates(t *testing.T) {
 		says(t, b.must(t, "certs", "--certs", certs, "--load").stdout, "b.abc.com.pem", "loaded")
 		b.trusts(t, "a.abc.com")
 		b.trusts(t, "b.abc.com")
+		putFile(t, filepath.Join(certs, "b.abc.com.pem"), newCertificate(t, "b.abc.com", time.Now().Add(40*24*time.Hour)))
+		says(t, b.must(t, "certs", "--certs", certs, "--load").stdout, "loaded ", "b.abc.com.pem is in HAProxy now") // as a hook does it, at once
+		b.trusts(t, "b.abc.com")
 		b.notReloaded(t, before)
 		says(t, b.must(t, "check", "--certs", certs).stdout, "ok ", "certificates: 2 in "+certs)
 

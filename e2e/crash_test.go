@@ -19,9 +19,9 @@ type crashBox struct {
 	files        []string // all that is there when hapsync does not run
 }
 
-func startCrashBox(t *testing.T, h haproxy) *crashBox {
+func startCrashBox(t *testing.T, h haproxy, env ...string) *crashBox {
 	t.Helper()
-	c := &crashBox{abc: startABC(t, h), moved: startHost(t, "a.abc.com server1, moved"), fresh: startHost(t, "new server1")}
+	c := &crashBox{abc: startABC(t, h, env...), moved: startHost(t, "a.abc.com server1, moved"), fresh: startHost(t, "new server1")}
 	c.env = append(c.env, "TMPDIR="+filepath.Join(c.dir, "tmp"))
 	if err := os.Mkdir(filepath.Join(c.dir, "tmp"), 0o700); err != nil {
 		t.Fatal(err)
@@ -117,7 +117,7 @@ func (c *crashBox) tidy(t *testing.T) {
 	t.Helper()
 	hidden := []string{
 		".hapsync.cfg.added", ".hapsync.cfg.added.new", ".hapsync.cfg.journal", ".hapsync.cfg.keyed", ".hapsync.cfg.keyed.new",
-		".hapsync.cfg.lock", ".hapsync.cfg.loaded", ".hapsync.cfg.loaded.new", ".hapsync.cfg.new", ".hapsync.cfg.transaction", ".hapsync.state.new",
+		".hapsync.cfg.lock", ".hapsync.cfg.loaded", ".hapsync.cfg.loaded.new", ".hapsync.cfg.new", ".hapsync.cfg.transaction", ".hapsync.domains.map.new", ".hapsync.state.new",
 	}
 	var found []string
 	for _, dir := range []string{c.dir, filepath.Join(c.dir, "tmp")} {
@@ -140,7 +140,7 @@ func (c *crashBox) tidy(t *testing.T) {
 }
 
 // survives kills a sync at its moments, there and back, from the first in steps, until it ends before its moment comes.
-// Unless everything is tested, it is every fifth of these moments.
+// Unless everything is tested, it is every tenth of these moments.
 func (c *crashBox) survives(t *testing.T, first, step int) {
 	t.Helper()
 	const most = 150
@@ -193,9 +193,57 @@ func TestSyncThatIsKilledBetweenTwoCommandsIsCompletedByTheNext(t *testing.T) {
 
 func TestSyncThatIsKilledWhileItWritesFilesIsCompletedByTheNext(t *testing.T) {
 	t.Parallel()
-	c := startCrashBox(t, firstHAProxy(t))
+	for _, routing := range []string{"acl", "map"} {
+		t.Run(routing, func(t *testing.T) {
+			t.Parallel()
+			c := startCrashBox(t, firstHAProxy(t), "HAPSYNC_ROUTING="+routing)
+			c.trap.onFiles(t, c.dir, filepath.Join(c.dir, "tmp"))
+			c.survives(t, 1, 1)
+		})
+	}
+}
+
+// TestHAProxyStartsWithWhatAKilledSyncHasLeftOfTheMapFile kills a sync at its moments, has HAProxy start again from the files as they
+// are then, and lets the next sync complete the work: the routing is switched there and back, and a domain comes and goes.
+func TestHAProxyStartsWithWhatAKilledSyncHasLeftOfTheMapFile(t *testing.T) {
+	t.Parallel()
+	c := startCrashBox(t, firstHAProxy(t), "HAPSYNC_ROUTING=map")
 	c.trap.onFiles(t, c.dir, filepath.Join(c.dir, "tmp"))
-	c.survives(t, 1, 1)
+	kills := 0
+	for moment, killed := 1, true; killed; moment += often(1, 7) {
+		killed = false
+		domain := fmt.Sprintf("c%d.abc.com", moment)
+		for _, step := range []func(){
+			func() { c.env = append(c.env, "HAPSYNC_ROUTING=acl") },
+			func() { c.env = append(c.env, "HAPSYNC_ROUTING=map") },
+			func() { c.box.register(t, domain+"/server1", c.fresh.addr) },
+			func() { c.unregister(t, domain) },
+		} {
+			step()
+			if c.trap.set(t, c.box, moment, "sync") {
+				killed = true
+				kills++
+			}
+			c.master.end(t)
+			c.start(t)
+			c.serves(t, "a.abc.com", "server1", c.a1)
+			c.serves(t, "b.abc.com", "", c.b1)
+			if a := c.ask(t, domain, ""); a.body != c.fresh.name && a.status != http.StatusServiceUnavailable {
+				t.Errorf("%s: got %s", domain, a)
+			}
+			c.must(t, "sync")
+			c.inLine(t)
+			c.serves(t, "b.abc.com", "", c.b1)
+			if t.Failed() {
+				t.Fatalf("after a kill at moment %d", moment)
+			}
+		}
+		c.mapped(t, "a.abc.com", "b.abc.com")
+	}
+	if kills < often(20, 5) {
+		t.Errorf("only %d syncs were killed: the trap is blind", kills)
+	}
+	t.Logf("killed %d syncs", kills)
 }
 
 // TestSyncThatIsKilledBeforeItsReloadIsReloadedByTheNext changes what a process does not tell of itself, and has a worker

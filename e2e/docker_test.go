@@ -198,7 +198,7 @@ func containerThatIsStopped(t *testing.T) {
 	h.start(t)
 	h.startAgent(t, "--reload-interval", "100ms")
 	h.run(t, "stays", h.domain("a"), "-p", "8080")
-	h.run(t, "goes", h.domain("a"), "-p", "8080", "-e", "LINGER=4s")
+	h.run(t, "goes", h.domain("a"), "-p", "8080", "-e", "LINGER=8s")
 	h.serve(t)
 	h.comes(t, h.domain("a"), "box1_"+h.containerName("stays"), &host{name: "stays"})
 	cookie, goes := "box1_"+h.containerName("goes"), &host{name: "goes"}

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	product "github.com/hapsync/hapsync/haproxy"
 )
 
 // startDynamic is an abc whose further domains come and go without a reload, where HAProxy can do that.
@@ -19,12 +21,7 @@ func startDynamic(t *testing.T, h haproxy) abc {
 // eachDynamic runs f on the binaries that take domains while they run.
 func eachDynamic(t *testing.T, f func(t *testing.T, h haproxy)) {
 	t.Helper()
-	eachHAProxy(t, func(t *testing.T, h haproxy) {
-		if !h.can.Backends {
-			t.Skipf("HAProxy %s takes no backend while it runs", h)
-		}
-		f(t, h)
-	})
+	eachHAProxyThat(t, func(can product.Capabilities) bool { return can.Backends }, f)
 }
 
 // fetches is the status and body for a domain.
@@ -201,6 +198,7 @@ func TestARuleOfAnOperatorsBetweenHapsyncsTakesTheReload(t *testing.T) {
 		operator(t, b.managedFile, b.mapRule(), "    use_backend special if { path / }\n"+b.mapRule())
 		operator(t, b.baseFile, "\n# the statistics page\n", "\nbackend special\n    server s "+special.addr+"\n\n# the statistics page\n")
 		b.reload(t)
+		says(t, b.must(t, "check").stdout, "warn", "new domains: the next one takes a reload: ")
 		b.register(t, "c.abc.com/server1", c1.addr)
 		reloads(t, b.step(t), 1)
 		b.serves(t, "c.abc.com", "", c1)
@@ -311,6 +309,7 @@ func TestWithDynamicDomainsOffANewDomainTakesTheReload(t *testing.T) {
 		b.unregister(t, "c.abc.com")
 		b.env = append(b.env, "HAPSYNC_DYNAMIC_DOMAINS=off")
 		b.must(t, "sync")
+		says(t, b.must(t, "check").stdout, "ok", "new domains: each takes a reload, as --dynamic-domains off asks for")
 		b.inLine(t)
 		b.unknown(t, "c.abc.com")
 		b.register(t, "d.abc.com/server1", c1.addr)
@@ -329,13 +328,24 @@ func TestAFileWithoutAMapRuleGetsOneWithTheNextDomain(t *testing.T) {
 		}
 		b.reload(t)
 		b.inLine(t)
+		says(t, b.must(t, "check").stdout, "warn", "new domains: the next one takes a reload: ")
 		c1 := startHost(t, "c.abc.com server1")
 		b.register(t, "c.abc.com/server1", c1.addr)
 		reloads(t, b.step(t), 1)
 		b.serves(t, "c.abc.com", "", c1)
+		says(t, b.must(t, "check").stdout, "ok", "new domains: come without a reload")
 		b.register(t, "d.abc.com/server1", c1.addr)
 		reloads(t, b.step(t), 0)
 		b.serves(t, "d.abc.com", "", c1)
+		elsewhere := strings.ReplaceAll(b.mapRule(), b.mapFile(), "/elsewhere/hapsync.domains.map") // as after a move of the managed file
+		operator(t, b.managedFile, b.mapRule(), elsewhere)
+		said := b.hapsync(t, "check").stdout
+		says(t, said, "warn", "map file: it is missing, does not say what the managed file does, or is not the one that the managed file reads")
+		says(t, said, "fail", "haproxy -c", "/elsewhere/hapsync.domains.map")
+		says(t, b.step(t), "rewrite", "or is not the one that it reads")
+		if text := read(t, b.managedFile); !strings.Contains(text, b.mapRule()) || strings.Contains(text, elsewhere) {
+			t.Errorf("the managed file is\n%s", text)
+		}
 	})
 }
 

@@ -9,7 +9,7 @@ import (
 // TestRulesOfEqualMeaningAreTakenOverAsTheyAre has an ACL and a rule of an operator's that say what hapsync's do, in other words.
 func TestRulesOfEqualMeaningAreTakenOverAsTheyAre(t *testing.T) {
 	const acl, rule = "    acl is_a.abc.com ", "    use_backend a.abc.com_cluster if is_a.abc.com\n"
-	for name, lines := range map[string]string{
+	for name, lines := range someOf(map[string]string{
 		"req.hdr":             acl + "req.hdr(host) -i a.abc.com\n" + rule,
 		"an upper header":     acl + "hdr(Host) -i a.abc.com\n" + rule,
 		"quotes":              "    acl \"is_a.abc.com\" 'hdr(host)' -i \"a.abc.com\"\n    use_backend \"a.abc.com_cluster\" if \"is_a.abc.com\"\n",
@@ -21,7 +21,7 @@ func TestRulesOfEqualMeaningAreTakenOverAsTheyAre(t *testing.T) {
 		"the same twice":      acl + "hdr(host) -i a.abc.com\n" + acl + "hdr(host) -i a.abc.com\n" + rule,
 		"in lower case":       acl + "req.hdr(Host),lower a.abc.com\n" + rule,
 		"without its port":    acl + "hdr(host),field(1,:),lower -i a.abc.com\n" + acl + "hdr(host),host_only -i a.abc.com\n" + rule,
-	} {
+	}) {
 		t.Run(name, func(t *testing.T) {
 			eachHAProxy(t, func(t *testing.T, h haproxy) {
 				b := newBeside(t, h)

@@ -57,7 +57,7 @@ func (b *box) line(t *testing.T, server string) string {
 
 func TestDefaultServerDecidesWhatTheRegistryDoesNotSay(t *testing.T) {
 	const words = "default-server maxconn 2 weight 100 inter 5s\n"
-	for name, place := range map[string]struct{ base, from, backend string }{
+	for name, place := range someOf(map[string]struct{ base, from, backend string }{
 		"of the backend":       {backend: "    " + words},
 		"of the last defaults": {base: "    " + words},
 		"of two lines":         {base: "    default-server weight 7 maxconn 2\n    default-server weight 100\n"},
@@ -65,7 +65,7 @@ func TestDefaultServerDecidesWhatTheRegistryDoesNotSay(t *testing.T) {
 			"    .if version_atleast(2.5)\n    default-server weight 100\n    .else\n    default-server weight 5\n    .endif\n    default-server maxconn 2\n    .endif\n"},
 		"of both":           {base: "    default-server maxconn 9 weight 5\n", backend: "    " + words},
 		"of named defaults": {base: "defaults shop\n    mode http\n    timeout connect 1s\n    timeout client 9s\n    timeout server 9s\n    " + words + "defaults last\n    mode http\n    timeout connect 1s\n    timeout client 9s\n    timeout server 9s\n", from: " from shop"},
-	} {
+	}) {
 		t.Run(name, func(t *testing.T) {
 			eachHAProxy(t, func(t *testing.T, h haproxy) {
 				b := newBeside(t, h)

@@ -27,8 +27,18 @@ func (h haproxy) String() string { return fmt.Sprintf("%d.%d", h.version/100, h.
 // eachHAProxy runs f, in parallel, on each binary of HAPROXY_BINARIES (separated by colons; haproxy of PATH without it).
 func eachHAProxy(t *testing.T, f func(t *testing.T, h haproxy)) {
 	t.Helper()
+	eachHAProxyThat(t, func(product.Capabilities) bool { return true }, f)
+}
+
+// eachHAProxyThat is eachHAProxy for those that can do something. make test says that there may be none.
+func eachHAProxyThat(t *testing.T, can func(product.Capabilities) bool, f func(t *testing.T, h haproxy)) {
+	t.Helper()
 	t.Parallel()
-	for _, h := range allHAProxy(t) {
+	those := slices.DeleteFunc(allHAProxy(t), func(h haproxy) bool { return !can(h.can) })
+	if len(those) == 0 {
+		t.Skip("no HAProxy of HAPROXY_BINARIES can do what is tested")
+	}
+	for _, h := range those {
 		t.Run(h.String(), func(t *testing.T) {
 			t.Parallel()
 			f(t, h)
@@ -97,11 +107,11 @@ func (b *box) files(base, managed string) {
 	b.env = append(b.env, "HAPSYNC_BASE_FILE="+base, "HAPSYNC_MANAGED_FILE="+managed)
 }
 
-// startBox is a box as a newcomer sets it up: hapsync init, then HAProxy with what that wrote.
+// startBox is a box as a newcomer sets it up: what hapsync init writes, then HAProxy with it.
 func startBox(t testing.TB, h haproxy) *box {
 	t.Helper()
 	b := newBox(t, h)
-	b.init(t)
+	b.prepare(t)
 	b.start(t)
 	return b
 }

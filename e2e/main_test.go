@@ -22,6 +22,8 @@ var world struct {
 	// container is what runs in the containers.
 	container func() (path string, err error)
 	etcd      etcd
+	// prepared is what hapsync init writes.
+	prepared prepared
 	// thread starts all processes.
 	thread harness.Thread
 }

@@ -38,7 +38,11 @@ func TestDomainThatHAProxyRefusesIsLeftOutAndNamed(t *testing.T) {
 				b.reloadedOnce(t, w.serving)
 				b.serves(t, "a.abc.com", "", a)
 				b.serves(t, "c.abc.com", "", c)
-				b.serves(t, "b.abc.com", "server2", a)
+				if n.gone == "b.abc.com" {
+					b.unknown(t, "b.abc.com") // it stays in the file, but its hosts are out of service
+				} else {
+					b.serves(t, "b.abc.com", "server2", a)
+				}
 				if text := read(t, b.managedFile); !strings.Contains(text, "server server1 127.0.0.1:2 ") || !strings.Contains(text, n.line) {
 					t.Errorf("not left as it was:\n%s", text)
 				}
@@ -59,6 +63,49 @@ func TestDomainThatHAProxyRefusesIsLeftOutAndNamed(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestAPlanSaysThatARemovalIsHeldWhichHAProxyRefuses compares a plan with what sync then does.
+func TestAPlanSaysThatARemovalIsHeldWhichHAProxyRefuses(t *testing.T) {
+	for name, line := range map[string]string{
+		"use-server": "    use-server server1 if { path_beg /1 }\n", "quoted use-server": "    use-server \"server1\" if { path_beg /1 }\n",
+		"track": "    server other 127.0.0.1:3 track a.abc.com_cluster/server1\n", "track in the same backend": "    server other 127.0.0.1:3 track server1\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachHAProxy(t, func(t *testing.T, h haproxy) {
+				b := startBox(t, h)
+				one, two := startHost(t, "one"), startHost(t, "two")
+				b.register(t, "a.abc.com/server1", one.addr)
+				b.register(t, "a.abc.com/server2", two.addr)
+				b.must(t, "sync")
+				operator(t, b.managedFile, "    server server1 ", line+"    server server1 ")
+				b.reload(t)
+				b.unregister(t, "a.abc.com/server1")
+
+				plan := b.hapsync(t, "plan")
+				says(t, plan.stdout, "problem ", "a.abc.com/server1: out of service, but left in the file", strings.Fields(line)[0])
+				if strings.Contains(plan.stdout, "- server") {
+					t.Errorf("the plan shows a removal, which HAProxy refuses: %s", plan)
+				}
+				sync := b.exits(t, 6, "sync")
+				for l := range strings.Lines(plan.stdout) {
+					if !strings.HasPrefix(l, "to do: ") && !strings.Contains(sync.stdout, l) {
+						t.Errorf("the plan has %q, sync has not: %s", l, sync)
+					}
+				}
+				b.serves(t, "a.abc.com", "", two)
+				for _, again := range []outcome{b.hapsync(t, "plan"), b.exits(t, 6, "sync")} {
+					says(t, again.stdout, "in line: ")
+					says(t, again.stdout, "problem ", "left in the file")
+				}
+
+				operator(t, b.managedFile, line, "")
+				b.reload(t)
+				b.must(t, "sync")
+				b.inLine(t)
+			})
+		})
+	}
 }
 
 func TestWhatIsAcknowledgedBesideARemovalThatHAProxyRefusesStays(t *testing.T) {

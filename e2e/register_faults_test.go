@@ -124,7 +124,7 @@ func TestHostsComeBackWhenEtcdWasAwayForLongerThanTheirLeases(t *testing.T) {
 
 func TestHostsComeBackInAnEtcdThatHasLostEverything(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, firstHAProxy(t), 2*time.Second)
+	f := startFleet(t, firstHAProxy(t), 10*time.Second)
 	before := f.generation(t)
 	l := startLoad(t, f.box, fleetDomain)
 	f.etcd.stop()

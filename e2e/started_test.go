@@ -10,7 +10,7 @@ import (
 // TestCheckComparesTheFilesThatHAProxyWasStartedWith has HAProxy start with others than hapsync was told, or in another order.
 func TestCheckComparesTheFilesThatHAProxyWasStartedWith(t *testing.T) {
 	const judges, order = "haproxy -c judges other files than HAProxy loads", "the defaults of"
-	for name, c := range map[string]struct {
+	for name, c := range someOf(map[string]struct {
 		starts, told string // names of files; told nothing if empty
 		warns        string // no warning if empty
 	}{
@@ -23,7 +23,7 @@ func TestCheckComparesTheFilesThatHAProxyWasStartedWith(t *testing.T) {
 		"told by a link":              {"haproxy.cfg hapsync.cfg", "link.cfg hapsync.cfg", ""},
 		"told the files of a folder":  {"folder", "folder/haproxy.cfg folder/hapsync.cfg", ""},
 		"told the folder, not to run": {"folder/haproxy.cfg folder/hapsync.cfg", "folder", ""},
-	} {
+	}) {
 		t.Run(name, func(t *testing.T) {
 			eachHAProxy(t, func(t *testing.T, h haproxy) {
 				b := newBeside(t, h)

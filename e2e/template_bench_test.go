@@ -33,22 +33,8 @@ func (f *following) byTemplate(b *testing.B) time.Duration {
 	if err != nil {
 		b.Fatal(err)
 	}
-	domains := map[string]map[string]map[string]string{}
-	for _, kv := range keys.Kvs {
-		path := strings.Split(strings.TrimPrefix(string(kv.Key), f.prefix+"/"), "/")
-		if len(path) != 3 {
-			continue
-		}
-		if domains[path[0]] == nil {
-			domains[path[0]] = map[string]map[string]string{}
-		}
-		if domains[path[0]][path[1]] == nil {
-			domains[path[0]][path[1]] = map[string]string{}
-		}
-		domains[path[0]][path[1]][path[2]] = string(kv.Value)
-	}
 	var text strings.Builder
-	if err := confdTemplate.Execute(&text, map[string]any{"Bind": f.web, "Domains": domains}); err != nil {
+	if err := confdTemplate.Execute(&text, map[string]any{"Bind": f.web, "Domains": hostsBelow(f.prefix, keys.Kvs)}); err != nil {
 		b.Fatal(err)
 	}
 	if err := os.WriteFile(f.managedFile, []byte(text.String()), 0o644); err != nil {

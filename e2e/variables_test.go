@@ -18,7 +18,7 @@ func TestNamesWithVariablesAreThoseOfHAProxysEnvironment(t *testing.T) {
 		acl     = "    acl \"is_${SHOP}.abc.com\" path /never\n"
 		backend = "\nbackend \"${SHOP}.abc.com_cluster\"\n    server w @ADDR@\n"
 	)
-	for name, c := range map[string]struct{ global, env, rules, sections string }{
+	for name, c := range someOf(map[string]struct{ global, env, rules, sections string }{
 		"an ACL, by the environment":      {"", "SHOP=a", acl, ""},
 		"an ACL, by setenv":               {"    setenv SHOP a\n", "", acl, ""},
 		"a default that does not hold":    {"", "SHOP=a", strings.Replace(acl, "SHOP}", "SHOP-x}", 1), ""},
@@ -26,7 +26,7 @@ func TestNamesWithVariablesAreThoseOfHAProxysEnvironment(t *testing.T) {
 		"a backend, by presetenv":         {"    presetenv SHOP a\n", "", "", backend},
 		"needed by HAProxy to judge":      {"", "SHOP=a", "    acl own req.hdr(x-own) -m found\n    use_backend \"${SHOP}own\" if own\n" + acl, "\nbackend aown\n    server w @ADDR@\n"},
 		"a condition on what HAProxy has": {"", "SHOP=a", "    .if defined(SHOP)\n" + acl + "    .endif\n", ""},
-	} {
+	}) {
 		t.Run(name, func(t *testing.T) {
 			eachHAProxy(t, func(t *testing.T, h haproxy) {
 				b := newBeside(t, h)

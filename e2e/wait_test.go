@@ -29,7 +29,7 @@ func (b *box) neighbour(t testing.TB) *box {
 	n := newBox(t, b.haproxy)
 	n.prefix = b.prefix
 	n.env = append(n.env, "HAPSYNC_PREFIX="+b.prefix, "HAPSYNC_REPORT_PREFIX="+b.reports())
-	n.init(t)
+	n.prepare(t)
 	n.start(t)
 	return n
 }
@@ -77,12 +77,18 @@ func TestRegisterWaitsForEveryAgent(t *testing.T) {
 		b, agents := startThree(t, h)
 		two := startHost(t, "two")
 
-		agents[1].signal(t, syscall.SIGSTOP)
-		p := b.startRegister(t, "a.abc.com/server2", two.addr, "--wait", "--wait-timeout", "10s", "--drain", "0s")
-		if code := p.code(t); code != 7 {
-			t.Errorf("ended with %d", code)
+		const stopped = "7s" // within 10 s an agent that stands still can lose its lease, and the wait then says that it is gone
+		var p *process
+		for try := 1; try == 1 || try < 5 && strings.Contains(p.printed(), "2 agents have not"); try++ { // on a busy machine another may be late, too
+			agents[1].signal(t, syscall.SIGCONT)
+			b.reporting(t, 3)
+			agents[1].signal(t, syscall.SIGSTOP)
+			p = b.startRegister(t, "a.abc.com/server2", two.addr, "--wait", "--wait-timeout", stopped, "--drain", "0s")
+			if code := p.code(t); code != 7 {
+				t.Errorf("ended with %d", code)
+			}
 		}
-		says(t, p.printed(), "not in effect after 10s", "1 agent has not done it")
+		says(t, p.printed(), "not in effect after "+stopped, "1 agent has not done it")
 		says(t, p.printed(), "a2: it has applied revision")
 		for _, name := range []string{"a1:", "a3:"} {
 			if strings.Contains(p.printed(), name) {

@@ -55,7 +55,7 @@ func TestATerminalSaysThatHAProxyTakesLong(t *testing.T) {
 	b.wrap(t, "while [ ! -e go ]; do sleep 0.1; done")
 	b.register(t, "a.abc.com/server1", startHost(t, "one").addr)
 	p := b.onTerminal(t, "sync")
-	p.shows(t, `\Qwaiting for haproxy -c  [##--], \E[1-9]\d* s`)
+	p.shows(t, `\Q[##------] step 2 of 4: waiting for haproxy -c, \E[1-9]\d* s`)
 	if err := os.WriteFile(filepath.Join(b.dir, "go"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

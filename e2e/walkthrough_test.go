@@ -12,7 +12,7 @@ type abc struct {
 	a1, a2, b1 *host
 }
 
-func startABC(t *testing.T, h haproxy) abc {
+func startABC(t *testing.T, h haproxy, env ...string) abc {
 	t.Helper()
 	b := abc{
 		box: newBox(t, h),
@@ -20,7 +20,12 @@ func startABC(t *testing.T, h haproxy) abc {
 		a2:  startHost(t, "a.abc.com server2"),
 		b1:  startHost(t, "b.abc.com server1"),
 	}
-	b.init(t)
+	if len(env) == 0 {
+		b.prepare(t)
+	} else { // which may be about what init writes
+		b.env = append(b.env, env...)
+		b.init(t)
+	}
 	b.start(t)
 	b.register(t, "a.abc.com/server1", b.a1.addr)
 	b.register(t, "a.abc.com/server2", b.a2.addr)

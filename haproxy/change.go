@@ -56,6 +56,8 @@ type (
 	AddBackend struct {
 		Name    string
 		Options BackendOptions
+		// InSpare is set where a spare backend becomes it.
+		InSpare bool
 	}
 	// SetBackend changes the options of a backend.
 	SetBackend struct {

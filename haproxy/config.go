@@ -23,7 +23,9 @@ type Backend struct {
 	Options BackendOptions
 	// Exact are the frontends whose rule for it is not AnyPort.
 	Exact []string
-	// Own are what an operator's words have of what hapsync can write: OwnTimeout and the like, GivenSSL and GivenCA.
+	// ByMap are the frontends whose rule for it is ByMap.
+	ByMap []string
+	// Own are what an operator's words have: OwnTimeout and the like, GivenSSL and the like.
 	Own []string
 	// Given is what its servers get by the file, which does not say it of each; of no meaning in what the process runs.
 	Given Given
@@ -87,9 +89,18 @@ const (
 
 // What default-server lines, those of the defaults included, give all servers of a backend.
 const (
-	GivenSSL = "given ssl"
-	GivenCA  = "given ca-file"
+	GivenSSL   = "given ssl"
+	GivenCA    = "given ca-file"
+	GivenAgent = "given agent-check"
+	GivenTrack = "given track"
 )
+
+// Tracks reports whether a server takes over the health of another one: HAProxy refuses it if it has a check of its own as well.
+func (b Backend) Tracks(s Server) bool {
+	return slices.Contains(b.Own, GivenTrack) || strings.Contains(s.Params, track) && slices.Contains(strings.Fields(s.Params), track)
+}
+
+const track = "track"
 
 // A Server is a line of a backend. It is comparable: == is the diff.
 type Server struct {
@@ -126,6 +137,8 @@ type Rule struct {
 	Domain   string
 	// AnyPort is set where it takes the Host with any port, too, and not without one alone.
 	AnyPort bool
+	// ByMap is set where it has no line of its own: one rule of the frontend leads to the backend that the map file has for the Host.
+	ByMap bool
 }
 
 // Hosts are what it takes, in words, with the domain's further names.
@@ -135,6 +148,14 @@ func (r Rule) Hosts(names ...string) string {
 		return hosts + " with any port"
 	}
 	return hosts + " without a port"
+}
+
+// Routing adds to words that it leads to the backend by the map; empty where it has a line of its own.
+func (r Rule) Routing() string {
+	if r.ByMap {
+		return ", by the map"
+	}
+	return ""
 }
 
 // Backend is the name of the backend that the rule leads to.
@@ -227,26 +248,6 @@ func (c Config) With(other Config) Config {
 	return all
 }
 
-// Checks counts the servers with a check.
-func (c Config) Checks() int {
-	n := 0
-	for _, b := range c.Backends {
-		n += b.Checks()
-	}
-	return n
-}
-
-// Checks counts the servers with a check.
-func (b Backend) Checks() int {
-	n := 0
-	for _, s := range b.Servers {
-		if s.Check {
-			n++
-		}
-	}
-	return n
-}
-
 // FindBackend is the backend of a name among sorted ones; ok is false where there is none.
 func FindBackend(backends []Backend, name string) (Backend, bool) {
 	i, ok := slices.BinarySearchFunc(backends, Backend{Name: name}, CompareBackends)
@@ -289,4 +290,32 @@ func compareRules(a, b Rule) int {
 // SortServers sorts by name.
 func SortServers(servers []Server) {
 	slices.SortStableFunc(servers, func(a, b Server) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// IsWildcard reports whether one of BackendOptions.Names stands for all names below one, as *.abc.com.
+func IsWildcard(name string) bool { return strings.HasPrefix(name, "*.") }
+
+// ExactNames are those of BackendOptions.Names that are no wildcards, Wildcards the others, in the same form.
+func ExactNames(names string) string {
+	return namesWhere(names, func(name string) bool { return !IsWildcard(name) })
+}
+
+// Wildcards is described at ExactNames.
+func Wildcards(names string) string { return namesWhere(names, IsWildcard) }
+
+func namesWhere(names string, holds func(string) bool) string {
+	if names == "" {
+		return ""
+	}
+	return strings.Join(slices.DeleteFunc(strings.Fields(names), func(name string) bool { return !holds(name) }), " ")
+}
+
+// Covers reports whether a wildcard takes what another name takes, too: a name below it, or a longer wildcard.
+func Covers(wildcard, name string) bool {
+	return wildcard != name && strings.HasSuffix(name, wildcard[1:])
+}
+
+// CompareWildcards is the order of their rules: a wildcard below another one is the longer one, and comes first.
+func CompareWildcards(a, b string) int {
+	return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b))
 }

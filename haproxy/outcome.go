@@ -6,6 +6,8 @@ type Outcome struct {
 	Refused []Failure
 	// Draining are the removals whose server is still there: it has sessions, or something else needs it.
 	Draining []RemoveServer
+	// Staying are the removals whose backend is still there: it has servers or sessions.
+	Staying []RemoveBackend
 }
 
 // An Edit is what the managed file is to say.

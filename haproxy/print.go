@@ -7,7 +7,11 @@ import (
 )
 
 func (c AddBackend) String() string {
-	return "+ backend " + c.Name + " " + c.Options.String()
+	s := "+ backend " + c.Name + " " + c.Options.String()
+	if c.InSpare {
+		s += ", in a spare backend"
+	}
+	return s
 }
 
 func (c SetBackend) String() string {
@@ -29,15 +33,27 @@ func (c RemoveServer) String() string {
 }
 
 func (c AddRule) String() string {
-	return "+ use_backend rule of " + c.Rule.Domain + " in " + c.Rule.Frontend
+	return "+ " + c.Rule.String()
 }
 
 func (c SetRule) String() string {
-	return "~ use_backend rule in " + c.Want.Frontend + " of " + c.Have.Hosts() + " -> " + c.Want.Hosts()
+	have, want := c.Have.Hosts(), c.Want.Hosts()
+	if c.Have.ByMap != c.Want.ByMap {
+		have, want = have+c.Have.Routing(), want+c.Want.Routing()
+	}
+	return "~ use_backend rule in " + c.Want.Frontend + " of " + have + " -> " + want
 }
 
 func (c RemoveRule) String() string {
-	return "- use_backend rule of " + c.Rule.Domain + " in " + c.Rule.Frontend
+	return "- " + c.Rule.String()
+}
+
+// String names the rule.
+func (r Rule) String() string {
+	if r.ByMap {
+		return "map entry of " + r.Domain + " in " + r.Frontend
+	}
+	return "use_backend rule of " + r.Domain + " in " + r.Frontend
 }
 
 // String is what a person reads in a plan.

@@ -38,6 +38,8 @@ type Settings struct {
 	HAProxyChecksFirst bool
 	// StaticDomains makes domains come and go by reloads alone.
 	StaticDomains bool
+	// Spares are the backends that are declared for domains to come, up to HAProxy 3.3.
+	Spares Spares
 	// Logger takes what is worth a word but stops nothing; nil discards it.
 	Logger *slog.Logger
 }

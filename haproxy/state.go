@@ -33,12 +33,19 @@ type State struct {
 	Foreign map[string]string
 	// Exact are the frontends with rules of ours that take the Host without a port alone.
 	Exact map[string]bool
+	// AnyPort are those with rules that take the Host with any port.
+	AnyPort map[string]bool
+	// StaleMap is set where the map file is not there, does not say what the managed file asks of it, or is not the one that the managed
+	// file reads, as after a move of the managed file.
+	StaleMap bool
 	// Given is what the servers of a backend get that the file does not have yet.
 	Given Given
 	// Own is what it has of Backend.Own.
 	Own []string
 	// Unclaimed is set as long as nothing is kept of which words of the file are there because keys say so.
 	Unclaimed bool
+	// Needed are the lines of operators that need a server of a managed backend, in their order.
+	Needed map[ServerKey][]Need
 	// Binds are the addresses where HAProxy itself listens: no host can be there.
 	Binds Binds
 	// Behind is what requests for an unknown domain go on to behind our rules, such as "default_backend catchall"; empty where
@@ -51,8 +58,9 @@ type State struct {
 	// NotOurs are the servers of managed backends that hapsync did not make: they are left alone, in the file and in the
 	// process, and a host of the same name is not written.
 	NotOurs map[ServerKey]Other
-	// Agents are the servers of the process with an agent-check, which has its own say on weight, maxconn and state.
-	Agents map[ServerKey]bool
+	// Agents are the servers of the process with an agent-check, which has its own say on weight, maxconn and state, each with the weight
+	// that its percentages are of: the one that HAProxy has loaded. No command changes that.
+	Agents map[ServerKey]int
 	// NotLoaded says that HAProxy was started without the managed file, which no reload changes; empty where it has it, or
 	// where that cannot be told.
 	NotLoaded string
@@ -62,6 +70,17 @@ type State struct {
 	Warnings []string
 }
 
+// A Need is a line that names a server of a managed backend: HAProxy refuses the file if it has the line, but not the server.
+type Need struct {
+	// Line is what the line says, with its place: "use-server server1 (hapsync.cfg:12)".
+	Line string
+	// Of is the managed server whose line it is, or, without a name, the managed backend where it stands: the line goes with it. It is
+	// zero if hapsync never removes the line.
+	Of ServerKey
+	// Tracks is set where the line has a server track it: maintenance of the one is maintenance of the other.
+	Tracks bool
+}
+
 // An Other is a server in a backend of ours that hapsync did not make.
 type Other struct {
 	// Place is what it is and where: "server web1 (hapsync.cfg:12), without the cookie web1".
@@ -69,16 +88,3 @@ type Other struct {
 	// Written is set where the managed file has it, so that its backend has to stay.
 	Written bool
 }
-
-// Descriptors are the file descriptors of a process. HAProxy does not start where it may have fewer than it may come to need, and
-// haproxy -c does not tell. It reserves one for each server with a check (measured on 2.6 to 3.4), two for each connection of its
-// maxconn, and some for itself.
-type Descriptors struct {
-	// Limit is how many it may have; 0 where that is not known.
-	Limit int
-	// Other is how many it needs for all but the checks of managed servers, at a start or a reload.
-	Other int
-}
-
-// Checks is for how many managed servers with a check they last; not known where the limit is not.
-func (d Descriptors) Checks() (n int, known bool) { return max(0, d.Limit-d.Other), d.Limit > 0 }

@@ -152,15 +152,20 @@ func (a *Aliases) drop(d Domain) {
 // namedLost is how many of the names that a domain does not get are named.
 const namedLost = 3
 
-// Share leaves a domain those of its aliases that it has, and names the others. registered tells the domains of the registry.
-func (a *Aliases) Share(prefix string, d Domain, registered func(domain string) bool) (Domain, []Problem) {
+// Share leaves a domain those of its aliases that it has, and names the others: none of them is outside served. registered tells the domains
+// of the registry.
+func (a *Aliases) Share(prefix string, d Domain, served Patterns, registered func(domain string) bool) (Domain, []Problem) {
 	if d.Options.Aliases == "" {
 		return d, nil
 	}
 	var own, lost []string
+	outside := 0
 	for _, name := range d.Options.Names() {
 		switch first := a.first(name); {
 		case name == d.Name:
+		case !served.Match(name):
+			outside++
+			lost = append(lost, name+" (not served by --domains)")
 		case registered(name):
 			lost = append(lost, name+" (a domain of the registry itself)")
 		case first.domain != d.Name:
@@ -173,16 +178,23 @@ func (a *Aliases) Share(prefix string, d Domain, registered func(domain string) 
 	if len(lost) == 0 {
 		return d, nil
 	}
+	var remedies []string
+	if outside > 0 {
+		remedies = append(remedies, "name it with --domains, or delete it from the key")
+	}
+	if len(lost) > outside {
+		remedies = append(remedies, "a name leads to one domain, by the older of the keys; delete it from the others")
+	}
 	if more := len(lost) - namedLost; more > 0 {
 		lost = append(lost[:namedLost], fmt.Sprintf("%d more", more))
 	}
-	p := NewProblem(prefix+"/"+d.Name+"/"+aliasesKey, fmt.Errorf("the domain does not get %s: a name leads to one domain, by the older of the keys; delete it from the others", strings.Join(lost, ", ")))
+	p := NewProblem(prefix+"/"+d.Name+"/"+aliasesKey, fmt.Errorf("the domain does not get %s: %s", strings.Join(lost, ", "), strings.Join(remedies, "; ")))
 	p.Domain = d.Name
 	return d, []Problem{p}
 }
 
-// ShareAliases leaves each of all domains, which are sorted, those of its aliases that it has, and names the others.
-func ShareAliases(prefix string, domains []Domain) (lost []Problem) {
+// ShareAliases leaves each of all domains, which are sorted, those of its aliases that it has, and names the others, as Share does.
+func ShareAliases(prefix string, domains []Domain, served Patterns) (lost []Problem) {
 	var all Aliases
 	for _, d := range domains {
 		all.add(d)
@@ -192,7 +204,7 @@ func ShareAliases(prefix string, domains []Domain) (lost []Problem) {
 		return there
 	}
 	for i, d := range domains {
-		shared, problems := all.Share(prefix, d, registered)
+		shared, problems := all.Share(prefix, d, served, registered)
 		domains[i], lost = shared, append(lost, problems...)
 	}
 	return lost

@@ -110,7 +110,7 @@ func CheckPattern(pattern string) error {
 	return CheckDomain(strings.TrimPrefix(pattern, "*."))
 }
 
-// Match reports whether a domain is one of them.
+// Match reports whether a domain is one of them, or all names are that a wildcard stands for.
 func (p Patterns) Match(domain string) bool {
 	domain = strings.ToLower(domain)
 	return len(p) == 0 || slices.ContainsFunc(p, func(pattern string) bool {

@@ -70,10 +70,15 @@ const (
 	// refusedLast is how long it takes at most until a reload is tried again that HAProxy refused: each try may keep
 	// clients out for two seconds, where an address is in use.
 	refusedLast = 5 * time.Minute
+	// uselessFirst is when a reload is tried again that HAProxy made and that did not help, uselessLast how long that takes at most.
+	uselessFirst = 5 * time.Minute
+	uselessLast  = time.Hour
 	// fileDelay is how long the file may lag behind the process, so that one commit serves all that gathers.
 	fileDelay = time.Second
 	// maxPartial is the number of domains from which on a pass over everything is the cheaper one.
 	maxPartial = 500
+	// maxTurn is how many domains, of which changes were left, a pass takes: few enough for a change of another domain not to wait long.
+	maxTurn = 250
 	// readBack is when all is read again after a reload: the domains that it was for are read at once.
 	readBack = 3 * time.Second
 )
@@ -81,29 +86,14 @@ const (
 // An Agent keeps HAProxy in line with the registry for as long as it runs. Its loop owns the memory and the process, the
 // deployer the file and the reloads; one goroutine follows the registry and wakes the loop.
 type Agent struct {
-	cfg  AgentConfig
-	wake chan struct{} // of size one
-
-	mu      stdsync.Mutex // guards what follows
-	inbox   inbox
-	status  Status
-	watched chan struct{} // closed when the status changes next; nil if nothing waits for it
+	cfg AgentConfig
+	view
 
 	// The rest is the loop's.
 	memory   *memory
 	told     told
 	alarms   alarms
 	deployer deployer
-}
-
-// inbox is what is known of the registry; changed (with when that was heard of) and expired (as in registry.Update), all, and that
-// there is something new, are not looked at yet.
-type inbox struct {
-	snapshot          registry.Snapshot
-	known, fresh, all bool
-	asked             bool // an operator wants to see all done again
-	changed           arrivals
-	expired           map[string]bool
 }
 
 // NewAgent returns an Agent, or an error where the configuration makes no sense.
@@ -133,10 +123,9 @@ func NewAgent(cfg AgentConfig) (*Agent, error) {
 		cfg.Begin = func() func() { return func() {} }
 	}
 	a := &Agent{
-		cfg: cfg, wake: make(chan struct{}, 1), memory: newMemory(), told: newTold(),
-		deployer: newDeployer(), alarms: alarms{again: map[string]bool{}},
+		cfg: cfg, view: newView(cfg.Follower, cfg.Process, cfg.Logger), memory: newMemory(), told: newTold(),
+		deployer: newDeployer(), alarms: alarms{again: map[string]bool{}, left: map[string]bool{}},
 	}
-	a.status.Reasons = []string{notRead}
 	return a, a.passConfig().check()
 }
 
@@ -195,64 +184,4 @@ func (a *Agent) look(ctx context.Context) {
 	a.alarms.whole = time.Now()
 	a.memory.retryRefused(true)
 	a.memory.reloadsFrom(a.alarms.reload)
-}
-
-// Resync makes the agent read and compare everything now.
-func (a *Agent) Resync() {
-	a.mu.Lock()
-	a.inbox.all, a.inbox.fresh, a.inbox.asked = true, true, true
-	a.mu.Unlock()
-	a.cfg.Follower.Relist()
-	a.nudge()
-}
-
-func (a *Agent) nudge() {
-	select {
-	case a.wake <- struct{}{}:
-	default:
-	}
-}
-
-func (a *Agent) updated(u registry.Update) {
-	a.mu.Lock()
-	in := &a.inbox
-	in.snapshot, in.known, in.fresh, in.all = u.Snapshot, true, true, in.all || u.All
-	if in.changed == nil {
-		in.changed, in.expired = arrivals{}, map[string]bool{}
-	}
-	for _, name := range u.Changed {
-		in.changed.add(name, u.Heard[name])
-	}
-	for _, name := range u.Expired {
-		in.expired[name] = true
-	}
-	a.status.prefix = u.Snapshot.Prefix
-	a.status.Seen, a.status.Heard = u.Snapshot.Revision, u.Snapshot.Changed
-	if a.status.Behind.IsZero() {
-		a.status.Behind = time.Now()
-	}
-	a.mu.Unlock() // the status as others are told of it changes with the pass
-	a.nudge()
-}
-
-// open empties the inbox of what is to be looked at.
-func (a *Agent) open() inbox {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	in := a.inbox
-	a.inbox.fresh, a.inbox.all, a.inbox.asked, a.inbox.changed, a.inbox.expired = false, false, false, nil, nil
-	return in
-}
-
-func (a *Agent) lost(err error) {
-	a.mu.Lock()
-	a.status.Lost = text(err)
-	a.status.Reasons = a.status.reasons(a.inbox.known)
-	a.notify()
-	a.mu.Unlock()
-	if err != nil {
-		a.cfg.Logger.Warn("the registry is lost, HAProxy stays as it is", "error", err)
-	} else {
-		a.cfg.Logger.Info("the registry is back")
-	}
 }

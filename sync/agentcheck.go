@@ -48,6 +48,22 @@ func leaveAgents(process, asked haproxy.Config, st haproxy.State) haproxy.Config
 	return out
 }
 
+// withoutWeight are the changes that only a reload makes of servers with an agent-check: HAProxy has loaded them with weight 0, as the file
+// says of a drained one, and any percentage of that is 0. A server in maintenance waits for the end of that.
+func withoutWeight(want haproxy.Config, st haproxy.State) []haproxy.Change {
+	var changes []haproxy.Change
+	for key, loaded := range st.Agents {
+		s, wanted := haproxy.FindServer(haproxy.Backend{Servers: serversOf(want, key.Backend)}, key.Name)
+		if wanted && loaded == 0 && s.Weight > 0 && s.State == haproxy.Ready {
+			have := s
+			have.Weight = 0
+			changes = append(changes, haproxy.SetServer{Backend: key.Backend, Have: have, Want: s})
+		}
+	}
+	slices.SortFunc(changes, func(a, b haproxy.Change) int { return cmp.Compare(a.Key().String(), b.Key().String()) })
+	return changes
+}
+
 // agentChecked are the servers that an agent-check has given another weight or state than the registry and the file do, sorted.
 func agentChecked(asked haproxy.Config, st haproxy.State) []Override {
 	var list []Override

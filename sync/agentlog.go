@@ -2,6 +2,7 @@ package sync
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -13,6 +14,9 @@ import (
 // tell logs what a pass did, and keeps it: with the last passes of the status, and in the journal. The caller holds the lock of the
 // status.
 func (a *Agent) tell(report Report, err error, took time.Duration) {
+	if errors.Is(err, context.Canceled) {
+		return // the agent ends
+	}
 	e := report.Entry(err, took, a.memory.leaving()...)
 	a.log(report, e, err)
 	s, failed := &a.status, cmp.Or(e.Error, e.Held)
@@ -24,11 +28,15 @@ func (a *Agent) tell(report Report, err error, took time.Duration) {
 	a.cfg.Journal(e)
 }
 
-// untold is a plan of the process without what it did not take, and without removals that have been told of and are under way yet.
+// untold is a plan of the process without what it did not take, without removals of backends that are there yet, and without those of
+// servers that have been told of and are under way yet.
 func (a *Agent) untold(p *pass, plan Plan) Plan {
 	leaving := a.memory.leaving()
 	_, rest := plan.only(func(act Action) bool {
 		if slices.ContainsFunc(p.outcome.Refused, func(f haproxy.Failure) bool { return f.Change == act.Change }) {
+			return true
+		}
+		if slices.ContainsFunc(p.outcome.Staying, func(c haproxy.RemoveBackend) bool { return c == act.Change }) {
 			return true
 		}
 		_, told := a.told.draining.since[act.Change.Domain()+"/"+act.Change.Key().Name]

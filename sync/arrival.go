@@ -16,7 +16,7 @@ const (
 
 // An arrival is a change of a domain on its way from etcd into HAProxy's process.
 type arrival struct {
-	heard time.Time // when etcd told of it; zero where a listing found it, which nobody measures
+	heard time.Time // when etcd told of it; zero where a listing found it, which is not measured
 	way   Way       // empty until a pass has found something to do
 }
 

@@ -38,13 +38,15 @@ type job struct {
 	layout Layout
 	scope  haproxy.Scope
 	base   haproxy.Digest // of the file that the job was made for
+	worker string         // the process that served then
 	// want is what the file is to say of the scope; without is the same without what needs a reload: it is written where
 	// HAProxy refuses that.
 	want, without haproxy.Config
-	late          []string // the domains that need the reload
-	options       []string // those of them whose options rest after it
-	reload        bool     // for them, or for HAProxy's own sake
-	rewrite       string   // why the whole file is written; empty where it is edited
+	late          []string        // the domains that need the reload
+	options       []string        // those of them whose options rest after it
+	reload        bool            // for them, or for HAProxy's own sake
+	tracked       map[string]bool // the domains with servers that others track
+	rewrite       string          // why the whole file is written; empty where it is edited
 	// report is of the pass that the job comes from; its plan is the job's. It is nil where only what the process has
 	// already is written.
 	report *Report
@@ -56,6 +58,7 @@ type result struct {
 	job
 	file     haproxy.Config // as it stands, of all domains
 	digest   haproxy.Digest // of that
+	loaded   haproxy.Config // as the process has loaded it, where it was reloaded; none where that is not known
 	changes  []Action       // that were made in the file, or were to be
 	refused  map[string]refusal
 	reloaded bool
@@ -80,6 +83,9 @@ func deploy(ctx context.Context, f File, j job) result {
 		if r.reloaded, r.err = d.loadLess(ctx); r.err == nil && !r.reloaded {
 			r.err = d.withoutReload(ctx)
 		}
+	}
+	if r.reloaded {
+		r.loaded, _ = f.Loaded()
 	}
 	file, digest, err := f.Read()
 	r.err = errors.Join(r.err, err)
@@ -230,7 +236,7 @@ func withBackends(c haproxy.Config, instead map[string]haproxy.Backend) haproxy.
 	return c
 }
 
-func has[V any](m map[string]V, key string) bool {
+func has[K comparable, V any](m map[K]V, key K) bool {
 	_, there := m[key]
 	return there
 }

@@ -1,10 +1,12 @@
 package sync
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
@@ -49,6 +51,9 @@ func TestADomainComesToTheProcessAsAWholeOrNotAtAll(t *testing.T) {
 			want, _ := layout.Desired(asked, haproxy.State{})
 			st := haproxy.State{File: have, Live: have, Capabilities: haproxy.CapabilitiesOf(v34), Dynamic: dynamic()}
 			c.change(&st.Dynamic)
+			if c.options == (registry.DomainOptions{}) && st.Dynamic.Named == nil && (layout.NeedsReload(st) == nil) != c.live {
+				t.Errorf("a new domain needs a reload because of %v", layout.NeedsReload(st))
+			}
 			plan := newPlan(wanted{file: want, process: want}, st)
 			var kinds []string
 			for _, change := range plan.changes(ViaRuntime) {
@@ -145,5 +150,48 @@ func TestADomainThatCameWaitsForTheFileNoMore(t *testing.T) {
 	plan := newPlan(wanted{file: file, process: file}, haproxy.State{File: want, Live: live, Capabilities: st.Capabilities, Dynamic: st.Dynamic})
 	if len(plan.early()) != 0 || !plan.waits() {
 		t.Errorf("its removal does not wait for the file: early %v", plan.early())
+	}
+}
+
+// TestManyNewDomainsComeWithoutAReadingOfEverythingForEachTurn has a thousand domains come at once, which the process takes.
+func TestManyNewDomainsComeWithoutAReadingOfEverythingForEachTurn(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v34), func(t *testing.T, i inn) {
+		i.haproxy.change(func() { i.haproxy.grows, i.haproxy.added = true, map[string]bool{} })
+		i.registry.tell(twoDomains())
+		elapse(5 * time.Second)
+		reads, reloads := i.haproxy.now().wholeReads, i.haproxy.now().reloads
+		s := revised(twoDomains(), 901)
+		var names []string
+		for n := range maxComing {
+			names = append(names, fmt.Sprintf("new%04d.abc.com", n))
+			s.Domains = append(s.Domains, domain(names[n], host("server1", "10.0.0.9:80")))
+		}
+		i.registry.change(s, names...)
+		elapse(5 * time.Second)
+		now := i.haproxy.now()
+		if len(now.live.Backends) != maxComing+2 || now.reloads != reloads {
+			t.Errorf("%d backends, %d reloads", len(now.live.Backends), now.reloads-reloads)
+		}
+		if more := now.wholeReads - reads; more > 2 { // one for the many, one after the file was written
+			t.Errorf("everything was read %d times", more)
+		}
+		if s := i.Status(); s.Applied != 901 || !s.Ready() || s.Counts.Drift > 0 {
+			t.Errorf("applied %d, %d drifts: %q", s.Applied, s.Counts.Drift, s.Reasons)
+		}
+	})
+}
+
+func TestMoreNewDomainsThanComeSoonerOneByOneTakeTheReload(t *testing.T) {
+	t.Parallel()
+	have, _ := layout.Desired(twoDomains(), haproxy.State{})
+	asked := twoDomains()
+	for n := range maxComing + 1 {
+		asked.Domains = append(asked.Domains, domain(fmt.Sprintf("new%04d.abc.com", n), host("server1", "10.0.0.9:80")))
+	}
+	want, _ := layout.Desired(asked, haproxy.State{})
+	plan := newPlan(wanted{file: want, process: want}, haproxy.State{File: have, Live: have, Capabilities: haproxy.CapabilitiesOf(v34), Dynamic: dynamic()})
+	if n := len(plan.changes(ViaRuntime)); n > 0 || !strings.Contains(fmt.Sprint(plan.Reload), "1001 new domains come sooner by a reload than one by one") {
+		t.Errorf("%d changes by the Runtime API; reload: %q", n, plan.Reload)
 	}
 }

@@ -35,6 +35,8 @@ type Entry struct {
 	Cause    ReloadCause       `json:"cause,omitempty" doc:"cause of the reload, if HAProxy was reloaded: 'domain', 'options', 'server' or 'refused'"`
 	Held     string            `json:"held,omitempty" doc:"what a safeguard holds back: everything, or some removals if 'done' is true"`
 	Error    string            `json:"error,omitempty" doc:"why it failed"`
+	// Shadow is set by a Shadow, which makes no change.
+	Shadow ShadowVerdict `json:"shadow,omitempty" doc:"in the memory of 'agent --shadow': 'would' (hapsync would make the changes), 'same' (the other tool has made them), 'unanswered', 'different' or 'settled'; absent otherwise"`
 	// Counts are of all changes, by way.
 	Counts map[Via]int `json:"counts" doc:"how many changes went by which way"`
 }
@@ -60,7 +62,7 @@ const (
 func (r Report) Entry(err error, took time.Duration, leaving ...haproxy.ServerKey) Entry {
 	e := Entry{
 		At: time.Now(), Seconds: took.Seconds(), Revision: r.Revision, By: r.By, Done: err == nil, Rewrite: r.Plan.Rewrite,
-		Reload: slices.Clone(r.Plan.Reload), Held: r.Held, Counts: map[Via]int{}, Changes: []EntryChange{},
+		Reload: append([]string{}, r.Plan.Reload...), Held: r.Held, Counts: map[Via]int{}, Changes: []EntryChange{},
 	}
 	var held *HeldError
 	if errors.As(err, &held) {
@@ -162,5 +164,8 @@ func (e Entry) Empty() bool {
 
 // Summary counts the changes by way.
 func (e Entry) Summary() string {
+	if e.Shadow != "" && e.Shadow != WouldMake {
+		return string(e.Shadow)
+	}
 	return summary(e.Counts, e.Rewrite != "", len(e.Reload) > 0 || e.Cause != "")
 }

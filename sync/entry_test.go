@@ -1,6 +1,8 @@
 package sync
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -77,7 +79,7 @@ func TestAChangeIsToldWithWhatWasAndWhatIs(t *testing.T) {
 			"INFO msg=added rule=new via=transaction revision=901",
 			"INFO msg=synced revision=901 by=watch",
 		}, []string{"901 by watch: transaction=3 reload=1, transaction + backend new balance roundrobin, transaction + server new/s 10.0.0.9:80 cookie s, " +
-			"transaction + rule new in webin; use_backend rule of new: the rules of a running process cannot change"})
+			"transaction + rule new in webin; new domain: new (the rules of a running process cannot change)"})
 	})
 }
 
@@ -161,7 +163,7 @@ func TestWhatStandsIsToldWhenItComesAndWhenItGoes(t *testing.T) {
 		i.registry.change(good, "a.abc.com")
 		elapse(2 * defaultResync)
 		i.tells(t, []string{
-			`INFO msg=removed server=a.abc.com/server2 have="10.0.0.1:10001 cookie server2" via=runtime revision=901`,
+			`INFO msg=removed server=a.abc.com/server2 have="10.0.0.1:10001 cookie server2 drain" via=runtime revision=901`,
 			"INFO msg=synced revision=901 by=watch",
 			"INFO msg=\"no problem any more\" key=/services/web/a.abc.com/x/port",
 			"INFO msg=\"pending no more\" host=a.abc.com/web9",
@@ -199,5 +201,97 @@ func TestAFailureThatStaysIsEnteredOnce(t *testing.T) {
 		if len(entries) != 1 || !strings.Contains(entries[0], "haproxy refuses to reload") {
 			t.Errorf("%d entries: %q", len(entries), entries)
 		}
+	})
+}
+
+func TestAnEntryWithoutAReloadHasNoReasons(t *testing.T) {
+	t.Parallel()
+	text, err := json.Marshal(Report{}.Entry(nil, time.Second))
+	if err != nil || !strings.Contains(string(text), `"changes":[],"reload":[],`) {
+		t.Errorf("%s, %v", text, err)
+	}
+}
+
+// An interrupted process is read while the agent is told to end.
+type interrupted struct{ Process }
+
+func (interrupted) State(context.Context, haproxy.Scope) (haproxy.State, error) {
+	return haproxy.State{}, fmt.Errorf("connect to /run/haproxy.sock: %w", context.Canceled)
+}
+
+func TestThatAnAgentEndsIsNoFailure(t *testing.T) {
+	t.Parallel()
+	set := func(cfg *AgentConfig) { cfg.Process = interrupted{cfg.Process} }
+	inBubbleWith(t, inLine(twoDomains(), v32), set, func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		if lines, entries := i.since(); len(lines)+len(entries) > 0 {
+			t.Errorf("logged %q, entered %q", lines, entries)
+		}
+	})
+}
+
+func TestARemovedBackendIsToldOfWhenItIsGone(t *testing.T) {
+	t.Parallel()
+	m := inLine(twoDomains(), v34)
+	busy := true
+	m.lingers = func(haproxy.RemoveServer) bool { return busy }
+	m.grows, m.added = true, map[string]bool{"b.abc.com_cluster": true}
+	inBubble(t, m, func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		elapse(time.Second)
+		i.since()
+		one := revised(twoDomains(), 900)
+		one.Domains = one.Domains[:1]
+		i.registry.change(one, "b.abc.com")
+		elapse(2 * defaultResync)
+		lines, _ := i.since()
+		if all := strings.Join(lines, "\n"); strings.Contains(all, "msg=removed backend=b.abc.com via=runtime") || strings.Count(all, "want=draining via=runtime") != 1 {
+			t.Errorf("while it drains, logged\n%s", all)
+		}
+		i.haproxy.change(func() { busy = false })
+		elapse(2 * defaultResync)
+		lines, entries := i.since()
+		if all := strings.Join(append(lines, entries...), "\n"); strings.Count(all, "msg=removed backend=b.abc.com via=runtime") != 1 || strings.Count(all, "runtime - backend b.abc.com") != 1 {
+			t.Errorf("when it is gone, logged\n%s", all)
+		}
+	})
+}
+
+// A cutOff process makes changes, and is not read after them, as the agent is told to end.
+type cutOff struct {
+	*guarded
+	ran bool
+}
+
+func (c *cutOff) Run(ctx context.Context, changes []haproxy.Change) (haproxy.Outcome, error) {
+	c.ran = true
+	return c.guarded.Run(ctx, changes)
+}
+
+func (c *cutOff) Cached(scope haproxy.Scope) (haproxy.State, bool) {
+	if c.ran {
+		return haproxy.State{}, false
+	}
+	return c.guarded.Cached(scope)
+}
+
+func (c *cutOff) State(ctx context.Context, scope haproxy.Scope) (haproxy.State, error) {
+	if c.ran {
+		return interrupted{}.State(ctx, scope)
+	}
+	return c.guarded.State(ctx, scope)
+}
+
+func TestWhatAnAgentChangesAsItEndsIsTold(t *testing.T) {
+	t.Parallel()
+	inBubbleWith(t, inLine(twoDomains(), v32), func(cfg *AgentConfig) {
+		cfg.Process = &cutOff{guarded: cfg.Process.(*guarded)} //nolint:forcetypeassert // the bubble's own
+	}, func(t *testing.T, i inn) {
+		i.follows(t, twoDomains())
+		i.registry.change(moved(900, 7), "b.abc.com")
+		i.tells(t, []string{
+			"INFO msg=changed server=b.abc.com/server1 have=10.0.0.2:12345 want=10.0.0.2:7 via=runtime revision=900",
+			"INFO msg=synced revision=900 by=watch",
+		}, []string{"900 by watch: runtime=1 reload=0, runtime ~ server b.abc.com/server1 10.0.0.2:12345 -> 10.0.0.2:7"})
 	})
 }

@@ -26,6 +26,8 @@ type Explanation struct {
 	Rules []haproxy.Rule
 	// Names are the further names that these take, sorted.
 	Names []string
+	// Spare is the spare backend that the process has for the domain, until the next reload; empty where it is none.
+	Spare string
 	// Options are what the registry says of the domain.
 	Options registry.DomainOptions
 	Hosts   []ExplainedHost // sorted by name
@@ -95,6 +97,7 @@ func (s *Syncer) Explain(ctx context.Context, domain, host string) (Explanation,
 	e.Rules = slices.DeleteFunc(slices.Clone(p.state.Live.Rules), func(r haproxy.Rule) bool { return r.Domain != domain })
 	e.Ruled = len(e.Rules) > 0
 	live, _ := backendOf(p.state.Live, domain)
+	e.Spare = p.state.Dynamic.InSpare[haproxy.BackendName(domain)]
 	e.Names = strings.Fields(live.Options.Names)
 	d, _ := domainOf(p.snapshot, domain)
 	e.Options = d.Options

@@ -60,6 +60,7 @@ func (f failing) Run(ctx context.Context, changes []haproxy.Change) (out haproxy
 		err := f.try(func() error {
 			one, err := f.fake.Run(ctx, []haproxy.Change{c})
 			out.Refused, out.Draining = append(out.Refused, one.Refused...), append(out.Draining, one.Draining...)
+			out.Staying = append(out.Staying, one.Staying...)
 			return err
 		})
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -18,6 +19,8 @@ import (
 type fake struct {
 	file, live haproxy.Config
 	loaded     *haproxy.Config // at the last reload
+	warnings   []string
+	edited     func(*haproxy.Config) // what an operator does to the file just after the next reload
 	caps       haproxy.Capabilities
 	down, deaf bool
 	noEdit     string
@@ -35,6 +38,9 @@ type fake struct {
 	unloadable func(haproxy.Config) bool
 	// unlisted is set where the process was started without the managed file: a reload does not load it.
 	unlisted bool
+	// grows is set where the process takes new backends, and added are those that it has taken since the last reload.
+	grows bool
+	added map[string]bool
 	// lingers reports whether a removed server stays for now, as one with sessions does.
 	lingers func(haproxy.RemoveServer) bool
 
@@ -114,6 +120,9 @@ func (m *fake) state(domains ...string) haproxy.State {
 		File: clone(m.file), Digest: m.digest(), Capabilities: m.caps,
 		NoEdit: m.noEdit, Missing: m.missing, Foreign: m.foreign, Binds: m.binds,
 	}
+	if len(domains) == 0 { // else no one looks
+		st.Warnings = m.warnings
+	}
 	for _, b := range m.file.Backends {
 		for _, name := range strings.Fields(b.Options.Names) {
 			if haproxy.IsWildcard(name) {
@@ -131,6 +140,7 @@ func (m *fake) state(domains ...string) haproxy.State {
 		}
 	}
 	st.Live.Rules = slices.Clone(m.live.Rules)
+	st.Dynamic = m.dynamic()
 	st.Live = clone(st.Live)
 	st.Worker = fmt.Sprintf("%d reloads", m.reloads)
 	if len(domains) > 0 {
@@ -139,12 +149,31 @@ func (m *fake) state(domains ...string) haproxy.State {
 	return st
 }
 
+// dynamic is what the process can take by its map, where it has its domains by that.
+func (m *fake) dynamic() haproxy.Dynamic {
+	d := haproxy.Dynamic{Routes: map[string]bool{}, ByMap: map[string]bool{}}
+	if m.grows {
+		d = dynamic()
+		maps.Copy(d.Added, m.added)
+	}
+	for _, r := range m.live.Rules {
+		if r.ByMap {
+			d.Routes[r.Frontend], d.ByMap[r.Frontend] = r.AnyPort, true
+		}
+	}
+	return d
+}
+
 func part(c haproxy.Config, domains []string) haproxy.Config {
+	in := map[string]bool{}
+	for _, domain := range domains {
+		in[domain] = true
+	}
 	c.Backends = slices.DeleteFunc(c.Backends, func(b haproxy.Backend) bool {
 		domain, _ := haproxy.DomainOf(b.Name)
-		return !slices.Contains(domains, domain)
+		return !in[domain]
 	})
-	c.Rules = slices.DeleteFunc(c.Rules, func(r haproxy.Rule) bool { return !slices.Contains(domains, r.Domain) })
+	c.Rules = slices.DeleteFunc(c.Rules, func(r haproxy.Rule) bool { return !in[r.Domain] })
 	return c
 }
 
@@ -216,26 +245,33 @@ func (m *fake) Reload(context.Context) error {
 	if m.unloadable != nil && m.unloadable(m.file) {
 		return &haproxy.ReloadError{Output: "no"}
 	}
-	if m.deaf = false; m.unlisted {
-		return nil
-	}
-	m.live = clone(m.file)
 	loaded := clone(m.file)
-	m.loaded = &loaded
+	m.loaded, m.added = &loaded, map[string]bool{}
+	if m.deaf = false; !m.unlisted {
+		m.live = clone(m.file)
+	}
+	if m.edited != nil {
+		m.edited(&m.file)
+		m.edited = nil
+	}
 	return nil
 }
 
 func (m *fake) Run(_ context.Context, changes []haproxy.Change) (out haproxy.Outcome, err error) {
 	defer func() {
+		var domains []string
 		for _, c := range changes {
-			if st := m.state(c.Domain()); st.Down == nil {
-				m.remember(st)
-			}
+			domains = append(domains, c.Domain())
+		}
+		if st := m.state(domains...); st.Down == nil && len(domains) > 0 {
+			m.remember(st)
 		}
 	}()
+	dynamic := m.dynamic()
 	for _, c := range changes {
 		m.commands++
-		if ok, why := m.caps.Live(c); !ok {
+		ok, why := m.caps.Live(c)
+		if named, _ := dynamic.Live(c); !ok && !named {
 			return out, fmt.Errorf("%s was sent, though: %s", c, why)
 		}
 		if m.stubborn != nil && m.stubborn(c) {
@@ -244,6 +280,12 @@ func (m *fake) Run(_ context.Context, changes []haproxy.Change) (out haproxy.Out
 		}
 		if remove, ok := c.(haproxy.RemoveServer); ok && m.lingers != nil && m.lingers(remove) {
 			out.Draining = append(out.Draining, remove)
+			draining := remove.Server
+			draining.State = haproxy.Drain
+			c = haproxy.SetServer{Backend: remove.Backend, Have: remove.Server, Want: draining}
+		}
+		if remove, ok := c.(haproxy.RemoveBackend); ok && len(serversOf(m.live, remove.Name)) > 0 {
+			out.Staying = append(out.Staying, remove)
 			continue
 		}
 		if err := m.run(c); err != nil {
@@ -264,6 +306,27 @@ func (m *fake) run(c haproxy.Change) error {
 		return b, i, ok
 	}
 	switch ch := c.(type) {
+	case haproxy.AddBackend:
+		if b, _, _ := find(ch.Name, ""); b != nil {
+			return fmt.Errorf("%s cannot be", c)
+		}
+		m.added[ch.Name] = true
+		m.live.Backends = append(m.live.Backends, haproxy.Backend{Name: ch.Name, Options: ch.Options})
+		slices.SortFunc(m.live.Backends, byBackend)
+	case haproxy.AddRule:
+		if b, _, _ := find(ch.Rule.Backend(), ""); b == nil {
+			return fmt.Errorf("%s cannot be", c)
+		}
+		m.live.Rules = append(m.live.Rules, ch.Rule)
+		haproxy.SortRules(m.live.Rules)
+	case haproxy.RemoveRule:
+		m.live.Rules = slices.DeleteFunc(m.live.Rules, func(r haproxy.Rule) bool { return r == ch.Rule })
+	case haproxy.RemoveBackend:
+		delete(m.added, ch.Name)
+		m.live.Backends = slices.DeleteFunc(m.live.Backends, func(b haproxy.Backend) bool { return b.Name == ch.Name })
+	case haproxy.SetBackend:
+		b, _, _ := find(ch.Name, "")
+		b.Options.Names = ch.Want.Names
 	case haproxy.AddServer:
 		b, i, there := find(ch.Backend, ch.Server.Name)
 		if b == nil || there || !b.Options.Dynamic() {
@@ -378,7 +441,7 @@ func drawNear(t *rapid.T, c haproxy.Config, label string) haproxy.Config {
 		}
 		b := &c.Backends[rapid.IntRange(0, len(c.Backends)-1).Draw(t, "backend")]
 		i := rapid.IntRange(0, max(0, len(b.Servers)-1)).Draw(t, "server")
-		switch kind := rapid.IntRange(0, 7).Draw(t, "kind"); {
+		switch kind := rapid.IntRange(0, 8).Draw(t, "kind"); {
 		case kind == 0 && len(b.Servers) > 0:
 			b.Servers = slices.Delete(b.Servers, i, i+1)
 		case kind == 1 && len(b.Servers) > 0:
@@ -395,6 +458,8 @@ func drawNear(t *rapid.T, c haproxy.Config, label string) haproxy.Config {
 			b.Options.Balance = "leastconn"
 		case kind == 6:
 			dropDomain(&c, b.Name)
+		case kind == 8:
+			c.Rules = slices.DeleteFunc(c.Rules, func(r haproxy.Rule) bool { return r.ByMap && r.Backend() == b.Name })
 		case kind == 7:
 			b.Options.Names = rapid.SampledFrom([]string{"", "*.com", "www.abc.com", "www.abc.com www.abc.com"}).Draw(t, "names")
 		}

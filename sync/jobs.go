@@ -125,7 +125,10 @@ func (a *Agent) deployed(ctx context.Context, r result) {
 	a.setFileAlarm()
 	if r.reloaded {
 		a.memory.worker = "" // until its domains have been looked at
-		a.alarms.loaded = r.late
+		a.alarms.loaded, a.alarms.outdated = map[string]haproxy.Backend{}, r.worker
+		for _, name := range r.late {
+			a.alarms.loaded[name], _ = backendOf(r.loaded, name)
+		}
 		a.seeAgain(ctx)
 	}
 	a.recordJob(r)

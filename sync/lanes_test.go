@@ -202,9 +202,13 @@ func TestAReloadThatDoesNotHelpIsMadeSeldom(t *testing.T) {
 		synctest.Wait()
 		i.haproxy.change(func() { i.haproxy.unlisted = true })
 		i.registry.change(withNew(revised(twoDomains(), 900)), "c.abc.com")
-		elapse(10 * time.Minute)
-		if n := i.haproxy.now().reloads; n > 12 {
-			t.Errorf("%d reloads in ten minutes", n)
+		elapse(uselessFirst - time.Second)
+		if n := i.haproxy.now().reloads; n != 1 {
+			t.Errorf("%d reloads in five minutes, want one", n)
+		}
+		elapse(time.Hour)
+		if n := i.haproxy.now().reloads; n < 2 || n > 5 {
+			t.Errorf("%d reloads in an hour, want some, and fewer and fewer", n)
 		}
 		if s := i.Status(); s.Ready() || s.Applied >= 900 || !strings.Contains(s.Failed, "started with the managed file") {
 			t.Errorf("applied %d, %q", s.Applied, s.Reasons)
@@ -221,6 +225,45 @@ func TestAReloadThatDoesNotHelpIsMadeSeldom(t *testing.T) {
 		elapse(2 * lookPoll)
 		if s := i.Status(); !s.Ready() || s.Applied != 901 || i.haproxy.now().reloads != reloads+1 {
 			t.Errorf("applied %d, %q, %d reloads more", s.Applied, s.Reasons, i.haproxy.now().reloads-reloads-1)
+		}
+	})
+}
+
+func TestAnEditOfTheFileJustAfterAReloadIsLoadedByTheNextOne(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		i.haproxy.change(func() {
+			i.haproxy.edited = func(file *haproxy.Config) {
+				for _, b := range file.Backends {
+					b.Servers[0].Params = "inter 5s"
+				}
+			}
+		})
+		i.registry.change(withNew(revised(twoDomains(), 900)), "c.abc.com")
+		elapse(time.Minute)
+		if s, n := i.Status(), i.haproxy.now().reloads; !s.Ready() || n != 2 {
+			t.Errorf("%q, %d reloads, want two", s.Reasons, n)
+		}
+	})
+}
+
+func TestAWarningIsKnownSinceItCameWhateverElseIsDone(t *testing.T) {
+	t.Parallel()
+	start := inLine(twoDomains(), v32)
+	start.warnings = []string{"mend it"}
+	inBubble(t, start, func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		first := i.Status().WarningSince("mend it")
+		elapse(10 * time.Minute)
+		i.registry.change(withNew(revised(twoDomains(), 900)), "c.abc.com") // in the file, and by a reload
+		for range 5 {
+			elapse(time.Second)
+			if s := i.Status(); first.IsZero() || !slices.Equal(s.Last.Warnings, start.warnings) || !s.WarningSince("mend it").Equal(first) {
+				t.Fatalf("warnings %q since %s, not %s", s.Last.Warnings, s.WarningSince("mend it"), first)
+			}
 		}
 	})
 }

@@ -16,17 +16,17 @@ const (
 	defaultMaxDomains = 20000
 )
 
-// An amount is how much is asked for: of one domain, or of several.
-type amount struct{ domains, servers, checks int }
+// An amount is how much is asked for: of one domain, or of several. The descriptors are those that HAProxy reserves for checks.
+type amount struct{ domains, servers, descriptors int }
 
-func amountOf(b haproxy.Backend) amount { return amount{1, len(b.Servers), b.Checks()} }
+func amountOf(b haproxy.Backend) amount { return amount{1, len(b.Servers), b.Descriptors()} }
 
 func (a amount) plus(b amount) amount {
-	return amount{a.domains + b.domains, a.servers + b.servers, a.checks + b.checks}
+	return amount{a.domains + b.domains, a.servers + b.servers, a.descriptors + b.descriptors}
 }
 
 func (a amount) minus(b amount) amount {
-	return amount{a.domains - b.domains, a.servers - b.servers, a.checks - b.checks}
+	return amount{a.domains - b.domains, a.servers - b.servers, a.descriptors - b.descriptors}
 }
 
 // A limiter takes of what the registry asks for as much as the limits allow. What HAProxy has already stays, so that a new host
@@ -81,8 +81,13 @@ func (l limiter) hosts(backends []haproxy.Backend) []haproxy.Backend {
 	backends = slices.Clone(backends)
 	for i, b := range backends {
 		if len(b.Servers) > most {
-			isNew := func(s haproxy.Server) bool { return !l.has(b.Name, s) }
-			backends[i] = l.without(b, isNew, most-(len(b.Servers)-countOf(b, isNew)), fmt.Sprintf("hapsync takes %d hosts of a domain at most; deregister some, or raise --max-hosts", most))
+			fresh := func(s haproxy.Server) int {
+				if l.has(b.Name, s) {
+					return 0
+				}
+				return 1
+			}
+			backends[i] = l.without(b, fresh, most-(len(b.Servers)-sumOf(b, fresh)), fmt.Sprintf("hapsync takes %d hosts of a domain at most; deregister some, or raise --max-hosts", most))
 		}
 	}
 	return backends
@@ -91,38 +96,48 @@ func (l limiter) hosts(backends []haproxy.Backend) []haproxy.Backend {
 // checks leaves out what HAProxy could not start with again: new checks for which it has no descriptors. Domains with few of them
 // come first.
 func (l limiter) checks(backends []haproxy.Backend) []haproxy.Backend {
-	room, known := l.st.Descriptors.Checks()
-	room -= l.others.checks + (haproxy.Config{Backends: backends}).Checks()
+	room, known := l.st.Descriptors.Room()
+	room -= l.others.descriptors + (haproxy.Config{Backends: backends}).Descriptors()
 	if !known || room >= 0 {
 		return backends
 	}
 	order, fresh := make([]int, len(backends)), make([]int, len(backends))
-	isNew := func(backend string) func(haproxy.Server) bool {
-		return func(s haproxy.Server) bool { return s.Check && !l.checked(backend, s) }
-	}
 	for i, b := range backends {
-		order[i], fresh[i] = i, countOf(b, isNew(b.Name))
+		order[i], fresh[i] = i, sumOf(b, l.freshOf(b))
 		room += fresh[i]
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(fresh[a], fresh[b]) })
-	why := fmt.Sprintf("HAProxy may have %d descriptors, and does not start if it may come to need more, one for each server with a check among them; "+
-		"raise LimitNOFILE of its unit (or fd-hard-limit), lower maxconn in its global section, or put \"off\" into the domain's check key", l.st.Descriptors.Limit)
+	why := fmt.Sprintf("HAProxy may have %d descriptors, and does not start if it may come to need more, some for the checks of each server among them; "+
+		"raise LimitNOFILE of its unit (or ulimit-n, fd-hard-limit), lower its maxconn, or put \"off\" into the domain's check key", l.st.Descriptors.Limit)
 	for _, i := range order {
 		if b := backends[i]; fresh[i] > room {
-			backends[i] = l.without(b, isNew(b.Name), room, why)
+			backends[i] = l.without(b, l.freshOf(b), room, why)
 		}
 		room = max(0, room-fresh[i])
 	}
 	return slices.DeleteFunc(backends, func(b haproxy.Backend) bool { return len(b.Servers) == 0 })
 }
 
-// without is a backend with only so many of some of its servers. One that HAProxy has without a check stays so.
-func (l limiter) without(b haproxy.Backend, some func(haproxy.Server) bool, room int, why string) haproxy.Backend {
+// freshOf is how many descriptors a server of a backend needs that HAProxy does not need yet.
+func (l limiter) freshOf(b haproxy.Backend) func(haproxy.Server) int {
+	return func(s haproxy.Server) int {
+		switch {
+		case !l.has(b.Name, s):
+			return b.DescriptorsOf(s)
+		case s.Check && !l.checked(b.Name, s):
+			return 1
+		}
+		return 0
+	}
+}
+
+// without is a backend with only so much of what is fresh of its servers. One that HAProxy has without a check stays so.
+func (l limiter) without(b haproxy.Backend, fresh func(haproxy.Server) int, room int, why string) haproxy.Backend {
 	var kept []haproxy.Server
 	var left []string
 	for _, s := range b.Servers {
-		if some(s) {
-			if room--; room < 0 {
+		if n := fresh(s); n > 0 {
+			if room -= n; room < 0 {
 				left = append(left, s.Name)
 				if !l.has(b.Name, s) {
 					continue
@@ -159,12 +174,10 @@ func (l limiter) checked(backend string, s haproxy.Server) bool {
 	return l.any(backend, func(b haproxy.Backend) bool { had, _ := haproxy.FindServer(b, s.Name); return had.Check })
 }
 
-func countOf(b haproxy.Backend, holds func(haproxy.Server) bool) int {
+func sumOf(b haproxy.Backend, of func(haproxy.Server) int) int {
 	n := 0
 	for _, s := range b.Servers {
-		if holds(s) {
-			n++
-		}
+		n += of(s)
 	}
 	return n
 }

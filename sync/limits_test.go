@@ -21,6 +21,20 @@ func sized(name string, from, to int) haproxy.Backend {
 	return b
 }
 
+// agents is a backend whose servers have agent-checks.
+func agents(b haproxy.Backend) haproxy.Backend {
+	for i := range b.Servers {
+		b.Servers[i].Params = "agent-check agent-port 1"
+	}
+	return b
+}
+
+// given is a backend whose default-server line has one.
+func given(b haproxy.Backend) haproxy.Backend {
+	b.Own = []string{haproxy.GivenAgent}
+	return b
+}
+
 func TestWhatIsBeyondTheLimitsIsLeftOut(t *testing.T) {
 	t.Parallel()
 	unchecked := sized("a.org", 0, 1)
@@ -31,10 +45,10 @@ func TestWhatIsBeyondTheLimitsIsLeftOut(t *testing.T) {
 		asked        []haproxy.Backend
 		file, live   []haproxy.Backend
 		others       amount
-		checks       int
+		room         int
 		want, reason string
 	}{
-		{name: "nothing", asked: []haproxy.Backend{sized("a.org", 0, 3), sized("b.org", 0, 3)}, checks: 6, want: "a.org h00 h01 h02; b.org h00 h01 h02"},
+		{name: "nothing", asked: []haproxy.Backend{sized("a.org", 0, 3), sized("b.org", 0, 3)}, room: 6, want: "a.org h00 h01 h02; b.org h00 h01 h02"},
 		{name: "the last hosts by name", asked: []haproxy.Backend{sized("a.org", 0, 5)}, want: "a.org h00 h01 h02", reason: hosts},
 		{name: "no host that HAProxy has", asked: []haproxy.Backend{sized("a.org", 0, 5)}, file: []haproxy.Backend{sized("a.org", 3, 4)}, live: []haproxy.Backend{sized("a.org", 4, 5)},
 			want: "a.org h00 h03 h04", reason: hosts},
@@ -42,17 +56,21 @@ func TestWhatIsBeyondTheLimitsIsLeftOut(t *testing.T) {
 		{name: "the last new domains", asked: []haproxy.Backend{sized("a.org", 0, 1), sized("b.org", 0, 1), sized("c.org", 0, 1), sized("d.org", 0, 1)}, live: []haproxy.Backend{sized("d.org", 0, 1)},
 			want: "a.org h00; d.org h00", others: amount{domains: 1}, reason: domains},
 		{name: "hosts of the domain with the most new ones, where there are no descriptors", asked: []haproxy.Backend{sized("a.org", 0, 3), sized("b.org", 0, 1)}, file: []haproxy.Backend{sized("a.org", 2, 3)},
-			checks: 9, others: amount{checks: 7}, want: "a.org h02; b.org h00", reason: descriptors},
-		{name: "a whole domain", asked: []haproxy.Backend{sized("a.org", 0, 3), sized("b.org", 0, 2)}, checks: 1, want: "b.org h00", reason: descriptors},
+			room: 9, others: amount{descriptors: 7}, want: "a.org h02; b.org h00", reason: descriptors},
+		{name: "a whole domain", asked: []haproxy.Backend{sized("a.org", 0, 3), sized("b.org", 0, 2)}, room: 1, want: "b.org h00", reason: descriptors},
 		{name: "the check of a server that HAProxy has without one", asked: []haproxy.Backend{sized("a.org", 0, 1), sized("b.org", 0, 2)}, live: []haproxy.Backend{unchecked}, file: []haproxy.Backend{sized("b.org", 0, 2)},
-			checks: 2, want: "a.org h00-; b.org h00 h01", reason: descriptors},
-		{name: "no server that HAProxy has, whatever it may have", asked: []haproxy.Backend{sized("a.org", 0, 3)}, live: []haproxy.Backend{sized("a.org", 0, 3)}, checks: 1, want: "a.org h00 h01 h02"},
+			room: 2, want: "a.org h00-; b.org h00 h01", reason: descriptors},
+		{name: "servers with agent-checks, which need more each", asked: []haproxy.Backend{agents(sized("a.org", 0, 3)), agents(sized("b.org", 0, 1))}, room: 7, want: "a.org h00; b.org h00", reason: descriptors},
+		{name: "no agent-check that HAProxy has", asked: []haproxy.Backend{agents(sized("a.org", 0, 3))}, file: []haproxy.Backend{agents(sized("a.org", 0, 2))}, room: 8, want: "a.org h00 h01", reason: descriptors},
+		{name: "nothing of those with agent-checks", asked: []haproxy.Backend{agents(sized("a.org", 0, 3))}, room: 9, want: "a.org h00 h01 h02"},
+		{name: "servers with agent-checks by default", asked: []haproxy.Backend{given(sized("a.org", 0, 3))}, room: 5, want: "a.org h00 h01", reason: descriptors},
+		{name: "no server that HAProxy has, whatever it may have", asked: []haproxy.Backend{sized("a.org", 0, 3)}, live: []haproxy.Backend{sized("a.org", 0, 3)}, room: 1, want: "a.org h00 h01 h02"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			st := haproxy.State{File: haproxy.Config{Backends: c.file}, Live: haproxy.Config{Backends: c.live}}
-			if c.checks > 0 {
-				st.Descriptors = haproxy.Descriptors{Limit: 100 + c.checks, Other: 100}
+			if c.room > 0 {
+				st.Descriptors = haproxy.Descriptors{Limit: 100 + c.room, Other: 100}
 			}
 			got, over := Policy{MaxHosts: 3, MaxDomains: 3}.limit(haproxy.Config{Backends: c.asked}, st, c.others)
 			if text := backendsText(got); text != c.want {
@@ -193,7 +211,8 @@ func TestAChangeOfAnotherDomainComesBetweenTheManyOfOne(t *testing.T) {
 		many.Domains[0] = s.Domains[0]
 		i.registry.change(many, "b.abc.com")
 		elapse(5 * time.Second)
-		if other := slices.Index(order, "a.abc.com"); len(order) != 2*maxRun+101 || other < 1 || other > maxRun {
+		// it comes with the next turn, or with the one after that, if the end of a job had the next one begin at the same moment
+		if other := slices.Index(order, "a.abc.com"); len(order) != 2*maxRun+101 || other < 1 || other > 2*maxRun {
 			t.Errorf("the change of the other domain is number %d of %d", other, len(order))
 		}
 		if s := i.Status(); s.Applied != 901 || !s.Ready() {

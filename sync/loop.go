@@ -25,9 +25,13 @@ type alarms struct {
 	ended   time.Time // when the last pass over everything did
 	// trusted is set where the last pass over everything was a good one: then passes over some domains will do.
 	trusted bool
-	// again are domains that are to be looked at now; loaded are those that the last reload was for, until they have been.
+	// again are domains that are to be looked at now; loaded are those that the last reload was for, as it had the file, until they have been.
 	again  map[string]bool
-	loaded []string
+	loaded map[string]haproxy.Backend
+	// left are domains with changes in the process that passes have left to the next ones, which take some of them each.
+	left map[string]bool
+	// outdated is the process that served before that reload: it may answer for a moment after it. Empty once it did.
+	outdated string
 }
 
 // step does what is due.
@@ -72,6 +76,7 @@ func (a *Agent) scope(in inbox, now time.Time) (scope haproxy.Scope, ok bool) {
 	}
 	names := slices.Concat(slices.Collect(maps.Keys(in.changed)), slices.Collect(maps.Keys(a.alarms.again)))
 	clear(a.alarms.again)
+	names = append(names, a.turn()...)
 	if due(a.alarms.drains.at, now) {
 		names = append(names, a.memory.names(func(d *domainState) bool { return len(d.leaving) > 0 })...)
 	}
@@ -83,6 +88,16 @@ func (a *Agent) scope(in inbox, now time.Time) (scope haproxy.Scope, ok bool) {
 		names = append(names, a.memory.names(func(d *domainState) bool { return a.ripe(d, now) })...)
 	}
 	return haproxy.Domains(names...), in.fresh || len(names) > 0
+}
+
+// turn are some of the domains with changes that were left, whose turn it is now.
+func (a *Agent) turn() []string {
+	names := slices.Sorted(maps.Keys(a.alarms.left))
+	names = names[:min(len(names), maxTurn)]
+	for _, name := range names {
+		delete(a.alarms.left, name)
+	}
+	return names
 }
 
 // ripe reports whether the deployer is to get a domain that the process waits for now.
@@ -114,7 +129,7 @@ func (a *Agent) next() time.Time {
 	if !a.alarms.trusted {
 		return next
 	}
-	if len(a.alarms.again) > 0 {
+	if len(a.alarms.again)+len(a.alarms.left) > 0 {
 		sooner(time.Now())
 	}
 	sooner(a.alarms.drains.at)
@@ -158,7 +173,9 @@ func (a *Agent) pass(ctx context.Context, in inbox, scope haproxy.Scope) {
 		if err != nil && p.state.Worker == "" {
 			a.noteFailure(err)
 		}
+		made := p.taken()
 		p = a.newPass(in, haproxy.Everything())
+		p.made = made
 		err = p.byProcess(ctx)
 	}
 	if p.scope.All() {
@@ -184,14 +201,18 @@ func (a *Agent) pass(ctx context.Context, in inbox, scope haproxy.Scope) {
 
 // noteUseless takes note of domains that a reload was made for, and that need one as before: it is not made again soon.
 func (a *Agent) noteUseless(p *pass) {
+	if len(a.alarms.loaded) > 0 && p.state.Worker == a.alarms.outdated {
+		a.alarms.outdated, a.alarms.whole = "", time.Now().Add(readBack)
+		return
+	}
 	useless := map[string]refusal{}
-	for _, name := range a.alarms.loaded {
-		if !slices.Contains(p.report.Plan.late, name) || !p.scope.Has(name) {
-			continue
+	for name, loaded := range a.alarms.loaded {
+		want, _ := backendOf(p.want.file, name)
+		if !slices.Contains(p.report.Plan.late, name) || !p.scope.Has(name) || !sameBackend(want, loaded) {
+			continue // or it needs the next one for something that has come since
 		}
 		asked, _ := backendOf(p.asked, name)
-		want, _ := backendOf(p.want.file, name)
-		useless[name] = refusal{want: asked, file: want, reload: true, reason: uselessReload}
+		useless[name] = refusal{want: asked, file: want, reload: true, useless: true, reason: uselessReload}
 	}
 	a.alarms.loaded = nil
 	if len(useless) == 0 {
@@ -255,6 +276,7 @@ func (a *Agent) settle(ctx context.Context, p *pass, err error) {
 	now := time.Now()
 	a.alarms.ended, a.alarms.trusted, a.alarms.whole, a.memory.worker = now, false, time.Time{}, ""
 	clear(a.alarms.again)
+	clear(a.alarms.left)
 	var held *HeldError
 	switch {
 	case errors.As(err, &held):
@@ -285,10 +307,7 @@ func (a *Agent) afterPass(p *pass, in inbox) {
 		a.memory.worker = p.state.Worker // a new one may have what the file said when the reload began: its domains are looked at after it
 	}
 	a.setFileAlarm()
-	maps.Copy(a.alarms.again, p.left)
-	if len(p.left) > maxPartial {
-		a.alarms.whole = time.Now()
-	}
+	maps.Copy(a.alarms.left, p.left)
 	if a.deployer.busy == nil && len(a.memory.names(func(d *domainState) bool { return d.waits == waitsForReload })) == 0 {
 		a.alarms.splayed = false
 	}
@@ -313,7 +332,7 @@ func (a *Agent) afterPass(p *pass, in inbox) {
 
 // fillRoom looks again at what the limits leave out, if less is asked for than before.
 func (a *Agent) fillRoom(before amount) {
-	if now := a.memory.total; now.domains >= before.domains && now.checks >= before.checks {
+	if now := a.memory.total; now.domains >= before.domains && now.descriptors >= before.descriptors {
 		return
 	}
 	over := a.memory.names(func(d *domainState) bool { return d.over != "" })

@@ -163,7 +163,7 @@ func (m *memory) wanted(l Layout, asked haproxy.Config, st haproxy.State, scope 
 		w.refused[name] = true
 		file[name] = d.refused.file
 		run, wanted := backendOf(w.process, name)
-		if !wanted { // HAProxy needs the domain: it stays as it is
+		if !wanted && len(d.refused.hosts) == 0 { // HAProxy needs the domain as it is
 			run = d.refused.file
 		}
 		live, _ := backendOf(st.Live, name)
@@ -246,7 +246,7 @@ func (m *memory) drift(plan Plan, snapshot registry.Snapshot) int {
 	drift := map[haproxy.Change]bool{}
 	for _, a := range plan.Actions {
 		name := a.Change.Domain()
-		if d := m.domains[name]; d != nil && (d.waits != waitsNot || d.refused != nil) {
+		if d := m.domains[name]; d != nil && (d.waits != waitsNot || d.since != nil || d.refused != nil) {
 			continue
 		}
 		was, _ := domainOf(m.confirmed, name)

@@ -30,7 +30,7 @@ type Override struct {
 
 // observe compares what the process has with what it was brought to. basis is what was wanted of it before: where want
 // differs from it, the registry says something new. What an agent-check has set is no override.
-func (o overrides) observe(basis, want, live haproxy.Config, agents map[haproxy.ServerKey]bool) {
+func (o overrides) observe(basis, want, live haproxy.Config, agents map[haproxy.ServerKey]int) {
 	for _, b := range want.Backends {
 		runs := serversOf(live, b.Name)
 		merge(serversOf(basis, b.Name), b.Servers, byServer, func(was, is *haproxy.Server) {
@@ -38,7 +38,7 @@ func (o overrides) observe(basis, want, live haproxy.Config, agents map[haproxy.
 				return
 			}
 			key := haproxy.ServerKey{Backend: b.Name, Name: is.Name}
-			if agents[key] {
+			if has(agents, key) {
 				delete(o, key)
 				return
 			}

@@ -16,19 +16,12 @@ import (
 // Process is HAProxy's running process. One goroutine owns it: that of a Syncer's caller, or an agent's loop. Its methods
 // return when their effect is there and has been read back, or an error.
 type Process interface {
-	// Identity tells who HAProxy is, at next to no cost.
-	Identity(ctx context.Context) (haproxy.Identity, error)
-	// State reads a scope, from the files and the process, at a cost in proportion to it.
-	State(ctx context.Context, scope haproxy.Scope) (haproxy.State, error)
+	Looker
 	// Cached is the State of a scope as State or Run read it last; it is not ok where that is not known, or a file has
 	// changed since.
 	Cached(scope haproxy.Scope) (st haproxy.State, ok bool)
 	// Run makes changes of servers, and of the backends and rules that State.Dynamic says can change.
 	Run(ctx context.Context, changes []haproxy.Change) (haproxy.Outcome, error)
-	// Servers is how the servers of some domains are. Any goroutine may call it.
-	Servers(ctx context.Context, domains ...string) ([]haproxy.ServerStatus, error)
-	// Waiting returns what takes long right now, the longest first. Any goroutine may call it.
-	Waiting() (wait haproxy.Wait, long bool)
 }
 
 // A pass is one comparison of the registry with HAProxy, over a scope, and what follows from it.
@@ -164,7 +157,7 @@ func (p *pass) withhold(held map[string]string) {
 	p.report.Held = fmt.Sprintf("%s; those of %s are held back", held[names[0]], nameSome(names))
 }
 
-// nameSome names some of the domains.
+// nameSome names some of many.
 func nameSome(names []string) string {
 	if more := len(names) - namedReasons; more > 0 {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:namedReasons], ", "), more)
@@ -181,6 +174,7 @@ func (p *pass) run(ctx context.Context, changes []haproxy.Change) error {
 	p.made = append(p.made, changes...)
 	p.outcome.Refused = append(p.outcome.Refused, out.Refused...)
 	p.outcome.Draining = append(p.outcome.Draining, out.Draining...)
+	p.outcome.Staying = append(p.outcome.Staying, out.Staying...)
 	for _, f := range out.Refused {
 		p.report.Refused = append(p.report.Refused, fmt.Sprintf("%s: %s", f.Change, f.Reply))
 	}
@@ -253,6 +247,7 @@ func (p *pass) byProcess(ctx context.Context) error {
 	made := p.made
 	p.made = nil
 	if err := p.read(ctx); err != nil {
+		p.made = made
 		return err
 	}
 	if err := p.check(); err != nil {
@@ -269,7 +264,15 @@ func (p *pass) byProcess(ctx context.Context) error {
 		}
 	}
 	p.report.Plan = p.report.Plan.with(made)
+	p.made = slices.Concat(made, p.made)
 	return nil
+}
+
+// taken are the changes that the pass has made and HAProxy has not refused.
+func (p *pass) taken() []haproxy.Change {
+	return slices.DeleteFunc(slices.Clone(p.made), func(c haproxy.Change) bool {
+		return slices.ContainsFunc(p.outcome.Refused, func(f haproxy.Failure) bool { return f.Change == c })
+	})
 }
 
 // maxRun is the number of changes that a pass of an agent makes in the process: what is left comes with the next pass, and what has
@@ -321,8 +324,8 @@ func only(snapshot registry.Snapshot, scope haproxy.Scope) registry.Snapshot {
 func (p *pass) job() job {
 	plan := p.report.Plan
 	j := job{
-		layout: p.cfg.Layout, scope: p.scope, base: p.state.Digest, want: p.want.file, late: plan.late, options: plan.options,
-		reload: len(plan.Reload) > 0, rewrite: plan.Rewrite, report: &p.report, began: time.Now(),
+		layout: p.cfg.Layout, scope: p.scope, base: p.state.Digest, worker: p.state.Worker, want: p.want.file, late: plan.late, options: plan.options,
+		reload: len(plan.Reload) > 0, tracked: trackedIn(p.state.Needed), rewrite: plan.Rewrite, report: &p.report, began: time.Now(),
 	}
 	for _, f := range p.outcome.Refused {
 		j.late, j.reload = append(j.late, f.Change.Domain()), true

@@ -3,7 +3,6 @@ package sync
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/hapsync/hapsync/haproxy"
 )
@@ -125,10 +124,14 @@ func rewriteReason(edits []haproxy.Change, st haproxy.State) string {
 	switch {
 	case st.Missing:
 		return "it is missing or empty"
+	case st.StaleMap:
+		return "the map file beside it is missing, does not say what it does, or is not the one that it reads"
 	case len(edits) == 0:
 		return ""
 	case st.NoEdit != "":
 		return st.NoEdit
+	case slices.ContainsFunc(edits, rulesByMap):
+		return "a transaction would not change the rule that reads the map file"
 	case slices.ContainsFunc(edits, marksLines):
 		return "a transaction would not keep hapsync's further lines in their order"
 	case len(edits) > maxEdits:
@@ -153,7 +156,8 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Chan
 	want := wanted.process
 	changes := Diff(st.Live, want)
 	running := runningOf(st.Live, changes)
-	p.coming = comingLive(changes, st, running)
+	news := comingLive(changes, st, running)
+	p.coming = news.coming
 	ruled := map[string]bool{} // domains whose new rule is a reason enough
 	late := map[string]bool{}  // backends with a server that only comes with the reload
 	var reasons reasons
@@ -162,14 +166,20 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Chan
 			reasons.add(c, "HAProxy refused to load it, and is asked again")
 		}
 	}
+	for _, c := range withoutWeight(wanted.file, st) {
+		if !wanted.refused[c.Domain()] {
+			reasons.add(c, "its agent-check sets percentages of the weight that HAProxy has loaded, which is 0")
+		}
+	}
 	for _, c := range changes {
 		switch ch := c.(type) {
 		case haproxy.RemoveRule:
 			unpublish, _ := st.Dynamic.Live(c)
-			switch behind := goesOn(ch.Rule, st); {
-			case unpublish && (behind != "" || st.Dynamic.Added[ch.Rule.Backend()]):
+			behind := goesOn(ch.Rule, st)
+			if unpublish && (behind != "" || ch.Rule.ByMap || st.Dynamic.Added[ch.Rule.Backend()]) {
 				p.Actions = append(p.Actions, Action{ViaRuntime, c})
-			case behind != "" && !wanted.refused[c.Domain()]:
+			}
+			if behind != "" && !passesBy(ch.Rule, st) && !wanted.refused[c.Domain()] {
 				reasons.add(c, "requests for it are to go on to "+behind)
 			}
 			continue
@@ -188,10 +198,11 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Chan
 			ruled[ch.Rule.Domain] = true
 		}
 		ok, why := live(c, st.Capabilities, running)
-		if ok || p.coming[c.Domain()] && c.Op() == haproxy.OpAdd {
-			p.Actions = append(p.Actions, Action{ViaRuntime, c})
+		named, _ := st.Dynamic.Live(c)
+		if ok || p.coming[c.Domain()] && (c.Op() == haproxy.OpAdd || named) {
+			p.Actions = append(p.Actions, Action{ViaRuntime, news.inProcess(c)})
 		} else if !wanted.refused[c.Domain()] {
-			reasons.add(c, why)
+			reasons.add(c, news.why(c, why))
 		}
 	}
 	p.Actions = slices.DeleteFunc(p.Actions, func(a Action) bool {
@@ -200,22 +211,6 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Chan
 	})
 	p.came(changes, st)
 	p.Reload, p.cause, p.late, p.options = reasons.lines(ruled), reasons.cause(), reasons.domains(), reasons.options()
-}
-
-// goesOn is what requests for a domain that goes away are for then; empty where HAProxy answers them with 503.
-func goesOn(r haproxy.Rule, st haproxy.State) string {
-	b, _ := backendOf(st.Live, r.Domain)
-	own := strings.Fields(b.Options.Names)
-	for _, wildcard := range st.Wildcards {
-		covers := func(name string) bool { return haproxy.Covers(wildcard, name) }
-		if !slices.Contains(own, wildcard) && (covers(r.Domain) || slices.ContainsFunc(own, covers)) {
-			return "the domain with the name " + wildcard
-		}
-	}
-	if st.Behind != "" {
-		return st.Behind + ", as those for an unknown domain do"
-	}
-	return ""
 }
 
 // keepsServing reports whether a server that takes traffic stays in a backend. Where none does and those that come need a
@@ -331,11 +326,18 @@ func (p Plan) domains() []string {
 	return slices.Compact(domains)
 }
 
-// with is the plan with changes of servers that were made before it. Those that are in it had not come into effect.
+// with is the plan with changes of servers that were made before it. Those that are in it had not come into effect. A server that was
+// removed and is there yet stands in it as it was, and not as HAProxy has it by now, which is drained.
 func (p Plan) with(made []haproxy.Change) Plan {
 	var actions []Action
 	for _, c := range made {
-		if a := (Action{ViaRuntime, c}); !slices.Contains(p.Actions, a) {
+		a := Action{ViaRuntime, c}
+		if removes(c) {
+			p.Actions = slices.DeleteFunc(slices.Clone(p.Actions), func(b Action) bool {
+				return b.Via == ViaRuntime && removes(b.Change) && b.Change.Key() == c.Key()
+			})
+		}
+		if !slices.Contains(p.Actions, a) {
 			actions = append(actions, a)
 		}
 	}

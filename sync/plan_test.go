@@ -41,7 +41,7 @@ func TestManyReasonsForAReloadAreCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"use_backend rule of a, use_backend rule of b, use_backend rule of c and 2 more: the rules of a running process cannot change"}
+	want := []string{"new domain: a, b, c and 2 more (the rules of a running process cannot change)"}
 	if delta := cmp.Diff(want, report.Plan.Reload); delta != "" {
 		t.Errorf("(-want +got):\n%s", delta)
 	}

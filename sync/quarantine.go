@@ -87,8 +87,14 @@ func (d *deployment) narrow(ctx context.Context) error {
 	for _, name := range slices.Sorted(maps.Keys(d.reasons)) {
 		want, wanted := backendOf(d.want, name)
 		have, had := backendOf(d.have, name)
-		if !wanted || !had {
+		if !had {
 			continue
+		}
+		if !wanted && d.tracked[name] {
+			continue // its maintenance would be that of others
+		}
+		if !wanted {
+			want = emptied(have)
 		}
 		if all, removed := withoutRemovals(have, want); len(removed) > 0 {
 			ok, err := d.accepts(ctx, name, all)
@@ -99,6 +105,9 @@ func (d *deployment) narrow(ctx context.Context) error {
 				d.held[name] = removed
 				continue
 			}
+		}
+		if !wanted {
+			continue
 		}
 		if err := d.byHost(ctx, name, have, want); err != nil {
 			return err
@@ -173,6 +182,23 @@ func withoutRemovals(have, want haproxy.Backend) (b haproxy.Backend, removed []s
 	}
 	slices.SortFunc(b.Servers, byServer)
 	return b, removed
+}
+
+// emptied is what is wanted of a backend that is to go and has to stay: nothing.
+func emptied(b haproxy.Backend) haproxy.Backend {
+	b.Servers = nil
+	return b
+}
+
+// trackedIn are the domains with servers that those of other domains track.
+func trackedIn(needed map[haproxy.ServerKey][]haproxy.Need) map[string]bool {
+	tracked := map[string]bool{}
+	for key, needs := range needed {
+		if slices.ContainsFunc(needs, func(n haproxy.Need) bool { return n.Tracks && n.Of.Backend != key.Backend }) {
+			tracked[key.Domain()] = true
+		}
+	}
+	return tracked
 }
 
 // changed are the domains that the job would change in the file, sorted.

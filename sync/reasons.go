@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/hapsync/hapsync/haproxy"
 )
@@ -52,20 +51,36 @@ func (r *reasons) options() []string {
 // namedReasons is how many objects are named for a reason before they are counted.
 const namedReasons = 3
 
-// lines puts the objects that share a reason together. A new backend goes without saying where its domain's rule is new.
+// lines puts the objects that share a reason together. A new backend goes without saying where its domain's rule is new: both are a new
+// domain.
 func (r *reasons) lines(ruled map[string]bool) []string {
 	objects := map[string][]string{}
-	for i, c := range r.changes {
-		if add, ok := c.(haproxy.AddBackend); ok && ruled[add.Domain()] {
-			continue
+	fresh := map[string]bool{}
+	for _, c := range r.changes {
+		if add, ok := c.(haproxy.AddBackend); ok {
+			fresh[add.Domain()] = true
 		}
-		objects[r.whys[i]] = append(objects[r.whys[i]], object(c))
+	}
+	domains := map[string][]string{}
+	for i, c := range r.changes {
+		_, backend := c.(haproxy.AddBackend)
+		_, rule := c.(haproxy.AddRule)
+		switch why, domain := r.whys[i], c.Domain(); {
+		case backend && ruled[domain]:
+		case rule && fresh[domain]:
+			domains[why] = append(domains[why], domain)
+		default:
+			objects[why] = append(objects[why], object(c))
+		}
 	}
 	var lines []string
+	for why, names := range domains {
+		lines = append(lines, fmt.Sprintf("new domain: %s (%s)", nameSome(slices.Compact(names)), why))
+	}
 	for why, names := range objects {
 		names = slices.Compact(names)
 		if len(names) > namedReasons {
-			lines = append(lines, fmt.Sprintf("%s and %d more: %s", strings.Join(names[:namedReasons], ", "), len(names)-namedReasons, why))
+			lines = append(lines, nameSome(names)+": "+why)
 			continue
 		}
 		for _, name := range names {

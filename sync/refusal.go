@@ -18,7 +18,9 @@ type refusal struct {
 	words  string          // what HAProxy said; empty where it said nothing
 	hosts  []string        // whose removal is all that is held back; empty where more is
 	reload bool            // HAProxy accepts the file, but a reload with it fails, or does not help
-	retry  retry
+	// useless is set where HAProxy made the reload, and nothing came of it: another one will hardly help, unless HAProxy is started again.
+	useless bool
+	retry   retry
 	// retrying is set while it is tried again.
 	retrying bool
 }
@@ -63,7 +65,11 @@ func (m *memory) refuse(refused map[string]refusal) {
 			if was := d.refused; was != nil && was.reload {
 				r.retry.wait = was.retry.wait
 			}
-			r.retry.wait = min(max(2*r.retry.wait, retryFirst), refusedLast)
+			first, last := retryFirst, refusedLast
+			if r.useless {
+				first, last = uselessFirst, uselessLast
+			}
+			r.retry.wait = min(max(2*r.retry.wait, first), last)
 			r.retry.at = time.Now().Add(r.retry.wait)
 		}
 		d.refused = &r
@@ -118,6 +124,9 @@ func (m *memory) leftOut(prefix string, scope haproxy.Scope, refused map[string]
 		case r.reload:
 			left = append(left, registry.Problem{Key: prefix + "/" + name, Domain: name,
 				Reason: fmt.Sprintf("left as it was, a reload is tried again at %s: %s", r.retry.at.Format(time.TimeOnly), r.reason)})
+		case len(r.hosts) > 0 && r.want.Name == "":
+			left = append(left, registry.Problem{Key: prefix + "/" + name, Domain: name,
+				Reason: "out of service, but left in the file: HAProxy refuses to be without it: " + r.reason})
 		case len(r.hosts) > 0:
 			for _, host := range r.hosts {
 				left = append(left, registry.Problem{Key: prefix + "/" + name + "/" + host, Domain: name, Host: host,

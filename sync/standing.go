@@ -95,15 +95,20 @@ func (a *Agent) tellStandings() {
 	}
 	a.told.problems.compare(log, now)
 	s.Oldest = a.told.problems.oldest()
-	a.told.pending.compare(log, standingsOf(s.Last.Pending, func(line string) standing {
-		host, missing, _ := strings.Cut(line, ": ")
-		return standing{host, missing}
-	}))
-	a.told.overrides.compare(log, standingsOf(a.memory.overrides.list(), func(o Override) standing {
-		return standing{o.Domain + "/" + o.Host, o.Live + " on HAProxy's socket, " + o.Registry + " in the registry"}
-	}))
+	a.told.pending.compare(log, standingsOf(s.Last.Pending, pendingStanding))
+	a.told.overrides.compare(log, standingsOf(a.memory.overrides.list(), overrideStanding))
 	a.told.draining.compare(log, standingsOf(a.memory.leaving(), func(k haproxy.ServerKey) standing { return standing{name: k.Domain() + "/" + k.Name} }))
-	s.since = sinces{a.told.problems.since, a.told.pending.since, a.told.overrides.since}
+	s.since.problems, s.since.pending, s.since.overrides = a.told.problems.since, a.told.pending.since, a.told.overrides.since
+	s.since.warnings = aged(s.since.warnings, s.Last.Warnings)
+}
+
+func pendingStanding(line string) standing {
+	host, missing, _ := strings.Cut(line, ": ")
+	return standing{host, missing}
+}
+
+func overrideStanding(o Override) standing {
+	return standing{o.Domain + "/" + o.Host, o.Live + " on HAProxy's socket, " + o.Registry + " in the registry"}
 }
 
 func standingsOf[T any](all []T, of func(T) standing) []standing {
@@ -121,7 +126,16 @@ type AgedProblem struct {
 }
 
 // sinces are since when the agent has known of what stays for a while, by its name. The maps are not written to any more.
-type sinces struct{ problems, pending, overrides map[string]time.Time }
+type sinces struct{ problems, pending, overrides, warnings, waiting map[string]time.Time }
+
+// aged is since when each of some names has been there without a break.
+func aged(was map[string]time.Time, names []string) map[string]time.Time {
+	since := make(map[string]time.Time, len(names))
+	for _, name := range names {
+		since[name] = cmp.Or(was[name], time.Now())
+	}
+	return since
+}
 
 // ProblemSince is since when the agent has known of a problem with a key; zero where there is none.
 func (s Status) ProblemSince(key string) time.Time { return s.since.problems[key] }
@@ -131,6 +145,23 @@ func (s Status) PendingSince(host string) time.Time { return s.since.pending[hos
 
 // OverrideSince is the same of a host that an operator has set something of on HAProxy's socket.
 func (s Status) OverrideSince(o Override) time.Time { return s.since.overrides[o.Domain+"/"+o.Host] }
+
+// WarningSince is the same of a warning, by its words.
+func (s Status) WarningSince(warning string) time.Time { return s.since.warnings[warning] }
+
+// WithWarnings is the status with further warnings, and since when they have been known.
+func (s Status) WithWarnings(since map[string]time.Time) Status {
+	if len(since) == 0 {
+		return s
+	}
+	all := maps.Clone(since)
+	maps.Copy(all, s.since.warnings)
+	s.Last.Warnings, s.since.warnings = slices.Concat(s.Last.Warnings, slices.Sorted(maps.Keys(since))), all
+	return s
+}
+
+// WaitingSince is the same of a domain of which the process lacks something.
+func (s Status) WaitingSince(domain string) time.Time { return s.since.waiting[domain] }
 
 // keptAges is how many problems have their age told: each is a series for Prometheus.
 const keptAges = 20

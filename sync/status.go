@@ -2,6 +2,7 @@ package sync
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -46,6 +47,9 @@ type Status struct {
 	Passes []Entry
 	// Oldest are the problems that have been there for longest, at most 20, the oldest first.
 	Oldest []AgedProblem
+
+	// Shadow is what a Shadow has found; nil for an agent.
+	Shadow *ShadowStatus
 
 	// reached is the last change that was dealt with, but for the domains that wait.
 	reached   registry.Revision
@@ -92,20 +96,6 @@ func (s Status) Leaving() []haproxy.ServerKey { return s.leaving }
 // Late are the domains of which the process lacks something, sorted. The caller does not write to them.
 func (s Status) Late() []string { return s.waiting }
 
-// Status says how the agent is. It may be called at any time, from any goroutine.
-func (a *Agent) Status() Status {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	s := a.status
-	s.Passes = slices.Clone(s.Passes)
-	s.Reasons = append([]string(nil), s.Reasons...)
-	if wait, long := a.cfg.Process.Waiting(); long {
-		s.Waiting = wait
-		s.Reasons = append([]string{"waiting for " + wait.String()}, s.Reasons...)
-	}
-	return s
-}
-
 const notRead = "the registry has not been read yet"
 
 // record takes a pass into the status, and logs it: what it did in the process; what waits for the file is reported with that.
@@ -138,10 +128,14 @@ func (a *Agent) record(in inbox, p *pass, err error, took time.Duration) {
 		report.Agents = append(others, report.Agents...)
 	}
 	report.Draining = len(a.memory.leaving())
+	told := err
+	if made := p.taken(); errors.Is(err, context.Canceled) && len(made) > 0 { // the agent ends, and has changed HAProxy
+		report.Plan, told = Plan{}.with(made), nil
+	}
 	report.Plan = a.untold(p, report.Plan)
 	deferred := err == nil && !p.report.Plan.Empty() // the deployer's report will tell
 	if !deferred || report.Down == nil {
-		a.tell(report, err, took)
+		a.tell(report, told, took)
 	}
 	report.Postponed = a.memory.postponed()
 	s.Last = report
@@ -234,6 +228,9 @@ func (a *Agent) recordReport(r result, err error) {
 		report.Down, s.Down = nil, ""
 	}
 	report.Draining, report.Agents = len(a.memory.leaving()), s.Last.Agents
+	if !r.scope.All() { // which does not look
+		report.Warnings, report.OldWorkers = s.Last.Warnings, s.Last.OldWorkers
+	}
 	if report.Postponed {
 		report.Plan.Reload = nil
 	}
@@ -277,6 +274,7 @@ func (a *Agent) progress(snapshot registry.Snapshot) {
 		s.Behind = time.Time{}
 	}
 	s.reached, s.waiting = a.memory.reached.changed, a.memory.names(func(d *domainState) bool { return d.since != nil })
+	s.since.waiting = aged(s.since.waiting, s.waiting)
 	s.leaving = slices.SortedFunc(slices.Values(slices.Concat(a.memory.tally.drained, a.memory.leaving())), byServerKey)
 	s.leaving = slices.Compact(s.leaving)
 }
@@ -315,7 +313,7 @@ func (s *Status) reasons(known bool) []string {
 	}
 	if !known {
 		reasons = append(reasons, notRead)
-	} else if s.AppliedAt.IsZero() {
+	} else if s.AppliedAt.IsZero() && s.Shadow == nil {
 		reasons = append(reasons, "no good pass has been made yet")
 	}
 	add("registry", s.Lost)

@@ -69,13 +69,13 @@ func grown(had, whole haproxy.Config) []string {
 	more := map[string]amount{}
 	for _, is := range whole.Backends {
 		was, _ := haproxy.FindBackend(had.Backends, is.Name)
-		if m := amountOf(is).minus(amountOf(was)); m.servers > 0 || m.checks > 0 {
+		if m := amountOf(is).minus(amountOf(was)); m.servers > 0 || m.descriptors > 0 {
 			name, _ := haproxy.DomainOf(is.Name)
 			names, more[name] = append(names, name), m
 		}
 	}
 	slices.SortStableFunc(names, func(a, b string) int {
-		return cmp.Or(cmp.Compare(more[a].checks, more[b].checks), cmp.Compare(more[a].servers, more[b].servers))
+		return cmp.Or(cmp.Compare(more[a].descriptors, more[b].descriptors), cmp.Compare(more[a].servers, more[b].servers))
 	})
 	return names
 }

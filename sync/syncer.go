@@ -53,10 +53,14 @@ func (cfg Config) check() error {
 	if cfg.Process == nil || cfg.File == nil {
 		return errors.New("a process and a file are needed")
 	}
-	if len(cfg.Layout.Frontends) == 0 {
+	return checkPolicy(cfg.Layout, cfg.Policy)
+}
+
+func checkPolicy(layout Layout, policy Policy) error {
+	if len(layout.Frontends) == 0 {
 		return errors.New("no frontend is named")
 	}
-	if m := cfg.Policy.MaxRemoval; m < 0 || m > 100 {
+	if m := policy.MaxRemoval; m < 0 || m > 100 {
 		return fmt.Errorf("at most %d%% of the servers to be removed: not a percentage of 1 to 100", m)
 	}
 	return nil
@@ -127,6 +131,7 @@ func (s *Syncer) prepare(ctx context.Context) (*pass, error) {
 	if !s.cfg.UndoOverrides {
 		p.keepOverrides()
 	}
+	p.holdNeeded()
 	err = p.check()
 	var held *HeldError
 	if errors.As(err, &held) {
@@ -154,6 +159,59 @@ func (p *pass) keepOverrides() {
 	p.memory.overrides = noted
 	p.compare(p.state)
 	p.report.Kept = noted.list()
+}
+
+// holdNeeded holds back what HAProxy would refuse: the removal of servers that lines need which stay. A plan shows that, as sync does
+// it. All servers of a domain stay if one has to, and so do the lines behind them.
+func (p *pass) holdNeeded() {
+	held := map[string]refusal{}
+	stays := func(key haproxy.ServerKey) bool {
+		if key.Backend == "" || has(held, key.Domain()) {
+			return true
+		}
+		want, there := backendOf(p.want.file, key.Domain())
+		if key.Name != "" {
+			_, there = serverOf(want, key.Name)
+		}
+		return there
+	}
+	needed, tracked := slices.SortedFunc(maps.Keys(p.state.Needed), byServerKey), trackedIn(p.state.Needed)
+	for before := -1; before < len(held); {
+		before = len(held)
+		for _, key := range needed {
+			needs := p.state.Needed[key]
+			have, _ := backendOf(p.state.File, key.Domain())
+			_, there := serverOf(have, key.Name)
+			i := slices.IndexFunc(needs, func(n haproxy.Need) bool { return stays(n.Of) })
+			if there && i >= 0 && !stays(key) {
+				want, _ := backendOf(p.want.file, key.Domain())
+				held[key.Domain()] = refusedWithout(key.Name, needs[i], tracked[key.Domain()], have, want)
+			}
+		}
+	}
+	if len(held) == 0 {
+		return
+	}
+	kept := p.report.Kept
+	p.memory.refuse(held)
+	p.compare(p.state)
+	p.report.Kept = kept
+}
+
+// refusedWithout is the refusal to be without a server that a line needs: what is to go of its domain stays, without traffic. All of a domain
+// stays as it was if servers of others would go into maintenance with it.
+func refusedWithout(server string, need haproxy.Need, tracked bool, have, want haproxy.Backend) refusal {
+	line := "without " + server + ", HAProxy refuses the line " + need.Line
+	r := refusal{want: want, reason: line, words: line}
+	if want.Name == "" {
+		if tracked {
+			r.file = have
+			return r
+		}
+		want = emptied(have)
+	}
+	r.file, r.hosts = withoutRemovals(have, want)
+	return r
 }
 
 // bringInLine carries the plan out: the process first, because traffic moves within milliseconds, then the file, then the
@@ -234,8 +292,7 @@ func (p *pass) finish(ctx context.Context) error {
 	case rest.Empty():
 		return nil
 	case onlyRemovals(rest):
-		p.report.Draining = len(rest.Actions) - len(slices.DeleteFunc(rest.changes(ViaRuntime), ofServer))
-		p.report.Warnings = append(p.report.Warnings, fmt.Sprintf("%s still have connections, or are held by other rules; they take no new ones and are deleted by a later pass", registry.Count(p.report.Draining, "removed server")))
+		p.linger(rest)
 		return nil
 	case p.report.Reloaded || rest.EditsFile():
 		return fmt.Errorf("%w: after the pass there is still to do: %s (was HAProxy started with the managed file? hapsync check tells)", haproxy.ErrRefused, rest.first())
@@ -244,7 +301,29 @@ func (p *pass) finish(ctx context.Context) error {
 		return err
 	}
 	p.report.Reloaded, p.report.Down = true, nil
+	why := rest.Reload
+	if len(why) == 0 {
+		why = []string{"haproxy: the running process has not taken all of it: " + rest.first()}
+	}
+	p.report.Plan.Reload = slices.Concat(p.report.Plan.Reload, why)
 	return p.finish(ctx)
+}
+
+// linger warns of the removed servers that are all that is left to do.
+func (p *pass) linger(rest Plan) {
+	p.report.Draining = 0
+	for _, a := range rest.Actions {
+		if a.Change.Object() == haproxy.ObjectServer {
+			p.report.Draining++
+		}
+	}
+	switch n := p.report.Draining; n {
+	case 0: // a backend that has no servers any more, whose last sessions end
+	case 1:
+		p.report.Warnings = append(p.report.Warnings, "1 removed server still has connections, or is held by other rules; it takes no new ones and is deleted by a later pass")
+	default:
+		p.report.Warnings = append(p.report.Warnings, fmt.Sprintf("%d removed servers still have connections, or are held by other rules; they take no new ones and are deleted by a later pass", n))
+	}
 }
 
 // rest is what is left to do.
@@ -261,9 +340,13 @@ func (p *pass) rest(ctx context.Context) (Plan, error) {
 }
 
 func onlyRemovals(p Plan) bool {
-	return len(p.Reload) == 0 && p.Rewrite == "" && !slices.ContainsFunc(p.Actions, func(a Action) bool {
-		return !removes(a.Change) || a.Change.Object() == haproxy.ObjectRule || a.Via != ViaRuntime
-	})
+	if len(p.Reload) > 0 || p.Rewrite != "" {
+		return false
+	}
+	for _, a := range p.Actions {
+		if a.Via != ViaRuntime || !removes(a.Change) || a.Change.Object() == haproxy.ObjectRule {
+			return false
+		}
+	}
+	return true
 }
-
-func ofServer(c haproxy.Change) bool { return c.Object() == haproxy.ObjectServer }

@@ -18,7 +18,20 @@ type Layout struct {
 	Cookie string
 	// HostMatch says which Host headers rules take.
 	HostMatch HostMatch
+	// Routing says how requests find a domain's backend.
+	Routing Routing
 }
+
+// A Routing is the way from a frontend to the backend of a domain.
+type Routing string
+
+// The ways. The zero value is RoutingACL.
+const (
+	// RoutingACL is a use_backend rule for each domain: HAProxy tries one after the other.
+	RoutingACL Routing = "acl"
+	// RoutingMap is one rule for all domains, which looks the Host up in the map file. Wildcards have rules.
+	RoutingMap Routing = "map"
+)
 
 // A HostMatch says which Host headers a rule takes.
 type HostMatch string
@@ -43,6 +56,12 @@ func (l Layout) exact(domain string, st haproxy.State) []string {
 	}
 	var exact []string
 	for _, f := range l.Frontends {
+		if l.Routing == RoutingMap { // one rule for all: no request is to be lost by it
+			if st.Exact[f] && !st.AnyPort[f] {
+				exact = append(exact, f)
+			}
+			continue
+		}
 		i, there := slices.BinarySearchFunc(st.File.Rules, haproxy.Rule{Frontend: f, Domain: domain}, byRule)
 		if there && !st.File.Rules[i].AnyPort || !there && st.Exact[f] {
 			exact = append(exact, f)
@@ -90,6 +109,13 @@ func (l Layout) Desired(snapshot registry.Snapshot, st haproxy.State) (haproxy.C
 	slices.SortFunc(want.Backends, byBackend)
 	want.Backends = append(want.Backends, bad.keep(want, st.File)...)
 	want.Backends = append(want.Backends, keptBackends(want, st)...)
+	for i, b := range want.Backends {
+		want.Backends[i].ByMap = nil
+		if l.Routing == RoutingMap {
+			domain, _ := haproxy.DomainOf(b.Name)
+			want.Backends[i].ByMap, want.Backends[i].Exact = l.Frontends, l.exact(domain, st)
+		}
+	}
 	return l.complete(want), problems
 }
 
@@ -228,7 +254,7 @@ func (l Layout) complete(want haproxy.Config) haproxy.Config {
 	for _, f := range l.Frontends {
 		for _, b := range want.Backends {
 			domain, _ := haproxy.DomainOf(b.Name)
-			want.Rules = append(want.Rules, haproxy.Rule{Frontend: f, Domain: domain, AnyPort: !slices.Contains(b.Exact, f)})
+			want.Rules = append(want.Rules, haproxy.Rule{Frontend: f, Domain: domain, AnyPort: !slices.Contains(b.Exact, f), ByMap: slices.Contains(b.ByMap, f)})
 		}
 	}
 	slices.SortFunc(want.Rules, byRule)
@@ -236,7 +262,7 @@ func (l Layout) complete(want haproxy.Config) haproxy.Config {
 }
 
 func (l Layout) desiredBackend(d registry.Domain, file, live haproxy.Backend) haproxy.Backend {
-	b := haproxy.Backend{Name: haproxy.BackendName(d.Name), Options: l.desiredOptions(d, file), Given: file.Given, Typed: file.Typed}
+	b := haproxy.Backend{Name: haproxy.BackendName(d.Name), Options: l.desiredOptions(d, file), Given: file.Given, Own: file.Own, Typed: file.Typed}
 	checked, shared := d.Options.Check != "off", file.SharedWords()
 	if d.Held && len(file.Servers) > 0 {
 		checked = slices.ContainsFunc(file.Servers, func(s haproxy.Server) bool { return s.Check })
@@ -255,6 +281,7 @@ func (l Layout) desiredBackend(d registry.Domain, file, live haproxy.Backend) ha
 		if b.Options.Cookie != "" {
 			b.Servers[i].Cookie = b.Servers[i].Name
 		}
+		b.Servers[i].Check = b.Servers[i].Check && !b.Tracks(b.Servers[i])
 	}
 	slices.SortFunc(b.Servers, byServer)
 	return b
@@ -295,6 +322,11 @@ func lastGood(name string, checked bool, file, live haproxy.Backend) (haproxy.Se
 		s.State, s.Weight = haproxy.Ready, 0
 	}
 	return s, s.Addr.IsValid()
+}
+
+// Plain are the options of a new domain that has no keys for them.
+func (l Layout) Plain() haproxy.BackendOptions {
+	return l.desiredOptions(registry.Domain{}, haproxy.Backend{})
 }
 
 func (l Layout) desiredOptions(d registry.Domain, file haproxy.Backend) haproxy.BackendOptions {

@@ -118,6 +118,6 @@ func (x *proxy) stop() {
 	case <-x.done:
 	case <-time.After(5 * time.Second):
 	}
-	_ = syscall.Kill(group, syscall.SIGKILL) // usually nobody is left to hear it
+	_ = syscall.Kill(group, syscall.SIGKILL) // usually no process is left
 	<-x.done
 }

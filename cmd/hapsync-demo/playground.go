@@ -47,7 +47,7 @@ func play(ctx context.Context, opts options, out *printer) (err error) {
 		out.text("\nEnding etcd, HAProxy and the web servers.")
 		return nil
 	case <-p.proxy.done:
-		return fmt.Errorf("HAProxy ended by itself: %w", p.proxy.exit())
+		return fmt.Errorf("HAProxy has ended: %w", p.proxy.exit())
 	}
 }
 

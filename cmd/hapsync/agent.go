@@ -47,6 +47,7 @@ func (p program) agentCommand() *cli.Command {
 		maxRemovalFlag(),
 		cli.Text(cli.Spec{Name: "name", Check: registry.CheckHost, Fallback: "the machine's host name", Usage: "`NAME` of the agent in its reports"}),
 		reportPrefixFlag(),
+		cli.Toggle(cli.Spec{Name: "shadow", Usage: "change nothing, beside another tool such as confd: say what would be done, and whether the other tool does the same"}),
 		cli.Toggle(cli.Spec{Name: "no-report", Usage: "do not tell in the registry what is applied: commands with --wait do not wait for this agent"}),
 		&cli.BoolFlag{Name: "print-unit", DisableDefaultText: true, Usage: "print a systemd unit for the agent, and how to install it; do nothing else"},
 		&cli.BoolFlag{Name: "print-config", DisableDefaultText: true, Usage: "print an example of the file for --config-file; do nothing else"},
@@ -64,10 +65,15 @@ HAProxy keeps what it has, and the agent waits; a pass that a safeguard objects 
 On --listen it has a page for people (/) and answers /healthz (the agent works), /readyz (HAProxy is in line; else why
 not), /metrics (for Prometheus), /status (JSON; hapsync status shows it) and /api/v1 (JSON). SIGTERM and SIGINT end it after the running pass and leave
 HAProxy as it is. SIGHUP makes it read the config file again, and everything else too. Under systemd it says
-when it is ready, and feeds the watchdog.`,
+when it is ready, and feeds the watchdog.
+
+With --shadow it follows the registry and reads HAProxy, and that is all: it writes no file (no journal either), takes no
+lock, sends HAProxy nothing but show commands, puts no certificate into it, and writes nothing to etcd. hapsync status, the
+log, the page and /metrics say what it would do, and whether the other tool does the same. hapsync adopt says how to switch.`,
 		Example: `
 hapsync agent
 hapsync agent --config-file /etc/hapsync/second.yaml --log-format json
+hapsync agent --shadow --managed-file /etc/haproxy/haproxy.cfg
 hapsync agent --listen unix:/run/hapsync/agent.sock
 hapsync agent --print-unit > /etc/systemd/system/hapsync-agent.service`,
 		ExitCodes: `0 ended by SIGTERM or SIGINT; 1 error; 2 usage`,
@@ -122,6 +128,10 @@ func (p program) newJob(c *cli.Context, s *daemon.Daemon) (*daemon.Agent, error)
 	if err != nil {
 		return nil, err
 	}
+	shadow := c.Bool("shadow")
+	if shadow {
+		announce = nil // a report would be a key in etcd
+	}
 	settings.Background = true
 	target, err := p.open(settings)
 	if err != nil {
@@ -136,16 +146,30 @@ func (p program) newJob(c *cli.Context, s *daemon.Daemon) (*daemon.Agent, error)
 		Announce:  announce,
 		WebConfig: c.String("web-config-file"),
 		Subject:   p.subject(c, source, announce),
-		Watchdog:  &daemon.Watchdog{File: target, Limit: longestPass + settings.ReloadTimeout},
+		Watchdog:  &daemon.Watchdog{Limit: longestPass + settings.ReloadTimeout},
 		Listen:    listen,
-		Certs:     watchedCerts(c, target, settings.Logger),
 		Log:       settings.Logger,
 		Settings:  fingerprint(c),
 		Version:   thisBuild().Version,
 	}
+	if shadow {
+		err = lookOnly(c, j, s, source, target, layout(c, settings))
+	} else {
+		err = p.keepInLine(c, j, s, source, target, layout(c, settings))
+	}
+	if err != nil {
+		return nil, errors.Join(err, source.Close())
+	}
+	return j, nil
+}
+
+// keepInLine makes the agent one that keeps HAProxy in line.
+func (p program) keepInLine(c *cli.Context, j *daemon.Agent, s *daemon.Daemon, source source, target target, layout sync.Layout) (err error) {
+	j.Watchdog.File = target
+	j.Certs = watchedCerts(c, target, j.Log)
 	var keep func(sync.Entry)
 	if file, ok := p.journalFile(c); ok {
-		j.Journal = journal.NewWriter(file, settings.Logger)
+		j.Journal = journal.NewWriter(file, j.Log)
 		j.Subject.History = file.Read
 		keep = j.Journal.Add
 	}
@@ -153,7 +177,7 @@ func (p program) newJob(c *cli.Context, s *daemon.Daemon) (*daemon.Agent, error)
 		Follower:       source,
 		Process:        target,
 		File:           j.Watchdog,
-		Layout:         layout(c, settings),
+		Layout:         layout,
 		Policy:         policy(c),
 		ReloadInterval: c.Duration("reload-interval"),
 		ReloadSplay:    c.Duration("reload-splay"),
@@ -164,10 +188,34 @@ func (p program) newJob(c *cli.Context, s *daemon.Daemon) (*daemon.Agent, error)
 		Journal:        keep,
 		Logger:         j.Log,
 	})
-	if err != nil {
-		return nil, errors.Join(err, source.Close())
-	}
-	return j, nil
+	return err
+}
+
+// lookOnly makes the agent a shadow. What that gets of HAProxy has no method that changes anything, and its history is in memory.
+func lookOnly(c *cli.Context, j *daemon.Agent, s *daemon.Daemon, source source, looker sync.Looker, layout sync.Layout) (err error) {
+	history := new(journal.Memory)
+	j.Subject.History, j.Subject.Confirm = history.Read, "" // there is nothing to confirm
+	j.Sync, err = sync.NewShadow(sync.ShadowConfig{
+		Follower: source,
+		Looker:   looker,
+		Layout:   layout,
+		Policy:   policy(c),
+		Resync:   c.Duration("resync"),
+		Observe:  s.Observe,
+		Begin:    j.Watchdog.Begin,
+		Journal:  history.Add,
+		Logger:   j.Log,
+		Subject:  compared(c),
+	})
+	return err
+}
+
+// compared are the settings that say what a shadow compares, besides its layout. Another member of the etcd cluster is none.
+func compared(c *cli.Context) string {
+	return fmt.Sprintf("%q", []string{
+		c.String("prefix"), fmt.Sprintf("%q", c.StringSlice("domains")), fmt.Sprintf("%q", c.StringSlice("addresses")), c.String("allow-loopback"),
+		c.String("base-file"), c.String("managed-file"), fmt.Sprintf("%q", c.StringSlice("haproxy-file")), c.String("runtime-socket"),
+	})
 }
 
 // subject is what the page and the API have of the settings.
@@ -197,7 +245,7 @@ func (p program) subject(c *cli.Context, source source, announce *etcd.AnnounceC
 // shellWord is a text as a shell takes it for one word.
 func shellWord(text string) string {
 	if !strings.ContainsFunc(text, func(r rune) bool {
-		return !strings.ContainsRune("/._-", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+		return !strings.ContainsRune("/._-:,=@+", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
 	}) {
 		return text
 	}

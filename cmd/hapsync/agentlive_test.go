@@ -170,7 +170,7 @@ func keepInLine(t *testing.T, binary string) {
 }
 
 func TestSignalEndsTheAgentWithoutAnError(t *testing.T) {
-	program := built(t)
+	program := executable(t)
 	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
 		t.Run(signal.String(), func(t *testing.T) {
 			dir, flags := place(t)

@@ -5,10 +5,10 @@ import (
 )
 
 const appDescription = `hapsync reads which hosts serve which domain from etcd, compares that with what HAProxy runs, and applies
-the difference: through the Runtime API where the running process can take it, through a validated edit of the
-managed file and one seamless reload where it cannot.
+the difference: through the Runtime API if the running process can take it; if not, through a checked edit of the managed
+file and one reload, which refuses no connection.
 
-A flag may stand before or after the command. Where a flag is not given, its environment variable counts, then
+A flag may stand before or after the command. If a flag is not given, its environment variable counts, then
 the file of --config-file (YAML, the flags' names are the keys; /etc/hapsync/hapsync.yaml if it exists), then the default.`
 
 const appTail = `
@@ -24,10 +24,11 @@ EXAMPLE:
 // app is the whole command line. It is made for each run: urfave keeps state in flags and commands.
 func (p program) app() *cli.App {
 	commands := []*cli.Command{
-		p.initCommand(), p.checkCommand(), p.completionCommand(), p.versionCommand(),
+		p.initCommand(), p.checkCommand(), p.adoptCommand(), p.completionCommand(), p.versionCommand(),
 		p.planCommand(), p.syncCommand(), p.agentCommand(),
 		p.registerCommand(), p.deregisterCommand(), p.drainCommand(), p.maintCommand(), p.readyCommand(), p.weightCommand(),
 		p.listCommand(), p.agentsCommand(), p.explainCommand(), p.statusCommand(), p.historyCommand(), p.certsCommand(), p.docsCommand(),
+		cli.FlagsCommand(),
 	}
 	return &cli.App{
 		Name:                  "hapsync",
@@ -42,7 +43,7 @@ func (p program) app() *cli.App {
 		OnUsageError:          cli.OnUsageError,
 		ExitErrHandler:        func(*cli.Context, error) {},
 		EnableBashCompletion:  true,
-		Writer:                p.stdout,
+		Writer:                cli.Wrapped(p.stdout),
 		ErrWriter:             p.stderr,
 	}
 }

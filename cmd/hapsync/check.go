@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"strings"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/hapsync/hapsync/registry"
 
 	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/sync"
 )
 
 func (p program) checkCommand() *cli.Command {
@@ -77,7 +79,61 @@ func (p program) checkHAProxy(c *cli.Context, settings haproxy.Settings) []hapro
 		return []haproxy.Finding{{Level: haproxy.LevelFail, What: "haproxy", Detail: err.Error()}}
 	}
 	defer p.waits.on("HAProxy, and haproxy -c")()
-	return append(instance.Check(c.Context), checkCertificates(c.Context, c.String("certs"), instance)...)
+	found := append(instance.Check(c.Context), checkNewDomains(c.Context, instance, layout(c, settings), cmp.Or(settings.BaseFile, settings.ManagedFile))...)
+	return append(found, checkCertificates(c.Context, c.String("certs"), instance)...)
+}
+
+// checkNewDomains says whether new domains come without a reload, if HAProxy can take that, and what stands in the way if they do not.
+func checkNewDomains(ctx context.Context, instance target, l sync.Layout, base string) []haproxy.Finding {
+	st, err := instance.State(ctx, haproxy.Everything())
+	if err != nil || st.Down != nil {
+		return nil // what is wrong has been said
+	}
+	if !st.Capabilities.Backends {
+		return checkSpares(l, st)
+	}
+	f := haproxy.Finding{Level: haproxy.LevelWarn, What: "new domains"}
+	switch change := l.NeedsReload(st).(type) {
+	case nil:
+		f.Level, f.Detail = haproxy.LevelOK, "come without a reload"
+	case haproxy.AddBackend:
+		f.Detail = "each takes a reload: no named defaults section says exactly what the managed file says for a domain"
+		f.Remedy = fmt.Sprintf(`in %s give the defaults that hold for the managed file a name, such as web; below it write "defaults domain from web" with the lines "balance %s" and "cookie %s", `+
+			`then "defaults from web" as the last line, and reload HAProxy`,
+			base, change.Options.Balance, change.Options.Cookie)
+	case haproxy.AddRule:
+		f.Detail = fmt.Sprintf("the next one takes a reload: HAProxy has loaded no rule of frontend %s that reads the map file and comes right behind the rules of all domains", change.Rule.Frontend)
+		f.Remedy = "hapsync writes that rule with the next new domain; if it is there, move your use_backend rules out from between hapsync's, and reload HAProxy"
+	}
+	if !st.Dynamic.Allowed {
+		f.Level, f.Detail, f.Remedy = haproxy.LevelOK, "each takes a reload, as --dynamic-domains off asks for", ""
+	}
+	return []haproxy.Finding{f}
+}
+
+// checkSpares says whether the next new domain comes without a reload in a spare backend.
+func checkSpares(l sync.Layout, st haproxy.State) []haproxy.Finding {
+	f := haproxy.Finding{Level: haproxy.LevelOK, What: "new domains"}
+	free, ready := st.Dynamic.Spares[l.Plain()]
+	switch {
+	case st.Dynamic.Spares == nil || !st.Capabilities.CookieLive || len(st.Dynamic.Spares) == 0 && len(st.File.Rules) == 0:
+		return nil // none are to be there, or of use, or the first domain brings them
+	case len(st.Dynamic.Spares) == 0:
+		f.Level = haproxy.LevelWarn
+		f.Detail = "the next one takes a reload: HAProxy has loaded no spare backend"
+		f.Remedy = "hapsync writes them with the next new domain; if they are there, take your lines and comments out of them, and the lines that name them, and reload HAProxy"
+	case !ready:
+		f.Detail = "the next one takes a reload: the spare backends that HAProxy has loaded have another balance or cookie"
+	case free == 0:
+		f.Detail = "the next one takes a reload, which frees all spare backends"
+	case l.NeedsReload(st) != nil:
+		f.Level = haproxy.LevelWarn
+		f.Detail = "each takes a reload: a frontend has no rule that reads the map file and comes right behind the rules of all domains"
+		f.Remedy = "hapsync writes that rule with the next new domain; if it is there, move your use_backend rules out from between hapsync's, and reload HAProxy"
+	default:
+		f.Detail = fmt.Sprintf("%d come without a reload, in spare backends", free)
+	}
+	return []haproxy.Finding{f}
 }
 
 // checkRegistry returns an error only for settings that cannot be followed.

@@ -81,3 +81,50 @@ func TestCheckWarnsOfSecretsThatOthersCanRead(t *testing.T) {
 		wantContains(t, "stdout", got.stdout, tt.want)
 	}
 }
+
+func TestCheckSaysWhatNewDomainsNeedToComeWithoutAReload(t *testing.T) {
+	plain := haproxy.BackendOptions{Balance: "roundrobin", Cookie: haproxy.StickyCookie}
+	fits := map[haproxy.BackendOptions]string{plain: "domain"}
+	for _, tt := range []struct {
+		name string
+		d    haproxy.Dynamic
+		args []string
+		want string // no line if empty
+	}{
+		{"HAProxy cannot take them", haproxy.Dynamic{}, nil, ""},
+		{"all is there", haproxy.Dynamic{Allowed: true, Defaults: fits, Routes: map[string]bool{"webin": true}}, nil, "ok   new domains: come without a reload\n"},
+		{"spare backends are free", haproxy.Dynamic{Spares: map[haproxy.BackendOptions]int{plain: 2}, Routes: map[string]bool{"webin": true}}, nil,
+			"ok   new domains: 2 come without a reload, in spare backends\n"},
+		{"no spare backend is free", haproxy.Dynamic{Spares: map[haproxy.BackendOptions]int{plain: 0}, Routes: map[string]bool{"webin": true}}, nil,
+			"ok   new domains: the next one takes a reload, which frees all spare backends\n"},
+		{"no spare backend is loaded", haproxy.Dynamic{Spares: map[haproxy.BackendOptions]int{}, Routes: map[string]bool{"webin": true}}, nil,
+			"warn new domains: the next one takes a reload: HAProxy has loaded no spare backend (hapsync writes them with the next new domain; if they are there, take"},
+		{"spare backends of another cookie", haproxy.Dynamic{Spares: map[haproxy.BackendOptions]int{plain: 2}, Routes: map[string]bool{"webin": true}}, []string{"--cookie", "SRV"},
+			"ok   new domains: the next one takes a reload: the spare backends that HAProxy has loaded have another balance or cookie\n"},
+		{"spare backends without a map rule", haproxy.Dynamic{Spares: map[haproxy.BackendOptions]int{plain: 2}}, nil,
+			"warn new domains: each takes a reload: a frontend has no rule that reads the map file and comes right behind the rules of all domains (hapsync writes"},
+		{"the settings rule it out", haproxy.Dynamic{Defaults: fits, Routes: map[string]bool{"webin": true}}, nil,
+			"ok   new domains: each takes a reload, as --dynamic-domains off asks for\n"},
+		{"no defaults", haproxy.Dynamic{Allowed: true, Routes: map[string]bool{"webin": true}}, nil,
+			`warn new domains: each takes a reload: no named defaults section says exactly what the managed file says for a domain ` +
+				`(in /etc/haproxy/haproxy.cfg give the defaults that hold for the managed file a name, such as web; below it write "defaults domain from web" ` +
+				`with the lines "balance roundrobin" and "cookie SERVERID insert indirect nocache", then "defaults from web" as the last line, and reload HAProxy)`},
+		{"other defaults", haproxy.Dynamic{Allowed: true, Defaults: fits, Routes: map[string]bool{"webin": true}}, []string{"--cookie", "SRV"},
+			`with the lines "balance roundrobin" and "cookie SRV insert indirect nocache", then "defaults from web"`},
+		{"no map rule", haproxy.Dynamic{Allowed: true, Defaults: fits, Routes: map[string]bool{"other": true}}, nil,
+			"warn new domains: the next one takes a reload: HAProxy has loaded no rule of frontend webin that reads the map file and comes right behind " +
+				"the rules of all domains (hapsync writes that rule with the next new domain; if it is there, move your use_backend rules out from between hapsync's, and reload HAProxy)\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := oneHost()
+			b.state.Dynamic = tt.d
+			b.state.File.Rules = []haproxy.Rule{{Frontend: "webin", Domain: "a.abc.com"}}
+			b.state.Capabilities = haproxy.Capabilities{Backends: tt.want != "" && tt.d.Spares == nil, CookieLive: true}
+			got := b.run(t, append([]string{"check", "--base-file", "/etc/haproxy/haproxy.cfg"}, tt.args...)...)
+			wantContains(t, "stdout", got.stdout, tt.want)
+			if strings.Contains(got.stdout, "new domains") != (tt.want != "") || got.code != exitOK {
+				t.Errorf("code %d: %s", got.code, got.stdout)
+			}
+		})
+	}
+}

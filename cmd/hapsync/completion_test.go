@@ -19,12 +19,12 @@ func TestVersion(t *testing.T) {
 	wantContains(t, "--version", new(bench).run(t, "--version").stdout, "hapsync version "+b.Version)
 }
 
-func TestBashCompletesWithTheBuiltProgram(t *testing.T) {
+func TestBashCompletesWithTheProgram(t *testing.T) {
 	bash, err := exec.LookPath("bash")
 	if err != nil {
 		t.Fatal("bash is needed to try its completion; make deps does not install it")
 	}
-	dir := filepath.Dir(built(t))
+	dir := filepath.Dir(executable(t))
 	script := filepath.Join(dir, "completion.bash")
 	if err := os.WriteFile(script, []byte(new(bench).run(t, "completion", "bash").stdout), 0o600); err != nil {
 		t.Fatal(err)

@@ -4,6 +4,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 )
 
 func TestConfigFile(t *testing.T) {
@@ -101,6 +103,28 @@ func TestConfigFileTakesNumbersWithoutQuotes(t *testing.T) {
 	for flag, want := range map[string]string{"port": "10000", "rise": "3", "max-keys": "500"} {
 		if got := new(bench).settled(t, "register", flag, "register", "--config-file", file); got != want {
 			t.Errorf("%s: %q, want %q", flag, got, want)
+		}
+	}
+}
+
+func TestALineOfTheConfigFileIsReadAsItWasWritten(t *testing.T) {
+	for _, tt := range []struct{ name, tag, value string }{
+		{"domains", "!!seq", "*.abc.com,b.org"},
+		{"endpoints", "!!seq", "http://[::1]:2379"},
+		{"runtime-socket", "", "@abc"},
+		{"runtime-socket", "", "/run/ö: x"},
+		{"reload-command", "", "a x: y"},
+		{"reload-command", "", "systemctl reload haproxy # now"},
+		{"reload-command", "", "'a' \"b\" %x"},
+		{"dial-timeout", "", "5s"},
+		{"max-removal", "!!int", "30"},
+		{"allow-loopback", "!!bool", "true"},
+		{"frontend", "!!seq", "off,true"},
+		{"name", "", "on"},
+	} {
+		line := (&cli.Setting{Spec: cli.Spec{Name: tt.name, Tag: tt.tag}}).YAML(tt.value)
+		if got := new(bench).settled(t, "agent", tt.name, "agent", "--config-file", writeFile(t, line+"\n")); got != tt.value {
+			t.Errorf("%s: %q, want %q", line, got, tt.value)
 		}
 	}
 }

@@ -204,7 +204,7 @@ func TestCommandLinesOfPagesAreKnown(t *testing.T) {
 		lines, spans := codeOf(text)
 		for _, code := range slices.Concat(lines, spans) {
 			for _, args := range hapsyncCalls(code) {
-				if len(args) == 0 || slices.Contains(args, "--help") || slices.Contains(args, "[flags]") {
+				if len(args) == 0 || args[0] == "help" || slices.Contains(args, "--help") || slices.Contains(args, "[flags]") {
 					continue
 				}
 				count++
@@ -364,6 +364,9 @@ func TestPagesHaveEveryMetricAndNoOther(t *testing.T) {
 	names := metricNames(t)
 	told := map[string]bool{}
 	for page, text := range pages(t) {
+		if strings.Contains(page, "examples/") {
+			continue // variables of Ansible's look the same
+		}
 		for _, name := range regexp.MustCompile(`\bhapsync_[a-z_]+`).FindAllString(text, -1) {
 			told[name] = true
 			if !names[name] {

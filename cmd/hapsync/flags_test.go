@@ -55,6 +55,8 @@ func samples(s *cli.Setting) (string, string) {
 		return "127.0.0.1:9102", "unix:/run/hapsync/agent.sock"
 	case s.Name == "output" || s.Name == "log-format":
 		return "json", "text"
+	case s.Name == "routing":
+		return "map", "acl"
 	case s.Name == "host-match":
 		return "exact", "any-port"
 	case s.Name == "first-check":
@@ -206,9 +208,22 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 
 func TestHelpShowsNoForeignFlags(t *testing.T) {
 	help := new(bench).run(t, "list", "--help").stdout
-	wantContains(t, "help of list", help, "--prefix", "--config-file")
-	if strings.Contains(help, "--managed-file") {
-		t.Error("help of list shows --managed-file")
+	wantContains(t, "help of list", help, "hapsync help flags", ": Registry, Settings and logging.")
+	if strings.Contains(help, "--managed-file") || strings.Contains(help, "--prefix KEY") {
+		t.Errorf("help of list shows flags that are not its own: %s", help)
+	}
+}
+
+func TestSharedFlagsAreShownOnce(t *testing.T) {
+	shared, overview := new(bench).run(t, "help", "flags"), new(bench).run(t, "--help").stdout
+	wantContains(t, "overview", overview, "hapsync help flags", "--version")
+	for _, f := range cli.SharedFlags() {
+		if f.(*cli.Setting).Hidden {
+			continue
+		}
+		if name := "--" + f.Names()[0] + " "; !strings.Contains(shared.stdout, name) || strings.Contains(overview, "   "+name) {
+			t.Errorf("%s is not shown, or in the overview, too", name)
+		}
 	}
 }
 

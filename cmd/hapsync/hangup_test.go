@@ -14,8 +14,12 @@ import (
 	"github.com/hapsync/hapsync/registry/etcd"
 )
 
-// TestMain keeps a SIGHUP that comes while no agent listens, before its start or after its end, from ending the tests.
+// TestMain is the program where the binary of the tests is started by the name "hapsync". It keeps a SIGHUP that comes while no
+// agent listens, before its start or after its end, from ending the tests.
 func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == "hapsync" {
+		main()
+	}
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	os.Exit(m.Run())
 }

@@ -42,19 +42,19 @@ func TestHistoryOfAnAgentAndOfHands(t *testing.T) {
 		{" 0 ", "hand", "failed: registry not reachable"},
 		{" 814 ", "hand", "held: the registry has no key below the prefix"},
 		{" 813 ", "hand", "transaction="},
-		{" 812 ", "resync", "transaction=3 reload=1: a.abc.com; reload: use_backend rule of a.abc.com: "},
+		{" 812 ", "resync", "transaction=3 reload=1: a.abc.com; reload: new domain: a.abc.com ("},
 	} {
 		wantContains(t, fmt.Sprintf("line %d", i), lines[i], want...)
 	}
 	got = b.run(t, "history", "812")
 	wantContains(t, "the pass", got.stdout, "  revision 812, done, by resync, took ", "\n  transaction  + server a.abc.com/server1 10.0.0.1:10000 cookie server1\n",
-		"\n  transaction  + rule a.abc.com in webin\n", "\n  reload: use_backend rule of a.abc.com")
+		"\n  transaction  + rule a.abc.com in webin\n", "\n  reload: new domain: a.abc.com (")
 	got = b.run(t, "history", "813", "--domain", "b.abc.com")
 	if got.code != exitUsage {
 		t.Errorf("a flag behind the revision: code %d", got.code)
 	}
 	got = b.run(t, "history", "--domain", "b.abc.com", "813")
-	if wantContains(t, "of a domain", got.stdout, "- server b.abc.com/s"); strings.Contains(got.stdout, "a.abc.com") {
+	if wantContains(t, "of a domain", got.stdout, "- server b.abc.com/s"); strings.Contains(got.stdout, "server a.abc.com/") { // the reason of the reload names it
 		t.Errorf("of a domain: %s", got.stdout)
 	}
 	var all struct {

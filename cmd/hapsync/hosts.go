@@ -149,7 +149,7 @@ func (p program) stateCommand(state registry.HostState, usage, description strin
 
 func (p program) readyCommand() *cli.Command {
 	return p.stateCommand(registry.Ready, "let a host take requests again",
-		`Sets the host's state to ready. Where hapsync register checks the host, the state follows the check from then on.`)
+		`Sets the host's state to ready. If hapsync register checks the host, the state follows that check from then on.`)
 }
 
 func (p program) drainCommand() *cli.Command {

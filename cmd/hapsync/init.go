@@ -37,7 +37,7 @@ func (p program) initCommand() *cli.Command {
 	return p.environment().Command(&cli.Command{
 		Name:     "init",
 		Category: groupSetUp,
-		Usage:    "create the base and the managed file where missing, and say how to start HAProxy",
+		Usage:    "create the base and the managed file if they are missing, and say how to start HAProxy",
 		Flags:    append(flags, cli.SharedFlags(cli.Registry)...),
 		Action:   p.init,
 	}, cli.Page{
@@ -85,6 +85,7 @@ func (p program) setup(c *cli.Context) (setup, error) {
 		baseFile:      settings.BaseFile,
 		managedFile:   settings.ManagedFile,
 		exact:         c.String("host-match") == "exact",
+		byMap:         c.String("routing") == "map",
 		frontends:     settings.Frontends,
 		binds:         cli.Words(c.StringSlice("bind")...),
 		statsBind:     c.String("stats-bind"),
@@ -132,14 +133,23 @@ func checkSetup(c *cli.Context, s setup) error {
 	if slices.Contains(s.frontends, "stats") {
 		return cli.Usagef(c, "--frontend stats: init gives this name to the frontend of the statistics page")
 	}
-	for _, w := range append([]string{s.runDir, s.stateFile, s.certs + s.tlsBind}, s.binds...) {
-		if err := cli.ConfigWord(w); err != nil {
-			return cli.Usagef(c, "%q: %w", w, err)
+	type option struct{ flag, value string }
+	places := []option{{"stats-bind", s.statsBind}, {"https-bind", s.tlsBind}}
+	for _, bind := range s.binds {
+		places = append(places, option{"bind", bind})
+	}
+	words := append([]option{{"run-dir", s.runDir}, {"state-file", s.stateFile}}, places...)
+	if s.certs != "" {
+		words = append(words, option{"https", s.certs})
+	}
+	for _, w := range words {
+		if err := cli.ConfigWord(w.value); err != nil {
+			return cli.Usagef(c, "--%s %q: %w", w.flag, w.value, err)
 		}
 	}
-	for _, bind := range append([]string{s.statsBind, s.tlsBind}, s.binds...) {
-		if !strings.ContainsAny(bind, ":/@") {
-			return cli.Usagef(c, "--bind %s: an address has a port, such as :80 or 10.0.0.1:80", bind)
+	for _, place := range places {
+		if !strings.ContainsAny(place.value, ":/@") {
+			return cli.Usagef(c, "--%s %s: an address has a port, such as :80 or 10.0.0.1:80", place.flag, place.value)
 		}
 	}
 	const longest = 97 // HAProxy's limit for the path of a socket

@@ -291,6 +291,7 @@ func TestInitRefusesValuesThatWouldBecomeConfiguration(t *testing.T) {
 		{"--bind", ":80\n    http-request deny"}, {"--bind", ":80 ssl"}, {"--bind", ":80#"}, {"--bind", `":80"`},
 		{"--stats-bind", ":1 x"}, {"--run-dir", "/run/a b"}, {"--state-file", "/x\ny"}, {"--run-dir", "/" + strings.Repeat("x", 90)},
 		{"--frontend", "a,b"}, {"--frontend", "stats"}, {"--frontend", "a b"},
+		{"--bind", "80"}, {"--stats-bind", "8404"}, {"--https", "/etc/a b"}, {"--https-bind", "443"}, {"--https-bind", ":443 quic4@:443"},
 	} {
 		dir, flags := place(t)
 		got := new(bench).run(t, append(flags, bad...)...)
@@ -299,6 +300,9 @@ func TestInitRefusesValuesThatWouldBecomeConfiguration(t *testing.T) {
 		}
 		if got.code != exitUsage || got.stdout != "" {
 			t.Errorf("%q: code %d\n%s%s", bad, got.code, got.stdout, got.stderr)
+		}
+		if !strings.Contains(got.stderr, bad[0]) {
+			t.Errorf("%q: the error does not name the flag: %s", bad, got.stderr)
 		}
 		if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
 			t.Errorf("%q: something was written: %v %v", bad, entries, err)

@@ -22,6 +22,7 @@ type setup struct {
 	account               account
 	binary                string // as it is called
 	exact                 bool   // whether rules take hosts without a port alone
+	byMap                 bool   // whether one rule stands for those of all domains
 	systemd               bool   // whether HAProxy's unit is told of the files
 	certs, tlsBind        string // directory of certificates, empty for no TLS; and where to listen with them
 }
@@ -58,7 +59,11 @@ func (s setup) managed() string {
 			fmt.Fprintf(&b, tlsText, s.tlsBind, s.certs)
 		}
 		if mapFile, ok := configfile.MapFile(s.managedFile); ok {
-			b.WriteString("    " + configfile.MapRule(mapFile, !s.exact) + "\n")
+			rule := configfile.MapRule
+			if s.byMap {
+				rule = configfile.AllByMap
+			}
+			b.WriteString("    " + rule(mapFile, !s.exact) + "\n")
 		}
 	}
 	return b.String()

@@ -86,15 +86,22 @@ func TestAlertRulesFireWhenTheyShould(t *testing.T) {
 	promtool(t, "test", "rules", "hapsync.rules.test.yml")
 }
 
-func TestThePageConfiguresPrometheus(t *testing.T) {
+func TestThePageAndTheExampleConfigurePrometheus(t *testing.T) {
 	t.Parallel()
-	_, rest, _ := strings.Cut(read(t, "../../docs/monitoring.md"), "```yaml\nrule_files:")
-	text, _, _ := strings.Cut(rest, "```")
+	_, page, _ := strings.Cut(read(t, "../../docs/monitoring.md"), "```yaml\nrule_files:")
+	page, _, _ = strings.Cut(page, "```")
 	rules, err := filepath.Abs("../../packaging/monitoring/hapsync.rules.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	promtool(t, "check", "config", writeFile(t, "rule_files:"+strings.ReplaceAll(text, "/etc/prometheus/hapsync.rules.yml", rules)))
+	secret := writeFile(t, "secret")
+	files := strings.NewReplacer("/etc/prometheus/hapsync.rules.yml", rules, "/etc/prometheus/hapsync-ca.crt", secret, "/etc/prometheus/hapsync.password", secret)
+	for _, text := range []string{"rule_files:" + page, read(t, "../../docs/examples/prometheus/prometheus.yml")} {
+		if !strings.Contains(text, "/etc/prometheus/hapsync.rules.yml") {
+			t.Errorf("Prometheus reads no alert rules: %s", text)
+		}
+		promtool(t, "check", "config", writeFile(t, files.Replace(text)))
+	}
 }
 
 // labelsOf are the labels that a metric of an agent has beside those of a scrape.
@@ -143,14 +150,19 @@ func TestTheDashboardAsksForMetricsThatAreExported(t *testing.T) {
 	if err := json.Unmarshal([]byte(read(t, "../../packaging/monitoring/hapsync-dashboard.json")), &dashboard); err != nil {
 		t.Fatal(err)
 	}
-	count := 0
+	var all strings.Builder
 	for _, p := range dashboard.Panels {
 		for _, target := range p.Targets {
-			count++
+			all.WriteString(target.Expr + "\n")
 			checkExpression(t, p.Title, target.Expr)
 		}
 	}
-	if count < 10 {
+	if count := strings.Count(all.String(), "\n"); count < 10 {
 		t.Errorf("only %d expressions were found", count)
+	}
+	for name := range metricNames(t) {
+		if strings.HasPrefix(name, "hapsync_shadow") && !strings.Contains(all.String(), name) {
+			t.Errorf("no panel shows %s", name)
+		}
 	}
 }

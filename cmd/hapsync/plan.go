@@ -17,7 +17,7 @@ func (p program) planCommand() *cli.Command {
 		cli.Toggle(cli.Spec{Name: "summary", Usage: "count the steps, with some of the domains, as is done in any case from 200 steps on"}),
 		cli.Text(cli.Spec{Name: "domain", Check: registry.CheckDomain, Usage: "show the steps of one `DOMAIN` alone"}),
 		cli.Toggle(cli.Spec{Name: "diff", Usage: "print what would change in the managed file instead, as a unified diff"}),
-		cli.Toggle(cli.Spec{Name: "detailed-exitcode", Usage: "exit with 10 where there are changes, 0 where there are none"}),
+		cli.Toggle(cli.Spec{Name: "detailed-exitcode", Usage: "exit with 10 if there are changes, with 0 if there are none"}),
 	)
 	return p.environment().Command(&cli.Command{
 		Name:     "plan",
@@ -47,9 +47,15 @@ func (p program) plan(c *cli.Context) error {
 		return cli.Usagef(c, "--diff is text: leave out -o json, which has all steps")
 	}
 	report, err := p.makePlan(c)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
+	}
+	return planVerdict(c, report)
+}
+
+// planVerdict is what a plan without an error still ends with.
+func planVerdict(c *cli.Context, report sync.Report) error {
+	switch {
 	case report.Down != nil && (c.String("runtime-socket") != "" || errors.Is(report.Down, haproxy.ErrRuns)):
 		return fmt.Errorf("%w: %w", errNotReached, report.Down) // not merely not started: what was named is wrong
 	case !c.Bool("detailed-exitcode"):

@@ -134,7 +134,7 @@ func TestALargePlanIsCounted(t *testing.T) {
 runtime      ~ 1 server of a.abc.com
 rewrite      ~ 1 server of a.abc.com
 rewrite      + 1,003 domains with 2,006 servers: n0000.abc.com, n0001.abc.com, n0002.abc.com and 1,000 more
-reload         use_backend rule of n0000.abc.com, use_backend rule of n0001.abc.com, use_backend rule of n0002.abc.com and 1000 more: the rules of a running process cannot change
+reload         new domain: n0000.abc.com, n0001.abc.com, n0002.abc.com and 1000 more (the rules of a running process cannot change)
 to do: runtime=1 rewrite=4013 reload=1 (revision 812, 1005 domains, 2009 hosts)
 `
 	if got := b.run(t, "plan"); got.stdout != want {
@@ -198,5 +198,22 @@ func TestADiffOfThePlan(t *testing.T) {
 	b.state.File, b.state.Live, b.snapshot = threeServers(), threeServers(), registry.Snapshot{Revision: 7}
 	if got := b.run(t, "plan", "--diff"); got.code != exitHeld || strings.Count(got.stdout, "\n-") != 3 {
 		t.Errorf("held: code %d: %s", got.code, got.stdout)
+	}
+}
+
+func TestManyProblemsWithTheSameReasonAreOneLine(t *testing.T) {
+	for _, tt := range []struct {
+		n    int
+		want string
+	}{
+		{10, "problem        /services/web/d0000: a port is missing\nproblem        /services/web/d0001: a port is missing\n"},
+		{1004, "problem        /services/web/d0000, /services/web/d0001, /services/web/d0002 and 1,001 more: a port is missing\nproblem        /services/web/z: bad\n"},
+	} {
+		b := inLine(v32)
+		for n := range tt.n {
+			b.snapshot.Problems = append(b.snapshot.Problems, registry.Problem{Key: fmt.Sprintf("/services/web/d%04d", n), Reason: "a port is missing"})
+		}
+		b.snapshot.Problems = append(b.snapshot.Problems, registry.Problem{Key: "/services/web/z", Reason: "bad"})
+		wantContains(t, "stdout", b.run(t, "plan").stdout, tt.want)
 	}
 }

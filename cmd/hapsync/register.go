@@ -55,20 +55,20 @@ func (p program) registerCommand() *cli.Command {
 	}, cli.Page{
 		Description: `Writes all keys of the host in one transaction, under a lease that it keeps alive. A lease that is lost is followed
 by a new one, with the keys again. SIGTERM and SIGINT take the host out: state drain, the time of --drain, state maint, and
-the keys are deleted. Who dies without that leaves with the lease, after --ttl.
+the keys are deleted. A host that dies without that leaves when its lease ends, after --ttl.
 
 With --wait the host stays only if every agent applies the registration before --wait-timeout; then systemd is told that
 it is ready (Type=notify).
 
-A name that another has is refused, unless --replace is given. With --check the host is in the registry once it is good;
+If another process has the name, register refuses, unless --replace is given. With --check the host is in the registry once it is good;
 when it turns bad its state becomes maint, and ready again later. A state that an operator sets stays until hapsync ready.
 
-With a command after --, that is started, and registered when it takes connections, or when --check says that it is good.
+A command after -- is started. The host is registered when the command takes connections, or when --check says that it is good.
 SIGTERM and SIGINT take the host out first, and are then passed on; other signals are passed on at once. When the command
-ends, so does the host, and hapsync ends with the same code (128 and the number for a signal).
+ends, hapsync takes the host out, and ends with the same code (128 and the number for a signal).
 
 With --docker the containers of this machine's Docker engine are registered that have the label hapsync.domain. The labels
-hapsync.host, .port, .weight, .check and .network say more. A host is called <machine>_<container> where no label names it,
+hapsync.host, .port, .weight, .check and .network say more. A host is called <machine>_<container> if no label names it,
 follows Docker's HEALTHCHECK, and leaves when the container is told to stop. --host is then the name of the machine.
 --domains says which domains containers may claim; --replace takes over only names at this machine's or the container's own address.`,
 		Example: `

@@ -230,6 +230,9 @@ func TestAStatusIsBounded(t *testing.T) {
 	if out.Len() > 64<<10 || text.Len() > 64<<10 {
 		t.Errorf("%d bytes of JSON, %d of text", out.Len(), text.Len())
 	}
+	if n := strings.Count(text.String(), "\nproblem "); n != 1 {
+		t.Errorf("%d lines for problems with one reason", n)
+	}
 	shown := len(status.Report.Problems)
 	if shown < 50 || status.NotShown == nil || status.NotShown.Problems != 50_000-shown || status.NotShown.Others == 0 || !strings.Contains(text.String(), fmt.Sprintf("%d problems, ", 50_000-shown)) {
 		t.Errorf("what is left out is not told:\n%s", text.String()[max(0, text.Len()-500):])

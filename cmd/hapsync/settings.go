@@ -74,7 +74,7 @@ func (p program) haproxySettings(c *cli.Context) (haproxy.Settings, error) {
 			return haproxy.Settings{}, cli.Usagef(c, "--frontend %q: a name has letters, digits and - _ . : only", name)
 		}
 	}
-	return haproxy.Settings{
+	settings := haproxy.Settings{
 		BaseFile:           c.String("base-file"),
 		ManagedFile:        c.String("managed-file"),
 		Files:              cli.Words(c.StringSlice("haproxy-file")...),
@@ -88,7 +88,9 @@ func (p program) haproxySettings(c *cli.Context) (haproxy.Settings, error) {
 		HAProxyChecksFirst: c.String("first-check") == "haproxy",
 		StaticDomains:      c.String("dynamic-domains") == "off",
 		Logger:             p.environment().Logger(c),
-	}, nil
+	}
+	settings.Spares = haproxy.Spares{Count: c.Int("spare-backends"), Options: layout(c, settings).Plain()}
+	return settings, nil
 }
 
 // journalFile is where passes are kept; ok is false where none are.
@@ -102,7 +104,7 @@ func (p program) journalFile(c *cli.Context) (file journal.File, ok bool) {
 const proxyName = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:"
 
 func layout(c *cli.Context, settings haproxy.Settings) sync.Layout {
-	return sync.Layout{Frontends: settings.Frontends, Cookie: c.String("cookie"), HostMatch: sync.HostMatch(c.String("host-match"))}
+	return sync.Layout{Frontends: settings.Frontends, Cookie: c.String("cookie"), HostMatch: sync.HostMatch(c.String("host-match")), Routing: sync.Routing(c.String("routing"))}
 }
 
 func policy(c *cli.Context) sync.Policy {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"net"
 	"os"
 	"os/exec"
@@ -10,18 +11,19 @@ import (
 	"testing"
 )
 
-// built is the path of the program, built for this test.
-func built(t *testing.T) string {
+// executable is a path by which the binary of these tests is the program: see TestMain.
+func executable(t *testing.T) string {
 	t.Helper()
+	tests, err := os.Executable()
 	path := filepath.Join(t.TempDir(), "hapsync")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	if err = cmp.Or(err, os.Symlink(tests, path)); err != nil {
+		t.Fatal(err)
 	}
 	return path
 }
 
 func TestSignalEndsAWaitForTheRegistry(t *testing.T) {
-	program := built(t)
+	program := executable(t)
 	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
 		t.Run(signal.String(), func(t *testing.T) { interrupt(t, program, signal) })
 	}

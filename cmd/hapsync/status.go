@@ -21,7 +21,7 @@ func (p program) statusCommand() *cli.Command {
 		Action: p.status,
 	}, cli.Page{
 		Description: `Asks the agent on --listen: is it ready, and if not why; what it has heard from the registry and applied to
-HAProxy; problems, pending hosts, and its last passes. Where no agent answers, it says so, reads the registry, the
+HAProxy; problems, pending hosts, and its last passes. If no agent answers, it says so, reads the registry, the
 file and the process itself, and shows what differs, as hapsync plan does.
 
 An agent of this machine that has TLS is known by the certificate in its --web-config-file. One that asks for a password, or is

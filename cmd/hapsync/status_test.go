@@ -30,7 +30,7 @@ func TestStatusOfARunningAgent(t *testing.T) {
 	wantContains(t, "status", got.stdout, "agent        ready: hapsync ", "registry     followed, revision 812: 1 domain, 1 host\n",
 		"haproxy      answers, revision 812 applied", "held         -\n", "passes       1, 0 failed, 0 held\n",
 		"problem      /services/web/x: bad\n", "pending      a.abc.com/server2: port is missing\n", "warning      mend this\n",
-		"\nPASS ", " transaction=3 reload=1  use_backend rule of a.abc.com")
+		"\nPASS ", " transaction=3 reload=1  new domain: a.abc.com (")
 
 	got = new(bench).run(t, "status", "--listen", listen, "-o", "json")
 	var status struct {

@@ -27,7 +27,7 @@ func (p program) syncCommand() *cli.Command {
 	}, cli.Page{
 		Description: `Reads the registry, the managed file and the running process, and makes the two agree with the registry:
 through the Runtime API where that is possible, then in the managed file, then by one reload if one is needed.
-A second run right after a good one has nothing to do. Where HAProxy does not run, the file is brought in
+A second run right after a good one has nothing to do. If HAProxy does not run, the file is brought in
 line all the same.
 
 For those who come from confd, --node, --noop and --onetime are accepted; --onetime ($HAPSYNC_ONETIME) does nothing.`,
@@ -46,8 +46,8 @@ func passFlags() []cli.Flag {
 	return []cli.Flag{
 		cli.OutputFlag(),
 		cli.Toggle(cli.Spec{Name: "undo-overrides", Usage: "take back weights and states that were set on HAProxy's socket, which an agent keeps"}),
-		cli.Toggle(cli.Spec{Name: "rewrite", Usage: "write the whole managed file even where a transaction would do"}),
-		cli.Toggle(cli.Spec{Name: "allow-mass-removal", Usage: "remove servers even where --max-removal would hold it"}),
+		cli.Toggle(cli.Spec{Name: "rewrite", Usage: "write the whole managed file even if a transaction would do"}),
+		cli.Toggle(cli.Spec{Name: "allow-mass-removal", Usage: "remove servers even if --max-removal would hold that"}),
 		maxRemovalFlag(),
 	}
 }

@@ -138,8 +138,8 @@ func TestSettingsReachHAProxy(t *testing.T) {
 	b.openErr = errors.New("enough seen")
 	b.run(t, "sync", "--frontend", "web,tls", "--reload-command", " systemctl  reload haproxy ", "--master-socket", "/m.sock",
 		"--runtime-socket", "/r.sock", "--base-file", "/b.cfg", "--managed-file", "/m.cfg", "--haproxy-bin", "/bin/h",
-		"--drain-timeout", "3s", "--reload-timeout", "7s", "--first-check", "haproxy", "--dynamic-domains", "off")
-	want := `{/b.cfg /m.cfg [] [web tls] /bin/h /r.sock /m.sock [systemctl reload haproxy] 0s 7s 3s false true true <nil>}`
+		"--drain-timeout", "3s", "--reload-timeout", "7s", "--first-check", "haproxy", "--dynamic-domains", "off", "--spare-backends", "7", "--cookie", "SID")
+	want := `{/b.cfg /m.cfg [] [web tls] /bin/h /r.sock /m.sock [systemctl reload haproxy] 0s 7s 3s false true true {7 balance roundrobin, cookie "SID insert indirect nocache"} <nil>}`
 	if b.opened.Logger == nil {
 		t.Error("no logger")
 	}

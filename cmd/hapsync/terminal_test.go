@@ -56,6 +56,28 @@ func openTerminal(t *testing.T) (terminal *os.File, shown *log) {
 	return terminal, shown
 }
 
+func TestHelpIsAsWideAsTheTerminal(t *testing.T) {
+	for _, args := range [][]string{{"help", "flags"}, {"drain", "--help"}, {"--help"}} {
+		terminal, shown := openTerminal(t)
+		p := new(bench).program(nil, nil)
+		p.stdout = terminal
+		if code := p.run(t.Context(), append([]string{"hapsync"}, args...)); code != exitOK {
+			t.Errorf("%q: code %d", args, code)
+		}
+		_, example, _ := strings.Cut(new(bench).run(t, args...).stdout, "EXAMPLE:\n")
+		example, _, _ = strings.Cut(example, "\n\n")
+		shows(t, shown, "EXAMPLE:\r\n"+strings.ReplaceAll(example, "\n", "\r\n"))
+		help, _, _ := strings.Cut(shown.String(), "EXAMPLE:\r\n")
+		for line := range strings.SplitSeq(help, "\r\n") {
+			if utf8.RuneCountInString(line) > 60 && strings.Contains(strings.TrimLeft(line, " "), " ") {
+				t.Errorf("%q: a line is longer than the terminal is wide: %q", args, line)
+			}
+		}
+	}
+	plain := new(bench).run(t, "help", "flags").stdout
+	wantContains(t, "help without a terminal", plain, "read, never written (default: /etc/haproxy/haproxy.cfg) [$HAPSYNC_BASE_FILE]\n")
+}
+
 func TestColorsAreForTerminals(t *testing.T) {
 	for _, tt := range []struct {
 		name     string

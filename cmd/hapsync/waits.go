@@ -102,7 +102,7 @@ func (w *waits) show(stop <-chan struct{}) {
 
 // line shows a line, as far as the terminal is wide. The caller holds the lock.
 func (w *waits) line(text string) {
-	line := render.Cut(render.OneLineEach([]string{text})[0], max(0, w.width-1), 0)
+	line := render.Cut(render.OneLine(text), max(0, w.width-1), 0)
 	_, _ = io.WriteString(w.out, strings.TrimSuffix(line, "\n")) // if the terminal is gone, there is no one to tell
 	w.shown = true
 }
@@ -145,20 +145,27 @@ func etcdOf(c *cli.Context) string {
 	return "etcd at " + strings.Join(cli.Words(c.StringSlice("endpoints")...), ", ")
 }
 
-// A patientTarget tells what HAProxy is asked for, with a bar as soon as it is changed: whose steps are the commands, the file, the
-// reload, and what is read back. One that is not needed is passed over.
+// A patientTarget tells what HAProxy is asked for, with a bar as soon as it is changed: whose steps are the changes of the process, the
+// file, the reload, and what is read back. One that is not needed is passed over. The time is that of all steps.
 type patientTarget struct {
 	target
 	waits *waits
-	begun bool
+	began time.Time // the first step; zero before it
 }
 
-func (t *patientTarget) on(done int, format string, args ...any) (end func()) {
-	const steps = 4
-	if t.begun = t.begun || done < steps; !t.begun {
+// on takes note of a step that begins: the bar is full as far as those before it go.
+func (t *patientTarget) on(step int, format string, args ...any) (end func()) {
+	const steps, width = 4, 2
+	if t.began.IsZero() && step == steps {
 		return t.waits.on(format, args...)
 	}
-	return t.waits.on("%s  [%s%s]", fmt.Sprintf(format, args...), strings.Repeat("#", done), strings.Repeat("-", steps-done))
+	if t.began.IsZero() {
+		t.began = time.Now()
+	}
+	began, done := t.began, (step-1)*width
+	bar := strings.Repeat("#", done) + strings.Repeat("-", steps*width-done)
+	line := fmt.Sprintf("[%s] step %d of %d: waiting for ", bar, step, steps) + fmt.Sprintf(format, args...)
+	return t.waits.begin(func(time.Duration) string { return line + ", " + seconds(time.Since(began)) })
 }
 
 func (t *patientTarget) State(ctx context.Context, scope haproxy.Scope) (haproxy.State, error) {
@@ -167,7 +174,7 @@ func (t *patientTarget) State(ctx context.Context, scope haproxy.Scope) (haproxy
 }
 
 func (t *patientTarget) Run(ctx context.Context, changes []haproxy.Change) (haproxy.Outcome, error) {
-	defer t.on(1, "HAProxy to take %s", registry.Count(len(changes), "command"))()
+	defer t.on(1, "HAProxy to take %s", registry.Count(len(changes), "change"))()
 	return t.target.Run(ctx, changes)
 }
 

@@ -73,9 +73,9 @@ func TestATerminalIsToldWhatIsWaitedFor(t *testing.T) {
 	shows(t, shown, "waiting for etcd at http://10.0.0.11:2379, 1 s")
 	shows(t, shown, "waiting for etcd at http://10.0.0.11:2379, 2 s")
 	close(etcdAnswers)
-	shows(t, shown, "waiting for haproxy -c  [##--], ")
+	shows(t, shown, "[##------] step 2 of 4: waiting for haproxy -c, ")
 	close(written)
-	shows(t, shown, "waiting for HAProxy to reload  [###-], ")
+	shows(t, shown, "[####----] step 3 of 4: waiting for HAProxy to reload, ")
 	if shown.String() == "" || strings.HasSuffix(shown.String(), "\x1b[K") {
 		t.Errorf("nothing is shown: %q", shown.String())
 	}

@@ -115,7 +115,8 @@ func TestEveryCommandOfTheInstallPageWorks(t *testing.T) {
 	}
 	for line := range strings.Lines(out) {
 		found := strings.HasPrefix(line, "fail ") || strings.HasPrefix(line, "warn ")
-		if found && !strings.HasPrefix(line, "warn capabilities") { // those of Debian's HAProxy are what they are
+		// The capabilities of Debian's HAProxy are what they are, and the page says that the rule of the moved file is named.
+		if found && !strings.HasPrefix(line, "warn capabilities") && !strings.HasPrefix(line, "warn map file: ") {
 			t.Errorf("hapsync check finds something: %s", line)
 		}
 	}
@@ -147,7 +148,8 @@ backend a.abc.com_cluster
 
 func TestEveryCommandOfTheMigrationPageWorks(t *testing.T) {
 	needsRoot(t)
-	steps, _, _ := strings.Cut(harness.Read(t, "../../docs/migrate-from-confd.md"), "\nconfd's backend")
+	_, steps, _ := strings.Cut(harness.Read(t, "../../docs/migrate-from-confd.md"), "\n## Switch\n") // a shadow does not end by itself
+	steps, _, _ = strings.Cut(steps, "\n## Switch back\n")
 	first, split, ok := strings.Cut(steps, "5. When you like")
 	if !ok {
 		t.Fatal("the page has no fifth step")
@@ -170,7 +172,7 @@ func TestEveryCommandOfTheMigrationPageWorks(t *testing.T) {
 		"hapsync plan",
 	}, "\n"))
 	whole, afterSplit, _ := strings.Cut(out, "\nsplit\n")
-	if strings.Count(whole, "\nin line: ") != 2 || strings.Count(afterSplit, "\nin line: ") != 1 {
-		t.Errorf("the plan and the sync of the whole file, and the plan of the two, are not in line:\n%s", out)
+	if strings.Count(whole, "\nin line: ") != 3 || strings.Count(afterSplit, "\nin line: ") != 1 {
+		t.Errorf("adopt, the plan and the sync of the whole file, and the plan of the two, are not in line:\n%s", out)
 	}
 }

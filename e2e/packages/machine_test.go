@@ -38,12 +38,15 @@ type machine struct{ id, ip string }
 
 func startMachine(t *testing.T, suite string) *machine {
 	t.Helper()
-	if out, err := exec.CommandContext(t.Context(), "../../.ci/debian-image", suite).CombinedOutput(); err != nil {
-		t.Fatalf("no image of Debian %s: %v\n%s", suite, err, out)
+	builder := exec.CommandContext(t.Context(), "../../.ci/debian-image", suite)
+	builder.Stderr = os.Stderr
+	image, err := builder.Output()
+	if err != nil {
+		t.Fatalf("no image of Debian %s: %v", suite, err)
 	}
-	// The units' own sandboxes need SYS_ADMIN.
-	m := &machine{id: harness.Docker(t, "run", "-d", "--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
-		"--cgroupns", "host", "--tmpfs", "/run", "--tmpfs", "/run/lock", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "hapsync-test/machine:"+suite, "/sbin/init")}
+	// The units' own sandboxes need SYS_ADMIN, keepalived NET_ADMIN.
+	m := &machine{id: harness.Docker(t, "run", "-d", "--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
+		"--cgroupns", "host", "--tmpfs", "/run", "--tmpfs", "/run/lock", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw", strings.TrimSpace(string(image)), "/sbin/init")}
 	t.Cleanup(func() {
 		if t.Failed() {
 			out, _ := exec.Command("docker", "exec", m.id, "journalctl", "--no-pager", "-n", "100", "-u", "hapsync-agent").CombinedOutput()

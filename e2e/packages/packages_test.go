@@ -125,27 +125,3 @@ func difference(before, after string) string {
 	}
 	return strings.Join(lines, "")
 }
-
-// TestPackagesOfOtherKindsHaveTheSameFiles looks into .rpm and .apk, which no machine here installs.
-func TestPackagesOfOtherKindsHaveTheSameFiles(t *testing.T) {
-	_, newer := packages(t)
-	m := startMachine(t, "bookworm")
-	for _, name := range []string{"*_amd64.deb", "*.x86_64.rpm", "*_x86_64.apk"} {
-		m.copies(t, theOnly(t, newer, name), "hapsync."+name[len(name)-3:])
-	}
-	deb := m.run(t, "dpkg-deb --fsys-tarfile /root/hapsync.deb | tar -t | sed 's|^[.]||; /[/]$/d' | sort")
-	if !strings.Contains(deb, "/usr/bin/hapsync\n") || !strings.Contains(deb, "/usr/share/man/man1/hapsync-plan.1.gz\n") {
-		t.Errorf("the .deb has not what it should:\n%s", deb)
-	}
-	for what, script := range map[string]string{
-		"rpm": "cd /tmp; busybox rpm2cpio /root/hapsync.rpm | busybox cpio -t 2>/dev/null | sed 's|^[.]*/*|/|' | while read -r f; do echo \"$f\"; done | sort",
-		"apk": "tar -tzf /root/hapsync.apk 2>/dev/null | sed '/^[.]/d; s|^|/|; /[/]$/d' | sort",
-	} {
-		got := m.run(t, script)
-		for line := range strings.Lines(deb) {
-			if !strings.Contains("\n"+got, "\n"+line) {
-				t.Errorf("the .%s lacks %s", what, line)
-			}
-		}
-	}
-}

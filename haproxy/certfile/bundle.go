@@ -82,7 +82,7 @@ func parse(text string) (bundle, error) {
 func (b bundle) check(now time.Time) error {
 	switch {
 	case now.After(b.leaf.NotAfter):
-		return errors.New("it expired on " + b.leaf.NotAfter.Format(time.DateOnly))
+		return errors.New("it expired on " + b.leaf.NotAfter.Format(time.DateOnly) + ": renew it")
 	case now.Before(b.leaf.NotBefore):
 		return errors.New("it is not valid before " + b.leaf.NotBefore.Format(time.DateTime))
 	case len(b.names()) == 0:
@@ -99,7 +99,7 @@ func (b bundle) names() []string {
 	}
 	names := []string{}
 	for _, name := range all {
-		if plainName.MatchString(name) && len(names) < MaxNames {
+		if plainName(name) && len(names) < MaxNames {
 			names = append(names, name)
 		}
 	}

@@ -21,15 +21,22 @@ import (
 const (
 	// maxFile bounds what is read of a file.
 	maxFile = 256 << 10
-	// Fresh is how long a file has to be left alone before it counts: whoever writes it may not be done.
+	// Fresh is how long a file has to be left alone before it counts: its writer may not be done.
 	Fresh = time.Second
 )
 
-// plainName is a file's name that may be told to HAProxy.
-var plainName = regexp.MustCompile(`\A[A-Za-z0-9_*+@-][A-Za-z0-9_.*+@-]{0,254}\z`)
+// The lengths are bounded apart from the patterns: with {0,254} and {1,1000} in them, to compile the patterns took a fifth of the
+// time that hapsync needs to start.
+var (
+	nameOfFile = regexp.MustCompile(`\A[A-Za-z0-9_*+@-][A-Za-z0-9_.*+@-]*\z`)
+	nameOfDir  = regexp.MustCompile(`\A/[A-Za-z0-9_./+@-]+\z`)
+)
 
-// plainDir is a directory that may be.
-var plainDir = regexp.MustCompile(`\A/[A-Za-z0-9_./+@-]{1,1000}\z`)
+// plainName reports whether a file's name may be told to HAProxy.
+func plainName(name string) bool { return len(name) <= 255 && nameOfFile.MatchString(name) }
+
+// plainDir reports whether the name of a directory may be.
+func plainDir(dir string) bool { return len(dir) <= 1001 && nameOfDir.MatchString(dir) }
 
 // A File is a certificate of a directory.
 type File struct {
@@ -42,7 +49,7 @@ type File struct {
 
 // CheckDir returns what is wrong with the name of a directory of certificates.
 func CheckDir(dir string) error {
-	if !plainDir.MatchString(dir) || strings.Contains(dir, "/../") {
+	if !plainDir(dir) || strings.Contains(dir, "/../") {
 		return fmt.Errorf("%q is no directory for certificates: write its whole path, with letters, digits, and / . _ + @ - only", dir)
 	}
 	return nil
@@ -112,7 +119,7 @@ func look(dir, name string, now time.Time) File {
 		f.State, f.Problem = haproxy.CertificateBad, err.Error()
 		return f
 	}
-	if !plainName.MatchString(name) {
+	if !plainName(name) {
 		return bad(errors.New("the name of the file has bytes that HAProxy's socket cannot be told: rename it, with letters, digits, and . _ + @ * - only"))
 	}
 	bundle, info, err := open(f.Path)
@@ -186,7 +193,7 @@ func whoReads(info fs.FileInfo) string {
 
 // printable is a name that a terminal and a log can show.
 func printable(name string) string {
-	if plainName.MatchString(name) {
+	if plainName(name) {
 		return name
 	}
 	const most = 100

@@ -176,9 +176,19 @@ func TestDirectoriesThatASocketCannotBeToldAreRefused(t *testing.T) {
 	for dir, good := range map[string]bool{
 		"/etc/haproxy/certs": true, "/etc/haproxy/certs/": true, "certs": false, "": false, "/etc/certs;show info": false,
 		"/etc/a b": false, "/etc/a\nb": false, "/etc/../certs": false, `/etc/a\b`: false, "/etc/<<": false,
+		"/" + strings.Repeat("a", 1000): true, "/" + strings.Repeat("a", 1001): false, "/": false,
 	} {
 		if err := CheckDir(dir); (err == nil) != good {
 			t.Errorf("%q: %v", dir, err)
+		}
+	}
+}
+
+func TestANameThatIsTooLongIsNotTold(t *testing.T) {
+	t.Parallel()
+	for length, good := range map[int]bool{0: false, 1: true, 255: true, 256: false} {
+		if got := (bundle{leaf: &x509.Certificate{DNSNames: []string{strings.Repeat("a", length)}}}).names(); (len(got) == 1) != good {
+			t.Errorf("%d bytes: %q", length, got)
 		}
 	}
 }

@@ -52,7 +52,8 @@ func sendLine(b haproxy.Backend) []string {
 
 func fileBackend(d Document, s section, name, inherited string) haproxy.Backend {
 	body := d.body(s)
-	b := haproxy.Backend{Name: name, Given: givenBy(inherited + " " + defaultServerWords(d.active(s))), Own: givenTLS(inherited)}
+	words := inherited + " " + defaultServerWords(d.active(s))
+	b := haproxy.Backend{Name: name, Given: givenBy(words), Own: append(givenTLS(inherited), givenChecks(words)...)}
 	domain, _ := haproxy.DomainOf(name)
 	b.Options.Check, b.Options.CheckHost = checkOf(body, domain)
 	b.Servers = make([]haproxy.Server, 0, len(body))
@@ -120,6 +121,17 @@ func givenTLS(words string) (given []string) {
 	}
 	if at := slices.Index(w, "ca-file"); at >= 0 {
 		given = append(given, haproxy.GivenCA)
+	}
+	return given
+}
+
+// givenChecks is what the words of default-server lines give of the servers' checks.
+func givenChecks(words string) (given []string) {
+	if haproxy.LastWord(false, words, "agent-check") {
+		given = append(given, haproxy.GivenAgent)
+	}
+	if slices.Contains(strings.Fields(words), "track") {
+		given = append(given, haproxy.GivenTrack)
 	}
 	return given
 }

@@ -31,8 +31,9 @@ type Base struct {
 	StateFile string
 	// HardStop is set where old workers end by themselves.
 	HardStop bool
-	// MaxConn and MaxDescriptors are maxconn and fd-hard-limit of the global section; 0 where it does not set them.
-	MaxConn, MaxDescriptors int
+	// MaxConn, Descriptors and MaxDescriptors are maxconn, ulimit-n and fd-hard-limit of the global section; 0 where it does not set
+	// them.
+	MaxConn, Descriptors, MaxDescriptors int
 	// IdleClose and LoadsState are set where the defaults of the managed frontends and backends say so.
 	IdleClose, LoadsState bool
 	// Proxies are the names of the backends and listen sections of all files but the managed one, with their place.
@@ -41,6 +42,9 @@ type Base struct {
 	frontends map[string]string
 	// Binds are the addresses where HAProxy listens.
 	Binds haproxy.Binds
+	// named are those among them that the files name by host names, Unresolved, in words, the names that lead nowhere.
+	named      []namedBind
+	Unresolved []string
 }
 
 // readBase reads what the files say for all. Sections and names come from our own reading of the text, which nothing
@@ -100,10 +104,10 @@ func (b *Base) parseGlobal(lines []line, set map[string]string) (parser.Parser, 
 	return parse(text.String())
 }
 
-// takeLimit takes a line of the global section that limits HAProxy's descriptors.
+// takeLimit takes a line of the global section that limits HAProxy's descriptors. The first one counts.
 func (b *Base) takeLimit(keyword, value string) {
-	limits := map[string]*int{"maxconn": &b.MaxConn, "fd-hard-limit": &b.MaxDescriptors}
-	if number, err := strconv.Atoi(value); err == nil && limits[keyword] != nil {
+	limits := map[string]*int{"maxconn": &b.MaxConn, "ulimit-n": &b.Descriptors, "fd-hard-limit": &b.MaxDescriptors}
+	if number, err := strconv.Atoi(value); err == nil && limits[keyword] != nil && *limits[keyword] == 0 {
 		*limits[keyword] = number
 	}
 }

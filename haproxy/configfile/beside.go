@@ -95,7 +95,10 @@ func (c *Files) Lock() (unlock func() error, err error) {
 	_ = f.Truncate(0)
 	_, _ = f.WriteAt(fmt.Appendf(nil, "process %d (%s)\n", os.Getpid(), filepath.Base(os.Args[0])), 0)
 	c.ForgetPrevious() // what an earlier pass replaced is not this one's to restore
-	return f.Close, nil
+	return func() error {
+		// To close it is not enough: a child that was forked meanwhile, and is not yet another program, has the file open, too.
+		return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
+	}, nil
 }
 
 // OpenOwn opens, or creates, a file of hapsync's own as OpenBeside does, for those who may write the managed file and no others.

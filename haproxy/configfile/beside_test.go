@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -43,6 +44,42 @@ func newFilesIn(t *testing.T) *Files {
 		}
 	}
 	return &Files{Base: filepath.Join(dir, "base.cfg"), Managed: filepath.Join(dir, "hapsync.cfg")}
+}
+
+// TestAChildThatHasJustBeenForkedHoldsNoLock has another descriptor of the lock file in the place of such a child.
+func TestAChildThatHasJustBeenForkedHoldsNoLock(t *testing.T) {
+	t.Parallel()
+	c := newFilesIn(t)
+	unlock, err := c.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := false
+	for _, fd := range open {
+		if path, _ := os.Readlink("/proc/self/fd/" + fd.Name()); !copied && path == filepath.Join(filepath.Dir(c.Managed), ".hapsync.cfg.lock") {
+			n, _ := strconv.Atoi(fd.Name())
+			child, err := unix.Dup(n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = unix.Close(child) })
+			copied = true
+		}
+	}
+	if err := unlock(); err != nil || !copied {
+		t.Fatalf("a descriptor of the lock file was copied: %t; %v", copied, err)
+	}
+	again, err := c.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again(); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestNothingInTheLocksPlaceIsFollowedOrWaitedFor(t *testing.T) {

@@ -46,22 +46,31 @@ func (b *Base) bindsOf(src source, s section, env environment) {
 // bind takes note of the addresses of a bind line, or of a stats socket.
 func (b *Base) bind(addresses string, options []string, place string) {
 	for address := range strings.SplitSeq(addresses, ",") {
-		ips, low, high := parseBind(address)
+		ips, name, low, high := parseBind(address)
+		if name != "" && high > 0 {
+			b.named = append(b.named, namedBind{name, low, high, place})
+		}
 		if len(ips) == 1 && ips[0] == netip.IPv6Unspecified() && !slices.Contains(options, "v6only") {
 			ips = append(ips, netip.IPv4Unspecified())
 		}
-		for _, ip := range ips {
-			for port := low; port <= high && port > 0; port++ {
-				at := netip.AddrPortFrom(ip, uint16(port))
-				b.Binds.Listeners[at] = cmp.Or(b.Binds.Listeners[at], place)
-			}
+		b.listen(ips, low, high, place)
+	}
+}
+
+// listen takes note of addresses at a range of ports; none at port 0.
+func (b *Base) listen(ips []netip.Addr, low, high int, place string) {
+	for _, ip := range ips {
+		for port := low; port <= high && port > 0; port++ {
+			at := netip.AddrPortFrom(ip, uint16(port))
+			b.Binds.Listeners[at] = cmp.Or(b.Binds.Listeners[at], place)
 		}
 	}
 }
 
 // parseBind are the addresses of the forms ":80", "*:80", "10.0.0.1:80-89", "[::]:80" or ":::80", with "ipv4@" and the like before
-// them. A host name may be any address of this machine. There is none for a socket of another kind than TCP, or a port that is not known.
-func parseBind(address string) (ips []netip.Addr, low, high int) {
+// them. A host name may be any address of this machine, and is returned as well. There is none for a socket of another kind than
+// TCP, or a port that is not known.
+func parseBind(address string) (ips []netip.Addr, name string, low, high int) {
 	family, rest, prefixed := strings.Cut(address, "@")
 	if !prefixed {
 		family, rest = "", address
@@ -69,11 +78,11 @@ func parseBind(address string) (ips []netip.Addr, low, high int) {
 	switch family {
 	case "", "ip", "ipv4", "ipv6", "tcp", "tcp4", "tcp6", "mptcp", "mptcp4", "mptcp6":
 	default:
-		return nil, 0, 0
+		return nil, "", 0, 0
 	}
 	colon := strings.LastIndexByte(rest, ':')
 	if colon < 0 || strings.HasPrefix(rest, "/") {
-		return nil, 0, 0
+		return nil, "", 0, 0
 	}
 	first, last, ranged := strings.Cut(rest[colon+1:], "-")
 	low, err := strconv.Atoi(first)
@@ -81,22 +90,22 @@ func parseBind(address string) (ips []netip.Addr, low, high int) {
 		high, err = strconv.Atoi(last)
 	}
 	if err != nil || high > 65535 {
-		return nil, 0, 0
+		return nil, "", 0, 0
 	}
 	switch host := strings.Trim(rest[:colon], "[]"); host {
 	case "localhost":
-		return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, low, high
+		return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, "", low, high
 	case "", "*":
 		if strings.HasSuffix(family, "6") {
-			return []netip.Addr{netip.IPv6Unspecified()}, low, high
+			return []netip.Addr{netip.IPv6Unspecified()}, "", low, high
 		}
-		return []netip.Addr{netip.IPv4Unspecified()}, low, high
+		return []netip.Addr{netip.IPv4Unspecified()}, "", low, high
 	default:
 		ip, err := netip.ParseAddr(host)
 		if err != nil {
-			return []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}, low, high
+			return []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}, host, low, high
 		}
-		return []netip.Addr{ip.WithZone("").Unmap()}, low, high
+		return []netip.Addr{ip.WithZone("").Unmap()}, "", low, high
 	}
 }
 

@@ -77,14 +77,15 @@ func (c *Files) holds(condition string) bool {
 	return v.holds
 }
 
-// ForgetVerdicts has HAProxy asked again about conditions: another program, or another environment, may answer otherwise. It reports whether
-// that changes what is to be read.
-func (c *Files) ForgetVerdicts() (changed bool) {
+// ForgetAnswers is for another process: HAProxy is asked again about conditions, because another program, or another environment, may answer
+// otherwise, and host names are looked up again, as HAProxy has done. It reports whether that changes what is to be read.
+func (c *Files) ForgetAnswers() (changed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.conditions) == 0 {
+	if len(c.conditions)+len(c.names) == 0 {
 		return false
 	}
+	c.forgetNames()
 	c.conditions, c.last = nil, Reading{}
 	return true
 }

@@ -65,6 +65,15 @@ func (f Reading) inherited(file int, s section) defaultsSection {
 	return last
 }
 
+// DefaultServer are the words of the default-server lines that hold for a backend.
+func (f Reading) DefaultServer(backend string) string {
+	s, ok := f.Managed.backends[backend]
+	if !ok {
+		return f.inherited(f.at, f.Managed.fresh()).server
+	}
+	return f.inherited(f.at, s).server + " " + defaultServerWords(f.doc.active(s))
+}
+
 // effective are the lines that hold for a section of a file: the inherited ones, then its own.
 func (f Reading) effective(file int, s section) []line {
 	inherited, own := f.inherited(file, s).lines, f.sources[file].doc.active(s)

@@ -20,9 +20,11 @@ type Files struct {
 	frontends     []string
 	binary        string
 	staticDomains bool
+	spares        haproxy.Spares
 	checker       checker
 	waits         *haproxy.Waits
-	mu            stdsync.Mutex // guards list, last, previous, edits, conditions, variables and master
+	resolver      resolver      // nil for that of the system
+	mu            stdsync.Mutex // guards all that follows
 	// list are the files and directories that HAProxy is started with, in its order; the managed one is among them.
 	list []string
 	// last is what was read last: neither file is taken apart again while its bytes are the same.
@@ -37,6 +39,7 @@ type Files struct {
 	}
 	// conditions are those of .if lines that HAProxy was asked about.
 	conditions map[string]verdict
+	names      map[string]lookup // what host names of bind lines lead to
 	// variables are those of HAProxy's process.
 	variables map[string]string
 	// master is the address of the master's socket, as far as the files do not say it.
@@ -57,7 +60,7 @@ func OpenFiles(s haproxy.Settings, w *haproxy.Waits) (*Files, error) {
 	if s.Background {
 		c.nice = 10
 	}
-	f := &Files{Base: base, Managed: managed, frontends: s.Frontends, binary: s.Binary, staticDomains: s.StaticDomains, checker: c, waits: w, list: []string{base, managed}, master: s.MasterSocket}
+	f := &Files{Base: base, Managed: managed, frontends: s.Frontends, binary: s.Binary, staticDomains: s.StaticDomains, spares: s.Spares, checker: c, waits: w, list: []string{base, managed}, master: s.MasterSocket}
 	f.checker.env = f.lacking
 	if f.OneFile() {
 		f.list = f.list[:1]
@@ -158,7 +161,8 @@ func (c *Files) OneFile() bool { return c.Base == c.Managed }
 
 // A Reading is what was read of the files at one time.
 type Reading struct {
-	// marks are the signs of the files' last change, from before they were read, in the order of sources; keyedFile's is the last.
+	// marks are the signs of the files' last change, from before they were read, in the order of sources; behind them the map file's,
+	// and keyedFile's.
 	marks []mark
 	Text  string
 	// Digest is that of the managed file, BaseDigest that of the others.
@@ -171,6 +175,8 @@ type Reading struct {
 	Managed  Managed
 	Base     Base
 	keyed    string // the text of keyedFile
+	mapText  string // that of the map file, if a rule reads it
+	mapThere bool
 	// Unclaimed is set where there is no such file yet.
 	Unclaimed bool
 }
@@ -209,7 +215,10 @@ func (c *Files) Read() (Reading, error) {
 		return Reading{}, err
 	}
 	f.Unclaimed = !claimed
-	if last := c.lastRead(); last.doc.lines != nil && last.Digest == f.Digest && last.keyed == f.keyed && last.Unclaimed == f.Unclaimed && last.BaseDigest == f.BaseDigest && len(last.sources) == len(list) {
+	if f.mapText, f.mapThere, err = c.readMapFile(f.Text); err != nil {
+		return Reading{}, err
+	}
+	if last := c.lastRead(); last.doc.lines != nil && last.Digest == f.Digest && last.keyed == f.keyed && last.mapText == f.mapText && last.mapThere == f.mapThere && last.Unclaimed == f.Unclaimed && last.BaseDigest == f.BaseDigest && len(last.sources) == len(list) {
 		last.marks = f.marks
 		last.Base.Binds.Local = localAddresses()
 		c.keep(last)
@@ -271,15 +280,6 @@ func (c *Files) Loaded(f Reading, text string) Managed {
 	return c.readManaged(parseDocument(text), f)
 }
 
-// DefaultServer are the words of the default-server lines that hold for a backend.
-func (f Reading) DefaultServer(backend string) string {
-	s, ok := f.Managed.backends[backend]
-	if !ok {
-		return f.inherited(f.at, f.Managed.fresh()).server
-	}
-	return f.inherited(f.at, s).server + " " + defaultServerWords(f.doc.active(s))
-}
-
 func (c *Files) lastRead() Reading {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -327,6 +327,7 @@ func (c *Files) interpret(f *Reading) (err error) {
 	master := c.master
 	c.mu.Unlock()
 	f.Base.bind(master, nil, "the master socket "+master)
+	c.resolveBinds(&f.Base)
 	f.defaults = readDefaults(f.sources)
 	f.Managed = c.readManaged(f.doc, *f)
 	keyed := readKeyed(f.keyed)
@@ -336,6 +337,7 @@ func (c *Files) interpret(f *Reading) (err error) {
 	if err := c.findFrontends(*f); err != nil {
 		return err
 	}
+	c.findStaleMap(f)
 	f.Base.Binds.Local = localAddresses()
 	f.readDefaults(c.frontends)
 	return nil
@@ -343,7 +345,12 @@ func (c *Files) interpret(f *Reading) (err error) {
 
 // readManaged reads the managed part of a text of the managed file, beside the other files of f.
 func (c *Files) readManaged(d Document, f Reading) Managed {
-	return readManaged(d, c.frontends, c.Managed, f.Base.Proxies, func(s section) defaultsSection { return f.inherited(f.at, s) })
+	inherited := func(s section) defaultsSection { return f.inherited(f.at, s) }
+	m := readManaged(d, c.frontends, c.Managed, f.Base.Proxies, inherited)
+	docs := f.documents()
+	docs[f.at] = d
+	m.findSpares(docs, f.at, inherited)
+	return m
 }
 
 // findFrontends refuses a file that lacks a frontend that is to carry the rules.

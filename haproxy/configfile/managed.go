@@ -18,11 +18,16 @@ type Managed struct {
 	Foreign map[string]string
 	// Behind is what requests for an unknown domain go on to behind our rules, as the file says it; empty where nothing is.
 	Behind string
-	// Exact are the frontends with rules that take the Host without a port alone.
-	Exact map[string]bool
+	// Exact are the frontends with rules that take the Host without a port alone, AnyPort those with rules that take it with any.
+	Exact, AnyPort map[string]bool
+	// StaleMap is set where the map file is not there, or not as this part wants it.
+	StaleMap bool
+	// mapRules are those of the frontends, ByMap whether they stand for the rules of all domains.
+	mapRules map[string]mapRule
+	ByMap    map[string]bool
 	// Wildcards are those of all domains, sorted.
 	Wildcards []string
-	// Named are the further names of all domains.
+	// Named are the further names of all domains that lines of theirs lead to: neither wildcards nor names of the map.
 	Named map[string]bool
 	// names are the further names of domains, by frontend.
 	names map[string]map[string]string
@@ -35,11 +40,22 @@ type Managed struct {
 	// Routes are the frontends in which an entry in the map file does what a new domain's rule would do, with whether they take a
 	// Host with any port.
 	Routes map[string]bool
-	// mapFile is that of map rules that are to be written; empty where none are.
-	mapFile string
+	// Spares are the spare backends, sorted.
+	Spares []haproxy.Backend
+	// spares are their sections, otherSpares the names of those that are the operator's, or that other lines name.
+	spares      map[string]section
+	otherSpares map[string]bool
+	// mapFile is that of map rules that are to be written beside those of domains, if their rules change, and newSpares are the spare
+	// backends that are to be there then; empty where none are.
+	mapFile   string
+	newSpares []haproxy.Backend
+	// path is that of the managed file.
+	path string
 	// frontends and backends are the sections of the managed part, by name.
 	frontends map[string]section
 	backends  map[string]section
+	// Needed are the lines that need a server of a backend of ours, in their order.
+	Needed map[haproxy.ServerKey][]haproxy.Need
 	// NotOurs are the servers in backends of ours whose lines have not our shape, with their place.
 	NotOurs map[haproxy.ServerKey]string
 }
@@ -48,7 +64,7 @@ type Managed struct {
 // shape. file is the name that messages use; taken are the proxies of other files, by name, with their place; inherited are the
 // defaults that a section takes.
 func readManaged(d Document, frontends []string, file string, taken map[string]string, inherited func(section) defaultsSection) Managed {
-	m := Managed{Foreign: map[string]string{}, Exact: map[string]bool{}, frontends: map[string]section{}, backends: map[string]section{}}
+	m := Managed{path: file, Foreign: map[string]string{}, Exact: map[string]bool{}, AnyPort: map[string]bool{}, mapRules: map[string]mapRule{}, ByMap: map[string]bool{}, frontends: map[string]section{}, backends: map[string]section{}}
 	all := map[string]section{}
 	for _, s := range d.sections {
 		switch s.kind {
@@ -64,8 +80,8 @@ func readManaged(d Document, frontends []string, file string, taken map[string]s
 			all[s.name] = s
 		}
 	}
-	m.Given = givenBy(inherited(m.fresh()).server)
-	m.Own = givenTLS(inherited(m.fresh()).server)
+	fresh := inherited(m.fresh()).server
+	m.Given, m.Own = givenBy(fresh), append(givenTLS(fresh), givenChecks(fresh)...)
 	m.findRules(d, frontends, file, all)
 	for _, f := range frontends {
 		if s, ok := m.frontends[f]; ok {
@@ -78,16 +94,20 @@ func readManaged(d Document, frontends []string, file string, taken map[string]s
 	m.findForeign(file, all, taken)
 	m.Config.Backends = make([]haproxy.Backend, 0, len(m.backends))
 	m.findServers(d, file)
-	names, exact := m.findNames(d), map[string][]string{}
+	m.findNeeded(d, file)
+	names, exact, byMap := m.findNames(d), map[string][]string{}, map[string][]string{}
 	for _, r := range m.Config.Rules {
 		if !r.AnyPort {
 			exact[r.Backend()] = append(exact[r.Backend()], r.Frontend)
+		}
+		if r.ByMap {
+			byMap[r.Backend()] = append(byMap[r.Backend()], r.Frontend)
 		}
 	}
 	for name, s := range m.backends {
 		b := fileBackend(d, s, name, inherited(s).server)
 		domain, _ := haproxy.DomainOf(name)
-		b.Exact, b.Options.Names = exact[name], names[domain]
+		b.Exact, b.ByMap, b.Options.Names = exact[name], byMap[name], names[domain]
 		m.Config.Backends = append(m.Config.Backends, b)
 	}
 	slices.SortFunc(m.Config.Backends, func(a, b haproxy.Backend) int { return cmp.Compare(a.Name, b.Name) })
@@ -109,13 +129,18 @@ func (m *Managed) fresh() section { return section{from: m.from(), head: math.Ma
 
 // findRules collects the rules of our shape; a domain with a name of ours in another shape becomes foreign.
 func (m *Managed) findRules(d Document, frontends []string, file string, all map[string]section) {
+	mapFile, _ := MapFile(m.path)
 	for _, f := range frontends {
 		s, ok := m.frontends[f]
 		if !ok {
 			continue
 		}
+		m.ByMap[f] = false
+		if r, ok := mapRuleIn(d.active(s), mapFile); ok {
+			m.mapRules[f], m.ByMap[f] = r, r.all
+		}
 		for _, r := range m.rulesOf(d, s, file) {
-			m.Exact[f] = m.Exact[f] || !r.AnyPort
+			m.Exact[f], m.AnyPort[f] = m.Exact[f] || !r.AnyPort, m.AnyPort[f] || r.AnyPort
 			if all[r.Backend()].kind == "backend" {
 				m.Config.Rules = append(m.Config.Rules, r)
 			} else if m.Foreign[r.Domain] == "" {
@@ -152,7 +177,8 @@ func behind(body []line) (found string) {
 		if firstWord(l.raw) != "use_backend" {
 			continue
 		}
-		if _, ours := readMapRule(l); ours {
+		if r, ours := readMapRule(l); ours {
+			below = below || r.all
 			continue
 		}
 		_, _, ours := ownLine(l)

@@ -1,11 +1,7 @@
 package configfile
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -38,22 +34,33 @@ const (
 // MapRule is the last rule of hapsync's in a frontend: it leads to the backend that the map file has for the Host, and is as if it
 // were not there for a Host that the file does not have. anyPort is as that of haproxy.Rule.
 func MapRule(mapFile string, anyPort bool) string {
-	return strings.Join(mapRuleWords(mapFile, anyPort), " ")
+	return strings.Join(mapRule{file: mapFile, anyPort: anyPort}.words(), " ")
 }
 
-func mapRuleWords(mapFile string, anyPort bool) []string {
-	key := exactKey
-	if anyPort {
-		key = anyPortKey
-	}
-	backend := fmt.Sprintf("%s,map(%s)", key, mapFile)
-	return []string{"use_backend", "%[" + backend + "]", "if", "{", backend, "-m", "found", "}"}
+// AllByMap is a MapRule that stands for the rules of all domains of the frontend.
+func AllByMap(mapFile string, anyPort bool) string {
+	return strings.Join(mapRule{file: mapFile, anyPort: anyPort, all: true}.words(), " ")
 }
 
-// A mapRule is one that was read.
+// A mapRule is the rule of a frontend that reads the map file.
 type mapRule struct {
 	file    string
 	anyPort bool
+	// all is set where it stands for the rules of all domains that have an ACL and no rule of their own. It has the mark then.
+	all bool
+}
+
+func (r mapRule) words() []string {
+	key := exactKey
+	if r.anyPort {
+		key = anyPortKey
+	}
+	backend := fmt.Sprintf("%s,map(%s)", key, r.file)
+	words := []string{"use_backend", "%[" + backend + "]", "if", "{", backend, "-m", "found", "}"}
+	if r.all {
+		words = append(words, ownMark)
+	}
+	return words
 }
 
 // readMapRule reads a line of a frontend as a map rule, whatever folder its file is in: what was written beside another managed
@@ -69,7 +76,27 @@ func readMapRule(l line) (r mapRule, ok bool) {
 	}
 	key, file, found := strings.Cut(strings.TrimSuffix(w[1], ")]"), ",map(")
 	r = mapRule{file: file, anyPort: key == "%["+anyPortKey}
-	return r, found && strings.HasSuffix(file, mapSuffix) && slices.Equal(w, mapRuleWords(file, r.anyPort))
+	if !found || !strings.HasSuffix(file, mapSuffix) || !slices.Equal(w, r.words()) {
+		return mapRule{}, false
+	}
+	r.all = isMarked(commentOf(l.raw))
+	return r, true
+}
+
+// mapRuleIn is the map rule of hapsync's among the lines of a frontend: one that reads the map file, else one that was written for a
+// managed file in another folder. A rule that reads a map of another name, without hapsync's mark, is an operator's.
+func mapRuleIn(lines []line, mapFile string) (r mapRule, ok bool) {
+	for _, l := range lines {
+		found, isMapRule := readMapRule(l)
+		switch {
+		case !isMapRule:
+		case found.file == mapFile:
+			return found, true
+		case !ok && (found.all || filepath.Base(found.file) == filepath.Base(mapFile)):
+			r, ok = found, true
+		}
+	}
+	return r, ok
 }
 
 // routesOf are the frontends in which an entry in the map file does what a new domain's own rule would do there, with whether they take
@@ -85,7 +112,7 @@ func (m *Managed) routesOf(d Document, mapFile string) map[string]bool {
 			_, kind, ours := ownLine(l)
 			r, isMapRule := readMapRule(l)
 			switch {
-			case isMapRule && r.file == mapFile && !between:
+			case isMapRule && r.file == mapFile && (r.all || !between):
 				routes[name] = r.anyPort
 			case ours && kind == "wildcard":
 				between = true // it comes behind all whole names
@@ -100,32 +127,9 @@ func (m *Managed) routesOf(d Document, mapFile string) map[string]bool {
 	return routes
 }
 
-// newMapFile is the map file for rules that are to be written; empty where none are: domains come by reloads alone, HAProxy is too
-// old, or no defaults section would give backends what the file gives them.
-func (c *Files) newMapFile(ctx context.Context, f Reading) string {
-	path, ok := MapFile(c.Managed)
-	if !ok || c.staticDomains || len(f.DomainDefaults()) == 0 {
-		return ""
-	}
-	if version, _, err := c.Program(ctx); err != nil || !haproxy.CapabilitiesOf(version).Backends {
-		return ""
-	}
-	return path
-}
-
-// keepMapFile makes sure that the map file is there, without which HAProxy does not start, where a text has a rule that reads it.
-func (c *Files) keepMapFile(text string) error {
-	path, ok := MapFile(c.Managed)
-	if !ok || !strings.Contains(text, "map("+path+")") {
-		return nil
-	}
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return Replace(path, c.Managed, "")
-}
-
 // allAnyPort reports whether the map rule beside rules takes hosts with any port: as new rules beside them do.
 func allAnyPort(rules []haproxy.Rule) bool {
 	return !slices.ContainsFunc(rules, func(r haproxy.Rule) bool { return !r.AnyPort })
 }
+
+func isByMap(r haproxy.Rule) bool { return r.ByMap }

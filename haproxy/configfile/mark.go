@@ -38,8 +38,11 @@ func marksOf(paths []string) []mark {
 	return marks
 }
 
-// marks are those of files, and of the one that is kept beside the managed one.
-func (c *Files) marks(paths []string) []mark { return append(marksOf(paths), markOf(c.keyedFile())) }
+// marks are those of files, of the map file, and of the one that is kept beside the managed one.
+func (c *Files) marks(paths []string) []mark {
+	mapFile, _ := c.mapFile()
+	return append(marksOf(paths), markOf(mapFile), markOf(c.keyedFile()))
+}
 
 // FileState is what the files say of some backends, or, without names, of all.
 func (c *Files) FileState(f Reading, names []string) haproxy.State {
@@ -50,7 +53,7 @@ func (c *Files) FileState(f Reading, names []string) haproxy.State {
 	return haproxy.State{
 		File:   file,
 		Digest: f.Digest, BaseDigest: f.BaseDigest,
-		Missing: strings.TrimSpace(f.Text) == "", Foreign: f.Managed.Foreign, Behind: f.Managed.Behind, Exact: f.Managed.Exact, Wildcards: f.Managed.Wildcards,
+		Missing: strings.TrimSpace(f.Text) == "", Foreign: f.Managed.Foreign, Behind: f.Managed.Behind, Exact: f.Managed.Exact, AnyPort: f.Managed.AnyPort, StaleMap: f.Managed.StaleMap, Wildcards: f.Managed.Wildcards, Needed: f.Managed.Needed,
 		Given: f.Managed.Given, Own: f.Managed.Own, Unclaimed: f.Unclaimed,
 		Binds: f.Base.Binds,
 	}

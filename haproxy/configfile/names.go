@@ -126,9 +126,10 @@ func (m *Managed) findNames(d Document) map[string]string {
 		}
 		names[r.Domain], seen[r.Domain] = have, true
 		for _, name := range strings.Fields(have) {
-			m.Named[name] = true
 			if haproxy.IsWildcard(name) {
 				wildcards[name] = true
+			} else if !r.ByMap {
+				m.Named[name] = true
 			}
 		}
 	}

@@ -13,27 +13,44 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// A program remembers what the file of a program said of itself, until that file is another one.
+// A program remembers what is known of the file of a program, until that file is another one.
 type program struct {
 	mu      sync.Mutex
 	path    string
 	file    os.FileInfo
-	words   string // the first line of -v
+	words   string // the first line of -v; empty where a process of that file told the version
 	version haproxy.Version
+}
+
+func (p *program) isOf(path string, file os.FileInfo) bool {
+	return p.path == path && os.SameFile(p.file, file) && p.file.ModTime().Equal(file.ModTime()) && p.file.Size() == file.Size()
 }
 
 // versionLine is what "haproxy -v" begins with. A program that does not is no HAProxy, and its verdict is worth nothing.
 var versionLine = regexp.MustCompile(`^HA-?Proxy version (\S+)`)
 
-// isHAProxy returns the version of the program, and the line that has it. The error says that it is not HAProxy.
-func (c checker) isHAProxy(ctx context.Context) (haproxy.Version, string, error) {
-	path, err := exec.LookPath(c.binary)
-	if err != nil {
-		return haproxy.Version{}, "", fmt.Errorf("run %s: %w (is HAProxy installed? name it with --haproxy-bin)", c.binary, err)
+// isHAProxy returns the version of the program. The error says that it is not HAProxy.
+func (c checker) isHAProxy(ctx context.Context) (haproxy.Version, error) {
+	version, _, err := c.tell(ctx, func(*program) bool { return true })
+	return version, err
+}
+
+// file finds the program.
+func (c checker) file() (path string, info os.FileInfo, err error) {
+	if path, err = exec.LookPath(c.binary); err != nil {
+		return "", nil, fmt.Errorf("run %s: %w (is HAProxy installed? name it with --haproxy-bin)", c.binary, err)
 	}
-	info, err := os.Stat(path)
+	if info, err = os.Stat(path); err != nil {
+		return "", nil, fmt.Errorf("run %s: %w", c.binary, err)
+	}
+	return path, info, nil
+}
+
+// tell returns what is known of the program where that is enough, or else what it says of itself.
+func (c checker) tell(ctx context.Context, enough func(*program) bool) (haproxy.Version, string, error) {
+	path, info, err := c.file()
 	if err != nil {
-		return haproxy.Version{}, "", fmt.Errorf("run %s: %w", c.binary, err)
+		return haproxy.Version{}, "", err
 	}
 	p := c.program
 	if p == nil {
@@ -41,7 +58,7 @@ func (c checker) isHAProxy(ctx context.Context) (haproxy.Version, string, error)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.path == path && os.SameFile(p.file, info) && p.file.ModTime().Equal(info.ModTime()) && p.file.Size() == info.Size() {
+	if p.isOf(path, info) && enough(p) {
 		return p.version, p.words, nil
 	}
 	out, err := c.output(ctx, []string{"-v"})
@@ -65,8 +82,33 @@ func (c checker) isHAProxy(ctx context.Context) (haproxy.Version, string, error)
 	return version, first, nil
 }
 
-// Program returns the version of the HAProxy that validates, and the first line that "haproxy -v" prints. It asks once for each
-// file of the program.
-func (c *Files) Program(ctx context.Context) (haproxy.Version, string, error) {
+// Program returns the version of the HAProxy that validates. It is asked once for each file of the program, and not at all if
+// a process of that file told it (Runs).
+func (c *Files) Program(ctx context.Context) (haproxy.Version, error) {
 	return c.checker.isHAProxy(ctx)
+}
+
+// ProgramLine returns the first line that "haproxy -v" prints.
+func (c *Files) ProgramLine(ctx context.Context) (string, error) {
+	_, words, err := c.checker.tell(ctx, func(p *program) bool { return p.words != "" })
+	return words, err
+}
+
+// Runs says that a process of HAProxy is of a version: so is the program that validates, if it is the file of that process. Of a process that
+// is another user's, or in another container, the file is not known: the program is asked.
+func (c *Files) Runs(pid int, version haproxy.Version) {
+	path, file, err := c.checker.file()
+	if err != nil {
+		return
+	}
+	running, err := os.Stat(fmt.Sprintf("/proc/%d/exe", pid))
+	if err != nil || !os.SameFile(running, file) {
+		return
+	}
+	p := c.checker.program
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.isOf(path, file) {
+		p.path, p.file, p.words, p.version = path, file, "", version
+	}
 }

@@ -48,9 +48,12 @@ func (m *Managed) rulesOf(d Document, s section, file string) []haproxy.Rule {
 	}
 	var rules []haproxy.Rule
 	for domain, c := range counts {
-		if c.whole > 0 && c.rules == 1 && c.others == 0 {
+		switch byMap := m.ByMap[s.name] && c.rules == 0; {
+		case c.whole > 0 && c.others == 0 && byMap:
+			rules = append(rules, haproxy.Rule{Frontend: s.name, Domain: domain, AnyPort: m.mapRules[s.name].anyPort, ByMap: true})
+		case c.whole > 0 && c.others == 0 && c.rules == 1:
 			rules = append(rules, haproxy.Rule{Frontend: s.name, Domain: domain, AnyPort: c.anyPort})
-		} else {
+		default:
 			m.Foreign[domain] = fmt.Sprintf("acl %s in frontend %s (%s:%d), in another form than \"acl %[1]s hdr(host) -i %[5]s\" and \"use_backend %[6]s if %[1]s\", the rule once",
 				haproxy.ACLName(domain), s.name, file, c.place, domain, haproxy.BackendName(domain))
 		}

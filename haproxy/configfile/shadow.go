@@ -77,6 +77,9 @@ func (c *Files) shadowed(f Reading) []string {
 			}
 			var below []string
 			for _, rule := range body[i+1:] {
+				if r, ok := readMapRule(rule); ok && r.all {
+					below = append(below, f.Managed.byMap(name)...)
+				}
 				if domain, kind, ours := ownLine(rule); ours && kind == "use_backend" && f.Managed.Foreign[domain] == "" {
 					below = append(below, domain)
 				}

@@ -30,8 +30,9 @@ func newFile(frontends []string) string {
 
 // splice returns the text of a file whose managed part is want: our own lines are written, dropped or left as they
 // are, every other byte stays. m must have been read from d. A frontend whose rules change gets a map rule, if m names a
-// file for it.
+// file for it, and the file the spare backends that m says.
 func splice(d Document, m Managed, want haproxy.Config) string {
+	m, want = withSpares(m, want)
 	p := splicer{doc: d, have: m, want: want, added: map[int][]haproxy.Backend{}}
 	p.place()
 	p.out.Grow(1 << 16)
@@ -58,8 +59,11 @@ type splicer struct {
 	out   strings.Builder
 	// blanks are blank lines that are held back until it is known that the section behind them stays.
 	blanks string
-	// route are the words of the map rule that the frontend at hand gets.
-	route []string
+	// route are the words of the map rule that the frontend at hand gets, outdated is the one that it has.
+	route    []string
+	outdated mapRule
+	// inPlace is set where they take the place of the map rule that it has.
+	inPlace bool
 }
 
 // place finds where new backends go: behind the managed backend that sorts before them, so that the order does not
@@ -148,29 +152,26 @@ func (p *splicer) section(s section) {
 
 func (p *splicer) frontend(s section) {
 	have, want := rulesIn(s.name, p.have.Config.Rules), rulesIn(s.name, p.want.Rules)
-	renamed := func(r haproxy.Rule) bool { return p.have.names[s.name][r.Domain] != p.names(r) }
-	if slices.Equal(have, want) && !slices.ContainsFunc(want, renamed) {
+	body := p.doc.body(s)
+	replaced := p.newRoute(s.name, body, want)
+	owned := domains(have)
+	unchanged := p.unchanged(s.name, owned, want)
+	left := changed(want, unchanged) // still to be written, by kind
+	if len(have) == len(want) && len(left["acl"])+len(left["use_backend"]) == 0 && !replaced {
 		p.copy(s.head, s.content)
 		return
 	}
 	p.copy(s.head, s.head+1)
-	owned := domains(have)
-	unchanged := domains(slices.DeleteFunc(slices.Clone(want), func(r haproxy.Rule) bool { return owned[r.Domain] != r || renamed(r) }))
-	body := p.doc.body(s)
 	last := lastOwned(body, owned)
-	fresh := slices.DeleteFunc(slices.Clone(want), func(r haproxy.Rule) bool { return unchanged[r.Domain] == r })
-	left := map[string][]haproxy.Rule{"acl": fresh, "use_backend": fresh} // still to be written, by kind
+	all := func(haproxy.Rule) bool { return true }
 	rest := func() {
-		for _, kind := range []string{"acl", "use_backend"} {
-			left[kind] = p.rules(kind, left[kind], func(haproxy.Rule) bool { return true })
-		}
+		left["acl"], left["use_backend"] = p.rules("acl", left["acl"], all), p.rules("use_backend", left["use_backend"], all)
 	}
-	p.route = p.newRoute(body, want)
-	wildcards, place := wildcardsOf(body, want, unchanged, p.names), wildcardPlace(body, owned)
+	wildcards, place := wildcardsOf(body, want, unchanged["acl"], p.names), wildcardPlace(body, owned)
 	above := outside(shadows(body), body)
 	_, hasRules := last["use_backend"]
 	for i, l := range body {
-		_, isRoute := readMapRule(l)
+		route, isRoute := readMapRule(l)
 		here := i == place && len(wildcards) > 0
 		if above[i] || isRoute || here {
 			rest()
@@ -181,23 +182,26 @@ func (p *splicer) frontend(s section) {
 		if here {
 			p.wildcards(wildcards)
 		}
-		domain, kind, ours := ownLine(l)
-		if !ours || owned[domain].Domain == "" {
-			p.raw(l.raw)
+		if isRoute && replaced && route == p.outdated {
+			p.replaceRoute()
 			continue
 		}
-		if kind == "wildcard" {
+		domain, kind, ours := ownLine(l)
+		switch {
+		case !ours || owned[domain].Domain == "":
+			p.raw(l.raw)
+			continue
+		case kind == "wildcard":
 			continue
 		}
 		left[kind] = p.rules(kind, left[kind], func(r haproxy.Rule) bool { return r.Domain <= domain })
-		if unchanged[domain].Domain != "" {
+		if unchanged[kind][domain].Domain != "" {
 			p.raw(l.raw)
 		}
 		if i == last[kind] {
-			left[kind] = p.rules(kind, left[kind], func(haproxy.Rule) bool { return true })
-		}
-		if kind == "use_backend" && i == last[kind] {
-			p.writeRoute()
+			if left[kind] = p.rules(kind, left[kind], all); kind == "use_backend" {
+				p.writeRoute()
+			}
 		}
 	}
 	rest()
@@ -226,22 +230,6 @@ func rulesIn(frontend string, rules []haproxy.Rule) []haproxy.Rule {
 		to++
 	}
 	return rules[from:to]
-}
-
-// newRoute are the words of the map rule that a frontend gets; none where it has one, or is to have none.
-func (p *splicer) newRoute(body []line, want []haproxy.Rule) []string {
-	if slices.ContainsFunc(body, func(l line) bool { _, ok := readMapRule(l); return ok }) || p.have.mapFile == "" {
-		return nil
-	}
-	return mapRuleWords(p.have.mapFile, allAnyPort(want))
-}
-
-// writeRoute writes the map rule that the frontend gets, once.
-func (p *splicer) writeRoute() {
-	if len(p.route) > 0 {
-		p.line(p.route...)
-	}
-	p.route = nil
 }
 
 // names are the further names of a rule, as they are wanted.
@@ -275,7 +263,7 @@ func (p *splicer) rules(kind string, rules []haproxy.Rule, here func(haproxy.Rul
 					p.line(append(n.words(), ownMark)...)
 				}
 			}
-		} else {
+		} else if !rules[0].ByMap {
 			p.line("use_backend", rules[0].Backend(), "if", rules[0].ACL())
 		}
 		rules = rules[1:]

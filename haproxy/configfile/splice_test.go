@@ -99,15 +99,34 @@ func drawLines(t *rapid.T, c haproxy.Config) haproxy.Config {
 	return c
 }
 
+// drawByMap draws whether the frontend has no domain by the map, some, or all.
+func drawByMap(t *rapid.T, c haproxy.Config) haproxy.Config {
+	one := rapid.SampledFrom([]string{"none", "some", "all"}).Draw(t, "by the map")
+	anyPort := rapid.Bool().Draw(t, "the map takes any port")
+	for i, r := range c.Rules {
+		if one == "none" || one == "some" && rapid.Bool().Draw(t, r.Domain) {
+			continue
+		}
+		c.Rules[i].ByMap, c.Rules[i].AnyPort = true, anyPort
+		at := slices.IndexFunc(c.Backends, func(b haproxy.Backend) bool { return b.Name == r.Backend() })
+		c.Backends[at].ByMap, c.Backends[at].Exact = []string{r.Frontend}, nil
+		if !anyPort {
+			c.Backends[at].Exact = []string{r.Frontend}
+		}
+	}
+	return c
+}
+
 func TestARewriteKeepsEveryLineOfAnOperators(t *testing.T) {
 	t.Parallel()
 	frontends := []string{"webin"}
+	const f = "/f.cfg"
 	rapid.Check(t, func(t *rapid.T) {
-		have := drawLines(t, drawConfig(frontends).Draw(t, "have"))
+		have := drawByMap(t, drawLines(t, drawConfig(frontends).Draw(t, "have")))
 		base := parseDocument(newFile(frontends))
-		text := scatter(t, splice(base, readManaged(base, frontends, "f", nil, noDefaults), have))
+		text := scatter(t, splice(base, readManaged(base, frontends, f, nil, noDefaults), have))
 		d := parseDocument(text)
-		m := readManaged(d, frontends, "f", nil, noDefaults)
+		m := readManaged(d, frontends, f, nil, noDefaults)
 		if delta := diff(have, m.Config); delta != "" {
 			t.Fatalf("foreign lines change what is read (-want +got):\n%s\n%s", delta, text)
 		}
@@ -116,13 +135,15 @@ func TestARewriteKeepsEveryLineOfAnOperators(t *testing.T) {
 			if !slices.ContainsFunc(want.Backends, func(w haproxy.Backend) bool { return w.Name == b.Name }) {
 				want.Backends = append(want.Backends, have.Backends[i])
 				domain, _ := haproxy.DomainOf(b.Name)
-				want.Rules = append(want.Rules, haproxy.Rule{Frontend: "webin", Domain: domain, AnyPort: len(b.Exact) == 0})
+				want.Backends[len(want.Backends)-1].ByMap, want.Backends[len(want.Backends)-1].Exact = nil, nil
+				want.Rules = append(want.Rules, haproxy.Rule{Frontend: "webin", Domain: domain, AnyPort: true})
 			}
 		}
+		want = drawByMap(t, want)
 		slices.SortFunc(want.Backends, func(a, b haproxy.Backend) int { return strings.Compare(a.Name, b.Name) })
 		haproxy.SortRules(want.Rules)
 		got := splice(d, m, want)
-		if delta := diff(want, readManaged(parseDocument(got), frontends, "f", nil, noDefaults).Config); delta != "" {
+		if delta := diff(want, readManaged(parseDocument(got), frontends, f, nil, noDefaults).Config); delta != "" {
 			t.Fatalf("the rewrite says something else (-want +got):\n%s\n%s", delta, got)
 		}
 		ours := map[string]bool{}
@@ -133,7 +154,7 @@ func TestARewriteKeepsEveryLineOfAnOperators(t *testing.T) {
 			t.Fatalf("(-before +after):\n%s", gocmp.Diff(before, after))
 		}
 		again := parseDocument(got)
-		if same := splice(again, readManaged(again, frontends, "f", nil, noDefaults), want); same != got {
+		if same := splice(again, readManaged(again, frontends, f, nil, noDefaults), want); same != got {
 			t.Fatalf("a rewrite of what is there changes it:\n%s", gocmp.Diff(got, same))
 		}
 	})

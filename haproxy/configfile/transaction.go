@@ -65,6 +65,7 @@ func transactCopy(ctx context.Context, dir, binary, text string, have Managed, w
 	if err != nil {
 		return "", err
 	}
+	have, want = withSpares(have, want)
 	if err := edit(p, have.Config, want, have.mapFile); err != nil {
 		return "", err
 	}
@@ -246,10 +247,12 @@ func editRules(p parser.Parser, frontend string, have, want []haproxy.Rule, mapF
 	for _, r := range rulesIn(frontend, have) {
 		own[r.ACL()], own[r.Backend()] = true, true
 	}
-	acls, rules := make([]types.ACL, len(ours)), make([]types.UseBackend, len(ours))
+	acls, rules := make([]types.ACL, len(ours)), make([]types.UseBackend, 0, len(ours))
 	for i, r := range ours {
 		acls[i] = types.ACL{Name: r.ACL(), Criterion: criterion(r), Value: "-i " + r.Domain}
-		rules[i] = types.UseBackend{Name: r.Backend(), Cond: "if", CondTest: r.ACL()}
+		if !r.ByMap {
+			rules = append(rules, types.UseBackend{Name: r.Backend(), Cond: "if", CondTest: r.ACL()})
+		}
 	}
 	haveACLs, err := attribute[types.ACL](p, frontend, "acl")
 	if err != nil {
@@ -265,7 +268,7 @@ func editRules(p parser.Parser, frontend string, have, want []haproxy.Rule, mapF
 		rules = slices.Insert(haveRules, at, rules...)
 	} else {
 		if at < 0 && mapFile != "" {
-			w := mapRuleWords(mapFile, allAnyPort(ours))
+			w := mapRule{file: mapFile, anyPort: allAnyPort(ours)}.words()
 			rules = append(rules, types.UseBackend{Name: w[1], Cond: w[2], CondTest: strings.Join(w[3:], " ")})
 		}
 		rules = block(haveRules, rules, owned)

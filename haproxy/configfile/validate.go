@@ -40,7 +40,7 @@ func Validate(ctx context.Context, binary string, files ...string) (warnings []s
 // check runs haproxy -c on the files, in their order, and returns what it warns of. A refusal is an *InvalidConfigError
 // without Domains. -c opens no sockets and counts no descriptors, so a good configuration may still fail to start.
 func (c checker) check(ctx context.Context, files ...string) (warnings []string, err error) {
-	if _, _, err := c.isHAProxy(ctx); err != nil {
+	if _, err := c.isHAProxy(ctx); err != nil {
 		return nil, err
 	}
 	args := []string{"-c"}

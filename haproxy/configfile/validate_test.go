@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -179,7 +180,7 @@ func TestOnlyHAProxyValidates(t *testing.T) {
 		})
 	}
 	haproxytest.EachHAProxy(t, func(t *testing.T, binary string) {
-		if _, _, err := (checker{binary: binary, timeout: time.Minute}).isHAProxy(t.Context()); err != nil {
+		if _, err := (checker{binary: binary, timeout: time.Minute}).isHAProxy(t.Context()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -190,7 +191,7 @@ func TestAProgramIsAskedForItsNameOnceForEachFileOfIt(t *testing.T) {
 	binary := wrapper(t, "echo >> asked\necho HAProxy version 3.2.1\n")
 	c := checker{binary: binary, timeout: time.Minute, program: new(program)}
 	for range 3 {
-		if v, _, err := c.isHAProxy(t.Context()); err != nil || v != (haproxy.Version{Major: 3, Minor: 2}) {
+		if v, err := c.isHAProxy(t.Context()); err != nil || v != (haproxy.Version{Major: 3, Minor: 2}) {
 			t.Fatalf("%v, %v", v, err)
 		}
 	}
@@ -200,8 +201,34 @@ func TestAProgramIsAskedForItsNameOnceForEachFileOfIt(t *testing.T) {
 	if err := os.WriteFile(binary, []byte("#!/bin/sh\necho something else\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := c.isHAProxy(t.Context()); err == nil {
+	if _, err := c.isHAProxy(t.Context()); err == nil {
 		t.Error("another program in its place is taken for HAProxy")
+	}
+}
+
+// TestAProgramWhoseProcessToldTheVersionIsNotAsked has one that would not say that it is HAProxy.
+func TestAProgramWhoseProcessToldTheVersionIsNotAsked(t *testing.T) {
+	t.Parallel()
+	sleep, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), sleep, "600")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = cmd.Process.Kill(), cmd.Wait() })
+	c := &Files{checker: checker{binary: sleep, timeout: time.Minute, program: new(program)}}
+	c.Runs(os.Getpid(), haproxy.Version{Major: 3, Minor: 4})
+	if v, err := c.Program(t.Context()); err == nil {
+		t.Errorf("the process of another program is taken for its own: %v", v)
+	}
+	c.Runs(cmd.Process.Pid, haproxy.Version{Major: 3, Minor: 2})
+	if v, err := c.Program(t.Context()); err != nil || v != (haproxy.Version{Major: 3, Minor: 2}) {
+		t.Errorf("%v, %v", v, err)
+	}
+	if words, err := c.ProgramLine(t.Context()); err == nil {
+		t.Errorf("its line is %q, although it was not asked", words)
 	}
 }
 
@@ -216,7 +243,7 @@ func TestAProgramThatIsBeingWrittenIsWaitedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.AfterFunc(100*time.Millisecond, func() { _ = f.Close() }) // it cannot be executed before
-	version, _, err := checker{binary: path, timeout: time.Minute}.isHAProxy(t.Context())
+	version, err := checker{binary: path, timeout: time.Minute}.isHAProxy(t.Context())
 	if err != nil || version != (haproxy.Version{Major: 3, Minor: 2}) {
 		t.Errorf("%v, %v", version, err)
 	}

@@ -49,6 +49,9 @@ func foreignLines(d Document, m Managed) map[lineKey][]string {
 		rules[haproxy.Rule{Frontend: r.Frontend, Domain: r.Domain}] = true
 	}
 	for _, s := range d.sections {
+		if spare, ok := m.spares[s.name]; ok && spare.head == s.head {
+			continue
+		}
 		own := m.backends[s.name].head == s.head && s.kind == "backend"
 		backend, _ := haproxy.FindBackend(m.Config.Backends, s.name)
 		name := s.kind + " " + s.name
@@ -119,7 +122,7 @@ func verifyParsed(text string, m Managed, want haproxy.Config) (err error) {
 		}
 	}
 	for _, r := range want.Rules {
-		if !rules[haproxy.Rule{Frontend: r.Frontend, Domain: r.Domain}] {
+		if !r.ByMap && !rules[haproxy.Rule{Frontend: r.Frontend, Domain: r.Domain}] {
 			return fmt.Errorf("config-parser reads no rule of %s in frontend %s (a fault of hapsync's: please report it)", r.Domain, r.Frontend)
 		}
 	}

@@ -84,11 +84,11 @@ func (c *Files) Commit(ctx context.Context, want haproxy.Config, base haproxy.Di
 	if line, ok := c.reproduces(f.Text, f.Digest); !ok {
 		return fmt.Errorf("edit %s: client-native would not leave line %d as it is; use a rewrite", c.Managed, line)
 	}
-	if _, _, err := c.checker.isHAProxy(ctx); err != nil { // client-native runs haproxy -v, too, but does not bound it
+	if _, err := c.checker.isHAProxy(ctx); err != nil { // client-native runs haproxy -v, too, but does not bound it
 		return fmt.Errorf("edit %s: %w", c.Managed, err)
 	}
 	dir, name := filepath.Split(c.Managed)
-	f.Managed.mapFile = c.newMapFile(ctx, f)
+	c.forNewDomains(ctx, &f, want)
 	edited, err := transact(ctx, filepath.Join(dir, "."+name+".transaction"), c.binary, f.Text, f.Managed, want)
 	if err != nil {
 		return fmt.Errorf("edit %s: %w", c.Managed, err)
@@ -103,7 +103,7 @@ func (c *Files) Rewrite(ctx context.Context, want haproxy.Config, base haproxy.D
 	if err != nil {
 		return err
 	}
-	f.Managed.mapFile = c.newMapFile(ctx, f)
+	c.forNewDomains(ctx, &f, want)
 	return c.commit(ctx, f, splice(f.doc, f.Managed, want), want, before)
 }
 
@@ -113,7 +113,7 @@ func (c *Files) Preview(want haproxy.Config) (have, next string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	f.Managed.mapFile = c.newMapFile(context.Background(), f)
+	c.forNewDomains(context.Background(), &f, want)
 	return f.Text, splice(f.doc, f.Managed, want), nil
 }
 
@@ -162,6 +162,9 @@ func (c *Files) Amend(ctx context.Context, backends []haproxy.Backend, before Be
 
 // commit verifies, validates and installs a new text of the managed file. It is not cut in two by the end of ctx.
 func (c *Files) commit(ctx context.Context, f Reading, text string, want haproxy.Config, before Before) error {
+	if err := c.findMapFile(want); err != nil {
+		return err
+	}
 	keyed := f.Managed.keyedIn(want)
 	next, err := c.after(f, text, keyed.String())
 	if err != nil {
@@ -170,7 +173,7 @@ func (c *Files) commit(ctx context.Context, f Reading, text string, want haproxy
 	if err := verify(f, next, want); err != nil {
 		return fmt.Errorf("%s is left as it is: %w", c.Managed, err)
 	}
-	if err := c.keepMapFile(text); err != nil {
+	if err := c.keepMapFile(f, text); err != nil {
 		return err
 	}
 	end := c.waits.Begin("the disk")
@@ -188,7 +191,7 @@ func (c *Files) commit(ctx context.Context, f Reading, text string, want haproxy
 	if _, digest, err := ReadText(c.Managed); err != nil || digest != f.Digest {
 		return errors.Join(err, fmt.Errorf("%s: %w", c.Managed, haproxy.ErrConflict), made.discard())
 	}
-	if text == f.Text {
+	if text == f.Text && next.mapText == f.mapText {
 		return made.discard() // HAProxy was only to be asked about it
 	}
 	next.marks = slices.Clone(f.marks)
@@ -199,14 +202,17 @@ func (c *Files) commit(ctx context.Context, f Reading, text string, want haproxy
 	if err := c.keepKeyed(f, amid.keyed); err != nil {
 		return errors.Join(err, made.discard())
 	}
-	if err := made.install(); err != nil {
-		return errors.Join(fmt.Errorf("replace %s: %w", c.Managed, err), made.discard())
+	if err := c.installWithMap(f, next.mapText, func() error { return c.install(f, made) }); err != nil {
+		return errors.Join(err, made.discard())
 	}
-	c.replaced(previous{f.Text, f.keyed})
 	if err := c.keepKeyed(amid, next.keyed); err != nil {
 		return err
 	}
-	next.marks[len(next.marks)-1] = markOf(c.keyedFile())
+	mapFile, _ := c.mapFile()
+	copy(next.marks[len(next.marks)-2:], []mark{markOf(mapFile), markOf(c.keyedFile())})
+	if next.mapThere = c.readsMap(text); !next.mapThere {
+		next.mapText = ""
+	}
 	c.keep(next)
 	return nil
 }
@@ -221,6 +227,7 @@ func (c *Files) after(f Reading, text, keyed string) (Reading, error) {
 	next.sources = slices.Clone(f.sources)
 	next.sources[f.at].doc = next.doc
 	err := c.interpret(&next)
+	next.mapText, next.Managed.StaleMap = next.Managed.mapText(mapEntries(next.Managed.Config), f.mapText), false
 	return next, err
 }
 
@@ -277,7 +284,9 @@ func (c *Files) Restore(f Reading, loaded string) error {
 	if before.text == "" {
 		return nil
 	}
-	if err := Replace(c.Managed, c.Managed, before.text); err != nil {
+	m := c.Loaded(f, before.text)
+	restore := func() error { return Replace(c.Managed, c.Managed, before.text) }
+	if err := c.installWithMap(f, m.mapText(mapEntries(m.Config), f.mapText), restore); err != nil {
 		return fmt.Errorf("restore %s: %w", c.Managed, err)
 	}
 	return c.keepKeyed(f, before.keyed)

@@ -6,12 +6,14 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/haproxy/internal/haproxytest"
+	"github.com/hapsync/hapsync/haproxy/runtimeapi"
 )
 
 // A remembering is a HAProxy, with an Instance that has read all of it.
@@ -199,5 +201,49 @@ func (r remembering) edit(t *testing.T, file string) {
 	}
 	if err := os.WriteFile(file, []byte(strings.TrimRight(string(text), "\n")+"\n    # edited\n"), 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestTheCopyOfAnotherWorkerIsReadAgainOnlyIfItIsAnotherFile has someone else start HAProxy, so that there is no copy of what the worker
+// has loaded, and changes what is in the copy of the worker before without a trace.
+func TestTheCopyOfAnotherWorkerIsReadAgainOnlyIfItIsAnotherFile(t *testing.T) {
+	t.Parallel()
+	r := startRemembering(t, haproxytest.FirstHAProxy(t))
+	f, err := r.files.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := r.runtime(f.Base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := client.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now().Add(-time.Minute)
+	write := func(started, at time.Time) {
+		r.Write(t, r.loadedFile(), loadedHeader(runtimeapi.Worker{Pid: w.Pid, Started: started}))
+		if err := os.Chtimes(r.loadedFile(), at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	known := func() bool {
+		if _, err := r.loaded(f, w); err != nil {
+			t.Fatal(err)
+		}
+		return r.lastLoaded.Worker.Same(w)
+	}
+	write(w.Started.Add(-time.Hour), at)
+	if known() {
+		t.Fatal("the copy of another worker is taken for this one's")
+	}
+	write(w.Started, at)
+	if known() {
+		t.Error("the copy was read again, although it is the same file")
+	}
+	write(w.Started, at.Add(time.Second))
+	if !known() {
+		t.Error("another copy was not read")
 	}
 }

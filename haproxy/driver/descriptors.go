@@ -20,25 +20,32 @@ const fewestConns = 100
 // default HAProxy keeps 50 old ones (mworker-max-reloads).
 const reloadReserve = 2 + 1 + 50
 
-// descriptors are those of a worker that has loaded a configuration. Servers that were added live are not in its own count
-// (Maxsock): they get their part of it when HAProxy starts again, or reloads.
-func descriptors(b configfile.Base, w runtimeapi.Worker, loaded haproxy.Config) haproxy.Descriptors {
-	limit := mayHave(w.Pid)
-	if limit == 0 && b.MaxConn == 0 {
+// descriptors are those of a worker that has loaded a configuration, and whose master was started with so many connections on its
+// command line; 0 where none are named there. Servers that were added live are not in its own count (Maxsock): they get their part of it when
+// HAProxy starts again, or reloads.
+func descriptors(b configfile.Base, w runtimeapi.Worker, loaded haproxy.Config, told int) haproxy.Descriptors {
+	maxConn := cmp.Or(told, b.MaxConn)
+	limit := mayHave(w.Pid, b.Descriptors)
+	if limit == 0 && maxConn == 0 {
 		limit = w.MaxSock // it has chosen its maxconn so that this is reached
 	}
 	if limit > 0 && b.MaxDescriptors > 0 {
 		limit = min(limit, b.MaxDescriptors)
 	}
-	conns := cmp.Or(b.MaxConn, min(w.MaxConn, fewestConns))
-	return haproxy.Descriptors{Limit: limit, Other: w.MaxSock - loaded.Checks() - 2*w.MaxConn + 2*conns + reloadReserve}
+	conns := cmp.Or(maxConn, min(w.MaxConn, fewestConns))
+	return haproxy.Descriptors{Limit: limit, Other: w.MaxSock - loaded.Descriptors() - 2*w.MaxConn + 2*conns + reloadReserve}
 }
 
 // mayHave is how many descriptors HAProxy may have: the hard limit of the master, which a new worker gets, or of the worker where
-// there is no master; 0 where that cannot be read, as in another container. A HAProxy that may raise it has the kernel's.
-func mayHave(pid int) int {
+// there is no master; 0 where that cannot be read, as in another container. A HAProxy that may raise it has the kernel's. If it is told
+// how many to take (ulimit-n), it takes no more than these, and no fewer than it is started with.
+func mayHave(pid, told int) int {
 	if !isHAProxy(pid) {
 		return 0
+	}
+	if told > 0 {
+		soft, _ := strconv.Atoi(procField(pid, "limits", "Max open files", 0))
+		return max(told, soft)
 	}
 	if master, err := strconv.Atoi(procField(pid, "status", "PPid:", 0)); err == nil && isHAProxy(master) {
 		pid = master

@@ -54,7 +54,7 @@ func (c *findings) add(level haproxy.Level, what, detail, remedy string) {
 
 // otherVersion warns if the program that validates is of another version than the process; empty if not.
 func (h *Instance) otherVersion(ctx context.Context, running haproxy.Version) string {
-	version, _, err := h.files.Program(ctx)
+	version, err := h.files.Program(ctx)
 	if err != nil || version == running || running == (haproxy.Version{}) {
 		return ""
 	}
@@ -67,7 +67,7 @@ func (c *findings) warn(what, detail, remedy string) { c.add(haproxy.LevelWarn, 
 func (c *findings) fail(what, detail, remedy string) { c.add(haproxy.LevelFail, what, detail, remedy) }
 
 func (c *findings) binary(ctx context.Context, h *Instance) {
-	_, words, err := h.files.Program(ctx)
+	words, err := h.files.ProgramLine(ctx)
 	if err != nil {
 		c.fail("haproxy binary", err.Error(), "")
 		return
@@ -87,6 +87,10 @@ func (c *findings) files(h *Instance, f configfile.Reading) {
 		c.warn("managed file", h.files.Managed+" is missing", "hapsync init or the next hapsync sync writes it")
 	default:
 		c.ok("managed file", detail)
+	}
+	if f.Managed.StaleMap {
+		c.warn("map file", "it is missing, does not say what the managed file does, or is not the one that the managed file reads",
+			"hapsync sync writes both, as after a move of the managed file")
 	}
 	if line, ok := h.files.Lossy(f); ok {
 		c.warn("managed file", fmt.Sprintf("line %d is not as client-native would print it: changes are spliced in as text instead of a transaction", line), "nothing: no line of yours is touched either way")
@@ -118,21 +122,45 @@ func (c *findings) advice(h *Instance, f configfile.Reading) {
 		c.warn("reload", "old workers stay for as long as a client holds a connection", "write \"hard-stop-after 60s\" into the global section of "+h.files.Base)
 	}
 	c.health(h, f)
+	for _, name := range f.Base.Unresolved {
+		c.warn("addresses", name+": only addresses of this machine are refused to hosts for this name", "write the address into the file, or into /etc/hosts")
+	}
 	c.cookies(f)
 	c.words(f)
+	c.routing(f)
+}
+
+// manyRules is the number of rules from which on the map pays: the domain of the last one gets some 30 % fewer requests answered than
+// that of the first (BenchmarkRouting), and more the more there are.
+const manyRules = 300
+
+// routing recommends the map to a frontend with many rules.
+func (c *findings) routing(f configfile.Reading) {
+	rules := map[string]int{}
+	for _, r := range f.Managed.Config.Rules {
+		if !r.ByMap {
+			rules[r.Frontend]++
+		}
+	}
+	for _, frontend := range slices.Sorted(maps.Keys(rules)) {
+		if n := rules[frontend]; n >= manyRules {
+			c.warn("routing", fmt.Sprintf("HAProxy tries the rules of %d domains in frontend %s one after the other: the more there are, the fewer requests it serves", n, frontend),
+				"--routing map has one rule for all domains, which looks them up in a map file")
+		}
+	}
 }
 
 // descriptors looks at whether HAProxy could start again with what the managed file has.
 func (c *findings) descriptors(h *Instance, f configfile.Reading) {
 	d := h.started.descriptors
-	most, known := d.Checks()
+	room, known := d.Room()
 	if !known {
 		return // the process may be in another container
 	}
-	checks := f.Managed.Config.Checks()
-	detail := fmt.Sprintf("HAProxy needs %d of %d to start again, %d of them for servers with a check", d.Other+checks, d.Limit, checks)
-	if checks > most {
-		c.fail("descriptors", detail+": it does not start, and haproxy -c does not tell", "raise LimitNOFILE of HAProxy's unit (or fd-hard-limit), lower maxconn in its global section, or put \"off\" into the check key of domains")
+	checks := f.Managed.Config.Descriptors()
+	detail := fmt.Sprintf("HAProxy needs %d of %d to start again, %d of them for the checks of servers", d.Other+checks, d.Limit, checks)
+	if checks > room {
+		c.fail("descriptors", detail+": it does not start, and haproxy -c does not tell", "raise LimitNOFILE of HAProxy's unit (or ulimit-n, fd-hard-limit), lower its maxconn, or put \"off\" into the check key of domains")
 		return
 	}
 	c.ok("descriptors", detail)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/haproxy/configfile"
 	"github.com/hapsync/hapsync/haproxy/internal/haproxytest"
 )
 
@@ -133,6 +134,22 @@ func TestCheckTellsOnceOfCookiesThatScriptsMayRead(t *testing.T) {
 		found := slices.DeleteFunc(h.Check(t.Context()), func(f haproxy.Finding) bool { return f.What != "cookie" })
 		if len(found) != 1 || found[0].Level != haproxy.LevelOK || !strings.HasPrefix(found[0].Detail, want+" ") {
 			t.Errorf("with %q: %v", more, found)
+		}
+	}
+}
+
+func TestCheckRecommendsTheMapToManyRules(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]int{manyRules - 1: 0, manyRules: 1} {
+		for _, byMap := range []bool{false, true} {
+			var f configfile.Reading
+			for i := range n {
+				f.Managed.Config.Rules = append(f.Managed.Config.Rules, haproxy.Rule{Frontend: "webin", Domain: fmt.Sprintf("d%d.org", i), ByMap: byMap})
+			}
+			var c findings
+			if c.routing(f); len(c.list) != want && !byMap || len(c.list) > 0 && byMap {
+				t.Errorf("%d rules, by the map %t: %v", n, byMap, c.list)
+			}
 		}
 	}
 }

@@ -13,69 +13,9 @@ import (
 )
 
 // From 3.4 on a domain can come to a running HAProxy: a backend from a named defaults section, and an entry in the map that the last
-// rule of hapsync's in each frontend reads. The file says the same in static rules, which the next reload loads: the map file stays
-// empty. A domain of the file that goes is unpublished, so that rules pass it by until that reload.
-
-// mapEntries are those of the map of one worker.
-type mapEntries struct {
-	worker  runtimeapi.Worker
-	entries map[string]string
-}
-
-// readMap reads the map of a worker, if it is not known or is to be read again.
-func (h *Instance) readMap(ctx context.Context, f configfile.Reading, r runtimeapi.Client, w runtimeapi.Worker, again bool) error {
-	loaded, err := h.loaded(f, w)
-	if err != nil {
-		return err
-	}
-	if !again && h.routed.worker.Same(w) && h.routed.entries != nil {
-		return nil
-	}
-	h.routed = mapEntries{}
-	entries := map[string]string{}
-	if file, ok := configfile.MapFile(h.files.Managed); ok && len(loaded.Routes) > 0 {
-		read, there, err := r.Map(ctx, file)
-		if err != nil {
-			return err
-		}
-		if there {
-			entries = read
-		}
-	}
-	h.routed = mapEntries{worker: w, entries: entries}
-	return nil
-}
-
-// withAdded is what a worker has loaded, with the backends that were added to it, and the rules that stand for their entries in the map; with
-// names, of these alone.
-func (h *Instance) withAdded(loaded configfile.Managed, names []string) configfile.Managed {
-	if len(h.domains.added) == 0 {
-		return loaded
-	}
-	all := haproxy.Config{Backends: slices.Clone(loaded.Config.Backends), Rules: slices.Clone(loaded.Config.Rules)}
-	for name, options := range h.domains.added {
-		_, there := haproxy.FindBackend(loaded.Config.Backends, name)
-		if _, asked := slices.BinarySearch(names, name); there || len(names) > 0 && !asked {
-			continue
-		}
-		b := haproxy.Backend{Name: name, Options: options}
-		domain, _ := haproxy.DomainOf(name)
-		for frontend, anyPort := range loaded.Routes {
-			if h.routed.entries[domain] != name {
-				continue
-			}
-			all.Rules = append(all.Rules, haproxy.Rule{Frontend: frontend, Domain: domain, AnyPort: anyPort})
-			if !anyPort {
-				b.Exact = append(b.Exact, frontend)
-			}
-		}
-		all.Backends = append(all.Backends, b)
-	}
-	slices.SortFunc(all.Backends, haproxy.CompareBackends)
-	haproxy.SortRules(all.Rules)
-	loaded.Config = all
-	return loaded
-}
+// rule of hapsync's in each frontend reads. Where the file has domains by rules of their own, it says the same in such rules, which the
+// next reload loads. A domain of the file that goes is unpublished, so that these rules pass it by until that reload. Where the file
+// has its domains by the map, an entry that comes, changes or goes is all that a rule, or a further name, takes.
 
 // hideUnpublished takes the rules out that pass by what hapsync has unpublished.
 func (h *Instance) hideUnpublished(live *haproxy.Config, backends []runtimeapi.Backend) {
@@ -89,16 +29,15 @@ func (h *Instance) hideUnpublished(live *haproxy.Config, backends []runtimeapi.B
 
 // dynamic says which domains can come and go without a reload.
 func (h *Instance) dynamic(f configfile.Reading, loaded configfile.Managed, caps haproxy.Capabilities) haproxy.Dynamic {
-	if !caps.Backends {
-		return haproxy.Dynamic{}
-	}
-	d := haproxy.Dynamic{
-		Allowed: !h.settings.StaticDomains, Routes: loaded.Routes, Named: loaded.Named, Defaults: f.DomainDefaults(),
-		Added: map[string]bool{}, Unpublished: maps.Clone(h.domains.unpublished),
-	}
+	d := haproxy.Dynamic{Routes: loaded.Routes, ByMap: loaded.ByMap, Named: loaded.Named, Added: map[string]bool{}, InSpare: h.domains.spares()}
 	for name := range h.domains.added {
 		d.Added[name] = true
 	}
+	if !caps.Backends {
+		d.Spares = h.countSpares(f, loaded)
+		return d
+	}
+	d.Allowed, d.Defaults, d.Unpublished = !h.settings.StaticDomains, f.DomainDefaults(), maps.Clone(h.domains.unpublished)
 	return d
 }
 
@@ -110,20 +49,25 @@ type domainChanges struct {
 	route   []string // backends that rules are to lead to, unroute those that they are not to
 	unroute []string
 	remove  []string
+	// exact are the names that the map is to have for backends, beside the domain's own.
+	exact map[string]string
+	byMap bool // the frontends have their domains by the map
 }
 
 // splitDomains tells changes of domains from those of servers.
 func splitDomains(changes []haproxy.Change) (d domainChanges, servers []haproxy.Change) {
-	d.add = map[string]haproxy.BackendOptions{}
+	d.add, d.exact = map[string]haproxy.BackendOptions{}, map[string]string{}
 	for _, c := range changes {
 		name := c.Key().Backend
 		switch ch := c.(type) {
 		case haproxy.AddBackend:
-			d.add[name] = ch.Options
+			d.add[name], d.exact[name] = ch.Options.WithoutExactNames(), haproxy.ExactNames(ch.Options.Names)
+		case haproxy.SetBackend:
+			d.exact[name] = haproxy.ExactNames(ch.Want.Names)
 		case haproxy.AddRule:
-			d.route = append(d.route, name)
+			d.route, d.byMap = append(d.route, name), d.byMap || ch.Rule.ByMap
 		case haproxy.RemoveRule:
-			d.unroute = append(d.unroute, name)
+			d.unroute, d.byMap = append(d.unroute, name), d.byMap || ch.Rule.ByMap
 		case haproxy.RemoveBackend:
 			d.remove = append(d.remove, name)
 		default:
@@ -142,21 +86,30 @@ func splitDomains(changes []haproxy.Change) (d domainChanges, servers []haproxy.
 // runDomains makes changes of domains, with those of servers in between: a domain is there as a whole before rules lead to it, and no
 // rule leads to it any more before its servers go. The error is a *RunError where HAProxy took only some.
 func (h *Instance) runDomains(ctx context.Context, f configfile.Reading, r runtimeapi.Client, d domainChanges, servers []haproxy.Change) error {
-	w, have, err := r.Look(ctx, d.names...)
+	w, have, loaded, err := h.readDomains(ctx, f, r, d)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(h.domains.of(w), h.readMap(ctx, f, r, w, false)); err != nil {
-		return err
+	caps := haproxy.CapabilitiesOf(w.Version)
+	add := h.takeSpares
+	if caps.Backends {
+		add = h.addBackends
 	}
-	refused, err := h.addBackends(ctx, f, r, d, have)
+	refused, err := add(ctx, f, r, loaded, d, have)
+	if err == nil {
+		err = h.routeAgain(ctx, r, &d)
+	}
 	if err != nil {
 		return err
 	}
+	claimed := h.domains.spares()
+	maps.DeleteFunc(claimed, func(name, _ string) bool { _, found := slices.BinarySearch(d.route, name); return !found })
 	gone := slices.DeleteFunc(slices.Clone(d.remove), func(name string) bool { _, added := h.domains.added[name]; return !added })
 	hidden := slices.Concat(d.unroute, gone) // also what an earlier try has left published, or in the map
 	slices.Sort(hidden)
-	if err := h.unroute(ctx, r, slices.Compact(hidden)); err != nil {
+	hidden = slices.Compact(hidden)
+	pass := slices.DeleteFunc(slices.Clone(hidden), func(name string) bool { return !caps.Backends || h.onlyInMap(loaded, d, name) })
+	if err := h.unroute(ctx, r, d, hidden, pass); err != nil {
 		return err
 	}
 	servers = slices.DeleteFunc(servers, func(c haproxy.Change) bool { return refused[c.Key().Backend] != "" })
@@ -172,33 +125,47 @@ func (h *Instance) runDomains(ctx context.Context, f configfile.Reading, r runti
 			}
 		}
 	}
-	if err := h.route(ctx, r, slices.DeleteFunc(d.route, func(name string) bool { return refused[name] != "" })); err != nil {
+	lost, lostErr := h.domains.lost(w, claimed)
+	if lostErr != nil {
+		return lostErr
+	}
+	maps.Copy(refused, lost)
+	routed := slices.DeleteFunc(slices.Clone(d.route), func(name string) bool { return refused[name] != "" })
+	if err := h.route(ctx, r, caps, d, routed); err != nil {
 		return err
 	}
-	if err := r.DeleteBackends(ctx, gone); err != nil {
+	if err := endBackends(ctx, r, caps, gone); err != nil {
 		return err
 	}
 	failures, readErr := h.readBackDomains(ctx, f, r, d, refused)
 	return errors.Join(withRefusals(err, failures), readErr)
 }
 
+// readDomains reads what a process has, and has loaded, of what changes are about.
+func (h *Instance) readDomains(ctx context.Context, f configfile.Reading, r runtimeapi.Client, d domainChanges) (w runtimeapi.Worker, have []runtimeapi.Backend, loaded configfile.Managed, err error) {
+	if w, have, err = r.Look(ctx, d.names...); err != nil {
+		return w, nil, loaded, err
+	}
+	// Before spare backends are taken all of the map is read, unless that has all domains: no entry may lead to one.
+	whole := len(d.add) > 0 && !d.byMap && !haproxy.CapabilitiesOf(w.Version).Backends
+	err = errors.Join(h.domains.of(w), h.readMap(ctx, f, r, w, whole))
+	if err == nil && !whole {
+		err = h.readEntries(ctx, r, d)
+	}
+	if err == nil {
+		loaded, err = h.loaded(f, w)
+	}
+	return w, have, loaded, err
+}
+
 // addBackends adds backends, and returns HAProxy's words for those that it did not take.
-func (h *Instance) addBackends(ctx context.Context, f configfile.Reading, r runtimeapi.Client, d domainChanges, have []runtimeapi.Backend) (refused map[string]string, err error) {
-	from, refused := map[string]string{}, map[string]string{}
-	defaults := f.DomainDefaults()
-	for name, options := range d.add {
-		_, there := slices.BinarySearchFunc(have, name, func(b runtimeapi.Backend, name string) int {
-			return haproxy.CompareBackends(haproxy.Backend{Name: b.Name}, haproxy.Backend{Name: name})
-		})
-		known, added := h.domains.added[name]
-		switch {
-		case there && added && known == options:
-		case there:
-			refused[name] = "HAProxy has this backend from elsewhere, hapsync leaves it alone"
-		case defaults[options] == "":
+func (h *Instance) addBackends(ctx context.Context, f configfile.Reading, r runtimeapi.Client, _ configfile.Managed, d domainChanges, have []runtimeapi.Backend) (refused map[string]string, err error) {
+	lacking, refused := h.lacking(d, have)
+	from, defaults := map[string]string{}, f.DomainDefaults()
+	for name, options := range lacking {
+		if from[name] = defaults[options]; from[name] == "" {
+			delete(from, name)
 			refused[name] = "no named defaults section gives a backend what the file would"
-		default:
-			from[name] = defaults[options]
 		}
 	}
 	if len(from) == 0 {
@@ -206,7 +173,7 @@ func (h *Instance) addBackends(ctx context.Context, f configfile.Reading, r runt
 	}
 	if err := h.domains.change(func() {
 		for name := range from {
-			h.domains.added[name] = d.add[name]
+			h.domains.added[name] = addedBackend{options: d.add[name]}
 		}
 	}); err != nil {
 		return nil, err
@@ -216,19 +183,34 @@ func (h *Instance) addBackends(ctx context.Context, f configfile.Reading, r runt
 	return refused, err
 }
 
-// unroute makes rules lead to backends no more.
-func (h *Instance) unroute(ctx context.Context, r runtimeapi.Client, backends []string) error {
-	if len(backends) == 0 {
-		return nil
-	}
-	var keys []string
-	for _, name := range backends {
-		if domain, _ := haproxy.DomainOf(name); h.routed.entries[domain] != "" {
-			keys = append(keys, domain)
+// lacking are the new domains that the process does not have, and why some are not to come. have are the backends of these names that it has.
+func (h *Instance) lacking(d domainChanges, have []runtimeapi.Backend) (lacking map[string]haproxy.BackendOptions, refused map[string]string) {
+	lacking, refused = map[string]haproxy.BackendOptions{}, map[string]string{}
+	for name, options := range d.add {
+		_, there := slices.BinarySearchFunc(have, name, compareName)
+		known, added := h.domains.added[name]
+		switch {
+		case !there:
+			lacking[name] = options
+		case !added || known.options != options:
+			refused[name] = "HAProxy has this backend from elsewhere, hapsync leaves it alone"
 		}
 	}
+	return lacking, refused
+}
+
+// endBackends ends backends that hapsync has put into the process: those that were added go, and spare ones are left when they are idle.
+func endBackends(ctx context.Context, r runtimeapi.Client, caps haproxy.Capabilities, backends []string) error {
+	if caps.Backends {
+		return r.DeleteBackends(ctx, backends)
+	}
+	return r.AwaitIdle(ctx, backends)
+}
+
+// unroute makes rules lead to backends no more, which pass some of them by, and gives names to backends that stay.
+func (h *Instance) unroute(ctx context.Context, r runtimeapi.Client, d domainChanges, backends, pass []string) error {
 	if err := h.domains.change(func() {
-		for _, name := range backends {
+		for _, name := range pass {
 			if _, added := h.domains.added[name]; !added {
 				h.domains.unpublished[name] = true
 			}
@@ -236,38 +218,20 @@ func (h *Instance) unroute(ctx context.Context, r runtimeapi.Client, backends []
 	}); err != nil {
 		return err
 	}
-	if file, ok := configfile.MapFile(h.files.Managed); ok && len(keys) > 0 {
-		if err := r.ChangeMap(ctx, file, keys, nil); err != nil {
+	if err := h.changeMap(ctx, r, h.entriesWithout(d, backends)); err != nil {
+		return err
+	}
+	return r.Unpublish(ctx, pass)
+}
+
+// route makes rules lead to backends: those of the file have theirs, if they are not in the map, the others get entries in the map.
+func (h *Instance) route(ctx context.Context, r runtimeapi.Client, caps haproxy.Capabilities, d domainChanges, backends []string) error {
+	if caps.Backends {
+		if err := r.Publish(ctx, backends); err != nil {
 			return err
 		}
 	}
-	return r.Unpublish(ctx, backends)
-}
-
-// route makes rules lead to backends: those of the file have theirs, the others get an entry in the map.
-func (h *Instance) route(ctx context.Context, r runtimeapi.Client, backends []string) error {
-	if len(backends) == 0 {
-		return nil
-	}
-	if err := r.Publish(ctx, backends); err != nil {
-		return err
-	}
-	var gone []string
-	entries := map[string]string{}
-	for _, name := range backends {
-		domain, _ := haproxy.DomainOf(name)
-		if _, added := h.domains.added[name]; !added || h.routed.entries[domain] == name {
-			continue
-		}
-		if entries[domain] = name; h.routed.entries[domain] != "" {
-			gone = append(gone, domain)
-		}
-	}
-	file, ok := configfile.MapFile(h.files.Managed)
-	if !ok || len(entries) == 0 {
-		return nil
-	}
-	return r.ChangeMap(ctx, file, gone, entries)
+	return h.changeMap(ctx, r, h.entriesWith(d, backends))
 }
 
 // readBackDomains reads what came of changes, brings the record in line with it, and returns what is not in effect. A backend that is
@@ -279,18 +243,18 @@ func (h *Instance) readBackDomains(ctx context.Context, f configfile.Reading, r 
 		err = errors.New("HAProxy was reloaded meanwhile: what came of the change is not known")
 	}
 	if err == nil {
-		err = h.readMap(ctx, f, r, w, true)
+		err = errors.Join(h.readMap(ctx, f, r, w, false), h.readEntries(ctx, r, d))
 	}
 	if err != nil {
 		return nil, err
 	}
-	published, there := map[string]bool{}, map[string]bool{}
+	published, there, freed := map[string]bool{}, map[string]bool{}, h.freed(d, backends)
 	for _, b := range backends {
 		there[b.Name], published[b.Name] = true, !b.Unpublished
 	}
 	err = h.domains.change(func() {
 		for _, name := range d.names {
-			if !there[name] {
+			if !there[name] || freed[name] {
 				delete(h.domains.added, name)
 			}
 			if published[name] {
@@ -298,13 +262,16 @@ func (h *Instance) readBackDomains(ctx context.Context, f configfile.Reading, r 
 			}
 		}
 	})
+	if len(freed) > 0 {
+		h.cache.Forget(d.all) // a spare backend is there by its own name
+	}
 	var failures []haproxy.Failure
 	for _, c := range d.all {
 		name := c.Key().Backend
-		_, added := h.domains.added[name]
-		routed := published[name] && (!added || h.routed.entries[c.Domain()] == name)
+		routed := published[name] && (!h.routesByMap(c) || h.routed.entries[c.Domain()] == name)
 		if c.Op() == haproxy.OpAdd && (!there[name] || c.Object() == haproxy.ObjectRule && !routed) ||
-			c.Op() == haproxy.OpRemove && c.Object() == haproxy.ObjectRule && routed {
+			c.Op() == haproxy.OpRemove && c.Object() == haproxy.ObjectRule && routed ||
+			c.Op() == haproxy.OpSet && h.routed.names(name) != d.exact[name] {
 			failures = append(failures, haproxy.Failure{Change: c, Reply: cmp.Or(refused[name], "HAProxy took it without a word, but it is not in effect")})
 		} else if words := refused[name]; words != "" {
 			failures = append(failures, haproxy.Failure{Change: c, Reply: words})

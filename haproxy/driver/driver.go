@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"os/exec"
 	"sync/atomic"
 	"time"
@@ -26,12 +27,12 @@ type Instance struct {
 		Worker  runtimeapi.Worker
 		Managed configfile.Managed
 	}
-	// perhaps is what a worker may have loaded that has no copy, by the copy of the worker before.
+	// perhaps is what a worker may have loaded that has no copy, by the copy of the worker before, which is in file; nil without one.
 	perhaps struct {
 		configfile.Managed
 		worker runtimeapi.Worker
 		digest haproxy.Digest
-		before string
+		file   os.FileInfo
 	}
 	// started is what the worker was started with.
 	started started
@@ -40,6 +41,10 @@ type Instance struct {
 	// domains are the backends that hapsync has put into the process, or made rules pass by, and routed what its map has.
 	domains domainRecord
 	routed  mapEntries
+	// names are those of domains that sit in spare backends; busy are spare ones that the process of that worker has something else in.
+	names  runtimeapi.Names
+	busy   map[string]bool
+	busyOf runtimeapi.Worker
 	// others are the servers of the process that are not hapsync's, in the backends that were read last.
 	others map[haproxy.ServerKey]bool
 	// cache is of the process, for Background.
@@ -87,7 +92,7 @@ func Open(s haproxy.Settings) (*Instance, error) {
 	if h.files, err = configfile.OpenFiles(s, h.waits); err != nil {
 		return nil, err
 	}
-	h.record = newRecord(h.files.Managed)
-	h.domains = newDomainRecord(h.files.Managed)
+	h.record, h.busy = newRecord(h.files.Managed), map[string]bool{}
+	h.domains = newDomainRecord(h.files.Managed, &h.names)
 	return h, nil
 }

@@ -30,10 +30,11 @@ type firstChecks struct {
 	mu stdsync.Mutex // held while servers are raised, so that none is changed meanwhile
 	// current is the one of each server that counts.
 	current map[haproxy.ServerKey]*firstCheck
-	good    []*firstCheck
-	raising bool
 	places  chan struct{}
 	running stdsync.WaitGroup
+
+	ended stdsync.Mutex // guards good, for a moment: checks end while servers are raised
+	good  []*firstCheck // to be raised, all of them by the next raise
 }
 
 // A firstCheck is of one server at one address of one worker.
@@ -78,46 +79,42 @@ func (c *firstChecks) start(ctx context.Context, f *firstCheck) {
 	})
 }
 
-// end raises the server of a good check, with those of others that end meanwhile.
+// end raises the server of a good check, with those of others that have ended meanwhile.
 func (c *firstChecks) end(ctx context.Context, f *firstCheck, err error) {
+	if err == nil {
+		c.ended.Lock()
+		c.good = append(c.good, f)
+		c.ended.Unlock()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.current[f.key] != f {
-		return
-	}
-	if err != nil {
-		delete(c.current, f.key)
-		return
-	}
-	c.good = append(c.good, f)
-	if c.raising {
-		return
-	}
-	c.raising = true
-	for len(c.good) > 0 {
+	if err == nil {
 		c.raise(ctx)
-		c.mu.Unlock() // a moment for those that wait
-		c.mu.Lock()
+	} else if c.current[f.key] == f {
+		delete(c.current, f.key)
 	}
-	c.raising = false
 }
 
 // raise lets the servers of good checks that still count take traffic. What fails is left to HAProxy.
 func (c *firstChecks) raise(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), raiseTimeout)
-	defer cancel()
+	c.ended.Lock()
+	good := c.good
+	c.good = nil
+	c.ended.Unlock()
 	servers, moved := map[haproxy.ServerKey]netip.AddrPort{}, map[haproxy.ServerKey]bool{}
-	last := c.good[len(c.good)-1]
-	for _, f := range c.good {
+	for _, f := range good {
 		if c.current[f.key] == f {
 			servers[f.key], moved[f.key] = f.addr, f.moved
 			delete(c.current, f.key)
 		}
 	}
-	c.good = nil
-	if len(servers) > 0 {
-		_, _ = last.socket.Raise(ctx, last.worker, servers, moved)
+	if len(servers) == 0 {
+		return
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), raiseTimeout)
+	defer cancel()
+	last := good[len(good)-1]
+	_, _ = last.socket.Raise(ctx, last.worker, servers, moved)
 }
 
 // checkFirst begins the first checks of servers that have just come to the process, or to another address there. It makes none
@@ -150,7 +147,7 @@ func (h *Instance) checkFirst(ctx context.Context, f configfile.Reading, r runti
 		}
 		h.firstChecks.start(ctx, &firstCheck{
 			HealthCheck: check, key: c.Key(), addr: want.Addr, moved: moved,
-			socket: runtimeapi.Client{Socket: r.Socket}, worker: w,
+			socket: runtimeapi.Client{Socket: r.Socket, Names: r.Names}, worker: w,
 		})
 	}
 }
@@ -165,9 +162,9 @@ func (h *Instance) healthCheck(f configfile.Reading, w runtimeapi.Worker, backen
 	}
 	runs, there := haproxy.FindBackend(loaded.Config.Backends, backend)
 	now, written := haproxy.FindBackend(f.Managed.Config.Backends, backend)
-	if options, added := h.domains.added[backend]; !there && added {
-		runs.Options, there = options, true
-		now.Options, written = cmp.Or(now.Options, options), true
+	if own, added := h.domains.added[backend]; !there && added {
+		runs.Options, there = own.options, true
+		now.Options, written = cmp.Or(now.Options, own.options), true
 	}
 	if !there || !written || runs.Options != now.Options {
 		return haproxy.HealthCheck{}

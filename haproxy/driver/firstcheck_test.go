@@ -288,41 +288,87 @@ func TestAnAnswerIsGoodAsHAProxyTakesIt(t *testing.T) {
 	}
 }
 
-// TestAFirstCheckThatIsForgottenRaisesNothing has two good checks wait for their place while the server of one changes.
-func TestAFirstCheckThatIsForgottenRaisesNothing(t *testing.T) {
-	t.Parallel()
-	host := haproxytest.StartHost(t, "host")
+// startHearing is a stats socket that says nothing: it hands over each line that it gets, and closes the connection then.
+func startHearing(t *testing.T) (socket net.Listener, heard <-chan string) {
+	t.Helper()
 	l, err := net.Listen("unix", haproxytest.NewProc(t).RuntimeSocket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	heard := make(chan string)
+	lines := make(chan string)
 	go func() {
-		defer close(heard)
+		defer close(lines)
 		for {
 			conn, err := l.Accept()
 			if err != nil {
 				return
 			}
 			line, _ := bufio.NewReader(conn).ReadString('\n')
+			lines <- line
 			_ = conn.Close()
-			heard <- line
 		}
 	}()
+	return l, lines
+}
+
+// TestFirstChecksThatEndDuringARaiseAreRaisedTogether has checks end while servers are being raised, which takes its time.
+func TestFirstChecksThatEndDuringARaiseAreRaisedTogether(t *testing.T) {
+	t.Parallel()
+	answer := make(chan struct{})
+	host := startAnswering(t, func(http.ResponseWriter, *http.Request) { <-answer })
+	socket, heard := startHearing(t)
+	checks := newFirstChecks()
+	const n = 30
+	for i := range n {
+		checks.start(t.Context(), &firstCheck{
+			HealthCheck: haproxy.HealthCheck{Host: "a.abc.com", Path: "/", Timeout: time.Minute},
+			key:         haproxy.ServerKey{Backend: fmt.Sprintf("d%02d.abc.com_cluster", i), Name: "server1"}, addr: host,
+			socket: runtimeapi.Client{Socket: socket.Addr().String()},
+		})
+	}
+	checks.mu.Lock() // as a raise does
+	close(answer)
+	haproxytest.Eventually(t, "all checks have ended", func() error {
+		checks.ended.Lock()
+		defer checks.ended.Unlock()
+		if got := len(checks.good); got != n {
+			return fmt.Errorf("%d have", got)
+		}
+		return nil
+	})
+	checks.mu.Unlock()
+	go func() {
+		checks.running.Wait()
+		_ = socket.Close()
+	}()
+	var lines []string
+	for line := range heard {
+		lines = append(lines, line)
+	}
+	if len(lines) != 1 || strings.Count(lines[0], "show servers state d") != n {
+		t.Errorf("HAProxy was asked %d times, want once, for all:\n%q", len(lines), lines)
+	}
+}
+
+// TestAFirstCheckThatIsForgottenRaisesNothing has two good checks wait for their place while the server of one changes.
+func TestAFirstCheckThatIsForgottenRaisesNothing(t *testing.T) {
+	t.Parallel()
+	host := haproxytest.StartHost(t, "host")
+	socket, heard := startHearing(t)
 	checks := newFirstChecks()
 	checks.places = make(chan struct{}, 1)
 	checks.places <- struct{}{}
 	for _, backend := range []string{haproxytest.BackendA, haproxytest.BackendB} {
 		checks.start(t.Context(), &firstCheck{
 			HealthCheck: haproxy.HealthCheck{Timeout: time.Minute}, key: haproxy.ServerKey{Backend: backend, Name: "server1"}, addr: host.Addr,
-			socket: runtimeapi.Client{Socket: l.Addr().String()},
+			socket: runtimeapi.Client{Socket: socket.Addr().String()},
 		})
 	}
 	checks.forget([]haproxy.Change{haproxy.SetServer{Backend: haproxytest.BackendA, Want: haproxy.Server{Name: "server1"}}})
 	<-checks.places
 	go func() {
 		checks.running.Wait()
-		_ = l.Close()
+		_ = socket.Close()
 	}()
 	var all string
 	for line := range heard {

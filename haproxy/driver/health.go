@@ -22,7 +22,7 @@ func (h *Instance) carryHealth(ctx context.Context, f configfile.Reading, r runt
 	state, err := r.Ask(ctx, "show servers state")
 	if err == nil {
 		checked := stdsync.OnceValue(f.Checked)
-		lines := runtimeapi.Health([]byte(state), func(backend, server string, addr netip.AddrPort, tls bool) bool {
+		lines := runtimeapi.Health([]byte(state), r.Names, func(backend, server string, addr netip.AddrPort, tls bool) bool {
 			return checked()[haproxy.ServerKey{Backend: backend, Name: server}] == configfile.Checked{Addr: addr, TLS: tls}
 		})
 		err = writeHealth(f.Base.StateFile, append(lines, runtimeapi.OneReload...))

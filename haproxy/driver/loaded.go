@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -26,14 +27,20 @@ func loadedHeader(w runtimeapi.Worker) string {
 	return fmt.Sprintf("# loaded by process %d of %d\n", w.Pid, w.Started.Unix())
 }
 
+// workerOf is the worker that a first line names.
+func workerOf(header string) (w runtimeapi.Worker, ok bool) {
+	var started int64
+	if _, err := fmt.Sscanf(header, "# loaded by process %d of %d\n", &w.Pid, &started); err != nil {
+		return w, false
+	}
+	w.Started = time.Unix(started, 0)
+	return w, true
+}
+
 // sameWorker reports whether a copy's first line names the worker.
 func sameWorker(header string, w runtimeapi.Worker) bool {
-	var pid int
-	var started int64
-	if _, err := fmt.Sscanf(header, "# loaded by process %d of %d\n", &pid, &started); err != nil {
-		return false
-	}
-	return w.Same(runtimeapi.Worker{Pid: pid, Started: time.Unix(started, 0)})
+	named, ok := workerOf(header)
+	return ok && w.Same(named)
 }
 
 // loaded is the managed part of the file as the worker loaded it: the copy, where there is one of this worker's, else
@@ -42,13 +49,20 @@ func (h *Instance) loaded(f configfile.Reading, w runtimeapi.Worker) (configfile
 	if h.lastLoaded.Worker.Same(w) {
 		return h.lastLoaded.Managed, nil
 	}
+	file, err := os.Lstat(h.loadedFile())
+	if err != nil {
+		file = nil // reading it says why
+	}
+	if p := &h.perhaps; p.worker.Same(w) && p.digest == f.Digest && sameFile(p.file, file) {
+		return p.Managed, nil
+	}
 	text, _, err := configfile.ReadBeside(h.loadedFile())
 	if err != nil {
 		return configfile.Managed{}, err
 	}
 	header, text, _ := strings.Cut(text, "\n")
 	if !sameWorker(header+"\n", w) {
-		return h.perhapsLoaded(f, w, text), nil
+		return h.perhapsLoaded(f, w, text, file), nil
 	}
 	h.lastLoaded.Worker = w
 	h.lastLoaded.Managed = h.files.Loaded(f, text)
@@ -58,12 +72,12 @@ func (h *Instance) loaded(f configfile.Reading, w runtimeapi.Worker) (configfile
 // perhapsLoaded is for a worker that hapsync did not start and that nothing was written for yet: it has loaded the file as it stands, or,
 // if it was started while that was written, one before it. What of that one is not in the process does no harm: servers and backends
 // are read from the process.
-func (h *Instance) perhapsLoaded(f configfile.Reading, w runtimeapi.Worker, before string) configfile.Managed {
-	if p := &h.perhaps; !p.worker.Same(w) || p.digest != f.Digest || p.before != before {
-		p.worker, p.digest, p.before, p.Managed = w, f.Digest, before, f.Managed
-		p.Config = f.Managed.Config.With(h.files.Loaded(f, before).Config)
-	}
-	return h.perhaps.Managed
+func (h *Instance) perhapsLoaded(f configfile.Reading, w runtimeapi.Worker, before string, file os.FileInfo) configfile.Managed {
+	p := &h.perhaps
+	p.worker, p.digest, p.file, p.Managed = w, f.Digest, file, f.Managed
+	last := h.files.Loaded(f, before)
+	p.Config, p.Spares = f.Managed.Config.With(last.Config), f.Managed.SparesLike(last)
+	return p.Managed
 }
 
 // lastText is the text that a worker has loaded, as far as that is known.

@@ -22,7 +22,7 @@ func (h *Instance) runtime(b configfile.Base) (runtimeapi.Client, error) {
 	if socket == "" {
 		return runtimeapi.Client{}, fmt.Errorf("%w: %s names no stats socket; write \"stats socket /run/haproxy/haproxy.sock mode 660 level admin expose-fd listeners\" into its global section, or name one with --runtime-socket", haproxy.ErrDown, h.files.Base)
 	}
-	return runtimeapi.Client{Socket: strings.TrimPrefix(socket, "unix@"), Cache: h.cache}, nil
+	return runtimeapi.Client{Socket: strings.TrimPrefix(socket, "unix@"), Cache: h.cache, Names: &h.names}, nil
 }
 
 // readLive reads the process into st.Live. A process that does not answer is no error: st.Down says so.
@@ -31,6 +31,9 @@ func (h *Instance) readLive(ctx context.Context, f configfile.Reading, st *hapro
 	if err != nil {
 		st.Down = err
 		return nil //nolint:nilerr // said by st.Down
+	}
+	if err := h.domains.refresh(); err != nil {
+		return err
 	}
 	w, backends, err := r.Look(ctx, names...)
 	if errors.Is(err, haproxy.ErrDown) {
@@ -45,8 +48,16 @@ func (h *Instance) readLive(ctx context.Context, f configfile.Reading, st *hapro
 	if len(names) == 0 && h.settings.Background {
 		st.OldWorkers = h.oldWorkers(ctx, f.Base, r, w)
 	}
-	if err := h.readMap(ctx, f, r, w, len(names) == 0); err != nil {
+	if err := errors.Join(h.domains.of(w), h.readMap(ctx, f, r, w, len(names) == 0)); err != nil {
 		return err
+	}
+	if len(names) > 0 {
+		if !h.started.worker.Same(w) {
+			h.learnFiles(ctx, f) // what that changes is read the next time
+		}
+		if err := h.readSpares(ctx, f, r, w); err != nil {
+			return err
+		}
 	}
 	return h.takeLive(f, w, backends, st, names)
 }
@@ -66,22 +77,28 @@ func (h *Instance) takeLive(f configfile.Reading, w runtimeapi.Worker, backends 
 	if err := errors.Join(h.record.of(w), h.domains.of(w)); err != nil {
 		return err
 	}
-	st.Dynamic = h.dynamic(f, loaded, st.Capabilities)
-	st.Descriptors = h.started.descriptors
 	if len(names) == 0 {
-		st.Descriptors = descriptors(f.Base, w, loaded.Config)
-		h.started.descriptors = st.Descriptors
+		h.findBusy(w, loaded, backends)
 	}
+	st.Dynamic = h.dynamic(f, loaded, st.Capabilities)
+	if len(names) == 0 || h.started.descriptors == (haproxy.Descriptors{}) {
+		h.started.descriptors = descriptors(f.Base, w, loaded.Config, h.started.maxConn)
+	}
+	st.Descriptors = h.started.descriptors
 	h.adopt(f, loaded, backends)
 	if len(names) > 0 {
 		loaded.Config = loaded.Config.Only(names, h.settings.Frontends)
 	} else {
 		h.others = nil
 	}
-	loaded = h.withAdded(loaded, names)
+	loaded = h.withMap(loaded, names)
 	var others map[haproxy.ServerKey]bool
 	st.Live, others = liveConfig(backends, loaded, h.record.servers)
 	h.hideUnpublished(&st.Live, backends)
+	if len(names) == 0 {
+		st.Live.Rules = append(st.Live.Rules, h.dangling(loaded, backends)...)
+		haproxy.SortRules(st.Live.Rules)
+	}
 	h.takeOthers(names, others)
 	st.NotOurs = h.notOurs(f, loaded)
 	st.Agents = agentsOf(backends)
@@ -110,13 +127,13 @@ func (h *Instance) adopt(f configfile.Reading, loaded configfile.Managed, backen
 	}
 }
 
-// agentsOf are the servers that have an agent-check.
-func agentsOf(backends []runtimeapi.Backend) map[haproxy.ServerKey]bool {
-	found := map[haproxy.ServerKey]bool{}
+// agentsOf are the servers that have an agent-check, with the weights that HAProxy has loaded.
+func agentsOf(backends []runtimeapi.Backend) map[haproxy.ServerKey]int {
+	found := map[haproxy.ServerKey]int{}
 	for _, b := range backends {
 		for _, s := range b.Servers {
 			if s.Agent {
-				found[haproxy.ServerKey{Backend: b.Name, Name: s.Name}] = true
+				found[haproxy.ServerKey{Backend: b.Name, Name: s.Name}] = s.LoadedWeight
 			}
 		}
 	}
@@ -200,6 +217,9 @@ func (h *Instance) Run(ctx context.Context, changes []haproxy.Change) error {
 	if err != nil {
 		return err
 	}
+	if err := h.domains.refresh(); err != nil {
+		return err
+	}
 	if d, servers := splitDomains(changes); len(d.all) > 0 {
 		return h.runDomains(ctx, f, r, d, servers)
 	}
@@ -245,7 +265,8 @@ func (h *Instance) runServers(ctx context.Context, f configfile.Reading, r runti
 	}
 	err = r.CarryOut(ctx, runtimeapi.Commands{
 		Capabilities: haproxy.CapabilitiesOf(w.Version), Params: f.DefaultServer,
-		Sent: func(changes []haproxy.Change) { h.checkFirst(checks, f, r, w, changes) },
+		Again: func() error { return h.domains.of(w) },
+		Sent:  func(changes []haproxy.Change) { h.checkFirst(checks, f, r, w, changes) },
 	}, changes, live, drain)
 	h.forgetRemoved(changes, err)
 	return withRefusals(err, append(unsound, refused...))

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hapsync/hapsync/haproxy"
@@ -21,7 +22,9 @@ type started struct {
 	variables []string
 	// unloaded says that the managed file is not among them; empty where it is, or where that cannot be told.
 	unloaded string
-	// descriptors are those of the worker, as the last State of all found them.
+	// maxConn is the number behind -n on the command line, which counts before maxconn of the files; 0 without one.
+	maxConn int
+	// descriptors are those of the worker, as the last State of all found them, or the first one of some domains.
 	descriptors haproxy.Descriptors
 }
 
@@ -39,15 +42,17 @@ func (h *Instance) learnFiles(ctx context.Context, f configfile.Reading) (change
 	known := h.started.worker.Same(w)
 	if !known {
 		h.started = started{worker: w}
-		changed = h.files.ForgetVerdicts()
+		h.files.Runs(w.Pid, w.Version)
+		changed = h.files.ForgetAnswers()
 	}
 	changed = h.learnVariables(ctx, r, f) || changed
 	if known {
 		return changed
 	}
-	told, master := commandLine(w.Pid)
-	changed = h.files.UseMaster(master) || changed
-	for _, list := range [][]string{told, configFiles(ctx, r, w.Pid)} {
+	told := commandLine(w.Pid)
+	h.started.maxConn = told.maxConn
+	changed = h.files.UseMaster(told.master) || changed
+	for _, list := range [][]string{told.files, configFiles(ctx, r, w.Pid)} {
 		if len(list) == 0 {
 			continue
 		}
@@ -104,13 +109,19 @@ func within(list []string, file string) bool {
 	})
 }
 
-// commandLine are the files and directories behind -f, and the address of the master's socket, on the command line of a process; none
-// where it cannot be read: it may be another user's, or in another container.
-func commandLine(pid int) (files []string, master string) {
+// A command is what the command line of a process says.
+type command struct {
+	files   []string // behind -f, directories among them
+	master  string   // the address of the master's socket
+	maxConn int
+}
+
+// commandLine is that of a process; zero where it cannot be read: it may be another user's, or in another container.
+func commandLine(pid int) command {
 	proc := fmt.Sprintf("/proc/%d/", pid)
 	text, err := os.ReadFile(proc + "cmdline")
 	if err != nil {
-		return nil, ""
+		return command{}
 	}
 	dir, err := os.Readlink(proc + "cwd")
 	if err != nil {
@@ -118,25 +129,30 @@ func commandLine(pid int) (files []string, master string) {
 	}
 	args := strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00")
 	if !strings.Contains(filepath.Base(args[0]), "haproxy") {
-		return nil, ""
+		return command{}
 	}
+	var c command
 	for i := 1; i < len(args); i++ {
-		switch {
-		case args[i] == "--":
-			files = append(files, args[i+1:]...)
-			i = len(args)
-		case args[i] == "-f" && i+1 < len(args):
-			i++
-			files = append(files, args[i])
-		case args[i] == "-S" && i+1 < len(args):
-			i++
-			master, _, _ = strings.Cut(args[i], ",")
-		case args[i] == "-C" && i+1 < len(args):
-			i++
+		if args[i] == "--" {
+			c.files = append(c.files, args[i+1:]...)
+			break
+		}
+		if i+1 == len(args) || !slices.Contains([]string{"-f", "-S", "-C", "-n"}, args[i]) {
+			continue
+		}
+		switch i++; args[i-1] {
+		case "-f":
+			c.files = append(c.files, args[i])
+		case "-S":
+			c.master, _, _ = strings.Cut(args[i], ",")
+		case "-C":
 			dir = args[i]
+		case "-n":
+			c.maxConn, _ = strconv.Atoi(args[i])
 		}
 	}
-	return absolute(files, dir), master
+	c.files = absolute(c.files, dir)
+	return c
 }
 
 // configFiles are the files as the worker's environment has them, those of directories one by one.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/haproxy/internal/haproxytest"
@@ -29,6 +30,25 @@ func TestTheAddressOfTheMastersSocketIsHAProxysOwn(t *testing.T) {
 			if st.Binds.At(netip.MustParseAddrPort(addr)) == "" {
 				t.Errorf("%s is not among %v", addr, st.Binds.Listeners)
 			}
+		}
+	})
+}
+
+// TestTheProgramThatRunsIsNotAskedForItsVersion has no time to ask it.
+func TestTheProgramThatRunsIsNotAskedForItsVersion(t *testing.T) {
+	t.Parallel()
+	haproxytest.EachHAProxy(t, func(t *testing.T, bin string) {
+		p := haproxytest.StartHAProxy(t, bin, "", fmt.Sprintf(haproxytest.TwoDomains, "127.0.0.1:1", "127.0.0.1:1"))
+		h, err := Open(haproxy.Settings{BaseFile: p.BaseFile, ManagedFile: p.ManagedFile, Binary: bin, CheckTimeout: time.Nanosecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err := h.State(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, err := h.files.Program(t.Context()); err != nil || v != st.Capabilities.Version {
+			t.Errorf("%v, %v: HAProxy %v runs", v, err, st.Capabilities.Version)
 		}
 	})
 }

@@ -60,7 +60,7 @@ func (h *Instance) Recall(domains ...string) (st haproxy.State, ok bool) {
 		return haproxy.State{}, false
 	}
 	backends, ok := h.cache.Backends(names)
-	if !ok {
+	if !ok || !h.routed.worker.Same(h.cache.Worker) {
 		return haproxy.State{}, false
 	}
 	st = h.files.FileState(f, names)

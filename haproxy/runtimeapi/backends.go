@@ -18,6 +18,8 @@ type Backend struct {
 	Balance string
 	// Cookie is the name of the backend's cookie; empty without one.
 	Cookie string
+	// Sessions are those that it has, with a server or without.
+	Sessions int
 	// Unpublished: use_backend rules pass it by (3.4).
 	Unpublished bool
 	// Servers are sorted by name.
@@ -35,6 +37,8 @@ type Server struct {
 	Unchecked bool
 	// Agent: it has an agent-check, which may change weight, maxconn and state at any time.
 	Agent bool
+	// LoadedWeight is the weight that HAProxy has loaded: percentages of an agent-check are of it.
+	LoadedWeight int
 	// Undecided: it is ready but takes no traffic yet, and no check has failed so far.
 	Undecided bool
 	// Down: it is ready and has a check, but takes no traffic.
@@ -60,11 +64,16 @@ func (r Client) Look(ctx context.Context, names ...string) (Worker, []Backend, e
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
 	if len(names) > 0 && len(names) < fullRead {
 		w, backends, ok, err := r.lookAt(ctx, names)
+		if now := r.Names.now(); err == nil && len(now.wire) > 0 && !now.worker.Same(w) {
+			r.Names = nil // they were asked of another worker
+			w, backends, ok, err = r.lookAt(ctx, names)
+		}
 		if err != nil || ok {
 			return w, backends, err
 		}
 	}
 	reader := newLiveReader(names)
+	reader.names = r.Names.now()
 	w, err := r.read(ctx, reader, []string{showInfo + ";" + showAll})
 	if err != nil {
 		return w, nil, err
@@ -79,6 +88,7 @@ func (r Client) Look(ctx context.Context, names ...string) (Worker, []Backend, e
 // lookAt reads some backends. It is not ok where a frontend or a number hides one from "show stat <name>".
 func (r Client) lookAt(ctx context.Context, names []string) (w Worker, backends []Backend, ok bool, err error) {
 	reader := newLiveReader(names)
+	reader.names = r.Names.now()
 	states := make([]string, len(names))
 	for i, name := range names {
 		states[i] = "show servers state " + name

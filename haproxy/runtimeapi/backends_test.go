@@ -3,6 +3,8 @@ package runtimeapi
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -155,8 +157,8 @@ func TestASessionIsCounted(t *testing.T) {
 
 func TestColumnsAreFoundByNameAndQuotesAreTakenOff(t *testing.T) {
 	t.Parallel()
-	const reply = "1\n# srv_name be_name srv_port srv_addr future srv_check_state srv_check_result srv_uweight srv_admin_state srv_op_state srv_agent_state\n" +
-		"s b 80 10.0.0.1 9 6 3 5 8 2 22\n\n" +
+	const reply = "1\n# srv_name be_name srv_port srv_addr future srv_check_state srv_check_result srv_uweight srv_admin_state srv_op_state srv_agent_state srv_iweight\n" +
+		"s b 80 10.0.0.1 9 6 3 5 8 2 22 7\n\n" +
 		"# pxname,type,last_chk,slim,scur,bck,status,cookie,mode,algo,svname,future\n" +
 		"b,2,\"a \"\"b\"\",\nc\",7,2,1,DRAIN,k,http,,s,x\n" +
 		"b,1,,,2,0,UP,SERVERID,http,\"leastconn\",BACKEND,x\n\n"
@@ -164,11 +166,11 @@ func TestColumnsAreFoundByNameAndQuotesAreTakenOff(t *testing.T) {
 	if err := l.read(strings.NewReader(reply), 2); err != nil {
 		t.Fatal(err)
 	}
-	want := []Backend{{Name: "b", Mode: "http", Balance: "leastconn", Cookie: "SERVERID", Servers: []Server{{
+	want := []Backend{{Name: "b", Mode: "http", Balance: "leastconn", Cookie: "SERVERID", Sessions: 2, Servers: []Server{{
 		Server:   haproxy.Server{Name: "s", Addr: netip.MustParseAddrPort("10.0.0.1:80"), Cookie: "k", Check: true, Weight: 5, MaxConn: 7, Backup: true, State: haproxy.Drain, Params: ""},
 		Status:   "DRAIN",
 		Sessions: 2,
-		Agent:    true,
+		Agent:    true, LoadedWeight: 7,
 	}}}}
 	if diff := cmp.Diff(want, l.result(), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 		t.Error(diff)
@@ -240,4 +242,32 @@ func BenchmarkReadTenThousandBackends(b *testing.B) {
 			b.Fatal(len(have))
 		}
 	}
+}
+
+func TestSessionsOfABackendWithoutServersAreReadAgainEachTime(t *testing.T) {
+	t.Parallel()
+	const file = "frontend webin\n    bind @ADDR@\n    default_backend empty\n\nbackend empty\n    http-request wait-for-body time 10s\n"
+	p := haproxytest.StartHAProxy(t, haproxytest.FirstHAProxy(t), "", file)
+	r := runtimeOf(p)
+	r.Cache = &Cache{}
+	sessions := func(want int) {
+		t.Helper()
+		haproxytest.Eventually(t, fmt.Sprintf("the backend has %d sessions", want), func() error {
+			_, backends, err := r.Look(t.Context(), "empty")
+			if err == nil && (len(backends) != 1 || backends[0].Sessions != want) {
+				err = fmt.Errorf("read %+v", backends)
+			}
+			return err
+		})
+	}
+	sessions(0)
+	conn, err := net.Dial("tcp", p.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	sessions(1)
 }

@@ -110,6 +110,19 @@ func (m *Cache) Forget(changes []haproxy.Change) {
 	}
 }
 
+// Rename makes what was just read of a backend that of another name.
+func (m *Cache) Rename(from, to string) {
+	if m == nil {
+		return
+	}
+	if b, known := m.backends[from]; known && m.recent[from] {
+		b.Name = to
+		m.backends[to] = b
+		m.recent[to] = true
+		delete(m.backends, from)
+	}
+}
+
 // View is the changes' servers as they were read or taken from the cache since the last Run; it is not ok where one was not.
 func (m *Cache) View(changes []haproxy.Change) (live View, ok bool) {
 	if m == nil {

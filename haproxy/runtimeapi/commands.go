@@ -18,6 +18,8 @@ type Commands struct {
 	Params       func(backend string) string
 	// Sent is called with the changes of servers that come or stay, once HAProxy has their commands; nil is not.
 	Sent func(changes []haproxy.Change)
+	// Again is called before what came of the commands is read, and a second try: it brings Names in line. Nil is not.
+	Again func() error
 }
 
 // pending are the changes that are not in effect: servers that stay, and servers that leave.
@@ -91,11 +93,7 @@ func (o Commands) add(c haproxy.AddServer) []string {
 
 // enableAgent starts the agent-check of a new server: HAProxy leaves it off, as it does with checks.
 func (o Commands) enableAgent(c haproxy.AddServer) []string {
-	on := false
-	for _, w := range strings.Fields(o.Params(c.Backend) + " " + c.Server.Params) {
-		on = w == "agent-check" || on && w != "no-agent-check"
-	}
-	if !on {
+	if !haproxy.LastWord(false, o.Params(c.Backend)+" "+c.Server.Params, "agent-check") {
 		return nil
 	}
 	return []string{"enable agent " + c.Backend + "/" + c.Server.Name}

@@ -6,10 +6,14 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
-// goneWait is how long a backend without servers has to get rid of its last streams, before it is left to a later try.
-const goneWait = "100ms"
+// goneWait, and idleWait, are how long a backend without servers has to get rid of its last streams, before it is left to a later try.
+const (
+	goneWait = "100ms"
+	idleWait = 100 * time.Millisecond
+)
 
 // AddBackends adds backends without servers, each from a named defaults section; rules pass them by until they are published (3.4).
 // refused has HAProxy's words, by backend.
@@ -81,6 +85,17 @@ func (r Client) DeleteBackends(ctx context.Context, backends []string) error {
 		}
 	}
 	return nil
+}
+
+// AwaitIdle gives backends without servers a moment to get rid of their last sessions.
+func (r Client) AwaitIdle(ctx context.Context, backends []string) error {
+	if len(backends) == 0 {
+		return nil
+	}
+	return poll(ctx, idleWait, func() (bool, error) {
+		_, have, err := r.Look(ctx, backends...)
+		return !slices.ContainsFunc(have, func(b Backend) bool { return len(b.Servers) == 0 && b.Sessions > 0 }), err
+	})
 }
 
 func (r Client) each(ctx context.Context, command string, backends []string) error {

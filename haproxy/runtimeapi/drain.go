@@ -6,51 +6,55 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// Drains are the servers that were left to finish their sessions, and until when.
+// Drains are the servers that wait to be removed, or were left to finish their sessions, and since when.
 type Drains struct {
-	timeout   time.Duration
-	deadlines map[haproxy.ServerKey]time.Time
+	timeout time.Duration
+	leaving map[haproxy.ServerKey]leaving
+}
+
+// A leaving server waits for others to be checked, and then finishes its sessions.
+type leaving struct {
+	since    time.Time
+	draining bool
 }
 
 // NewDrains gives each server so long to finish its sessions.
-func NewDrains(timeout time.Duration) Drains { return Drains{timeout: timeout} }
+func NewDrains(timeout time.Duration) Drains {
+	return Drains{timeout: timeout, leaving: map[haproxy.ServerKey]leaving{}}
+}
 
 // Due are the changes that can be made without waiting: a removal whose server has sessions, and time left to finish
 // them, is a mere drain, unless its host is dead; one beside a server that has not been checked yet is left for later, because that may be the
-// one that is to take its place.
+// one that is to take its place. A host that answers no check holds it up only as long as sessions do.
 func (d *Drains) Due(changes []haproxy.Change, live View) []haproxy.Change {
-	if d.deadlines == nil {
-		d.deadlines = map[haproxy.ServerKey]time.Time{}
-	}
 	unready := unreadyBackends(live, changes)
 	due := make([]haproxy.Change, 0, len(changes))
 	for _, c := range changes {
 		key := c.Key()
 		remove, ok := c.(haproxy.RemoveServer)
-		if !ok {
-			delete(d.deadlines, key)
+		if !ok || remove.Dead {
+			delete(d.leaving, key)
 			due = append(due, c)
 			continue
 		}
-		if remove.Dead {
-			delete(d.deadlines, key)
-			due = append(due, c)
-			continue
-		}
-		if unready[key.Backend] {
-			continue
-		}
-		deadline, known := d.deadlines[key]
+		l, known := d.leaving[key]
 		if !known {
-			deadline = time.Now().Add(d.timeout)
-			d.deadlines[key] = deadline
+			l.since = time.Now()
+		}
+		if !l.draining {
+			if unready[key.Backend] && time.Since(l.since) < max(d.timeout, checkWait) {
+				d.leaving[key] = l
+				continue
+			}
+			l = leaving{since: time.Now(), draining: true}
 		}
 		s, there := live[key]
-		if !there || s.Sessions == 0 || s.State == haproxy.Maint || time.Now().After(deadline) {
-			delete(d.deadlines, key)
+		if !there || s.Sessions == 0 || s.State == haproxy.Maint || time.Since(l.since) > d.timeout {
+			delete(d.leaving, key)
 			due = append(due, c)
 			continue
 		}
+		d.leaving[key] = l
 		if s.State != haproxy.Drain {
 			drained := s.Server
 			drained.State = haproxy.Drain
@@ -60,15 +64,20 @@ func (d *Drains) Due(changes []haproxy.Change, live View) []haproxy.Change {
 	return due
 }
 
-// unreadyBackends are those with a server that takes no traffic yet, but may do so soon.
+// unreadyBackends are those with a server that takes no traffic yet, but may do so soon, and that stays.
 func unreadyBackends(live View, changes []haproxy.Change) map[string]bool {
-	unready := map[string]bool{}
-	for key, s := range live {
-		unready[key.Backend] = unready[key.Backend] || s.Undecided
-	}
+	unready, removed := map[string]bool{}, map[haproxy.ServerKey]bool{}
 	for _, c := range changes {
+		if c.Op() == haproxy.OpRemove {
+			removed[c.Key()] = true
+		}
 		if awaitsCheck(c) {
 			unready[c.Key().Backend] = true
+		}
+	}
+	for key, s := range live {
+		if s.Undecided && !removed[key] {
+			unready[key.Backend] = true
 		}
 	}
 	return unready

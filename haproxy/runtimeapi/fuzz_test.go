@@ -28,8 +28,8 @@ func FuzzServersState(f *testing.F) {
 	f.Fuzz(func(t *testing.T, reply []byte) {
 		readAnything(t, append(bytes.Clone(reply), fuzzStat...))
 		keep := func(string, string, netip.AddrPort, bool) bool { return true }
-		out := Health(reply, keep)
-		if again := Health(out, keep); !bytes.Equal(out, again) {
+		out := Health(reply, nil, keep)
+		if again := Health(out, nil, keep); !bytes.Equal(out, again) {
 			t.Errorf("%q becomes %q, and that %q", reply, out, again)
 		}
 	})

@@ -20,9 +20,9 @@ const OneReload = "# by hapsync, for one reload\n"
 // Health makes a server-state file out of the reply to "show servers state": only the servers that HAProxy's
 // checks hold down, for a reload not to send them traffic until they are found well. keep says whether the new
 // configuration has the server at that very address, with TLS or without as before: a line would override the configuration's address and its
-// "ssl", silently (2.6 to 3.4).
-func Health(serversState []byte, keep func(backend, server string, addr netip.AddrPort, tls bool) bool) []byte {
-	out := []byte("1\n")
+// "ssl", silently (2.6 to 3.4). The lines have the backends' names as they are spoken of.
+func Health(serversState []byte, n *Names, keep func(backend, server string, addr netip.AddrPort, tls bool) bool) []byte {
+	out, spoken := []byte("1\n"), n.now()
 	var columns *table
 	var header []byte
 	for line := range bytes.Lines(serversState) {
@@ -40,8 +40,9 @@ func Health(serversState []byte, keep func(backend, server string, addr netip.Ad
 		if len(fields) < columns.width {
 			continue
 		}
-		if s, down := downServer(columns, fields); down && keep(string(fields[columns.at[stateBackend]]), s.Name, s.Addr, usesTLS(header, line)) {
-			out = append(out, healthLine(header, line)...)
+		backend := spoken.heard(string(fields[columns.at[stateBackend]]))
+		if s, down := downServer(columns, fields); down && keep(backend, s.Name, s.Addr, usesTLS(header, line)) {
+			out = append(out, healthLine(header, line, spoken)...)
 		}
 	}
 	return out
@@ -63,12 +64,16 @@ func downServer(columns *table, fields [][]byte) (Server, bool) {
 }
 
 // healthLine leaves only the health in a line: state and weight are the configuration's to say.
-func healthLine(header, line []byte) []byte {
+func healthLine(header, line []byte, spoken names) []byte {
 	names, words := bytes.Fields(header), bytes.Fields(line)
 	initial := map[string][]byte{"srv_admin_state": []byte("0")}
 	for i, name := range names {
-		if string(name) == "srv_iweight" && i < len(words) {
+		switch {
+		case i >= len(words):
+		case string(name) == "srv_iweight":
 			initial["srv_uweight"] = words[i]
+		case string(name) == "be_name":
+			initial["be_name"] = []byte(spoken.heard(string(words[i])))
 		}
 	}
 	for i, name := range names {

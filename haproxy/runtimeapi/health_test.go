@@ -78,7 +78,7 @@ func TestAServerKnownToBeDownGetsNoRequestAfterReloads(t *testing.T) {
 		awaitDown(t, runtimeOf(p))
 		sick.Served.Store(0)
 		for range 2 {
-			health := Health([]byte(p.Must(t, "show servers state")), everyone)
+			health := Health([]byte(p.Must(t, "show servers state")), nil, everyone)
 			if err := os.WriteFile(filepath.Join(p.Dir, "state"), health, 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -105,7 +105,7 @@ func TestHealthDoesNotOverrideWhatTheConfigurationSays(t *testing.T) {
 		awaitDown(t, runtimeOf(p))
 		p.Must(t, "set server b/sick weight 17;set server b/well state maint")
 		p.Write(t, p.ManagedFile, fmt.Sprintf(healthFile, well.Addr, moved.Addr))
-		health := Health([]byte(p.Must(t, "show servers state")), func(backend, server string, addr netip.AddrPort, _ bool) bool {
+		health := Health([]byte(p.Must(t, "show servers state")), nil, func(backend, server string, addr netip.AddrPort, _ bool) bool {
 			return backend == "b" && server == "sick" && addr == moved.Addr
 		})
 		if err := os.WriteFile(filepath.Join(p.Dir, "state"), health, 0o644); err != nil {
@@ -145,7 +145,7 @@ func TestOnlyTheHealthOfServersThatChecksHoldDownIsKept(t *testing.T) {
 		"4 b 1 down 10.0.0.1 0 0 2 2 4 8 2 0 6 0 0 0" + rest +
 		"4 b 2 drained 10.0.0.1 0 0 1 1 4 8 2 0 6 0 0 0" + rest +
 		"4 b 3 disabled-once 10.0.0.1 0 0 1 1 4 8 2 0 6 0 0 0" + rest
-	have := Health([]byte(reply), func(_, _ string, addr netip.AddrPort, _ bool) bool {
+	have := Health([]byte(reply), nil, func(_, _ string, addr netip.AddrPort, _ bool) bool {
 		return addr == netip.MustParseAddrPort("10.0.0.1:80")
 	})
 	if string(have) != want {

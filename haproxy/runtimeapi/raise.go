@@ -20,6 +20,7 @@ func (r Client) Raise(ctx context.Context, w Worker, servers map[haproxy.ServerK
 		}
 	}
 	reader := newLiveReader(names)
+	reader.names = r.Names.now()
 	now, err := r.read(ctx, reader, pack(append([]string{showInfo}, states...)))
 	if err != nil || !now.Same(w) {
 		return nil, err

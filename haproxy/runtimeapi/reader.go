@@ -30,6 +30,7 @@ type liveReader struct {
 	fields [][]byte
 	words  map[string]string
 	info   infoReader
+	names  names
 }
 
 // A joinedBackend is a backend in the making.
@@ -72,6 +73,7 @@ func (l *liveReader) read(r io.Reader, commands int) error {
 			}
 			if len(line) == 0 {
 				commands--
+				l.names = l.names.of(l.info.worker)
 			}
 			continue
 		case len(line) == 0:
@@ -120,8 +122,11 @@ func (l *liveReader) open(t *table, row func([][]byte) error) error {
 	return nil
 }
 
-// backend is the one of this name, made where it is new; nil if it is not wanted.
+// backend is the one of this name on the wire, made where it is new; nil if it is not wanted.
 func (l *liveReader) backend(name []byte) *joinedBackend {
+	if spoken, other := l.names.spoken[string(name)]; other {
+		name = []byte(spoken)
+	}
 	if l.last != nil && l.last.Name == string(name) {
 		return l.last
 	}
@@ -165,6 +170,10 @@ func (l *liveReader) statRow(fields [][]byte) error {
 		b.Mode, b.Balance = l.word(fields[at[statMode]]), l.word(fields[at[statAlgo]])
 		b.Cookie = l.word(fields[at[statCookie]])
 		b.Unpublished = bytes.Contains(fields[at[statStatus]], []byte("UNPUB"))
+		var err error
+		if b.Sessions, err = number(fields[at[statSessions]]); err != nil {
+			return err
+		}
 		if b.Balance == "" {
 			return errors.New("HAProxy does not show addresses and cookies here: " +
 				"the socket needs \"level admin\" in HAProxy's \"stats socket\" line")
@@ -209,10 +218,11 @@ func (l *liveReader) word(text []byte) string {
 	return word
 }
 
-// The bits of srv_admin_state and srv_check_state in "show servers state".
+// The bits of srv_admin_state and srv_check_state in "show servers state". What a server inherits from the one that it tracks (0x02, 0x10)
+// is not its own state: no command changes that.
 const (
-	adminMaint = 0x01 | 0x02 | 0x20 | 0x40 // by command, inherited, no address, by host name; not 0x04: "disabled" once
-	adminDrain = 0x08 | 0x10
+	adminMaint = 0x01 | 0x20 | 0x40 // by command, no address, by host name; not 0x04: "disabled" once
+	adminDrain = 0x08
 	checkThere = 0x02 // also in srv_agent_state
 	checkOn    = 0x04
 	// resultFailed is the srv_check_result of a check that failed.
@@ -234,7 +244,7 @@ func stateServer(t *table, fields [][]byte) (Server, error) {
 		Weight: numbers[stateWeight],
 		Check:  numbers[stateCheck]&checkThere != 0,
 		State:  adminState(numbers[stateAdmin]),
-	}, Agent: numbers[stateAgent]&checkThere != 0}
+	}, Agent: numbers[stateAgent]&checkThere != 0, LoadedWeight: numbers[stateLoaded]}
 	if addr, err := netip.ParseAddr(string(fields[t.at[stateAddr]])); err == nil && numbers[statePort] <= 65535 {
 		s.Addr = netip.AddrPortFrom(addr, uint16(numbers[statePort]))
 	}

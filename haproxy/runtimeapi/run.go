@@ -80,6 +80,11 @@ func (r Client) CarryOut(ctx context.Context, o Commands, changes []haproxy.Chan
 
 // settle reads back, makes what is not in effect once more, one by one, and reports what still is not.
 func (r Client) settle(ctx context.Context, o Commands, changes []haproxy.Change) error {
+	if o.Again != nil {
+		if err := o.Again(); err != nil {
+			return err
+		}
+	}
 	live, err := r.readBack(ctx, changes)
 	if err != nil {
 		return err

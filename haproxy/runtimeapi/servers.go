@@ -44,6 +44,15 @@ const allAtOnce = 100
 // has none. It only reads, and may run beside everything else, at a cost that grows with the number of domains asked for.
 // The error wraps ErrDown where the process does not answer.
 func (r Client) Servers(ctx context.Context, domains ...string) ([]haproxy.ServerStatus, error) {
+	if now := r.Names.now(); len(now.wire) > 0 {
+		w, err := r.Info(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if !now.worker.Same(w) {
+			r.Names = nil
+		}
+	}
 	commands := make([]string, len(domains))
 	wanted := map[string]bool{}
 	for i, domain := range domains {
@@ -63,7 +72,7 @@ func (r Client) Servers(ctx context.Context, domains ...string) ([]haproxy.Serve
 		if err != nil {
 			return nil, err
 		}
-		found, err := readServers(reply, wanted)
+		found, err := readServers(reply, wanted, r.Names.now())
 		if err != nil {
 			return nil, fmt.Errorf("%s: show stat: %w", r.Socket, err)
 		}
@@ -76,7 +85,7 @@ func (r Client) Servers(ctx context.Context, domains ...string) ([]haproxy.Serve
 }
 
 // readServers reads the replies to "show stat". HAProxy shows other backends too: 4_x is also the proxy number 4.
-func readServers(reply string, wanted map[string]bool) ([]haproxy.ServerStatus, error) {
+func readServers(reply string, wanted map[string]bool, n names) ([]haproxy.ServerStatus, error) {
 	lines := lineReader{in: bufio.NewReader(strings.NewReader(reply))}
 	var servers []haproxy.ServerStatus
 	var t *table
@@ -102,10 +111,11 @@ func readServers(reply string, wanted map[string]bool) ([]haproxy.ServerStatus, 
 		if len(fields) < t.width {
 			return nil, fmt.Errorf("too few columns in the line %q", clip(string(line), 80))
 		}
-		if !wanted[string(fields[t.at[howBackend]])] || string(fields[t.at[howType]]) != "2" {
+		backend := n.heard(string(fields[t.at[howBackend]]))
+		if !wanted[backend] || string(fields[t.at[howType]]) != "2" {
 			continue
 		}
-		s, err := statusOf(t, fields)
+		s, err := statusOf(t, backend, fields)
 		if err != nil {
 			return nil, err
 		}
@@ -113,13 +123,13 @@ func readServers(reply string, wanted map[string]bool) ([]haproxy.ServerStatus, 
 	}
 }
 
-func statusOf(t *table, fields [][]byte) (haproxy.ServerStatus, error) {
+func statusOf(t *table, backend string, fields [][]byte) (haproxy.ServerStatus, error) {
 	text := func(column int) string { return string(fields[t.at[column]]) }
 	s := haproxy.ServerStatus{
 		Name: text(howServer), Addr: text(howAddr), Cookie: text(howCookie), Status: text(howStatus),
 		Backup: text(howBackup) == "1", Check: strings.TrimPrefix(text(howCheck), "* "), Detail: text(howDetail),
 	}
-	s.Domain, _ = haproxy.DomainOf(text(howBackend))
+	s.Domain, _ = haproxy.DomainOf(backend)
 	var since int
 	for column, into := range map[int]*int{howWeight: &s.Weight, howSessions: &s.Sessions, howCode: &s.Code, howSince: &since} {
 		n, err := number(fields[t.at[column]])

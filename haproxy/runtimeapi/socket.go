@@ -30,6 +30,8 @@ type Client struct {
 	timeout time.Duration
 	// Cache spares readings; nil means that none are spared.
 	Cache *Cache
+	// Names are of the process.
+	Names *Names
 }
 
 // Ask sends one line of commands and returns the whole reply.
@@ -78,7 +80,7 @@ func (r Client) converse(ctx context.Context, line string, read func(io.Reader) 
 		return err
 	}
 	defer conn.Close()
-	if _, err = io.WriteString(conn, line+"\n"); err == nil {
+	if _, err = io.WriteString(conn, r.Names.now().line(line)+"\n"); err == nil {
 		err = read(conn)
 	}
 	if err != nil {

@@ -88,7 +88,7 @@ func TestAReplyThatIsNoneIsAnError(t *testing.T) {
 func TestAReplyToAReadThatIsNoneIsAnError(t *testing.T) {
 	t.Parallel()
 	const info = "Pid: 3\nVersion: 3.2.0\nUptime_sec: 1\n\n"
-	const state = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_check_result srv_check_state srv_agent_state srv_port\n"
+	const state = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight srv_check_result srv_check_state srv_agent_state srv_port\n"
 	const stat = "# pxname,svname,scur,slim,bck,status,type,cookie,mode,algo\n"
 	for name, try := range map[string]struct{ reply, want string }{
 		"closed without an answer":   {"", "cut off"},
@@ -102,7 +102,7 @@ func TestAReplyToAReadThatIsNoneIsAnError(t *testing.T) {
 		"hidden addresses":           {state + "\n" + stat + "b,BACKEND,0,0,0,UP,1,,http,\n\n", "level admin"},
 		"a missing column":           {"1\n# be_id be_name srv_id\n\n" + stat + "\n", "no column"},
 		"a short line":               {state + "2 b 1\n\n" + stat + "\n", "too few columns"},
-		"a word instead of a number": {state + "2 b 1 s 127.0.0.1 x 0 0 0 0 0 0\n\n" + stat + "\n", "not a number"},
+		"a word instead of a number": {state + "2 b 1 s 127.0.0.1 x 0 0 0 0 0 0 0\n\n" + stat + "\n", "not a number"},
 		"an endless line":            {strings.Repeat("x", maxRow+maxRow/2), "more than a megabyte"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -21,6 +21,7 @@ const (
 	stateOp = iota
 	stateAdmin
 	stateWeight
+	stateLoaded
 	stateResult
 	stateCheck
 	stateAgent
@@ -45,7 +46,7 @@ const (
 )
 
 func newStateTable(header []byte) *table {
-	return newTable(false, bytes.Fields(header), "srv_op_state", "srv_admin_state", "srv_uweight", "srv_check_result",
+	return newTable(false, bytes.Fields(header), "srv_op_state", "srv_admin_state", "srv_uweight", "srv_iweight", "srv_check_result",
 		"srv_check_state", "srv_agent_state", "srv_port", "srv_name", "srv_addr", "be_name")
 }
 

@@ -142,7 +142,7 @@ func (c *Client) Domain(ctx context.Context, name string) (registry.Snapshot, er
 func (c *Client) decoded(l listing) registry.Snapshot {
 	s := registry.Snapshot{Prefix: c.conf.Prefix, ClusterID: l.Cluster, Revision: registry.Revision(l.Revision), Keys: l.Count()}
 	s.Domains, s.Problems, s.Ignored = registry.Decode(c.conf.Prefix, append(l.Keys, l.Itself...), c.conf.Addresses)
-	more := append(l.Problems(c.conf.Prefix, c.conf.MaxKeys), registry.ShareAliases(c.conf.Prefix, s.Domains)...)
+	more := append(l.Problems(c.conf.Prefix, c.conf.MaxKeys), registry.ShareAliases(c.conf.Prefix, s.Domains, c.conf.Domains)...)
 	if len(more) > 0 {
 		s.Problems = append(s.Problems, more...)
 		slices.SortFunc(s.Problems, registry.CompareProblems)

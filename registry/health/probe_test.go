@@ -88,7 +88,11 @@ func TestProbes(t *testing.T) {
 		"exec:/bin/sleep 60": "no answer in 200ms",
 	} {
 		began := time.Now()
-		err := tryProbe(t, check, 200*time.Millisecond)
+		limit := 200 * time.Millisecond
+		if want == "" {
+			limit = time.Minute // a busy machine is slow
+		}
+		err := tryProbe(t, check, limit)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: got %v, want %q", check, err, want)
 		}

@@ -257,7 +257,7 @@ func (m *Mirror) shared(g *group) ([]registry.Domain, []registry.Problem) {
 	if first(g.decoded).Options.Aliases == "" {
 		return g.decoded, g.bad
 	}
-	d, lost := m.aliases.Share(m.prefix, g.decoded[0], func(name string) bool {
+	d, lost := m.aliases.Share(m.prefix, g.decoded[0], m.Domains, func(name string) bool {
 		other := m.groups[name]
 		return other != nil && len(other.decoded) > 0
 	})

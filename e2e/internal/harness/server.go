@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -94,10 +95,16 @@ func HAProxies(t testing.TB) (all []HAProxy) {
 	return all
 }
 
+// known are the binaries that have said their version: each is asked once.
+var known sync.Map
+
 // HAProxyOf is the binary of a path, or of PATH.
 func HAProxyOf(t testing.TB, name string) HAProxy {
 	t.Helper()
 	path := LookPath(t, name)
+	if h, ok := known.Load(path); ok {
+		return h.(HAProxy)
+	}
 	out, err := exec.CommandContext(t.Context(), path, "-v").Output()
 	if err != nil {
 		t.Fatalf("%s -v: %v", path, err)
@@ -108,5 +115,7 @@ func HAProxyOf(t testing.TB, name string) HAProxy {
 	}
 	major, _ := strconv.Atoi(string(found[1]))
 	minor, _ := strconv.Atoi(string(found[2]))
-	return HAProxy{path, 100*major + minor}
+	h := HAProxy{path, 100*major + minor}
+	known.Store(path, h)
+	return h
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -72,6 +73,8 @@ type Proc struct {
 	Dir, RuntimeSocket, MasterSocket, BaseFile, ManagedFile string
 	// Addr is a TCP address for a frontend: @ADDR@ in the texts.
 	Addr string
+	// Under is a command that runs HAProxy, Args are further arguments of HAProxy's.
+	Under, Args []string
 }
 
 // EachHAProxy runs f, in parallel, for each binary of HAPROXY_BINARIES (separated by colons; "haproxy" of PATH without it).
@@ -168,7 +171,8 @@ func (p *Proc) Start(t *testing.T, bin string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(bin, "-W", "-S", p.MasterSocket, "-f", p.BaseFile, "-f", p.ManagedFile)
+	args := slices.Concat(p.Under, []string{bin, "-W", "-S", p.MasterSocket, "-f", p.BaseFile, "-f", p.ManagedFile}, p.Args)
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {

@@ -167,6 +167,26 @@ func (s *Setting) wrongType(n *yaml.Node, want string) error {
 	return fmt.Errorf("want %s", yamlName(want))
 }
 
+// YAML is the setting with a value as a line of the config file. Several values have commas in between, as in the environment.
+func (s *Setting) YAML(value string) string {
+	scalar := func(value string) *yaml.Node {
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: s.scalarTag(), Value: value}
+	}
+	node := scalar(value)
+	if s.IsList() {
+		node = &yaml.Node{Kind: yaml.SequenceNode, Style: yaml.FlowStyle}
+		for _, word := range Words(value) {
+			node.Content = append(node.Content, scalar(word))
+		}
+	}
+	name := &yaml.Node{Kind: yaml.ScalarNode, Value: s.Name}
+	line, err := yaml.Marshal(&yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{name, node}})
+	if err != nil {
+		panic(err) // these nodes can be written
+	}
+	return strings.TrimSuffix(string(line), "\n")
+}
+
 func (s *Setting) scalarTag() string {
 	if s.Tag == "" || s.IsList() {
 		return "!!str"

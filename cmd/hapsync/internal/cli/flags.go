@@ -156,6 +156,16 @@ func Positive(s string) error {
 	return nil
 }
 
+// UpTo takes a number from 0 to the most.
+func UpTo(most int) func(string) error {
+	return func(s string) error {
+		if n, err := strconv.Atoi(s); err != nil || n < 0 || n > most {
+			return fmt.Errorf("must be a number from 0 to %d", most)
+		}
+		return nil
+	}
+}
+
 // ConfigWord refuses what would end a word in HAProxy's configuration, or start another.
 func ConfigWord(s string) error {
 	bad := strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"'#\\$", r) })

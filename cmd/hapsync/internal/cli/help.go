@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	urfave "github.com/urfave/cli/v2"
@@ -34,7 +35,8 @@ type Page struct {
 func (e Environment) Command(cmd *urfave.Command, help Page) *urfave.Command {
 	cmd.Description = help.Description
 	cmd.UsageText = strings.TrimSpace("hapsync " + cmd.Name + " [flags] " + cmd.ArgsUsage)
-	cmd.CustomHelpTemplate = strings.Replace(urfave.CommandHelpTemplate, categoryPart, "", 1) + section("EXAMPLE", help.Example) + section("EXIT CODES", help.ExitCodes)
+	cmd.CustomHelpTemplate = withoutShared(strings.Replace(urfave.CommandHelpTemplate, categoryPart, "", 1), cmd.Flags) +
+		section("EXAMPLE", help.Example) + section("EXIT CODES", help.ExitCodes)
 	cmd.HideHelpCommand = true
 	cmd.OnUsageError = OnUsageError
 	cmd.Before = e.settle
@@ -54,6 +56,33 @@ func (e Environment) Command(cmd *urfave.Command, help Page) *urfave.Command {
 	return cmd
 }
 
+// allFlags is where urfave's templates have the flags by category; the shared ones have one.
+const allFlags = `{{template "visibleFlagCategoryTemplate" .}}`
+
+// withoutShared is a template that has the shared flags in one line, which says where they are.
+func withoutShared(template string, flags []urfave.Flag) string {
+	var categories []string
+	for _, f := range flags {
+		if s, ok := f.(*Setting); ok && !s.Hidden && s.Category != "" && !slices.Contains(categories, s.Category) {
+			categories = append(categories, s.Category)
+		}
+	}
+	const own = `{{range .VisibleFlagCategories}}{{if not .Name}}{{range .Flags}}
+   {{.}}{{end}}{{end}}{{end}}`
+	shared := "\n\n   hapsync help flags shows the flags that many commands share. Of its groups these count here: " + strings.Join(categories, ", ") + "."
+	return strings.Replace(template, allFlags, own+shared, 1)
+}
+
+// FlagsCommand is what "hapsync help flags" shows.
+func FlagsCommand() *urfave.Command {
+	return &urfave.Command{
+		Name: "flags", Usage: "the flags that many commands have", UsageText: "hapsync help flags", Hidden: true, HideHelpCommand: true,
+		Description: "They may stand before or after the command.", Flags: SharedFlags(),
+		CustomHelpTemplate: urfave.CommandHelpTemplate + section("EXAMPLE", "hapsync flags | less"),
+		Action:             func(c *urfave.Context) error { return urfave.ShowCommandHelp(c, "flags") },
+	}
+}
+
 // categoryPart is what urfave's template says of a command's group, which is for the overview alone.
 const categoryPart = "{{if .Category}}\n\nCATEGORY:\n   {{.Category}}{{end}}"
 
@@ -68,7 +97,8 @@ func AppHelp(groups []string, commands []*urfave.Command) string {
 			}
 		}
 	}
-	return strings.Replace(urfave.AppHelpTemplate, `{{template "visibleCommandCategoryTemplate" .}}`, b.String(), 1)
+	template := strings.Replace(urfave.AppHelpTemplate, `{{template "visibleCommandCategoryTemplate" .}}`, b.String(), 1)
+	return withoutShared(template, SharedFlags())
 }
 
 // MostArguments is how many arguments a command takes.

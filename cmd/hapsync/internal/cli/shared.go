@@ -81,6 +81,8 @@ func haproxyFlags() []urfave.Flag {
 			Usage: "`COOKIE` of domains that have no key for it, as the key has it: off, or a name and words such as httponly, secure, samesite=lax"}),
 		Text(Spec{Name: "host-match", Category: category, Value: "auto", Check: OneOf("auto", "exact", "any-port"),
 			Usage: "which `HOSTS` lead to a domain: exact (without a port), any-port, or auto: what the managed file has, any-port in a new one"}),
+		Text(Spec{Name: "routing", Category: category, Value: "acl", Check: OneOf("acl", "map"),
+			Usage: "`WAY` from a frontend to a domain's backend: acl (a rule for each domain), or map (one rule that reads a map file beside the managed file)"}),
 		Text(Spec{Name: "haproxy-bin", Category: category, Value: "haproxy",
 			Usage: "the haproxy `PROGRAM` that validates configurations"}),
 		Text(Spec{Name: "runtime-socket", Category: category, Fallback: "the first one of level admin in the base file",
@@ -88,17 +90,22 @@ func haproxyFlags() []urfave.Flag {
 		Text(Spec{Name: "master-socket", Category: category, Fallback: "HAPSYNC_MASTER_SOCKET of a setenv line in the base file",
 			Usage: "`PATH` of the master's socket, for reloads"}),
 		Text(Spec{Name: "reload-command", Category: category,
-			Usage: "`COMMAND` that reloads where there is no master socket; split at white space and run without a shell"}),
+			Usage: "`COMMAND` that reloads if there is no master socket; split at white space and run without a shell"}),
 		Text(Spec{Name: "drain-timeout", Category: category, Value: "10s", Check: Duration,
 			Usage: "`TIME` that a removed server has to finish its sessions"}),
 		Text(Spec{Name: "first-check", Category: category, Value: "hapsync", Check: OneOf("hapsync", "haproxy"),
-			Usage: "`WHO` makes the first check of a new server: hapsync at once, where its check is HAProxy's, or haproxy alone, one interval later"}),
+			Usage: "`WHO` makes the first check of a new server: hapsync at once, if it can make the check that HAProxy would make, or haproxy alone, one interval later"}),
 		Text(Spec{Name: "dynamic-domains", Category: category, Value: "auto", Check: OneOf("auto", "off"),
-			Usage: "`WHICH` domains come and go without a reload: auto (those that HAProxy 3.4 and its files allow), or off"}),
+			Usage: "`WHICH` domains come and go without a reload: auto (those that HAProxy and its files allow), or off"}),
+		Text(Spec{Name: "spare-backends", Category: category, Value: "10", Check: UpTo(maxSpares), Tag: "!!int",
+			Usage: "`NUMBER` of empty backends in the managed file, in which so many new domains come without a reload before HAProxy 3.4"}),
 		Text(Spec{Name: "reload-timeout", Category: category, Value: "60s", Check: Duration,
 			Usage: "`TIME` after which a reload has failed"}),
 	}
 }
+
+// maxSpares is the most spare backends that are of use: each has its lines in HAProxy's statistics.
+const maxSpares = 1000
 
 func generalFlags() []urfave.Flag {
 	const category = General

@@ -12,6 +12,7 @@ import (
 // A UsageError is a command line, an environment variable or a config file that cannot be followed.
 type UsageError struct {
 	Command string // empty before a command is known
+	Line    string // how that command is called
 	Err     error
 }
 
@@ -23,11 +24,17 @@ func (e UsageError) Hint() string {
 	if e.Command == "" {
 		return "usage: hapsync [flags] command [flags]\nsee hapsync --help"
 	}
-	return fmt.Sprintf("usage: hapsync %s [flags]\nsee hapsync %[1]s --help", e.Command)
+	return fmt.Sprintf("usage: %s\nsee hapsync %s --help", e.Line, e.Command)
 }
 
 // Usage makes err an error of usage.
-func Usage(c *urfave.Context, err error) error { return UsageError{Command: commandName(c), Err: err} }
+func Usage(c *urfave.Context, err error) error {
+	e := UsageError{Command: commandName(c), Err: err}
+	if e.Command != "" {
+		e.Line = c.Command.UsageText
+	}
+	return e
+}
 
 // Usagef is an error of usage.
 func Usagef(c *urfave.Context, format string, args ...any) error {
@@ -52,7 +59,7 @@ func commandName(c *urfave.Context) string {
 // NoCommand is the action of hapsync without a command, or with one that there is not.
 func NoCommand(c *urfave.Context) error {
 	if !c.Args().Present() {
-		c.App.Writer = c.App.ErrWriter
+		c.App.Writer = Wrapped(c.App.ErrWriter)
 		_ = urfave.ShowAppHelp(c)
 		return Usagef(c, "which command?")
 	}
@@ -61,7 +68,36 @@ func NoCommand(c *urfave.Context) error {
 
 func nearestCommand(app *urfave.App, name string) string {
 	_, nearest, _ := strings.Cut(urfave.SuggestCommand(app.VisibleCommands(), name), `"`)
-	return strings.TrimSuffix(nearest, `"?`)
+	return near(name, strings.TrimSuffix(nearest, `"?`))
+}
+
+// near is the word that was perhaps meant; empty if it is not much like what was typed.
+func near(typed, word string) string {
+	if distance(typed, word) > min(2, len(typed)/2) {
+		return ""
+	}
+	return word
+}
+
+// distance is how many bytes have to be put in, taken out or replaced to make one word of another.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		before := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := before
+			if a[i] != b[j] {
+				replaced++
+			}
+			before = row[j+1]
+			row[j+1] = min(replaced, row[j]+1, before+1)
+		}
+	}
+	return row[len(b)]
 }
 
 func didYouMean(name string) string {
@@ -75,12 +111,16 @@ func didYouMean(name string) string {
 func OnUsageError(c *urfave.Context, err error, _ bool) error {
 	name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
 	if !unknown {
-		return UsageError{Command: commandName(c), Err: errors.New(longDashes(err.Error()))}
+		return Usage(c, errors.New(longDashes(err.Error())))
 	}
 	if owner := ownerOf(c.App, name); owner != "" {
 		return Usagef(c, "--%s is a flag of %q: write it after the command", name, "hapsync "+owner)
 	}
-	return Usagef(c, "unknown flag --%s%s", name, didYouMean(urfave.SuggestFlag(c.Command.Flags, name, false)))
+	nearest := near(name, strings.TrimLeft(urfave.SuggestFlag(c.Command.Flags, name, false), "-"))
+	if nearest != "" {
+		nearest = "--" + nearest
+	}
+	return Usagef(c, "unknown flag --%s%s", name, didYouMean(nearest))
 }
 
 // longDashes gives the flags in a message of the flag package their second dash.

@@ -19,9 +19,18 @@ type Registry interface {
 	Close() error
 }
 
-// An Agent is a sync.Agent with what it works on: all that depends on the settings. A SIGHUP puts another in its place.
+// A Follower follows the registry: a sync.Agent, which keeps HAProxy in line, or a sync.Shadow, which only looks.
+type Follower interface {
+	web.Agent
+	// Run runs it until ctx ends, whose error it returns.
+	Run(ctx context.Context) error
+	// Resync makes it read and compare everything now.
+	Resync()
+}
+
+// An Agent is a Follower with what it works on: all that depends on the settings. A SIGHUP puts another in its place.
 type Agent struct {
-	Sync     *sync.Agent
+	Sync     Follower
 	Registry Registry
 	Watchdog *Watchdog
 	Journal  *journal.Writer      // nil where none is kept
@@ -36,6 +45,20 @@ type Agent struct {
 	Settings string // what the settings are, the files that they name included
 	Version  string // of hapsync, for the reports
 	ended    chan error
+}
+
+// inherit takes over what another agent of its kind has learnt.
+func (j *Agent) inherit(from *Agent) {
+	switch next := j.Sync.(type) {
+	case *sync.Agent:
+		if was, ok := from.Sync.(*sync.Agent); ok {
+			next.Inherit(was)
+		}
+	case *sync.Shadow:
+		if was, ok := from.Sync.(*sync.Shadow); ok {
+			next.Inherit(was)
+		}
+	}
 }
 
 // start makes the agent run until stop is called, which waits for the pass that is under way.
@@ -53,9 +76,9 @@ func (j *Agent) start(ctx context.Context) (stop func()) {
 	if j.Certs != nil {
 		reporting.Go(func() { j.Certs.Run(ctx) })
 	}
-	if j.Announce != nil {
+	if agent, ok := j.Sync.(*sync.Agent); ok && j.Announce != nil {
 		reports := make(chan registry.AgentReport)
-		reporting.Go(func() { j.Sync.Report(ctx, j.Version, reports) })
+		reporting.Go(func() { agent.Report(ctx, j.Version, reports) })
 		reporting.Go(func() { j.Registry.Announce(ctx, *j.Announce, reports) })
 	}
 	return func() {

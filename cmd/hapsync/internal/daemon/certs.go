@@ -1,8 +1,10 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -43,6 +45,7 @@ type Certs struct {
 	mu     stdsync.Mutex // guards what follows
 	all    []haproxy.Certificate
 	failed string
+	since  map[string]time.Time // when each warning came, by what it says withoutTime
 }
 
 // Run looks at the directory until ctx ends.
@@ -78,7 +81,7 @@ func (c *Certs) look(ctx context.Context) {
 		c.mu.Unlock()
 		c.mark, c.next = mark, time.Now().Add(certsPause(all, err))
 	}
-	c.tell(c.Warnings())
+	c.tell(slices.Sorted(maps.Keys(c.Warnings())))
 }
 
 // certsPause is when all is tried again although no file has changed.
@@ -126,8 +129,8 @@ func (c *Certs) All() []haproxy.Certificate {
 	return c.all
 }
 
-// Warnings are what an operator should know of them; none for no Certs.
-func (c *Certs) Warnings() []string {
+// Warnings are what an operator should know of them, and since when it has been so; none for no Certs.
+func (c *Certs) Warnings() map[string]time.Time {
 	if c == nil {
 		return nil
 	}
@@ -137,20 +140,24 @@ func (c *Certs) Warnings() []string {
 	if c.failed != "" {
 		lines = append(lines, c.failed)
 	}
-	return lines
+	was := c.since
+	warnings := make(map[string]time.Time, len(lines))
+	c.since = make(map[string]time.Time, len(lines))
+	for _, line := range lines {
+		what := withoutTime(line)
+		c.since[what] = cmp.Or(was[what], time.Now())
+		warnings[line] = c.since[what]
+	}
+	return warnings
 }
 
 // A warned agent is one whose status has the warnings about certificates, too.
 type warned struct {
-	*sync.Agent
+	Follower
 	certs *Certs
 }
 
 // Status is that of the agent with the warnings about certificates.
 func (a warned) Status() sync.Status {
-	s := a.Agent.Status()
-	if lines := a.certs.Warnings(); len(lines) > 0 {
-		s.Last.Warnings = slices.Concat(s.Last.Warnings, lines)
-	}
-	return s
+	return a.Follower.Status().WithWarnings(a.certs.Warnings())
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/web"
+	"github.com/hapsync/hapsync/sync"
 
 	stdsync "sync"
 )
@@ -49,10 +50,18 @@ func (s *Daemon) healthz(w http.ResponseWriter, _ *http.Request) {
 func (s *Daemon) readyz(w http.ResponseWriter, _ *http.Request) {
 	status := s.status()
 	if status.Ready() {
-		reply(w, http.StatusOK, "ready")
+		reply(w, http.StatusOK, readiness(status))
 		return
 	}
 	reply(w, http.StatusServiceUnavailable, render.OneLineEach(status.Reasons)...)
+}
+
+// readiness is what an agent that is ready says of itself in a line.
+func readiness(s sync.Status) string {
+	if s.Shadow == nil {
+		return "ready"
+	}
+	return "ready, as a shadow that changes nothing: " + render.ShadowSummary(*s.Shadow)
 }
 
 // statusz answers with the whole status.
@@ -131,7 +140,7 @@ func guarded(where Address, handler http.Handler) http.Handler {
 // A server is an HTTP server at its address.
 type server struct {
 	server *http.Server
-	failed chan error // why it ended by itself; nil where there is no address
+	failed chan error // why it ended before it was stopped; nil where there is no address
 	// later ends what waits for the address, and returns the server that it has come to; nil where nothing waits.
 	later func() *server
 }

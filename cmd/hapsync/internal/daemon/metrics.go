@@ -43,7 +43,7 @@ func (c statusCollector) Describe(ch chan<- *prometheus.Desc) {
 
 // anything is a status that has every metric.
 func anything() sync.Status {
-	return sync.Status{Oldest: []sync.AgedProblem{{Key: "KEY"}}}
+	return sync.Status{Oldest: []sync.AgedProblem{{Key: "KEY"}}, Shadow: &sync.ShadowStatus{}}
 }
 
 // Collect implements prometheus.Collector.
@@ -143,6 +143,29 @@ func measures(s sync.Status) []measure {
 	for _, p := range s.Oldest {
 		all = append(all, measure{"hapsync_problem_age_seconds", "For how long the agent has known of a problem, of the 20 oldest ones.", gauge,
 			time.Since(p.Since).Seconds(), "key", strings.ToValidUTF8(p.Key, "?")})
+	}
+	if s.Shadow != nil {
+		all = append(all, shadowMeasures(*s.Shadow)...)
+	}
+	return all
+}
+
+// shadowMeasures are the metrics that only --shadow has.
+func shadowMeasures(s sync.ShadowStatus) []measure {
+	const counter, gauge = prometheus.CounterValue, prometheus.GaugeValue
+	oldest := 0.0
+	if len(s.Changes) > 0 {
+		oldest = time.Since(s.Changes[0].Since).Seconds()
+	}
+	all := []measure{
+		{"hapsync_shadow_agreed_total", "With --shadow: changes of the registry that the other tool made as hapsync would have made them.", counter, float64(s.Agreed), "", ""},
+		{"hapsync_shadow_differed_total", "With --shadow: changes that the other tool did not make as hapsync would have made them, and changes of its own.", counter, float64(s.Differed), "", ""},
+		{"hapsync_shadow_oldest_change_seconds", "With --shadow: for how long HAProxy has lacked a change that hapsync would have made; 0 where it lacks none.", gauge, oldest, "", ""},
+		{"hapsync_shadow_acted_timestamp_seconds", "With --shadow: when the other tool was last seen to change HAProxy; 0 if it was not.", gauge, unixSeconds(s.Acted), "", ""},
+	}
+	for _, state := range []sync.ShadowState{sync.ShadowWaits, sync.ShadowUnanswered, sync.ShadowDiffers} {
+		all = append(all, measure{"hapsync_shadow_changes", "With --shadow: changes that hapsync would have made and HAProxy does not have, by state.", gauge,
+			float64(s.Count(state)), "state", string(state)})
 	}
 	return all
 }

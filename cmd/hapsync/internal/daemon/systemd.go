@@ -82,6 +82,9 @@ func (s *Daemon) FeedWatchdog() {
 // summary is the agent's status in a line.
 func (s *Daemon) summary() string {
 	status := s.status()
+	if status.Ready() && status.Shadow != nil {
+		return readiness(status)
+	}
 	if status.Ready() {
 		return fmt.Sprintf("ready, revision %d is applied", status.Applied)
 	}

@@ -1,5 +1,5 @@
 // Package journal keeps what passes did in a file that outlives the process: a line of JSON for each, in two generations. Several
-// processes may append at the same time; none waits for another, or for the disk to have it.
+// processes may append at the same time. None waits for the disk to have it, or, unless the file is full, for another one.
 package journal
 
 import (
@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -60,10 +61,23 @@ func (f File) line(e sync.Entry) ([]byte, error) {
 	}
 }
 
+// rotatePatience is how long a full file may stay so: another process may be about to rename it.
+const rotatePatience = time.Second
+
 func (f File) write(lines []byte) error {
 	if len(lines) == 0 {
 		return nil
 	}
+	for deadline := time.Now().Add(rotatePatience); ; <-time.After(time.Millisecond) {
+		if err := f.tryWrite(lines); !errors.Is(err, errFull) || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
+
+var errFull = errors.New("is full")
+
+func (f File) tryWrite(lines []byte) error {
 	file, err := configfile.OpenOwn(f.Path, f.Managed, os.O_RDWR|os.O_APPEND)
 	if err != nil {
 		return fmt.Errorf("write the journal: %w", err)
@@ -75,10 +89,10 @@ func (f File) write(lines []byte) error {
 	}
 	full := info.Size() + int64(len(lines))
 	if info.Size() > 0 && full > f.Size/2 && f.rotate(file) {
-		return f.write(lines)
+		return f.tryWrite(lines)
 	}
 	if full > f.Size {
-		return fmt.Errorf("write the journal: %s is full, and cannot be renamed to %s", f.Path, f.older())
+		return fmt.Errorf("write the journal: %s %w, and cannot be renamed to %s", f.Path, errFull, f.older())
 	}
 	if torn(file, info.Size()) {
 		lines = append([]byte{'\n'}, lines...)

@@ -45,6 +45,11 @@ func (q Query) entry(line []byte) (e sync.Entry, ok bool) {
 		q.Reloads && !bytes.Contains(line, []byte(`"cause":`)) || json.Unmarshal(line, &e) != nil || e.At.IsZero() {
 		return e, false
 	}
+	return q.of(e)
+}
+
+// of is what is asked for of an entry, if anything is.
+func (q Query) of(e sync.Entry) (part sync.Entry, ok bool) {
 	if q.Revision != 0 && e.Revision != q.Revision || e.At.Before(q.Since) || !q.Before.IsZero() && !e.At.Before(q.Before) || q.Reloads && e.Cause == "" {
 		return e, false
 	}

@@ -27,7 +27,10 @@ func (e Explanation) WriteText(w io.Writer) error {
 		writeHost(&out, e.Explanation, h)
 	}
 	for _, r := range e.Rules {
-		explainRow(&out, "reached", "as %s, in frontend %s", r.Hosts(e.Names...), r.Frontend)
+		explainRow(&out, "reached", "as %s, in frontend %s%s", r.Hosts(e.Names...), r.Frontend, r.Routing())
+	}
+	if e.Spare != "" {
+		explainRow(&out, "backend", "HAProxy's statistics and logs call it %s until the next reload", e.Spare)
 	}
 	if options := e.Options.String(); options != "" {
 		explainRow(&out, "options", "%s", options)
@@ -46,12 +49,12 @@ func (e Explanation) WriteText(w io.Writer) error {
 }
 
 func explainRow(out *bytes.Buffer, what, format string, args ...any) {
-	fmt.Fprintf(out, "  %-9s %s\n", what, oneLine(fmt.Sprintf(format, args...)))
+	fmt.Fprintf(out, "  %-9s %s\n", what, OneLine(fmt.Sprintf(format, args...)))
 }
 
 func writeHost(out *bytes.Buffer, e sync.Explanation, h sync.ExplainedHost) {
 	row := func(what, format string, args ...any) { explainRow(out, what, format, args...) }
-	fmt.Fprintf(out, "%s: %s/%s: %s\n", h.Verdict, e.Domain, h.Host, oneLine(h.Why))
+	fmt.Fprintf(out, "%s: %s/%s: %s\n", h.Verdict, e.Domain, h.Host, OneLine(h.Why))
 	for _, k := range h.Keys {
 		row("key", "%s = %s, revision %d, %s", k.Key, k.Value, k.Revision, leaseText(k))
 	}
@@ -110,12 +113,14 @@ type (
 		Ruled    bool              `json:"ruled" doc:"HAProxy's process leads requests for the domain to its backend"`
 		Rules    []ruleJSON        `json:"rules" doc:"the rules that do, one for each frontend"`
 		Names    []string          `json:"names" doc:"further names that they take, '*.abc.com' for all below one"`
+		Spare    string            `json:"spare_backend,omitempty" doc:"the name that HAProxy's statistics and logs have for its backend until the next reload; absent if it is its own"`
 		Options  optionsJSON       `json:"options" doc:"what the registry says of the domain"`
 		Hosts    []explainHostJSON `json:"hosts" doc:"the hosts of the domain, or the one that was asked for"`
 	}
 	ruleJSON struct {
 		Frontend string `json:"frontend" doc:"the frontend"`
 		AnyPort  bool   `json:"any_port" doc:"it takes the Host with any port, and not without one alone"`
+		ByMap    bool   `json:"by_map" doc:"the domain is in the map file, which one rule of the frontend reads"`
 	}
 	explainHostJSON struct {
 		Host       string             `json:"host" doc:"name of the host"`
@@ -145,10 +150,10 @@ type (
 func (e Explanation) WriteJSON(w io.Writer) error {
 	return JSON(w, explanationJSON{Version: 1, Domain: e.Domain, Registry: registryJSON{e.Registry == nil, errText(e.Registry), e.Revision},
 		HAProxy: haproxyJSON{Up: e.HAProxy == nil, Error: errText(e.HAProxy)}, Held: e.Held, Ruled: e.Ruled, Rules: each(e.Rules, ruleToJSON),
-		Names: orEmpty(e.Names), Options: optionsToJSON(e.Options), Hosts: each(e.Hosts, explainHostToJSON)})
+		Names: orEmpty(e.Names), Spare: e.Spare, Options: optionsToJSON(e.Options), Hosts: each(e.Hosts, explainHostToJSON)})
 }
 
-func ruleToJSON(r haproxy.Rule) ruleJSON { return ruleJSON{r.Frontend, r.AnyPort} }
+func ruleToJSON(r haproxy.Rule) ruleJSON { return ruleJSON{r.Frontend, r.AnyPort, r.ByMap} }
 
 func explainHostToJSON(h sync.ExplainedHost) explainHostJSON {
 	out := explainHostJSON{Host: h.Host, Verdict: h.Verdict, Why: h.Why, Keys: h.Keys, Missing: h.Missing,

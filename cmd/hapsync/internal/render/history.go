@@ -46,13 +46,16 @@ func writeEntries(out *bytes.Buffer, entries []sync.Entry) {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "PASS\tTOOK\tREVISION\tBY\tWHAT")
 	for _, e := range entries {
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", stamp(e.At), took(e), e.Revision, registry.OneLine(string(e.By)), oneLine(strings.Join(EntryTexts(e), "; ")))
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", stamp(e.At), took(e), e.Revision, registry.OneLine(string(e.By)), OneLine(strings.Join(EntryTexts(e), "; ")))
 	}
 	_ = table.Flush() // into the buffer
 }
 
 // EntryTexts says what an entry is about: its changes, counted if there are several, and the reasons.
 func EntryTexts(e sync.Entry) []string {
+	if e.Shadow != "" {
+		return shadowTexts(e)
+	}
 	var texts []string
 	n := len(e.Changes) + e.More
 	switch {
@@ -99,13 +102,13 @@ func changedDomains(e sync.Entry) string {
 func writeEntry(out *bytes.Buffer, e sync.Entry) {
 	fmt.Fprintf(out, "%s  revision %d, %s, by %s, took %s\n", stamp(e.At), e.Revision, doneWord(e), registry.OneLine(string(e.By)), took(e))
 	for _, c := range e.Changes {
-		fmt.Fprintf(out, "  %-12s %s\n", c.Via, oneLine(c.String()))
+		fmt.Fprintf(out, "  %-12s %s\n", c.Via, OneLine(c.String()))
 	}
 	if e.More > 0 {
 		fmt.Fprintf(out, "  and %d more\n", e.More)
 	}
 	for _, text := range entryReasons(e) {
-		fmt.Fprintf(out, "  %s\n", oneLine(text))
+		fmt.Fprintf(out, "  %s\n", OneLine(text))
 	}
 }
 

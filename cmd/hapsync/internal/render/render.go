@@ -39,6 +39,7 @@ func Shapes() map[string]reflect.Type {
 	return map[string]reflect.Type{
 		"plan": reflect.TypeFor[reportJSON](), "list": reflect.TypeFor[ListJSON](), "agents": reflect.TypeFor[Roster](),
 		"explain": reflect.TypeFor[explanationJSON](), "status": reflect.TypeFor[Status](), "history": reflect.TypeFor[historyJSON](), "certs": reflect.TypeFor[Certificates](),
+		"adopt": reflect.TypeFor[adoptionJSON](),
 	}
 }
 
@@ -64,9 +65,10 @@ func errText(err error) string {
 
 // OneLineEach joins the lines of texts that have several: what haproxy -c prints, for one. What does not print becomes a question mark: the
 // text may be of another program's.
-func OneLineEach(texts []string) []string { return each(texts, oneLine) }
+func OneLineEach(texts []string) []string { return each(texts, OneLine) }
 
-func oneLine(text string) string {
+// OneLine does the same with one text.
+func OneLine(text string) string {
 	return strings.Map(printable, strings.ReplaceAll(strings.TrimSpace(text), "\n", "; "))
 }
 

@@ -54,9 +54,7 @@ func (r Report) WriteText(w io.Writer) error {
 		rows("agent-check", fmt.Sprintf("%s/%s: %s by its agent-check, %s without", a.Domain, a.Host, a.Live, a.Registry))
 	}
 	rows("refused", r.Refused...)
-	for _, p := range r.Problems {
-		rows("problem", p.Key+": "+p.Reason)
-	}
+	rows("problem", problemLines(r.Problems, func(p registry.Problem) (key, reason string) { return p.Key, p.Reason })...)
 	if r.Ignored.Keys > 0 {
 		rows("ignored", r.Ignored.String())
 	}
@@ -68,6 +66,28 @@ func (r Report) WriteText(w io.Writer) error {
 	fmt.Fprintln(&out, r.verdict())
 	_, err := out.WriteTo(w)
 	return err
+}
+
+// alike is the number of problems with the same reason up to which each has a line.
+const alike = 10
+
+// problemLines are those of problems; many with the same reason have one, at the place of the first.
+func problemLines[P any](problems []P, of func(P) (key, reason string)) (lines []string) {
+	keys := map[string][]string{}
+	for _, p := range problems {
+		key, reason := of(p)
+		keys[reason] = append(keys[reason], key)
+	}
+	for _, p := range problems {
+		key, reason := of(p)
+		switch same := keys[reason]; {
+		case len(same) <= alike:
+			lines = append(lines, key+": "+reason)
+		case key == same[0]:
+			lines = append(lines, someOf(same)+": "+reason)
+		}
+	}
+	return lines
 }
 
 func (r Report) verdict() string {

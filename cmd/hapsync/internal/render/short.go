@@ -45,6 +45,11 @@ func short(s sync.Status, most int) (sync.Status, notShown) {
 	for _, list := range lists {
 		cut(list, most, &hidden.Others)
 	}
+	if s.Shadow != nil {
+		part := *s.Shadow
+		cut(&part.Changes, most, &hidden.Others)
+		s.Shadow = &part
+	}
 	for _, list := range []*[]sync.Override{&s.Overrides, &r.Kept, &r.Agents} {
 		cut(list, most, &hidden.Others)
 	}

@@ -37,6 +37,7 @@ type (
 		Report    *reportJSON    `json:"report" doc:"of the last pass, as 'hapsync sync -o json' prints it; null before the first"`
 		NotShown  *notShown      `json:"not_shown,omitempty" doc:"what of the report is left out, because it is long; absent if nothing"`
 		Passes    []Pass         `json:"passes" doc:"the last passes that did something or failed, newest first"`
+		Shadow    *Shadow        `json:"shadow,omitempty" doc:"what 'agent --shadow' has found; absent for an agent that keeps HAProxy in line"`
 	}
 
 	// Agent is the agent that answered.
@@ -116,6 +117,7 @@ func statusOf(s sync.Status) Status {
 		Overrides: each(s.Overrides, func(o sync.Override) overrideJSON { return overrideJSON(o) }),
 		Counts:    countsToJSON(s.Counts),
 		Passes:    each(s.Passes, passOf),
+		Shadow:    ShadowOf(s.Shadow),
 	}
 	if s.Waiting != (haproxy.Wait{}) {
 		out.Waiting = &waitJSON{s.Waiting.For, s.Waiting.Since}
@@ -180,7 +182,7 @@ func (s Status) WriteText(w io.Writer) error {
 	report := cmp.Or(s.Report, &reportJSON{})
 	var out bytes.Buffer
 	row := func(what, format string, args ...any) {
-		fmt.Fprintf(&out, "%-12s %s\n", what, oneLine(fmt.Sprintf(format, args...)))
+		fmt.Fprintf(&out, "%-12s %s\n", what, OneLine(fmt.Sprintf(format, args...)))
 	}
 	row("agent", "%s: hapsync %s, process %d, for %s", s.verdictWord(), s.Agent.Version, s.Agent.PID, Seconds(s.Agent.Seconds))
 	for _, reason := range s.Reasons {
@@ -189,19 +191,23 @@ func (s Status) WriteText(w io.Writer) error {
 	row("registry", "%s, revision %d: %s, %s", upWord(s.Registry.Up, "followed"), s.Registry.Revision,
 		registry.Count(report.Domains, "domain"), registry.Count(report.Hosts, "host"))
 	row("haproxy", "%s, %s", upWord(s.HAProxy.Up, "answers"), s.Applied.text())
-	row("file", "revision %d", s.Applied.File)
 	row("held", "%s", Dash(s.Held))
-	row("passes", "%d, %d failed, %d held", s.Counts.Passes, s.Counts.FailedPasses, s.Counts.HeldPasses)
-	row("changes", "%d live, %d in the file, %s, %s, %d of drift", s.Counts.RuntimeChanges, s.Counts.FileChanges,
-		registry.Count(s.Counts.FileRewrites, "rewrite"), registry.Count(s.Counts.Reloads, "reload"), s.Counts.Drift)
+	if s.Shadow != nil {
+		s.Shadow.write(row)
+	} else {
+		row("file", "revision %d", s.Applied.File)
+		row("passes", "%d, %d failed, %d held", s.Counts.Passes, s.Counts.FailedPasses, s.Counts.HeldPasses)
+		row("changes", "%d live, %d in the file, %s, %s, %d of drift", s.Counts.RuntimeChanges, s.Counts.FileChanges,
+			registry.Count(s.Counts.FileRewrites, "rewrite"), registry.Count(s.Counts.Reloads, "reload"), s.Counts.Drift)
+	}
 	for _, o := range s.Overrides {
 		row("override", "%s/%s: %s on the socket, %s in the registry", o.Domain, o.Host, o.Live, o.Registry)
 	}
 	for _, a := range report.Agents {
 		row("agent-check", "%s/%s: %s by its agent-check, %s without", a.Domain, a.Host, a.Live, a.Registry)
 	}
-	for _, p := range report.Problems {
-		row("problem", "%s: %s", p.Key, p.Reason)
+	for _, line := range problemLines(report.Problems, func(p problemJSON) (key, reason string) { return p.Key, p.Reason }) {
+		row("problem", "%s", line)
 	}
 	if report.IgnoredKeys > 0 {
 		row("ignored", "%s", registry.Ignored{Keys: report.IgnoredKeys, Names: report.IgnoredNames})
@@ -210,7 +216,7 @@ func (s Status) WriteText(w io.Writer) error {
 		row("pending", "%s", p)
 	}
 	if s.NotShown != nil {
-		row("not shown", "%s, %s more: hapsync plan shows all", registry.Count(s.NotShown.Problems, "problem"), registry.Count(s.NotShown.Pending, "pending host"))
+		row("not shown", "%s, %s more: hapsync plan -o json has all", registry.Count(s.NotShown.Problems, "problem"), registry.Count(s.NotShown.Pending, "pending host"))
 	}
 	for _, p := range report.Warnings {
 		row("warning", "%s", p)
@@ -231,9 +237,9 @@ func writePasses(out *bytes.Buffer, passes []Pass) {
 		why := OneLineEach(p.Reload)
 		switch {
 		case strings.HasPrefix(p.Error, "held: "):
-			why = []string{oneLine(p.Error)}
+			why = []string{OneLine(p.Error)}
 		case p.Error != "":
-			why = []string{oneLine("failed: " + p.Error)}
+			why = []string{OneLine("failed: " + p.Error)}
 		}
 		took := time.Duration(p.Seconds * float64(time.Second)).Round(100 * time.Microsecond)
 		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", p.At.Local().Format(time.DateTime), took, p.Revision, registry.OneLine(p.Summary), Dash(strings.Join(why, "; ")))
@@ -242,6 +248,9 @@ func writePasses(out *bytes.Buffer, passes []Pass) {
 }
 
 func (s Status) verdictWord() string {
+	if s.Ready && s.Shadow != nil {
+		return "ready, as a shadow"
+	}
 	if s.Ready {
 		return "ready"
 	}

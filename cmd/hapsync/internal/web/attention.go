@@ -8,11 +8,12 @@ import (
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/sync"
 )
 
 // An Attention is something that an operator should know of.
 type Attention struct {
-	What    string    `json:"what" doc:"'problem', 'override', 'draining', 'pending', 'waiting' or 'warning'"`
+	What    string    `json:"what" doc:"'problem', 'override', 'draining', 'pending', 'waiting', 'warning' or, with --shadow, 'shadow'"`
 	Level   Level     `json:"level" doc:"'notice' or 'trouble'"`
 	Domain  string    `json:"domain,omitempty" doc:"the domain, if it is about one"`
 	Host    string    `json:"host,omitempty" doc:"the host, if it is about one"`
@@ -33,6 +34,9 @@ func (st *state) attention() (list []Attention, total int) {
 		}
 		total += n
 	}
+	if s := st.status.Shadow; s != nil {
+		take(len(s.Changes), func(i int) Attention { return shadowAttention(s.Changes[i]) })
+	}
 	last := st.status.Last
 	take(len(last.Problems), func(i int) Attention {
 		p := last.Problems[i]
@@ -52,7 +56,7 @@ func (st *state) attention() (list []Attention, total int) {
 	take(len(draining), func(i int) Attention { return draining[i] })
 	late := st.status.Late()
 	take(len(late), func(i int) Attention {
-		return Attention{What: "waiting", Level: LevelNotice, Why: "waits for the file or a reload, or is held"}.about(late[i], "")
+		return Attention{What: "waiting", Level: LevelNotice, Since: st.status.WaitingSince(late[i]), Why: "waits for the file or a reload, or is held"}.about(late[i], "")
 	})
 	take(len(last.Pending), func(i int) Attention {
 		path, why, _ := strings.Cut(last.Pending[i], ": ")
@@ -60,9 +64,24 @@ func (st *state) attention() (list []Attention, total int) {
 		return Attention{What: "pending", Level: LevelNotice, Why: why, Since: st.status.PendingSince(path)}.about(domain, host)
 	})
 	take(len(last.Warnings), func(i int) Attention {
-		return Attention{What: "warning", Level: LevelNotice, Why: last.Warnings[i], Command: "hapsync check"}
+		return Attention{What: "warning", Level: LevelNotice, Since: st.status.WarningSince(last.Warnings[i]), Why: last.Warnings[i], Command: "hapsync check"}
 	})
 	return list, total
+}
+
+// shadowAttention is a change that HAProxy does not have as hapsync would have made it.
+func shadowAttention(c sync.ShadowChange) Attention {
+	a := Attention{What: "shadow", Level: LevelNotice, Why: string(c.State) + ": " + c.String(), Since: c.Since}
+	if c.State == sync.ShadowDiffers {
+		a.Level = LevelTrouble
+	}
+	if c.Why != "" {
+		a.Why += "; " + c.Why
+	}
+	if c.Object == haproxy.ObjectServer {
+		return a.about(c.Domain, c.Name)
+	}
+	return a.about(c.Domain, "")
 }
 
 // about names what it is about. Names may be bad ones, which no page and no command takes.

@@ -47,15 +47,7 @@ func (l *leases) domain(ctx context.Context, subject Subject, name string) map[s
 		go l.look(context.WithoutCancel(ctx), subject, name, done)
 	}
 	l.mu.Unlock()
-	if done != nil {
-		patience := time.NewTimer(besideWait)
-		defer patience.Stop()
-		select {
-		case <-done:
-		case <-patience.C:
-		case <-ctx.Done():
-		}
-	}
+	await(ctx, done, besideWait)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.last[name].by

@@ -6,6 +6,7 @@ import (
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/sync"
 )
 
 const apiVersion = 1
@@ -29,9 +30,19 @@ type Overview struct {
 	HAProxy  HAProxyLook  `json:"haproxy" doc:"HAProxy"`
 	Registry RegistryLook `json:"registry" doc:"etcd"`
 	Hold     *Hold        `json:"hold" doc:"what a safeguard holds back; null if nothing"`
+	Shadow   *ShadowLook  `json:"shadow,omitempty" doc:"what 'agent --shadow' has found; absent for an agent that keeps HAProxy in line"`
 	// Attention has the first of so many.
 	Attention []Attention `json:"attention" doc:"what an operator should know of, the first 100"`
 	More      int         `json:"attention_more" doc:"how many it does not name"`
+}
+
+// A ShadowLook counts what a shadow has found.
+type ShadowLook struct {
+	Agreed     int `json:"agreed" doc:"changes of the registry that the other tool made as hapsync would have made them"`
+	Differed   int `json:"differed" doc:"changes that the other tool has not made as hapsync would have, and changes of its own"`
+	Waiting    int `json:"waiting" doc:"changes that HAProxy does not have yet"`
+	Unanswered int `json:"unanswered" doc:"those of which nothing shows that the other tool has seen them"`
+	Different  int `json:"different" doc:"those that the other tool has not made, or otherwise"`
 }
 
 // A ServerCount counts all servers.
@@ -86,6 +97,9 @@ func (st *state) overview() Overview {
 	}
 	if s.Held != "" {
 		out.Hold = &Hold{registry.OneLine(s.Held), s.HeldSince, len(s.HeldPlan.Actions), st.subject.Confirm}
+	}
+	if sh := s.Shadow; sh != nil {
+		out.Shadow = &ShadowLook{sh.Agreed, sh.Differed, sh.Count(sync.ShadowWaits), sh.Count(sync.ShadowUnanswered), sh.Count(sync.ShadowDiffers)}
 	}
 	list, total := st.attention()
 	out.Attention, out.More = append([]Attention{}, list...), total-len(list)

@@ -141,8 +141,8 @@ func (s *Site) write(body *bytes.Buffer, st *state, v view) {
 func (st *state) head() part {
 	return part{ID: "head", Template: "head", Data: struct {
 		Name, Hapsync string
-		Ready         bool
-	}{st.subject.Name, st.subject.Hapsync, st.status.Ready()}}
+		Ready, Shadow bool
+	}{st.subject.Name, st.subject.Hapsync, st.status.Ready(), st.status.Shadow != nil}}
 }
 
 // trouble is what stands on every page while the agent is not ready.
@@ -156,6 +156,7 @@ func (r *request) overviewPage() (view, error) {
 	return view{Title: "overview", Here: "/", Parts: []part{
 		{ID: "trouble", Template: "trouble", Data: o},
 		{ID: "strip", Template: "strip", Data: o},
+		{ID: "shadow", Template: "shadow", Data: o},
 		{ID: "attention", Template: "attention", Data: o},
 		{ID: "changes", Template: "changes", Data: r.state.changes(10)},
 		{ID: "search", Template: "search", Data: "", Fixed: true},
@@ -226,7 +227,7 @@ func ofHost(all []registry.Problem, name string) (own []registry.Problem) {
 
 func (r *request) planPage() (view, error) {
 	const size = 200
-	p := r.pager(len(r.state.status.HeldPlan.Actions), size)
+	p := r.pager(len(r.state.steps().Actions), size)
 	return view{Title: "plan", Here: "/plan", Parts: []part{r.state.trouble(), {ID: "plan", Template: "plan", Data: struct {
 		Plan
 		pager

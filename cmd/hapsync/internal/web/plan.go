@@ -14,10 +14,11 @@ type Plan struct {
 	Revision registry.Revision `json:"revision" doc:"the registry's revision that was last heard of"`
 	InLine   bool              `json:"in_line" doc:"nothing is held, and no domain waits"`
 	Hold     *Hold             `json:"hold" doc:"what a safeguard holds back; null if nothing"`
-	Total    int               `json:"total" doc:"how many steps are held"`
-	Steps    []Step            `json:"steps" doc:"the steps that are held, in order"`
+	Shadow   bool              `json:"shadow" doc:"the agent changes nothing (--shadow): the steps are those that an agent would take"`
+	Total    int               `json:"total" doc:"how many steps are held; with --shadow, how many an agent would take"`
+	Steps    []Step            `json:"steps" doc:"the steps that are held, or that an agent would take, in order"`
 	Next     string            `json:"next,omitempty" doc:"what to give as 'after' for those that follow; absent with the last ones"`
-	Reload   []string          `json:"reload" doc:"reasons of the reload that is held, the first 100"`
+	Reload   []string          `json:"reload" doc:"reasons of the reload that is held, or that an agent would make, the first 100"`
 	Waiting  []string          `json:"waiting" doc:"domains that wait for the file or a reload, or are held, the first 100"`
 	More     int               `json:"waiting_more" doc:"how many it does not name"`
 }
@@ -37,9 +38,10 @@ const mostNamed = 100
 // plan is what is not done yet, from a step on, so many steps of it.
 func (st *state) plan(from, limit int) Plan {
 	s := st.status
-	held := s.HeldPlan
+	held := st.steps()
 	out := Plan{
-		Version: apiVersion, Revision: s.Seen, InLine: s.Held == "" && len(s.Late()) == 0 && !s.AppliedAt.IsZero(), Hold: st.overview().Hold,
+		Shadow:  s.Shadow != nil,
+		Version: apiVersion, Revision: s.Seen, InLine: s.Held == "" && (s.Shadow == nil || s.Last.Plan.Empty() && s.HAProxyUp()) && len(s.Late()) == 0 && !s.AppliedAt.IsZero(), Hold: st.overview().Hold,
 		Total: len(held.Actions), Steps: []Step{}, Reload: first(held.Reload), Waiting: first(s.Late()), More: max(0, len(s.Late())-mostNamed),
 	}
 	from = min(from, len(held.Actions))
@@ -51,6 +53,14 @@ func (st *state) plan(from, limit int) Plan {
 		out.Next = strconv.Itoa(to)
 	}
 	return out
+}
+
+// steps are what is held, or, of a shadow, what an agent would do.
+func (st *state) steps() sync.Plan {
+	if s := st.status; s.Shadow != nil && s.Held == "" {
+		return s.Last.Plan
+	}
+	return st.status.HeldPlan
 }
 
 // first are the first of a list, never nil.

@@ -57,15 +57,7 @@ func (r *reloads) today(ctx context.Context, st *state) *int {
 	}
 	done := r.done
 	r.mu.Unlock()
-	if done != nil {
-		patience := time.NewTimer(besideWait)
-		defer patience.Stop()
-		select {
-		case <-done:
-		case <-patience.C:
-		case <-ctx.Done():
-		}
-	}
+	await(ctx, done, besideWait)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.count

@@ -13,10 +13,11 @@ const (
 	// HAProxy's: one part in so many.
 	serversPace  = time.Second
 	serversShare = 20
-	// serversWait is how long a page waits for a look that has begun: what comes later is on the next one.
-	serversWait    = 60 * time.Millisecond
+	// serversWait is how long after a reading began a page waits for a look at the servers: what comes later is on the next one. So a page
+	// comes within 100 ms.
+	serversWait    = 50 * time.Millisecond
 	serversTimeout = 5 * time.Second
-	// besideWait is the same of a look at what stands beside the servers: with both, a page comes within 100 ms.
+	// besideWait is how long it waits, meanwhile, for a look at what stands beside the servers.
 	besideWait = 20 * time.Millisecond
 )
 
@@ -29,9 +30,10 @@ type servers struct {
 	done chan struct{} // of the look that is under way; nil where none is
 }
 
-// all is the last look; a new one is begun where one is due.
-func (s *servers) all(ctx context.Context, st *state) serverList {
+// begin begins a new look where one is due. done is that of the look that is under way; nil where none is.
+func (s *servers) begin(ctx context.Context, st *state) (done <-chan struct{}) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.of != st.subject.Agent {
 		s.last, s.of, s.due = serverList{}, st.subject.Agent, time.Time{}
 	}
@@ -39,17 +41,11 @@ func (s *servers) all(ctx context.Context, st *state) serverList {
 		s.done = make(chan struct{})
 		go s.look(context.WithoutCancel(ctx), st.subject.Agent, st.names(), s.done) // others wait for it, too
 	}
-	done := s.done
-	s.mu.Unlock()
-	if done != nil {
-		patience := time.NewTimer(serversWait)
-		defer patience.Stop()
-		select {
-		case <-done:
-		case <-patience.C:
-		case <-ctx.Done():
-		}
-	}
+	return s.done
+}
+
+// ended is the last look that has ended.
+func (s *servers) ended() serverList {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.last
@@ -72,4 +68,18 @@ func (s *servers) look(ctx context.Context, agent Agent, names []string, done ch
 	}
 	s.done = nil
 	close(done)
+}
+
+// await waits for a look that is under way, up to a limit. There is none where done is nil.
+func await(ctx context.Context, done <-chan struct{}, limit time.Duration) {
+	if done == nil {
+		return
+	}
+	patience := time.NewTimer(limit)
+	defer patience.Stop()
+	select {
+	case <-done:
+	case <-patience.C:
+	case <-ctx.Done():
+	}
 }

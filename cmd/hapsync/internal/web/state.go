@@ -50,8 +50,10 @@ func (s *Site) state(ctx context.Context) *state {
 	}
 	st := &state{at: time.Now(), subject: subject, changed: subject.Changed()}
 	st.status, st.snapshot = subject.Status(), subject.Registry()
-	st.servers = s.servers.all(ctx, st)
+	look := s.servers.begin(ctx, st)
 	st.reloads = s.reloads.today(ctx, st)
+	await(ctx, look, serversWait-time.Since(st.at))
+	st.servers = s.servers.ended()
 	st.digest()
 	s.reads.last = st
 	return st

@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// Wrapped is a writer of help, which breaks lines that are longer than its terminal is wide; w itself if it is no terminal.
+func Wrapped(w io.Writer) io.Writer {
+	t, ok := TerminalOf(w)
+	if !ok || t.Width < narrowest {
+		return w
+	}
+	return &wrapped{out: w, width: t.Width}
+}
+
+// narrowest is the width below which breaking helps nobody.
+const narrowest = 40
+
+type wrapped struct {
+	out     io.Writer
+	width   int
+	rest    []byte // of a line that has not ended
+	example bool   // commands, which are to be copied as they are
+}
+
+func (w *wrapped) Write(text []byte) (int, error) {
+	w.rest = append(w.rest, text...)
+	for {
+		line, rest, ended := bytes.Cut(w.rest, []byte("\n"))
+		if !ended {
+			return len(text), nil
+		}
+		broken := w.line(string(line))
+		w.rest = rest
+		if _, err := io.WriteString(w.out, broken+"\n"); err != nil {
+			return 0, err
+		}
+	}
+}
+
+func (w *wrapped) line(line string) string {
+	if strings.HasSuffix(line, ":") && !strings.HasPrefix(line, " ") {
+		w.example = line == "EXAMPLE:"
+	}
+	if w.example {
+		return line
+	}
+	return breakLine(line, w.width)
+}
+
+// breakLine breaks a line at spaces. What follows stands below the text behind a flag or a command, or below the line's first word.
+func breakLine(line string, width int) string {
+	indent := len(line) - len(strings.TrimLeft(line, " "))
+	if gap := strings.Index(line[indent:], "  "); gap >= 0 {
+		behind := line[indent+gap:]
+		if column := len(line) - len(strings.TrimLeft(behind, " ")); column < width/2 {
+			indent = column
+		} else {
+			indent += 4
+		}
+	}
+	var b strings.Builder
+	for utf8.RuneCountInString(line) > width {
+		at := strings.LastIndexByte(line[:width+1], ' ')
+		if at <= indent {
+			break
+		}
+		b.WriteString(strings.TrimRight(line[:at], " ") + "\n")
+		line = strings.Repeat(" ", indent) + line[at+1:]
+	}
+	return b.String() + line
+}

@@ -1,0 +1,240 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A needing is what an operator writes that needs servers, and what leaves the registry then.
+type needing struct {
+	name  string
+	lines map[string]string // above or behind which words, and what
+	leave []string
+	held  []string // whose removal HAProxy refuses
+	left  bool     // the domain is left as it was
+}
+
+// Lines that an operator writes above or behind, and what.
+const (
+	lineA1         = "    server server1 127.0.0.1:11 cookie server1 check"
+	lineB1, lineB2 = "    server server1 127.0.0.1:21 cookie server1", "    server server2 127.0.0.1:22 cookie server2"
+	useA1          = "    acl one path_beg /1\n    use-server server1 if one\n"
+	ownTracks      = "    server other 127.0.0.1:3 track a.abc.com_cluster/server1\n"
+	tracksA1       = " track a.abc.com_cluster/server1"
+	agentChecked   = " agent-check agent-port 9 agent-inter 1h"
+)
+
+// someNeedings are every third of needings, unless everything is tested.
+func someNeedings() (some []needing) {
+	for i := 0; i < len(needings); i += often(1, 3) {
+		some = append(some, needings[i])
+	}
+	return some
+}
+
+var needings = []needing{
+	{name: "a server that tracks another one goes with it", lines: map[string]string{lineB1: agentChecked, lineB2: " track server1"},
+		leave: []string{"b.abc.com/server1/", "b.abc.com/server2/"}},
+	{name: "a server that tracks one of another domain goes with it", lines: map[string]string{lineB1: tracksA1},
+		leave: []string{"a.abc.com/server1/", "b.abc.com/server1/"}},
+	{name: "a domain whose server tracks another one goes with that", lines: map[string]string{lineB1: tracksA1},
+		leave: []string{"a.abc.com/server1/", "b.abc.com/"}},
+	{name: "two servers that track one go with it", lines: map[string]string{lineB1: tracksA1, lineB2: tracksA1},
+		leave: []string{"a.abc.com/server1/", "b.abc.com/server1/", "b.abc.com/server2/"}},
+	{name: "the domain of a use-server line goes", lines: map[string]string{lineA1: useA1}, leave: []string{"a.abc.com/"}},
+	{name: "the domain of a default-server line that tracks goes", lines: map[string]string{lineB1: "    default-server" + tracksA1 + "\n"},
+		leave: []string{"a.abc.com/server1/", "b.abc.com/"}},
+
+	{name: "a server that tracks another one stays", lines: map[string]string{lineB1: tracksA1}, leave: []string{"a.abc.com/server1/"},
+		held: []string{"a.abc.com/server1"}},
+	{name: "of two servers that track one, one stays", lines: map[string]string{lineB1: tracksA1, lineB2: tracksA1},
+		leave: []string{"a.abc.com/server1/", "b.abc.com/server1/"}, held: []string{"a.abc.com/server1"}},
+	{name: "of two servers that track one, the other stays", lines: map[string]string{lineB1: tracksA1, lineB2: tracksA1},
+		leave: []string{"a.abc.com/server1/", "b.abc.com/server2/"}, held: []string{"a.abc.com/server1"}},
+	{name: "a use-server line stays above a server that tracks and goes", lines: map[string]string{lineA1: useA1, lineB1: tracksA1},
+		leave: []string{"a.abc.com/server1/", "b.abc.com/server1/"}, held: []string{"a.abc.com/server1"}},
+	{name: "a default-server line that tracks stays", lines: map[string]string{lineB1: "    default-server" + tracksA1 + "\n"},
+		leave: []string{"a.abc.com/server1/", "b.abc.com/server1/"}, held: []string{"a.abc.com/server1"}},
+	{name: "an operator's server keeps its backend", lines: map[string]string{lineB1: ownTracks}, leave: []string{"a.abc.com/server1/", "b.abc.com/"},
+		held: []string{"a.abc.com/server1"}},
+	{name: "an operator's server keeps the backend of a use-server line", lines: map[string]string{lineA1: "    server other 127.0.0.1:3\n" + useA1},
+		leave: []string{"a.abc.com/"}, held: []string{"a.abc.com/server1", "a.abc.com/server2", "a.abc.com/server3"}},
+	{name: "a server that is held back tracks another one", lines: map[string]string{lineB1: tracksA1, lineB2: "    use-server server1 if { path_beg /1 }\n"},
+		leave: []string{"a.abc.com/server1/", "b.abc.com/server1/"}, held: []string{"a.abc.com/server1", "b.abc.com/server1"}},
+	{name: "all of the domain goes, a server that tracks it stays", lines: map[string]string{lineB1: tracksA1}, leave: []string{"a.abc.com/"},
+		held: []string{"a.abc.com"}, left: true},
+}
+
+// box starts HAProxy with the lines.
+func (n needing) box(t *testing.T, h haproxy) *box {
+	b := startBox(t, h)
+	b.env = append(b.env, "HAPSYNC_MAX_REMOVAL=100")
+	for _, host := range []string{"a.abc.com/server1=127.0.0.1:11", "a.abc.com/server2=127.0.0.1:12", "a.abc.com/server3=127.0.0.1:13",
+		"b.abc.com/server1=127.0.0.1:21", "b.abc.com/server2=127.0.0.1:22", "c.abc.com/server1=127.0.0.1:31"} {
+		name, addr, _ := strings.Cut(host, "=")
+		b.register(t, name, addr)
+	}
+	b.put(t, "b.abc.com/check", "off")
+	b.must(t, "sync")
+	for words, more := range n.lines {
+		if strings.HasSuffix(more, "\n") {
+			operator(t, b.managedFile, words, more+words)
+		} else {
+			operator(t, b.managedFile, words+"\n", words+more+"\n")
+		}
+	}
+	b.reload(t)
+	b.inLine(t)
+	return b
+}
+
+// done is what is wrong with the file after all that could go has gone; nil if nothing is.
+func (n needing) done(t *testing.T, b *box) error {
+	text := read(t, b.managedFile)
+	if n.left && strings.Contains(text, " disabled") {
+		return fmt.Errorf("servers are out of service that others track:\n%s", text)
+	}
+	for _, host := range []string{"a.abc.com/server1/ 127.0.0.1:11 ", "a.abc.com/server2/ 127.0.0.1:12 ", "a.abc.com/server3/ 127.0.0.1:13 ",
+		"b.abc.com/server1/ 127.0.0.1:21 ", "b.abc.com/server2/ 127.0.0.1:22 "} {
+		key, addr, _ := strings.Cut(host, " ")
+		domain, _, _ := strings.Cut(key, "/")
+		stays := !slices.Contains(n.leave, key) && !slices.Contains(n.leave, domain+"/") ||
+			slices.Contains(n.held, strings.TrimSuffix(key, "/")) || slices.Contains(n.held, domain)
+		if strings.Contains(text, addr) != stays {
+			return fmt.Errorf("stays %v, %s:\n%s", stays, key, text)
+		}
+	}
+	return nil
+}
+
+// problems fails the test unless the output names what HAProxy refuses, and nothing else.
+func (n needing) problems(t *testing.T, output string) {
+	t.Helper()
+	why := "out of service, but left in the file"
+	if n.left {
+		why = "left as it was" // a server of another domain would go with it
+	}
+	for _, held := range n.held {
+		says(t, output, "problem ", held+": "+why, "HAProxy refuses")
+	}
+	if got := strings.Count(output, "refuses the line"); got != len(n.held) {
+		t.Errorf("%d problems, want %d:\n%s", got, len(n.held), output)
+	}
+}
+
+// TestWhatLinesNeedIsHeldOnlyIfTheLinesStay compares plan and sync with what HAProxy takes.
+func TestWhatLinesNeedIsHeldOnlyIfTheLinesStay(t *testing.T) {
+	for _, n := range someNeedings() {
+		t.Run(n.name, func(t *testing.T) {
+			eachHAProxy(t, func(t *testing.T, h haproxy) {
+				b := n.box(t, h)
+				b.txn(t, nil, n.leave...)
+				code := 0
+				if len(n.held) > 0 {
+					code = 6
+				}
+				plan := b.hapsync(t, "plan")
+				n.problems(t, plan.stdout)
+				o := b.exits(t, code, "sync")
+				n.problems(t, o.stdout)
+				for l := range strings.Lines(plan.stdout) {
+					if !strings.HasPrefix(l, "to do: ") && !strings.HasPrefix(l, "in line: ") && !strings.Contains(o.stdout, l) {
+						t.Errorf("the plan has %q, sync has not: %s", l, o)
+					}
+				}
+				if err := n.done(t, b); err != nil {
+					t.Error(err)
+				}
+				if code == 0 {
+					b.reload(t) // a process cannot delete a server that others track
+					b.inLine(t)
+				}
+				again := b.exits(t, code, "sync")
+				n.problems(t, again.stdout)
+				says(t, again.stdout, "in line: ")
+			})
+		})
+	}
+}
+
+// TestAnAgentHoldsWhatLinesNeedOnlyIfTheLinesStay has HAProxy refuse what leaves, or take it.
+func TestAnAgentHoldsWhatLinesNeedOnlyIfTheLinesStay(t *testing.T) {
+	t.Parallel()
+	for _, n := range someNeedings() {
+		t.Run(n.name, func(t *testing.T) {
+			t.Parallel()
+			b := n.box(t, latestHAProxy(t))
+			a := b.startAgent(t)
+			a.ready(t)
+			b.txn(t, nil, n.leave...)
+			eventually(t, "all that may go has gone", func() error { return n.done(t, b) })
+			if len(n.held) == 0 {
+				a.ready(t)
+			}
+			for _, held := range n.held {
+				a.logs(t, 0, held, "refuses")
+			}
+			if err := n.done(t, b); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestADomainThatHasToStayIsOutOfService has all of a domain go that a rule of an operator's elsewhere needs.
+func TestADomainThatHasToStayIsOutOfService(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b := startABC(t, h)
+		const before = "\nbackend b.abc.com_cluster\n"
+		rule := "\nfrontend other\n    bind " + b.dir + "/other.sock\n    use_backend a.abc.com_cluster if { path_beg /a }\n"
+		operator(t, b.managedFile, before, rule+before)
+		b.reload(t)
+		b.inLine(t)
+		b.unregister(t, "a.abc.com")
+		other := startHost(t, "other")
+		b.register(t, "c.abc.com/server1", other.addr)
+		says(t, b.exits(t, 6, "sync", "--allow-mass-removal").stdout, "a.abc.com: out of service, but left in the file")
+		since := b.generation(t)
+		b.exits(t, 6, "sync")
+		b.notReloaded(t, since)
+		b.serves(t, "b.abc.com", "", b.b1)
+		b.serves(t, "c.abc.com", "", other)
+		if err := b.answers503("a.abc.com"); err != nil {
+			t.Error(err)
+		}
+		for _, addr := range []string{b.a1.addr, b.a2.addr} {
+			if !strings.Contains(read(t, b.managedFile), addr) {
+				t.Errorf("%s is not in the file", addr)
+			}
+		}
+		b.reload(t) // the file says the same
+		if err := b.answers503("a.abc.com"); err != nil {
+			t.Error(err)
+		}
+		a := b.startAgent(t)
+		a.logs(t, 0, "a.abc.com", "out of service")
+		b.register(t, "a.abc.com/server1", b.a1.addr) // it comes again
+		b.comes(t, "a.abc.com", "server1", b.a1)
+		b.unregister(t, "a.abc.com")
+		eventually(t, "a.abc.com is out of service again", func() error { return b.answers503("a.abc.com") })
+		operator(t, b.managedFile, rule, "")
+		a.terminate(t)
+		b.must(t, "sync", "--allow-mass-removal")
+		b.inLine(t)
+		if strings.Contains(read(t, b.managedFile), b.a1.addr) {
+			t.Error("a.abc.com is in the file")
+		}
+		b.serves(t, "b.abc.com", "", b.b1)
+	})
+}
+
+// answers503 is an error unless a domain does.
+func (b *box) answers503(domain string) error {
+	if a, err := get(b.web, domain, ""); err != nil || a.status != http.StatusServiceUnavailable {
+		return fmt.Errorf("got %s, %w", a, err)
+	}
+	return nil
+}

@@ -1,0 +1,335 @@
+package sync
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	stdsync "sync"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+// ShadowConfig says what a Shadow compares.
+type ShadowConfig struct {
+	Follower Follower
+	Looker   Looker
+	Layout   Layout
+	Policy   Policy
+	// Resync is how often everything is compared although nothing is known to have changed. The default is 60 s.
+	Resync time.Duration
+	// Observe is called with how long each look took; nil if not needed.
+	Observe func(PassKind, time.Duration)
+	// Begin is called when a look begins, and what it returns when that ends; nil if not needed.
+	Begin func() (end func())
+	// Journal is given an entry for each kind of news, and must not wait for anything; nil means that no one keeps them.
+	Journal func(Entry)
+	Logger  *slog.Logger
+	// Subject names what is compared, besides the Layout: the prefix, and HAProxy's files. A Shadow inherits nothing of one with another
+	// subject.
+	Subject string
+}
+
+// comparesAs reports whether what a Shadow with one configuration has found is of use to one with the other.
+func (c ShadowConfig) comparesAs(other ShadowConfig) bool {
+	a, b := c.Layout, other.Layout
+	return c.Subject == other.Subject && slices.Equal(a.Frontends, b.Frontends) && a.Cookie == b.Cookie && a.HostMatch == b.HostMatch && a.Routing == b.Routing
+}
+
+const (
+	// maxUpdates is the number of updates that wait for the loop. What comes then is joined with the last one of them.
+	maxUpdates = 32
+	// lookGap is the least time between two looks, and lookPart bounds the time that looks take: one part in so many.
+	lookGap  = 100 * time.Millisecond
+	lookPart = 10
+)
+
+// A Shadow follows the registry beside another tool that keeps HAProxy in line, says what an Agent would do, and compares that with
+// what the other tool does. It has no way to change anything: all that it has of HAProxy is a Looker.
+type Shadow struct {
+	cfg ShadowConfig
+	view
+	updates []registry.Update // what was told since the last step, in order, maxUpdates at most; guarded by view.mu
+
+	// The rest is the loop's.
+	memory     *memory
+	comparison *comparison
+	withheld   withheld
+	told       told
+	snapshot   registry.Snapshot
+	state      haproxy.State // as of the last good look; zero before
+	seen       haproxy.Identity
+	due        bool // a look is due, as soon as the pace allows
+	soonest    time.Time
+	next       time.Time // when a look is due although nothing has come in
+	resync     time.Time
+}
+
+// NewShadow returns a Shadow, or an error where the configuration makes no sense.
+func NewShadow(cfg ShadowConfig) (*Shadow, error) {
+	if cfg.Follower == nil || cfg.Looker == nil || cfg.Logger == nil {
+		return nil, errors.New("a follower, a looker and a logger are needed")
+	}
+	if cfg.Resync == 0 {
+		cfg.Resync = defaultResync
+	}
+	if cfg.Observe == nil {
+		cfg.Observe = func(PassKind, time.Duration) {}
+	}
+	if cfg.Begin == nil {
+		cfg.Begin = func() func() { return func() {} }
+	}
+	if cfg.Journal == nil {
+		cfg.Journal = func(Entry) {}
+	}
+	s := &Shadow{cfg: cfg, view: newView(cfg.Follower, cfg.Looker, cfg.Logger), memory: newMemory(), comparison: newComparison(), withheld: withheld{}, told: newTold()}
+	s.status.Shadow = &ShadowStatus{}
+	return s, checkPolicy(cfg.Layout, cfg.Policy)
+}
+
+// Inherit takes over what a shadow that has ended has found, if both compare the same. It is called before Run.
+func (s *Shadow) Inherit(from *Shadow) {
+	if !s.cfg.comparesAs(from.cfg) {
+		return
+	}
+	s.memory, s.comparison, s.withheld, s.told = from.memory, from.comparison, from.withheld, from.told
+	s.snapshot, s.state, s.status = from.snapshot, from.state, from.Status()
+	s.status.Lost = ""                         // another follower has yet to say so
+	s.status.Reasons = s.status.reasons(false) // nothing is judged before the registry is read again
+}
+
+// Run follows the registry and looks at HAProxy until ctx ends. The error is ctx's.
+func (s *Shadow) Run(ctx context.Context) error {
+	var running stdsync.WaitGroup
+	running.Go(func() { _ = s.cfg.Follower.Follow(ctx, s.receive, s.lost) })
+	defer running.Wait()
+	s.resync = time.Now().Add(s.cfg.Resync)
+	timer := time.NewTimer(lookPoll)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.wake:
+		case <-timer.C:
+			s.poll(ctx)
+		}
+		s.step(ctx)
+		timer.Reset(s.pause())
+	}
+}
+
+// receive keeps each update: what was asked for in between counts as well.
+func (s *Shadow) receive(u registry.Update) {
+	s.mu.Lock()
+	if last := len(s.updates) - 1; last+1 < maxUpdates {
+		s.updates = append(s.updates, u)
+	} else {
+		s.updates[last] = joined(s.updates[last], u)
+	}
+	s.mu.Unlock()
+	s.updated(u)
+}
+
+// joined is one update in the place of two.
+func joined(first, second registry.Update) registry.Update {
+	u := registry.Update{Snapshot: second.Snapshot, All: first.All || second.All}
+	if names := slices.Concat(first.Changed, second.Changed); !u.All {
+		slices.Sort(names)
+		u.Changed = slices.Compact(names)
+	}
+	if len(u.Changed) > maxPartial {
+		u.Changed, u.All = nil, true
+	}
+	return u
+}
+
+// pause is how long there is nothing to do, unless something comes in.
+func (s *Shadow) pause() time.Duration {
+	if s.due {
+		return max(pause, time.Until(s.soonest))
+	}
+	return lookPoll
+}
+
+// poll sees whether HAProxy is another one than before, at next to no cost.
+func (s *Shadow) poll(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, partialPatience)
+	defer cancel()
+	seen, err := s.cfg.Looker.Identity(ctx)
+	now := time.Now()
+	s.due = s.due || err != nil || seen != s.seen || !now.Before(s.next)
+	if !now.Before(s.resync) {
+		s.resync, s.due = now.Add(s.cfg.Resync), true
+		s.cfg.Follower.Relist()
+	}
+}
+
+// step takes what has come in, and looks if that is due.
+func (s *Shadow) step(ctx context.Context) {
+	in := s.open()
+	s.mu.Lock()
+	updates := s.updates
+	s.updates = nil
+	s.mu.Unlock()
+	if len(updates) > 0 {
+		s.updateAll(ctx, updates)
+		s.due = true
+	}
+	if in.asked {
+		s.due, s.soonest = true, time.Time{}
+	}
+	if in.known && ctx.Err() == nil && s.due && !time.Now().Before(s.soonest) {
+		s.look(ctx)
+	}
+}
+
+// updateAll follows updates, one after the other, until ctx ends.
+func (s *Shadow) updateAll(ctx context.Context, updates []registry.Update) {
+	defer s.cfg.Begin()()
+	for _, u := range updates {
+		if ctx.Err() != nil {
+			return
+		}
+		s.update(u)
+	}
+}
+
+// update follows what the registry asks for now.
+func (s *Shadow) update(u registry.Update) {
+	names := u.Changed
+	if u.All {
+		names = changedDomains(s.snapshot, u.Snapshot)
+	}
+	if s.memory.other == nil {
+		s.memory.other = sameRegistry(s.memory.confirmed, u.Snapshot)
+	}
+	if sameRegistry(s.snapshot, u.Snapshot) != nil {
+		s.comparison.forgetRevisions()
+	}
+	s.snapshot = u.Snapshot
+	if s.comparison.looks == 0 || len(names) == 0 {
+		return
+	}
+	scope := haproxy.Domains(names...)
+	part, _ := s.cfg.Layout.Desired(only(u.Snapshot, scope), s.state)
+	backends := backendNames(names)
+	part = withoutTaken(part.Only(backends, s.cfg.Layout.Frontends), u.Snapshot)
+	s.comparison.update(u.Snapshot.Revision, s.comparison.want.Only(backends, s.cfg.Layout.Frontends), part, time.Now())
+}
+
+// checkRemovals asks the safeguards about what the registry has taken out since the last look, in HAProxy as it was then: by now the
+// other tool may have made it.
+func (s *Shadow) checkRemovals() {
+	if !s.comparison.removed {
+		return
+	}
+	p := s.newPass()
+	p.compare(s.state)
+	err := p.check()
+	s.withheld.take(p, err)
+	if err == nil {
+		s.memory.count(p)
+	}
+}
+
+func (s *Shadow) newPass() *pass {
+	p := &pass{
+		cfg: Config{Layout: s.cfg.Layout, Policy: s.cfg.Policy}, memory: s.memory, scope: haproxy.Everything(),
+		snapshot: s.snapshot, tally: tallyOf(s.snapshot),
+	}
+	p.report = newReport(p.tally)
+	return p
+}
+
+func backendNames(domains []string) []string {
+	names := make([]string, len(domains))
+	for i, d := range domains {
+		names[i] = haproxy.BackendName(d)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// changedDomains are those that the registry says something else of.
+func changedDomains(was, is registry.Snapshot) (names []string) {
+	merge(was.Domains, is.Domains, func(a, b registry.Domain) int { return cmp.Compare(a.Name, b.Name) }, func(was, is *registry.Domain) {
+		switch {
+		case was == nil:
+			names = append(names, is.Name)
+		case is == nil || !was.Equal(*is):
+			names = append(names, was.Name)
+		}
+	})
+	return names
+}
+
+// look compares the registry with HAProxy.
+func (s *Shadow) look(ctx context.Context) {
+	defer s.cfg.Begin()()
+	began := time.Now()
+	s.checkRemovals()
+	p := s.newPass()
+	err := s.compare(ctx, p)
+	if ctx.Err() != nil {
+		return
+	}
+	now := time.Now()
+	took := now.Sub(began)
+	var news []shadowNews
+	if err == nil && p.state.Down == nil && s.followed() {
+		news = s.comparison.take(observation{now, p.want, p.state.File, p.state.Live, s.withheld})
+		s.state = p.state
+		s.withheld.forget(p.state)
+	} else {
+		s.comparison.pause()
+	}
+	s.due, s.soonest = false, now.Add(max(lookGap, lookPart*took))
+	s.next = now.Add(s.cfg.Resync)
+	if err != nil || p.state.Down != nil || len(s.comparison.pending) > 0 {
+		s.next = now.Add(max(lookPoll, lookPart*took))
+	}
+	s.cfg.Observe(WholePass, took)
+	s.record(p, err, news, took)
+}
+
+// followed reports whether what is known of the registry is up to date.
+func (s *Shadow) followed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.status.Lost == ""
+}
+
+// compare is a pass up to where it would begin to change something. A *HeldError means that an agent would hold all back.
+func (s *Shadow) compare(ctx context.Context, p *pass) error {
+	st, err := s.cfg.Looker.State(ctx, p.scope)
+	if err != nil {
+		s.seen = haproxy.Identity{}
+		return err
+	}
+	s.seen = st.Identity()
+	p.compare(st)
+	if st.Down != nil {
+		return nil
+	}
+	s.memory.observe(p.asked, st)
+	p.compare(st)
+	if loaded(st) {
+		s.memory.worker, s.memory.seen = st.Worker, st.Identity()
+	}
+	err = p.check()
+	s.withheld.take(p, err)
+	if err == nil {
+		s.memory.count(p)
+		s.memory.other, s.memory.confirmed = nil, p.snapshot
+	}
+	return err
+}
+
+// loaded reports whether the process has what the file says: what it has else, from then on, was set on its socket.
+func loaded(st haproxy.State) bool {
+	return len(differences(observation{want: wanted{file: st.File, process: st.File}, file: st.File, live: st.Live})) == 0
+}

@@ -1,0 +1,151 @@
+package sync
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+)
+
+// record takes a look into the status, and logs what is new.
+func (s *Shadow) record(p *pass, err error, news []shadowNews, took time.Duration) {
+	report, ways := p.report, viasOf(p.report.Plan)
+	var held *HeldError
+	if errors.As(err, &held) {
+		report.Held = held.Reason
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := &s.status
+	st.Last, st.Down, st.Held = report, text(report.Down), report.Held
+	failed := text(err)
+	if held != nil {
+		failed = ""
+	} else if err != nil && failed != st.Failed {
+		s.log.Error("the look failed", "error", err)
+	}
+	if st.Failed = failed; report.Down != nil {
+		st.Failed = ""
+	}
+	st.hold(p, err)
+	st.count(Report{}, err, held != nil)
+	if report.Version != (haproxy.Version{}) {
+		st.HAProxy = report.Version
+	}
+	if err == nil {
+		s.tellStandings(report)
+		st.Overrides = s.memory.overrides.list()
+		if report.Plan.Empty() && report.Down == nil && report.Held == "" {
+			st.Applied, st.Filed, st.Has, st.AppliedAt = p.snapshot.Revision, p.snapshot.Revision, p.snapshot.Changed, time.Now()
+		}
+	}
+	st.Behind = time.Time{} // nothing waits for a shadow
+	if held != nil || report.Held != "" {
+		s.told.held.compare(s.log, []standing{{name: report.Held}})
+	} else {
+		s.told.held.compare(s.log, nil)
+	}
+	st.Shadow = s.shadowStatus(ways)
+	s.tell(p, ways, news, took)
+	st.Reasons = st.reasons(true)
+	s.notify()
+}
+
+// tellStandings logs what has come and gone. The caller holds s.mu.
+func (s *Shadow) tellStandings(report Report) {
+	var problems []standing
+	for _, p := range report.Problems {
+		problems = append(problems, standing{p.Key, p.Reason})
+	}
+	s.told.problems.compare(s.log, problems)
+	s.status.Oldest = s.told.problems.oldest()
+	s.told.pending.compare(s.log, standingsOf(report.Pending, pendingStanding))
+	s.told.overrides.compare(s.log, standingsOf(s.memory.overrides.list(), overrideStanding))
+	since := &s.status.since
+	since.problems, since.pending, since.overrides = s.told.problems.since, s.told.pending.since, s.told.overrides.since
+	since.warnings = aged(since.warnings, report.Warnings)
+}
+
+// shadowStatus is what is found by now.
+func (s *Shadow) shadowStatus(ways viaOf) *ShadowStatus {
+	c := s.comparison
+	st := &ShadowStatus{Agreed: c.agreed, Differed: c.differed, Acted: c.acted}
+	for _, l := range c.pending {
+		st.Changes = append(st.Changes, ShadowChange{entryChange(Action{ways.of(l.change), l.change}, nil), l.asked, l.since, l.state, l.why})
+	}
+	slices.SortFunc(st.Changes, func(a, b ShadowChange) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Object, b.Object), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Op, b.Op))
+	})
+	return st
+}
+
+// tell logs and keeps what is new: an entry for each kind of news. The caller holds s.mu.
+func (s *Shadow) tell(p *pass, ways viaOf, news []shadowNews, took time.Duration) {
+	for _, kind := range []ShadowVerdict{WouldMake, Agreed, NotAnswered, Differs, DiffersNoMore} {
+		var of []difference
+		for _, n := range news {
+			if n.kind == kind {
+				of = append(of, n.difference)
+			}
+		}
+		if len(of) == 0 {
+			continue
+		}
+		e := Entry{At: time.Now(), Seconds: took.Seconds(), Revision: p.snapshot.Revision, By: ByWatch, Shadow: kind, Reload: []string{}, Counts: map[Via]int{}, Changes: []EntryChange{}}
+		if kind == WouldMake {
+			e.Reload = slices.Clone(p.report.Plan.Reload)
+		}
+		for i, l := range of {
+			c := entryChange(Action{ways.of(l.change), l.change}, nil)
+			e.Counts[c.Via]++
+			if i >= maxChanges {
+				e.More++
+				continue
+			}
+			e.Changes = append(e.Changes, c)
+			if i < loggedChanges {
+				s.logNews(kind, c, l)
+			}
+		}
+		if more := len(of) - loggedChanges; more > 0 {
+			s.log.Info("and more changes: the page shows them", "more", more, "shadow", string(kind))
+		}
+		s.status.Passes = append([]Entry{e.First(loggedChanges)}, s.status.Passes[:min(len(s.status.Passes), keptPasses-1)]...)
+		s.cfg.Journal(e)
+	}
+}
+
+// logNews logs a line about one change.
+func (s *Shadow) logNews(kind ShadowVerdict, c EntryChange, l difference) {
+	message, level := "", slog.LevelInfo
+	switch kind {
+	case WouldMake:
+		message = map[haproxy.Op]string{haproxy.OpAdd: "would add", haproxy.OpSet: "would change", haproxy.OpRemove: "would remove"}[c.Op]
+	case Agreed:
+		message = "made the same change"
+	case NotAnswered:
+		message = "not answered"
+	case Differs:
+		message, level = "differs", slog.LevelWarn
+	case DiffersNoMore:
+		message = "no longer differs"
+	}
+	attrs := []any{string(c.Object), c.Path()}
+	for _, field := range [][2]string{{"have", c.Have}, {"want", c.Want}} {
+		if field[1] != "" {
+			attrs = append(attrs, field[0], field[1])
+		}
+	}
+	attrs = append(attrs, "via", c.Via, "revision", l.asked)
+	if kind != WouldMake {
+		attrs = append(attrs, "after", time.Since(l.since).Round(time.Millisecond))
+	}
+	if l.why != "" {
+		attrs = append(attrs, "reason", l.why)
+	}
+	s.log.Log(context.Background(), level, message, attrs...)
+}
