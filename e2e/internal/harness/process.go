@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -57,6 +58,7 @@ type Process struct {
 	Cmd    *exec.Cmd
 	Log    string
 	Exited chan struct{} // closed when it has
+	from   int64         // where in the log its own words begin: one that was started again goes on in the same file
 	Err    error         // how; read it after Exited
 	once   sync.Once     // guards the end: another process may have the id after it
 }
@@ -85,8 +87,12 @@ func (th Thread) StartProcess(t testing.TB, log string, cmd *exec.Cmd) *Process 
 		t.Fatal(err)
 	}
 	defer file.Close()
+	before, err := file.Seek(0, io.SeekEnd)
+	if err != nil {
+		t.Fatal(err)
+	}
 	cmd.Stdout, cmd.Stderr = file, file
-	p := &Process{Cmd: cmd, Log: log, Exited: make(chan struct{})}
+	p := &Process{Cmd: cmd, Log: log, Exited: make(chan struct{}), from: before}
 	if err := th.Start(cmd); err != nil {
 		t.Fatalf("start %s: %v", cmd.Path, err)
 	}
@@ -168,8 +174,11 @@ func (p *Process) Eventually(t testing.TB, what string, try func() error) {
 	})
 }
 
-// Printed is what the process has printed so far.
+// Printed is what the process has printed so far, without what stood in its log before.
 func (p *Process) Printed() string {
-	text, _ := os.ReadFile(p.Log)
-	return string(text)
+	text, err := os.ReadFile(p.Log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text[min(p.from, int64(len(text))):])
 }
