@@ -54,8 +54,8 @@ type difference struct {
 	born   int // the look that it began with
 	// asked is the revision since which this is asked for; 0 if it was so before the first look.
 	asked registry.Revision
-	// toolFirst is set if the other tool began it: HAProxy was as it ought to be.
-	toolFirst bool
+	// did is what the other tool did if that began it, because HAProxy was as it ought to be; nil if the registry began it.
+	did haproxy.Change
 	// unasked is set if HAProxy has what the registry has not asked for of late.
 	unasked bool
 	// evidence is since when the other tool is known to have left it so. clock is when its time began to run. Both begin again after each
@@ -206,7 +206,7 @@ func (c *comparison) judge(s observation, toolChanges map[managedObject]toolChan
 		t := objectOf(ch)
 		there[t] = true
 		p, fresh := c.at(t, ch, s.at, toolChanges)
-		if fresh && !p.toolFirst {
+		if fresh && p.did == nil {
 			news = append(news, shadowNews{WouldMake, *p})
 		}
 		if was := p.state; c.weigh(p, s.at) != was && p.state == ShadowDiffers {
@@ -223,11 +223,13 @@ func (c *comparison) judge(s observation, toolChanges map[managedObject]toolChan
 		delete(c.pending, t)
 		_, acted := toolChanges[t]
 		line := c.timelines[t]
-		followed := p.toolFirst && line != nil && line.last().after >= p.born // the other tool was ahead
 		switch {
 		case p.state == ShadowDiffers:
 			news = append(news, shadowNews{DiffersNoMore, *p})
-		case acted && !p.toolFirst || followed:
+		case acted && p.did == nil:
+			news = append(news, c.made(s, *p)...)
+		case p.did != nil && line != nil && line.last().after >= p.born: // the other tool was ahead
+			p.change = p.did
 			news = append(news, c.made(s, *p)...)
 		}
 		delete(toolChanges, t)
@@ -274,8 +276,8 @@ func (c *comparison) at(t managedObject, change haproxy.Change, at time.Time, to
 		if p != nil && p.state != ShadowDiffers {
 			next.since = p.since // HAProxy has been behind since then
 		}
-		if p == nil && acted {
-			next.toolFirst = !c.isNew(line)
+		if p == nil && acted && !c.isNew(line) {
+			next.did = did.change
 		}
 		p = next
 		c.pending[t] = p
@@ -285,6 +287,20 @@ func (c *comparison) at(t managedObject, change haproxy.Change, at time.Time, to
 		p.unasked = did.unasked
 	}
 	return p, fresh
+}
+
+// withAhead is a configuration with the servers that the other tool has taken out of it before the registry was seen to do so.
+func (c *comparison) withAhead(config haproxy.Config) haproxy.Config {
+	config.Backends = slices.Clone(config.Backends)
+	for t, p := range c.pending {
+		if gone, ok := p.did.(haproxy.RemoveServer); ok && t.of(config) == nil {
+			b, _ := haproxy.FindBackend(config.Backends, gone.Backend)
+			b.Name = gone.Backend
+			b.Servers = put(slices.Clone(b.Servers), nil, &gone.Server, byServer)
+			config.Backends = put(config.Backends, nil, &b, byBackend)
+		}
+	}
+	return config
 }
 
 // isNew reports whether the registry has asked for something else since the last look.
@@ -303,7 +319,7 @@ func (c *comparison) weigh(p *difference, now time.Time) ShadowState {
 		why = "the other tool has made it something that the registry has not asked for"
 	case c.knows && c.known >= p.asked:
 		why = fmt.Sprintf("the other tool has since acted on revision %d, and has left it", c.known)
-		if p.toolFirst {
+		if p.did != nil {
 			why = fmt.Sprintf("the other tool has changed it, although it has acted on revision %d", c.known)
 		}
 	}

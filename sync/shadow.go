@@ -221,14 +221,15 @@ func (s *Shadow) update(u registry.Update) {
 	s.comparison.update(u.Snapshot.Revision, s.comparison.want.Only(backends, s.cfg.Layout.Frontends), part, time.Now())
 }
 
-// checkRemovals asks the safeguards about what the registry has taken out since the last look, in HAProxy as it was then: by now the
-// other tool may have made it.
+// checkRemovals asks the safeguards about what the registry has taken out since the last look, in HAProxy as it was before the other
+// tool made it: that may have been before the last look, or since.
 func (s *Shadow) checkRemovals() {
 	if !s.comparison.removed {
 		return
 	}
-	p := s.newPass()
-	p.compare(s.state)
+	p, st := s.newPass(), s.state
+	st.File, st.Live = s.comparison.withAhead(st.File), s.comparison.withAhead(st.Live)
+	p.compare(st)
 	err := p.check()
 	s.withheld.take(p, err)
 	if err == nil {

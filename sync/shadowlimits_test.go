@@ -257,6 +257,47 @@ func TestAShadowSaysWhatASafeguardWouldHaveHeldOfARemovalKeyByKey(t *testing.T) 
 	})
 }
 
+// TestAShadowSaysWhatASafeguardWouldHaveHeldOfARemovalThatItSeesInHAProxyFirst has the shadow hear of a change after the other tool.
+func TestAShadowSaysWhatASafeguardWouldHaveHeldOfARemovalThatItSeesInHAProxyFirst(t *testing.T) {
+	t.Parallel()
+	for name, removed := range map[string]struct{ domains, agreed, differed int }{
+		"few":      {domains: 1, agreed: 3},
+		"too many": {domains: 9, differed: 9},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			snapshot := manyDomains(10)
+			inShade(t, inLine(snapshot, v32), func(t *testing.T, s shade) {
+				s.registry.tell(snapshot)
+				elapse(time.Second)
+				var gone []string
+				for _, d := range snapshot.Domains[:removed.domains] {
+					gone = append(gone, d.Name)
+				}
+				snapshot.Domains = snapshot.Domains[removed.domains:]
+				snapshot.Keys -= removed.domains
+				snapshot.Revision++
+				s.acts(snapshot)
+				elapse(lookPoll)
+				s.registry.change(snapshot, gone...)
+				elapse(time.Second)
+				s.counts(t, removed.agreed, removed.differed, 0)
+				_, entries := s.logged.take()
+				for _, e := range entries {
+					for _, c := range e.Changes {
+						if c.Op != haproxy.OpRemove {
+							t.Errorf("it tells of %+v", c)
+						}
+					}
+				}
+				if len(entries) == 0 {
+					t.Error("it tells of nothing")
+				}
+			})
+		})
+	}
+}
+
 func TestAShadowSaysWhatASafeguardWouldHaveHeldOfTheLastKey(t *testing.T) {
 	t.Parallel()
 	snapshot := manyDomains(1)
