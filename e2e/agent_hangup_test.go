@@ -99,3 +99,36 @@ func TestAgentRepairsAtHUPWhatAResyncWouldRepair(t *testing.T) {
 	b.notReloaded(t, before)
 	a.ready(t)
 }
+
+// TestAShadowBecomesAnAgentAtHUP turns shadow off and on again in the config file.
+func TestAShadowBecomesAnAgentAtHUP(t *testing.T) {
+	t.Parallel()
+	b := startABC(t, latestHAProxy(t))
+	file := b.dir + "/hapsync.yaml"
+	write(t, file, "shadow: true\n")
+	a := b.startAgent(t, "--config-file", file)
+	a.ready(t)
+	moved := startHost(t, "moved")
+	b.txn(t, addrOf(t, "a.abc.com/server2", moved.addr))
+	b.tells(t, a, 0, "waiting", "a.abc.com/server2 ")
+
+	write(t, file, "shadow: false\n")
+	a.hangUp(t, "the agent runs with new settings")
+	b.comes(t, "a.abc.com", "server2", moved)
+	a.ready(t)
+	b.reporting(t, 1)
+	b.inLine(t)
+	if got, err := a.get("/readyz"); err != nil || strings.Contains(got.body, "shadow") {
+		t.Errorf("/readyz: %s, %v", got, err)
+	}
+
+	write(t, file, "shadow: true\n")
+	a.hangUp(t, "the agent runs with new settings")
+	a.ready(t)
+	b.txn(t, addrOf(t, "a.abc.com/server2", b.a2.addr))
+	b.tells(t, a, 0, "waiting", "a.abc.com/server2 ")
+	b.serves(t, "a.abc.com", "server2", moved)
+	if o := b.must(t, "agents"); !strings.Contains(o.stdout, "0 agents") {
+		t.Errorf("the shadow reports: %s", o)
+	}
+}
