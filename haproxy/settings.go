@@ -21,7 +21,8 @@ type Settings struct {
 	// RuntimeSocket is the path of a stats socket of level admin; empty means the first one that the base file names.
 	RuntimeSocket string
 	// MasterSocket is the path of the master's socket; empty means the one that the base file names
-	// (setenv HAPSYNC_MASTER_SOCKET ...), or that the process tells (up to HAProxy 3.0).
+	// (setenv HAPSYNC_MASTER_SOCKET ...), or else that the process tells: by its environment (2.6 and 3.0; not 3.2 and 3.4), or by
+	// its command line, where /proc has it.
 	MasterSocket string
 	// ReloadCommand is run, without a shell, where there is no master socket.
 	ReloadCommand []string

@@ -98,9 +98,12 @@ func checkNewDomains(ctx context.Context, instance target, l sync.Layout, base s
 		f.Level, f.Detail = haproxy.LevelOK, "come without a reload"
 	case haproxy.AddBackend:
 		f.Detail = "each takes a reload: no named defaults section says exactly what the managed file says for a domain"
-		f.Remedy = fmt.Sprintf(`in %s give the defaults that hold for the managed file a name, such as web; below it write "defaults domain from web" with the lines "balance %s" and "cookie %s", `+
-			`then "defaults from web" as the last line, and reload HAProxy`,
-			base, change.Options.Balance, change.Options.Cookie)
+		lines := fmt.Sprintf(`the line "balance %s"`, change.Options.Balance)
+		if change.Options.Cookie != "" {
+			lines = fmt.Sprintf(`the lines "balance %s" and "cookie %s"`, change.Options.Balance, change.Options.Cookie)
+		}
+		f.Remedy = fmt.Sprintf(`in %s give the defaults that hold for the managed file a name, such as web; below it write "defaults domain from web" with %s, `+
+			`then "defaults from web" as the last line, and reload HAProxy`, base, lines)
 	case haproxy.AddRule:
 		f.Detail = fmt.Sprintf("the next one takes a reload: HAProxy has loaded no rule of frontend %s that reads the map file and comes right behind the rules of all domains", change.Rule.Frontend)
 		f.Remedy = "hapsync writes that rule with the next new domain; if it is there, move your use_backend rules out from between hapsync's, and reload HAProxy"

@@ -111,6 +111,8 @@ func TestCheckSaysWhatNewDomainsNeedToComeWithoutAReload(t *testing.T) {
 				`with the lines "balance roundrobin" and "cookie SERVERID insert indirect nocache", then "defaults from web" as the last line, and reload HAProxy)`},
 		{"other defaults", haproxy.Dynamic{Allowed: true, Defaults: fits, Routes: map[string]bool{"webin": true}}, []string{"--cookie", "SRV"},
 			`with the lines "balance roundrobin" and "cookie SRV insert indirect nocache", then "defaults from web"`},
+		{"no defaults without a cookie", haproxy.Dynamic{Allowed: true, Defaults: fits, Routes: map[string]bool{"webin": true}}, []string{"--cookie", "off"},
+			`write "defaults domain from web" with the line "balance roundrobin", then "defaults from web"`},
 		{"no map rule", haproxy.Dynamic{Allowed: true, Defaults: fits, Routes: map[string]bool{"other": true}}, nil,
 			"warn new domains: the next one takes a reload: HAProxy has loaded no rule of frontend webin that reads the map file and comes right behind " +
 				"the rules of all domains (hapsync writes that rule with the next new domain; if it is there, move your use_backend rules out from between hapsync's, and reload HAProxy)\n"},

@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -47,7 +48,7 @@ func (h *Instance) Reload(ctx context.Context) error {
 	return configfile.ReplaceVolatile(h.loadedFile(), h.files.Managed, loadedHeader(w)+f.Text)
 }
 
-// reloader finds the way to reload: what the settings name, what the base file names, what the process knows.
+// reloader finds the way to reload: what the settings name, what the base file names, what the process tells, or its command line.
 func (h *Instance) reloader(ctx context.Context, b configfile.Base, r runtimeapi.Client) runtimeapi.Reloader {
 	l := runtimeapi.Reloader{Stats: r, Timeout: h.settings.ReloadTimeout}
 	switch {
@@ -58,7 +59,7 @@ func (h *Instance) reloader(ctx context.Context, b configfile.Base, r runtimeapi
 	case b.MasterSocket != "":
 		l.Master = runtimeapi.Master(b.MasterSocket)
 	default:
-		l.Master = runtimeapi.Master(toldMasterSocket(ctx, r))
+		l.Master = runtimeapi.Master(cmp.Or(toldMasterSocket(ctx, r), h.started.master))
 	}
 	return l
 }

@@ -22,6 +22,8 @@ type started struct {
 	variables []string
 	// unloaded says that the managed file is not among them; empty where it is, or where that cannot be told.
 	unloaded string
+	// master is the path of the master's socket on the command line; empty where there is none, or it cannot be told.
+	master string
 	// maxConn is the number behind -n on the command line, which counts before maxconn of the files; 0 without one.
 	maxConn int
 	// descriptors are those of the worker, as the last State of all found them, or the first one of some domains.
@@ -51,6 +53,7 @@ func (h *Instance) learnFiles(ctx context.Context, f configfile.Reading) (change
 	}
 	told := commandLine(w.Pid)
 	h.started.maxConn = told.maxConn
+	h.started.master, _ = configfile.SocketPath(told.master)
 	changed = h.files.UseMaster(told.master) || changed
 	for _, list := range [][]string{told.files, configFiles(ctx, r, w.Pid)} {
 		if len(list) == 0 {
@@ -152,6 +155,9 @@ func commandLine(pid int) command {
 		}
 	}
 	c.files = absolute(c.files, dir)
+	if path := strings.TrimPrefix(c.master, "unix@"); path != "" && !strings.Contains(path, "@") && !strings.Contains(path, ":") {
+		c.master = strings.Join(absolute([]string{path}, dir), "")
+	}
 	return c
 }
 

@@ -52,3 +52,26 @@ func TestTheProgramThatRunsIsNotAskedForItsVersion(t *testing.T) {
 		}
 	})
 }
+
+// TestTheMastersSocketIsThatOfTheCommandLine has no file, setting or environment that names it: HAProxy 3.2 and 3.4 tell it nowhere else.
+func TestTheMastersSocketIsThatOfTheCommandLine(t *testing.T) {
+	t.Parallel()
+	haproxytest.EachHAProxy(t, func(t *testing.T, bin string) {
+		p := haproxytest.StartHAProxy(t, bin, "", fmt.Sprintf(haproxytest.TwoDomains, "127.0.0.1:1", "127.0.0.1:1"))
+		h, err := Open(haproxy.Settings{BaseFile: p.BaseFile, ManagedFile: p.ManagedFile, Binary: bin})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, err := h.State(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		after, err := h.State(t.Context())
+		if err != nil || after.Worker == before.Worker {
+			t.Errorf("worker %s, before the reload %s: %v", after.Worker, before.Worker, err)
+		}
+	})
+}

@@ -87,7 +87,7 @@ func haproxyFlags() []urfave.Flag {
 			Usage: "the haproxy `PROGRAM` that validates configurations"}),
 		Text(Spec{Name: "runtime-socket", Category: category, Fallback: "the first one of level admin in the base file",
 			Usage: "`PATH` of a stats socket of level admin"}),
-		Text(Spec{Name: "master-socket", Category: category, Fallback: "HAPSYNC_MASTER_SOCKET of a setenv line in the base file",
+		Text(Spec{Name: "master-socket", Category: category, Fallback: "HAPSYNC_MASTER_SOCKET of a setenv line in the base file, else the one that HAProxy was started with",
 			Usage: "`PATH` of the master's socket, for reloads"}),
 		Text(Spec{Name: "reload-command", Category: category,
 			Usage: "`COMMAND` that reloads if there is no master socket; split at white space and run without a shell"}),
