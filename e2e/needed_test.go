@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -14,7 +15,8 @@ type needing struct {
 	lines map[string]string // above or behind which words, and what
 	leave []string
 	held  []string // whose removal HAProxy refuses
-	left  bool     // the domain is left as it was
+	// tracked is set if the domain that is held back has servers that others track: they go on.
+	tracked bool
 }
 
 // Lines that an operator writes above or behind, and what.
@@ -65,7 +67,7 @@ var needings = []needing{
 	{name: "a server that is held back tracks another one", lines: map[string]string{lineB1: tracksA1, lineB2: "    use-server server1 if { path_beg /1 }\n"},
 		leave: []string{"a.abc.com/server1/", "b.abc.com/server1/"}, held: []string{"a.abc.com/server1", "b.abc.com/server1"}},
 	{name: "all of the domain goes, a server that tracks it stays", lines: map[string]string{lineB1: tracksA1}, leave: []string{"a.abc.com/"},
-		held: []string{"a.abc.com"}, left: true},
+		held: []string{"a.abc.com"}, tracked: true},
 }
 
 // box starts HAProxy with the lines.
@@ -94,8 +96,8 @@ func (n needing) box(t *testing.T, h haproxy) *box {
 // done is what is wrong with the file after all that could go has gone; nil if nothing is.
 func (n needing) done(t *testing.T, b *box) error {
 	text := read(t, b.managedFile)
-	if n.left && strings.Contains(text, " disabled") {
-		return fmt.Errorf("servers are out of service that others track:\n%s", text)
+	if shut := strings.Contains(text, "acl is_a.abc.com always_false # hapsync\n"); n.tracked && (strings.Contains(text, " disabled") || !shut) {
+		return fmt.Errorf("servers are out of service that others track, or their domain is not:\n%s", text)
 	}
 	for _, host := range []string{"a.abc.com/server1/ 127.0.0.1:11 ", "a.abc.com/server2/ 127.0.0.1:12 ", "a.abc.com/server3/ 127.0.0.1:13 ",
 		"b.abc.com/server1/ 127.0.0.1:21 ", "b.abc.com/server2/ 127.0.0.1:22 "} {
@@ -113,12 +115,8 @@ func (n needing) done(t *testing.T, b *box) error {
 // problems fails the test unless the output names what HAProxy refuses, and nothing else.
 func (n needing) problems(t *testing.T, output string) {
 	t.Helper()
-	why := "out of service, but left in the file"
-	if n.left {
-		why = "left as it was" // a server of another domain would go with it
-	}
 	for _, held := range n.held {
-		says(t, output, "problem ", held+": "+why, "HAProxy refuses")
+		says(t, output, "problem ", held+": out of service, but left in the file", "HAProxy refuses")
 	}
 	if got := strings.Count(output, "refuses the line"); got != len(n.held) {
 		t.Errorf("%d problems, want %d:\n%s", got, len(n.held), output)
@@ -184,50 +182,103 @@ func TestAnAgentHoldsWhatLinesNeedOnlyIfTheLinesStay(t *testing.T) {
 	}
 }
 
-// TestADomainThatHasToStayIsOutOfService has all of a domain go that a rule of an operator's elsewhere needs.
-func TestADomainThatHasToStayIsOutOfService(t *testing.T) {
+// TestADomainThatHasToStayIsAnUnknownOne has all of a domain go that a rule of an operator's elsewhere needs.
+func TestADomainThatHasToStayIsAnUnknownOne(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		for _, behind := range []string{"", "    default_backend catchall\n"} {
+			for _, routing := range []string{"acl", "map"} {
+				t.Run(strings.Join(strings.Fields(behind+" "+routing), " "), func(t *testing.T) {
+					t.Parallel()
+					aDomainThatHasToStay(t, startABC(t, h, "HAPSYNC_ROUTING="+routing), behind)
+				})
+			}
+		}
+	})
+}
+
+func aDomainThatHasToStay(t *testing.T, b abc, behind string) {
+	const before = "\nbackend b.abc.com_cluster\n"
+	rule := "\nfrontend other\n    bind " + b.dir + "/other.sock\n    use_backend a.abc.com_cluster if { path_beg /a }\n"
+	operator(t, b.managedFile, before, rule+before)
+	status := http.StatusServiceUnavailable
+	if behind != "" {
+		status = http.StatusGone
+		operator(t, b.managedFile, "\n\nbackend a.abc.com_cluster\n", "\n"+behind+"\nbackend catchall\n    http-request deny deny_status 410\n\nbackend a.abc.com_cluster\n")
+	}
+	gone := func(domain string) error {
+		if a, err := get(b.web, domain, ""); err != nil || a.status != status {
+			return fmt.Errorf("want %d, got %s, %w", status, a, err)
+		}
+		return nil
+	}
+	b.reload(t)
+	b.inLine(t)
+	b.unregister(t, "a.abc.com")
+	other := startHost(t, "other")
+	b.register(t, "c.abc.com/server1", other.addr)
+	says(t, b.exits(t, 6, "sync", "--allow-mass-removal").stdout, "a.abc.com: out of service, but left in the file")
+	since := b.generation(t)
+	b.exits(t, 6, "sync")
+	b.notReloaded(t, since)
+	b.serves(t, "b.abc.com", "", b.b1)
+	b.serves(t, "c.abc.com", "", other)
+	if err := errors.Join(gone("a.abc.com"), gone("unknown.abc.com")); err != nil {
+		t.Error(err)
+	}
+	for _, addr := range []string{b.a1.addr, b.a2.addr} {
+		if !strings.Contains(read(t, b.managedFile), addr) {
+			t.Errorf("%s is not in the file", addr)
+		}
+	}
+	b.reload(t) // the file says the same
+	if err := gone("a.abc.com"); err != nil {
+		t.Error(err)
+	}
+	a := b.startAgent(t)
+	a.logs(t, 0, "a.abc.com", "out of service")
+	b.register(t, "a.abc.com/server1", b.a1.addr) // it comes again
+	b.comes(t, "a.abc.com", "server1", b.a1)
+	b.unregister(t, "a.abc.com")
+	eventually(t, "a.abc.com is out of service again", func() error { return gone("a.abc.com") })
+	operator(t, b.managedFile, rule, "")
+	a.terminate(t)
+	b.must(t, "sync", "--allow-mass-removal")
+	b.inLine(t)
+	if text := read(t, b.managedFile); strings.Contains(text, b.a1.addr) || strings.Contains(text, "a.abc.com") {
+		t.Errorf("a.abc.com is in the file:\n%s", text)
+	}
+	b.serves(t, "b.abc.com", "", b.b1)
+	if err := gone("a.abc.com"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestADomainThatOthersTrackGetsNoRequests has all of a domain go, one of whose servers a server of another domain tracks.
+func TestADomainThatOthersTrackGetsNoRequests(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, h haproxy) {
 		b := startABC(t, h)
-		const before = "\nbackend b.abc.com_cluster\n"
-		rule := "\nfrontend other\n    bind " + b.dir + "/other.sock\n    use_backend a.abc.com_cluster if { path_beg /a }\n"
-		operator(t, b.managedFile, before, rule+before)
+		operator(t, b.managedFile, "server server1 "+b.b1.addr+" cookie server1 check", "server server1 "+b.b1.addr+" cookie server1 track a.abc.com_cluster/server1")
 		b.reload(t)
 		b.inLine(t)
 		b.unregister(t, "a.abc.com")
-		other := startHost(t, "other")
-		b.register(t, "c.abc.com/server1", other.addr)
-		says(t, b.exits(t, 6, "sync", "--allow-mass-removal").stdout, "a.abc.com: out of service, but left in the file")
+		says(t, b.hapsync(t, "plan", "--allow-mass-removal").stdout, "reload ", "a.abc.com", "servers of other domains track its servers")
+		says(t, b.exits(t, 6, "sync", "--allow-mass-removal").stdout, "a.abc.com: out of service, but left in the file", "refuses the line track")
 		since := b.generation(t)
-		b.exits(t, 6, "sync")
+		says(t, b.exits(t, 6, "sync").stdout, "in line: ")
 		b.notReloaded(t, since)
+		if err := b.answers503("a.abc.com"); err != nil {
+			t.Error(err)
+		}
 		b.serves(t, "b.abc.com", "", b.b1)
-		b.serves(t, "c.abc.com", "", other)
-		if err := b.answers503("a.abc.com"); err != nil {
-			t.Error(err)
-		}
-		for _, addr := range []string{b.a1.addr, b.a2.addr} {
-			if !strings.Contains(read(t, b.managedFile), addr) {
-				t.Errorf("%s is not in the file", addr)
-			}
-		}
-		b.reload(t) // the file says the same
-		if err := b.answers503("a.abc.com"); err != nil {
-			t.Error(err)
-		}
-		a := b.startAgent(t)
-		a.logs(t, 0, "a.abc.com", "out of service")
-		b.register(t, "a.abc.com/server1", b.a1.addr) // it comes again
-		b.comes(t, "a.abc.com", "server1", b.a1)
-		b.unregister(t, "a.abc.com")
-		eventually(t, "a.abc.com is out of service again", func() error { return b.answers503("a.abc.com") })
-		operator(t, b.managedFile, rule, "")
-		a.terminate(t)
+		b.a1.end(t)
+		eventually(t, "b.abc.com is down with the server that its own one tracks", func() error { return b.answers503("b.abc.com") })
+		operator(t, b.managedFile, " track a.abc.com_cluster/server1", " check")
 		b.must(t, "sync", "--allow-mass-removal")
 		b.inLine(t)
-		if strings.Contains(read(t, b.managedFile), b.a1.addr) {
-			t.Error("a.abc.com is in the file")
-		}
 		b.serves(t, "b.abc.com", "", b.b1)
+		if text := read(t, b.managedFile); strings.Contains(text, "a.abc.com") {
+			t.Errorf("a.abc.com is in the file:\n%s", text)
+		}
 	})
 }
 

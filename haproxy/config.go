@@ -25,6 +25,8 @@ type Backend struct {
 	Exact []string
 	// ByMap are the frontends whose rule for it is ByMap.
 	ByMap []string
+	// Closed is set where all of its rules are.
+	Closed bool
 	// Own are what an operator's words have: OwnTimeout and the like, GivenSSL and the like.
 	Own []string
 	// Given is what its servers get by the file, which does not say it of each; of no meaning in what the process runs.
@@ -139,10 +141,15 @@ type Rule struct {
 	AnyPort bool
 	// ByMap is set where it has no line of its own: one rule of the frontend leads to the backend that the map file has for the Host.
 	ByMap bool
+	// Closed is set where it takes no request: the domain has gone, but other lines need its backend. Then AnyPort means nothing.
+	Closed bool
 }
 
 // Hosts are what it takes, in words, with the domain's further names.
 func (r Rule) Hosts(names ...string) string {
+	if r.Closed {
+		return r.Domain + ", no request"
+	}
 	hosts := strings.Join(append([]string{r.Domain}, names...), ", ")
 	if r.AnyPort {
 		return hosts + " with any port"

@@ -161,7 +161,7 @@ func (w *world) check(t *testing.T, when string) {
 		asked, wanted := backendOf(want, name)
 		if !wanted {
 			is.Options = haproxy.BackendOptions{}
-			asked.Name, asked.Servers = is.Name, is.Servers // one that goes may linger
+			asked.Name, asked.Servers, asked.Closed = is.Name, is.Servers, is.Closed // one that goes may linger
 		}
 		if !sameBackend(asked, is) {
 			t.Fatalf("%s: %s, acknowledged at %d (applied %d), is %v, want %v", when, name, at, s.Applied, is, asked)

@@ -157,6 +157,21 @@ func goesOn(r haproxy.Rule, st haproxy.State) string {
 	return ""
 }
 
+// whyClosed is why the process has to load a rule that is closed; empty if it need not, as its domain answers 503 with either rule.
+func whyClosed(c haproxy.SetRule, want haproxy.Config, st haproxy.State) string {
+	if c.Have.Closed {
+		return ""
+	}
+	if behind := goesOn(c.Have, st); behind != "" {
+		return "requests for it are to go on to " + behind
+	}
+	b, _ := backendOf(want, c.Want.Domain)
+	if slices.ContainsFunc(b.Servers, func(s haproxy.Server) bool { return s.State == haproxy.Ready }) {
+		return "servers of other domains track its servers, and no request is to reach these"
+	}
+	return ""
+}
+
 // passesBy reports whether the process can let requests for a domain that goes away go on: its own rule cannot go, but the process may
 // pass it by, and an entry of the map can, though not the rule of a wildcard.
 func passesBy(r haproxy.Rule, st haproxy.State) bool {

@@ -201,6 +201,9 @@ func (d *deployment) refusals() map[string]refusal {
 	refused := map[string]refusal{}
 	for name, invalid := range d.reasons {
 		want, _ := backendOf(d.want, name)
+		if want.Closed {
+			want = haproxy.Backend{} // it is to go
+		}
 		refused[name] = refusal{want: want, file: d.instead[name], reason: haproxy.Outline(invalid.Output), words: oneLine(invalid.Output), hosts: d.held[name]}
 	}
 	for _, name := range d.less {
@@ -265,7 +268,7 @@ func replace(have, want haproxy.Config, scope haproxy.Scope) haproxy.Config {
 }
 
 func sameBackend(a, b haproxy.Backend) bool {
-	return a.Name == b.Name && a.Options == b.Options && slices.Equal(a.Servers, b.Servers)
+	return a.Name == b.Name && a.Options == b.Options && a.Closed == b.Closed && slices.Equal(a.Servers, b.Servers)
 }
 
 // A deployer is the lane of the file. Its goroutine does one job after the other.

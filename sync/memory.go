@@ -167,7 +167,7 @@ func (m *memory) wanted(l Layout, asked haproxy.Config, st haproxy.State, scope 
 			run = d.refused.file
 		}
 		live, _ := backendOf(st.Live, name)
-		process[name] = haproxy.Backend{Name: live.Name, Options: live.Options, Servers: d.refused.withHeld(run.Servers)}
+		process[name] = haproxy.Backend{Name: live.Name, Options: live.Options, Servers: d.refused.withHeld(run.Servers), Closed: d.refused.file.Closed}
 	}
 	if len(w.refused) > 0 {
 		w.file, w.process = l.complete(withBackends(w.file, file)), l.complete(withBackends(w.process, process))

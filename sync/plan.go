@@ -196,6 +196,13 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Chan
 			late[ch.Backend] = late[ch.Backend] || !ok
 		case haproxy.AddRule:
 			ruled[ch.Rule.Domain] = true
+		case haproxy.SetRule:
+			if ch.Want.Closed {
+				if why := whyClosed(ch, want, st); why != "" {
+					reasons.add(c, why)
+				}
+				continue
+			}
 		}
 		ok, why := live(c, st.Capabilities, running)
 		named, _ := st.Dynamic.Live(c)

@@ -90,11 +90,11 @@ func (d *deployment) narrow(ctx context.Context) error {
 		if !had {
 			continue
 		}
-		if !wanted && d.tracked[name] {
-			continue // its maintenance would be that of others
-		}
-		if !wanted {
-			want = emptied(have)
+		if !wanted || want.Closed {
+			if err := d.shut(ctx, name, have); err != nil {
+				return err
+			}
+			continue
 		}
 		if all, removed := withoutRemovals(have, want); len(removed) > 0 {
 			ok, err := d.accepts(ctx, name, all)
@@ -105,9 +105,6 @@ func (d *deployment) narrow(ctx context.Context) error {
 				d.held[name] = removed
 				continue
 			}
-		}
-		if !wanted {
-			continue
 		}
 		if err := d.byHost(ctx, name, have, want); err != nil {
 			return err
@@ -184,10 +181,27 @@ func withoutRemovals(have, want haproxy.Backend) (b haproxy.Backend, removed []s
 	return b, removed
 }
 
-// emptied is what is wanted of a backend that is to go and has to stay: nothing.
-func emptied(b haproxy.Backend) haproxy.Backend {
-	b.Servers = nil
-	return b
+// closed is a backend that is to go and has to stay: no rule leads to it, and its servers take no traffic from elsewhere, unless those of
+// other domains track them, which would be in maintenance with them.
+func closed(have haproxy.Backend, tracked bool) (b haproxy.Backend, servers []string) {
+	empty := have
+	empty.Servers = nil
+	b, servers = withoutRemovals(have, empty)
+	if tracked {
+		b.Servers = have.Servers
+	}
+	b.Closed, b.Options.Names = true, ""
+	return b, servers
+}
+
+// shut takes a domain out of traffic that is to go and has to stay, as far as HAProxy accepts that.
+func (d *deployment) shut(ctx context.Context, name string, have haproxy.Backend) error {
+	b, servers := closed(have, d.tracked[name])
+	ok, err := d.accepts(ctx, name, b)
+	if ok {
+		d.held[name] = servers
+	}
+	return err
 }
 
 // trackedIn are the domains with servers that those of other domains track.

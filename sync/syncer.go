@@ -198,17 +198,13 @@ func (p *pass) holdNeeded() {
 	p.report.Kept = kept
 }
 
-// refusedWithout is the refusal to be without a server that a line needs: what is to go of its domain stays, without traffic. All of a domain
-// stays as it was if servers of others would go into maintenance with it.
+// refusedWithout is the refusal to be without a server that a line needs: what is to go of its domain stays, without traffic.
 func refusedWithout(server string, need haproxy.Need, tracked bool, have, want haproxy.Backend) refusal {
 	line := "without " + server + ", HAProxy refuses the line " + need.Line
 	r := refusal{want: want, reason: line, words: line}
 	if want.Name == "" {
-		if tracked {
-			r.file = have
-			return r
-		}
-		want = emptied(have)
+		r.file, r.hosts = closed(have, tracked)
+		return r
 	}
 	r.file, r.hosts = withoutRemovals(have, want)
 	return r

@@ -63,6 +63,7 @@ func (l Layout) exact(domain string, st haproxy.State) []string {
 			continue
 		}
 		i, there := slices.BinarySearchFunc(st.File.Rules, haproxy.Rule{Frontend: f, Domain: domain}, byRule)
+		there = there && !st.File.Rules[i].Closed
 		if there && !st.File.Rules[i].AnyPort || !there && st.Exact[f] {
 			exact = append(exact, f)
 		}
@@ -254,7 +255,8 @@ func (l Layout) complete(want haproxy.Config) haproxy.Config {
 	for _, f := range l.Frontends {
 		for _, b := range want.Backends {
 			domain, _ := haproxy.DomainOf(b.Name)
-			want.Rules = append(want.Rules, haproxy.Rule{Frontend: f, Domain: domain, AnyPort: !slices.Contains(b.Exact, f), ByMap: slices.Contains(b.ByMap, f)})
+			want.Rules = append(want.Rules, haproxy.Rule{Frontend: f, Domain: domain,
+				AnyPort: !b.Closed && !slices.Contains(b.Exact, f), ByMap: slices.Contains(b.ByMap, f), Closed: b.Closed})
 		}
 	}
 	slices.SortFunc(want.Rules, byRule)

@@ -95,9 +95,10 @@ func readManaged(d Document, frontends []string, file string, taken map[string]s
 	m.Config.Backends = make([]haproxy.Backend, 0, len(m.backends))
 	m.findServers(d, file)
 	m.findNeeded(d, file)
-	names, exact, byMap := m.findNames(d), map[string][]string{}, map[string][]string{}
+	names, exact, byMap, open := m.findNames(d), map[string][]string{}, map[string][]string{}, map[string]bool{}
 	for _, r := range m.Config.Rules {
-		if !r.AnyPort {
+		open[r.Backend()] = open[r.Backend()] || !r.Closed
+		if !r.AnyPort && !r.Closed {
 			exact[r.Backend()] = append(exact[r.Backend()], r.Frontend)
 		}
 		if r.ByMap {
@@ -107,7 +108,7 @@ func readManaged(d Document, frontends []string, file string, taken map[string]s
 	for name, s := range m.backends {
 		b := fileBackend(d, s, name, inherited(s).server)
 		domain, _ := haproxy.DomainOf(name)
-		b.Exact, b.ByMap, b.Options.Names = exact[name], byMap[name], names[domain]
+		b.Exact, b.ByMap, b.Closed, b.Options.Names = exact[name], byMap[name], !open[name], names[domain]
 		m.Config.Backends = append(m.Config.Backends, b)
 	}
 	slices.SortFunc(m.Config.Backends, func(a, b haproxy.Backend) int { return cmp.Compare(a.Name, b.Name) })
@@ -140,7 +141,7 @@ func (m *Managed) findRules(d Document, frontends []string, file string, all map
 			m.mapRules[f], m.ByMap[f] = r, r.all
 		}
 		for _, r := range m.rulesOf(d, s, file) {
-			m.Exact[f], m.AnyPort[f] = m.Exact[f] || !r.AnyPort, m.AnyPort[f] || r.AnyPort
+			m.Exact[f], m.AnyPort[f] = m.Exact[f] || !r.AnyPort && !r.Closed, m.AnyPort[f] || r.AnyPort
 			if all[r.Backend()].kind == "backend" {
 				m.Config.Rules = append(m.Config.Rules, r)
 			} else if m.Foreign[r.Domain] == "" {

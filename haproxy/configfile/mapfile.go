@@ -42,7 +42,7 @@ func (c *Files) findMapFile(want haproxy.Config) error {
 func mapEntries(config haproxy.Config) map[string]string {
 	entries := map[string]string{}
 	for _, r := range config.Rules {
-		if !r.ByMap {
+		if !r.ByMap || r.Closed {
 			continue
 		}
 		b, _ := haproxy.FindBackend(config.Backends, r.Backend())
@@ -143,7 +143,7 @@ func (c *Files) install(f Reading, made candidate) error {
 // byMap are the domains of a frontend that it has by the map.
 func (m *Managed) byMap(frontend string) (names []string) {
 	for _, r := range rulesIn(frontend, m.Config.Rules) {
-		if r.ByMap {
+		if r.ByMap && !r.Closed {
 			names = append(names, r.Domain)
 		}
 	}

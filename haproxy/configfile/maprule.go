@@ -129,7 +129,7 @@ func (m *Managed) routesOf(d Document, mapFile string) map[string]bool {
 
 // allAnyPort reports whether the map rule beside rules takes hosts with any port: as new rules beside them do.
 func allAnyPort(rules []haproxy.Rule) bool {
-	return !slices.ContainsFunc(rules, func(r haproxy.Rule) bool { return !r.AnyPort })
+	return !slices.ContainsFunc(rules, func(r haproxy.Rule) bool { return !r.AnyPort && !r.Closed })
 }
 
 func isByMap(r haproxy.Rule) bool { return r.ByMap }

@@ -12,7 +12,7 @@ func (p *splicer) unchanged(frontend string, owned map[string]haproxy.Rule, want
 	acls, rules := map[string]haproxy.Rule{}, map[string]haproxy.Rule{}
 	for _, r := range want {
 		had := owned[r.Domain]
-		if had.Domain == "" || had.AnyPort != r.AnyPort || p.have.names[frontend][r.Domain] != p.names(r) {
+		if had.Domain == "" || had.AnyPort != r.AnyPort || had.Closed != r.Closed || p.have.names[frontend][r.Domain] != p.names(r) {
 			continue
 		}
 		if had == r {
@@ -34,8 +34,11 @@ func (p *splicer) newRoute(frontend string, body []line, want []haproxy.Rule) (r
 	p.outdated = have
 	next := mapRule{file: p.have.mapFile, anyPort: allAnyPort(want)}
 	moved := there && ok && have.file != path
-	if i := slices.IndexFunc(want, isByMap); i >= 0 {
-		next = mapRule{file: path, anyPort: want[i].AnyPort, all: true}
+	if slices.ContainsFunc(want, isByMap) {
+		next = mapRule{file: path, anyPort: have.anyPort, all: true}
+		if i := slices.IndexFunc(want, func(r haproxy.Rule) bool { return r.ByMap && !r.Closed }); i >= 0 {
+			next.anyPort = want[i].AnyPort
+		}
 	} else if there && !moved && (!have.all || len(want) == 0) {
 		return false
 	}

@@ -2,6 +2,7 @@ package configfile
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,8 +13,8 @@ import (
 // goes to Foreign.
 func (m *Managed) rulesOf(d Document, s section, file string) []haproxy.Rule {
 	type count struct {
-		acls, whole, rules, others, place int
-		anyPort                           bool
+		acls, whole, closed, rules, others, place int
+		anyPort                                   bool
 	}
 	counts := map[string]*count{}
 	for i, l := range d.body(s) {
@@ -38,6 +39,9 @@ func (m *Managed) rulesOf(d Document, s section, file string) []haproxy.Rule {
 		case written || hasWhole(l, domain):
 			c.whole++
 			c.anyPort = c.anyPort || dropsPort(l.raw)
+			if isClosed(l, domain) {
+				c.closed++
+			}
 			fallthrough
 		default:
 			c.acls++
@@ -48,11 +52,12 @@ func (m *Managed) rulesOf(d Document, s section, file string) []haproxy.Rule {
 	}
 	var rules []haproxy.Rule
 	for domain, c := range counts {
+		closed := c.closed > 0 && c.closed == c.acls
 		switch byMap := m.ByMap[s.name] && c.rules == 0; {
 		case c.whole > 0 && c.others == 0 && byMap:
-			rules = append(rules, haproxy.Rule{Frontend: s.name, Domain: domain, AnyPort: m.mapRules[s.name].anyPort, ByMap: true})
+			rules = append(rules, haproxy.Rule{Frontend: s.name, Domain: domain, AnyPort: m.mapRules[s.name].anyPort && !closed, ByMap: true, Closed: closed})
 		case c.whole > 0 && c.others == 0 && c.rules == 1:
-			rules = append(rules, haproxy.Rule{Frontend: s.name, Domain: domain, AnyPort: c.anyPort})
+			rules = append(rules, haproxy.Rule{Frontend: s.name, Domain: domain, AnyPort: c.anyPort && !closed, Closed: closed})
 		default:
 			m.Foreign[domain] = fmt.Sprintf("acl %s in frontend %s (%s:%d), in another form than \"acl %[1]s hdr(host) -i %[5]s\" and \"use_backend %[6]s if %[1]s\", the rule once",
 				haproxy.ACLName(domain), s.name, file, c.place, domain, haproxy.BackendName(domain))
@@ -85,7 +90,7 @@ func ownLine(l line) (domain, kind string, ours bool) {
 		if !ok {
 			return "", "", false
 		}
-		ours = isWritten(l, domain) || len(aclHosts(l.raw, domain)) > 0
+		ours = isWritten(l, domain) || isClosed(l, domain) || len(aclHosts(l.raw, domain)) > 0
 		return domain, "acl", ours && !l.conditional && haproxy.PlainName(domain)
 	}
 	domain, ok := haproxy.DomainOf(unquote(w[1]))
@@ -100,6 +105,8 @@ func isWritten(l line, domain string) bool {
 	var buffer wordBuffer
 	w := appendWords(buffer[:0], l.raw)
 	switch {
+	case isClosed(l, domain):
+		return true
 	case len(w) == 5 && w[0] == "acl":
 		return w[1] == haproxy.ACLName(domain) && (w[2] == exactHost || w[2] == anyPortHost) && w[3] == "-i" && w[4] == domain
 	case len(w) == 4 && w[0] == "use_backend":
@@ -109,11 +116,29 @@ func isWritten(l line, domain string) bool {
 	return false
 }
 
+// isClosed reports whether a line is the ACL of a rule that takes no request. It has the mark: without it an operator has written it, to
+// shut a domain.
+func isClosed(l line, domain string) bool {
+	if l.conditional || !strings.Contains(l.raw, noRequest) || !isMarked(commentOf(l.raw)) {
+		return false
+	}
+	return slices.Equal(splitWords(l.raw), aclWords(haproxy.Rule{Domain: domain, Closed: true})[:3])
+}
+
 // The criteria of our ACLs.
 const (
 	exactHost   = "hdr(host)"
 	anyPortHost = "hdr(host),host_only"
+	noRequest   = "always_false"
 )
+
+// aclWords are the line of the ACL of a rule.
+func aclWords(r haproxy.Rule) []string {
+	if r.Closed {
+		return []string{"acl", r.ACL(), noRequest, ownMark}
+	}
+	return []string{"acl", r.ACL(), criterion(r), "-i", r.Domain}
+}
 
 // criterion is that of the ACL of a rule.
 func criterion(r haproxy.Rule) string {

@@ -257,7 +257,7 @@ func domains(rules []haproxy.Rule) map[string]haproxy.Rule {
 func (p *splicer) rules(kind string, rules []haproxy.Rule, here func(haproxy.Rule) bool) []haproxy.Rule {
 	for len(rules) > 0 && here(rules[0]) {
 		if kind == "acl" {
-			p.line("acl", rules[0].ACL(), criterion(rules[0]), "-i", rules[0].Domain)
+			p.line(aclWords(rules[0])...)
 			for _, n := range nameLines(rules[0], p.names(rules[0])) {
 				if !haproxy.IsWildcard(n.name) {
 					p.line(append(n.words(), ownMark)...)

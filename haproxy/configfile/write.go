@@ -28,6 +28,9 @@ func (c *Files) NoEdit(f Reading) string {
 	if domain := f.Managed.withNames(); domain != "" {
 		return "a transaction would not keep the further names of " + domain + " in their order"
 	}
+	if i := slices.IndexFunc(f.Managed.Config.Rules, func(r haproxy.Rule) bool { return r.Closed }); i >= 0 {
+		return "a transaction would not keep the rule of " + f.Managed.Config.Rules[i].Domain + " shut"
+	}
 	for _, s := range f.Managed.frontends {
 		if len(shadows(f.doc.body(s))) > 0 {
 			return "a transaction would not keep hapsync's rules of frontend " + s.name + " above yours"

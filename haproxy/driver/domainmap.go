@@ -96,7 +96,7 @@ func (h *Instance) withMap(loaded configfile.Managed, names []string) configfile
 		return loaded
 	}
 	all := haproxy.Config{Backends: slices.Clone(loaded.Config.Backends), Rules: slices.Clone(loaded.Config.Rules)}
-	all.Rules = slices.DeleteFunc(all.Rules, func(r haproxy.Rule) bool { return r.ByMap && h.routed.entries[r.Domain] != r.Backend() })
+	all.Rules = slices.DeleteFunc(all.Rules, func(r haproxy.Rule) bool { return r.ByMap && !r.Closed && h.routed.entries[r.Domain] != r.Backend() })
 	for i, b := range all.Backends {
 		if len(b.ByMap) > 0 {
 			all.Backends[i].Options = h.withNames(b)

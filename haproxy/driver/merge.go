@@ -46,7 +46,7 @@ func liveConfig(backends []runtimeapi.Backend, loaded configfile.Managed, added 
 
 // fill completes what the process says of a backend from what it has loaded, and from what its servers were added with.
 func fill(b runtimeapi.Backend, loaded haproxy.Backend, added map[haproxy.ServerKey]string) haproxy.Backend {
-	out := haproxy.Backend{Name: b.Name, Options: loaded.Options, Exact: loaded.Exact, ByMap: loaded.ByMap}
+	out := haproxy.Backend{Name: b.Name, Options: loaded.Options, Exact: loaded.Exact, ByMap: loaded.ByMap, Closed: loaded.Closed}
 	if algorithm, _, _ := strings.Cut(cmp.Or(loaded.Options.Balance, "roundrobin"), " "); !strings.HasPrefix(algorithm, b.Balance) && b.Balance != "unknown" {
 		out.Options.Balance = b.Balance
 	}
