@@ -117,12 +117,28 @@ func drawByMap(t *rapid.T, c haproxy.Config) haproxy.Config {
 	return c
 }
 
+// drawClosed draws domains that have to stay, though they have gone: no request is for them.
+func drawClosed(t *rapid.T, c haproxy.Config) haproxy.Config {
+	for i, b := range c.Backends {
+		if rapid.IntRange(0, 3).Draw(t, b.Name+" is closed") > 0 {
+			continue
+		}
+		c.Backends[i].Closed, c.Backends[i].Options.Names, c.Backends[i].Exact = true, "", nil
+		for j, r := range c.Rules {
+			if r.Backend() == b.Name {
+				c.Rules[j].Closed, c.Rules[j].AnyPort = true, false
+			}
+		}
+	}
+	return c
+}
+
 func TestARewriteKeepsEveryLineOfAnOperators(t *testing.T) {
 	t.Parallel()
 	frontends := []string{"webin"}
 	const f = "/f.cfg"
 	rapid.Check(t, func(t *rapid.T) {
-		have := drawByMap(t, drawLines(t, drawConfig(frontends).Draw(t, "have")))
+		have := drawClosed(t, drawByMap(t, drawLines(t, drawConfig(frontends).Draw(t, "have"))))
 		base := parseDocument(newFile(frontends))
 		text := scatter(t, splice(base, readManaged(base, frontends, f, nil, noDefaults), have))
 		d := parseDocument(text)
@@ -135,11 +151,12 @@ func TestARewriteKeepsEveryLineOfAnOperators(t *testing.T) {
 			if !slices.ContainsFunc(want.Backends, func(w haproxy.Backend) bool { return w.Name == b.Name }) {
 				want.Backends = append(want.Backends, have.Backends[i])
 				domain, _ := haproxy.DomainOf(b.Name)
-				want.Backends[len(want.Backends)-1].ByMap, want.Backends[len(want.Backends)-1].Exact = nil, nil
+				last := &want.Backends[len(want.Backends)-1]
+				last.ByMap, last.Exact, last.Closed = nil, nil, false
 				want.Rules = append(want.Rules, haproxy.Rule{Frontend: "webin", Domain: domain, AnyPort: true})
 			}
 		}
-		want = drawByMap(t, want)
+		want = drawClosed(t, drawByMap(t, want))
 		slices.SortFunc(want.Backends, func(a, b haproxy.Backend) int { return strings.Compare(a.Name, b.Name) })
 		haproxy.SortRules(want.Rules)
 		got := splice(d, m, want)
@@ -234,6 +251,8 @@ func TestNamesOfOursInAnotherShapeAreForeign(t *testing.T) {
 		"a marked ACL has two values":     "    acl is_a.com hdr(host) -i a.com\n    acl is_a.com hdr(host) -i www.a.com x.com # hapsync\n    use_backend a.com_cluster if is_a.com\n" + backend,
 		"a marked ACL stands in an .if":   "    acl is_a.com hdr(host) -i a.com\n    .if defined(X)\n    acl is_a.com hdr(host) -i www.a.com # hapsync\n    .endif\n    use_backend a.com_cluster if is_a.com\n" + backend,
 		"a marked ACL is alone":           "    acl is_a.com hdr(host) -i www.a.com # hapsync\n" + backend,
+		"an operator has shut it":         "    acl is_a.com always_false\n    use_backend a.com_cluster if is_a.com\n" + backend,
+		"shut in an .if":                  "    .if defined(X)\n    acl is_a.com always_false # hapsync\n    .endif\n    use_backend a.com_cluster if is_a.com\n" + backend,
 		"a wildcard is alone":             "    use_backend a.com_cluster if { hdr(host) -m end -i .a.com } # hapsync\n" + backend,
 		"the backend is in the base file": "",
 	}
