@@ -21,10 +21,11 @@ func (p *playground) printNext() {
 	p.out.text("\nA domain as a browser asks for it:\n")
 	p.out.text("  curl --resolve %[1]s:%[2]s:127.0.0.1 http://%[1]s:%[2]s/", domainA, port)
 	p.out.text("\nor in a browser, after this line in /etc/hosts: 127.0.0.1 %s %s %s", domainA, domainB, domainNew)
-	p.out.text("\nA new domain; the agent applies it at once:\n")
+	p.out.text("\nA new domain; HAProxy serves it within a second:\n")
 	for _, line := range []string{
 		"etcdctl put " + prefix + domainNew + "/server1/ip 127.0.0.1",
 		"etcdctl put " + prefix + domainNew + "/server1/port " + spare.port,
+		"sleep 1",
 		p.curlLine(domainNew, ""),
 	} {
 		p.out.text("  %s", line)
