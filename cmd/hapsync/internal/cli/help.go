@@ -78,7 +78,7 @@ func FlagsCommand() *urfave.Command {
 	return &urfave.Command{
 		Name: "flags", Usage: "the flags that many commands have", UsageText: "hapsync help flags", Hidden: true, HideHelpCommand: true,
 		Description: "They may stand before or after the command.", Flags: SharedFlags(),
-		CustomHelpTemplate: urfave.CommandHelpTemplate + section("EXAMPLE", "hapsync flags | less"),
+		CustomHelpTemplate: urfave.CommandHelpTemplate + section("EXAMPLE", "hapsync help flags | less"),
 		Action:             func(c *urfave.Context) error { return urfave.ShowCommandHelp(c, "flags") },
 	}
 }
