@@ -241,3 +241,54 @@ func TestWhatOperatorsTypeBehindServersHoldsUntilAKeySaysOtherwise(t *testing.T)
 		has("server1", " weight 6 maxconn 9", "weight=6 maxconn=9 backup=0")
 	})
 }
+
+// checked fails the test unless HAProxy checks a server, or does not.
+func (b *box) checked(t *testing.T, domain, server string, want bool) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%s/%s is checked: %t", domain, server, want), func() error {
+		status, there := b.stat(domain+"_cluster", server, "check_status")
+		if !there || (status != "") != want {
+			return fmt.Errorf("there %t, check_status %q", there, status)
+		}
+		return nil
+	})
+}
+
+// TestTheKeyCheckHoldsBesideACheckOfDefaultServer has all servers checked by the operator's words, and a domain's key that says no.
+func TestTheKeyCheckHoldsBesideACheckOfDefaultServer(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b := newBeside(t, h)
+		one, two := startHost(t, "one"), startHost(t, "two")
+		b.write(t, b.baseFile, read(t, b.baseFile)+"    default-server check inter 1s\n")
+		b.write(t, b.managedFile, b.frontendLines("a.abc.com", "b.abc.com")+domainLines("a.abc.com", "    server server1 "+one.addr+" cookie server1\n")+
+			domainLines("b.abc.com", "    server server1 "+one.addr+" cookie server1\n"))
+		b.register(t, "a.abc.com/server1", one.addr)
+		b.register(t, "b.abc.com/server1", one.addr)
+		b.startWith(t, b.baseFile, b.managedFile)
+		b.inLine(t) // each of them is checked, though its line does not say so
+
+		b.put(t, "a.abc.com/check", "off")
+		b.must(t, "sync")
+		b.inLine(t)
+		b.register(t, "a.abc.com/server2", two.addr)
+		b.register(t, "b.abc.com/server2", two.addr)
+		b.must(t, "sync")
+		b.inLine(t)
+		all := func() {
+			t.Helper()
+			for _, server := range []string{"server1", "server2"} {
+				b.checked(t, "a.abc.com", server, false)
+				b.checked(t, "b.abc.com", server, true)
+			}
+		}
+		all()
+		b.reload(t)
+		b.inLine(t)
+		all()
+		b.delete(t, "a.abc.com/check")
+		b.must(t, "sync")
+		b.inLine(t)
+		b.checked(t, "a.abc.com", "server1", true)
+		b.checked(t, "a.abc.com", "server2", true)
+	})
+}

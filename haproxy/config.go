@@ -46,6 +46,8 @@ type Given struct {
 	MaxConn  int
 	Backup   bool
 	Disabled bool
+	// Check has HAProxy check servers.
+	Check bool
 }
 
 // GivenTo is what a server gets by the file as long as no key of the registry says otherwise.

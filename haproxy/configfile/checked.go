@@ -2,7 +2,6 @@ package configfile
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/hapsync/hapsync/haproxy"
@@ -24,13 +23,14 @@ func (f Reading) Checked() map[haproxy.ServerKey]Checked {
 				continue
 			}
 			own := src.doc.active(s)
-			byDefault := strings.Fields(f.inherited(i, s).server + " " + defaultServerWords(own))
+			words := f.inherited(i, s).server + " " + defaultServerWords(own)
+			byDefault, given := strings.Fields(words), givenBy(words)
 			for _, l := range own {
 				w := splitWords(l.raw)
 				if len(w) < 3 || w[0] != "server" {
 					continue
 				}
-				if server := readServer(w, haproxy.Given{}); server.Check || slices.Contains(byDefault, "check") && !slices.Contains(w, "no-check") {
+				if server := readServer(w, given); server.Check {
 					checked[haproxy.ServerKey{Backend: s.name, Name: server.Name}] = Checked{server.Addr, usesTLS(byDefault, w)}
 				}
 			}

@@ -16,7 +16,7 @@ const checkBound = 2 * time.Second
 
 // plainWords are the words of a server that change nothing about what its check is, with the number of their arguments.
 var plainWords = map[string]int{
-	"check": 0, "backup": 0, "no-backup": 0, "non-stick": 0,
+	"check": 0, "no-check": 0, "backup": 0, "no-backup": 0, "non-stick": 0,
 	"cookie": 1, "weight": 1, "maxconn": 1, "minconn": 1, "maxqueue": 1, "slowstart": 1, "id": 1, "guid": 1,
 	"inter": 1, "fastinter": 1, "downinter": 1, "rise": 1, "fall": 1,
 	"on-marked-down": 1, "on-marked-up": 1, "pool-low-conn": 1, "pool-max-conn": 1, "pool-purge-delay": 1, "max-reuse": 1,

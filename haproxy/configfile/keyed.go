@@ -120,9 +120,9 @@ func givenAs(s haproxy.Server) haproxy.Given {
 	return haproxy.Given{Weight: s.Weight, Weighted: true, MaxConn: s.MaxConn, Backup: s.Backup, Disabled: s.State == haproxy.Maint}
 }
 
-// plain is the same with HAProxy's own weight spelt out.
+// plain is the same with HAProxy's own weight spelt out, and without the check, which is always hapsync's to say.
 func plain(g haproxy.Given) haproxy.Given {
-	g.Weight, g.Weighted = g.ServerWeight(), true
+	g.Weight, g.Weighted, g.Check = g.ServerWeight(), true, false
 	return g
 }
 

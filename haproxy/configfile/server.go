@@ -18,6 +18,8 @@ func serverWords(s haproxy.Server, given haproxy.Given) []string {
 	}
 	if s.Check {
 		w = append(w, "check")
+	} else if given.Check {
+		w = append(w, "no-check")
 	}
 	if s.Weight != given.ServerWeight() {
 		w = append(w, "weight", strconv.Itoa(s.Weight))
@@ -81,7 +83,7 @@ func givenBy(words string) haproxy.Given {
 		return haproxy.Given{}
 	}
 	s := readServer(append([]string{"server", "", ""}, strings.Fields(words)...), haproxy.Given{Weight: -1, Weighted: true})
-	given := haproxy.Given{Weight: s.Weight, Weighted: true, MaxConn: s.MaxConn, Backup: s.Backup, Disabled: s.State == haproxy.Maint}
+	given := haproxy.Given{Weight: s.Weight, Weighted: true, MaxConn: s.MaxConn, Backup: s.Backup, Disabled: s.State == haproxy.Maint, Check: s.Check}
 	if s.Weight < 0 {
 		given.Weight, given.Weighted = 0, false
 	}
@@ -91,7 +93,7 @@ func givenBy(words string) haproxy.Given {
 // readServer reads the words of a server line, from "server" on, with what its backend gives. An address that is not ip:port stays
 // zero.
 func readServer(w []string, given haproxy.Given) haproxy.Server {
-	s := haproxy.Server{Name: w[1], Weight: given.ServerWeight(), MaxConn: given.MaxConn, Backup: given.Backup, State: stateOf(given)}
+	s := haproxy.Server{Name: w[1], Weight: given.ServerWeight(), MaxConn: given.MaxConn, Backup: given.Backup, Check: given.Check, State: stateOf(given)}
 	s.Addr, _ = parseAddr(w[2])
 	var params []string
 	if !s.Addr.IsValid() {
@@ -106,8 +108,8 @@ func readServer(w []string, given haproxy.Given) haproxy.Server {
 			return n, err == nil && n >= 0
 		}
 		switch w[i] {
-		case "check":
-			s.Check = true
+		case "check", "no-check":
+			s.Check = w[i] == "check"
 			continue
 		case "backup", "no-backup":
 			s.Backup = w[i] == "backup"

@@ -110,7 +110,7 @@ func (o Commands) addLine(c haproxy.AddServer) string {
 			line += " init-state fully-down"
 		}
 	}
-	given := strings.Fields(o.Params(c.Backend))
+	given := slices.DeleteFunc(strings.Fields(o.Params(c.Backend)), func(word string) bool { return word == "check" || word == "no-check" })
 	for _, words := range []string{strings.Join(given, " "), s.Params} {
 		if words != "" {
 			line += " " + words
