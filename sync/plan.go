@@ -160,17 +160,7 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Chan
 	p.coming = news.coming
 	ruled := map[string]bool{} // domains whose new rule is a reason enough
 	late := map[string]bool{}  // backends with a server that only comes with the reload
-	var reasons reasons
-	for _, c := range edits {
-		if wanted.retried[c.Domain()] {
-			reasons.add(c, "HAProxy refused to load it, and is asked again")
-		}
-	}
-	for _, c := range withoutWeight(wanted.file, st) {
-		if !wanted.refused[c.Domain()] {
-			reasons.add(c, "its agent-check sets percentages of the weight that HAProxy has loaded, which is 0")
-		}
-	}
+	reasons := wanted.reasons(st, edits)
 	for _, c := range changes {
 		switch ch := c.(type) {
 		case haproxy.RemoveRule:
@@ -218,6 +208,21 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Chan
 	})
 	p.came(changes, st)
 	p.Reload, p.cause, p.late, p.options = reasons.lines(ruled), reasons.cause(), reasons.domains(), reasons.options()
+}
+
+// reasons are those to load the file that no change of the process gives.
+func (w wanted) reasons(st haproxy.State, edits []haproxy.Change) (r reasons) {
+	for _, c := range edits {
+		if w.retried[c.Domain()] {
+			r.add(c, "HAProxy refused to load it, and is asked again")
+		}
+	}
+	for _, c := range withoutWeight(w.file, st) {
+		if !w.refused[c.Domain()] {
+			r.add(c, "its agent-check sets percentages of the weight that HAProxy has loaded, which is 0")
+		}
+	}
+	return r
 }
 
 // keepsServing reports whether a server that takes traffic stays in a backend. Where none does and those that come need a
