@@ -223,7 +223,7 @@ func TestDrainWaitsForTheSessionsThatAreOpen(t *testing.T) {
 			body := k.session(t, b.box, "a.abc.com", "kept")
 			args := slices.Concat(command, []string{"--domain", "a.abc.com", "--host", "kept", "--wait"})
 			if command[0] == "drain" {
-				o := b.exits(t, 7, append(args, "--wait-timeout", "2s")...)
+				o := b.exits(t, 7, append(args, "--wait-timeout", "5s")...)
 				says(t, o.stderr, "1 session left on host a.abc.com/kept")
 			}
 			done := make(chan outcome, 1)
