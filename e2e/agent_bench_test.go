@@ -320,9 +320,9 @@ func (f *following) rows(b *testing.B) []*row {
 
 // rests waits until all is in line and the agent may reload at once.
 func (f *following) rests(b *testing.B) {
-	const reloadInterval = 2 * time.Second
+	const readBack = 4 * time.Second // then the interval between reloads is over, and what is read after one
 	f.settles(b)
-	<-time.After(reloadInterval)
+	<-time.After(readBack)
 }
 
 func (f *following) measure(b *testing.B, delays, costs *strings.Builder, curves map[string]*curve) {

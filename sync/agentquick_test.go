@@ -216,6 +216,58 @@ func TestANewDomainWaitsForTheFileThatIsBeingWritten(t *testing.T) {
 	})
 }
 
+// TestManyNewDomainsThatComeOneAfterTheOtherCostOneReload has them come in several transactions.
+func TestManyNewDomainsThatComeOneAfterTheOtherCostOneReload(t *testing.T) {
+	t.Parallel()
+	m := inLine(twoDomains(), v32)
+	inBubble(t, m, func(t *testing.T, i inn) {
+		s := twoDomains()
+		i.registry.tell(s)
+		synctest.Wait()
+		began := time.Now()
+		for n := range registry.Revision(20) {
+			var names []string
+			for k := range 3 {
+				names = append(names, fmt.Sprintf("new%02d-%d", n, k))
+				s = revised(s, 900+n, domain(names[k], host("s", "10.0.0.1:80")))
+			}
+			i.registry.change(s, names...)
+			elapse(gatherPause / 2)
+		}
+		for i.haproxy.now().reloads == 0 && time.Since(began) < time.Minute {
+			elapse(time.Millisecond)
+		}
+		if took := time.Since(began); took > 20*gatherPause {
+			t.Errorf("the reload came after %s", took)
+		}
+		elapse(time.Minute)
+		if n := i.haproxy.now().reloads; n != 1 || i.Status().Applied != 919 {
+			t.Errorf("%d reloads, applied %d", n, i.Status().Applied)
+		}
+	})
+}
+
+// TestAWriterThatNeverRestsDoesNotPutAReloadOff has domains come for ever.
+func TestAWriterThatNeverRestsDoesNotPutAReloadOff(t *testing.T) {
+	t.Parallel()
+	m := inLine(twoDomains(), v32)
+	inBubble(t, m, func(t *testing.T, i inn) {
+		s := twoDomains()
+		i.registry.tell(s)
+		synctest.Wait()
+		began := time.Now()
+		for n := registry.Revision(900); i.haproxy.now().reloads == 0; n++ {
+			names := []string{fmt.Sprintf("new%d-a", n), fmt.Sprintf("new%d-b", n)}
+			s = revised(revised(s, n, domain(names[0], host("s", "10.0.0.1:80"))), n, domain(names[1], host("s", "10.0.0.1:80")))
+			i.registry.change(s, names...)
+			elapse(gatherPause / 2)
+			if took := time.Since(began); took > gatherMost+2*gatherPause {
+				t.Fatalf("no reload after %s", took)
+			}
+		}
+	})
+}
+
 func TestWhatWaitsForAReloadIsNotAppliedByAQuickPass(t *testing.T) {
 	t.Parallel()
 	m := inLine(twoDomains(), v32)

@@ -36,11 +36,34 @@ func (a *Agent) startJob(p *pass) {
 	if !urgent && (p != nil || len(names) == 0 || !due(a.alarms.file, now)) {
 		return
 	}
+	if j.reload && len(j.late) > 1 && a.gathers(now) {
+		return
+	}
 	if !j.scope.All() {
 		j = a.alsoWrite(j, names)
 	}
 	a.alarms.file = time.Time{}
 	a.deployer.start(j)
+}
+
+const (
+	// gatherPause is the time without a change of the registry after which a reload for several domains is made, and gatherMost the
+	// longest wait for that: one reload for all of them is much sooner than two.
+	gatherPause = 30 * time.Millisecond
+	gatherMost  = 500 * time.Millisecond
+)
+
+// gathers reports whether a reload for several domains waits for more of them, which may be about to come.
+func (a *Agent) gathers(now time.Time) bool {
+	if a.alarms.gather.IsZero() {
+		a.alarms.gather = now
+	}
+	if quiet := a.alarms.news.Add(gatherPause); now.Before(quiet) && now.Sub(a.alarms.gather) < gatherMost {
+		a.alarms.retry.at = quiet
+		return true
+	}
+	a.alarms.gather = time.Time{}
+	return false
 }
 
 // urgentJob is what a pass asks of the deployer, without waiting for more.
