@@ -47,10 +47,12 @@ func (a *Agent) startJob(p *pass) {
 }
 
 const (
-	// gatherPause is the time without a change of the registry after which a reload for several domains is made, and gatherMost the
-	// longest wait for that: one reload for all of them is much sooner than two.
+	// gatherPause is the time without a change of the registry after which a reload for several domains is made, with gatherEach for
+	// each domain that there is: a reload of 10,000 takes some 2 s, and one for all of them is much sooner than two. gatherMost bounds
+	// the wait.
 	gatherPause = 30 * time.Millisecond
-	gatherMost  = 500 * time.Millisecond
+	gatherEach  = 20 * time.Microsecond
+	gatherMost  = time.Second
 )
 
 // gathers reports whether a reload for several domains waits for more of them, which may be about to come.
@@ -58,8 +60,9 @@ func (a *Agent) gathers(now time.Time) bool {
 	if a.alarms.gather.IsZero() {
 		a.alarms.gather = now
 	}
-	if quiet := a.alarms.news.Add(gatherPause); now.Before(quiet) && now.Sub(a.alarms.gather) < gatherMost {
-		a.alarms.retry.at = quiet
+	heard, unread := a.news()
+	if quiet := heard.Add(gatherPause + time.Duration(a.memory.total.domains)*gatherEach); (unread || now.Before(quiet)) && now.Sub(a.alarms.gather) < gatherMost {
+		a.alarms.retry.at = later(quiet, now)
 		return true
 	}
 	a.alarms.gather = time.Time{}

@@ -21,7 +21,6 @@ type alarms struct {
 	// splayed is set where reload has the agent's splay in it: the reload that waits is made then.
 	splayed bool
 	retry   retry     // after a job that failed, or when more is gathered for a reload, the deployer gets another one
-	news    time.Time // when the registry told of a change last
 	gather  time.Time // since when more is gathered for a reload; zero where none is
 	fails   int       // passes in a row that failed
 	ended   time.Time // when the last pass over everything did
@@ -169,9 +168,6 @@ func (a *Agent) pass(ctx context.Context, in inbox, scope haproxy.Scope) {
 	defer a.cfg.Begin()()
 	start := time.Now()
 	a.memory.coming.join(in.changed)
-	if len(in.changed) > 0 {
-		a.alarms.news = start
-	}
 	p := a.newPass(in, scope)
 	err := p.byProcess(ctx)
 	if !scope.All() && (err != nil || p.state.Down != nil || a.disturbed(p.state)) {

@@ -50,6 +50,7 @@ type inbox struct {
 	asked             bool // an operator wants to see all done again
 	changed           arrivals
 	expired           map[string]bool
+	heard             time.Time // when changes were heard of last, looked at or not
 }
 
 // Status says how the agent is. It may be called at any time, from any goroutine.
@@ -138,6 +139,9 @@ func (v *view) updated(u registry.Update) {
 	for _, name := range u.Changed {
 		in.changed.add(name, u.Heard[name])
 	}
+	if len(u.Changed) > 0 {
+		in.heard = time.Now()
+	}
 	for _, name := range u.Expired {
 		in.expired[name] = true
 	}
@@ -157,6 +161,13 @@ func (v *view) open() inbox {
 	in := v.inbox
 	v.inbox.fresh, v.inbox.all, v.inbox.asked, v.inbox.changed, v.inbox.expired = false, false, false, nil, nil
 	return in
+}
+
+// news is when changes were heard of last, and whether some are not looked at yet.
+func (v *view) news() (heard time.Time, unread bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.inbox.heard, v.inbox.fresh
 }
 
 func (v *view) lost(err error) {
