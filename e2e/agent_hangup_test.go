@@ -117,7 +117,7 @@ func TestAShadowBecomesAnAgentAtHUP(t *testing.T) {
 	b.comes(t, "a.abc.com", "server2", moved)
 	a.ready(t)
 	b.reporting(t, 1)
-	b.inLine(t)
+	b.settles(t)
 	if got, err := a.get("/readyz"); err != nil || strings.Contains(got.body, "shadow") {
 		t.Errorf("/readyz: %s, %v", got, err)
 	}
