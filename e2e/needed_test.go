@@ -289,3 +289,46 @@ func (b *box) answers503(domain string) error {
 	}
 	return nil
 }
+
+// needs has a rule of an operator's in another frontend need the domains.
+func (b *box) needs(t *testing.T, domains ...string) (noMore func()) {
+	t.Helper()
+	rules := "\nfrontend other\n    bind " + b.dir + "/other.sock\n"
+	for _, d := range domains {
+		rules += "    use_backend " + d + "_cluster if { path_beg /" + d + " }\n"
+	}
+	const before = "\n# the statistics page\n"
+	operator(t, b.baseFile, before, rules+before)
+	b.reload(t)
+	return func() { operator(t, b.baseFile, rules, "") }
+}
+
+// TestADomainThatHAProxyHasLoadedShutGoesForGood has the line that needs it go after HAProxy has loaded its shut rule.
+func TestADomainThatHAProxyHasLoadedShutGoesForGood(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		for _, behind := range []string{"", "    default_backend catchall\n"} {
+			for _, routing := range []string{"acl", "map"} {
+				t.Run(strings.Join(strings.Fields(behind+" "+routing), " "), func(t *testing.T) {
+					t.Parallel()
+					b := startABC(t, h, "HAPSYNC_ROUTING="+routing, "HAPSYNC_MAX_REMOVAL=100")
+					if behind != "" {
+						operator(t, b.managedFile, "\n\nbackend a.abc.com_cluster\n", "\n"+behind+"\nbackend catchall\n    http-request deny deny_status 410\n\nbackend a.abc.com_cluster\n")
+					}
+					noMore := b.needs(t, "a.abc.com")
+					b.unregister(t, "a.abc.com")
+					b.exits(t, 6, "sync")
+					b.reload(t)
+					noMore()
+					since := b.generation(t)
+					b.must(t, "sync")
+					b.inLine(t)
+					b.notReloaded(t, since)
+					b.register(t, "a.abc.com/server1", b.a1.addr)
+					b.must(t, "sync")
+					b.inLine(t)
+					b.serves(t, "a.abc.com", "", b.a1)
+				})
+			}
+		}
+	})
+}

@@ -157,6 +157,22 @@ func goesOn(r haproxy.Rule, st haproxy.State) string {
 	return ""
 }
 
+// unrule takes a rule out of the process, as far as that can do without it. why is why a reload has to; empty if it need not.
+func (p *Plan) unrule(c haproxy.RemoveRule, st haproxy.State) (why string) {
+	if c.Rule.Closed {
+		return "" // requests for the domain go on already
+	}
+	unpublish, _ := st.Dynamic.Live(c)
+	behind := goesOn(c.Rule, st)
+	if unpublish && (behind != "" || c.Rule.ByMap || st.Dynamic.Added[c.Rule.Backend()]) {
+		p.Actions = append(p.Actions, Action{ViaRuntime, c})
+	}
+	if behind != "" && !passesBy(c.Rule, st) {
+		return "requests for it are to go on to " + behind
+	}
+	return ""
+}
+
 // whyClosed is why the process has to load a rule that is closed; empty if it need not, as its domain answers 503 with either rule.
 func whyClosed(c haproxy.SetRule, want haproxy.Config, st haproxy.State) string {
 	if c.Have.Closed {

@@ -164,13 +164,8 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Chan
 	for _, c := range changes {
 		switch ch := c.(type) {
 		case haproxy.RemoveRule:
-			unpublish, _ := st.Dynamic.Live(c)
-			behind := goesOn(ch.Rule, st)
-			if unpublish && (behind != "" || ch.Rule.ByMap || st.Dynamic.Added[ch.Rule.Backend()]) {
-				p.Actions = append(p.Actions, Action{ViaRuntime, c})
-			}
-			if behind != "" && !passesBy(ch.Rule, st) && !wanted.refused[c.Domain()] {
-				reasons.add(c, "requests for it are to go on to "+behind)
+			if why := p.unrule(ch, st); why != "" && !wanted.refused[c.Domain()] {
+				reasons.add(c, why)
 			}
 			continue
 		case haproxy.RemoveBackend:
