@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -329,6 +330,36 @@ func TestADomainThatHAProxyHasLoadedShutGoesForGood(t *testing.T) {
 					b.serves(t, "a.abc.com", "", b.a1)
 				})
 			}
+		}
+	})
+}
+
+// TestManyDomainsThatHaveToStayAreShutAtOnce has more of them than haproxy -c is asked about one by one.
+func TestManyDomainsThatHaveToStayAreShutAtOnce(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b := startABC(t, h, "HAPSYNC_MAX_REMOVAL=100")
+		var many []string
+		puts := map[string]string{}
+		for i := range 50 {
+			many = append(many, fmt.Sprintf("many%d.abc.com", i))
+			maps.Copy(puts, addrOf(t, many[i]+"/server1", b.b1.addr))
+		}
+		b.txn(t, puts)
+		b.must(t, "sync")
+		b.needs(t, many...)
+		b.txn(t, nil, "many")
+		said := b.exits(t, 6, "sync").stdout
+		for _, domain := range many {
+			says(t, said, domain+": out of service, but left in the file", "use_backend: '"+domain+"_cluster'")
+			if err := b.answers503(domain); err != nil {
+				t.Errorf("%s: %v", domain, err)
+			}
+		}
+		if got := strings.Count(read(t, b.managedFile), " always_false # hapsync\n"); got != len(many) {
+			t.Errorf("%d domains are shut", got)
+		}
+		if first := strings.Count(said, "use_backend: '"); first != len(many) {
+			t.Errorf("%d lines of HAProxy's for %d domains:\n%s", first, len(many), said)
 		}
 	})
 }

@@ -26,7 +26,7 @@ func (d *deployment) quarantine(ctx context.Context, invalid *haproxy.InvalidCon
 	d.reasons, d.instead = map[string]*haproxy.InvalidConfigError{}, map[string]haproxy.Backend{}
 	named := intersect(invalid.Domains, changed)
 	for _, name := range named {
-		d.asItWas(name, invalid)
+		d.asItWas(name, about(invalid, name))
 	}
 	err := error(invalid)
 	if len(named) > 0 {
@@ -49,6 +49,20 @@ func (d *deployment) quarantine(ctx context.Context, invalid *haproxy.InvalidCon
 func (d *deployment) asItWas(name string, invalid *haproxy.InvalidConfigError) {
 	d.reasons[name] = invalid
 	d.instead[name], _ = backendOf(d.have, name)
+}
+
+// about is a refusal with those of its lines alone that quote a domain's backend; all of it if none does.
+func about(invalid *haproxy.InvalidConfigError, name string) *haproxy.InvalidConfigError {
+	var lines []string
+	for l := range strings.Lines(invalid.Output) {
+		if strings.Contains(l, "'"+haproxy.BackendName(name)+"'") {
+			lines = append(lines, strings.TrimRight(l, "\n"))
+		}
+	}
+	if len(lines) == 0 {
+		return invalid
+	}
+	return &haproxy.InvalidConfigError{Output: strings.Join(lines, "\n"), Domains: []string{name}}
 }
 
 // search applies as many of the domains as HAProxy accepts; later are those whose turn comes then. Every try that is
@@ -84,13 +98,18 @@ func (d *deployment) try(ctx context.Context, later []string) error {
 
 // narrow writes of each domain in quarantine as much as HAProxy accepts. That it accepts no more is no error.
 func (d *deployment) narrow(ctx context.Context) error {
-	for _, name := range slices.Sorted(maps.Keys(d.reasons)) {
-		want, wanted := backendOf(d.want, name)
+	names := slices.Sorted(maps.Keys(d.reasons))
+	together, err := d.shutAll(ctx, slices.DeleteFunc(slices.Clone(names), d.stays))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		want, _ := backendOf(d.want, name)
 		have, had := backendOf(d.have, name)
-		if !had {
+		if !had || together && !d.stays(name) {
 			continue
 		}
-		if !wanted || want.Closed {
+		if !d.stays(name) {
 			if err := d.shut(ctx, name, have); err != nil {
 				return err
 			}
@@ -202,6 +221,33 @@ func (d *deployment) shut(ctx context.Context, name string, have haproxy.Backend
 		d.held[name] = servers
 	}
 	return err
+}
+
+// stays reports whether a domain is wanted.
+func (d *deployment) stays(name string) bool {
+	want, wanted := backendOf(d.want, name)
+	return wanted && !want.Closed
+}
+
+// shutAll shuts domains at once: one by one, many would take more tries than there are. It reports whether HAProxy accepts that.
+func (d *deployment) shutAll(ctx context.Context, names []string) (ok bool, err error) {
+	if len(names) < 2 || d.left == 0 {
+		return false, nil
+	}
+	was, held := maps.Clone(d.instead), map[string][]string{}
+	for _, name := range names {
+		if have, had := backendOf(d.have, name); had {
+			d.instead[name], held[name] = closed(have, d.tracked[name])
+		}
+	}
+	err = d.try(ctx, nil)
+	var invalid *haproxy.InvalidConfigError
+	if errors.As(err, &invalid) {
+		d.instead = was
+		return false, nil
+	}
+	maps.Copy(d.held, held)
+	return err == nil, err
 }
 
 // trackedIn are the domains with servers that those of other domains track.

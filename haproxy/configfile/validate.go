@@ -160,7 +160,7 @@ func messages(output, level string) []string {
 	return found
 }
 
-var placeOfAlert = regexp.MustCompile(`\[([^\]\s]+):(\d+)\]|(?:proxy|backend|Proxy) '([^']+)'`)
+var placeOfAlert = regexp.MustCompile(`\[([^\]\s]+):(\d+)\]|(?:proxy|backend|Proxy|use_backend:|default_backend:) '([^']+)'`)
 
 // domainsOf are the managed domains that the alerts point to, by line of the candidate or by backend, sorted.
 func domainsOf(output, candidate string, d Document) []string {
