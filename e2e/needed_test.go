@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A needing is what an operator writes that needs servers, and what leaves the registry then.
@@ -362,4 +363,29 @@ func TestManyDomainsThatHaveToStayAreShutAtOnce(t *testing.T) {
 			t.Errorf("%d lines of HAProxy's for %d domains:\n%s", first, len(many), said)
 		}
 	})
+}
+
+// TestAnAgentTellsOnceOfADomainThatHasToStay has it ask HAProxy again and again.
+func TestAnAgentTellsOnceOfADomainThatHasToStay(t *testing.T) {
+	t.Parallel()
+	b := startABC(t, latestHAProxy(t), "HAPSYNC_MAX_REMOVAL=100")
+	b.needs(t, "a.abc.com")
+	a := b.startAgent(t, "--resync", "1s")
+	a.ready(t)
+	b.unregister(t, "a.abc.com")
+	a.logs(t, 0, "changed", "rule=a.abc.com", "no request")
+	a.logs(t, 0, "a.abc.com/server1", "maint", "via=runtime")
+	a.logs(t, 0, "a.abc.com", "out of service")
+	<-time.After(time.Second)
+	said, history := a.printed(), b.must(t, "history").stdout
+	<-time.After(4 * time.Second)
+	if now := a.printed(); now != said {
+		t.Errorf("it goes on to say\n%s", strings.TrimPrefix(now, said))
+	}
+	if now := b.must(t, "history").stdout; now != history {
+		t.Errorf("the history goes on:\n%s\nand was\n%s", now, history)
+	}
+	if strings.Contains(said, "msg=removed rule=a.abc.com") || strings.Contains(said, "msg=removed backend=a.abc.com") {
+		t.Errorf("it says that the domain has gone:\n%s", said)
+	}
 }

@@ -380,12 +380,18 @@ func (p Plan) waiting(st haproxy.State) map[string]bool {
 	return waits
 }
 
-// without is the plan without what it would do to some domains in the file, which HAProxy refused.
-func (p Plan) without(refused map[string]refusal) Plan {
-	_, rest := p.only(func(a Action) bool {
-		r, ok := refused[a.Change.Domain()]
-		return ok && len(r.hosts) == 0
-	})
+// without is the plan without what it would do to some domains, which HAProxy refused, and with what was done in the file instead.
+func (p Plan) without(refused map[string]refusal, done []Action) Plan {
+	_, rest := p.only(func(a Action) bool { return has(refused, a.Change.Domain()) })
+	via := ViaTransaction
+	if p.Rewrite != "" {
+		via = ViaRewrite
+	}
+	for _, a := range done {
+		if has(refused, a.Change.Domain()) {
+			rest.Actions = append(rest.Actions, Action{via, a.Change})
+		}
+	}
 	rest.late = slices.DeleteFunc(slices.Clone(p.late), func(name string) bool { _, ok := refused[name]; return ok })
 	if len(rest.late) == 0 {
 		rest.Reload = nil

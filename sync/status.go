@@ -218,7 +218,14 @@ func (a *Agent) recordReport(r result, err error) {
 		report.Plan = report.Plan.rewritten(r.rewrite)
 	}
 	if len(r.refused) > 0 {
-		report.Plan = report.Plan.without(r.refused)
+		done := r.changes
+		if r.err != nil {
+			done = nil
+		}
+		report.Plan = report.Plan.without(r.refused, done)
+		if r.err == nil && r.digest == r.base {
+			report.Plan.Rewrite = "" // all that it is for was refused
+		}
 		report.leaveOut(a.memory.leftOut(s.prefix, haproxy.Domains(), nil))
 	}
 	report.Reloaded = r.reloaded
