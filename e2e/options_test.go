@@ -55,6 +55,7 @@ func TestADomainHasTheTimeoutTheRedirectAndTheMaintenanceOfItsKeys(t *testing.T)
 		says(t, listed, "b.abc.com", "timeout-server 1s")
 		says(t, listed, "c.abc.com", "redirect-https")
 		says(t, listed, "d.abc.com", "maintenance")
+		says(t, b.exits(t, 7, "explain", "d.abc.com/server1").stdout, "not in rotation", "the domain is in maintenance")
 
 		b.put(t, "d.abc.com/maintenance", "false")
 		b.etcdctl(t, "del", b.prefix+"/c.abc.com/redirect-https")

@@ -32,7 +32,8 @@ type Explanation struct {
 	Options registry.DomainOptions
 	Hosts   []ExplainedHost // sorted by name
 
-	prefix string
+	prefix      string
+	maintenance bool // HAProxy answers all requests for the domain itself
 }
 
 // An ExplainedHost is one host on its way.
@@ -95,8 +96,9 @@ func (s *Syncer) Explain(ctx context.Context, domain, host string) (Explanation,
 		servers, e.HAProxy = s.cfg.Process.Servers(ctx, domain)
 	}
 	e.Rules = slices.DeleteFunc(slices.Clone(p.state.Live.Rules), func(r haproxy.Rule) bool { return r.Domain != domain })
-	e.Ruled = len(e.Rules) > 0
+	e.Ruled = slices.ContainsFunc(e.Rules, func(r haproxy.Rule) bool { return !r.Closed })
 	live, _ := backendOf(p.state.Live, domain)
+	e.maintenance = slices.Contains(strings.Split(live.Options.Lines, "\n"), maintenanceLine)
 	e.Spare = p.state.Dynamic.InSpare[haproxy.BackendName(domain)]
 	e.Names = strings.Fields(live.Options.Names)
 	d, _ := domainOf(p.snapshot, domain)

@@ -9,6 +9,9 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
+// maintenanceLine answers all requests for a domain with 503, or the operator's error page for it.
+const maintenanceLine = "http-request deny deny_status 503"
+
 // linesOf are the further lines of the backend of a domain. An operator's own words of the same kind win, and are named.
 func linesOf(d registry.Domain, prefix string, file haproxy.Backend) (lines string, problems []registry.Problem) {
 	if d.Held && file.Name != "" {
@@ -41,7 +44,7 @@ func linesOf(d registry.Domain, prefix string, file haproxy.Backend) (lines stri
 		all = append(all, "http-check expect status "+check.Status)
 	}
 	if d.Options.Maintenance {
-		all = append(all, "http-request deny deny_status 503")
+		all = append(all, maintenanceLine)
 	}
 	if d.Options.RedirectHTTPS {
 		all = append(all, "http-request redirect scheme https code 301 unless { ssl_fc }")

@@ -20,6 +20,8 @@ func (e explainer) verdict(h ExplainedHost) (verdict, why string) {
 		return NotInRotation, e.absent(h)
 	case !e.Ruled:
 		return NotInRotation, "HAProxy has no use_backend rule for the domain yet: it comes with a reload"
+	case e.maintenance:
+		return NotInRotation, "the domain is in maintenance: HAProxy answers all its requests with 503 (the key maintenance is true)"
 	}
 	s := *h.Server
 	if why := e.stopped(h); why != "" {

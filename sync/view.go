@@ -108,6 +108,9 @@ func (v *view) Explain(domain string, servers []haproxy.ServerStatus, down error
 	}
 	report := s.Last
 	report.Plan = Plan{}
+	if d, ok := domainOf(snapshot, domain); ok {
+		e.maintenance = d.Options.Maintenance
+	}
 	b := explainer{Explanation: e, pass: &pass{snapshot: snapshot, report: report}, kept: s.Overrides}
 	b.Hosts = b.hosts("", nil, servers)
 	return b.Explanation

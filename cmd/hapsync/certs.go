@@ -34,7 +34,7 @@ func (p program) certsCommand() *cli.Command {
 		Action:   p.certs,
 	}, cli.Page{
 		Description: `Each file of --certs with its names, when it expires, and whether HAProxy's process has it: loaded, changed (the process
-has another one), new (the process has none), or bad. A file has a certificate, its chain and its key, one after the
+has another one), new (the process has none), waiting (it was written a moment ago), or bad. A file has a certificate, its chain and its key, one after the
 other. Before HAProxy gets it, it is looked at: it must be whole, its key must belong to it, it must be valid, and for
 a name. With --load those that are new or changed go into the process, without a reload; the agent does that, too, if it has --certs.
 Keys go to HAProxy's stats socket, and nowhere else.`,

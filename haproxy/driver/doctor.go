@@ -79,7 +79,7 @@ func (c *findings) files(h *Instance, f configfile.Reading) {
 	if !h.files.OneFile() {
 		c.ok("base file", h.files.Base+" can be read")
 	}
-	detail := fmt.Sprintf("%s can be read and replaced, %d backends are hapsync's", h.files.Managed, len(f.Managed.Config.Backends))
+	detail := fmt.Sprintf("%s can be read and replaced; backends of hapsync's: %d", h.files.Managed, len(f.Managed.Config.Backends))
 	switch dir := filepath.Dir(h.files.Managed); {
 	case unix.Access(dir, unix.W_OK|unix.X_OK) != nil:
 		c.fail("managed file", "no file can be created in "+dir, "run hapsync as a user that may, or give it the directory")
@@ -93,7 +93,7 @@ func (c *findings) files(h *Instance, f configfile.Reading) {
 			"hapsync sync writes both, as after a move of the managed file")
 	}
 	if line, ok := h.files.Lossy(f); ok {
-		c.warn("managed file", fmt.Sprintf("line %d is not as client-native would print it: changes are spliced in as text instead of a transaction", line), "nothing: no line of yours is touched either way")
+		c.ok("managed file", fmt.Sprintf("line %d is not as client-native would print it: hapsync makes changes as text instead of in a transaction, and touches no line of yours either way", line))
 	}
 }
 
@@ -195,7 +195,7 @@ func (c *findings) health(h *Instance, f configfile.Reading) {
 	case file[0] != '/':
 		c.warn("health", "the server-state file "+file+" is not named by its whole path", remedy)
 	case unix.Access(filepath.Dir(file), unix.W_OK|unix.X_OK) != nil:
-		c.warn("health", "the server-state file "+file+" cannot be replaced", "give hapsync's user its directory")
+		c.warn("health", "the server-state file "+file+" cannot be replaced", "give hapsync's user its directory: install -d -o hapsync -g haproxy "+filepath.Dir(file))
 	case writableByOthers(file):
 		c.warn("health", "others than hapsync's user, HAProxy's workers perhaps, may replace the server-state file "+file+", and so move servers at a reload",
 			"give hapsync a folder of its own: install -d -o hapsync -g haproxy /var/lib/hapsync, and name a file there in "+h.files.Base+"; or chmod go-w "+filepath.Dir(file)+" "+file)
