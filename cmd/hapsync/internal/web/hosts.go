@@ -61,7 +61,7 @@ func (h *Host) leased(leases map[string]registry.Key) {
 // detail is one domain; ok is false where neither the registry nor HAProxy has anything of it.
 func (st *state) detail(name string) (detail DomainDetail, ok bool) {
 	i, there := slices.BinarySearchFunc(st.domains, name, func(d Domain, name string) int { return cmp.Compare(d.Name, name) })
-	detail = DomainDetail{Version: apiVersion, Domain: Domain{Name: name, Level: LevelTrouble}, List: []Host{}, Problems: []registry.Problem{}}
+	detail = DomainDetail{Version: apiVersion, Domain: Domain{Name: name, Level: LevelTrouble, Why: "not in the registry"}, List: []Host{}, Problems: []registry.Problem{}}
 	if there {
 		detail.Domain = st.domains[i]
 	}
