@@ -120,6 +120,9 @@ func (n needing) problems(t *testing.T, output string) {
 	for _, held := range n.held {
 		says(t, output, "problem ", held+": out of service, but left in the file", "HAProxy refuses")
 	}
+	if strings.Contains(output, "a fault of hapsync's") {
+		t.Errorf("%s", output)
+	}
 	if got := strings.Count(output, "refuses the line"); got != len(n.held) {
 		t.Errorf("%d problems, want %d:\n%s", got, len(n.held), output)
 	}

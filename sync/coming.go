@@ -173,6 +173,12 @@ func (p *Plan) unrule(c haproxy.RemoveRule, st haproxy.State) (why string) {
 	return ""
 }
 
+// shuts reports whether a change is of a rule that is to take no request.
+func shuts(c haproxy.Change) bool {
+	set, ok := c.(haproxy.SetRule)
+	return ok && set.Want.Closed
+}
+
 // whyClosed is why the process has to load a rule that is closed; empty if it need not, as its domain answers 503 with either rule.
 func whyClosed(c haproxy.SetRule, want haproxy.Config, st haproxy.State) string {
 	if c.Have.Closed {

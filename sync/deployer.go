@@ -135,9 +135,15 @@ func (d *deployment) write(ctx context.Context) error {
 	return err
 }
 
+// shutting is why the whole file is written where it gets a rule that takes no request.
+const shutting = "a transaction would not write the mark of a rule that is shut"
+
 // commit writes the file; where a transaction fails twice for a reason that is not the configuration's, as a rewrite.
 func (d *deployment) commit(ctx context.Context, want haproxy.Config) error {
 	edit := haproxy.Edit{Want: want, Base: d.base, Rewrite: d.rewrite}
+	if edit.Rewrite == "" && slices.ContainsFunc(want.Rules, func(r haproxy.Rule) bool { return r.Closed }) {
+		edit.Rewrite = shutting
+	}
 	err := d.target.Write(ctx, edit)
 	for try := 1; err != nil && edit.Rewrite == "" && mayTryAgain(err); try++ {
 		if try == 2 {

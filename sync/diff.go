@@ -108,3 +108,11 @@ func byServer(a, b haproxy.Server) int { return cmp.Compare(a.Name, b.Name) }
 func byRule(a, b haproxy.Rule) int {
 	return cmp.Or(cmp.Compare(a.Frontend, b.Frontend), cmp.Compare(a.Domain, b.Domain))
 }
+
+func serversOf(c haproxy.Config, backend string) []haproxy.Server {
+	i, ok := slices.BinarySearchFunc(c.Backends, haproxy.Backend{Name: backend}, byBackend)
+	if !ok {
+		return nil
+	}
+	return c.Backends[i].Servers
+}

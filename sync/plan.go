@@ -132,6 +132,8 @@ func rewriteReason(edits []haproxy.Change, st haproxy.State) string {
 		return st.NoEdit
 	case slices.ContainsFunc(edits, rulesByMap):
 		return "a transaction would not change the rule that reads the map file"
+	case slices.ContainsFunc(edits, shuts):
+		return shutting
 	case slices.ContainsFunc(edits, marksLines):
 		return "a transaction would not keep hapsync's further lines in their order"
 	case len(edits) > maxEdits:
@@ -233,14 +235,6 @@ func keepsServing(have, want haproxy.Config, backend string) bool {
 		})
 	}
 	return stays
-}
-
-func serversOf(c haproxy.Config, backend string) []haproxy.Server {
-	i, ok := slices.BinarySearchFunc(c.Backends, haproxy.Backend{Name: backend}, byBackend)
-	if !ok {
-		return nil
-	}
-	return c.Backends[i].Servers
 }
 
 // running is what a plan asks of a backend that the process has.
