@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/url"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/server/v3/embed"
 	"google.golang.org/grpc"
@@ -112,6 +114,34 @@ func TestALearnerAmongTheEndpointsIsPassedOver(t *testing.T) {
 			t.Errorf("nobody is %+v", members[2])
 		}
 	})
+}
+
+// An endedStream is a watch that a member has ended before it was asked for anything.
+type endedStream struct {
+	grpc.BidiStreamingClient[etcdserverpb.WatchRequest, etcdserverpb.WatchResponse]
+	answers []error
+}
+
+func (*endedStream) Send(*etcdserverpb.WatchRequest) error { return io.EOF }
+
+func (s *endedStream) Recv() (*etcdserverpb.WatchResponse, error) {
+	err := s.answers[0]
+	s.answers = s.answers[1:]
+	return &etcdserverpb.WatchResponse{}, err
+}
+
+func TestAWatchThatEndsBeforeItIsAskedForSaysWhy(t *testing.T) {
+	t.Parallel()
+	for why, answers := range map[string][]error{
+		rpctypes.ErrGRPCNotSupportedForLearner.Error(): {rpctypes.ErrGRPCNotSupportedForLearner},
+		rpctypes.ErrGRPCNoLeader.Error():               {nil, rpctypes.ErrGRPCNoLeader},
+		"it ended the watch":                           {io.EOF},
+	} {
+		w := &watcher{stream: &endedStream{answers: answers}}
+		if err := w.create("/a/", "/b/"); err == nil || err.Error() != why {
+			t.Errorf("got %v, want %s", err, why)
+		}
+	}
 }
 
 func TestTheNextMemberIsAskedWhereOneCannotAnswer(t *testing.T) {

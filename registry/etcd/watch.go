@@ -98,12 +98,21 @@ func (c *Client) watching(ctx context.Context, w *watcher, batches chan<- batch)
 }
 
 func (w *watcher) create(key, end string) error {
-	return w.stream.Send(&etcdserverpb.WatchRequest{RequestUnion: &etcdserverpb.WatchRequest_CreateRequest{
+	err := w.stream.Send(&etcdserverpb.WatchRequest{RequestUnion: &etcdserverpb.WatchRequest_CreateRequest{
 		CreateRequest: &etcdserverpb.WatchCreateRequest{
 			Key: []byte(key), RangeEnd: []byte(end), StartRevision: w.from.Revision + 1,
 			ProgressNotify: true, PrevKv: true, Fragment: true,
 		},
 	}})
+	for errors.Is(err, io.EOF) { // the stream has ended already: why, as by a learner, is what there is to receive last
+		switch _, why := w.stream.Recv(); {
+		case errors.Is(why, io.EOF):
+			return canceled("")
+		case why != nil:
+			return why
+		}
+	}
+	return err
 }
 
 // receive returns the next batch, or reports that it is not whole yet.
