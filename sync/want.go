@@ -383,20 +383,3 @@ func desiredServer(h registry.Host, checked bool, file haproxy.Backend, shared s
 	}
 	return s
 }
-
-func backendOf(c haproxy.Config, domain string) (haproxy.Backend, bool) {
-	name := haproxy.BackendName(domain)
-	i, ok := slices.BinarySearchFunc(c.Backends, name, func(b haproxy.Backend, name string) int { return cmp.Compare(b.Name, name) })
-	if !ok {
-		return haproxy.Backend{}, false
-	}
-	return c.Backends[i], true
-}
-
-func serverOf(b haproxy.Backend, name string) (haproxy.Server, bool) {
-	i := slices.IndexFunc(b.Servers, func(s haproxy.Server) bool { return s.Name == name })
-	if i < 0 {
-		return haproxy.Server{}, false
-	}
-	return b.Servers[i], true
-}

@@ -90,7 +90,7 @@ func ownLine(l line) (domain, kind string, ours bool) {
 		if !ok {
 			return "", "", false
 		}
-		ours = isWritten(l, domain) || isClosed(l, domain) || len(aclHosts(l.raw, domain)) > 0
+		ours = isWritten(l, domain) || len(aclHosts(l.raw, domain)) > 0
 		return domain, "acl", ours && !l.conditional && haproxy.PlainName(domain)
 	}
 	domain, ok := haproxy.DomainOf(unquote(w[1]))
