@@ -282,6 +282,8 @@ type deployer struct {
 	jobs    chan job
 	results chan result
 	busy    *job // what it is at; nil where nothing is
+	// beside are the domains of which the process got a change while the deployer was at work: HAProxy may lack what it has just loaded.
+	beside map[string]bool
 }
 
 func newDeployer() deployer {
@@ -309,6 +311,16 @@ func lockedDeploy(f File, j job) result {
 
 // start gives the deployer a job. It has none.
 func (d *deployer) start(j job) {
-	d.busy = &j
+	d.busy, d.beside = &j, map[string]bool{}
 	d.jobs <- j
+}
+
+// changed tells the deployer what the process got while it was at work.
+func (d *deployer) changed(made []haproxy.Change) {
+	if d.busy == nil {
+		return
+	}
+	for _, c := range made {
+		d.beside[c.Domain()] = true
+	}
 }

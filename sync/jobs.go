@@ -153,7 +153,9 @@ func (a *Agent) deployed(ctx context.Context, r result) {
 		a.memory.worker = "" // until its domains have been looked at
 		a.alarms.loaded, a.alarms.outdated = map[string]haproxy.Backend{}, r.worker
 		for _, name := range r.late {
-			a.alarms.loaded[name], _ = backendOf(r.loaded, name)
+			if !a.deployer.beside[name] {
+				a.alarms.loaded[name], _ = backendOf(r.loaded, name)
+			}
 		}
 		a.seeAgain(ctx)
 	}

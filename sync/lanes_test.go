@@ -229,6 +229,36 @@ func TestAReloadThatDoesNotHelpIsMadeSeldom(t *testing.T) {
 	})
 }
 
+func TestAHostThatGoesAndComesBackDuringAReloadIsLoadedByTheNextOne(t *testing.T) {
+	t.Parallel()
+	// HAProxy 2.6 takes no server with a cookie without a reload.
+	inBubble(t, inLine(twoDomains(), haproxy.Version{Major: 2, Minor: 6}), func(t *testing.T, i inn) {
+		servers := func() int {
+			b, _ := backendOf(i.haproxy.now().live, "a.abc.com")
+			return len(b.Servers)
+		}
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		i.haproxy.change(func() { i.haproxy.settles = 100 * time.Millisecond })
+		all := revised(twoDomains(), 900)
+		all.Domains[0].Hosts = append(all.Domains[0].Hosts, host("server3", "10.0.0.1:10002"))
+		i.registry.change(all, "a.abc.com")
+		synctest.Wait() // the new worker has server2, and the reload has not ended
+		less := revised(all, 901)
+		less.Domains[0].Hosts = []registry.Host{all.Domains[0].Hosts[0], all.Domains[0].Hosts[2]}
+		i.registry.change(less, "a.abc.com")
+		synctest.Wait()
+		if reloads := i.haproxy.now().reloads; reloads != 1 || servers() != 2 {
+			t.Fatalf("%d reloads, HAProxy has %d servers, want the new one and not the one that went", reloads, servers())
+		}
+		i.registry.change(revised(all, 902), "a.abc.com")
+		elapse(time.Minute)
+		if s := i.Status(); !s.Ready() || servers() != 3 {
+			t.Errorf("%q, %d reloads, HAProxy has %d servers", s.Reasons, i.haproxy.now().reloads, servers())
+		}
+	})
+}
+
 func TestAnEditOfTheFileJustAfterAReloadIsLoadedByTheNextOne(t *testing.T) {
 	t.Parallel()
 	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {

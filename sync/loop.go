@@ -26,7 +26,8 @@ type alarms struct {
 	ended   time.Time // when the last pass over everything did
 	// trusted is set where the last pass over everything was a good one: then passes over some domains will do.
 	trusted bool
-	// again are domains that are to be looked at now; loaded are those that the last reload was for, as it had the file, until they have been.
+	// again are domains that are to be looked at now; loaded are those that the last reload was for, as it had the file, until they have
+	// been. Those of which the process got a change during the reload are not among them.
 	again  map[string]bool
 	loaded map[string]haproxy.Backend
 	// left are domains with changes in the process that passes have left to the next ones, which take some of them each.
@@ -179,6 +180,7 @@ func (a *Agent) pass(ctx context.Context, in inbox, scope haproxy.Scope) {
 		p.made = made
 		err = p.byProcess(ctx)
 	}
+	a.deployer.changed(p.made)
 	if p.scope.All() {
 		a.settle(ctx, p, err)
 	}
@@ -204,6 +206,9 @@ func (a *Agent) pass(ctx context.Context, in inbox, scope haproxy.Scope) {
 func (a *Agent) noteUseless(p *pass) {
 	if len(a.alarms.loaded) > 0 && p.state.Worker == a.alarms.outdated {
 		a.alarms.outdated, a.alarms.whole = "", time.Now().Add(readBack)
+		for _, c := range p.made {
+			delete(a.alarms.loaded, c.Domain())
+		}
 		return
 	}
 	useless := map[string]refusal{}
