@@ -134,11 +134,7 @@ func (m *fake) state(domains ...string) haproxy.State {
 		st.Down, st.Deaf = haproxy.ErrDown, m.deaf
 		return st
 	}
-	for _, b := range m.live.Backends {
-		if _, ok := slices.BinarySearchFunc(m.file.Backends, b, byBackend); ok || len(b.Servers) > 0 {
-			st.Live.Backends = append(st.Live.Backends, b)
-		}
-	}
+	st.Live.Backends = slices.Clone(m.live.Backends)
 	st.Live.Rules = slices.Clone(m.live.Rules)
 	st.Dynamic = m.dynamic()
 	st.Live = clone(st.Live)
@@ -147,6 +143,16 @@ func (m *fake) state(domains ...string) haproxy.State {
 		st.File, st.Live = part(st.File, domains), part(st.Live, domains)
 	}
 	return st
+}
+
+// differs are the differences from what is asked for, in the process and in the file. Rules that lead nowhere, and backends without
+// servers, stay in the process until a reload.
+func (m *fake) differs(want haproxy.Config) []haproxy.Change {
+	live := haproxy.Config{Backends: slices.DeleteFunc(m.state().Live.Backends, func(b haproxy.Backend) bool {
+		_, asked := haproxy.FindBackend(want.Backends, b.Name)
+		return !asked && len(b.Servers) == 0
+	})}
+	return slices.Concat(Diff(live, haproxy.Config{Backends: want.Backends}), Diff(m.file, want))
 }
 
 // dynamic is what the process can take by its map, where it has its domains by that.
@@ -255,6 +261,12 @@ func (m *fake) Reload(context.Context) error {
 		m.edited = nil
 	}
 	return nil
+}
+
+// restart is what an operator does.
+func (m *fake) restart() {
+	m.live, m.added = clone(m.file), map[string]bool{}
+	m.reloads++
 }
 
 func (m *fake) Run(_ context.Context, changes []haproxy.Change) (out haproxy.Outcome, err error) {

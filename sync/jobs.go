@@ -143,11 +143,11 @@ func (a *Agent) deployed(ctx context.Context, r result) {
 		}
 	} else {
 		a.alarms.retry = retry{}
-		a.lookAgain(r)
 		if r.reloaded {
 			a.alarms.whole = now.Add(readBack)
 		}
 	}
+	a.lookAgain(r)
 	a.setFileAlarm()
 	if r.reloaded {
 		a.memory.worker = "" // until its domains have been looked at
@@ -175,7 +175,7 @@ func (a *Agent) seeAgain(ctx context.Context) {
 func (a *Agent) lookAgain(r result) {
 	again := a.alarms.again
 	for name, d := range a.memory.domains {
-		if d.since != nil || r.reloaded || d.refused != nil && r.scope.Has(name) {
+		if d.lags() || r.reloaded || d.refused != nil && r.scope.Has(name) {
 			again[name] = true
 		}
 	}

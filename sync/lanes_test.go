@@ -259,6 +259,30 @@ func TestAHostThatGoesAndComesBackDuringAReloadIsLoadedByTheNextOne(t *testing.T
 	})
 }
 
+func TestTheFileGetsADomainThatARestartHasBroughtDuringARefusedReload(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		has := func(c haproxy.Config) bool { b, _ := backendOf(c, "c.abc.com"); return b.Name != "" }
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		refuses := true
+		i.haproxy.change(func() {
+			i.haproxy.slowReload = 300 * time.Millisecond
+			i.haproxy.unloadable = func(c haproxy.Config) bool { return refuses && has(c) }
+		})
+		i.registry.change(withNew(revised(twoDomains(), 900)), "c.abc.com")
+		elapse(100 * time.Millisecond)
+		i.haproxy.change(i.haproxy.restart) // with the file that has the domain, which is taken back 200 ms later
+		i.registry.change(withNew(moved(901, 7)), "b.abc.com")
+		elapse(time.Second)
+		i.haproxy.change(func() { refuses = false })
+		elapse(10 * time.Second) // long before the next resync
+		if now := i.haproxy.now(); !has(now.live) || !has(now.file) {
+			t.Errorf("the process has the domain: %t, the file: %t", has(now.live), has(now.file))
+		}
+	})
+}
+
 func TestAnEditOfTheFileJustAfterAReloadIsLoadedByTheNextOne(t *testing.T) {
 	t.Parallel()
 	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {

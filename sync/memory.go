@@ -65,6 +65,9 @@ type domainState struct {
 	waits  waiting
 	// since is the last registry state that the process has all of; zero where it lacks nothing.
 	since *position
+	// unsure is the last registry state that the process has all of for certain, while a reload is at work that has it load the domain
+	// as it was; nil where none is.
+	unsure *position
 	// leaving are the removed servers that the process still has, sorted.
 	leaving []string
 	// expired are the hosts whose lease ended: there is nothing to drain.
@@ -98,7 +101,7 @@ func (m *memory) at(name string) *domainState {
 func (m *memory) forget() {
 	now := time.Now()
 	maps.DeleteFunc(m.domains, func(_ string, d *domainState) bool {
-		return d.waits == waitsNot && d.since == nil && len(d.leaving) == 0 && len(d.expired) == 0 && len(d.held) == 0 && len(d.bound) == 0 && d.refused == nil && d.over == "" && d.rest.over(now)
+		return d.waits == waitsNot && !d.lags() && len(d.leaving) == 0 && len(d.expired) == 0 && len(d.held) == 0 && len(d.bound) == 0 && d.refused == nil && d.over == "" && d.rest.over(now)
 	})
 }
 
@@ -118,12 +121,17 @@ func (m *memory) names(holds func(*domainState) bool) []string {
 func (m *memory) applied() position {
 	low := m.reached
 	for _, d := range m.domains {
-		if d.since != nil && d.since.revision < low.revision {
-			low = *d.since
+		for _, has := range []*position{d.since, d.unsure} {
+			if has != nil && has.revision < low.revision {
+				low = *has
+			}
 		}
 	}
 	return low
 }
+
+// lags reports whether the process lacks something of the domain, or may lack it after the reload that is at work.
+func (d *domainState) lags() bool { return d.since != nil || d.unsure != nil }
 
 // leaving are the removed servers that the process still has, sorted.
 func (m *memory) leaving() []haproxy.ServerKey {

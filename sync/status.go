@@ -280,7 +280,7 @@ func (a *Agent) progress(snapshot registry.Snapshot) {
 	if a.inbox.snapshot.Revision == reached.revision {
 		s.Behind = time.Time{}
 	}
-	s.reached, s.waiting = a.memory.reached.changed, a.memory.names(func(d *domainState) bool { return d.since != nil })
+	s.reached, s.waiting = a.memory.reached.changed, a.memory.names((*domainState).lags)
 	s.since.waiting = aged(s.since.waiting, s.waiting)
 	s.leaving = slices.SortedFunc(slices.Values(slices.Concat(a.memory.tally.drained, a.memory.leaving())), byServerKey)
 	s.leaving = slices.Compact(s.leaving)

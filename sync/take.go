@@ -8,8 +8,8 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// take is the one place where what a pass did is remembered. inFlight is what the deployer is at.
-func (m *memory) take(p *pass, inFlight *job) {
+// take is the one place where what a pass did is remembered. atWork is what the deployer is at.
+func (m *memory) take(p *pass, atWork *job) {
 	waits, late := p.report.Plan.structural(), map[string]bool{}
 	for _, name := range p.report.Plan.late {
 		late[name] = true
@@ -32,18 +32,19 @@ func (m *memory) take(p *pass, inFlight *job) {
 		bound[problem.Domain] = append(bound[problem.Domain], problem)
 	}
 	for _, name := range p.names() {
-		inFlight := inFlight != nil && inFlight.scope.Has(name)
+		inFlight := atWork != nil && atWork.scope.Has(name)
 		if m.domains[name] == nil && !edited[name] && !late[name] && len(leaving[name]) == 0 && len(p.held[name]) == 0 && len(bound[name]) == 0 && p.over[name] == "" && !p.left[name] && !inFlight {
 			continue
 		}
 		d := m.at(name)
-		d.leaving = slices.Sorted(slices.Values(leaving[name]))
+		live, _ := backendOf(p.state.Live, name)
+		d.leaving = slices.Sorted(slices.Values(append(leaving[name], p.stillLeaving(d.leaving, live)...)))
 		d.held, d.bound, d.over, d.rest.key = p.held[name], bound[name], p.over[name], p.want.resting[name]
 		d.want, _ = backendOf(p.want.file, name)
 		d.file, _ = backendOf(p.state.File, name)
 		d.waits = waitsFor(d, edited[name] || inFlight, late[name])
-		live, _ := backendOf(p.state.Live, name)
 		m.mark(d, live, waits[name] || late[name] || len(d.held) > 0 || p.left[name] || p.want.refused[name] && p.lacks(name))
+		m.doubt(d, atWork.undoes(name, d.want, edited[name]))
 		if p.scope.All() && d.waits == waitsNot {
 			d.expired = nil
 		}
@@ -57,6 +58,18 @@ func (m *memory) take(p *pass, inFlight *job) {
 	m.count(p)
 	m.tally, m.confirmed, m.reached = p.tally, p.snapshot, positionOf(p.snapshot)
 	m.forget()
+}
+
+// stillLeaving are those of a domain's leaving servers that the process has, that are wanted no more, and that the pass has not removed:
+// the domain waits for the file, for example.
+func (p *pass) stillLeaving(leaving []string, live haproxy.Backend) []string {
+	want, _ := haproxy.FindBackend(p.want.process.Backends, live.Name)
+	return slices.DeleteFunc(slices.Clone(leaving), func(name string) bool {
+		_, there := haproxy.FindServer(live, name)
+		_, wanted := haproxy.FindServer(want, name)
+		key := haproxy.ServerKey{Backend: live.Name, Name: name}
+		return !there || wanted || slices.ContainsFunc(p.made, func(c haproxy.Change) bool { return removes(c) && c.Key() == key })
+	})
 }
 
 // count keeps how much is asked for, and what went of late.
@@ -75,6 +88,29 @@ func (m *memory) count(p *pass) {
 	}
 	m.overrides.keep(p.asked, p.scope)
 	m.departures.take(p.report.leaving, p.asked, time.Now())
+}
+
+// undoes reports whether a reload that is at work has HAProxy load a domain otherwise than it is wanted now; edited is set where the file
+// is not as it is wanted.
+func (j *job) undoes(name string, want haproxy.Backend, edited bool) bool {
+	switch {
+	case j == nil || !j.reload:
+		return false
+	case j.scope.Has(name):
+		loads, _ := backendOf(j.want, name)
+		return !sameBackend(loads, want)
+	}
+	return edited
+}
+
+// doubt remembers since when the process may lack something of a domain after the reload that is at work.
+func (m *memory) doubt(d *domainState, undone bool) {
+	if !undone {
+		d.unsure = nil
+	} else if d.unsure == nil {
+		unsure := m.reached
+		d.unsure = &unsure
+	}
 }
 
 func waitsFor(d *domainState, file, reload bool) waiting {
@@ -96,6 +132,9 @@ func (m *memory) mark(d *domainState, live haproxy.Backend, lacks bool) {
 		d.since = nil
 	case d.since == nil:
 		since := m.reached
+		if d.unsure != nil {
+			since = *d.unsure
+		}
 		d.since, d.before = &since, d.file
 		if sameBackend(d.file, d.want) { // it is in the file, and was never loaded
 			d.before = live
@@ -146,7 +185,7 @@ func (m *memory) takeResult(r result) {
 				d.waits = waitsForDrain
 			}
 		}
-		if _, again := r.refused[name]; !again && d.refused != nil && sameBackend(d.want, d.file) && d.since == nil {
+		if _, again := r.refused[name]; !again && d.refused != nil && d.refused.retrying && sameBackend(d.want, d.file) && d.since == nil {
 			d.refused = nil
 		}
 	}
