@@ -328,7 +328,7 @@ func (a *Agent) afterPass(p *pass, in inbox) {
 		return
 	case looked:
 		a.alarms.drains.wait = min(a.alarms.drains.wait*2, drainPollLast)
-	case a.alarms.drains.at.IsZero() || len(p.outcome.Draining) > 0:
+	case a.alarms.drains.at.IsZero() || len(p.outcome.Draining) > 0 && len(in.changed) > 0:
 		a.alarms.drains.wait = drainPoll
 	default:
 		return
