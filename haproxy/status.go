@@ -35,3 +35,30 @@ func (s ServerStatus) LastCheck() string {
 	}
 	return text
 }
+
+// A HealthCheck is a check that HAProxy makes of a server, as far as hapsync makes the same: a connection, or a request for Path
+// with the Host that is answered with one of Status. Path is empty for a mere connection.
+type HealthCheck struct {
+	Path, Host string
+	// Status are codes and ranges of them, such as "200-299,401"; empty for 200 to 399.
+	Status string
+	// Timeout bounds all of it.
+	Timeout time.Duration
+}
+
+// A Level says how a Finding is to be taken.
+type Level string
+
+// The levels of findings.
+const (
+	LevelOK   Level = "ok"
+	LevelWarn Level = "warn" // works, but not as well as it could
+	LevelFail Level = "fail" // hapsync cannot do its work
+)
+
+// A Finding is what Check says of one thing.
+type Finding struct {
+	Level Level
+	// What was looked at, Detail what was seen, Remedy what to do about it.
+	What, Detail, Remedy string
+}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // ErrUnavailable is wrapped by all errors of an etcd that does not let the registry be read.
@@ -170,3 +171,39 @@ type Problem struct {
 
 // Holds reports whether the problem keeps a host, a domain or its options from being followed.
 func (p Problem) Holds() bool { return p.Domain != "" }
+
+// An Update is what Follow tells: the registry as it is now, and what to look at again.
+type Update struct {
+	// Snapshot is whole. It is not written to any more: it may be kept, and shared. A Snapshot of
+	// another cluster, or of a lower revision than the one before, comes from an etcd that was
+	// re-created or restored: whether to follow it is for the caller to decide.
+	Snapshot Snapshot
+	// Changed names the domains that differ from the update before, sorted; nil with All. It may be
+	// empty: then only Revision, Keys or Problems differ.
+	Changed []string
+	// Heard is when etcd told of the first of the changes of each domain of Changed: a host that waits for its other key may have
+	// waited since then. The zero time stands for a change that a listing found.
+	Heard map[string]time.Time
+	// All says that everything is to be looked at: at the start, after Relist, and when etcd is back.
+	All bool
+	// Expired has "domain/host" of the hosts that are no more because their lease ended: they died, and
+	// need no drain. A caller that takes out a host that lives must delete its keys before its lease, and
+	// leave some time between the two.
+	Expired []string
+}
+
+// A Key is a key of a domain as it is in etcd.
+type Key struct {
+	// Key and Value are printable, cut off where they are long.
+	Key   string `json:"key" doc:"the key"`
+	Value string `json:"value" doc:"its value, cut off if it is long"`
+	// Host is the part of the key after the domain, where there is one with something below, or with an address.
+	Host string `json:"host,omitempty" doc:"the host that it belongs to"`
+	// Revision is that of the last put.
+	Revision Revision `json:"revision" doc:"revision of its last put"`
+	// Lease is in hexadecimal, as etcdctl has it; empty for a key without one. Left is how long it goes on unless it is kept
+	// alive.
+	Lease       string        `json:"lease,omitempty" doc:"its lease, in hexadecimal as etcdctl has it"`
+	Left        time.Duration `json:"-"`
+	LeftSeconds float64       `json:"left_seconds,omitempty" doc:"for how long the lease goes on unless it is kept alive"`
+}
