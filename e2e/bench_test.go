@@ -169,12 +169,22 @@ func newestHAProxy(b *testing.B) haproxy {
 // fill registers n domains of two hosts without checks: each checked server would take a descriptor.
 func fill(t testing.TB, b *box, n int) {
 	t.Helper()
-	const batch = 30 // domains of four keys in a transaction; etcd takes 128 operations
+	fillWith(t, b, n, checkOff)
+}
+
+func checkOff(int) map[string]string { return map[string]string{"check": "off"} }
+
+// fillWith is fill with other keys, by the number of the domain.
+func fillWith(t testing.TB, b *box, n int, keys func(j int) map[string]string) {
+	t.Helper()
+	const batch = 30 // domains; etcd takes 128 operations in a transaction
 	for i := 0; i < n; i += batch {
 		var ops []clientv3.Op
 		for j := i; j < min(n, i+batch); j++ {
 			d := fmt.Sprintf("%s/d%d.example.org/", b.prefix, j)
-			ops = append(ops, clientv3.OpPut(d+"check", "off"))
+			for key, value := range keys(j) {
+				ops = append(ops, clientv3.OpPut(d+key, value))
+			}
 			for k := range 2 {
 				ops = append(ops,
 					clientv3.OpPut(fmt.Sprintf("%sh%d/ip", d, k), fmt.Sprintf("127.0.%d.%d", j/250%250, 1+j%250)),
