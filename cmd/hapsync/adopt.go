@@ -143,23 +143,37 @@ func (t takeover) forth(plan sync.Plan) []render.AdoptStep {
 	if t.secret != "" {
 		write += "; put the password of etcd's user " + t.secret + " into a file that the agent alone may read, and its path into password-file"
 	}
-	return []render.AdoptStep{
+	steps := []render.AdoptStep{
 		check,
 		{What: write, Lines: t.settings},
 		{What: "Keep the file as " + t.unit + " has left it", Commands: []string{"cp -pn " + shellWord(t.file) + " " + shellWord(t.backup)}},
 		{What: "Stop " + t.unit + ": two tools must not write one file", Commands: []string{"systemctl disable --now " + shellWord(t.unit)}},
+	}
+	if t.account {
+		steps = append(steps, render.AdoptStep{What: "Give the file and its directory to the agent's user, which has to replace the file; this user is then as strong as root",
+			Commands: []string{"chown hapsync: " + t.places()}})
+	}
+	return append(steps, []render.AdoptStep{
 		{What: apply, Commands: []string{"hapsync sync" + t.args}},
 		{What: "Start the agent; one that has run as a shadow reads its settings", Commands: []string{"systemctl enable hapsync-agent", "systemctl restart hapsync-agent"}},
 		{What: "Verify: the agent is ready, and the plan is empty", Commands: []string{"hapsync status", "hapsync plan --detailed-exitcode" + t.args}},
-	}
+	}...)
 }
+
+// places are the file and its directory.
+func (t takeover) places() string { return shellWord(filepath.Dir(t.file)) + " " + shellWord(t.file) }
 
 // back are the steps to the other tool.
 func (t takeover) back() []render.AdoptStep {
-	return []render.AdoptStep{
+	steps := []render.AdoptStep{
 		{What: "Stop the agent: HAProxy and the file stay as they are", Commands: []string{"systemctl disable --now hapsync-agent"}},
+	}
+	if t.account {
+		steps = append(steps, render.AdoptStep{What: "Give the file and its directory back to root", Commands: []string{"chown root: " + t.places()}})
+	}
+	return append(steps, []render.AdoptStep{
 		{What: "Start " + t.unit + ", which renders the file from the registry", Commands: []string{"systemctl enable --now " + shellWord(t.unit)}},
 		{What: "Verify that HAProxy accepts the file", Commands: []string{shellWord(t.binary) + " -c -f " + shellWord(t.file)}},
 		{What: "Only if " + t.unit + " does not render it: put the file back, with the hosts as they were then", Commands: []string{"cp -p " + shellWord(t.backup) + " " + shellWord(t.file), "systemctl reload haproxy"}},
-	}
+	}...)
 }

@@ -5,9 +5,11 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/sync"
@@ -215,5 +217,26 @@ func TestManyProblemsWithTheSameReasonAreOneLine(t *testing.T) {
 		}
 		b.snapshot.Problems = append(b.snapshot.Problems, registry.Problem{Key: "/services/web/z", Reason: "bad"})
 		wantContains(t, "stdout", b.run(t, "plan").stdout, tt.want)
+	}
+}
+
+func TestAdoptGivesTheFileToTheAgentsUserAndBack(t *testing.T) {
+	t.Parallel()
+	file := takeover{file: "/etc/haproxy/haproxy.cfg", unit: "confd", account: true}
+	commands := func(steps []render.AdoptStep) (all []string) {
+		for _, s := range steps {
+			all = append(all, s.Commands...)
+		}
+		return all
+	}
+	const places = " /etc/haproxy /etc/haproxy/haproxy.cfg"
+	forth := commands(file.forth(sync.Plan{}))
+	given, applied := slices.Index(forth, "chown hapsync:"+places), slices.Index(forth, "hapsync sync")
+	if given < 0 || given > applied || !slices.Contains(commands(file.back()), "chown root:"+places) {
+		t.Errorf("%q, and back %q", forth, commands(file.back()))
+	}
+	file.account = false
+	if forth := strings.Join(commands(file.forth(sync.Plan{})), "\n"); strings.Contains(forth, "chown") {
+		t.Errorf("there is no such user: %s", forth)
 	}
 }

@@ -70,11 +70,10 @@ func (s *stack) try(args ...string) (string, error) {
 	return string(out), err
 }
 
-// bring brings the services of a profile up. What is there stays, also where another build has given its image's name away
-// meanwhile.
+// bring brings the services of a profile up. What is there stays.
 func (s *stack) bring(t *testing.T, profile string, args ...string) {
 	t.Helper()
-	s.run(t, slices.Concat([]string{"--profile", profile, "up", "-d", "--no-build", "--no-recreate"}, args)...)
+	s.run(t, slices.Concat([]string{"--profile", profile, "up", "-d", "--no-build"}, args)...)
 }
 
 // socketGroup is the number of the group that may use the engine's socket.

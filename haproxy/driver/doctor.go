@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -319,6 +320,8 @@ func (c *findings) master(ctx context.Context, h *Instance, f configfile.Reading
 	}
 	procs, err := l.Master.Procs(ctx)
 	switch {
+	case errors.Is(err, fs.ErrPermission):
+		c.fail("master socket", err.Error(), "start HAProxy with -W -S "+string(l.Master)+",mode,660,group,haproxy")
 	case err != nil:
 		c.fail("master socket", err.Error(), "start HAProxy with -W -S "+string(l.Master))
 	case w.Pid != 0 && !procs.Has(w.Pid):

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,6 +53,9 @@ func (m Master) dial(ctx context.Context, path string) (*boundConn, error) {
 		if err == nil {
 			return conn, nil
 		}
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, denied(path, err)
+		}
 		if !errors.Is(err, haproxy.ErrDown) {
 			return nil, fmt.Errorf("master socket: %w", err)
 		}
@@ -60,6 +64,12 @@ func (m Master) dial(ctx context.Context, path string) (*boundConn, error) {
 				"(haproxy -W -S %s)? name its socket with --master-socket", path, path)
 		}
 	}
+}
+
+// denied says what to do about a master's socket that this user may not use.
+func denied(path string, err error) error {
+	return fmt.Errorf("no permission for the master's socket %s: run as its owner or group, or start HAProxy with -S %s,mode,660,group,haproxy "+
+		"and its group for hapsync's user: %w", path, path, cause(err))
 }
 
 // reload sends the command. The new worker is to be awaited in any case.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -169,8 +170,13 @@ func TestASocketWhereNobodyListensIsDown(t *testing.T) {
 
 func TestASocketWithoutPermissionSaysWhatToDo(t *testing.T) {
 	t.Parallel()
-	err := dialError("/run/haproxy.sock", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EACCES)})
-	if errors.Is(err, haproxy.ErrDown) || !strings.Contains(err.Error(), "no permission for the socket /run/haproxy.sock") {
+	refused := &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EACCES)}
+	err := dialError("/run/haproxy.sock", refused)
+	if errors.Is(err, haproxy.ErrDown) || !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "no permission for the socket /run/haproxy.sock") {
+		t.Errorf("error %v", err)
+	}
+	err = denied("/run/master.sock", err)
+	if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "-S /run/master.sock,mode,660,group,haproxy") || strings.Contains(err.Error(), "stats socket") {
 		t.Errorf("error %v", err)
 	}
 }
