@@ -24,6 +24,7 @@ type fake struct {
 	caps       haproxy.Capabilities
 	down, deaf bool
 	noEdit     string
+	noWrite    error
 	missing    bool
 	foreign    map[string]string
 	binds      haproxy.Binds
@@ -118,7 +119,7 @@ func (m *fake) Cached(scope haproxy.Scope) (haproxy.State, bool) {
 func (m *fake) state(domains ...string) haproxy.State {
 	st := haproxy.State{
 		File: clone(m.file), Digest: m.digest(), Capabilities: m.caps,
-		NoEdit: m.noEdit, Missing: m.missing, Foreign: m.foreign, Binds: m.binds,
+		NoEdit: m.noEdit, NoWrite: m.noWrite, Missing: m.missing, Foreign: m.foreign, Binds: m.binds,
 	}
 	if len(domains) == 0 { // else no one looks
 		st.Warnings = m.warnings

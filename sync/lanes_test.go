@@ -2,6 +2,7 @@ package sync
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -299,6 +300,27 @@ func TestAnEditOfTheFileJustAfterAReloadIsLoadedByTheNextOne(t *testing.T) {
 		elapse(time.Minute)
 		if s, n := i.Status(), i.haproxy.now().reloads; !s.Ready() || n != 2 {
 			t.Errorf("%q, %d reloads, want two", s.Reasons, n)
+		}
+	})
+}
+
+func TestAnAgentThatCannotWriteTheFileSaysSoBeforeItHasTo(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		const reason = "hapsync.cfg cannot be replaced"
+		warned := func() bool {
+			return slices.ContainsFunc(i.Status().Last.Warnings, func(w string) bool { return strings.Contains(w, reason) })
+		}
+		i.haproxy.change(func() { i.haproxy.noWrite = errors.New(reason) })
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		if !warned() || !i.Status().Ready() {
+			t.Errorf("nothing is to be written: %q, %q", i.Status().Last.Warnings, i.Status().Reasons)
+		}
+		i.haproxy.change(func() { i.haproxy.noWrite = nil })
+		elapse(defaultResync + time.Second)
+		if warned() {
+			t.Error("it can be written again, and the warning stays")
 		}
 	})
 }

@@ -183,6 +183,9 @@ func (a *Agent) pass(ctx context.Context, in inbox, scope haproxy.Scope) {
 	a.deployer.changed(p.made)
 	if p.scope.All() {
 		a.settle(ctx, p, err)
+		if p.state.NoWrite != nil {
+			p.report.Warnings = append(p.report.Warnings, "the next change of the file will fail: "+p.state.NoWrite.Error())
+		}
 	}
 	if err == nil {
 		a.noteUseless(p)
