@@ -93,7 +93,8 @@ func (s Status) Lag() time.Duration {
 // The caller does not write to them.
 func (s Status) Leaving() []haproxy.ServerKey { return s.leaving }
 
-// Late are the domains of which the process lacks something, sorted. The caller does not write to them.
+// Late are the domains of which the process lacks something, or may lack it after the reload that is at work, sorted. The caller does not
+// write to them.
 func (s Status) Late() []string { return s.waiting }
 
 const notRead = "the registry has not been read yet"
