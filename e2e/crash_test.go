@@ -116,7 +116,7 @@ func (c *crashBox) completes(t *testing.T, to side) (text string) {
 func (c *crashBox) tidy(t *testing.T) {
 	t.Helper()
 	hidden := []string{
-		".hapsync.cfg.added", ".hapsync.cfg.added.new", ".hapsync.cfg.journal", ".hapsync.cfg.keyed", ".hapsync.cfg.keyed.new",
+		".hapsync.cfg.added", ".hapsync.cfg.added.new", ".hapsync.cfg.domains", ".hapsync.cfg.domains.lock", ".hapsync.cfg.domains.new", ".hapsync.cfg.journal", ".hapsync.cfg.keyed", ".hapsync.cfg.keyed.new",
 		".hapsync.cfg.lock", ".hapsync.cfg.loaded", ".hapsync.cfg.loaded.new", ".hapsync.cfg.new", ".hapsync.cfg.transaction", ".hapsync.domains.map.new", ".hapsync.state.new",
 	}
 	var found []string
