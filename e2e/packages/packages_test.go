@@ -110,8 +110,12 @@ func purge(t *testing.T, m *machine, before string) {
 	}
 	m.run(t, "apt-get install -y -q --no-install-recommends /root/newer.deb")
 	m.run(t, "rm -r /etc/systemd/system/haproxy.service.d; dpkg --purge hapsync; systemctl restart haproxy")
-	if after := m.files(t); after != before {
-		t.Errorf("a purge leaves files behind:\n%s", difference(before, after))
+	after := m.files(t)
+	if left := difference(before, after); left != "" {
+		t.Errorf("a purge leaves files behind:\n%s", left)
+	}
+	if gone := difference(after, before); gone != "" {
+		t.Logf("files that are no more, as systemd's own work makes and deletes some:\n%s", gone)
 	}
 }
 
