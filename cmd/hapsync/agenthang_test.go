@@ -59,7 +59,7 @@ func TestAgentGoesOnWhileHaproxyCHangs(t *testing.T) {
 	serves(t, web, "a.abc.com", "one")
 
 	long := func() int { return strings.Count(a.String(), "a step takes long") }
-	before := long() // a busy machine may be that slow by itself
+	before := long() // a busy machine may be that slow without a hang
 	if err := os.WriteFile(dir+"/hang", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
