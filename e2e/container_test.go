@@ -94,7 +94,21 @@ func (h *harbour) run(t *testing.T, name, domain string, args ...string) {
 	t.Cleanup(func() {
 		_ = exec.Command("docker", "rm", "-f", full).Run() // it may have gone
 	})
-	docker(t, append(words, h.image)...)
+	bring(t, full, append(words, h.image)...)
+}
+
+// bring runs the docker command that starts a container. Docker publishes a port without a look at the connections of the machine: it
+// may be the local port of one. Then it is told to start the container again, and takes the next port.
+func bring(t *testing.T, full string, words ...string) {
+	t.Helper()
+	eventually(t, full+" has started", func() error {
+		out, err := exec.CommandContext(t.Context(), "docker", words...).CombinedOutput()
+		if err != nil && !strings.Contains(string(out), "address already in use") {
+			t.Fatalf("docker %s: %v\n%s", strings.Join(words, " "), err, out)
+		}
+		words = []string{"start", full}
+		return err
+	})
 }
 
 // domain is one that no other test has.

@@ -73,7 +73,7 @@ func containerComesAndGoes(t *testing.T) {
 	h.becomes(t, "web1", h.domain("a"), "")
 	t.Logf("docker stop, and the host is out of etcd: %s", time.Since(began))
 	h.becomes(t, "web1", h.domain("b"), "")
-	docker(t, "start", h.containerName("web1"))
+	bring(t, h.containerName("web1"), "start", h.containerName("web1"))
 	answers(t, h.becomes(t, "web1", h.domain("a"), "ready"), "/", "web1")
 	docker(t, "rm", "-f", h.containerName("web1"))
 	h.becomes(t, "web1", h.domain("a"), "")
@@ -176,7 +176,7 @@ func restartsOfAContainer(t *testing.T) {
 	h.becomes(t, "web1", h.domain("a"), "ready")
 	began := time.Now()
 	for range often(50, 3) {
-		docker(t, "restart", "-t", "5", h.containerName("web1"))
+		bring(t, h.containerName("web1"), "restart", "-t", "5", h.containerName("web1"))
 	}
 	took := time.Since(began)
 	_, port, _ := strings.Cut(strings.Split(docker(t, "port", h.containerName("web1"), "8080"), "\n")[0], ":")
@@ -198,12 +198,15 @@ func containerThatIsStopped(t *testing.T) {
 	h.start(t)
 	h.startAgent(t, "--reload-interval", "100ms")
 	h.run(t, "stays", h.domain("a"), "-p", "8080")
-	h.run(t, "goes", h.domain("a"), "-p", "8080", "-e", "LINGER=8s")
-	h.serve(t)
+	// Without a check a container is registered when it starts, which is before its program listens.
+	h.run(t, "goes", h.domain("a"), "-p", "8080", "-e", "LINGER=8s", "-l", "hapsync.check=/health")
+	h.serve(t, "--interval", "50ms")
 	h.comes(t, h.domain("a"), "box1_"+h.containerName("stays"), &host{name: "stays"})
 	cookie, goes := "box1_"+h.containerName("goes"), &host{name: "goes"}
 	h.comes(t, h.domain("a"), cookie, goes)
-	l, sticky := startLoad(t, h.box, h.domain("a")), startLoadOf(t, h.box, h.domain("a"), cookie)
+	// Docker's proxy makes a connection for each: more of them use up the machine's local ports, as each is kept for a minute.
+	const pause = 50 * time.Millisecond
+	l, sticky := startPaced(t, h.box, h.domain("a"), "", pause), startPaced(t, h.box, h.domain("a"), cookie, pause)
 	for range 2 {
 		served := sticky.served(goes)
 		docker(t, "stop", h.containerName("goes"))
@@ -212,7 +215,7 @@ func containerThatIsStopped(t *testing.T) {
 			t.Error("nobody has asked the container that is stopped")
 		}
 		l.goesOn(t)
-		docker(t, "start", h.containerName("goes"))
+		bring(t, h.containerName("goes"), "start", h.containerName("goes"))
 		h.comes(t, h.domain("a"), cookie, goes)
 		sticky.goesOn(t)
 	}

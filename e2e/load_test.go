@@ -27,9 +27,15 @@ func startLoad(t testing.TB, b *box, domain string) *load {
 // startLoadOf is startLoad by clients with the cookie of a server, which may come and go.
 func startLoadOf(t testing.TB, b *box, domain, server string) *load {
 	t.Helper()
+	return startPaced(t, b, domain, server, loadPause())
+}
+
+// startPaced is startLoadOf with another pause.
+func startPaced(t testing.TB, b *box, domain, server string, pause time.Duration) *load {
+	t.Helper()
 	l := &harness.Load{
 		Client: func() *harness.Client { return &harness.Client{Addr: b.web} }, Domains: []string{domain},
-		Clients: 6, Pause: loadPause(), Server: server,
+		Clients: 6, Pause: pause, Server: server,
 	}
 	return &load{l.Start(t)}
 }
