@@ -284,10 +284,23 @@ func inBubbleWith(t *testing.T, m *fake, set func(*AgentConfig), f func(t *testi
 			}
 		}()
 		f(t, i)
+		i.isCalm(t)
 		if i.haproxy.overlaps > 0 {
 			t.Errorf("%d writers at once", i.haproxy.overlaps)
 		}
 	})
+}
+
+// isCalm fails the test if the agent, to which nothing new is told, is busy all the same: with looks at HAProxy, one after the other.
+func (i inn) isCalm(t *testing.T) {
+	t.Helper()
+	const seconds = 20
+	looks := func() int { m := i.haproxy.now(); return m.looks + m.reads }
+	before := looks()
+	elapse(seconds * time.Second)
+	if n := looks() - before; n > 3*seconds {
+		t.Errorf("%d looks at HAProxy in %d s though nothing is new", n, seconds)
+	}
 }
 
 // elapse lets virtual time pass, and what is due by then happen.

@@ -260,6 +260,42 @@ func TestAHostThatGoesAndComesBackDuringAReloadIsLoadedByTheNextOne(t *testing.T
 	})
 }
 
+func TestWhatHAProxyRefusesStaysAProblemWhileItIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		const over = "no problem any more"
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		i.haproxy.change(func() {
+			i.haproxy.slowWrite = 300 * time.Millisecond
+			i.haproxy.refuses = func(c haproxy.Config) []string {
+				if b, _ := backendOf(c, "c.abc.com"); b.Name != "" {
+					return []string{"c.abc.com"}
+				}
+				return nil
+			}
+		})
+		i.registry.change(withNew(revised(twoDomains(), 900)), "c.abc.com")
+		elapse(time.Second)
+		tried := i.haproxy.now().edits
+		for range 30 * defaultResync / time.Second {
+			elapse(100 * time.Millisecond)
+			if len(i.Status().Last.Problems) == 0 {
+				t.Fatal("it is no problem while it is tried again")
+			}
+			elapse(900 * time.Millisecond)
+		}
+		if log := i.logged.String(); i.haproxy.now().edits == tried || strings.Contains(log, over) {
+			t.Errorf("tried %d times more, and told:\n%s", i.haproxy.now().edits-tried, log)
+		}
+		i.haproxy.change(func() { i.haproxy.refuses = nil })
+		elapse(2 * defaultResync)
+		if problems := i.Status().Last.Problems; len(problems) > 0 || !strings.Contains(i.logged.String(), over) {
+			t.Errorf("HAProxy takes it now, and there is %v:\n%s", problems, i.logged)
+		}
+	})
+}
+
 func TestTheFileGetsADomainThatARestartHasBroughtDuringARefusedReload(t *testing.T) {
 	t.Parallel()
 	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {

@@ -82,6 +82,9 @@ func (a *Agent) scope(in inbox, now time.Time) (scope haproxy.Scope, ok bool) {
 	if due(a.alarms.drains.at, now) {
 		names = append(names, a.memory.names(func(d *domainState) bool { return len(d.leaving) > 0 })...)
 	}
+	if due(a.alarms.held, now) {
+		names = append(names, a.memory.names((*domainState).isHeld)...)
+	}
 	names = append(names, a.memory.names(func(d *domainState) bool {
 		return d.refused != nil && !d.refused.retrying && due(d.refused.retry.at, now)
 	})...)
@@ -320,8 +323,11 @@ func (a *Agent) afterPass(p *pass, in inbox) {
 	if a.deployer.busy == nil && len(a.memory.names(func(d *domainState) bool { return d.waits == waitsForReload })) == 0 {
 		a.alarms.splayed = false
 	}
-	if len(p.held) > 0 {
-		a.alarms.held = time.Now().Add(heldPoll)
+	switch now := time.Now(); {
+	case !a.memory.held():
+		a.alarms.held = time.Time{}
+	case a.alarms.held.IsZero() || due(a.alarms.held, now):
+		a.alarms.held = now.Add(heldPoll)
 	}
 	leaving := a.memory.names(func(d *domainState) bool { return len(d.leaving) > 0 })
 	looked := len(in.changed) == 0 && due(a.alarms.drains.at, time.Now())

@@ -185,8 +185,10 @@ func (m *memory) wanted(l Layout, asked haproxy.Config, st haproxy.State, scope 
 
 // held reports whether the removals of a domain are held back.
 func (m *memory) held() bool {
-	return len(m.names(func(d *domainState) bool { return len(d.held) > 0 })) > 0
+	return len(m.names((*domainState).isHeld)) > 0
 }
+
+func (d *domainState) isHeld() bool { return len(d.held) > 0 }
 
 // postponed reports whether a domain waits for nothing but the time of the next reload.
 func (m *memory) postponed() bool {

@@ -51,6 +51,8 @@ type Report struct {
 	OldWorkers int
 	// leaving are the servers that the pass found and that are not wanted.
 	leaving []haproxy.ServerKey
+	// remembered are those of the problems that an agent's memory had: a job may end them.
+	remembered []registry.Problem
 	// Version is the process's; zero where it was not read.
 	Version haproxy.Version
 	// Applied is set when the plan was carried out (or there was nothing to do), not only made.

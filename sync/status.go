@@ -122,6 +122,10 @@ func (a *Agent) record(in inbox, p *pass, err error, took time.Duration) {
 	}
 	a.tellHeld(err)
 	s.hold(p, err)
+	if err == nil { // what is tried again stays a problem until HAProxy has taken it
+		report.remembered = a.memory.leftOut(s.prefix, haproxy.Domains(), nil)
+		report.leaveOut(report.remembered)
+	}
 	s.Failed = cmp.Or(a.failure(err), s.jobFailed, a.memory.unloaded())
 	if !p.scope.All() { // which does not look
 		report.Warnings, report.OldWorkers = s.Last.Warnings, s.Last.OldWorkers
@@ -202,7 +206,9 @@ func (a *Agent) recordWritten(r result, err error) {
 		return
 	}
 	s.Counts.FileChanges += len(r.changes)
-	s.Last.leaveOut(a.memory.leftOut(s.prefix, haproxy.Domains(), nil))
+	s.Last.Problems = slices.DeleteFunc(slices.Clone(s.Last.Problems), func(p registry.Problem) bool { return slices.Contains(s.Last.remembered, p) })
+	s.Last.remembered = a.memory.leftOut(s.prefix, haproxy.Domains(), nil)
+	s.Last.leaveOut(s.Last.remembered)
 	a.progress(a.memory.confirmed)
 	a.tellStandings()
 	a.cfg.Logger.Info("filed", "revision", s.Filed, "changes", len(r.changes), "took", r.took.Round(time.Microsecond))
