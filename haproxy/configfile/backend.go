@@ -53,6 +53,7 @@ func sendLine(b haproxy.Backend) []string {
 func fileBackend(d Document, s section, name, inherited string) haproxy.Backend {
 	body := d.body(s)
 	words := inherited + " " + defaultServerWords(d.active(s))
+	above := givers{words: inherited}
 	b := haproxy.Backend{Name: name, Given: givenBy(words), Own: append(givenTLS(inherited), givenChecks(words)...)}
 	domain, _ := haproxy.DomainOf(name)
 	b.Options.Check, b.Options.CheckHost = checkOf(body, domain)
@@ -60,6 +61,7 @@ func fileBackend(d Document, s section, name, inherited string) haproxy.Backend 
 	var buffer wordBuffer
 	var lines []string
 	for _, l := range body {
+		above.pass(l)
 		switch roleOf(l, b.Options.Check != "") {
 		case roleMarked:
 			lines = append(lines, strings.Join(appendWords(buffer[:0], l.raw), " "))
@@ -70,7 +72,7 @@ func fileBackend(d Document, s section, name, inherited string) haproxy.Backend 
 		case roleCookie:
 			b.Options.Cookie = canonicalCookie(appendWords(buffer[:0], l.raw)[1:])
 		case roleServer:
-			server := readServer(appendWords(buffer[:0], l.raw), b.Given)
+			server := readServer(appendWords(buffer[:0], l.raw), above.given())
 			b.Servers = append(b.Servers, server)
 			if server.Params != "" {
 				b.Own = with(b.Own, ownOf(strings.Fields(server.Params))...)
@@ -80,6 +82,45 @@ func fileBackend(d Document, s section, name, inherited string) haproxy.Backend 
 	b.Options.Lines = strings.Join(lines, "\n")
 	haproxy.SortServers(b.Servers)
 	return b
+}
+
+// givers are the default-server lines above a place in a backend: HAProxy gives their words to the servers below them alone, and all of
+// them to a server that is added live (seen on 2.6, 3.0 and 3.4).
+type givers struct {
+	words string // the inherited ones at first
+	known bool
+	gives haproxy.Given
+}
+
+// pass goes down by one line.
+func (g *givers) pass(l line) {
+	if firstWord(l.raw) == "default-server" && !l.off {
+		g.words, g.known = g.words+" "+defaultServerWords([]line{l}), false
+	}
+}
+
+// given is what they give.
+func (g *givers) given() haproxy.Given {
+	if !g.known {
+		g.gives, g.known = givenBy(g.words), true
+	}
+	return g.gives
+}
+
+// givesLate is the place of a default-server line below a server in the body of a section; -1 where there is none.
+func givesLate(body []line) int {
+	servers := false
+	for i, l := range body {
+		switch firstWord(l.raw) {
+		case "server", "server-template":
+			servers = true
+		case "default-server":
+			if servers {
+				return i
+			}
+		}
+	}
+	return -1
 }
 
 // ownBy is what a line of an operator's in a managed backend has of what hapsync can write.

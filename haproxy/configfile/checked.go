@@ -22,16 +22,15 @@ func (f Reading) Checked() map[haproxy.ServerKey]Checked {
 			if s.kind != "backend" && s.kind != "listen" {
 				continue
 			}
-			own := src.doc.active(s)
-			words := f.inherited(i, s).server + " " + defaultServerWords(own)
-			byDefault, given := strings.Fields(words), givenBy(words)
-			for _, l := range own {
+			above := givers{words: f.inherited(i, s).server}
+			for _, l := range src.doc.active(s) {
+				above.pass(l)
 				w := splitWords(l.raw)
 				if len(w) < 3 || w[0] != "server" {
 					continue
 				}
-				if server := readServer(w, given); server.Check {
-					checked[haproxy.ServerKey{Backend: s.name, Name: server.Name}] = Checked{server.Addr, usesTLS(byDefault, w)}
+				if server := readServer(w, above.given()); server.Check {
+					checked[haproxy.ServerKey{Backend: s.name, Name: server.Name}] = Checked{server.Addr, usesTLS(strings.Fields(above.words), w)}
 				}
 			}
 		}

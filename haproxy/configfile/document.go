@@ -144,6 +144,10 @@ type wordBuffer [16]string
 
 // appendWords is splitWords into a buffer of the caller's.
 func appendWords(words []string, raw string) []string {
+	if hasQuotes(raw) {
+		words, _ = rawWords(words, raw)
+		return words
+	}
 	for {
 		w, rest := cutWord(raw)
 		if w == "" {
@@ -153,7 +157,7 @@ func appendWords(words []string, raw string) []string {
 		switch hash := strings.IndexByte(w, '#'); {
 		case hash == 0:
 			return words
-		case hash > 0 && !strings.ContainsAny(w, `\"'`):
+		case hash > 0:
 			return append(words, w[:hash])
 		}
 		words = append(words, w)
@@ -162,11 +166,50 @@ func appendWords(words []string, raw string) []string {
 
 // commentOf is the comment at the end of a line, from its "#", or "".
 func commentOf(raw string) string {
-	if strings.ContainsAny(raw, `\"'`) {
-		return ""
+	if hasQuotes(raw) {
+		_, comment := rawWords(nil, raw)
+		return comment
 	}
 	if i := strings.IndexByte(raw, '#'); i >= 0 {
 		return strings.TrimRight(raw[i:], " \t\r\n")
 	}
 	return ""
+}
+
+func hasQuotes(raw string) bool { return strings.ContainsAny(raw, `\"'`) }
+
+// rawWords appends the words of a line as they stand, with their quotes and escapes, and returns its comment.
+func rawWords(words []string, raw string) (_ []string, comment string) {
+	raw = strings.TrimRight(raw, "\r\n")
+	start, quote := -1, byte(0)
+	end := func(i int) {
+		if start >= 0 {
+			words = append(words, raw[start:i])
+		}
+		start = -1
+	}
+	for i := 0; i < len(raw); i++ {
+		c := raw[i]
+		if quote == 0 && c == '#' {
+			end(i)
+			return words, strings.TrimRight(raw[i:], " \t\r")
+		}
+		if quote == 0 && isBlank(c) {
+			end(i)
+			continue
+		}
+		if start < 0 {
+			start = i
+		}
+		switch {
+		case c == '\\' && quote != '\'':
+			i++
+		case c == quote:
+			quote = 0
+		case quote == 0 && (c == '"' || c == '\''):
+			quote = c
+		}
+	}
+	end(len(raw))
+	return words, ""
 }

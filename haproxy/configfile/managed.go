@@ -54,6 +54,8 @@ type Managed struct {
 	// frontends and backends are the sections of the managed part, by name.
 	frontends map[string]section
 	backends  map[string]section
+	// late are the words that backends inherit which have a default-server line below a server: it holds for those below it.
+	late map[string]string
 	// Needed are the lines that need a server of a backend of ours, in their order.
 	Needed map[haproxy.ServerKey][]haproxy.Need
 	// NotOurs are the servers in backends of ours whose lines have not our shape, with their place.
@@ -64,7 +66,7 @@ type Managed struct {
 // shape. file is the name that messages use; taken are the proxies of other files, by name, with their place; inherited are the
 // defaults that a section takes.
 func readManaged(d Document, frontends []string, file string, taken map[string]string, inherited func(section) defaultsSection) Managed {
-	m := Managed{path: file, Foreign: map[string]string{}, Exact: map[string]bool{}, AnyPort: map[string]bool{}, mapRules: map[string]mapRule{}, ByMap: map[string]bool{}, frontends: map[string]section{}, backends: map[string]section{}}
+	m := Managed{path: file, Foreign: map[string]string{}, Exact: map[string]bool{}, AnyPort: map[string]bool{}, mapRules: map[string]mapRule{}, ByMap: map[string]bool{}, frontends: map[string]section{}, backends: map[string]section{}, late: map[string]string{}}
 	all := map[string]section{}
 	for _, s := range d.sections {
 		switch s.kind {
@@ -106,7 +108,11 @@ func readManaged(d Document, frontends []string, file string, taken map[string]s
 		}
 	}
 	for name, s := range m.backends {
-		b := fileBackend(d, s, name, inherited(s).server)
+		words := inherited(s).server
+		b := fileBackend(d, s, name, words)
+		if givesLate(d.body(s)) >= 0 {
+			m.late[name] = words
+		}
 		domain, _ := haproxy.DomainOf(name)
 		b.Exact, b.ByMap, b.Closed, b.Options.Names = exact[name], byMap[name], !open[name], names[domain]
 		m.Config.Backends = append(m.Config.Backends, b)

@@ -68,13 +68,23 @@ func isMarked(comment string) bool {
 
 // marked is the comment of a server's line of ours, with the mark if the server has no cookie.
 func marked(s haproxy.Server, comment string) string {
-	if isMarked(comment) {
-		comment = strings.TrimLeft(comment[len(ownMark):], " \t")
-	}
+	comment = unmarked(comment)
 	if s.Cookie == "" {
 		comment = strings.TrimRight(ownMark+" "+comment, " ")
 	}
 	return comment
+}
+
+// unmarked is a comment without the mark; it is an operator's.
+func unmarked(comment string) string {
+	if !isMarked(comment) {
+		return comment
+	}
+	comment = strings.TrimLeft(comment[len(ownMark):], " \t")
+	if comment == "" || comment[0] == '#' {
+		return comment
+	}
+	return "# " + comment
 }
 
 // givenBy is what the words of default-server lines give.

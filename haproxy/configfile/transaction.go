@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -74,6 +75,72 @@ func transactCopy(ctx context.Context, dir, binary, text string, have Managed, w
 	}
 	out, err := os.ReadFile(file)
 	return restyle(string(out)), err
+}
+
+// unkept says which of hapsync's lines, or of an operator's between them, a transaction would not leave as it is though nothing of it
+// changes: it writes the rules of a frontend as one block, and them and the servers of a backend sorted and without comments. It is
+// empty where there is none.
+func unkept(d Document, m Managed) string {
+	for _, name := range slices.Sorted(maps.Keys(m.frontends)) {
+		if why := unkeptRules(d, m, m.frontends[name]); why != "" {
+			return why
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.backends)) {
+		s := m.backends[name]
+		if i := givesLate(d.body(s)); i >= 0 {
+			return fmt.Sprintf("a transaction would not keep line %d, default-server, below the servers above it", s.head+2+i)
+		}
+		before := ""
+		for i, l := range d.body(s) {
+			if roleOf(l, false) != roleServer {
+				continue
+			}
+			w, comment := splitWords(l.raw), commentOf(l.raw)
+			switch at := s.head + 2 + i; {
+			case w[1] < before:
+				return fmt.Sprintf("a transaction would not keep line %d, server %s, in its place", at, w[1])
+			case comment != "" && comment != ownMark:
+				return fmt.Sprintf("a transaction would not keep the comment in line %d", at)
+			case hasQuotes(l.raw):
+				return fmt.Sprintf("a transaction would not keep the quotes in line %d", at)
+			}
+			before = w[1]
+		}
+	}
+	return ""
+}
+
+func unkeptRules(d Document, m Managed, s section) string {
+	owned := domains(rulesIn(s.name, m.Config.Rules))
+	type place struct {
+		domain string // of the last one of hapsync's
+		passed int    // the line of another one below it
+	}
+	places := map[string]*place{"acl": {}, "use_backend": {}}
+	for i, l := range d.body(s) {
+		p, at := places[firstWord(l.raw)], s.head+2+i
+		if p == nil {
+			continue
+		}
+		domain, _, ours := ownLine(l)
+		if _, ok := owned[domain]; !ours || !ok {
+			if p.domain != "" && p.passed == 0 {
+				p.passed = at
+			}
+			continue
+		}
+		switch {
+		case p.passed > 0:
+			return fmt.Sprintf("a transaction would not keep line %d between the lines of domains", p.passed)
+		case domain < p.domain:
+			return fmt.Sprintf("a transaction would not keep the %s of %s in its place", firstWord(l.raw), domain)
+		case commentOf(l.raw) != "":
+			return fmt.Sprintf("a transaction would not keep the comment in line %d", at)
+		}
+		p.domain = domain
+	}
+	return ""
 }
 
 // A privateClient is client-native's own, but that it saves a configuration for our eyes only: it would write it into

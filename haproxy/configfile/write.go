@@ -42,6 +42,9 @@ func (c *Files) NoEdit(f Reading) string {
 	if len(text) > editLimit {
 		return fmt.Sprintf("at %d kB the file is cheaper to write than to edit", len(text)>>10)
 	}
+	if why := unkept(f.doc, f.Managed); why != "" {
+		return why
+	}
 	if line, ok := c.reproduces(text, digest); !ok {
 		return fmt.Sprintf("client-native would not leave line %d of %s as it is", line, filepath.Base(c.Managed))
 	}
