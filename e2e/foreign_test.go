@@ -266,3 +266,38 @@ func TestOurRulesStandAboveThoseThatWouldShadowThem(t *testing.T) {
 		})
 	}
 }
+
+func TestARuleBetweenTwoOfHapsyncsStaysThere(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b := newBeside(t, h)
+		one := startHost(t, "one")
+		text := b.frontendLines("a.abc.com", "c.abc.com") + domainLines("a.abc.com", serverLine("server1", one.addr)+" # rack 7") + domainLines("c.abc.com", serverLine("server1", one.addr)) +
+			"\nbackend special\n    http-request return status 200 content-type text/plain string special\n"
+		text = strings.Replace(text, "    use_backend c.abc.com", "    use_backend special if { path_beg /api }\n    use_backend c.abc.com", 1)
+		b.write(t, b.managedFile, text)
+		b.register(t, "a.abc.com/server1", one.addr)
+		b.register(t, "c.abc.com/server1", one.addr)
+		b.startWith(t, b.baseFile, b.managedFile)
+		isKept := func() {
+			t.Helper()
+			b.inLine(t)
+			c := harness.Client{Addr: b.web, Path: "/api"}
+			defer c.Close()
+			if a, err := c.Get("c.abc.com", "", "close"); err != nil || a.Body != "special" {
+				t.Errorf("the operator's rule does not hold: %s, %v", a, err)
+			}
+			if !strings.Contains(read(t, b.managedFile), "check # rack 7\n") {
+				t.Error("the comment is gone")
+			}
+		}
+		b.must(t, "sync")
+		isKept()
+		b.register(t, "b.abc.com/server1", one.addr)
+		b.must(t, "sync")
+		isKept()
+		b.comes(t, "b.abc.com", "server1", one)
+		b.delete(t, "b.abc.com/")
+		b.must(t, "sync", "--allow-mass-removal")
+		isKept()
+	})
+}

@@ -130,6 +130,34 @@ func TestDefaultServerDecidesWhatTheRegistryDoesNotSay(t *testing.T) {
 	}
 }
 
+func TestADefaultServerLineBelowAServerLeavesItAlone(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b := newBeside(t, h)
+		one, two := startHost(t, "one"), startHost(t, "two")
+		text := b.frontendLines("a.abc.com") + domainLines("a.abc.com", serverLine("server1", one.addr)) + "    default-server weight 20 maxconn 50 disabled\n"
+		b.write(t, b.managedFile, text)
+		b.register(t, "a.abc.com/server1", one.addr)
+		b.startWith(t, b.baseFile, b.managedFile)
+		w := startWatch(t, b)
+		b.must(t, "sync")
+		b.inLine(t)
+		w.untouched(t, "a sync")
+		b.gives(t, "a.abc.com", "server1", "weight=1 maxconn= backup=0")
+		b.register(t, "a.abc.com/server0", two.addr)
+		b.put(t, "a.abc.com/server0/state", "ready")
+		b.must(t, "sync")
+		b.inLine(t)
+		for range 2 {
+			b.gives(t, "a.abc.com", "server0", "weight=20 maxconn=50 backup=0")
+			b.gives(t, "a.abc.com", "server1", "weight=1 maxconn= backup=0")
+			b.comes(t, "a.abc.com", "server0", two)
+			b.comes(t, "a.abc.com", "server1", one)
+			b.reload(t)
+			b.inLine(t)
+		}
+	})
+}
+
 func TestABackupByDefaultServerIsOneUntilTheRegistrySaysOtherwise(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, h haproxy) {
 		b := newBeside(t, h)
