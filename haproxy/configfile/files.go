@@ -277,7 +277,9 @@ func (c *Files) Loaded(f Reading, text string) Managed {
 	if text == f.Text {
 		return f.Managed
 	}
-	return c.readManaged(parseDocument(text), f)
+	f = c.with(f, text)
+	f.defaults = readDefaults(f.sources)
+	return c.readManaged(f.doc, f)
 }
 
 func (c *Files) lastRead() Reading {

@@ -2,6 +2,7 @@ package configfile
 
 import (
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -129,6 +130,38 @@ backend a.com_cluster
 	}
 	if before, after := linesWith(text, "default-server"), linesWith(got, "default-server"); !slices.Equal(before, after) {
 		t.Errorf("%q became %q", before, after)
+	}
+}
+
+// TestWhatWasLoadedIsReadByItsOwnDefaults has a domain above a defaults section that has come since.
+func TestWhatWasLoadedIsReadByItsOwnDefaults(t *testing.T) {
+	t.Parallel()
+	const domain = "\nbackend %_cluster\n    balance roundrobin\n    server s1 10.0.0.1:80 cookie s1 check\n"
+	text := func(domains ...string) string {
+		acls, rules, backends := "", "", ""
+		for _, d := range domains {
+			acls += "    acl is_" + d + " hdr(host) -i " + d + "\n"
+			rules += "    use_backend " + d + "_cluster if is_" + d + "\n"
+			if d == "z.com" {
+				backends += "\ndefaults other\n    mode http\n    default-server weight 9\n"
+			}
+			backends += strings.ReplaceAll(domain, "%", d)
+		}
+		return "global\n    stats socket /x.sock level admin\n\ndefaults\n    mode http\n\nfrontend webin\n    bind :80\n" + acls + rules + backends
+	}
+	c := newFilesIn(t)
+	c.Managed, c.frontends, c.list = c.Base, []string{"webin"}, []string{c.Base}
+	if err := os.WriteFile(c.Base, []byte(text("a.com", "b.com", "z.com")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := c.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, m := range map[string]Managed{"now": f.Managed, "loaded": c.Loaded(f, text("a.com", "z.com"))} {
+		if b, _ := haproxy.FindBackend(m.Config.Backends, "z.com_cluster"); len(b.Servers) != 1 || b.Servers[0].Weight != 9 {
+			t.Errorf("%s: %v, want a weight of 9", what, b.Servers)
+		}
 	}
 }
 

@@ -225,16 +225,22 @@ func (c *Files) commit(ctx context.Context, f Reading, text string, want haproxy
 
 // after is a reading with another text of the managed file, and of what is kept beside it.
 func (c *Files) after(f Reading, text, keyed string) (Reading, error) {
-	next := f
+	next := c.with(f, text)
 	next.keyed, next.Unclaimed = keyed, false
-	docs := f.documents()
-	docs[f.at] = parseDocument(text)
-	next.Text, next.Digest, next.doc = text, digestOf(text), c.fill(c.decide(docs[f.at]), c.environment(docs))
-	next.sources = slices.Clone(f.sources)
-	next.sources[f.at].doc = next.doc
+	next.Text, next.Digest = text, digestOf(text)
 	err := c.interpret(&next)
 	next.mapText, next.Managed.StaleMap = next.Managed.mapText(mapEntries(next.Managed.Config), f.mapText), false
 	return next, err
+}
+
+// with is a reading with another text of the managed file, which is not interpreted yet.
+func (c *Files) with(f Reading, text string) Reading {
+	docs := f.documents()
+	docs[f.at] = parseDocument(text)
+	f.doc = c.fill(c.decide(docs[f.at]), c.environment(docs))
+	f.sources = slices.Clone(f.sources)
+	f.sources[f.at].doc = f.doc
+	return f
 }
 
 // validate asks HAProxy about the candidate in its place among the files.
