@@ -25,6 +25,7 @@ func TestANamedDefaultsSectionGivesABackendWhatTheFileDoesOrIsNotUsed(t *testing
 		"with a line less":              {web + "defaults domain\n    mode http\n" + sticky + "defaults from web\n", map[haproxy.BackendOptions]string{{}: "web"}},
 		"with another time":             {web + "defaults domain from web\n" + sticky + "    timeout server 6s\ndefaults from web\n", map[haproxy.BackendOptions]string{{}: "web"}},
 		"without a name":                {"defaults\n    mode http\n" + sticky, nil},
+		"without a name, from another":  {web + "defaults from web\n" + sticky, map[haproxy.BackendOptions]string{{}: "web"}},
 		"of mode tcp":                   {"defaults web\n    mode tcp\n" + sticky, nil},
 		"two of one name":               {web + sticky + web + sticky, nil},
 		"with a variable in its cookie": {web + "defaults domain from web\n    balance roundrobin\n    cookie \"$NAME\" insert indirect nocache\ndefaults from web\n", map[haproxy.BackendOptions]string{{}: "web"}},
