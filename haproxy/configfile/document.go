@@ -84,7 +84,8 @@ func (d *Document) open(n int, header string) {
 	}
 	words := splitWords(header)
 	s := section{kind: unquote(words[0]), head: n}
-	if len(words) > 1 && !(s.kind == "defaults" && len(words) == 3 && words[1] == "from") { // "defaults from web" has no name
+	nameless := s.kind == "defaults" && len(words) == 3 && words[1] == "from" // "defaults from web"
+	if len(words) > 1 && !nameless {
 		s.name = unquote(words[1])
 	}
 	if i := slices.Index(words, "from"); i > 0 && i+1 < len(words) {
