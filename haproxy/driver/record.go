@@ -81,20 +81,31 @@ func (r *record) add(added map[haproxy.ServerKey]string) error {
 	if len(added) == 0 && !r.missing {
 		return nil
 	}
-	maps.Copy(r.servers, added)
 	if err := r.write(added); err != nil {
 		return fmt.Errorf("record what is put into HAProxy: %w", err)
 	}
+	maps.Copy(r.servers, added)
 	return nil
 }
 
 // write appends to the file where it is that of the worker, and replaces it where it is not, or has grown long.
 func (r *record) write(added map[haproxy.ServerKey]string) error {
-	if r.lines > 0 && r.lines < 2*len(r.servers)+1000 {
+	if r.grows() {
 		return r.append(lines(added))
 	}
-	r.missing, r.file = false, nil
-	return configfile.ReplaceVolatile(r.path, r.like, loadedHeader(r.worker)+lines(r.servers))
+	all := maps.Clone(r.servers)
+	maps.Copy(all, added)
+	return r.replace(all)
+}
+
+func (r *record) grows() bool { return r.lines > 0 && r.lines < 2*len(r.servers)+1000 }
+
+func (r *record) replace(all map[haproxy.ServerKey]string) error {
+	if err := configfile.ReplaceVolatile(r.path, r.like, loadedHeader(r.worker)+lines(all)); err != nil {
+		return err
+	}
+	r.missing, r.file, r.lines = false, nil, len(all)+1
+	return nil
 }
 
 func lines(servers map[haproxy.ServerKey]string) string {
@@ -106,8 +117,11 @@ func lines(servers map[haproxy.ServerKey]string) string {
 	return strings.Join(all, "")
 }
 
-// append writes at the end of the file. If it has grown by more than that, another hapsync has written, and it is read again.
+// append writes at the end of the file. If it has grown by more than that, another hapsync has written, and it is read again. After an
+// error, which may have left half a line, the file is to be replaced.
 func (r *record) append(text string) error {
+	grown := r.lines + strings.Count(text, "\n")
+	r.lines = 0
 	f, err := configfile.OpenBeside(r.path, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		return err
@@ -116,12 +130,15 @@ func (r *record) append(text string) error {
 	if _, err = f.WriteString(text); err != nil {
 		return err
 	}
-	r.lines += strings.Count(text, "\n")
 	now, err := f.Stat()
-	if err == nil && r.file != nil && os.SameFile(r.file, now) && now.Size() == r.file.Size()+int64(len(text)) {
+	if err != nil {
+		return err
+	}
+	r.lines = grown
+	if r.file != nil && os.SameFile(r.file, now) && now.Size() == r.file.Size()+int64(len(text)) {
 		r.file = now
 	}
-	return err
+	return nil
 }
 
 // sameFile reports whether a file was neither replaced nor written; nil is a file that there is not.
@@ -135,11 +152,22 @@ func sameFile(was, is os.FileInfo) bool {
 // dropMark is before a server's name in the record once hapsync has removed it. No backend of hapsync's begins with it.
 const dropMark = "-"
 
-// drop forgets a server that is gone from the process, so that one of the same name that an operator adds later is the operator's.
-// If that cannot be written, the record still has it, which does no harm until then.
-func (r *record) drop(key haproxy.ServerKey) {
-	if _, ok := r.servers[key]; ok {
-		delete(r.servers, key)
-		_ = r.append(dropMark + key.String() + "\n")
+// drop forgets servers that are gone from the process, so that those of the same names that an operator adds later are the operator's.
+// If that cannot be written, the next write does it.
+func (r *record) drop(keys []haproxy.ServerKey) {
+	_ = r.of(r.worker) // if it cannot be read, memory is all there is
+	var text strings.Builder
+	for _, key := range keys {
+		if _, ok := r.servers[key]; ok {
+			delete(r.servers, key)
+			text.WriteString(dropMark + key.String() + "\n")
+		}
+	}
+	switch {
+	case text.Len() == 0:
+	case r.grows():
+		_ = r.append(text.String())
+	default:
+		_ = r.replace(r.servers)
 	}
 }

@@ -301,12 +301,14 @@ func (h *Instance) forgetRemoved(changes []haproxy.Change, err error) {
 	if err != nil && !errors.As(err, &run) {
 		return
 	}
+	var removed []haproxy.ServerKey
 	for _, c := range changes {
 		failed := run != nil && slices.ContainsFunc(run.Failures, func(f haproxy.Failure) bool { return f.Change == c })
 		if c.Op() == haproxy.OpRemove && !failed {
-			h.record.drop(c.Key())
+			removed = append(removed, c.Key())
 		}
 	}
+	h.record.drop(removed)
 }
 
 // additions are the words of the servers that changes add.
