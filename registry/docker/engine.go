@@ -112,13 +112,27 @@ func (e *Engine) inspect(ctx context.Context, summary container.Summary) (Contai
 	return c, nil
 }
 
-// signalNumber takes "SIGQUIT", "QUIT" and "3", and "" for the default.
+// The engine's numbers of the first and the last real-time signal, which the kernel's names do not have.
+const rtMin, rtMax = 34, 64
+
+// signalNumber takes "SIGQUIT", "QUIT", "3" and "SIGRTMIN+3", as the engine does, and "" for the default.
 func signalNumber(name string) string {
-	if _, err := strconv.Atoi(name); err == nil {
-		return name
+	if n, err := strconv.Atoi(name); err == nil {
+		return strconv.Itoa(n)
 	}
-	if n := unix.SignalNum("SIG" + strings.TrimPrefix(strings.ToUpper(name), "SIG")); n != 0 {
+	name = strings.TrimPrefix(strings.ToUpper(name), "SIG")
+	if same, ok := map[string]string{"CLD": "CHLD", "IOT": "ABRT", "POLL": "IO"}[name]; ok {
+		name = same
+	}
+	if n := unix.SignalNum("SIG" + name); n != 0 {
 		return strconv.Itoa(int(n))
+	}
+	for from, first := range map[string]int{"RTMIN": rtMin, "RTMAX": rtMax} {
+		words, isReal := strings.CutPrefix(name, from)
+		offset, err := strconv.Atoi(cmp.Or(words, "+0"))
+		if n := first + offset; isReal && err == nil && rtMin <= n && n <= rtMax {
+			return strconv.Itoa(n)
+		}
 	}
 	return strconv.Itoa(int(unix.SIGTERM))
 }

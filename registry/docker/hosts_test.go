@@ -247,6 +247,20 @@ func TestHostNames(t *testing.T) {
 	}
 }
 
+func TestStopSignalsAreNumberedAsTheEngineDoes(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"": "15", "SIGTERM": "15", "TERM": "15", "term": "15", "sigquit": "3", "3": "3", "015": "15", "37": "37", "SIGWINCH": "28",
+		"SIGKILL": "9", "SIGUSR1": "10", "SIGSTKFLT": "16", "SIGCLD": "17", "IOT": "6", "SIGPOLL": "29", "SIGPWR": "30",
+		"SIGRTMIN": "34", "RTMIN": "34", "SIGRTMIN+3": "37", "sigrtmin+3": "37", "rtmin+15": "49", "SIGRTMAX": "64", "SIGRTMAX-3": "61", "RTMAX-14": "50",
+		"SIGRTMAX+1": "15", "SIGRTMIN-1": "15", "SIGRTMIN+x": "15", "SIGNONE": "15",
+	} {
+		if have := signalNumber(name); have != want {
+			t.Errorf("%q is %s, want %s", name, have, want)
+		}
+	}
+}
+
 func TestSignalsOfContainersThatStop(t *testing.T) {
 	t.Parallel()
 	started := time.Unix(100, 0)
