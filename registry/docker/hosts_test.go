@@ -2,6 +2,8 @@ package docker
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
@@ -75,6 +77,7 @@ func TestHostsOfContainers(t *testing.T) {
 	local.IP, local.Addresses.Loopback = netip.MustParseAddr("127.0.0.1"), true
 	refused := local
 	refused.Addresses.Loopback = false
+	const aloneWhy = ", which a container's check cannot have: --interval, --timeout, --rise and --fall say when it is made, and a space in a path is %20"
 	six := settings()
 	six.IP = netip.MustParseAddr("fd00::5")
 	for name, test := range map[string]struct {
@@ -91,6 +94,14 @@ func TestHostsOfContainers(t *testing.T) {
 		"a check that is off, or beside a HEALTHCHECK, is none": {settings(), []Container{web("web1", "hapsync.check=off"),
 			web("web2", "hapsync.check=/health").with(func(c *Container) { c.Health = Healthy })},
 			[]string{good, "a.abc.com/box1_web2 10.0.0.5:32768 ready"}},
+		"a check of a path and a query": {settings(), []Container{web("web1", "hapsync.check=/a%2Fb?c=d")}, []string{good + " check /a%2Fb?c=d"}},
+		"a check with words that are for a domain": {settings(), []Container{web("web1", "hapsync.check=/health inter=5s"), web("web2", "hapsync.check=tcp inter=5s"),
+			web("web3", "hapsync.check=off fall=2"), web("web4", "hapsync.check=/a b"), web("web5", "hapsync.check=/health ")},
+			[]string{`! web1 hapsync.check: check "/health inter=5s" has words behind "/health"` + aloneWhy,
+				`! web2 hapsync.check: check "tcp inter=5s" has words behind "tcp"` + aloneWhy, `! web3 hapsync.check: check "off fall=2" has words behind "off"` + aloneWhy,
+				`! web4 hapsync.check: check "/a b" has words behind "/a"` + aloneWhy, `! web5 hapsync.check: check "/health " has words behind "/health"` + aloneWhy}},
+		"a check of an anchor": {settings(), []Container{web("web1", "hapsync.check=/a#b")},
+			[]string{`! web1 hapsync.check: check "/a#b" has "#", which a path here cannot have: percent-encode it`}},
 		"starting is not yet":   {settings(), []Container{web("web1").with(func(c *Container) { c.Health = Starting })}, nil},
 		"unhealthy is maint":    {settings(), []Container{web("web1").with(func(c *Container) { c.Health = Unhealthy })}, []string{"a.abc.com/box1_web1 10.0.0.5:32768 maint"}},
 		"paused is maint":       {settings(), []Container{web("web1").with(func(c *Container) { c.Paused = true })}, []string{"a.abc.com/box1_web1 10.0.0.5:32768 maint"}},
@@ -180,6 +191,24 @@ func TestHostileValuesAreProblems(t *testing.T) {
 			if text := fmt.Sprint(problems); strings.ContainsAny(text, "\n\x00") || len(text) > 600 {
 				t.Errorf("%s=%q: the problem is %q", label, value, text)
 			}
+		}
+	}
+}
+
+func TestACheckAsksForThePathAsTheLabelHasIt(t *testing.T) {
+	t.Parallel()
+	asked := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- r.RequestURI }))
+	defer server.Close()
+	r := New(Config{})
+	for _, path := range []string{"/", "/health", "/a%2Fb%41%20%25", "/a?", "/a?b=c%26&d=%3F?e", "//a/../b", "/~!&()*+,=:@", "/%23"} {
+		h := Host{Check: path, Host: registry.Host{Addr: netip.MustParseAddrPort(server.Listener.Addr().String())}}
+		if err := r.checkOf(h).Probe(t.Context()); err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		if have := <-asked; have != path {
+			t.Errorf("it asks for %s, not %s", have, path)
 		}
 	}
 }

@@ -119,7 +119,7 @@ func (s Settings) values(c Container) (map[string]string, *Problem) {
 		values["weight"] = weight
 	}
 	if check, there := c.Labels[LabelCheck]; there {
-		if err := registry.CheckOption("check", check); err != nil {
+		if err := goodCheck(check); err != nil {
 			return nil, &Problem{Label: LabelCheck, Reason: err.Error()}
 		}
 	}
@@ -129,6 +129,17 @@ func (s Settings) values(c Container) (map[string]string, *Problem) {
 		}
 	}
 	return values, nil
+}
+
+// goodCheck takes "tcp", "off" and a path: the words that may stand behind them in the key of a domain are for HAProxy's checks.
+func goodCheck(value string) error {
+	check, _, more := strings.Cut(value, " ")
+	err := registry.CheckOption("check", check)
+	if err == nil && more {
+		err = fmt.Errorf("check %s has words behind %s, which a container's check cannot have: --interval, --timeout, --rise and --fall say when it is made, "+
+			"and a space in a path is %%20", registry.Quote(value), registry.Quote(check))
+	}
+	return err
 }
 
 // host is what a service of the container is in the registry. The values were checked.
