@@ -122,7 +122,7 @@ func look(dir, name string, now time.Time) File {
 	if !plainName(name) {
 		return bad(errors.New("the name of the file has bytes that HAProxy's socket cannot be told: rename it, with letters, digits, and . _ + @ * - only"))
 	}
-	bundle, info, err := open(f.Path)
+	bundle, infos, err := open(f.Path)
 	if err != nil {
 		return bad(err)
 	}
@@ -131,20 +131,21 @@ func look(dir, name string, now time.Time) File {
 		return bad(err)
 	}
 	f.SHA1 = bundle.sha1()
-	f.Warning = whoReads(info)
-	if age := now.Sub(info.ModTime()); 0 <= age && age < Fresh {
+	f.Warning = whoReads(infos)
+	if slices.ContainsFunc(infos, func(info fs.FileInfo) bool { age := now.Sub(info.ModTime()); return 0 <= age && age < Fresh }) {
 		f.State = haproxy.CertificateWaiting
 	}
 	return f
 }
 
-// open reads a file, and the one with its key beside it if it has none itself. info has the wider rights of the two.
-func open(path string) (bundle, fs.FileInfo, error) {
+// open reads a file, and the one with its key beside it if it has none itself. infos are those of the files; the last one has the key.
+func open(path string) (b bundle, infos []fs.FileInfo, err error) {
 	text, info, err := readFile(path)
 	if err != nil {
 		return bundle{}, nil, err
 	}
-	b, err := parse(text)
+	infos = []fs.FileInfo{info}
+	b, err = parse(text)
 	if errors.Is(err, errNoKey) {
 		key, keyInfo, keyErr := readFile(path + ".key")
 		if errors.Is(keyErr, fs.ErrNotExist) {
@@ -153,10 +154,10 @@ func open(path string) (bundle, fs.FileInfo, error) {
 		if keyErr != nil {
 			return bundle{}, nil, keyErr
 		}
-		info = keyInfo
+		infos = append(infos, keyInfo)
 		b, err = parse(text + "\n" + key)
 	}
-	return b, info, err
+	return b, infos, err
 }
 
 // readFile reads a regular file. It waits for no pipe.
@@ -180,13 +181,16 @@ func readFile(path string) (string, fs.FileInfo, error) {
 	return string(text), info, err
 }
 
-// whoReads warns of a file with a key that others than its owner and its group can read, or others than its owner can write.
-func whoReads(info fs.FileInfo) string {
-	switch mode := info.Mode().Perm(); {
-	case mode&0o004 != 0:
+// whoReads warns of a file with a key that others than its owner and its group can read, and of any that others than its owner can write.
+// The key is in the last one.
+func whoReads(infos []fs.FileInfo) string {
+	if mode := infos[len(infos)-1].Mode().Perm(); mode&0o004 != 0 {
 		return fmt.Sprintf("every user of this machine can read its key (mode %#o): chmod o= it", mode)
-	case mode&0o022 != 0:
-		return fmt.Sprintf("others than its owner can write it (mode %#o): chmod go-w it", mode)
+	}
+	for _, info := range infos {
+		if mode := info.Mode().Perm(); mode&0o022 != 0 {
+			return fmt.Sprintf("others than its owner can write it (mode %#o): chmod go-w it", mode)
+		}
 	}
 	return ""
 }

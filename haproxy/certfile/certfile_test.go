@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -168,6 +169,41 @@ func TestFilesOfADirectoryAreTakenAsHAProxyTakesThem(t *testing.T) {
 	}
 	if files, err = Read(dir, time.Now()); err != nil || files[0].State != haproxy.CertificateWaiting {
 		t.Errorf("a file that was just written: %+v, %v", files, err)
+	}
+}
+
+func TestBothFilesOfACertificateAndItsKeyCount(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	cert, key := issue(t, now.Add(-time.Hour), now.Add(time.Hour), "a.abc.com")
+	for name, test := range map[string]struct {
+		certMode, keyMode os.FileMode
+		certAge, keyAge   time.Duration
+		state             haproxy.CertificateState
+		warning           string
+	}{
+		"both are old":                      {0o600, 0o600, time.Minute, time.Minute, haproxy.CertificateUnknown, ""},
+		"the certificate is fresh":          {0o600, 0o600, Fresh / 2, time.Minute, haproxy.CertificateWaiting, ""},
+		"the key is fresh":                  {0o600, 0o600, time.Minute, Fresh / 2, haproxy.CertificateWaiting, ""},
+		"the key is of another time":        {0o600, 0o600, Fresh / 2, -time.Hour, haproxy.CertificateWaiting, ""},
+		"every user reads the certificate":  {0o644, 0o600, time.Minute, time.Minute, haproxy.CertificateUnknown, ""},
+		"every user reads the key":          {0o600, 0o644, time.Minute, time.Minute, haproxy.CertificateUnknown, "every user of this machine can read its key (mode 0644): chmod o= it"},
+		"every user writes the certificate": {0o666, 0o600, time.Minute, time.Minute, haproxy.CertificateUnknown, "others than its owner can write it (mode 0666): chmod go-w it"},
+		"the group writes the key":          {0o644, 0o660, time.Minute, time.Minute, haproxy.CertificateUnknown, "others than its owner can write it (mode 0660): chmod go-w it"},
+	} {
+		dir := t.TempDir()
+		put := func(name, text string, mode os.FileMode, age time.Duration) {
+			path, at := filepath.Join(dir, name), now.Add(-age)
+			if err := errors.Join(os.WriteFile(path, []byte(text), 0o600), os.Chmod(path, mode), os.Chtimes(path, at, at)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		put("a.pem", cert, test.certMode, test.certAge)
+		put("a.pem.key", key, test.keyMode, test.keyAge)
+		files, err := Read(dir, now)
+		if err != nil || len(files) != 1 || files[0].State != test.state || files[0].Warning != test.warning || files[0].Problem != "" {
+			t.Errorf("%s: %+v, %v", name, files, err)
+		}
 	}
 }
 
