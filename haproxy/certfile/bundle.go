@@ -23,6 +23,7 @@ var errNoKey = errors.New("it has no private key: put the certificate, its chain
 // A bundle is what a file has: a certificate, its chain and its key.
 type bundle struct {
 	leaf    *x509.Certificate
+	chain   []dn // as chainNames has it
 	payload string
 }
 
@@ -36,7 +37,8 @@ func parse(text string) (bundle, error) {
 			break
 		}
 		switch {
-		case block.Type == "CERTIFICATE":
+		case block.Type == "CERTIFICATE" || block.Type == "X509 CERTIFICATE":
+			block.Type = "CERTIFICATE"
 			chain = append(chain, block)
 		case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "":
 			return bundle{}, errors.New("its key has a passphrase, which HAProxy cannot be told: write it without")
@@ -75,7 +77,7 @@ func parse(text string) (bundle, error) {
 		b.Headers = nil
 		all.Write(pem.EncodeToMemory(b))
 	}
-	return bundle{leaf, all.String()}, nil
+	return bundle{leaf, chainNames(chain), all.String()}, nil
 }
 
 // check returns what keeps a certificate from being put into HAProxy at a time.

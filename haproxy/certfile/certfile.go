@@ -44,7 +44,8 @@ type File struct {
 	// Path is what HAProxy calls it.
 	Path string
 	// SHA1 is the fingerprint of the certificate, in upper-case hexadecimal as HAProxy tells it; empty for a bad file.
-	SHA1 string
+	SHA1  string
+	chain []dn
 }
 
 // CheckDir returns what is wrong with the name of a directory of certificates.
@@ -104,7 +105,7 @@ func (f File) Load(now time.Time) (payload string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if bundle.sha1() != f.SHA1 {
+	if bundle.sha1() != f.SHA1 || !slices.EqualFunc(bundle.chain, f.chain, slices.Equal) {
 		return "", errors.New("the file has changed since it was looked at")
 	}
 	if len(bundle.payload) > maxPayload {
@@ -130,7 +131,7 @@ func look(dir, name string, now time.Time) File {
 	if err := bundle.check(now); err != nil {
 		return bad(err)
 	}
-	f.SHA1 = bundle.sha1()
+	f.SHA1, f.chain = bundle.sha1(), bundle.chain
 	f.Warning = whoReads(infos)
 	if slices.ContainsFunc(infos, func(info fs.FileInfo) bool { age := now.Sub(info.ModTime()); return 0 <= age && age < Fresh }) {
 		f.State = haproxy.CertificateWaiting

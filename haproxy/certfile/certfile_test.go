@@ -46,11 +46,13 @@ func TestAFileIsTakenOnlyAsAWhole(t *testing.T) {
 	expired, expiredKey := issue(t, now.Add(-2*time.Hour), now.Add(-time.Hour), "a.abc.com")
 	early, earlyKey := issue(t, now.Add(time.Hour), now.Add(2*time.Hour), "a.abc.com")
 	nameless, namelessKey := issue(t, now.Add(-time.Hour), now.Add(time.Hour))
+	old := strings.ReplaceAll(chain, "CERTIFICATE", "X509 CERTIFICATE")
 	damaged := strings.Replace(cert, "M", "A", 1)
 	for text, want := range map[string]string{
 		cert + key:                          "",
 		cert + chain + key:                  "",
 		key + cert + chain:                  "",
+		cert + old + key:                    "",
 		"a comment\n\n" + cert + "\n" + key: "",
 		"":                                  "it has no certificate",
 		key:                                 "it has no certificate",
@@ -86,7 +88,7 @@ func TestAFileIsTakenOnlyAsAWhole(t *testing.T) {
 		if (err == nil) != (want == "") {
 			t.Errorf("%q: loaded with %v", want, err)
 		}
-		if want == "" && (!strings.HasPrefix(payload, cert) || !strings.Contains(payload, key) || strings.Contains(payload, "\n\n")) {
+		if want == "" && (!strings.HasPrefix(payload, cert) || !strings.Contains(payload, key) || strings.Contains(text, "X509") && !strings.Contains(payload, chain) || strings.Contains(payload, "\n\n")) {
 			t.Errorf("what HAProxy is sent: %q", payload)
 		}
 		for _, line := range strings.Split(key+otherKey, "\n") {

@@ -59,8 +59,8 @@ func put(ctx context.Context, process runtimeapi.Client, dir string, f certfile.
 	if err != nil {
 		return err
 	}
-	has, _, err := process.Certificate(ctx, f.Path)
-	if err == nil && has != f.SHA1 {
+	has, err := process.Certificate(ctx, f.Path)
+	if err == nil && !f.Is(has.SHA1, has.Chain) {
 		err = errors.New("HAProxy said that it took it, but has another one")
 	}
 	return err
@@ -98,16 +98,16 @@ func compare(ctx context.Context, process runtimeapi.Client, f *certfile.File, t
 		f.State = haproxy.CertificateNew
 		return nil
 	}
-	sha1, names, err := process.Certificate(ctx, f.Path)
+	has, err := process.Certificate(ctx, f.Path)
 	if err != nil {
 		return err
 	}
 	f.State = haproxy.CertificateLoaded
-	if sha1 == f.SHA1 {
+	if f.Is(has.SHA1, has.Chain) {
 		return nil
 	}
 	f.State = haproxy.CertificateChanged
-	lost := slices.DeleteFunc(names, func(name string) bool { return slices.Contains(f.Names, name) })
+	lost := slices.DeleteFunc(has.Names, func(name string) bool { return slices.Contains(f.Names, name) })
 	if len(lost) > 0 && f.Warning == "" && len(f.Names) < certfile.MaxNames {
 		f.Warning = "it is no longer for " + strings.Join(lost[:min(len(lost), 10)], ", ")
 	}

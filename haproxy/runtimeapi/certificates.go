@@ -29,26 +29,50 @@ func (r Client) Certificates(ctx context.Context, list string) (files map[string
 	return files, true, nil
 }
 
-// Certificate is the SHA1 fingerprint, in upper-case hexadecimal, and the names of a certificate as HAProxy has it.
-func (r Client) Certificate(ctx context.Context, file string) (sha1 string, names []string, err error) {
+// A Certificate is one as HAProxy has it.
+type Certificate struct {
+	SHA1  string // its fingerprint, in upper-case hexadecimal
+	Names []string
+	// Chain are the subject and the issuer of each certificate behind it, such as "/C=DE/CN=Example CA"; nil where they are not known.
+	Chain []string
+}
+
+// maxTold is how long an answer about a certificate may be to be sure to have all lines: HAProxy leaves out those that its buffer of 16 KB
+// has no place for.
+const maxTold = 12_000
+
+// Certificate is the one of a file ("show ssl cert", 2.6 to 3.4).
+func (r Client) Certificate(ctx context.Context, file string) (c Certificate, err error) {
 	reply, err := r.Ask(ctx, "show ssl cert "+file)
 	if err != nil {
-		return "", nil, err
+		return c, err
 	}
+	c.Chain = []string{}
+	elsewhere := false
 	for line := range strings.Lines(reply) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		switch name {
 		case "SHA1 FingerPrint":
-			sha1 = value
+			c.SHA1 = value
 		case "Subject Alternative Name":
 			for word := range strings.SplitSeq(value, ", ") {
 				if dns, ok := strings.CutPrefix(word, "DNS:"); ok {
-					names = append(names, dns)
+					c.Names = append(c.Names, dns)
 				}
 			}
+		case "Chain Filename": // of issuers-chain-path: the file has no chain
+			elsewhere = true
+		case "Chain Subject", "Chain Issuer":
+			c.Chain = append(c.Chain, value)
 		}
 	}
-	return sha1, names, nil
+	if elsewhere {
+		c.Chain = []string{}
+	}
+	if len(reply) > maxTold {
+		c.Chain = nil
+	}
+	return c, nil
 }
 
 // SetCertificate puts a certificate, its chain and its key in the place of the one that HAProxy has of a file. Nothing of them is in an
