@@ -3,8 +3,6 @@ package configfile
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -65,6 +63,9 @@ func OpenFiles(s haproxy.Settings, w *haproxy.Waits) (*Files, error) {
 	if f.OneFile() {
 		f.list = f.list[:1]
 	}
+	if _, err := loads(s.Files); err != nil {
+		return nil, err
+	}
 	if len(s.Files) > 0 && !f.Use(s.Files) {
 		return nil, fmt.Errorf("the files of HAProxy that are named lack %s or %s; name all, in HAProxy's order", base, managed)
 	}
@@ -96,64 +97,12 @@ func (c *Files) Reversed(list []string) bool {
 	return err == nil && slices.Index(all, c.Managed) < slices.Index(all, c.Base)
 }
 
-// SameFiles reports whether HAProxy reads the same files, in the same order, with both lists.
-func SameFiles(list, other []string) bool {
-	all, err := loads(list)
-	others, otherErr := loads(other)
-	return err == nil && otherErr == nil && slices.Equal(all, others)
-}
-
-// loads are the files that HAProxy reads with a list of files and directories, in its order.
-func loads(list []string) ([]string, error) {
-	resolved, err := resolveAll(list)
-	if err != nil {
-		return nil, err
-	}
-	return expand(resolved)
-}
-
-func resolveAll(list []string) ([]string, error) {
-	resolved := make([]string, len(list))
-	for i, path := range list {
-		var err error
-		if resolved[i], err = resolve(path); err != nil {
-			return nil, err
-		}
-	}
-	return resolved, nil
-}
-
 // expanded are the files that HAProxy reads, in its order.
 func (c *Files) expanded() ([]string, error) {
 	c.mu.Lock()
 	list := c.list
 	c.mu.Unlock()
 	return expand(list)
-}
-
-// expand puts the files of a directory in its place, as HAProxy does: those whose names end with .cfg, sorted.
-func expand(list []string) ([]string, error) {
-	var all []string
-	for _, path := range list {
-		if info, err := os.Stat(path); err != nil || !info.IsDir() {
-			all = append(all, path)
-			continue
-		}
-		entries, err := os.ReadDir(path)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range entries {
-			if name := e.Name(); strings.HasSuffix(name, ".cfg") && name[0] != '.' {
-				file, err := resolve(filepath.Join(path, name))
-				if err != nil {
-					return nil, err
-				}
-				all = append(all, file)
-			}
-		}
-	}
-	return all, nil
 }
 
 // OneFile reports whether the operator's configuration and the managed part share a file.
