@@ -80,7 +80,7 @@ func exitCode(ctx context.Context, err error) int {
 	if errors.As(err, &child) {
 		return child.Code
 	}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) { // else the pass that had begun was finished
 		return exitInterrupted
 	}
 	for _, known := range []struct {

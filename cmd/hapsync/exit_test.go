@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
@@ -52,6 +53,31 @@ func TestInterrupted(t *testing.T) {
 	wantContains(t, "message", got.stderr, "hapsync: interrupted")
 	if got := b.runContext(ctx, "list", "--bogus"); got.code != exitUsage {
 		t.Errorf("usage: code %d", got.code)
+	}
+}
+
+func TestAPassThatIsFinishedAfterASignalHasItsOwnCode(t *testing.T) {
+	for name, tt := range map[string]struct {
+		put  func(b *bench)
+		code int
+	}{
+		"in line": {func(*bench) {}, 0},
+		"left out": {func(b *bench) {
+			b.snapshot.Problems = []registry.Problem{{Key: "/services/web/b.abc.com/bad/port", Reason: "no port", Domain: "b.abc.com"}}
+		}, 6},
+		"refused":   {func(b *bench) { b.commitErr = &haproxy.InvalidConfigError{} }, 4},
+		"held":      {func(b *bench) { b.commitErr = &sync.HeldError{} }, 5},
+		"disk full": {func(b *bench) { b.commitErr = syscall.ENOSPC }, 1},
+		"cut off":   {func(b *bench) { b.commitErr = fmt.Errorf("write: %w", context.Canceled) }, 130},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		b := oneHost()
+		b.writing = cancel
+		tt.put(b)
+		if got := b.runContext(ctx, "sync"); got.code != tt.code || ctx.Err() == nil {
+			t.Errorf("%s: code %d, want %d\n%s", name, got.code, tt.code, got.stderr)
+		}
+		cancel()
 	}
 }
 

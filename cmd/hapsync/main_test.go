@@ -201,11 +201,11 @@ func (b benchTarget) Keep([]byte) error { return nil }
 func (b benchTarget) Kept() ([]byte, error) { return []byte(b.kept), nil }
 
 func (b benchTarget) write(want haproxy.Config) error {
-	if b.commitErr != nil {
-		return b.commitErr
-	}
 	if b.writing != nil {
 		b.writing()
+	}
+	if b.commitErr != nil {
+		return b.commitErr
 	}
 	b.wrote, b.state.File = true, want
 	return nil
