@@ -139,7 +139,7 @@ const (
 type Rule struct {
 	Frontend string
 	Domain   string
-	// AnyPort is set where it takes the Host with any port, too, and not without one alone.
+	// AnyPort is set where it takes the Host with any port, and without one; else it takes it only without one.
 	AnyPort bool
 	// ByMap is set where it has no line of its own: one rule of the frontend leads to the backend that the map file has for the Host.
 	ByMap bool

@@ -66,7 +66,7 @@ type State struct {
 	NotLoaded string
 	// Descriptors are those of the process.
 	Descriptors Descriptors
-	// Warnings are one line each: what an operator should mend.
+	// Warnings are one line each: what an operator should fix.
 	Warnings []string
 }
 

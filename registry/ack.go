@@ -11,7 +11,7 @@ type Ack struct {
 	Revision Revision
 	// Domain and Host name the host that it is about.
 	Domain, Host string
-	// Finished asks, too, that no session is left on the host's servek.
+	// Finished asks, too, that no session is left on the host's server.
 	Finished bool
 
 	known map[string]bool

@@ -45,7 +45,7 @@ func exitMeanings() []exitMeaning {
 		{exitHeld, "held by a safeguard: nothing was touched, or all but the removals that are held"},
 		{exitLeftOut, "applied, but some domain or host is left out"},
 		{exitNotYet, "not in effect: with --wait, some agent has not applied it in time, or there is none; explain: some host gets no requests"},
-		{exitChanges, "only with plan --detailed-exitcode: there are changes"},
+		{exitChanges, "only with plan or adopt --detailed-exitcode: there are changes"},
 		{exitInterrupted, "interrupted"},
 	}
 }

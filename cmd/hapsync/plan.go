@@ -14,7 +14,7 @@ import (
 
 func (p program) planCommand() *cli.Command {
 	flags := append(passFlags(),
-		cli.Toggle(cli.Spec{Name: "summary", Usage: "count the steps, with some of the domains, as is done in any case from 200 steps on"}),
+		cli.Toggle(cli.Spec{Name: "summary", Usage: "count the steps, with some of the domains, as is done in any case for more than 200 steps"}),
 		cli.Text(cli.Spec{Name: "domain", Check: registry.CheckDomain, Usage: "show the steps of one `DOMAIN` alone"}),
 		cli.Toggle(cli.Spec{Name: "diff", Usage: "print what would change in the managed file instead, as a unified diff"}),
 		cli.Toggle(cli.Spec{Name: "detailed-exitcode", Usage: "exit with 10 if there are changes, with 0 if there are none"}),

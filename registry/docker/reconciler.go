@@ -135,7 +135,7 @@ func engineRetry() *backoff.ExponentialBackOff {
 	return &backoff.ExponentialBackOff{InitialInterval: 200 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 2 * time.Second}
 }
 
-// pass brings the lives in line with the
+// pass brings the lives in line with the containers that run.
 func (r *Reconciler) pass(ctx context.Context) error {
 	running, err := r.conf.Engine.Containers(ctx, r.conf.Settings.Label())
 	if ctx.Err() != nil {

@@ -119,7 +119,7 @@ type (
 	}
 	ruleJSON struct {
 		Frontend string `json:"frontend" doc:"the frontend"`
-		AnyPort  bool   `json:"any_port" doc:"it takes the Host with any port, and not without one alone"`
+		AnyPort  bool   `json:"any_port" doc:"true: it takes the Host with any port, and without one; false: only without one"`
 		ByMap    bool   `json:"by_map" doc:"the domain is in the map file, which one rule of the frontend reads"`
 	}
 	explainHostJSON struct {

@@ -12,8 +12,8 @@ import (
 	"github.com/hapsync/hapsync/sync"
 )
 
-// foldFrom is the number of steps from which on a plan is shown folded: no one reads more.
-const foldFrom = 200
+// foldAbove is the number of steps above which a plan is shown folded: no one reads more.
+const foldAbove = 200
 
 // writeSteps writes the steps of a plan, domain by domain; of one that is held, what is removed first.
 func (r Report) writeSteps(out *bytes.Buffer) {
@@ -25,7 +25,7 @@ func (r Report) writeSteps(out *bytes.Buffer) {
 	if r.Held != "" && !r.Applied {
 		slices.SortStableFunc(actions, func(a, b sync.Action) int { return cmp.Compare(heldOrder(a), heldOrder(b)) })
 	}
-	if r.Summary || len(actions) > foldFrom && r.Domain == "" {
+	if r.Summary || len(actions) > foldAbove && r.Domain == "" {
 		writeFolded(out, actions)
 		return
 	}
