@@ -150,12 +150,12 @@ func (l Reloader) stranger(ctx context.Context, before Worker) error {
 		"different HAProxy processes", l.Master, before.Pid, l.Stats.Socket)
 }
 
-// await waits until another worker than before answers.
+// await waits until another worker than before answers. In a container that was restarted, it may have the same number.
 func (l Reloader) await(ctx context.Context, before Worker, failed int) error {
 	stats := Client{Socket: l.Stats.Socket, timeout: awaitPatience}
 	for {
 		after, err := stats.Info(ctx)
-		if err == nil && after.Pid != before.Pid {
+		if err == nil && !after.Same(before) {
 			return nil
 		}
 		if err == nil && l.refused(ctx, before, failed) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -163,6 +164,44 @@ func TestAReloadCommandIsVerifiedByTheNewWorker(t *testing.T) {
 			if err := l.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), try.want) {
 				t.Errorf("a command that %s: %v", try.name, err)
 			}
+		}
+	})
+}
+
+// TestAReloadCommandThatRestartsAContainerIsVerifiedByTheNewWorker has HAProxy in a PID namespace, where a new one gets the numbers of the
+// one before.
+func TestAReloadCommandThatRestartsAContainerIsVerifiedByTheNewWorker(t *testing.T) {
+	t.Parallel()
+	container := []string{"unshare", "--pid", "--fork", "--kill-child"}
+	if os.Geteuid() != 0 {
+		container = append(container, "--user", "--map-root-user")
+	}
+	if out, err := exec.CommandContext(t.Context(), container[0], append(container[1:], "true")...).CombinedOutput(); err != nil {
+		t.Skipf("no PID namespace can be made: %v: %s", err, out)
+	}
+	haproxytest.EachHAProxy(t, func(t *testing.T, bin string) {
+		p := haproxytest.NewProc(t)
+		p.Under = append([]string{"sh", "-c", "echo $$ >" + p.Dir + "/pid; exec \"$@\"", "sh"}, container...)
+		p.Write(t, p.BaseFile, "")
+		p.Write(t, p.ManagedFile, "")
+		p.Start(t, bin)
+		before := workerOf(t, p)
+		l := reloaderOf(p)
+		l.Master, l.Timeout = "", 30*time.Second
+		start := slices.Concat(p.Under[3:], []string{bin, "-W", "-S", p.MasterSocket, "-f", p.BaseFile, "-f", p.ManagedFile})
+		l.Command = append([]string{"sh", "-c", "kill -9 $(cat " + p.Dir + "/pid); sleep 3.5; \"$@\" >" + p.Dir + "/restarted 2>&1 & echo $! >" + p.Dir + "/pid"}, start...)
+		t.Cleanup(func() {
+			text, err := os.ReadFile(filepath.Join(p.Dir, "pid"))
+			pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+			if err == nil && pid > 0 {
+				_ = unix.Kill(pid, unix.SIGKILL)
+			}
+		})
+		if err := l.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if after := workerOf(t, p); after.Pid != before.Pid || after.Same(before) {
+			t.Errorf("before %+v, after %+v", before, after)
 		}
 	})
 }
