@@ -26,7 +26,7 @@ type Report struct {
 	Ignored registry.Ignored
 	// Pending hosts, as "domain/host: what is missing", sorted.
 	Pending []string
-	// Warnings are what an operator should mend in HAProxy's configuration.
+	// Warnings are what an operator should fix in HAProxy's configuration.
 	Warnings []string
 	// Kept is what an operator set on HAProxy's socket, and is left as it is.
 	Kept []Override
