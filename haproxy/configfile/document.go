@@ -32,8 +32,18 @@ type section struct {
 	head       int    // index of the header line
 	end        int    // index after the last line
 	// content is the index after the last line that is neither blank nor a comment: what follows belongs to the
-	// next section's header for a person who reads it.
+	// next section's header for a person who reads it. So does an .if block that this header stands in.
 	content int
+	// joined is set if a section behind this one would stand between .if and .endif, or take lines of this one that stand there.
+	joined bool
+}
+
+// An ifBlock is an .if with all up to its .endif, as far as it was read. It may be in no other one.
+type ifBlock struct {
+	depth   int  // 0 behind the .endif
+	start   int  // the line of the .if
+	content int  // the end of the content of the section that it begins in, above it
+	own     bool // it has lines of that section
 }
 
 // sectionKinds are the keywords that start a section up to HAProxy 3.4. An unknown one would be taken for a line of the
@@ -47,7 +57,7 @@ var sectionKinds = map[string]bool{
 
 func parseDocument(text string) Document {
 	d := Document{lines: make([]line, 0, strings.Count(text, "\n")+1)}
-	depth := 0
+	var b ifBlock
 	for len(text) > 0 {
 		var raw string
 		if i := strings.IndexByte(text, '\n'); i >= 0 {
@@ -56,32 +66,56 @@ func parseDocument(text string) Document {
 			raw, text = text, ""
 		}
 		n := len(d.lines)
-		d.lines = append(d.lines, line{raw: raw, conditional: depth > 0})
+		d.lines = append(d.lines, line{raw: raw, conditional: b.depth > 0})
 		keyword := firstWord(raw)
 		switch {
 		case keyword == ".if":
-			depth++
+			if b.depth == 0 {
+				b = ifBlock{start: n, content: d.content()}
+			}
+			b.depth++
 			d.lines[n].conditional, d.conditions = true, true
-		case keyword == ".endif" && depth > 0:
-			depth--
+		case keyword == ".endif" && b.depth > 0:
+			b.depth--
 		case sectionKinds[keyword]:
+			d.end(n, b)
 			d.open(n, raw)
 		}
 		if blank := keyword == "" || keyword[0] == '#'; !blank && len(d.sections) > 0 {
 			d.sections[len(d.sections)-1].content = n + 1
+			b.own = b.own || keyword[0] != '.'
 		}
 	}
-	if n := len(d.sections); n > 0 {
-		d.sections[n-1].end = len(d.lines)
-	}
+	d.end(len(d.lines), b)
 	return d
+}
+
+// content is the end of the content of the last section so far.
+func (d *Document) content() int {
+	if len(d.sections) == 0 {
+		return 0
+	}
+	return d.sections[len(d.sections)-1].content
+}
+
+// end ends the last section so far before line n, which may stand in a block.
+func (d *Document) end(n int, b ifBlock) {
+	if len(d.sections) == 0 {
+		return
+	}
+	s := &d.sections[len(d.sections)-1]
+	s.end = n
+	switch {
+	case b.depth == 0:
+	case s.head < b.start:
+		s.content, s.joined = b.content, b.own
+	default:
+		s.joined = true
+	}
 }
 
 // open starts the section whose header is line n.
 func (d *Document) open(n int, header string) {
-	if last := len(d.sections); last > 0 {
-		d.sections[last-1].end = n
-	}
 	words := splitWords(header)
 	s := section{kind: unquote(words[0]), head: n}
 	nameless := s.kind == "defaults" && len(words) == 3 && words[1] == "from" // "defaults from web"
@@ -113,6 +147,17 @@ func (d Document) active(s section) []line {
 
 // body are the lines of a section below its header that are not blank or comment at its end.
 func (d Document) body(s section) []line { return d.lines[s.head+1 : s.content] }
+
+// shared says how a section shares an .if block with others, so that it cannot be taken out alone; empty if it does not.
+func (d Document) shared(s section) string {
+	switch {
+	case d.lines[s.head].conditional:
+		return "between .if and .endif"
+	case s.joined:
+		return "with an .if block in which another section begins"
+	}
+	return ""
+}
 
 // isBlank tells what HAProxy takes as white space between words.
 func isBlank(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }

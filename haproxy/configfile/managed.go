@@ -67,21 +67,7 @@ type Managed struct {
 // defaults that a section takes.
 func readManaged(d Document, frontends []string, file string, taken map[string]string, inherited func(section) defaultsSection) Managed {
 	m := Managed{path: file, Foreign: map[string]string{}, Exact: map[string]bool{}, AnyPort: map[string]bool{}, mapRules: map[string]mapRule{}, ByMap: map[string]bool{}, frontends: map[string]section{}, backends: map[string]section{}, late: map[string]string{}}
-	all := map[string]section{}
-	for _, s := range d.sections {
-		switch s.kind {
-		case "frontend":
-			if slices.Contains(frontends, s.name) {
-				m.frontends[s.name] = s
-			}
-		case "backend", "listen":
-			if other, dup := all[s.name]; dup {
-				s = other // HAProxy refuses the file anyway
-				s.kind = "listen"
-			}
-			all[s.name] = s
-		}
-	}
+	all := m.findSections(d, frontends, file)
 	fresh := inherited(m.fresh()).server
 	m.Given, m.Own = givenBy(fresh), append(givenTLS(fresh), givenChecks(fresh)...)
 	m.findRules(d, frontends, file, all)
@@ -119,6 +105,30 @@ func readManaged(d Document, frontends []string, file string, taken map[string]s
 	}
 	slices.SortFunc(m.Config.Backends, func(a, b haproxy.Backend) int { return cmp.Compare(a.Name, b.Name) })
 	return m
+}
+
+// findSections finds the managed frontends, and returns all backends, by name. One that shares an .if block with others is the operator's.
+func (m *Managed) findSections(d Document, frontends []string, file string) map[string]section {
+	all := map[string]section{}
+	for _, s := range d.sections {
+		switch s.kind {
+		case "frontend":
+			if slices.Contains(frontends, s.name) {
+				m.frontends[s.name] = s
+			}
+		case "backend", "listen":
+			if other, dup := all[s.name]; dup {
+				s = other // HAProxy refuses the file anyway
+				s.kind = "listen"
+			}
+			all[s.name] = s
+			domain, ok := haproxy.DomainOf(s.name)
+			if shared := d.shared(s); ok && shared != "" {
+				m.Foreign[domain] = fmt.Sprintf("%s %s (%s:%d), %s", s.kind, s.name, file, s.head+1, shared)
+			}
+		}
+	}
+	return all
 }
 
 // from names the defaults that new backends take: those that a managed frontend names; empty where none does.

@@ -16,7 +16,7 @@ import (
 func (m *Managed) findSpares(docs []Document, at int, inherited func(section) defaultsSection) {
 	heads := map[int]section{}
 	for _, s := range docs[at].sections {
-		if _, ok := haproxy.SpareNumber(s.name); ok && s.kind == "backend" && !docs[at].lines[s.head].conditional {
+		if _, ok := haproxy.SpareNumber(s.name); ok && s.kind == "backend" && docs[at].shared(s) == "" {
 			heads[s.head] = s
 		}
 	}
