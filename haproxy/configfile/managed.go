@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 
@@ -56,6 +55,8 @@ type Managed struct {
 	backends  map[string]section
 	// late are the words that backends inherit which have a default-server line below a server: it holds for those below it.
 	late map[string]string
+	// home is where new backends go.
+	home part
 	// Needed are the lines that need a server of a backend of ours, in their order.
 	Needed map[haproxy.ServerKey][]haproxy.Need
 	// NotOurs are the servers in backends of ours whose lines have not our shape, with their place.
@@ -68,9 +69,10 @@ type Managed struct {
 func readManaged(d Document, frontends []string, file string, taken map[string]string, inherited func(section) defaultsSection) Managed {
 	m := Managed{path: file, Foreign: map[string]string{}, Exact: map[string]bool{}, AnyPort: map[string]bool{}, mapRules: map[string]mapRule{}, ByMap: map[string]bool{}, frontends: map[string]section{}, backends: map[string]section{}, late: map[string]string{}}
 	all := m.findSections(d, frontends, file)
+	m.findRules(d, frontends, file, all)
+	m.home = m.homeOf(d, inherited)
 	fresh := inherited(m.fresh()).server
 	m.Given, m.Own = givenBy(fresh), append(givenTLS(fresh), givenChecks(fresh)...)
-	m.findRules(d, frontends, file, all)
 	for _, f := range frontends {
 		if s, ok := m.frontends[f]; ok {
 			m.Behind = cmp.Or(m.Behind, behind(d.active(s)), defaultBackend(inherited(s).lines))
@@ -140,9 +142,6 @@ func (m *Managed) from() string {
 	}
 	return ""
 }
-
-// fresh stands for a backend that is new: at the end of the file.
-func (m *Managed) fresh() section { return section{from: m.from(), head: math.MaxInt} }
 
 // findRules collects the rules of our shape; a domain with a name of ours in another shape becomes foreign.
 func (m *Managed) findRules(d Document, frontends []string, file string, all map[string]section) {

@@ -66,35 +66,6 @@ type splicer struct {
 	inPlace bool
 }
 
-// place finds where new backends go: behind the managed backend that sorts before them, so that the order does not
-// depend on the order of the changes; the first ones before the first managed backend, or at the end.
-func (p *splicer) place() {
-	after := len(p.doc.sections) - 1
-	for i, s := range p.doc.sections {
-		if s.kind == "backend" && p.ours(s) {
-			after = i - 1
-			break
-		}
-	}
-	index := map[string]int{}
-	for i, s := range p.doc.sections {
-		if s.kind == "backend" && p.ours(s) {
-			index[s.name] = i
-		}
-	}
-	have := p.have.Config.Backends
-	h := 0
-	for _, b := range p.want.Backends {
-		for h < len(have) && have[h].Name < b.Name {
-			after = index[have[h].Name]
-			h++
-		}
-		if h == len(have) || have[h].Name != b.Name {
-			p.added[after] = append(p.added[after], b)
-		}
-	}
-}
-
 func (p *splicer) ours(s section) bool {
 	own, ok := p.have.backends[s.name]
 	return ok && own.head == s.head
