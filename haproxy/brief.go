@@ -55,7 +55,7 @@ var (
 	// kindOfError are words of HAProxy's own.
 	kindOfError = regexp.MustCompile(`(?i)unknown keyword|unknown [a-z-]+ parameter|unknown fetch method|unknown argument|unknown option|no such (acl|backend|server|group|user|file|converter)|` +
 		`unable to (find|load|open|stat|parse|use)|error opening file|unexpected (character|argument)|already (used|defined|declared|exists)|same name|` +
-		`too (many|few) arguments|cannot handle unexpected argument|only supports|not supported|not (allowed|permitted)|out of range|expects|missing|invalid|cannot bind`)
+		`a fault of hapsync's: please report it|too (many|few) arguments|cannot handle unexpected argument|only supports|not supported|not (allowed|permitted)|out of range|expects|missing|invalid|cannot bind`)
 )
 
 // Outline is what HAProxy printed of its errors without what it quotes: where they are, and of what kind.

@@ -22,22 +22,30 @@ var (
 	ErrRefused = errors.New("haproxy refused")
 )
 
-// An InvalidConfigError is HAProxy's refusal of a configuration that was about to be written. Nothing was written.
+// An InvalidConfigError is the refusal of a configuration that was about to be written. Nothing was written.
 type InvalidConfigError struct {
 	// Output is what haproxy -c printed, without what it repeats.
 	Output string
 	// Domains are those that the refused lines belong to, sorted; empty where no line of ours is named.
 	Domains []string
+	// Own is set where HAProxy was not asked, because hapsync itself found an OwnFault, which is in Output.
+	Own bool
 }
 
-func (e *InvalidConfigError) Error() string {
-	return invalidConfig + e.Output
-}
+func (e *InvalidConfigError) Error() string { return e.refuses() + e.Output }
 
-const invalidConfig = "haproxy -c refuses the configuration: "
+// OwnFault is in Output where the lines that were about to be written are wrong.
+const OwnFault = "a fault of hapsync's: please report it"
+
+func (e *InvalidConfigError) refuses() string {
+	if e.Own {
+		return "the file is left as it is: "
+	}
+	return "haproxy -c refuses the configuration: "
+}
 
 // Brief is the error without what HAProxy quotes.
-func (e *InvalidConfigError) Brief() string { return invalidConfig + Outline(e.Output) }
+func (e *InvalidConfigError) Brief() string { return e.refuses() + Outline(e.Output) }
 
 // A ReloadError is HAProxy's refusal to reload: the old worker goes on with the old configuration. It wraps ErrRefused.
 type ReloadError struct {

@@ -13,29 +13,85 @@ import (
 	"github.com/haproxytech/config-parser/v5/types"
 )
 
+// A fault is a line for each thing that is wrong with a new text of the managed file, which hapsync itself has made.
+type fault struct {
+	text    string
+	domains []string // whose lines are wrong, as far as that is known, sorted
+}
+
+func faultf(domain, format string, args ...any) *fault {
+	f := fault{text: fmt.Sprintf(format, args...) + " (" + haproxy.OwnFault + ")"}
+	if domain != "" {
+		f.domains = []string{domain}
+	}
+	return &f
+}
+
+func (f *fault) Error() string { return f.text }
+
+// refused makes a refusal of a fault in what a rewrite would write: the domain that has it is left out then, and no other one. A
+// transaction with a fault becomes a rewrite.
+func refused(err error) error {
+	var f *fault
+	if errors.As(err, &f) {
+		return &haproxy.InvalidConfigError{Output: f.text, Domains: f.domains, Own: true}
+	}
+	return err
+}
+
 // verify makes sure that a new text of the managed file says what is wanted and lost no line of an operator's: nothing
 // is installed that did not pass it.
 func verify(have, next Reading, want haproxy.Config) error {
 	if !next.Managed.Config.Equal(want) {
-		return errors.New("the new text would not say what is wanted (a fault of hapsync's: please report it)")
+		return otherThan(next.Managed.Config, want)
 	}
 	before, after := foreignLines(have.doc, have.Managed), foreignLines(next.doc, next.Managed)
 	for key, lines := range before {
 		name := strings.TrimPrefix(key.section, "backend ")
+		domain, _ := haproxy.DomainOf(name)
 		if _, kept := haproxy.FindBackend(want.Backends, name); !kept && have.Managed.backends[name].end > 0 {
 			if key.keyword == "server" || key.keyword == "server-template" {
-				return fmt.Errorf("%s has servers that are not hapsync's, which would be lost (a fault of hapsync's: please report it)", key.section)
+				return faultf(domain, "%s has servers that are not hapsync's, which would be lost", key.section)
 			}
 			continue // the lines of a domain go with it
 		}
 		if !slices.Equal(lines, after[key]) {
-			return fmt.Errorf("the %s lines of %s that are not hapsync's would change (a fault of hapsync's: please report it)", key.keyword, key.section)
+			return faultf(domain, "the %s lines of %s that are not hapsync's would change", key.keyword, key.section)
 		}
 	}
 	if len(next.Text) > editLimit {
 		return nil // 0.65 s and 250 MB at 10,000 domains
 	}
 	return verifyParsed(next.Text, next.Managed, want)
+}
+
+// otherThan is the fault of a text that says something else than what is wanted, with a line for each domain.
+func otherThan(got, want haproxy.Config) *fault {
+	all, differ := map[string][2]haproxy.Config{}, []string{}
+	for i, c := range []haproxy.Config{got, want} {
+		for _, b := range c.Backends {
+			domain, _ := haproxy.DomainOf(b.Name)
+			part := all[domain]
+			part[i].Backends = []haproxy.Backend{b}
+			all[domain] = part
+		}
+		for _, r := range c.Rules {
+			part := all[r.Domain]
+			part[i].Rules = append(part[i].Rules, r)
+			all[r.Domain] = part
+		}
+	}
+	for domain, part := range all {
+		if !part[0].Equal(part[1]) {
+			differ = append(differ, domain)
+		}
+	}
+	slices.Sort(differ)
+	lines := make([]string, len(differ))
+	for i, domain := range differ {
+		lines[i] = faultf(domain, "the new text would not say what is wanted of backend '%s'", haproxy.BackendName(domain)).text
+	}
+	return &fault{strings.Join(lines, "\n"), differ}
 }
 
 type lineKey struct{ section, keyword string }
@@ -89,7 +145,7 @@ func verifyParsed(text string, m Managed, want haproxy.Config) (err error) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("read the new text: %w", err)
+		return faultf("", "config-parser cannot read the new text: %v", err)
 	}
 	for _, b := range want.Backends {
 		servers, _ := get[[]types.Server](p, parser.Backends, b.Name, "server")
@@ -109,7 +165,8 @@ func verifyParsed(text string, m Managed, want haproxy.Config) (err error) {
 			}
 		}
 		if !maps.Equal(addrs, wanted) {
-			return fmt.Errorf("config-parser reads other servers in backend %s (a fault of hapsync's: please report it)", b.Name)
+			domain, _ := haproxy.DomainOf(b.Name)
+			return faultf(domain, "config-parser reads other servers in backend %s", b.Name)
 		}
 	}
 	rules := map[haproxy.Rule]bool{}
@@ -123,7 +180,7 @@ func verifyParsed(text string, m Managed, want haproxy.Config) (err error) {
 	}
 	for _, r := range want.Rules {
 		if !r.ByMap && !rules[haproxy.Rule{Frontend: r.Frontend, Domain: r.Domain}] {
-			return fmt.Errorf("config-parser reads no rule of %s in frontend %s (a fault of hapsync's: please report it)", r.Domain, r.Frontend)
+			return faultf(r.Domain, "config-parser reads no rule of %s in frontend %s", r.Domain, r.Frontend)
 		}
 	}
 	return nil

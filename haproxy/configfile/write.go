@@ -110,7 +110,7 @@ func (c *Files) Rewrite(ctx context.Context, want haproxy.Config, base haproxy.D
 		return err
 	}
 	c.forNewDomains(ctx, &f, want)
-	return c.commit(ctx, f, splice(f.doc, f.Managed, want), want, before)
+	return refused(c.commit(ctx, f, splice(f.doc, f.Managed, want), want, before))
 }
 
 // Preview is the text of the managed file, and the one that a Rewrite would make of it.
