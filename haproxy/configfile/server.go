@@ -68,11 +68,13 @@ func isMarked(comment string) bool {
 
 // marked is the comment of a server's line of ours, with the mark if the server has no cookie.
 func marked(s haproxy.Server, comment string) string {
-	comment = unmarked(comment)
-	if s.Cookie == "" {
-		comment = strings.TrimRight(ownMark+" "+comment, " ")
+	switch {
+	case s.Cookie != "":
+		return unmarked(comment)
+	case isMarked(comment):
+		return comment
 	}
-	return comment
+	return strings.TrimRight(ownMark+" "+comment, " ")
 }
 
 // unmarked is a comment without the mark; it is an operator's.
