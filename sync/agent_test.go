@@ -179,6 +179,49 @@ func TestAnotherRegistryIsHeldUntilItSaysTheSame(t *testing.T) {
 	}
 }
 
+// TestAnotherRegistryIsHeldThoughAnOverrideIsLost restarts HAProxy after etcd was restored: what an operator had set on its socket is gone.
+func TestAnotherRegistryIsHeldThoughAnOverrideIsLost(t *testing.T) {
+	t.Parallel()
+	for name, restored := range map[string]registry.Snapshot{"that says the same": twoDomains(), "that says more": withNew(twoDomains())} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+				i.registry.tell(twoDomains())
+				synctest.Wait()
+				i.haproxy.change(func() { i.haproxy.live.Backends[0].Servers[0].State = haproxy.Drain })
+				i.Resync()
+				elapse(time.Minute)
+				if len(i.Status().Overrides) != 1 {
+					t.Fatalf("overrides %v", i.Status().Overrides)
+				}
+				restored.ClusterID, restored.Revision = 2, 900
+				i.haproxy.change(func() { i.haproxy.down = true })
+				i.registry.tell(restored)
+				elapse(3 * time.Second)
+				i.haproxy.change(func() {
+					i.haproxy.down = false
+					i.haproxy.restart()
+				})
+				elapse(time.Minute)
+				if same := len(restored.Domains) == 2; same != i.Status().Ready() || same == (i.Status().Held != "") {
+					t.Errorf("ready %t, held %q", i.Status().Ready(), i.Status().Held)
+				}
+				byHand, err := New(Config{Source: source{snapshot: restored}, Process: i.haproxy, File: i.haproxy, Layout: layout, Policy: Policy{AllowMassRemoval: true}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := byHand.Sync(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				elapse(time.Minute)
+				if s := i.Status(); !s.Ready() || s.Applied != restored.Revision {
+					t.Errorf("applied %d, %q", s.Applied, s.Reasons)
+				}
+			})
+		})
+	}
+}
+
 func TestAnEmptyRegistryIsHeldUntilItRecovers(t *testing.T) {
 	t.Parallel()
 	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {

@@ -296,6 +296,56 @@ func TestWhatHAProxyRefusesStaysAProblemWhileItIsTriedAgain(t *testing.T) {
 	})
 }
 
+func TestAFailureEndsWithWhatItWasFor(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ fails, mends func(i inn) }{
+		"haproxy -c hangs": {
+			func(i inn) { i.haproxy.hang = 10 * time.Second },
+			func(i inn) { i.haproxy.hang = 0 },
+		},
+		"the reload is refused": {
+			func(i inn) { i.haproxy.failReload = 100 },
+			func(i inn) { i.haproxy.failReload = 0 },
+		},
+		"another hapsync does it": {
+			func(i inn) { i.haproxy.locked = true },
+			func(i inn) { i.haproxy.locked = false },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+				i.registry.tell(twoDomains())
+				synctest.Wait()
+				i.haproxy.change(func() { c.fails(i) })
+				more := withNew(revised(twoDomains(), 900))
+				i.registry.change(more, "c.abc.com")
+				elapse(10100 * time.Millisecond)
+				if i.Status().Ready() {
+					t.Fatal("it does not fail")
+				}
+				if !i.haproxy.locked {
+					i.registry.change(revised(twoDomains(), 901), "c.abc.com")
+					elapse(time.Second)
+				}
+				i.haproxy.change(func() {
+					if i.haproxy.locked {
+						want, _ := layout.Desired(more, haproxy.State{})
+						i.haproxy.file = clone(want)
+						i.haproxy.version++
+						_ = i.haproxy.fake.Reload(t.Context())
+					}
+					c.mends(i)
+				})
+				elapse(30 * time.Second) // less than a resync
+				if s := i.Status(); !s.Ready() {
+					t.Errorf("all is in line: %q", s.Reasons)
+				}
+			})
+		})
+	}
+}
+
 func TestTheFileGetsADomainThatARestartHasBroughtDuringARefusedReload(t *testing.T) {
 	t.Parallel()
 	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {

@@ -99,7 +99,7 @@ func (p *pass) check() error {
 	if p.report.Plan.Empty() || p.cfg.Policy.AllowMassRemoval {
 		return nil
 	}
-	if p.memory.other != nil {
+	if p.memory.other != nil && p.differs() {
 		return p.memory.other
 	}
 	r := p.memory.removals(leaving, have, p.scope)
@@ -266,6 +266,11 @@ func (p *pass) byProcess(ctx context.Context) error {
 	p.report.Plan = p.report.Plan.with(made)
 	p.made = slices.Concat(made, p.made)
 	return nil
+}
+
+// differs reports whether HAProxy differs from the registry in more than in what operators have set on its socket.
+func (p *pass) differs() bool {
+	return !newPlan(wanted{file: p.asked, process: leaveAgents(p.asked, p.asked, p.state), refused: p.want.refused, retried: p.want.retried}, p.state).Empty()
 }
 
 // taken are the changes that the pass has made and HAProxy has not refused.

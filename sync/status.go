@@ -125,6 +125,7 @@ func (a *Agent) record(in inbox, p *pass, err error, took time.Duration) {
 	if err == nil { // what is tried again stays a problem until HAProxy has taken it
 		report.remembered = a.memory.leftOut(s.prefix, haproxy.Domains(), nil)
 		report.leaveOut(report.remembered)
+		a.forgetFailure(p)
 	}
 	s.Failed = cmp.Or(a.failure(err), s.jobFailed, a.memory.unloaded())
 	if !p.scope.All() { // which does not look
@@ -158,6 +159,18 @@ func (a *Agent) record(in inbox, p *pass, err error, took time.Duration) {
 	s.Reasons = s.reasons(in.known)
 	if err != nil || report.Down != nil || !s.AppliedAt.IsZero() { // else there is more to come at once
 		a.notify()
+	}
+}
+
+// forgetFailure forgets why a job failed if nothing is left that it was for: the registry has taken it back, or someone else has done it.
+func (a *Agent) forgetFailure(p *pass) {
+	waits := func(d *domainState) bool { return d.waits == waitsForFile || d.waits == waitsForReload }
+	switch {
+	case a.status.jobFailed == "" || a.deployer.busy != nil || len(a.memory.names(waits)) > 0:
+	case !p.scope.All():
+		a.alarms.whole = time.Now()
+	case !p.report.Plan.EditsFile() && len(p.report.Plan.Reload) == 0:
+		a.status.jobFailed = ""
 	}
 }
 
