@@ -54,7 +54,11 @@ func TestADomainWithTooManyKeysIsCountedAndTheOthersAreFollowed(t *testing.T) {
 	want("a listing with one too many", many(1), 4)
 	m.Become(listOf(7, "a.com/s1/port", "a.com/s1/x1", "a.com/s1/x2"), nil, now)
 	want("a listing without", few, 3)
-	m.Become(listOf(8), nil, now)
+	m.Become(listOf(8, "a.com/s0/port", "a.com/s1/port", "a.com/s1/x1"), nil, now)
+	want("one has gone, and one has come that sorts before it", "a.com\n  s0 pending: no ip\n  s1 pending: no ip\n~ 1 ignored: x1\n", 3)
+	m.Begin(listOf(9, "a.com/r0/port", "a.com/s0/port", "a.com/s1/port"), now)
+	want("again, after a watch that was cut", "a.com\n  r0 pending: no ip\n  s0 pending: no ip\n  s1 pending: no ip\n", 3)
+	m.Become(listOf(10), nil, now)
 	want("an empty listing", "", 0)
 }
 

@@ -210,6 +210,13 @@ func (m *Mirror) differences(want *Mirror, revision int64) []Change {
 			changes = new(group).differences(w, revision, changes)
 		}
 	}
+	gone := func(c Change) int {
+		if c.Deleted {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(changes, func(a, b Change) int { return gone(a) - gone(b) }) // what goes makes room for what comes
 	return changes
 }
 
