@@ -111,10 +111,12 @@ func (c *Client) takeOut(ctx context.Context, have hostKeys, drain time.Duration
 	return registry.Revision(revision), undrained, err
 }
 
-// drain leaves the host in maintenance.
+// drain leaves the host in maintenance, as an operator's decision: its registration would take the mere end of its keys for an accident,
+// and write them again.
 func (c *Client) drain(ctx context.Context, have hostKeys, drain time.Duration) error {
-	if state, _ := have.of("state"); state.value == string(registry.Maint) {
-		return nil
+	if state, _ := have.of("state"); state.value == string(registry.Maint) { // by its own check, perhaps
+		_, err := c.set(ctx, have, "state", string(registry.Maint))
+		return err
 	}
 	if drain > 0 {
 		if _, err := c.set(ctx, have, "state", string(registry.Drain)); err != nil {

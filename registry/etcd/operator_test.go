@@ -87,12 +87,24 @@ func TestStateThatWasThereBeforeTheHostStands(t *testing.T) {
 
 func TestDeregisteredHostStaysOut(t *testing.T) {
 	t.Parallel()
+	for _, health := range []registry.HostState{registry.Ready, registry.Maint} {
+		t.Run("whose check says "+string(health), func(t *testing.T) {
+			t.Parallel()
+			deregisteredStaysOut(t, health)
+		})
+	}
+}
+
+func deregisteredStaysOut(t *testing.T, health registry.HostState) {
 	client, etcd := onEtcd(t)
 	g := register(t, client, etcd, server1())
 	lease := g.comes(t, ready)
+	g.SetHealth(health)
+	g.comes(t, "ip=10.0.0.1 port=10000 state="+string(health))
 	if _, _, err := client.Deregister(t.Context(), "a.abc.com", "server1", 100*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
+	g.SetHealth(registry.Ready)
 	over := time.After(time.Second)
 	<-over
 	if got, _ := g.keys(t); got != "" {
