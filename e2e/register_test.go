@@ -2,10 +2,12 @@ package e2e
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -13,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hapsync/hapsync/e2e/internal/harness"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -257,6 +261,26 @@ func TestCommandIsRegisteredOnceItAnswers(t *testing.T) {
 	p.signal(t, syscall.SIGINT)
 	if code := p.code(t); code != 0 && code != 128+2 {
 		t.Errorf("hapsync ended with %d", code)
+	}
+}
+
+// TestCommandOnATerminalIsNotStopped has a command that reads: it is not in the terminal's foreground.
+func TestCommandOnATerminalIsNotStopped(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, firstHAProxy(t))
+	ip, port := splitAddr(t, startHost(t, "server1").addr)
+	ctx, stop := context.WithTimeout(t.Context(), harness.Patience)
+	defer stop()
+	line := b.program + " register --domain a.abc.com --host server1 --ip " + ip + " --port " + port + " -- sh -c 'read x; exit 7'"
+	c := exec.CommandContext(ctx, "script", "-qec", line, "/dev/null")
+	c.Env = append(os.Environ(), b.env...)
+	in, err := c.StdinPipe() // it stays open: nobody types anything
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = in.Close() }()
+	if out, err := c.CombinedOutput(); c.ProcessState.ExitCode() != 7 {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

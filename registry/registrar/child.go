@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"runtime"
 	"syscall"
+
+	"github.com/mattn/go-isatty"
 )
 
 // A Child is the command that a host is registered for.
@@ -32,11 +34,14 @@ func (e ChildError) Error() string {
 	return fmt.Sprintf("the command ended with code %d", e.Code)
 }
 
-// Start starts a command in a process group of its own, so that the terminal's ^C reaches hapsync alone. An error is a
-// ChildError.
+// Start starts a command in a process group of its own, so that the terminal's ^C reaches hapsync alone. For that reason it cannot read
+// from a terminal, either, which would stop it at the first try: its standard input is empty then. An error is a ChildError.
 func Start(words []string, stdout, stderr io.Writer) (*Child, error) {
 	c := &Child{cmd: exec.Command(words[0], words[1:]...), exited: make(chan struct{})}
-	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = os.Stdin, stdout, stderr
+	c.cmd.Stdout, c.cmd.Stderr = stdout, stderr
+	if !isatty.IsTerminal(os.Stdin.Fd()) {
+		c.cmd.Stdin = os.Stdin
+	}
 	c.cmd.SysProcAttr = ownGroup()
 	started := make(chan error)
 	go func() {

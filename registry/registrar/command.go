@@ -33,6 +33,7 @@ func (r *Registrar) RunWith(ctx context.Context, child *Child) error {
 		}
 		r.log.Info("the command is told to end", "signal", s.String())
 		child.signal(s)
+		child.signal(syscall.SIGCONT) // it may have been stopped
 	}
 	<-child.exited
 	if err == nil {
