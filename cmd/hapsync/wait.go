@@ -32,6 +32,8 @@ func waitFlags() []cli.Flag {
 type waiter struct {
 	prefix  string
 	timeout time.Duration
+	// stands says, in front of an error, that what was written stays although it is not in effect; empty where it does not.
+	stands string
 }
 
 // newWaiter is what the flags ask for.
@@ -40,7 +42,7 @@ func newWaiter(c *cli.Context) (*waiter, error) {
 		return nil, nil
 	}
 	prefix, err := reportPrefix(c)
-	return &waiter{prefix, c.Duration("wait-timeout")}, err
+	return &waiter{prefix: prefix, timeout: c.Duration("wait-timeout")}, err
 }
 
 // wait returns when every agent has done what the ack asks for, and how many there are. An error that wraps
@@ -75,8 +77,7 @@ func (w *waiter) wait(ctx context.Context, client *etcd.Client, ack registry.Ack
 			if err != nil {
 				return 0, err
 			}
-			return 0, fmt.Errorf("%w after %s: the write stands at revision %d, but %s:\n  %s", errNotYet, w.timeout,
-				ack.Revision, notDone(len(missing)), strings.Join(missing, "\n  "))
+			return 0, fmt.Errorf("%w after %s: %s%s:\n  %s", errNotYet, w.timeout, w.stands, notDone(len(missing)), strings.Join(missing, "\n  "))
 		case <-poll.C:
 		}
 	}
@@ -102,7 +103,7 @@ func (w *waiter) nobody(roster registry.Roster) error {
 	if roster.Others > 0 {
 		why = fmt.Sprintf("%s there follow another --prefix", registry.Count(roster.Others, "agent"))
 	}
-	return fmt.Errorf("%w: the write stands, but no agent reports below %s: %s", errNotYet, w.prefix, why)
+	return fmt.Errorf("%w: %sno agent reports below %s: %s", errNotYet, w.stands, w.prefix, why)
 }
 
 // await waits where --wait asks for it, and says so.
@@ -110,6 +111,7 @@ func (p program) await(c *cli.Context, client *etcd.Client, w *waiter, ack regis
 	if w == nil {
 		return nil
 	}
+	w.stands = fmt.Sprintf("the write stands at revision %d, but ", ack.Revision)
 	n, err := w.wait(c.Context, client, ack, p.waits)
 	if err != nil {
 		return err
