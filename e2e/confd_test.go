@@ -50,10 +50,12 @@ func (c *confd) start(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
-		changes := world.etcd.client.Watch(clientv3.WithRequireLeader(ctx), c.box.prefix+"/", clientv3.WithPrefix())
-		c.render(ctx, t)
-		for range changes {
+		for ctx.Err() == nil { // a watch ends where etcd has no leader for a moment
+			changes := world.etcd.client.Watch(clientv3.WithRequireLeader(ctx), c.box.prefix+"/", clientv3.WithPrefix())
 			c.render(ctx, t)
+			for range changes {
+				c.render(ctx, t)
+			}
 		}
 	})
 	c.end = sync.OnceFunc(func() {
