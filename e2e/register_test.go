@@ -274,7 +274,7 @@ func TestCommandOnATerminalIsNotStopped(t *testing.T) {
 	line := b.program + " register --domain a.abc.com --host server1 --ip " + ip + " --port " + port + " -- sh -c 'read x; exit 7'"
 	c := exec.CommandContext(ctx, "script", "-qec", line, "/dev/null")
 	c.Env = append(os.Environ(), b.env...)
-	in, err := c.StdinPipe() // it stays open: nobody types anything
+	in, err := c.StdinPipe() // it stays open, and nothing is typed
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -298,7 +298,7 @@ func TestWhatHAProxyRefusesStaysAProblemWhileItIsTriedAgain(t *testing.T) {
 
 func TestAFailureEndsWithWhatItWasFor(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct{ fails, mends func(i inn) }{
+	for name, c := range map[string]struct{ fails, works func(i inn) }{
 		"haproxy -c hangs": {
 			func(i inn) { i.haproxy.hang = 10 * time.Second },
 			func(i inn) { i.haproxy.hang = 0 },
@@ -335,7 +335,7 @@ func TestAFailureEndsWithWhatItWasFor(t *testing.T) {
 						i.haproxy.version++
 						_ = i.haproxy.fake.Reload(t.Context())
 					}
-					c.mends(i)
+					c.works(i)
 				})
 				elapse(30 * time.Second) // less than a resync
 				if s := i.Status(); !s.Ready() {

@@ -54,7 +54,7 @@ func fileBackend(d Document, s section, name, inherited string) haproxy.Backend 
 	body := d.body(s)
 	words := inherited + " " + defaultServerWords(d.active(s))
 	above := givers{words: inherited}
-	b := haproxy.Backend{Name: name, Given: givenBy(words), Own: append(givenTLS(inherited), givenChecks(words)...)}
+	b := haproxy.Backend{Name: name, Own: append(givenTLS(inherited), givenChecks(words)...)}
 	domain, _ := haproxy.DomainOf(name)
 	b.Options.Check, b.Options.CheckHost = checkOf(body, domain)
 	b.Servers = make([]haproxy.Server, 0, len(body))
@@ -79,7 +79,7 @@ func fileBackend(d Document, s section, name, inherited string) haproxy.Backend 
 			}
 		}
 	}
-	b.Options.Lines = strings.Join(lines, "\n")
+	b.Given, b.Options.Lines = above.given(), strings.Join(lines, "\n")
 	haproxy.SortServers(b.Servers)
 	return b
 }
