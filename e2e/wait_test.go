@@ -170,8 +170,15 @@ func TestNobodyToWaitFor(t *testing.T) {
 	b := newBox(t, firstHAProxy(t))
 	b.register(t, "a.abc.com/server1", "127.0.0.1:1")
 	o := b.exits(t, 7, "drain", "--domain", "a.abc.com", "--host", "server1", "--wait")
-	says(t, o.stderr, "no agent reports below "+b.reports())
+	says(t, o.stderr, "the write stands at revision ", ", but no agent reports below "+b.reports())
 	b.registered(t, "a.abc.com/server1", "drain")
+
+	o = b.exits(t, 7, "register", "--domain", "a.abc.com", "--host", "server2", "--ip", "127.0.0.1", "--port", "2", "--drain", "0s", "--wait")
+	says(t, o.stderr, "no agent reports below "+b.reports())
+	if strings.Contains(o.stderr, "stands") {
+		t.Errorf("the host is out again, and it says %s", o.stderr)
+	}
+	b.registered(t, "a.abc.com/server2", "")
 }
 
 // A keeper is a host that answers each request only when it is told to.
