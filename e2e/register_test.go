@@ -284,6 +284,17 @@ func TestCommandOnATerminalIsNotStopped(t *testing.T) {
 	}
 }
 
+func TestCommandThatIsStoppedEnds(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, firstHAProxy(t))
+	p := b.startRegister(t, "a.abc.com/server1", startHost(t, "server1").addr, "--drain", "0s", "--", "sh", "-c", "kill -STOP $$; exit 9")
+	b.registered(t, "a.abc.com/server1", "ready")
+	p.signal(t, syscall.SIGTERM)
+	if code := p.code(t); code != 128+int(syscall.SIGTERM) {
+		t.Errorf("code %d\n%s", code, p.printed())
+	}
+}
+
 func TestCommandThatCannotStart(t *testing.T) {
 	t.Parallel()
 	b := newBox(t, firstHAProxy(t))
