@@ -4,6 +4,7 @@ import "testing"
 
 // TestAgentOutlivesASocketThatLies has the registry change meanwhile, so that there is something to do.
 func TestAgentOutlivesASocketThatLies(t *testing.T) {
+	t.Parallel()
 	for _, l := range lies {
 		t.Run(l.name, func(t *testing.T) {
 			outlives := func(t *testing.T, h haproxy) { outlivesLies(t, h, l.lie) }

@@ -64,6 +64,7 @@ func (b *box) state(t *testing.T, server, want string) {
 
 // TestAgentChecksHaveTheirSay has HAProxy's agent-checks set weights and states: no pass sets them back.
 func TestAgentChecksHaveTheirSay(t *testing.T) {
+	t.Parallel()
 	for name, behind := range map[string]bool{"by default-server": false, "by the server's words": true} {
 		t.Run(name, func(t *testing.T) {
 			eachHAProxy(t, func(t *testing.T, h haproxy) {

@@ -36,6 +36,7 @@ func TestARemovedDomainIsAnUnknownOne(t *testing.T) {
 
 // TestADefaultBackendOfTheDefaultsCounts has the default_backend in the defaults that the frontend takes.
 func TestADefaultBackendOfTheDefaultsCounts(t *testing.T) {
+	t.Parallel()
 	const more = "    timeout connect 1s\n    timeout client 9s\n    timeout server 9s\n"
 	for name, c := range map[string]struct {
 		defaults, from string

@@ -112,6 +112,7 @@ func TestABackendOfAnotherFileIsLeftAlone(t *testing.T) {
 }
 
 func TestServersThatTheFileDoesNotShowStay(t *testing.T) {
+	t.Parallel()
 	for name, lines := range map[string][]string{
 		"between .if and .endif": {".if version_atleast(2.5)", "@SERVER@", ".endif"},
 		"without our cookie":     {"server server1 @ADDR@ check"},
@@ -202,6 +203,7 @@ func secureHost(t *testing.T, name string) (addr string) {
 // TestDefaultsAreThoseOfTheProxy has defaults that are not the base file's last ones: in the managed file itself, named by the
 // frontend, inherited (3.x), in a file between the two.
 func TestDefaultsAreThoseOfTheProxy(t *testing.T) {
+	t.Parallel()
 	const secure, plain = "defaults web\n    mode http\n    timeout connect 1s\n    timeout client 9s\n    timeout server 9s\n    default-server ssl verify none\n",
 		"defaults tcp\n    mode tcp\n    timeout connect 1s\n    timeout client 9s\n    timeout server 9s\n"
 	for name, c := range map[string]struct{ before, managed, frontend string }{
@@ -238,6 +240,7 @@ func TestDefaultsAreThoseOfTheProxy(t *testing.T) {
 
 // TestHAProxyJudgesAllOfItsFiles has a third file that the managed one does not fit with, and names that are taken there.
 func TestHAProxyJudgesAllOfItsFiles(t *testing.T) {
+	t.Parallel()
 	for name, told := range map[string]bool{"as HAProxy tells": false, "as hapsync is told": true} {
 		t.Run(name, func(t *testing.T) {
 			eachHAProxy(t, func(t *testing.T, h haproxy) {

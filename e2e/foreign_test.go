@@ -220,6 +220,7 @@ func newCertificate(t *testing.T, domain string, until time.Time) []byte {
 }
 
 func TestOurRulesStandAboveThoseThatWouldShadowThem(t *testing.T) {
+	t.Parallel()
 	for name, rule := range map[string]string{
 		"a wildcard":           "    use_backend wild if { hdr_end(host) -i .abc.com }\n",
 		"an ACL":               "    acl wild req.hdr(Host),lower -m end .abc.com\n    use_backend wild if METH_GET wild\n",

@@ -8,6 +8,7 @@ import (
 
 // TestRulesOfEqualMeaningAreTakenOverAsTheyAre has an ACL and a rule of an operator's that say what hapsync's do, in other words.
 func TestRulesOfEqualMeaningAreTakenOverAsTheyAre(t *testing.T) {
+	t.Parallel()
 	const acl, rule = "    acl is_a.abc.com ", "    use_backend a.abc.com_cluster if is_a.abc.com\n"
 	for name, lines := range someOf(map[string]string{
 		"req.hdr":             acl + "req.hdr(host) -i a.abc.com\n" + rule,
@@ -64,6 +65,7 @@ func TestRulesOfEqualMeaningAreTakenOverAsTheyAre(t *testing.T) {
 
 // TestRulesOfAnotherMeaningStayForeign has what looks like ours, and matches more or less than hapsync's would.
 func TestRulesOfAnotherMeaningStayForeign(t *testing.T) {
+	t.Parallel()
 	const acl, rule = "    acl is_a.abc.com ", "    use_backend a.abc.com_cluster if is_a.abc.com\n"
 	for name, lines := range map[string]string{
 		"another value, too": acl + "hdr(host) -i a.abc.com www.abc.com\n" + rule,

@@ -56,6 +56,7 @@ func (b *box) line(t *testing.T, server string) string {
 }
 
 func TestDefaultServerDecidesWhatTheRegistryDoesNotSay(t *testing.T) {
+	t.Parallel()
 	const words = "default-server maxconn 2 weight 100 inter 5s\n"
 	for name, place := range someOf(map[string]struct{ base, from, backend string }{
 		"of the backend":       {backend: "    " + words},

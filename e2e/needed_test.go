@@ -130,6 +130,7 @@ func (n needing) problems(t *testing.T, output string) {
 
 // TestWhatLinesNeedIsHeldOnlyIfTheLinesStay compares plan and sync with what HAProxy takes.
 func TestWhatLinesNeedIsHeldOnlyIfTheLinesStay(t *testing.T) {
+	t.Parallel()
 	for _, n := range someNeedings() {
 		t.Run(n.name, func(t *testing.T) {
 			eachHAProxy(t, func(t *testing.T, h haproxy) {

@@ -29,6 +29,7 @@ func TestWordsThatNoCommandMayHaveStopNothing(t *testing.T) {
 }
 
 func TestAHalfWrittenLineHangsNothing(t *testing.T) {
+	t.Parallel()
 	for _, words := range []string{"weight", "maxconn", "init-addr", "inter", "proto(x)"} { // HAProxy accepts some of these
 		t.Run(words, func(t *testing.T) {
 			eachHAProxy(t, func(t *testing.T, h haproxy) {

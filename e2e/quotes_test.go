@@ -11,6 +11,7 @@ import (
 
 // TestWhatHAProxyQuotesOfItsFilesIsInTheLogAlone has lines with a password that HAProxy refuses, and quotes.
 func TestWhatHAProxyQuotesOfItsFilesIsInTheLogAlone(t *testing.T) {
+	t.Parallel()
 	for name, line := range map[string]string{
 		"a userlist":    "userlist team\n    user joe insecure-password x groups s3cret\n",
 		"a sample":      "frontend f\n    http-request set-header Authorization %[s3cret]\n",

@@ -67,6 +67,7 @@ func TestDomainThatHAProxyRefusesIsLeftOutAndNamed(t *testing.T) {
 
 // TestAPlanSaysThatARemovalIsHeldWhichHAProxyRefuses compares a plan with what sync then does.
 func TestAPlanSaysThatARemovalIsHeldWhichHAProxyRefuses(t *testing.T) {
+	t.Parallel()
 	for name, line := range map[string]string{
 		"use-server": "    use-server server1 if { path_beg /1 }\n", "quoted use-server": "    use-server \"server1\" if { path_beg /1 }\n",
 		"track": "    server other 127.0.0.1:3 track a.abc.com_cluster/server1\n", "track in the same backend": "    server other 127.0.0.1:3 track server1\n",

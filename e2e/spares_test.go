@@ -298,6 +298,7 @@ func TestAHAProxyWithoutTheManagedFileIsReloadedOnce(t *testing.T) {
 // TestALiteralEntryOfTheMapLeadsToTheSpareBackendInstead has an entry in HAProxy's map that names the backend of the domain, which it has not
 // loaded: from an older map file, or from an operator.
 func TestALiteralEntryOfTheMapLeadsToTheSpareBackendInstead(t *testing.T) {
+	t.Parallel()
 	for _, routing := range []string{"map", "acl"} {
 		t.Run(routing, func(t *testing.T) {
 			eachSpare(t, func(t *testing.T, h haproxy) {

@@ -9,6 +9,7 @@ import (
 
 // TestCheckComparesTheFilesThatHAProxyWasStartedWith has HAProxy start with others than hapsync was told, or in another order.
 func TestCheckComparesTheFilesThatHAProxyWasStartedWith(t *testing.T) {
+	t.Parallel()
 	const judges, order = "haproxy -c judges other files than HAProxy loads", "the defaults of"
 	for name, c := range someOf(map[string]struct {
 		starts, told string // names of files; told nothing if empty

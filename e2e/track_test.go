@@ -18,6 +18,7 @@ var trackings = map[string]func(server, track string) string{
 }
 
 func TestAServerThatTracksHasNoCheckOfItsOwn(t *testing.T) {
+	t.Parallel()
 	for name, lines := range trackings {
 		t.Run(name, func(t *testing.T) {
 			eachHAProxy(t, func(t *testing.T, h haproxy) {

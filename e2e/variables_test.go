@@ -14,6 +14,7 @@ import (
 // TestNamesWithVariablesAreThoseOfHAProxysEnvironment has an ACL and a backend whose names have a variable that hapsync's own
 // environment lacks: no domain is added beside them.
 func TestNamesWithVariablesAreThoseOfHAProxysEnvironment(t *testing.T) {
+	t.Parallel()
 	const (
 		acl     = "    acl \"is_${SHOP}.abc.com\" path /never\n"
 		backend = "\nbackend \"${SHOP}.abc.com_cluster\"\n    server w @ADDR@\n"
@@ -58,6 +59,7 @@ func TestNamesWithVariablesAreThoseOfHAProxysEnvironment(t *testing.T) {
 // TestAnotherHAProxyIsAskedAboutConditionsAgain has an agent meet a HAProxy whose environment, or another program, makes a condition
 // true that was false.
 func TestAnotherHAProxyIsAskedAboutConditionsAgain(t *testing.T) {
+	t.Parallel()
 	for name, condition := range map[string]string{"environment": "defined(SHOP)", "program": "version_atleast(99.0)"} {
 		t.Run(name, func(t *testing.T) {
 			eachHAProxy(t, func(t *testing.T, h haproxy) {

@@ -8,6 +8,7 @@ import (
 
 // TestWordsThatAllServersShareHoldForThoseThatCome has words behind every server of a file that another tool has written.
 func TestWordsThatAllServersShareHoldForThoseThatCome(t *testing.T) {
+	t.Parallel()
 	const secure = "ssl verify none inter 300ms"
 	for name, c := range map[string]struct{ one, two string }{
 		"the same behind each":            {secure, secure},
