@@ -62,7 +62,7 @@ const (
 	defaultResync         = time.Minute
 	retryFirst            = time.Second
 	retryLast             = 30 * time.Second
-	drainPoll             = 10 * time.Millisecond
+	drainPoll             = 2 * time.Millisecond
 	drainPollLast         = 5 * time.Second
 	heldPoll              = 5 * time.Second
 	lookPoll              = 2 * time.Second  // how often HAProxy is looked at, at next to no cost

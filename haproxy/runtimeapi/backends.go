@@ -89,21 +89,28 @@ func (r Client) Look(ctx context.Context, names ...string) (Worker, []Backend, e
 func (r Client) lookAt(ctx context.Context, names []string) (w Worker, backends []Backend, ok bool, err error) {
 	reader := newLiveReader(names)
 	reader.names = r.Names.now()
-	states := make([]string, len(names))
-	for i, name := range names {
-		states[i] = "show servers state " + name
+	first, late := []string{showInfo}, []string(nil)
+	for _, name := range names {
+		first = append(first, "show servers state "+name)
 	}
-	if w, err = r.read(ctx, reader, pack(append([]string{showInfo}, states...))); err != nil {
+	for _, name := range names {
+		if r.Cache.forgot(name) {
+			first = append(first, showStat(name))
+		} else {
+			late = append(late, name)
+		}
+	}
+	if w, err = r.read(ctx, reader, pack(first)); err != nil {
 		return w, nil, false, err
 	}
 	var stats []string
-	for _, name := range names {
+	for _, name := range late {
 		b := reader.byName[name]
 		if b == nil && reader.absent == len(names) {
 			break
 		}
 		if b == nil || !r.Cache.complete(w, b) {
-			stats = append(stats, "show stat "+name+" 6 -1")
+			stats = append(stats, showStat(name))
 		}
 	}
 	if _, err = r.read(ctx, reader, pack(stats)); err != nil {
@@ -113,6 +120,9 @@ func (r Client) lookAt(ctx context.Context, names []string) (w Worker, backends 
 	r.Cache.take(w, backends)
 	return w, backends, len(backends)+reader.absent == len(names), nil
 }
+
+// showStat is the command that shows a backend and its servers.
+func showStat(name string) string { return "show stat " + name + " 6 -1" }
 
 func (r Client) read(ctx context.Context, reader *liveReader, lines []string) (Worker, error) {
 	for _, line := range lines {

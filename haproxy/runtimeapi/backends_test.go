@@ -271,3 +271,47 @@ func TestSessionsOfABackendWithoutServersAreReadAgainEachTime(t *testing.T) {
 	}
 	sessions(1)
 }
+
+// TestABackendThatWasForgottenIsReadOverOneConnection has each line relayed to HAProxy, and counted.
+func TestABackendThatWasForgottenIsReadOverOneConnection(t *testing.T) {
+	t.Parallel()
+	haproxytest.EachHAProxy(t, func(t *testing.T, bin string) {
+		p := haproxytest.StartHAProxy(t, bin, "", fmt.Sprintf(haproxytest.TwoDomains, "127.0.0.1:1", "127.0.0.1:2"))
+		lines := make(chan string, 10)
+		r := fakeSocket(t, func(conn net.Conn, line string) {
+			lines <- line
+			err := runtimeOf(p).converse(t.Context(), strings.TrimSpace(line), func(reply io.Reader) error {
+				_, err := io.Copy(conn, reply)
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		r.Cache = &Cache{}
+		names := []string{haproxytest.BackendA, haproxytest.BackendB, "gone.abc.com_cluster"}
+		looks := func(want int) []Backend {
+			t.Helper()
+			_, backends, err := r.Look(t.Context(), names...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := len(lines); got != want {
+				t.Errorf("read over %d connections, want %d", got, want)
+			}
+			for len(lines) > 0 {
+				<-lines
+			}
+			return backends
+		}
+		read := looks(2)
+		var changes []haproxy.Change
+		for _, name := range names {
+			changes = append(changes, haproxy.RemoveServer{Backend: name})
+		}
+		r.Cache.Forget(changes)
+		if diff := cmp.Diff(read, looks(1), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+			t.Errorf("read at once (-in two parts +at once):\n%s", diff)
+		}
+	})
+}

@@ -16,6 +16,8 @@ type Cache struct {
 	// every one.
 	recent map[string]bool
 	all    bool
+	// forgotten are the backends of which the next reading is a full one, and so one without a look at what is remembered first.
+	forgotten map[string]bool
 }
 
 // replace takes all backends.
@@ -23,7 +25,7 @@ func (m *Cache) replace(w Worker, backends []Backend) {
 	if m == nil {
 		return
 	}
-	m.Worker, m.backends, m.all = w, make(map[string]Backend, len(backends)), true
+	m.Worker, m.backends, m.all, m.forgotten = w, make(map[string]Backend, len(backends)), true, nil
 	for _, b := range backends {
 		m.backends[b.Name] = b
 	}
@@ -38,6 +40,7 @@ func (m *Cache) take(w Worker, backends []Backend) {
 	for _, b := range backends {
 		m.backends[b.Name] = b
 		m.recent[b.Name] = true
+		delete(m.forgotten, b.Name)
 	}
 }
 
@@ -105,10 +108,17 @@ func (m *Cache) Forget(changes []haproxy.Change) {
 	if m == nil {
 		return
 	}
+	if m.forgotten == nil {
+		m.forgotten = map[string]bool{}
+	}
 	for _, c := range changes {
 		delete(m.backends, c.Key().Backend)
+		m.forgotten[c.Key().Backend] = true
 	}
 }
+
+// forgot reports whether a backend was forgotten, and not read since.
+func (m *Cache) forgot(name string) bool { return m != nil && m.forgotten[name] }
 
 // Rename makes what was just read of a backend that of another name.
 func (m *Cache) Rename(from, to string) {
