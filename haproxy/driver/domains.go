@@ -141,10 +141,13 @@ func (h *Instance) runDomains(ctx context.Context, f configfile.Reading, r runti
 	return errors.Join(withRefusals(err, failures), readErr)
 }
 
-// readDomains reads what a process has, and has loaded, of what changes are about.
+// readDomains is what a process has, as State read it just before where nothing goes, and has loaded of what changes are about.
 func (h *Instance) readDomains(ctx context.Context, f configfile.Reading, r runtimeapi.Client, d domainChanges) (w runtimeapi.Worker, have []runtimeapi.Backend, loaded configfile.Managed, err error) {
-	if w, have, err = r.Look(ctx, d.names...); err != nil {
-		return w, nil, loaded, err
+	w, have, recent := h.cache.Recent(d.names)
+	if !recent || len(d.unroute)+len(d.remove) > 0 {
+		if w, have, err = r.Look(ctx, d.names...); err != nil {
+			return w, nil, loaded, err
+		}
 	}
 	// Before spare backends are taken all of the map is read, unless that has all domains: no entry may lead to one.
 	whole := len(d.add) > 0 && !d.byMap && !haproxy.CapabilitiesOf(w.Version).Backends
@@ -237,7 +240,7 @@ func (h *Instance) route(ctx context.Context, r runtimeapi.Client, caps haproxy.
 // readBackDomains reads what came of changes, brings the record in line with it, and returns what is not in effect. A backend that is
 // still there has streams, and goes later.
 func (h *Instance) readBackDomains(ctx context.Context, f configfile.Reading, r runtimeapi.Client, d domainChanges, refused map[string]string) ([]haproxy.Failure, error) {
-	h.cache.Forget(d.all)
+	h.cache.Forget(d.names...)
 	w, backends, err := r.Look(ctx, d.names...)
 	if err == nil && !w.Same(h.domains.worker) {
 		err = errors.New("HAProxy was reloaded meanwhile: what came of the change is not known")
@@ -263,7 +266,7 @@ func (h *Instance) readBackDomains(ctx context.Context, f configfile.Reading, r 
 		}
 	})
 	if len(freed) > 0 {
-		h.cache.Forget(d.all) // a spare backend is there by its own name
+		h.cache.Forget(d.names...) // a spare backend is there by its own name
 	}
 	var failures []haproxy.Failure
 	for _, c := range d.all {

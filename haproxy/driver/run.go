@@ -341,7 +341,9 @@ func withRefusals(err error, refused []haproxy.Failure) error {
 // that goes has sessions is to be known as of now.
 func (h *Instance) recall(ctx context.Context, r runtimeapi.Client, changes []haproxy.Change) (runtimeapi.Worker, runtimeapi.View, error) {
 	if slices.ContainsFunc(changes, func(c haproxy.Change) bool { return c.Op() == haproxy.OpRemove }) {
-		h.cache.Forget(changes)
+		for _, c := range changes {
+			h.cache.Forget(c.Key().Backend)
+		}
 	}
 	if live, ok := h.cache.View(changes); ok {
 		return h.cache.Worker, live, nil

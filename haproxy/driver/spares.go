@@ -151,6 +151,7 @@ func (h *Instance) emptySpares(ctx context.Context, f configfile.Reading, r runt
 		if len(names) == 0 {
 			break
 		}
+		h.cache.Forget(names...)
 		_, backends, err := r.Look(ctx, names...)
 		if err != nil {
 			return nil, err

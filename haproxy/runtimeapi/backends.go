@@ -117,8 +117,12 @@ func (r Client) lookAt(ctx context.Context, names []string) (w Worker, backends 
 		return w, nil, false, err
 	}
 	backends = reader.result()
-	r.Cache.take(w, backends)
-	return w, backends, len(backends)+reader.absent == len(names), nil
+	ok = len(backends)+reader.absent == len(names)
+	if !ok {
+		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { b := reader.byName[name]; return b == nil || !b.seen })
+	}
+	r.Cache.take(w, names, backends)
+	return w, backends, ok, nil
 }
 
 // showStat is the command that shows a backend and its servers.

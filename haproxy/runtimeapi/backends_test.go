@@ -305,11 +305,7 @@ func TestABackendThatWasForgottenIsReadOverOneConnection(t *testing.T) {
 			return backends
 		}
 		read := looks(2)
-		var changes []haproxy.Change
-		for _, name := range names {
-			changes = append(changes, haproxy.RemoveServer{Backend: name})
-		}
-		r.Cache.Forget(changes)
+		r.Cache.Forget(names...)
 		if diff := cmp.Diff(read, looks(1), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 			t.Errorf("read at once (-in two parts +at once):\n%s", diff)
 		}

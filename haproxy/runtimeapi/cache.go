@@ -12,8 +12,8 @@ import (
 type Cache struct {
 	Worker   Worker
 	backends map[string]Backend
-	// recent are the backends that Run may take as they are remembered: read or recalled since the last one; with all,
-	// every one.
+	// recent are the backends that Run may take as they are remembered, also as not there: read or recalled since the last one;
+	// with all, every one.
 	recent map[string]bool
 	all    bool
 	// forgotten are the backends of which the next reading is a full one, and so one without a look at what is remembered first.
@@ -31,16 +31,19 @@ func (m *Cache) replace(w Worker, backends []Backend) {
 	}
 }
 
-// take takes some backends.
-func (m *Cache) take(w Worker, backends []Backend) {
+// take takes some backends, of which the worker may have but some.
+func (m *Cache) take(w Worker, names []string, backends []Backend) {
 	if m == nil {
 		return
 	}
 	m.become(w)
+	for _, name := range names {
+		delete(m.backends, name)
+		delete(m.forgotten, name)
+		m.recent[name] = true
+	}
 	for _, b := range backends {
 		m.backends[b.Name] = b
-		m.recent[b.Name] = true
-		delete(m.forgotten, b.Name)
 	}
 }
 
@@ -103,17 +106,17 @@ func (m *Cache) Backends(names []string) (backends []Backend, ok bool) {
 	return backends, true
 }
 
-// Forget makes the next reading of the changes' backends a full one.
-func (m *Cache) Forget(changes []haproxy.Change) {
+// Forget makes the next reading of some backends a full one.
+func (m *Cache) Forget(names ...string) {
 	if m == nil {
 		return
 	}
 	if m.forgotten == nil {
 		m.forgotten = map[string]bool{}
 	}
-	for _, c := range changes {
-		delete(m.backends, c.Key().Backend)
-		m.forgotten[c.Key().Backend] = true
+	for _, name := range names {
+		delete(m.backends, name)
+		m.forgotten[name] = true
 	}
 }
 
@@ -130,7 +133,25 @@ func (m *Cache) Rename(from, to string) {
 		m.backends[to] = b
 		m.recent[to] = true
 		delete(m.backends, from)
+		delete(m.recent, from)
 	}
+}
+
+// Recent are the backends of these names that the process has, as they were read or taken from the cache since the last Run; it is not
+// ok where one was not.
+func (m *Cache) Recent(names []string) (w Worker, backends []Backend, ok bool) {
+	if m == nil {
+		return w, nil, false
+	}
+	for _, name := range names {
+		if !m.all && !m.recent[name] || m.forgotten[name] {
+			return w, nil, false
+		}
+		if b, there := m.backends[name]; there {
+			backends = append(backends, b)
+		}
+	}
+	return m.Worker, backends, true
 }
 
 // View is the changes' servers as they were read or taken from the cache since the last Run; it is not ok where one was not.
@@ -157,15 +178,14 @@ func (m *Cache) Ran() {
 	}
 }
 
-// unread are the changes that do more to a server than "show servers state" tells.
-func unread(changes []haproxy.Change, live View) []haproxy.Change {
-	var more []haproxy.Change
+// unread are the backends of changes that do more to a server than "show servers state" tells.
+func unread(changes []haproxy.Change, live View) (names []string) {
 	for _, c := range changes {
 		if _, want := c.Servers(); c.Op() != haproxy.OpSet || live[c.Key()].MaxConn != want.MaxConn {
-			more = append(more, c)
+			names = append(names, c.Key().Backend)
 		}
 	}
-	return more
+	return names
 }
 
 // Has reports whether a server is there, as far as that was read.

@@ -60,7 +60,7 @@ func Part(changes []haproxy.Change, params func(backend string) string) (sound [
 // not waited for. The error is a *RunError where HAProxy took only some.
 func (r Client) CarryOut(ctx context.Context, o Commands, changes []haproxy.Change, live View, drain time.Duration) error {
 	stay, leave := o.pending(changes, live)
-	r.Cache.Forget(unread(append(stay, leave...), live))
+	r.Cache.Forget(unread(append(stay, leave...), live)...)
 	if err := r.exec(ctx, o.commands(stay, live)); err != nil {
 		return err
 	}
