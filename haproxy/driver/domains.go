@@ -181,6 +181,7 @@ func (h *Instance) addBackends(ctx context.Context, f configfile.Reading, r runt
 	}); err != nil {
 		return nil, err
 	}
+	h.cache.Forget(slices.Collect(maps.Keys(from))...)
 	words, err := r.AddBackends(ctx, from)
 	maps.Copy(refused, words)
 	return refused, err
