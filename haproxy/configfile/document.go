@@ -20,8 +20,13 @@ type line struct {
 	raw string // with its line end, if it has one
 	// conditional is set for the lines between .if and .endif, these included; off where HAProxy leaves it out.
 	conditional, off bool
-	// name is the second word, if it is a name with variables in it, with their values; unknown is one whose value is not known.
-	name, unknown string
+	filled           *filled
+}
+
+// filled is the second word of a line, if it is a name with variables in it.
+type filled struct {
+	name    string // with their values
+	unknown string // one whose value is not known
 }
 
 // A section is a header with the lines below it.
@@ -128,8 +133,17 @@ func (d *Document) open(n int, header string) {
 	d.sections = append(d.sections, s)
 }
 
+// size is the length of the text.
+func (d Document) size() (n int) {
+	for _, l := range d.lines {
+		n += len(l.raw)
+	}
+	return n
+}
+
 func (d Document) String() string {
 	var b strings.Builder
+	b.Grow(d.size())
 	for _, l := range d.lines {
 		b.WriteString(l.raw)
 	}

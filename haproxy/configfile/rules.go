@@ -82,9 +82,9 @@ func ownLine(l line) (domain, kind string, ours bool) {
 		return "", "", false
 	}
 	if keyword == "acl" {
-		name := l.name
-		if name == "" {
-			name = unquote(w[1])
+		name := unquote(w[1])
+		if l.filled != nil && l.filled.name != "" {
+			name = l.filled.name
 		}
 		domain, ok := haproxy.DomainOfACL(name)
 		if !ok {

@@ -35,7 +35,7 @@ func splice(d Document, m Managed, want haproxy.Config) string {
 	m, want = withSpares(m, want)
 	p := splicer{doc: d, have: m, want: want, added: map[int][]haproxy.Backend{}}
 	p.place()
-	p.out.Grow(1 << 16)
+	p.out.Grow(d.size() + 1<<16)
 	for i, s := range d.sections {
 		if i == 0 {
 			p.copy(0, s.head)

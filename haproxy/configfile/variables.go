@@ -108,12 +108,12 @@ func (c *Files) fill(d Document, env environment) Document {
 			return value
 		})
 		if len(w) > 1 && (w[0] == "acl" || sectionKinds[w[0]]) {
-			l.name, l.unknown = w[1], unknown
+			l.filled = &filled{w[1], unknown}
 		}
 	}
 	for i, s := range d.sections {
-		if name := d.lines[s.head].name; name != "" {
-			d.sections[i].name = name
+		if n := d.lines[s.head].filled; n != nil && n.name != "" {
+			d.sections[i].name = n.name
 		}
 	}
 	return d
@@ -132,9 +132,9 @@ func (f Reading) unknownNames() []string {
 	var found []string
 	for _, src := range f.sources {
 		for i, l := range src.doc.lines {
-			if l.unknown != "" {
+			if l.filled != nil && l.filled.unknown != "" {
 				found = append(found, fmt.Sprintf("%s:%d: the value of %s is not known, so that a domain may be added beside a name that it makes; "+
-					"let HAProxy's stats socket tell it, or give hapsync's environment the same value", src.path, i+1, l.unknown))
+					"let HAProxy's stats socket tell it, or give hapsync's environment the same value", src.path, i+1, l.filled.unknown))
 			}
 		}
 	}

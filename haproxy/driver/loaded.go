@@ -65,7 +65,9 @@ func (h *Instance) loaded(f configfile.Reading, w runtimeapi.Worker) (configfile
 		return h.perhapsLoaded(f, w, text, file), nil
 	}
 	h.lastLoaded.Worker = w
-	h.lastLoaded.Managed = h.files.Loaded(f, text)
+	m := h.files.Loaded(f, text)
+	h.lastLoaded.Managed = m.Detached()
+	h.perhaps.worker, h.perhaps.Managed = runtimeapi.Worker{}, configfile.Managed{}
 	return h.lastLoaded.Managed, nil
 }
 
