@@ -11,7 +11,7 @@ import (
 // changes but rarely: so that is remembered. Nil remembers nothing. The goroutine that owns the Instance owns it.
 type Cache struct {
 	Worker   Worker
-	backends map[string]Backend
+	backends map[string]*Backend // never written to
 	// recent are the backends that Run may take as they are remembered, also as not there: read or recalled since the last one;
 	// with all, every one.
 	recent map[string]bool
@@ -25,9 +25,9 @@ func (m *Cache) replace(w Worker, backends []Backend) {
 	if m == nil {
 		return
 	}
-	m.Worker, m.backends, m.all, m.forgotten = w, make(map[string]Backend, len(backends)), true, nil
-	for _, b := range backends {
-		m.backends[b.Name] = b
+	m.Worker, m.backends, m.all, m.forgotten = w, make(map[string]*Backend, len(backends)), true, nil
+	for i := range backends {
+		m.backends[backends[i].Name] = &backends[i]
 	}
 }
 
@@ -42,15 +42,15 @@ func (m *Cache) take(w Worker, names []string, backends []Backend) {
 		delete(m.forgotten, name)
 		m.recent[name] = true
 	}
-	for _, b := range backends {
-		m.backends[b.Name] = b
+	for i := range backends {
+		m.backends[backends[i].Name] = &backends[i]
 	}
 }
 
 // become forgets what another worker had.
 func (m *Cache) become(w Worker) {
 	if m.backends == nil || !m.Worker.Same(w) {
-		*m = Cache{Worker: w, backends: map[string]Backend{}}
+		*m = Cache{Worker: w, backends: map[string]*Backend{}}
 	}
 	if m.recent == nil {
 		m.recent = map[string]bool{}
@@ -95,7 +95,7 @@ func (m *Cache) Backends(names []string) (backends []Backend, ok bool) {
 		if !known {
 			return nil, false
 		}
-		backends = append(backends, b)
+		backends = append(backends, *b)
 	}
 	if m.recent == nil {
 		m.recent = map[string]bool{}
@@ -129,8 +129,9 @@ func (m *Cache) Rename(from, to string) {
 		return
 	}
 	if b, known := m.backends[from]; known && m.recent[from] {
-		b.Name = to
-		m.backends[to] = b
+		renamed := *b
+		renamed.Name = to
+		m.backends[to] = &renamed
 		m.recent[to] = true
 		delete(m.backends, from)
 		delete(m.recent, from)
@@ -148,7 +149,7 @@ func (m *Cache) Recent(names []string) (w Worker, backends []Backend, ok bool) {
 			return w, nil, false
 		}
 		if b, there := m.backends[name]; there {
-			backends = append(backends, b)
+			backends = append(backends, *b)
 		}
 	}
 	return m.Worker, backends, true
@@ -166,7 +167,7 @@ func (m *Cache) View(changes []haproxy.Change) (live View, ok bool) {
 		if !known || !m.all && !m.recent[name] {
 			return nil, false
 		}
-		live.add(b)
+		live.add(*b)
 	}
 	return live, true
 }
@@ -193,5 +194,6 @@ func (m *Cache) Has(key haproxy.ServerKey) bool {
 	if m == nil {
 		return false
 	}
-	return slices.ContainsFunc(m.backends[key.Backend].Servers, func(s Server) bool { return s.Name == key.Name })
+	b, ok := m.backends[key.Backend]
+	return ok && slices.ContainsFunc(b.Servers, func(s Server) bool { return s.Name == key.Name })
 }
