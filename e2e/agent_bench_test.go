@@ -31,7 +31,8 @@ import (
 //
 // "cpu/change" is the agent's, over changes that follow each other within one second, and so without the file; "commit"
 // that of the whole pass which brings the file after them, without haproxy -c; "resync" that of one after SIGHUP, of
-// which there is one a minute; "idle" is over 10 s without one. All are read from /proc in steps of 10 ms.
+// which there is one a minute; "idle" is over 10 s without one, and "rss" what is resident at their end. All are read from /proc, CPU
+// time in steps of 10 ms.
 func BenchmarkAgent(b *testing.B) {
 	var tables strings.Builder
 	for _, h := range allHAProxy(b) {

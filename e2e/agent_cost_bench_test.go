@@ -28,11 +28,12 @@ func (f *following) cost(b *testing.B, table *strings.Builder) {
 	}
 	const idleFor, resyncFor = 10 * time.Second, 4 * time.Second
 	idle := f.agent.cpuOver(b, idleFor)
+	rss, _ := f.agent.memory(b) // at rest: what the last passes needed has been given back
 	if err := f.agent.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		b.Fatal(err)
 	}
 	resync := f.agent.cpuOver(b, resyncFor)
-	rss, peak := f.agent.memory(b)
+	_, peak := f.agent.memory(b)
 	fmt.Fprintf(table, "%8d %11s %9s %9s %6.2f%% %6.0f MB %6.0f MB\n", f.n, precise(changing/time.Duration(changes)), ms(committing/rounds), ms(resync),
 		100*float64(idle)/float64(idleFor), float64(rss)/1e6, float64(peak)/1e6)
 }
