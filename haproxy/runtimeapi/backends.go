@@ -89,31 +89,29 @@ func (r Client) Look(ctx context.Context, names ...string) (Worker, []Backend, e
 func (r Client) lookAt(ctx context.Context, names []string) (w Worker, backends []Backend, ok bool, err error) {
 	reader := newLiveReader(names)
 	reader.names = r.Names.now()
-	first, late := []string{showInfo}, []string(nil)
+	commands, forgotten, others := []string{showInfo}, []string(nil), []string(nil)
 	for _, name := range names {
-		first = append(first, "show servers state "+name)
-	}
-	for _, name := range names {
+		commands = append(commands, "show servers state "+name)
 		if r.Cache.forgot(name) {
-			first = append(first, showStat(name))
+			forgotten = append(forgotten, name)
 		} else {
-			late = append(late, name)
+			others = append(others, name)
 		}
 	}
-	if w, err = r.read(ctx, reader, pack(first)); err != nil {
+	if w, err = r.read(ctx, reader, pack(append(commands, showStats(forgotten)...))); err != nil {
 		return w, nil, false, err
 	}
-	var stats []string
-	for _, name := range late {
+	var unknown []string
+	for _, name := range others {
 		b := reader.byName[name]
 		if b == nil && reader.absent == len(names) {
 			break
 		}
 		if b == nil || !r.Cache.complete(w, b) {
-			stats = append(stats, showStat(name))
+			unknown = append(unknown, name)
 		}
 	}
-	if _, err = r.read(ctx, reader, pack(stats)); err != nil {
+	if _, err = r.read(ctx, reader, pack(showStats(unknown))); err != nil {
 		return w, nil, false, err
 	}
 	backends = reader.result()
@@ -125,8 +123,17 @@ func (r Client) lookAt(ctx context.Context, names []string) (w Worker, backends 
 	return w, backends, ok, nil
 }
 
-// showStat is the command that shows a backend and its servers.
-func showStat(name string) string { return "show stat " + name + " 6 -1" }
+// showStats are the commands that show some backends and their servers.
+func showStats(names []string) []string {
+	if len(names) > allAtOnce {
+		return []string{"show stat -1 6 -1"}
+	}
+	commands := make([]string, len(names))
+	for i, name := range names {
+		commands[i] = "show stat " + name + " 6 -1"
+	}
+	return commands
+}
 
 func (r Client) read(ctx context.Context, reader *liveReader, lines []string) (Worker, error) {
 	for _, line := range lines {
