@@ -123,9 +123,13 @@ func (r Client) lookAt(ctx context.Context, names []string) (w Worker, backends 
 	return w, backends, ok, nil
 }
 
+// fullStat is the number of backends from which on "show stat" of all of them is the cheaper way: of 10,000 with two servers each, one
+// takes HAProxy 0.2 ms (2.6, 3.2) to 0.4 ms (3.4), all of them 0.12 s, and about as long to read.
+const fullStat = 600
+
 // showStats are the commands that show some backends and their servers.
 func showStats(names []string) []string {
-	if len(names) > allAtOnce {
+	if len(names) >= fullStat {
 		return []string{"show stat -1 6 -1"}
 	}
 	commands := make([]string, len(names))
