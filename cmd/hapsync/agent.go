@@ -110,8 +110,7 @@ func daemonBuild() daemon.Build {
 	return daemon.Build{Version: b.Version, Commit: b.Commit, Go: b.Go}
 }
 
-// gcPercent trades CPU, of which an agent needs little, for memory: at 10,000 domains it takes 115 to 140 MB instead of
-// 140 to 190.
+// gcPercent trades CPU, of which an agent needs little, for memory: at work on 10,000 domains it takes about a fifth less.
 const gcPercent = 40
 
 // newJob makes what the settings ask for. An etcd that is away is no error.
