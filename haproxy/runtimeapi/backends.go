@@ -50,7 +50,8 @@ const fullRead = 2000
 
 const (
 	showInfo = "show info"
-	showAll  = "show servers state;show stat -1 6 -1"
+	statAll  = "show stat -1 6 -1"
+	showAll  = "show servers state;" + statAll
 )
 
 // Look reads who the process is, and the backends of these names, or all without names, sorted by name. Those that the
@@ -130,7 +131,7 @@ const fullStat = 600
 // showStats are the commands that show some backends and their servers.
 func showStats(names []string) []string {
 	if len(names) >= fullStat {
-		return []string{"show stat -1 6 -1"}
+		return []string{statAll}
 	}
 	commands := make([]string, len(names))
 	for i, name := range names {

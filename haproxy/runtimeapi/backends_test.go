@@ -311,3 +311,71 @@ func TestABackendThatWasForgottenIsReadOverOneConnection(t *testing.T) {
 		}
 	})
 }
+
+// TestManyBackendsAreReadAsFewAre has so many that HAProxy shows all of them at once.
+func TestManyBackendsAreReadAsFewAre(t *testing.T) {
+	t.Parallel()
+	haproxytest.EachHAProxy(t, func(t *testing.T, bin string) {
+		file, names := "frontend webin\n    bind @ADDR@\n", []string(nil)
+		for i := range fullStat + 1 {
+			name := fmt.Sprintf("d%04d_cluster", i)
+			file += "backend " + name + "\n    cookie S insert\n    server server1 127.0.0.1:1 cookie server1 maxconn 7\n"
+			names = append(names, name)
+		}
+		r := runtimeOf(haproxytest.StartHAProxy(t, bin, "", file+"backend other\n    server server1 127.0.0.1:2\n"))
+		r.Cache = &Cache{}
+		looks := func(names ...string) []Backend {
+			t.Helper()
+			_, backends, err := r.Look(t.Context(), names...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return backends
+		}
+		unknown := looks(names...)
+		r.Cache.Forget(names...)
+		forgotten := looks(names...)
+		one := append(looks(names[0]), looks(names[1:10]...)...)
+		addrs := cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })
+		all := slices.DeleteFunc(looks(), func(b Backend) bool { return b.Name == "other" })
+		for how, got := range map[string][]Backend{"unknown ones": unknown, "forgotten ones": forgotten, "few of them": append(one, all[len(one):]...)} {
+			if diff := cmp.Diff(all, got, addrs); diff != "" || len(got) != len(names) {
+				t.Errorf("%s, %d (-all +these):\n%s", how, len(got), diff)
+			}
+		}
+	})
+}
+
+func TestWhatIsRecentEndsWithARunAndWithWhatIsForgotten(t *testing.T) {
+	t.Parallel()
+	p := haproxytest.StartHAProxy(t, haproxytest.FirstHAProxy(t), "", fmt.Sprintf(haproxytest.TwoDomains, "127.0.0.1:1", "127.0.0.1:2"))
+	r := runtimeOf(p)
+	r.Cache = &Cache{}
+	const gone = "gone.abc.com_cluster"
+	is := func(when string, want bool, names ...string) {
+		t.Helper()
+		if w, backends, ok := r.Cache.Recent(names); ok != want || ok && (len(backends) != 1 || backends[0].Name != haproxytest.BackendA || w.Pid == 0) {
+			t.Errorf("%s: recent is %v of %+v, %t, want %t", when, backends, w, ok, want)
+		}
+	}
+	look := func(names ...string) {
+		t.Helper()
+		if _, _, err := r.Look(t.Context(), names...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	is("unread", false, haproxytest.BackendA)
+	look(haproxytest.BackendA, gone)
+	is("read, one of them as not there", true, haproxytest.BackendA, gone)
+	is("another one is unread", false, haproxytest.BackendA, haproxytest.BackendB)
+	r.Cache.Forget(gone)
+	is("one is forgotten", false, haproxytest.BackendA, gone)
+	look(gone)
+	is("it is read again", true, haproxytest.BackendA, gone)
+	r.Cache.Ran()
+	is("the process was changed", false, haproxytest.BackendA, gone)
+	look()
+	is("all is read", true, haproxytest.BackendA, gone)
+	r.Cache.Forget(haproxytest.BackendA)
+	is("and one is forgotten", false, haproxytest.BackendA, gone)
+}
