@@ -254,6 +254,7 @@ func TestSyncThatIsKilledBeforeItsReloadIsReloadedByTheNext(t *testing.T) {
 		var master trap
 		b.env = append(b.env, "HAPSYNC_MASTER_SOCKET="+master.onSocket(t, b.dir, b.masterSocket))
 		b.reload(t)
+		b.hasOneWorker(t)
 		before := b.generation(t)
 		b.put(t, "b.abc.com/check", "/health")
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -84,6 +86,23 @@ func (b *box) reload(t *testing.T) {
 			return fmt.Errorf("process %d still answers", now.worker)
 		}
 		return nil
+	})
+}
+
+// hasOneWorker waits until the worker that answers is the only one: for a moment after a reload the one before it may take a connection.
+func (b *box) hasOneWorker(t *testing.T) {
+	t.Helper()
+	eventually(t, "the worker that answers is the only one", func() error {
+		reply, err := ask(b.masterSocket, "show proc")
+		if err != nil {
+			return err
+		}
+		workers := regexp.MustCompile(`(?m)^(\d+)\s+worker\s`).FindAllStringSubmatch(reply, -1)
+		pid, err := b.pid()
+		if err == nil && (len(workers) != 1 || workers[0][1] != strconv.Itoa(pid)) {
+			err = fmt.Errorf("process %d answers, and the master has %q", pid, workers)
+		}
+		return err
 	})
 }
 
