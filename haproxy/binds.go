@@ -2,15 +2,15 @@ package haproxy
 
 import "net/netip"
 
-// Binds are the addresses at which HAProxy itself listens, as far as its files tell.
+// Binds are the addresses on which HAProxy itself listens, as far as its files show.
 type Binds struct {
-	// Listeners say where in the files an address is bound. One that is unspecified is every address of this machine, of its family.
+	// Listeners are the places of the bind lines. An unspecified address means all addresses of its family on this machine.
 	Listeners map[netip.AddrPort]string
-	// Local are the addresses of this machine; the loopback goes without saying.
+	// Local are the addresses of this machine; loopback addresses need not be listed.
 	Local map[netip.Addr]bool
 }
 
-// At is the place of the line that binds an address; empty if none does.
+// At is the place of the line that binds an address; empty if no line does.
 func (b Binds) At(addr netip.AddrPort) string {
 	if place := b.Listeners[addr]; place != "" || len(b.Listeners) == 0 {
 		return place

@@ -6,9 +6,8 @@ import (
 	"strings"
 )
 
-// Brief is the text of an error without what HAProxy printed: that quotes lines of files, which have passwords, and an agent's
-// status and its report are read by others than those who may read these files. What is left of it is the place and the kind
-// of each error.
+// Brief is the text of an error without HAProxy's output. HAProxy quotes lines of its files, which may contain passwords, and more people
+// can read an agent's status and report than these files. Only the place and the kind of each error remain.
 func Brief(err error) string {
 	if err == nil {
 		return ""
@@ -23,13 +22,13 @@ func Brief(err error) string {
 	return text
 }
 
-// A quoting is an error whose text has HAProxy's words.
+// A quoting is an error whose text quotes HAProxy.
 type quoting interface {
 	error
 	Brief() string
 }
 
-// quotings are those in an error, each once.
+// quotings are those errors in the tree of err, each once.
 func quotings(err error) []quoting {
 	if q, ok := err.(quoting); ok { //nolint:errorlint // the tree of errors is walked here
 		return []quoting{q}
@@ -52,13 +51,15 @@ func quotings(err error) []quoting {
 
 var (
 	placeOfError = regexp.MustCompile(`\[([^\]\s]+:\d+)\]`)
-	// kindOfError are words of HAProxy's own.
-	kindOfError = regexp.MustCompile(`(?i)unknown keyword|unknown [a-z-]+ parameter|unknown fetch method|unknown argument|unknown option|no such (acl|backend|server|group|user|file|converter)|` +
-		`unable to (find|load|open|stat|parse|use)|error opening file|unexpected (character|argument)|already (used|defined|declared|exists)|same name|` +
-		`a fault of hapsync's: please report it|too (many|few) arguments|cannot handle unexpected argument|only supports|not supported|not (allowed|permitted)|out of range|expects|missing|invalid|cannot bind`)
+	// kindOfError matches HAProxy's own words.
+	kindOfError = regexp.MustCompile(`(?i)unknown keyword|unknown [a-z-]+ parameter|unknown fetch method|unknown argument|unknown option|` +
+		`no such (acl|backend|server|group|user|file|converter)|unable to (find|load|open|stat|parse|use)|error opening file|` +
+		`unexpected (character|argument)|already (used|defined|declared|exists)|same name|a fault of hapsync's: please report it|` +
+		`too (many|few) arguments|cannot handle unexpected argument|only supports|not supported|not (allowed|permitted)|out of range|` +
+		`expects|missing|invalid|cannot bind`)
 )
 
-// Outline is what HAProxy printed of its errors without what it quotes: where they are, and of what kind.
+// Outline lists the place and the kind of each error in HAProxy's output, and quotes nothing.
 func Outline(output string) string {
 	var errs []string
 	for l := range strings.Lines(output) {

@@ -5,26 +5,26 @@ import (
 	"time"
 )
 
-// A Certificate is a file of a directory that HAProxy loads certificates from. It has no key.
+// A Certificate describes a file in a directory from which HAProxy loads certificates, without the private key.
 type Certificate struct {
-	// File is its name in the directory, quoted where it does not print.
+	// File is its name in the directory, quoted if it is not printable.
 	File string `json:"file" doc:"name of the file in the directory"`
-	// Names are those that it is valid for, as far as they are plain; NotAfter is when it expires. Both are empty where nothing could be read from the file.
+	// Names are the plain ones among the names that it is valid for. NotAfter is when it expires. Both are zero for an unreadable file.
 	Names    []string  `json:"names" doc:"the names that the certificate is for"`
 	NotAfter time.Time `json:"not_after" doc:"when it expires; year 1 if the file could not be read"`
-	// State says what HAProxy's process has of it.
+	// State compares it with what HAProxy's process has loaded.
 	State CertificateState `json:"state" doc:"'loaded', 'changed' or 'new' if HAProxy has another one or none, 'bad', 'waiting' if it was written a moment ago, or 'unknown'"`
-	// Problem says why it is not put into HAProxy; empty where nothing stands against it.
+	// Problem says why hapsync does not put it into HAProxy; empty if nothing prevents that.
 	Problem string `json:"problem,omitempty" doc:"why it is not put into HAProxy"`
-	// Warning is what an operator should know beside that.
+	// Warning says what else an operator should fix.
 	Warning string `json:"warning,omitempty" doc:"what should be fixed"`
 }
 
-// A CertificateState says what HAProxy's process has of a certificate.
+// A CertificateState compares a certificate file with what HAProxy's process has loaded.
 type CertificateState string
 
-// The states. CertificateUnknown is that of a good file of which HAProxy was not asked, CertificateWaiting that of one that was written
-// a moment ago: its writer may not be done.
+// The states. With CertificateUnknown the file is good, and HAProxy was not asked. With CertificateWaiting the file was written a moment
+// ago, and may be incomplete.
 const (
 	CertificateUnknown CertificateState = "unknown"
 	CertificateLoaded  CertificateState = "loaded"
@@ -34,11 +34,11 @@ const (
 	CertificateWaiting CertificateState = "waiting"
 )
 
-// ExpiresSoon is how long before its end a certificate is warned of: those that renew themselves are renewed a month before.
+// ExpiresSoon is how long before the end hapsync warns. Automatic renewal usually happens a month before the end.
 const ExpiresSoon = 14 * 24 * time.Hour
 
-// expiry is a line that says that a certificate expires soon, or has expired since its file was read; empty where neither holds.
-// A file that had expired by then has that as its Problem.
+// expiry warns that a certificate expires soon, or expired after its file was read; else it is empty. If it had expired before that,
+// Problem says so.
 func (c Certificate) expiry(now time.Time) string {
 	left := c.NotAfter.Sub(now)
 	switch {
@@ -52,7 +52,7 @@ func (c Certificate) expiry(now time.Time) string {
 	return fmt.Sprintf("certificate %s expires in %d days, on %s: renew it", c.File, int(left.Hours()/24), c.NotAfter.Format(time.DateOnly))
 }
 
-// Warnings are the lines about certificates that an operator should read.
+// Warnings are the warnings about certificates, one line each.
 func Warnings(certificates []Certificate, now time.Time) (lines []string) {
 	for _, c := range certificates {
 		if expiry := c.expiry(now); expiry != "" {

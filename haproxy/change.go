@@ -1,22 +1,20 @@
 package haproxy
 
-import (
-	"fmt"
-)
+import "fmt"
 
-// A Change is one step from a Config to another. The set is closed; changes are plain data and comparable.
+// A Change is one step from a Config to another. Changes are plain data and comparable. No other package adds types of changes.
 type Change interface {
-	// String is the sign, the kind of object, its name and what it is or becomes, on one line.
+	// String is one line: the sign, the kind of object, its name, and what it is or becomes.
 	fmt.Stringer
 	// Domain is the domain that the change is about.
 	Domain() string
-	// Op and Object say what is done to what.
+	// Op and Object say what is done, and to what.
 	Op() Op
 	Object() Object
-	// Key names the backend and, for a change of a server, the server.
+	// Key names the backend. For the change of a server it names the server, too.
 	Key() ServerKey
-	// Servers are the server before and after: have is zero for one that is added, want for one that is removed, both for
-	// another object.
+	// Servers are the server before and after. have is zero for an added server, want for a removed one. Both are zero for
+	// changes of other objects.
 	Servers() (have, want Server)
 	isChange()
 }
@@ -44,10 +42,10 @@ const (
 // A ServerKey names a server.
 type ServerKey struct{ Backend, Name string }
 
-// String is HAProxy's way to write it.
+// String is HAProxy's notation, backend/server.
 func (k ServerKey) String() string { return k.Backend + "/" + k.Name }
 
-// Domain is that of the backend.
+// Domain is the domain of the backend.
 func (k ServerKey) Domain() string { return domainOf(k.Backend) }
 
 // The changes.
@@ -56,7 +54,7 @@ type (
 	AddBackend struct {
 		Name    string
 		Options BackendOptions
-		// InSpare is set where a spare backend becomes it.
+		// InSpare is set if a spare backend takes the role.
 		InSpare bool
 	}
 	// SetBackend changes the options of a backend.
@@ -81,21 +79,21 @@ type (
 	RemoveServer struct {
 		Backend string
 		Server  Server
-		// Dead: the host is known to be gone, so that there is nothing to drain.
+		// Dead is set if the host is known to be gone: there is nothing to drain.
 		Dead bool
 	}
 
 	// AddRule adds an ACL and its use_backend rule.
 	AddRule struct{ Rule Rule }
-	// SetRule changes which hosts an ACL takes.
+	// SetRule changes which Host headers an ACL matches.
 	SetRule struct{ Have, Want Rule }
 	// RemoveRule removes an ACL and its use_backend rule.
 	RemoveRule struct{ Rule Rule }
 )
 
-// An Outcome is what became of changes in the running process, read back. What it does not name is in effect.
+// An Outcome is the result of changes in the running process, read back. A change that it does not list is in effect.
 type Outcome struct {
-	// Refused are the changes that HAProxy did not take, removals apart.
+	// Refused are the changes that HAProxy refused, except removals.
 	Refused []Failure
 	// Draining are the removals whose server is still there: it has sessions, or something else needs it.
 	Draining []RemoveServer
@@ -103,12 +101,11 @@ type Outcome struct {
 	Staying []RemoveBackend
 }
 
-// An Edit is what the managed file is to say.
+// An Edit is the wanted content of the managed file.
 type Edit struct {
 	Want Config
-	// Base is the digest of the file that the edit was made for; another one is ErrConflict.
+	// Base is the digest of the file that Want was made for. If the file has another one, the result is ErrConflict.
 	Base Digest
-	// Rewrite asks for the file to be written as text, and says why; empty means a transaction where one can edit the
-	// file without loss.
+	// Rewrite is the reason to write the file as text; empty means a transaction, if one can edit the file without loss.
 	Rewrite string
 }

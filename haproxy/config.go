@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// Config is the managed part of a HAProxy configuration, as the file has it, as the process runs it or
-// as it is wanted: one type for the three, so that one diff serves them all.
+// Config is the managed part of a HAProxy configuration: in the file, in the process, or wanted. One diff compares them all.
 type Config struct {
 	// Backends are sorted by name.
 	Backends []Backend
@@ -21,36 +20,36 @@ type Backend struct {
 	// Name is BackendName of the domain.
 	Name    string
 	Options BackendOptions
-	// Exact are the frontends whose rule for it is not AnyPort.
+	// Exact are the frontends whose rule for this backend is not AnyPort.
 	Exact []string
-	// ByMap are the frontends whose rule for it is ByMap.
+	// ByMap are the frontends whose rule for this backend is ByMap.
 	ByMap []string
-	// Closed is set where all of its rules are.
+	// Closed is set if all its rules are Closed.
 	Closed bool
-	// Own are what an operator's words have: OwnTimeout and the like, GivenSSL and the like.
+	// Own says what an operator configured in this backend: OwnTimeout ..., GivenSSL ...
 	Own []string
-	// Given is what its servers get by the file, which does not say it of each; of no meaning in what the process runs.
+	// Given is what a server gets if its line does not say otherwise. It means nothing in State.Live.
 	Given Given
-	// Typed is what an operator has written behind single servers in the place of that; nil if nothing.
+	// Typed replaces Given for the servers behind whose lines the operator wrote such settings; nil if there are none.
 	Typed map[string]Given
 	// Servers are sorted by name.
 	Servers []Server
 }
 
-// Given is what HAProxy's configuration gives servers whose lines do not say otherwise: the default-server lines of their
-// backend and of its defaults, the last word of each kind (seen on 2.6 to 3.4). The zero value is what HAProxy gives without any.
+// Given is what a server gets from default-server lines of its backend and of the backend's defaults section. The last word of each
+// kind counts (seen on 2.6 to 3.4). The zero value is HAProxy's own default.
 type Given struct {
-	// Weight holds where Weighted is set; HAProxy's own is 1.
+	// Weight counts only if Weighted is set; HAProxy's default is 1.
 	Weight   int
 	Weighted bool
 	MaxConn  int
 	Backup   bool
 	Disabled bool
-	// Check has HAProxy check servers.
+	// Check says whether HAProxy checks the server.
 	Check bool
 }
 
-// GivenTo is what a server gets by the file as long as no key of the registry says otherwise.
+// GivenTo is what the configuration gives a server if no key of the registry says otherwise.
 func (b Backend) GivenTo(server string) Given {
 	if typed, ok := b.Typed[server]; ok {
 		return typed
@@ -58,7 +57,7 @@ func (b Backend) GivenTo(server string) Given {
 	return b.Given
 }
 
-// ServerWeight is the weight that is given.
+// ServerWeight is Weight, or HAProxy's default.
 func (g Given) ServerWeight() int {
 	if g.Weighted {
 		return g.Weight
@@ -66,32 +65,31 @@ func (g Given) ServerWeight() int {
 	return 1
 }
 
-// BackendOptions are the lines of a backend, beside its servers, that hapsync manages. They are comparable.
+// BackendOptions are the lines of a backend that hapsync manages, except its servers. They are comparable.
 type BackendOptions struct {
 	// Balance is the algorithm with its arguments, such as "roundrobin".
 	Balance string
-	// Cookie is the argument of the cookie line, empty where there is none. Further words of an operator's own are part of it.
+	// Cookie is the argument of the cookie line, with the words that an operator added; empty without such a line.
 	Cookie string
-	// Check is the path of the HTTP check; empty where the check is a mere connection.
+	// Check is the path of the HTTP check; empty if HAProxy only connects.
 	Check string
-	// CheckHost is the Host of that check; empty for the domain.
+	// CheckHost is the Host header of the HTTP check; empty means the domain.
 	CheckHost string
-	// Names are further names that lead to it, such as "*.abc.com www.abc.com": sorted, with one space between them. Their lines
-	// stand in the frontends.
+	// Names are more names of the domain, such as "*.abc.com www.abc.com": sorted, separated by one space. Their lines are in the frontends.
 	Names string
-	// Lines are further lines of hapsync's, which it marks, without the mark; with line ends between them.
+	// Lines are more lines that hapsync wrote, without the comment that marks them, separated by line ends.
 	Lines string
 }
 
-// What operators may have written in a managed backend, in the place of which hapsync writes nothing.
+// Settings that an operator may have written in a managed backend. hapsync then does not write its own.
 const (
 	OwnTimeout   = "timeout server"
 	OwnHTTPCheck = "http-check"
-	OwnTiming    = "inter, rise or fall" // of default-server or behind a server
-	OwnTLS       = "ssl"                 // likewise
+	OwnTiming    = "inter, rise or fall" // in default-server or behind a server
+	OwnTLS       = "ssl"                 // the same
 )
 
-// What default-server lines, those of the defaults included, give all servers of a backend.
+// What default-server lines, also those of the defaults section, give all servers of a backend.
 const (
 	GivenSSL   = "given ssl"
 	GivenCA    = "given ca-file"
@@ -99,7 +97,7 @@ const (
 	GivenTrack = "given track"
 )
 
-// Tracks reports whether a server takes over the health of another one: HAProxy refuses it if it has a check of its own as well.
+// Tracks reports whether a server tracks the health of another one. HAProxy refuses a server that tracks and has a check of its own.
 func (b Backend) Tracks(s Server) bool {
 	return slices.Contains(b.Own, GivenTrack) || strings.Contains(s.Params, track) && slices.Contains(strings.Fields(s.Params), track)
 }
@@ -110,25 +108,25 @@ const track = "track"
 type Server struct {
 	Name string
 	Addr netip.AddrPort
-	// Cookie is empty where the backend has none.
+	// Cookie is empty if the backend has no cookie.
 	Cookie string
 	// Check says whether HAProxy checks the server's health.
 	Check bool
-	// Weight, MaxConn and Backup are what holds, whether the line says it or its backend gives it. Weight is 0..256, relative to the
-	// other servers; 0 takes only requests with the server's cookie.
+	// Weight, MaxConn and Backup are the values in effect, from the server's line or from its backend. Weight is 0 to 256, relative to
+	// the other servers. With 0 a server gets only requests with its cookie.
 	Weight int
-	// MaxConn is the limit of concurrent connections; 0 means none.
+	// MaxConn limits concurrent connections; 0 means no limit.
 	MaxConn int
 	Backup  bool
 	State   ServerState
-	// Params are further words of the line that an operator wrote (such as "inter 5s"): kept, never made up.
+	// Params are the other words of the line, such as "inter 5s". An operator wrote them, and hapsync keeps them.
 	Params string
 }
 
 // A ServerState is the administrative state of a server.
 type ServerState string
 
-// The administrative states of a server. A file knows no drain: there it is weight 0.
+// The administrative states of a server. The file has no drain: there it is weight 0.
 const (
 	Ready ServerState = "ready"
 	Drain ServerState = "drain"
@@ -139,15 +137,15 @@ const (
 type Rule struct {
 	Frontend string
 	Domain   string
-	// AnyPort is set where it takes the Host with any port, and without one; else it takes it only without one.
+	// AnyPort is set if the rule matches the Host header with or without a port. Otherwise it matches only without a port.
 	AnyPort bool
-	// ByMap is set where it has no line of its own: one rule of the frontend leads to the backend that the map file has for the Host.
+	// ByMap is set if the rule is an entry of the map file. One use_backend rule of the frontend looks the Host header up there.
 	ByMap bool
-	// Closed is set where it takes no request: the domain has gone, but other lines need its backend. Then AnyPort means nothing.
+	// Closed is set if the rule matches no request: the domain is gone, but other lines need its backend. AnyPort then means nothing.
 	Closed bool
 }
 
-// Hosts are what it takes, in words, with the domain's further names.
+// Hosts says in words which Host headers the rule matches. names are the domain's other names.
 func (r Rule) Hosts(names ...string) string {
 	if r.Closed {
 		return r.Domain + ", no request"
@@ -159,7 +157,7 @@ func (r Rule) Hosts(names ...string) string {
 	return hosts + " without a port"
 }
 
-// Routing adds to words that it leads to the backend by the map; empty where it has a line of its own.
+// Routing is ", by the map" if the rule is an entry of the map, else empty.
 func (r Rule) Routing() string {
 	if r.ByMap {
 		return ", by the map"
@@ -173,8 +171,7 @@ func (r Rule) Backend() string { return BackendName(r.Domain) }
 // ACL is the name of the rule's ACL.
 func (r Rule) ACL() string { return ACLName(r.Domain) }
 
-// StickyCookie is the argument of the cookie line of a managed backend for which no other cookie was chosen. Every such line has
-// a name and StickyWords.
+// StickyCookie is the argument of a managed backend's cookie line if no other cookie was chosen. Every such line is a name and StickyWords.
 const (
 	StickyName   = "SERVERID"
 	StickyWords  = " insert indirect nocache"
@@ -192,19 +189,19 @@ func BackendName(domain string) string { return domain + backendSuffix }
 // ACLName is the name of a domain's ACL.
 func ACLName(domain string) string { return aclPrefix + domain }
 
-// DomainOfACL is the domain that an ACL of this name would match; ok is false for a name of another shape.
+// DomainOfACL is the domain of an ACL with such a name; ok is false if the name does not have the form of ACLName.
 func DomainOfACL(acl string) (domain string, ok bool) {
 	domain, ok = strings.CutPrefix(acl, aclPrefix)
 	return domain, ok && domain != ""
 }
 
-// DomainOf is the domain that a backend of this name would serve; ok is false for a name of another shape.
+// DomainOf is the domain of a backend with such a name; ok is false if the name does not have the form of BackendName.
 func DomainOf(backend string) (domain string, ok bool) {
 	domain, ok = strings.CutSuffix(backend, backendSuffix)
 	return domain, ok && domain != ""
 }
 
-// Only is the part of a configuration that is about some backends, whose names are sorted.
+// Only is the part of a configuration that belongs to some backends, whose names are sorted.
 func (c Config) Only(names, frontends []string) Config {
 	var part Config
 	for _, name := range names {
@@ -231,7 +228,7 @@ func (c Config) Equal(other Config) bool {
 	})
 }
 
-// With is a configuration with what another one has besides: backends, servers and rules of other names. Both are sorted.
+// With adds the backends, servers and rules of another configuration whose names c does not have. Both are sorted.
 func (c Config) With(other Config) Config {
 	all := Config{Backends: slices.Clone(c.Backends), Rules: slices.Clone(c.Rules)}
 	for _, b := range other.Backends {
@@ -257,7 +254,7 @@ func (c Config) With(other Config) Config {
 	return all
 }
 
-// FindBackend is the backend of a name among sorted ones; ok is false where there is none.
+// FindBackend finds a backend by name; backends are sorted.
 func FindBackend(backends []Backend, name string) (Backend, bool) {
 	i, ok := slices.BinarySearchFunc(backends, Backend{Name: name}, CompareBackends)
 	if !ok {
@@ -269,7 +266,7 @@ func FindBackend(backends []Backend, name string) (Backend, bool) {
 // CompareBackends orders backends by name.
 func CompareBackends(a, b Backend) int { return cmp.Compare(a.Name, b.Name) }
 
-// FindServer is the server of a name; ok is false where there is none.
+// FindServer finds a server by name.
 func FindServer(b Backend, name string) (Server, bool) {
 	i := slices.IndexFunc(b.Servers, func(s Server) bool { return s.Name == name })
 	if i < 0 {
@@ -278,11 +275,15 @@ func FindServer(b Backend, name string) (Server, bool) {
 	return b.Servers[i], true
 }
 
-// PlainName reports whether a name has only the bytes that HAProxy allows in names and that mean nothing else anywhere.
+// IsNameByte reports whether HAProxy allows a byte in names, and it has no special meaning anywhere else.
+func IsNameByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("_.:-", c) >= 0
+}
+
+// PlainName reports whether a name is not empty and has only such bytes.
 func PlainName(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_' && c != ':' {
+	for _, c := range []byte(s) {
+		if !IsNameByte(c) {
 			return false
 		}
 	}
@@ -301,15 +302,15 @@ func SortServers(servers []Server) {
 	slices.SortStableFunc(servers, func(a, b Server) int { return cmp.Compare(a.Name, b.Name) })
 }
 
-// IsWildcard reports whether one of BackendOptions.Names stands for all names below one, as *.abc.com.
+// IsWildcard reports whether a name of BackendOptions.Names is a wildcard, such as *.abc.com.
 func IsWildcard(name string) bool { return strings.HasPrefix(name, "*.") }
 
-// ExactNames are those of BackendOptions.Names that are no wildcards, Wildcards the others, in the same form.
+// ExactNames are the names of BackendOptions.Names that are not wildcards, in the same form.
 func ExactNames(names string) string {
 	return namesWhere(names, func(name string) bool { return !IsWildcard(name) })
 }
 
-// Wildcards is described at ExactNames.
+// Wildcards are the wildcards of BackendOptions.Names, in the same form.
 func Wildcards(names string) string { return namesWhere(names, IsWildcard) }
 
 func namesWhere(names string, holds func(string) bool) string {
@@ -319,12 +320,12 @@ func namesWhere(names string, holds func(string) bool) string {
 	return strings.Join(slices.DeleteFunc(strings.Fields(names), func(name string) bool { return !holds(name) }), " ")
 }
 
-// Covers reports whether a wildcard takes what another name takes, too: a name below it, or a longer wildcard.
+// Covers reports whether a wildcard also matches what name matches: name is below it, or is a longer wildcard.
 func Covers(wildcard, name string) bool {
 	return wildcard != name && strings.HasSuffix(name, wildcard[1:])
 }
 
-// CompareWildcards is the order of their rules: a wildcard below another one is the longer one, and comes first.
+// CompareWildcards is the order of their rules: the longer one first, since a wildcard below another one is longer.
 func CompareWildcards(a, b string) int {
 	return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b))
 }

@@ -2,28 +2,28 @@ package haproxy
 
 import "fmt"
 
-// Dynamic says what a running process can take, or give up, of domains without a reload. The zero Dynamic: nothing.
+// Dynamic says which domains a running process can add and remove without a reload. The zero Dynamic means none.
 type Dynamic struct {
-	// Allowed is set where the process has the commands for backends (HAProxy 3.4 and later), and the settings do not rule them out.
+	// Allowed is set if the process has the commands for backends (HAProxy 3.4) and Settings.StaticDomains is not set.
 	Allowed bool
-	// Defaults are the named defaults sections that give a new backend all that its lines in the file would give it, by its options.
+	// Defaults are, by options, the named defaults sections that give a new backend everything that its lines in the file would.
 	Defaults map[BackendOptions]string
-	// Spares tells how many spare backends are free, by their options (before 3.4). Options of which all are in use are there with 0.
+	// Spares are the numbers of free spare backends, by their options (before 3.4). The value is 0 if all with these options are in use.
 	Spares map[BackendOptions]int
-	// Routes are the frontends in which a new domain's entry in the map does what its rule would do, with whether they take a
-	// Host with any port.
+	// Routes are the frontends in which an entry of the map has the effect of a new domain's rule. The value says whether it matches
+	// the Host header with any port.
 	Routes map[string]bool
-	// ByMap says of each frontend whether the process has its domains by the map: names then come and go without a reload.
+	// ByMap says for each frontend whether the process routes its domains by the map. Names can then change without a reload.
 	ByMap map[string]bool
-	// Named are the further names of the domains that the process has loaded: their lines stand above the map's rule.
+	// Named are the other names of the domains that the process has loaded. Their lines come before the map's rule.
 	Named map[string]bool
-	// Added are the backends that hapsync has added to the process, Unpublished those of the file that it has unpublished.
+	// Added are the backends that hapsync added to the process. Unpublished are backends of the file that it unpublished.
 	Added, Unpublished map[string]bool
-	// InSpare are the spare backends that those of Added are, if they are such, by name.
+	// InSpare names, for a backend of Added, the spare backend that has its role.
 	InSpare map[string]string
 }
 
-// Live reports whether a change of a backend or a rule can be made in the process; if not, why says what stands in the way.
+// Live reports whether the process can make a change of a backend or a rule; if not, why gives the reason.
 func (d Dynamic) Live(change Change) (ok bool, why string) {
 	switch ch := change.(type) {
 	case AddBackend:
@@ -41,7 +41,7 @@ func (d Dynamic) Live(change Change) (ok bool, why string) {
 	return false, ""
 }
 
-// Fresh are the options that a new backend has to have from the start: the map gives it the rest.
+// Fresh are the options that a new backend must have from the start. The map provides the others.
 func (d Dynamic) Fresh(o BackendOptions) BackendOptions {
 	if d.namesByMap() {
 		return o.WithoutExactNames()
@@ -50,23 +50,24 @@ func (d Dynamic) Fresh(o BackendOptions) BackendOptions {
 }
 
 func (d Dynamic) addRule(r Rule) (ok bool, why string) {
-	anyPort, there := d.Routes[r.Frontend]
+	anyPort, routed := d.Routes[r.Frontend]
+	canAdd := r.ByMap || d.Allowed || len(d.Spares) > 0 || d.InSpare[r.Backend()] != ""
 	switch {
-	case !r.ByMap && !d.Allowed && len(d.Spares) == 0 && d.InSpare[r.Backend()] == "" || r.ByMap != d.ByMap[r.Frontend]:
+	case !canAdd || r.ByMap != d.ByMap[r.Frontend]:
 		return false, ""
 	case d.Named[r.Domain]:
 		return false, "HAProxy has " + r.Domain + " as a further name of another domain"
 	}
-	return d.Unpublished[r.Backend()] || there && anyPort == r.AnyPort,
+	return d.Unpublished[r.Backend()] || routed && anyPort == r.AnyPort,
 		fmt.Sprintf("frontend %s has no map rule that takes %s", r.Frontend, r.Hosts())
 }
 
-// setBackend reports whether a change of a backend is one of names that the map has.
+// setBackend reports whether only names change, and the map has the names.
 func (d Dynamic) setBackend(ch SetBackend) bool {
 	return d.namesByMap() && ch.Have.WithoutExactNames() == ch.Want.WithoutExactNames()
 }
 
-// namesByMap reports whether the map has the further names of domains.
+// namesByMap reports whether the map has the other names of domains.
 func (d Dynamic) namesByMap() bool {
 	for _, byMap := range d.ByMap {
 		if !byMap {
@@ -76,7 +77,7 @@ func (d Dynamic) namesByMap() bool {
 	return len(d.ByMap) > 0
 }
 
-// WithoutExactNames is the options without those names that the map has where domains are there by the map.
+// WithoutExactNames removes the names that are entries of the map if domains are routed by the map.
 func (o BackendOptions) WithoutExactNames() BackendOptions {
 	o.Names = Wildcards(o.Names)
 	return o

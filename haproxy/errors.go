@@ -6,35 +6,35 @@ import (
 	"strings"
 )
 
-// What callers decide on.
+// Errors on which callers decide.
 var (
-	// ErrConflict: the managed file is not the one that was read any more. Read again.
+	// ErrConflict: the managed file has changed since it was read. Read it again.
 	ErrConflict = errors.New("the managed file was changed by someone else")
-	// ErrLocked: another hapsync is at work on the same file. It is wrapped with who that is.
+	// ErrLocked: another hapsync works on the same file. It is wrapped with the name of that one.
 	ErrLocked = errors.New("another hapsync is at work")
-	// ErrNoVerdict: haproxy -c has not answered in time. It is not to be asked again at once, which may take as long.
+	// ErrNoVerdict: haproxy -c did not answer in time. An immediate retry may take as long.
 	ErrNoVerdict = errors.New("gave no answer")
-	// ErrDown: nothing listens on the stats socket. It is wrapped with the socket's path and the way out.
+	// ErrDown: nothing listens on the stats socket. It is wrapped with the socket's path and what to do.
 	ErrDown = errors.New("haproxy does not answer")
-	// ErrRuns: a HAProxy that does not answer on the stats socket runs all the same, as its master says.
+	// ErrRuns: HAProxy does not answer on the stats socket, but its master says that it runs.
 	ErrRuns = errors.New("HAProxy runs")
-	// ErrRefused: the running process did not take a change.
+	// ErrRefused: the running process refused a change.
 	ErrRefused = errors.New("haproxy refused")
 )
 
-// An InvalidConfigError is the refusal of a configuration that was about to be written. Nothing was written.
+// An InvalidConfigError says that a configuration was refused before it was written.
 type InvalidConfigError struct {
-	// Output is what haproxy -c printed, without what it repeats.
+	// Output is what haproxy -c printed, without repetitions.
 	Output string
-	// Domains are those that the refused lines belong to, sorted; empty where no line of ours is named.
+	// Domains own the refused lines, sorted; empty if no refused line is ours.
 	Domains []string
-	// Own is set where HAProxy was not asked, because hapsync itself found an OwnFault, which is in Output.
+	// Own is set if hapsync itself found the fault and did not ask HAProxy. Output then contains OwnFault.
 	Own bool
 }
 
 func (e *InvalidConfigError) Error() string { return e.refuses() + e.Output }
 
-// OwnFault is in Output where the lines that were about to be written are wrong.
+// OwnFault is part of Output if the lines to write are wrong.
 const OwnFault = "a fault of hapsync's: please report it"
 
 func (e *InvalidConfigError) refuses() string {
@@ -47,7 +47,7 @@ func (e *InvalidConfigError) refuses() string {
 // Brief is the error without what HAProxy quotes.
 func (e *InvalidConfigError) Brief() string { return e.refuses() + Outline(e.Output) }
 
-// A ReloadError is HAProxy's refusal to reload: the old worker goes on with the old configuration. It wraps ErrRefused.
+// A ReloadError says that HAProxy refused to reload: the old worker continues with the old configuration. It wraps ErrRefused.
 type ReloadError struct {
 	// Output is what HAProxy said.
 	Output string
@@ -65,7 +65,7 @@ func (e *ReloadError) Brief() string { return reloadRefused + Outline(e.Output) 
 // Unwrap is ErrRefused.
 func (e *ReloadError) Unwrap() error { return ErrRefused }
 
-// A CommandError is a command for the reload that failed.
+// A CommandError says that the reload command failed.
 type CommandError struct {
 	// Command is what was run, Output what it printed.
 	Command, Output string
@@ -74,22 +74,22 @@ type CommandError struct {
 
 func (e *CommandError) Error() string { return e.text() + ": " + e.Output }
 
-// Brief is the error without what the command printed, which may be HAProxy's words.
+// Brief is the error without the command's output, which may quote HAProxy.
 func (e *CommandError) Brief() string { return e.text() + ": " + Outline(e.Output) }
 
 func (e *CommandError) text() string { return fmt.Sprintf("reload command %q: %v", e.Command, e.Err) }
 
-// Unwrap is why it failed.
+// Unwrap is the reason of the failure.
 func (e *CommandError) Unwrap() error { return e.Err }
 
-// A Failure is a change that the running process did not take.
+// A Failure is a change that the running process refused.
 type Failure struct {
 	Change Change
-	// Reply is HAProxy's answer, or what stands in the way.
+	// Reply is HAProxy's answer, or another reason.
 	Reply string
 }
 
-// A RunError lists the changes that the running process did not take; the others are in effect. It wraps ErrRefused.
+// A RunError lists the changes that the running process refused. The others are in effect. It wraps ErrRefused.
 type RunError struct{ Failures []Failure }
 
 func (e *RunError) Error() string {

@@ -56,7 +56,7 @@ func (r Rule) String() string {
 	return "use_backend rule of " + r.Domain + " in " + r.Frontend
 }
 
-// String is what a person reads in a plan.
+// String is the text in a plan.
 func (o BackendOptions) String() string {
 	s := "balance " + o.Balance
 	if o.Balance == "" {
@@ -82,10 +82,10 @@ func (o BackendOptions) String() string {
 	return s
 }
 
-// String is the server's line without its name, as a person reads it in a plan: what is at its default is left out.
+// String is the server's line in a plan, without its name and without defaults.
 func (s Server) String() string { return strings.Join(s.texts(), " ") }
 
-// Difference is the server before and after, without what they share; the address is always there.
+// Difference is the server before and after, without what both have in common. The address is always included.
 func (c SetServer) Difference() (have, want string) {
 	was, is := c.Have.texts(), c.Want.texts()
 	only := func(texts, others []string) string {
@@ -95,7 +95,7 @@ func (c SetServer) Difference() (have, want string) {
 	return only(was, is), only(is, was)
 }
 
-// texts are the address, and what is not at its default.
+// texts are the address, and every setting that is not the default.
 func (s Server) texts() []string {
 	words := []string{s.Addr.String()}
 	if s.Cookie != "" {

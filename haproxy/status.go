@@ -5,26 +5,26 @@ import (
 	"time"
 )
 
-// A ServerStatus is how a server of the running process is, in HAProxy's words.
+// A ServerStatus is the state of a server of the running process, in HAProxy's words.
 type ServerStatus struct {
 	Domain, Name string
 	Addr         string
 	Cookie       string
-	// Status is such as "UP", "DOWN 1/2", "no check", "MAINT" or "DRAIN".
+	// Status is for example "UP", "DOWN 1/2", "no check", "MAINT" or "DRAIN".
 	Status string
 	Weight int
 	Backup bool
-	// Sessions are those that are under way.
+	// Sessions is the number of current sessions.
 	Sessions int
-	// Check is the outcome of the last check, such as "L4CON", Code its HTTP status, 0 where it has none, and Detail what
-	// HAProxy says of it. All are empty where there are no checks.
+	// Check is the result of the last check, such as "L4CON", and Detail is HAProxy's text about it. Code is its HTTP status, 0 if it has
+	// none. All are empty without checks.
 	Check, Detail string
 	Code          int
-	// Since is how long the status has been this one, to the second.
+	// Since is how long the server has had this status, to the second.
 	Since time.Duration
 }
 
-// LastCheck is the outcome of the last check in a few words; empty where there was none.
+// LastCheck is the result of the last check as text; empty if there was none.
 func (s ServerStatus) LastCheck() string {
 	text := s.Check
 	if s.Code != 0 {
@@ -36,29 +36,29 @@ func (s ServerStatus) LastCheck() string {
 	return text
 }
 
-// A HealthCheck is a check that HAProxy makes of a server, as far as hapsync makes the same: a connection, or a request for Path
-// with the Host that is answered with one of Status. Path is empty for a mere connection.
+// A HealthCheck is a check of HAProxy that hapsync can make itself: a connection, or a request for Path with a Host header, to which the
+// server must answer with one of Status. Path is empty if HAProxy only connects.
 type HealthCheck struct {
 	Path, Host string
-	// Status are codes and ranges of them, such as "200-299,401"; empty for 200 to 399.
+	// Status is a list of codes and ranges, such as "200-299,401"; empty means 200 to 399.
 	Status string
-	// Timeout bounds all of it.
+	// Timeout is for the whole check.
 	Timeout time.Duration
 }
 
-// A Level says how a Finding is to be taken.
+// A Level is how serious a Finding is.
 type Level string
 
 // The levels of findings.
 const (
 	LevelOK   Level = "ok"
-	LevelWarn Level = "warn" // works, but not as well as it could
+	LevelWarn Level = "warn" // it works, but not as well as it could
 	LevelFail Level = "fail" // hapsync cannot do its work
 )
 
-// A Finding is what Check says of one thing.
+// A Finding is one result of Check.
 type Finding struct {
 	Level Level
-	// What was looked at, Detail what was seen, Remedy what to do about it.
+	// What was checked, Detail what was found, Remedy what to do about it.
 	What, Detail, Remedy string
 }

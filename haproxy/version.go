@@ -10,7 +10,7 @@ import (
 // A Version is HAProxy's release branch, such as 3.2.
 type Version struct{ Major, Minor int }
 
-// ParseVersion reads the version out of what "show info" or "haproxy -v" calls it, such as "3.0.11-1+deb13u2".
+// ParseVersion parses the version that "show info" or "haproxy -v" prints, such as "3.0.11-1+deb13u2".
 func ParseVersion(s string) (Version, error) {
 	major, rest, ok := strings.Cut(s, ".")
 	end := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
@@ -31,22 +31,22 @@ func (v Version) atLeast(major, minor int) bool {
 	return cmp.Or(cmp.Compare(v.Major, major), cmp.Compare(v.Minor, minor)) >= 0
 }
 
-// Capabilities say what a HAProxy of some version can do while it runs. CapabilitiesOf is the only place that compares versions.
+// Capabilities say what a version of HAProxy can do while it runs. Only CapabilitiesOf compares versions.
 type Capabilities struct {
 	Version Version
 	// CookieLive: "add server" takes a cookie (3.0).
 	CookieLive bool
-	// WaitRemovable: "wait ... srv-removable" is there (3.0).
+	// WaitRemovable: the command "wait ... srv-removable" exists (3.0).
 	WaitRemovable bool
 	// InitState: "add server" takes init-state (3.1).
 	InitState bool
-	// Backends: "add backend", "publish backend" and "del backend" are there (3.4).
+	// Backends: "add backend", "publish backend" and "del backend" exist (3.4).
 	Backends bool
-	// ReloadReports: the master's answer to "reload" comes when it is done and says how it went (2.7).
+	// ReloadReports: the master answers "reload" at its end, with the result (2.7).
 	ReloadReports bool
 }
 
-// CapabilitiesOf is seen on 2.6, 3.0, 3.2 and 3.4.
+// CapabilitiesOf was tested with 2.6, 3.0, 3.2 and 3.4.
 func CapabilitiesOf(v Version) Capabilities {
 	return Capabilities{
 		Version:       v,
@@ -58,7 +58,7 @@ func CapabilitiesOf(v Version) Capabilities {
 	}
 }
 
-// Live reports whether the Runtime API can make the change; if not, why says what stands in the way.
+// Live reports whether the Runtime API can make the change; if not, why gives the reason.
 func (c Capabilities) Live(change Change) (ok bool, why string) {
 	switch ch := change.(type) {
 	case AddServer:
@@ -85,7 +85,7 @@ func (c Capabilities) Live(change Change) (ok bool, why string) {
 	return false, "an unknown change"
 }
 
-// liveSet: address, port, weight, maxconn and state can be set live, what remains cannot.
+// liveSet reports whether a server can change in place: only address, port, weight, maxconn and state can.
 func liveSet(ch SetServer) (bool, string) {
 	have := ch.Have
 	have.Addr, have.Weight, have.MaxConn, have.State = ch.Want.Addr, ch.Want.Weight, ch.Want.MaxConn, ch.Want.State
@@ -102,7 +102,8 @@ func liveSet(ch SetServer) (bool, string) {
 	return false, "further parameters of a server cannot change in a running process"
 }
 
-// Dynamic reports whether servers can come and go in a running backend with this balance algorithm
+// Dynamic reports whether servers can be added to and removed from a running backend with this balance algorithm
+// (roundrobin, leastconn, first and random; seen on 2.6, 3.0, 3.2 and 3.4).
 // (roundrobin, leastconn, first and random; seen on 2.6, 3.0, 3.2 and 3.4).
 func (o BackendOptions) Dynamic() bool {
 	switch algorithm, _, _ := strings.Cut(o.Balance, "("); algorithm {

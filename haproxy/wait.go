@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// patience is how long a step may take before it is said that it does.
+// patience is how long a step may take before it is logged.
 const patience = 5 * time.Second
 
 // A Wait is a step that takes long.
 type Wait struct {
-	// For is who has not answered yet: "haproxy -c".
+	// For is what has not answered yet: "haproxy -c".
 	For   string
 	Since time.Time
 }
 
-// Took is for how long it has been going on; 0 for the zero Wait.
+// Took is how long the step has taken; 0 for the zero Wait.
 func (w Wait) Took() time.Duration {
 	if w.Since.IsZero() {
 		return 0
@@ -25,10 +25,10 @@ func (w Wait) Took() time.Duration {
 	return time.Since(w.Since)
 }
 
-// String is the same for as long as the wait goes on.
+// String stays the same during the wait.
 func (w Wait) String() string { return w.For + " since " + w.Since.Format(time.TimeOnly) }
 
-// Waits are the steps that are under way, the oldest first: more than one where Amend runs beside others.
+// Waits are the current steps, the oldest first. There can be several, since Amend runs beside others.
 type Waits struct {
 	log *slog.Logger
 
@@ -36,10 +36,10 @@ type Waits struct {
 	steps []*Wait
 }
 
-// NewWaits logs what takes long.
+// NewWaits logs steps that take long to log.
 func NewWaits(log *slog.Logger) *Waits { return &Waits{log: log} }
 
-// Begin takes note of a step until end is called, and logs it, once, where it takes long. nil takes no note.
+// Begin records a step until end is called, and logs it once if it takes long. It does nothing if w is nil.
 func (w *Waits) Begin(whom string) (end func()) {
 	if w == nil {
 		return func() {}
@@ -59,7 +59,7 @@ func (w *Waits) Begin(whom string) (end func()) {
 	}
 }
 
-// Longest is the oldest of the steps that take long. Any goroutine may call it.
+// Longest is the oldest step, if it takes long. Any goroutine may call it.
 func (w *Waits) Longest() (Wait, bool) {
 	if w == nil {
 		return Wait{}, false

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// SharedWords are the words that an operator has written behind every server of a backend: they hold for servers that come, too. Words
-// of one server alone do not count: its id, and what names it or its address.
+// SharedWords are the words that an operator wrote behind every server of a backend. They are also meant for new servers. Words that
+// belong to one server do not count: its id, and words that contain its name or its address.
 func (b Backend) SharedWords() string {
 	shared := ""
 	for i, s := range b.Servers {
@@ -19,7 +19,7 @@ func (b Backend) SharedWords() string {
 	return shared
 }
 
-// WithoutID is words of a server without those that no second one may have.
+// WithoutID removes "id" and "guid", which no two servers may share, from the words of a server.
 func WithoutID(words string) string {
 	if !strings.Contains(words, "id ") {
 		return words
@@ -34,7 +34,7 @@ func WithoutID(words string) string {
 	return strings.Join(w, " ")
 }
 
-// names reports whether words have a name in them, not as a part of a longer one.
+// names reports whether words contain a name that is not part of a longer one.
 func names(words, name string) bool {
 	partOf := func(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z' }
 	for from := 0; ; {
