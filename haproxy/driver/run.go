@@ -231,12 +231,12 @@ func (h *Instance) runServers(ctx context.Context, f configfile.Reading, r runti
 	if len(changes) == 0 {
 		return nil
 	}
-	changes, unsound := runtimeapi.Part(changes, f.DefaultServer)
-	if err := runtimeapi.Sound(changes, f.DefaultServer); err != nil {
+	changes, unsafe, err := runtimeapi.Safe(changes, f.DefaultServer)
+	if err != nil {
 		return err
 	}
 	if len(changes) == 0 {
-		return withRefusals(nil, unsound)
+		return withRefusals(nil, unsafe)
 	}
 	w, live, err := h.recall(ctx, r, changes)
 	if err != nil {
@@ -269,7 +269,7 @@ func (h *Instance) runServers(ctx context.Context, f configfile.Reading, r runti
 		Sent:  func(changes []haproxy.Change) { h.checkFirst(checks, f, r, w, changes) },
 	}, changes, live, drain)
 	h.forgetRemoved(changes, err)
-	return withRefusals(err, append(unsound, refused...))
+	return withRefusals(err, append(unsafe, refused...))
 }
 
 // permitted refuses every change of a server that is there and not hapsync's, whatever the caller takes it for.

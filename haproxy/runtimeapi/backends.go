@@ -14,13 +14,13 @@ import (
 // A Backend is a backend of the running process.
 type Backend struct {
 	Name, Mode string
-	// Balance is the algorithm without its arguments; HAProxy calls what it has no word for "unknown" (random).
+	// Balance is the algorithm without its arguments. HAProxy shows random as "unknown".
 	Balance string
 	// Cookie is the name of the backend's cookie; empty without one.
 	Cookie string
-	// Sessions are those that it has, with a server or without.
+	// Sessions are all its sessions, with or without a server.
 	Sessions int
-	// Unpublished: use_backend rules pass it by (3.4).
+	// Unpublished: use_backend rules skip it (3.4).
 	Unpublished bool
 	// Servers are sorted by name.
 	Servers []Server
@@ -28,24 +28,24 @@ type Backend struct {
 
 // A Server is a server of the running process.
 type Server struct {
-	// Server is what the process tells of it: no Params. Addr is zero for a server without an IP address.
+	// Server is what the process shows: no Params. Addr is zero for a server without an IP address.
 	haproxy.Server
 	// Status is HAProxy's word, such as "UP", "DOWN 1/2", "no check" or "MAINT (resolution)".
 	Status   string
 	Sessions int
-	// Unchecked: it has checks, but they were never enabled (a server that was added live and left half-way).
+	// Unchecked: it has checks, but they were never enabled, as after an interrupted addition.
 	Unchecked bool
 	// Agent: it has an agent-check, which may change weight, maxconn and state at any time.
 	Agent bool
-	// LoadedWeight is the weight that HAProxy has loaded: percentages of an agent-check are of it.
+	// LoadedWeight is the weight that HAProxy has loaded. The percentages of an agent-check are relative to it.
 	LoadedWeight int
-	// Undecided: it is ready but takes no traffic yet, and no check has failed so far.
+	// Undecided: it is ready, but gets no traffic yet. No check has failed so far.
 	Undecided bool
-	// Down: it is ready and has a check, but takes no traffic.
+	// Down: it is ready and has a check, but gets no traffic.
 	Down bool
 }
 
-// fullRead is the number of names from which on reading all backends is the cheaper way.
+// fullRead is the number of names from which reading all backends is cheaper.
 const fullRead = 2000
 
 const (
@@ -54,8 +54,8 @@ const (
 	showAll  = "show servers state;" + statAll
 )
 
-// Look reads who the process is, and the backends of these names, or all without names, sorted by name. Those that the
-// process does not have are left out.
+// Look reads the identity of the process, and backends, sorted by name: those with the given names, or all if there are no names.
+// It leaves out backends that the process does not have.
 func (r Client) Look(ctx context.Context, names ...string) (Worker, []Backend, error) {
 	for _, name := range names {
 		if err := safeName(name); err != nil {
@@ -65,8 +65,8 @@ func (r Client) Look(ctx context.Context, names ...string) (Worker, []Backend, e
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
 	if len(names) > 0 && len(names) < fullRead {
 		w, backends, ok, err := r.lookAt(ctx, names)
-		if now := r.Names.now(); err == nil && len(now.wire) > 0 && !now.worker.Same(w) {
-			r.Names = nil // they were asked of another worker
+		if now := r.Names.load(); err == nil && len(now.wire) > 0 && !now.worker.Same(w) {
+			r.Names = nil // they belong to another worker
 			w, backends, ok, err = r.lookAt(ctx, names)
 		}
 		if err != nil || ok {
@@ -74,7 +74,7 @@ func (r Client) Look(ctx context.Context, names ...string) (Worker, []Backend, e
 		}
 	}
 	reader := newLiveReader(names)
-	reader.names = r.Names.now()
+	reader.names = r.Names.load()
 	w, err := r.read(ctx, reader, []string{showInfo + ";" + showAll})
 	if err != nil {
 		return w, nil, err
@@ -86,10 +86,10 @@ func (r Client) Look(ctx context.Context, names ...string) (Worker, []Backend, e
 	return w, backends, nil
 }
 
-// lookAt reads some backends. It is not ok where a frontend or a number hides one from "show stat <name>".
+// lookAt reads some backends. ok is false if "show stat <name>" showed a frontend or a proxy number instead of one of them.
 func (r Client) lookAt(ctx context.Context, names []string) (w Worker, backends []Backend, ok bool, err error) {
 	reader := newLiveReader(names)
-	reader.names = r.Names.now()
+	reader.names = r.Names.load()
 	commands, forgotten, others := []string{showInfo}, []string(nil), []string(nil)
 	for _, name := range names {
 		commands = append(commands, "show servers state "+name)
@@ -124,8 +124,8 @@ func (r Client) lookAt(ctx context.Context, names []string) (w Worker, backends 
 	return w, backends, ok, nil
 }
 
-// fullStat is the number of backends from which on "show stat" of all of them is the cheaper way: of 10,000 with two servers each, one
-// takes HAProxy 0.2 ms (2.6, 3.2) to 0.4 ms (3.4), all of them 0.12 s, and about as long to read.
+// fullStat is the number of backends from which "show stat" of all of them is cheaper. With 10,000 backends of two servers, one takes
+// HAProxy 0.2 ms (2.6, 3.2) to 0.4 ms (3.4). All of them take 0.12 s, and about as long to read.
 const fullStat = 600
 
 // showStats are the commands that show some backends and their servers.
@@ -153,7 +153,7 @@ func (r Client) read(ctx context.Context, reader *liveReader, lines []string) (W
 	return reader.info.worker, nil
 }
 
-// result joins what was read. A server or backend that only one of the two commands showed came or went meanwhile.
+// result joins what was read. It drops servers and backends that only one of the two commands showed: they came or went meanwhile.
 func (l *liveReader) result() []Backend {
 	backends := make([]Backend, 0, len(l.order))
 	for _, b := range l.order {

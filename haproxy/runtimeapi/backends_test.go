@@ -16,7 +16,7 @@ import (
 	"github.com/hapsync/hapsync/haproxy/internal/haproxytest"
 )
 
-// oddities is a file of backends that are none of ours, with everything in them that a reader may stumble over.
+// oddities is a file of foreign backends with everything that is difficult to read.
 const oddities = `frontend webin
     bind @ADDR@
     default_backend odd
@@ -119,7 +119,7 @@ func TestEveryKindOfServerIsRead(t *testing.T) {
 	})
 }
 
-// defaultBalance is HAProxy's word for the algorithm of a backend without a balance line: random from 3.3.
+// defaultBalance is the algorithm that HAProxy shows for a backend without a balance line: random from 3.3 on.
 func defaultBalance(t *testing.T, bin string) string {
 	t.Helper()
 	if v := haproxytest.VersionOf(t, bin); v.Major > 3 || v.Major == 3 && v.Minor >= 3 {
@@ -177,7 +177,7 @@ func TestColumnsAreFoundByNameAndQuotesAreTakenOff(t *testing.T) {
 	}
 }
 
-// manyBackends is the reply to showAll of a process with so many backends of two servers.
+// manyBackends is the reply to showAll of a process with a number of backends of two servers.
 func manyBackends(count int) []byte {
 	state := bytes.NewBufferString(NoHealth)
 	stat := bytes.NewBufferString("# " + strings.Join(statColumns, ",") + ",\n")
@@ -206,7 +206,7 @@ func manyBackends(count int) []byte {
 	return append(state.Bytes(), stat.Bytes()...)
 }
 
-// statColumns are those of HAProxy 2.6.
+// statColumns are the columns of "show stat" of HAProxy 2.6.
 var statColumns = strings.Split("pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,bout,dreq,dresp,ereq,econ,eresp,wretr,wredis,"+
 	"status,weight,act,bck,chkfail,chkdown,lastchg,downtime,qlimit,pid,iid,sid,throttle,lbtot,tracked,type,rate,rate_lim,"+
 	"rate_max,check_status,check_code,check_duration,hrsp_1xx,hrsp_2xx,hrsp_3xx,hrsp_4xx,hrsp_5xx,hrsp_other,hanafail,"+
@@ -272,7 +272,7 @@ func TestSessionsOfABackendWithoutServersAreReadAgainEachTime(t *testing.T) {
 	sessions(1)
 }
 
-// TestABackendThatWasForgottenIsReadOverOneConnection has each line relayed to HAProxy, and counted.
+// TestABackendThatWasForgottenIsReadOverOneConnection relays each line to HAProxy and counts them.
 func TestABackendThatWasForgottenIsReadOverOneConnection(t *testing.T) {
 	t.Parallel()
 	haproxytest.EachHAProxy(t, func(t *testing.T, bin string) {
@@ -312,7 +312,7 @@ func TestABackendThatWasForgottenIsReadOverOneConnection(t *testing.T) {
 	})
 }
 
-// TestManyBackendsAreReadAsFewAre has so many that HAProxy shows all of them at once.
+// TestManyBackendsAreReadAsFewAre has enough backends to read all of them at once.
 func TestManyBackendsAreReadAsFewAre(t *testing.T) {
 	t.Parallel()
 	haproxytest.EachHAProxy(t, func(t *testing.T, bin string) {

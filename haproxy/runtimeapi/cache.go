@@ -6,21 +6,21 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// A Cache is what the backends of one worker looked like when they were read last. "show servers state" finds a
-// backend by its name; "show stat" walks all of them (1.6 ms of 10,000 domains, on 3.2), and what it alone tells
-// changes but rarely: so that is remembered. Nil remembers nothing. The goroutine that owns the Instance owns it.
+// A Cache has the last reading of the backends of one worker. "show servers state" finds a backend by its name. "show stat" walks all of
+// them (1.6 ms with 10,000 domains, on 3.2), and what only it shows rarely changes, so the cache keeps that. nil keeps nothing. It
+// belongs to the goroutine that owns the Instance.
 type Cache struct {
 	Worker   Worker
 	backends map[string]*Backend // never written to
-	// recent are the backends that Run may take as they are remembered, also as not there: read or recalled since the last one;
-	// with all, every one.
+	// recent are the backends that were read, or taken from the cache, since the last Run: the next Run may trust the cache about them,
+	// also if they do not exist. With all, every backend is recent.
 	recent map[string]bool
 	all    bool
-	// forgotten are the backends of which the next reading is a full one, and so one without a look at what is remembered first.
+	// forgotten are the backends whose next reading must not use the cache.
 	forgotten map[string]bool
 }
 
-// replace takes all backends.
+// replace stores all backends.
 func (m *Cache) replace(w Worker, backends []Backend) {
 	if m == nil {
 		return
@@ -31,7 +31,7 @@ func (m *Cache) replace(w Worker, backends []Backend) {
 	}
 }
 
-// take takes some backends, of which the worker may have but some.
+// take stores a reading of some backends, by their names. The worker may not have all of them.
 func (m *Cache) take(w Worker, names []string, backends []Backend) {
 	if m == nil {
 		return
@@ -47,7 +47,7 @@ func (m *Cache) take(w Worker, names []string, backends []Backend) {
 	}
 }
 
-// become forgets what another worker had.
+// become drops the backends of another worker.
 func (m *Cache) become(w Worker) {
 	if m.backends == nil || !m.Worker.Same(w) {
 		*m = Cache{Worker: w, backends: map[string]*Backend{}}
@@ -57,8 +57,8 @@ func (m *Cache) become(w Worker) {
 	}
 }
 
-// complete adds to what "show servers state" told of a backend what is remembered of it. It reports false, and adds
-// nothing, where the backend has other servers than it had.
+// complete adds to a reading of "show servers state" what the cache knows of the backend. If the backend has other servers than in the
+// cache, it adds nothing and returns false.
 func (m *Cache) complete(w Worker, b *joinedBackend) bool {
 	if m == nil || !m.Worker.Same(w) {
 		return false
@@ -85,7 +85,7 @@ func (m *Cache) complete(w Worker, b *joinedBackend) bool {
 	return true
 }
 
-// Backends is what some backends looked like; it is not ok where one is not remembered.
+// Backends are some backends from the cache; ok is false if one is not there.
 func (m *Cache) Backends(names []string) (backends []Backend, ok bool) {
 	if m == nil {
 		return nil, false
@@ -120,10 +120,10 @@ func (m *Cache) Forget(names ...string) {
 	}
 }
 
-// forgot reports whether a backend was forgotten, and not read since.
+// forgot reports whether a backend was forgotten and not read since.
 func (m *Cache) forgot(name string) bool { return m != nil && m.forgotten[name] }
 
-// Rename makes what was just read of a backend that of another name.
+// Rename gives a backend that was just read another name.
 func (m *Cache) Rename(from, to string) {
 	if m == nil {
 		return
@@ -138,8 +138,8 @@ func (m *Cache) Rename(from, to string) {
 	}
 }
 
-// Recent are the backends of these names that the process has, as they were read or taken from the cache since the last Run; it is not
-// ok where one was not.
+// Recent are those of the named backends that the process has, as they were read or taken from the cache since the last Run. ok is false
+// if one of the names was not.
 func (m *Cache) Recent(names []string) (w Worker, backends []Backend, ok bool) {
 	if m == nil {
 		return w, nil, false
@@ -155,7 +155,7 @@ func (m *Cache) Recent(names []string) (w Worker, backends []Backend, ok bool) {
 	return m.Worker, backends, true
 }
 
-// View is the changes' servers as they were read or taken from the cache since the last Run; it is not ok where one was not.
+// View are the servers of the changes, as they were read or taken from the cache since the last Run; ok is false if one was not.
 func (m *Cache) View(changes []haproxy.Change) (live View, ok bool) {
 	if m == nil {
 		return nil, false
@@ -172,14 +172,14 @@ func (m *Cache) View(changes []haproxy.Change) (live View, ok bool) {
 	return live, true
 }
 
-// Ran takes note that the process was changed.
+// Ran says that the process was changed.
 func (m *Cache) Ran() {
 	if m != nil {
 		m.recent, m.all = nil, false
 	}
 }
 
-// unread are the backends of changes that do more to a server than "show servers state" tells.
+// unread are the backends of changes whose result "show servers state" does not show completely.
 func unread(changes []haproxy.Change, live View) (names []string) {
 	for _, c := range changes {
 		if _, want := c.Servers(); c.Op() != haproxy.OpSet || live[c.Key()].MaxConn != want.MaxConn {
@@ -189,7 +189,7 @@ func unread(changes []haproxy.Change, live View) (names []string) {
 	return names
 }
 
-// Has reports whether a server is there, as far as that was read.
+// Has reports whether the cache has a server.
 func (m *Cache) Has(key haproxy.ServerKey) bool {
 	if m == nil {
 		return false

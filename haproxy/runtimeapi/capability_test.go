@@ -9,7 +9,7 @@ import (
 	"github.com/hapsync/hapsync/haproxy/internal/haproxytest"
 )
 
-// Each line of the capability table is tried on the running process, and has to be right both ways.
+// The running process must do what the capability table says, and must refuse what the table says it cannot do.
 func TestTheCapabilitiesAreWhatHAProxyCanDo(t *testing.T) {
 	t.Parallel()
 	haproxytest.EachHAProxy(t, func(t *testing.T, bin string) {

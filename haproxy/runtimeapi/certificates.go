@@ -10,8 +10,7 @@ import (
 	"strings"
 )
 
-// Certificates are the files that a crt-list or a directory of HAProxy's has ("show ssl crt-list", 2.6 to 3.4); there is false where
-// HAProxy has not loaded such a one.
+// Certificates are the files of a crt-list or a directory ("show ssl crt-list", 2.6 to 3.4); there is false if HAProxy has not loaded it.
 func (r Client) Certificates(ctx context.Context, list string) (files map[string]bool, there bool, err error) {
 	reply, err := r.Ask(ctx, "show ssl crt-list")
 	if err != nil || !slices.Contains(strings.Split(reply, "\n"), list) {
@@ -29,19 +28,19 @@ func (r Client) Certificates(ctx context.Context, list string) (files map[string
 	return files, true, nil
 }
 
-// A Certificate is one as HAProxy has it.
+// A Certificate is a certificate that HAProxy has loaded.
 type Certificate struct {
 	SHA1  string // its fingerprint, in upper-case hexadecimal
 	Names []string
-	// Chain are the subject and the issuer of each certificate behind it, such as "/C=DE/CN=Example CA"; nil where they are not known.
+	// Chain has the subject and the issuer of each other certificate of the file, such as "/C=DE/CN=Example CA"; nil if they are not known.
 	Chain []string
 }
 
-// maxTold is how long an answer about a certificate may be to be sure to have all lines: HAProxy leaves out those that its buffer of 16 KB
-// has no place for.
-const maxTold = 12_000
+// maxComplete is the length up to which an answer about a certificate is surely complete: HAProxy leaves out lines that do not fit its
+// buffer of 16 KB.
+const maxComplete = 12_000
 
-// Certificate is the one of a file ("show ssl cert", 2.6 to 3.4).
+// Certificate reads the certificate of a file ("show ssl cert", 2.6 to 3.4).
 func (r Client) Certificate(ctx context.Context, file string) (c Certificate, err error) {
 	reply, err := r.Ask(ctx, "show ssl cert "+file)
 	if err != nil {
@@ -60,7 +59,7 @@ func (r Client) Certificate(ctx context.Context, file string) (c Certificate, er
 					c.Names = append(c.Names, dns)
 				}
 			}
-		case "Chain Filename": // of issuers-chain-path: the file has no chain
+		case "Chain Filename": // from issuers-chain-path: the file has no chain
 			elsewhere = true
 		case "Chain Subject", "Chain Issuer":
 			c.Chain = append(c.Chain, value)
@@ -69,14 +68,14 @@ func (r Client) Certificate(ctx context.Context, file string) (c Certificate, er
 	if elsewhere {
 		c.Chain = []string{}
 	}
-	if len(reply) > maxTold {
+	if len(reply) > maxComplete {
 		c.Chain = nil
 	}
 	return c, nil
 }
 
-// SetCertificate puts a certificate, its chain and its key in the place of the one that HAProxy has of a file. Nothing of them is in an
-// error. A client with an older one keeps its connection.
+// SetCertificate replaces the certificate that HAProxy has for a file, with its chain and key. Errors contain nothing of them. Existing
+// connections continue.
 func (r Client) SetCertificate(ctx context.Context, file, payload string) error {
 	if err := r.certificate(ctx, "set ssl cert "+file, payload, "Transaction created", "Transaction updated"); err != nil {
 		return err
@@ -88,7 +87,7 @@ func (r Client) SetCertificate(ctx context.Context, file, payload string) error 
 	return err
 }
 
-// AddCertificate puts a certificate of a file that HAProxy does not have yet into one of its crt-lists or directories.
+// AddCertificate adds the certificate of a new file to one of HAProxy's crt-lists or directories.
 func (r Client) AddCertificate(ctx context.Context, list, file, payload string) error {
 	if err := r.certificate(ctx, "new ssl cert "+file, "", "New empty certificate store", "already exists"); err != nil {
 		return err
@@ -103,14 +102,14 @@ func (r Client) AddCertificate(ctx context.Context, list, file, payload string) 
 	return err
 }
 
-// certificate sends one command, with a payload or none, and wants one of the words in the reply.
+// certificate sends one command, maybe with a payload. The reply must contain one of the words.
 func (r Client) certificate(ctx context.Context, command, payload string, want ...string) error {
 	if network, _ := endpoint(r.Socket); network != "unix" {
 		return fmt.Errorf("%s: a key is sent to a socket of this machine's file system only: name one with --runtime-socket", command)
 	}
 	line := command
 	if payload != "" {
-		line += " <<\n" + payload // which ends with a line end; an empty line follows, and is the end
+		line += " <<\n" + payload // it ends with a line end; converse adds the empty line that ends the payload
 	}
 	var reply []byte
 	err := r.converse(ctx, line, func(conn io.Reader) (err error) {

@@ -9,20 +9,21 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// firstCheck makes the first checks of a server that is added live come soon; later ones are as usual.
+// firstCheck makes the first checks of a new server come soon. Later ones have the usual interval.
 const firstCheck = " check inter 2s downinter 200ms fastinter 200ms"
 
-// Commands are the commands that make changes in a process.
+// Commands make changes in a process.
 type Commands struct {
 	Capabilities haproxy.Capabilities
-	Params       func(backend string) string
-	// Sent is called with the changes of servers that come or stay, once HAProxy has their commands; nil is not.
+	// Params are the default-server parameters of a backend.
+	Params func(backend string) string
+	// Sent, if not nil, is called with the changes of servers that come or stay, after HAProxy got their commands.
 	Sent func(changes []haproxy.Change)
-	// Again is called before what came of the commands is read, and a second try: it brings Names in line. Nil is not.
+	// Again, if not nil, is called before the result is read, and before a retry. It updates Client.Names.
 	Again func() error
 }
 
-// pending are the changes that are not in effect: servers that stay, and servers that leave.
+// pending are the changes that are not in effect yet: for servers that stay, and for servers that leave.
 func (o Commands) pending(changes []haproxy.Change, live View) (stay, leave []haproxy.Change) {
 	for _, c := range changes {
 		if inEffect(c, live) {
@@ -37,7 +38,7 @@ func (o Commands) pending(changes []haproxy.Change, live View) (stay, leave []ha
 	return stay, leave
 }
 
-// commands are those of all changes; what belongs to one change stays together.
+// commands are the commands of all changes. Those of one change stay together.
 func (o Commands) commands(changes []haproxy.Change, live View) []string {
 	var all []string
 	for _, c := range changes {
@@ -48,8 +49,8 @@ func (o Commands) commands(changes []haproxy.Change, live View) []string {
 	return all
 }
 
-// of are the commands that bring one change into effect. why says what the commands cannot do; those that come
-// with a reason are expected to be refused, in HAProxy's better words.
+// of are the commands for one change. why says what they cannot do. Commands that come with a reason will be refused by HAProxy, which
+// gives a better reason.
 func (o Commands) of(c haproxy.Change, live View) (commands []string, why string) {
 	have, there := live[c.Key()]
 	switch ch := c.(type) {
@@ -69,8 +70,8 @@ func (o Commands) of(c haproxy.Change, live View) (commands []string, why string
 	return nil, "a running process cannot make this change"
 }
 
-// add are the commands of a new server: it takes no traffic before its first good check. "health down" has to come
-// after "enable server", which resets it.
+// add are the commands for a new server, which must not get traffic before its first good check. "health down" must come after
+// "enable server", which resets it.
 func (o Commands) add(c haproxy.AddServer) []string {
 	name, s := c.Backend+"/"+c.Server.Name, c.Server
 	commands := []string{o.addLine(c)}
@@ -91,7 +92,7 @@ func (o Commands) add(c haproxy.AddServer) []string {
 	return append(commands, o.enableAgent(c)...)
 }
 
-// enableAgent starts the agent-check of a new server: HAProxy leaves it off, as it does with checks.
+// enableAgent starts the agent-check of a new server, since "add server" leaves it off.
 func (o Commands) enableAgent(c haproxy.AddServer) []string {
 	if !haproxy.LastWord(false, o.Params(c.Backend)+" "+c.Server.Params, "agent-check") {
 		return nil
@@ -99,7 +100,7 @@ func (o Commands) enableAgent(c haproxy.AddServer) []string {
 	return []string{"enable agent " + c.Backend + "/" + c.Server.Name}
 }
 
-// addLine spells every parameter. The last word wins in HAProxy: ours on timing, then the backend's, then the
+// addLine spells out every parameter. In HAProxy the last word wins: first our timing of checks, then the backend's words, then the
 // server's own, then what the change says.
 func (o Commands) addLine(c haproxy.AddServer) string {
 	s := c.Server
@@ -131,7 +132,7 @@ func (o Commands) addLine(c haproxy.AddServer) string {
 	return line + " weight " + strconv.Itoa(s.Weight)
 }
 
-// addAgain is for a server that is there already: one that was left half-way is completed, another one is in the way.
+// addAgain is for a server that exists already: it completes one that was left half-way, and reports any other as an obstacle.
 func (o Commands) addAgain(c haproxy.AddServer, have Server) (commands []string, why string) {
 	commands, why = set(c.Backend, have, c.Server)
 	if why != "" {
@@ -140,7 +141,7 @@ func (o Commands) addAgain(c haproxy.AddServer, have Server) (commands []string,
 	return commands, ""
 }
 
-// set are the commands that turn a server of the process into the wanted one.
+// set are the commands that change a server of the process to the wanted one.
 func set(backend string, have Server, want haproxy.Server) (commands []string, why string) {
 	from, to := observable(have.Server), observable(want)
 	if ok, why := (haproxy.Capabilities{}).Live(haproxy.SetServer{Have: from, Want: to}); !ok {
@@ -170,7 +171,7 @@ func set(backend string, have Server, want haproxy.Server) (commands []string, w
 	return commands, ""
 }
 
-// inEffect reports whether the process is as the change wants it, as far as the process tells.
+// inEffect reports whether the process is as the change wants it, as far as the process shows.
 func inEffect(c haproxy.Change, live View) bool {
 	have, there := live[c.Key()]
 	_, want := c.Servers()
@@ -180,8 +181,8 @@ func inEffect(c haproxy.Change, live View) bool {
 	return there && observable(have.Server) == observable(want)
 }
 
-// cameAbout is inEffect for what was sent: an agent-check may have had its say since.
-func cameAbout(c haproxy.Change, live View) bool {
+// confirmed is inEffect after the commands were sent: an agent-check may have changed weight, maxconn and state since.
+func confirmed(c haproxy.Change, live View) bool {
 	have, there := live[c.Key()]
 	_, want := c.Servers()
 	if there && have.Agent {
@@ -191,7 +192,7 @@ func cameAbout(c haproxy.Change, live View) bool {
 	return inEffect(c, live)
 }
 
-// observable is what the process tells of a server.
+// observable is the part of a server that the process shows.
 func observable(s haproxy.Server) haproxy.Server {
 	s.Params = ""
 	return s

@@ -1,9 +1,9 @@
-// Package runtimeapi speaks with a running HAProxy: over its stats socket (socket.go) and its master's (master.go). It
-// knows nothing of configuration files.
+// Package runtimeapi talks to a running HAProxy through its stats socket (socket.go) and its master's socket (master.go). It does not
+// know configuration files.
 //
-// A running process takes servers: their address, weight, limit and state, new ones (from 3.0 with their cookie) and
-// their removal (run.go, commands.go, remove.go). It answers much that looks like success and is none, so that replies
-// are matched strictly and every change is read back (backends.go, reader.go). What was read last is cached (cache.go).
+// A running process can add servers (from 3.0 with their cookie), remove them, and change their address, weight, limit and state
+// (run.go, commands.go, remove.go). Some replies look like success but are not. So replies are matched strictly, and every change is
+// read back (backends.go, reader.go). The cache has the last reading (cache.go).
 //
-// A reload (reload.go) is over when the new worker answers. Which servers are down can go with it (health.go).
+// A reload (reload.go) ends when the new worker answers. It can pass on which servers are down (health.go).
 package runtimeapi

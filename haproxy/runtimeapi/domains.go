@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// goneWait, and idleWait, are how long a backend without servers has to get rid of its last streams, before it is left to a later try.
+// goneWait and idleWait are how long a backend without servers may take to lose its last streams. After that it waits for a retry.
 const (
 	goneWait = "100ms"
 	idleWait = 100 * time.Millisecond
 )
 
-// AddBackends adds backends without servers, each from a named defaults section; rules pass them by until they are published (3.4).
-// refused has HAProxy's words, by backend.
+// AddBackends adds backends without servers, each from a named defaults section. Rules skip them until they are published (3.4).
+// refused has HAProxy's reasons, by backend.
 func (r Client) AddBackends(ctx context.Context, from map[string]string) (refused map[string]string, err error) {
 	var commands []string
 	for _, name := range slices.Sorted(maps.Keys(from)) {
@@ -43,7 +43,8 @@ func (r Client) AddBackends(ctx context.Context, from map[string]string) (refuse
 			if err != nil {
 				return nil, err
 			}
-			if words := oneLine(reply); !strings.Contains(words, done) && !strings.Contains(words, "already used") { // by the line
+			// "already used": the whole line added it before
+			if words := oneLine(reply); !strings.Contains(words, done) && !strings.Contains(words, "already used") {
 				refused[strings.Fields(command)[2]] = words
 			}
 		}
@@ -53,18 +54,17 @@ func (r Client) AddBackends(ctx context.Context, from map[string]string) (refuse
 
 func oneLine(reply string) string { return strings.Join(strings.Fields(reply), " ") }
 
-// Publish lets rules lead to backends, Unpublish makes them pass the backends by (3.4). What came of it is to be read back.
+// Publish lets rules lead to backends (3.4). The caller must read the result.
 func (r Client) Publish(ctx context.Context, backends []string) error {
 	return r.each(ctx, "publish backend ", backends)
 }
 
-// Unpublish is described at Publish.
+// Unpublish makes rules skip backends (3.4). The caller must read the result.
 func (r Client) Unpublish(ctx context.Context, backends []string) error {
 	return r.each(ctx, "unpublish backend ", backends)
 }
 
-// DeleteBackends deletes backends that have been added and have no servers any more. One that has streams stays; what came of it is to be
-// read back.
+// DeleteBackends deletes added backends without servers. A backend with streams stays. The caller must read the result.
 func (r Client) DeleteBackends(ctx context.Context, backends []string) error {
 	if len(backends) == 0 {
 		return nil
@@ -87,7 +87,7 @@ func (r Client) DeleteBackends(ctx context.Context, backends []string) error {
 	return nil
 }
 
-// AwaitIdle gives backends without servers a moment to get rid of their last sessions.
+// AwaitIdle waits a moment for the last sessions of backends without servers.
 func (r Client) AwaitIdle(ctx context.Context, backends []string) error {
 	if len(backends) == 0 {
 		return nil

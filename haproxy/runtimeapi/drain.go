@@ -6,26 +6,26 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// Drains are the servers that wait to be removed, or were left to finish their sessions, and since when.
+// Drains are the servers that wait to be removed, or that finish their sessions, with the start of each.
 type Drains struct {
 	timeout time.Duration
 	leaving map[haproxy.ServerKey]leaving
 }
 
-// A leaving server waits for others to be checked, and then finishes its sessions.
+// A leaving server first waits for checks of other servers, and then finishes its sessions.
 type leaving struct {
 	since    time.Time
 	draining bool
 }
 
-// NewDrains gives each server so long to finish its sessions.
+// NewDrains gives each server the timeout to finish its sessions.
 func NewDrains(timeout time.Duration) Drains {
 	return Drains{timeout: timeout, leaving: map[haproxy.ServerKey]leaving{}}
 }
 
-// Due are the changes that can be made without waiting: a removal whose server has sessions, and time left to finish
-// them, is a mere drain, unless its host is dead; one beside a server that has not been checked yet is left for later, because that may be the
-// one that is to take its place. A host that answers no check holds it up only as long as sessions do.
+// Due are the changes that can be made without waiting. The removal of a server that still has sessions and time becomes a drain, unless
+// its host is dead. If another server of the backend has not been checked yet, the removal has to wait: that one may be its replacement.
+// But a host that answers no check delays the removal only as long as sessions do.
 func (d *Drains) Due(changes []haproxy.Change, live View) []haproxy.Change {
 	unready := unreadyBackends(live, changes)
 	due := make([]haproxy.Change, 0, len(changes))
@@ -64,7 +64,7 @@ func (d *Drains) Due(changes []haproxy.Change, live View) []haproxy.Change {
 	return due
 }
 
-// unreadyBackends are those with a server that takes no traffic yet, but may do so soon, and that stays.
+// unreadyBackends are the backends with a server that stays, and gets no traffic yet, but may soon.
 func unreadyBackends(live View, changes []haproxy.Change) map[string]bool {
 	unready, removed := map[string]bool{}, map[haproxy.ServerKey]bool{}
 	for _, c := range changes {

@@ -35,7 +35,7 @@ func FuzzServersState(f *testing.F) {
 	})
 }
 
-// readAnything reads what may be a reply: what comes out is whole and sorted, or an error.
+// readAnything reads any text as a reply: the result is complete and sorted, or an error.
 func readAnything(t *testing.T, reply []byte) {
 	t.Helper()
 	l := newLiveReader(nil)

@@ -2,27 +2,28 @@ package runtimeapi
 
 import (
 	"bytes"
+	"context"
 	"net/netip"
 	"slices"
 
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// NoHealth is what a server-state file begins with: its version, and the columns of HAProxy 2.6 to 3.4.
+// NoHealth is the start of a server-state file: its version, and the columns of HAProxy 2.6 to 3.4.
 const NoHealth = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight " +
 	"srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state " +
 	"bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr " +
 	"srv_agent_addr srv_agent_port\n"
 
-// OneReload marks what was written for one reload: if it is still there later, the process that wrote it was killed.
+// OneReload marks a file that was written for one reload. If it is still there later, the process that wrote it was killed.
 const OneReload = "# by hapsync, for one reload\n"
 
-// Health makes a server-state file out of the reply to "show servers state": only the servers that HAProxy's
-// checks hold down, for a reload not to send them traffic until they are found well. keep says whether the new
-// configuration has the server at that very address, with TLS or without as before: a line would override the configuration's address and its
-// "ssl", silently (2.6 to 3.4). The lines have the backends' names as they are spoken of.
+// Health makes a server-state file from the reply to "show servers state". It keeps only servers that are down by HAProxy's checks: after
+// the reload they get no traffic before a good check. keep reports whether the new configuration has the server at the same
+// address, with TLS as before. Otherwise the line would silently override the address and "ssl" of the configuration (2.6 to 3.4). The
+// lines have hapsync's names of backends.
 func Health(serversState []byte, n *Names, keep func(backend, server string, addr netip.AddrPort, tls bool) bool) []byte {
-	out, spoken := []byte("1\n"), n.now()
+	out, own := []byte("1\n"), n.load()
 	var columns *table
 	var header []byte
 	for line := range bytes.Lines(serversState) {
@@ -40,22 +41,22 @@ func Health(serversState []byte, n *Names, keep func(backend, server string, add
 		if len(fields) < columns.width {
 			continue
 		}
-		backend := spoken.heard(string(fields[columns.at[stateBackend]]))
+		backend := own.fromWire(string(fields[columns.at[stateBackend]]))
 		if s, down := downServer(columns, fields); down && keep(backend, s.Name, s.Addr, usesTLS(header, line)) {
-			out = append(out, healthLine(header, line, spoken)...)
+			out = append(out, healthLine(header, line, own)...)
 		}
 	}
 	return out
 }
 
-// usesTLS reports whether the line is of a server that HAProxy speaks TLS to.
+// usesTLS reports whether HAProxy uses TLS to the server of the line.
 func usesTLS(header, line []byte) bool {
 	words := bytes.Fields(line)
 	at := slices.IndexFunc(bytes.Fields(header), func(name []byte) bool { return string(name) == "srv_use_ssl" })
 	return at >= 0 && at < len(words) && string(words[at]) == "1"
 }
 
-// downServer reports whether the line is of a server that its own checks hold down.
+// downServer reports whether the server of the line is down by its own checks.
 func downServer(columns *table, fields [][]byte) (Server, bool) {
 	s, err := stateServer(columns, fields)
 	down := err == nil && string(fields[columns.at[stateOp]]) == "0" &&
@@ -63,8 +64,8 @@ func downServer(columns *table, fields [][]byte) (Server, bool) {
 	return s, down
 }
 
-// healthLine leaves only the health in a line: state and weight are the configuration's to say.
-func healthLine(header, line []byte, spoken names) []byte {
+// healthLine keeps only the health of a line: state and weight come from the configuration.
+func healthLine(header, line []byte, n names) []byte {
 	names, words := bytes.Fields(header), bytes.Fields(line)
 	initial := map[string][]byte{"srv_admin_state": []byte("0")}
 	for i, name := range names {
@@ -73,7 +74,7 @@ func healthLine(header, line []byte, spoken names) []byte {
 		case string(name) == "srv_iweight":
 			initial["srv_uweight"] = words[i]
 		case string(name) == "be_name":
-			initial["be_name"] = []byte(spoken.heard(string(words[i])))
+			initial["be_name"] = []byte(n.fromWire(string(words[i])))
 		}
 	}
 	for i, name := range names {
@@ -82,4 +83,38 @@ func healthLine(header, line []byte, spoken names) []byte {
 		}
 	}
 	return append(bytes.Join(words, []byte(" ")), '\n')
+}
+
+// Raise sets the health of servers to up, if the worker still has them at these addresses, ready and down. It returns the servers that it
+// changed. It skips an added server that HAProxy has checked itself meanwhile. It does not skip such a moved one: the check was at the
+// old address. It does not use the Cache.
+func (r Client) Raise(
+	ctx context.Context, w Worker, servers map[haproxy.ServerKey]netip.AddrPort, moved map[haproxy.ServerKey]bool,
+) (raised []haproxy.ServerKey, err error) {
+	var names, states []string
+	seen := map[string]bool{}
+	for key := range servers {
+		if !seen[key.Backend] {
+			seen[key.Backend] = true
+			names, states = append(names, key.Backend), append(states, "show servers state "+key.Backend)
+		}
+	}
+	reader := newLiveReader(names)
+	reader.names = r.Names.load()
+	now, err := r.read(ctx, reader, pack(append([]string{showInfo}, states...)))
+	if err != nil || !now.Same(w) {
+		return nil, err
+	}
+	var commands []string
+	for _, b := range reader.order {
+		for _, s := range b.Servers {
+			key := haproxy.ServerKey{Backend: b.Name, Name: s.Name}
+			addr, wanted := servers[key]
+			if wanted && s.Addr == addr && (s.Undecided || moved[key] && s.Down) {
+				raised = append(raised, key)
+				commands = append(commands, "set server "+key.String()+" health up")
+			}
+		}
+	}
+	return raised, r.exec(ctx, commands)
 }

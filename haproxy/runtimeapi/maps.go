@@ -7,13 +7,15 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/hapsync/hapsync/haproxy"
 )
 
-// unknownMap is HAProxy's answer where no rule of its configuration reads the map (2.6 to 3.4).
+// unknownMap is HAProxy's answer if no rule of its configuration reads the map (2.6 to 3.4).
 const unknownMap = "Unknown map identifier."
 
-// Map reads the entries of a map, which is named by the path of its file as HAProxy's configuration has it. Where a key is there more than once, the first
-// one counts, as it does for HAProxy. It is not ok where the process has no such map.
+// Map reads the entries of a map. file is its path as in HAProxy's configuration. If a key exists more than once, the first one counts, as
+// for HAProxy. ok is false if the process has no such map.
 func (r Client) Map(ctx context.Context, file string) (entries map[string]string, ok bool, err error) {
 	if err := safePath(file); err != nil {
 		return nil, false, err
@@ -32,13 +34,13 @@ func (r Client) Map(ctx context.Context, file string) (entries map[string]string
 			return nil, false, fmt.Errorf("%s: \"show map %s\": unexpected line %q", r.Socket, file, clip(strings.TrimSpace(l), 80))
 		}
 		if _, known := entries[w[1]]; !known {
-			entries[w[1]] = r.Names.now().value(strings.Join(w[2:], " "))
+			entries[w[1]] = r.Names.load().fromMap(strings.Join(w[2:], " "))
 		}
 	}
 	return entries, true, nil
 }
 
-// MapEntries reads the entries of some keys of a map. Keys that it does not have are left out.
+// MapEntries reads the entries of some keys. It leaves out keys that the map does not have.
 func (r Client) MapEntries(ctx context.Context, file string, keys []string) (map[string]string, error) {
 	commands, err := mapCommands("get map "+file, file, keys, nil)
 	if err != nil {
@@ -56,30 +58,30 @@ func (r Client) MapEntries(ctx context.Context, file string, keys []string) (map
 			_, rest, _ = strings.Cut(rest, `value="`)
 			value, _, ended := strings.Cut(rest, `"`)
 			if found && ended {
-				entries[key] = r.Names.now().value(value)
+				entries[key] = r.Names.load().fromMap(value)
 			}
 		}
 	}
 	return entries, nil
 }
 
-// A MapChange is what is to become of a map.
+// A MapChange is a change of a map.
 type MapChange struct {
-	// File is the path of its file, as HAProxy's configuration has it.
+	// File is the path of its file, as in HAProxy's configuration.
 	File string
-	// Have are the entries that it has, as they were read.
+	// Have are the entries before the change, as they were read.
 	Have map[string]string
-	// Gone are the keys that go, Set the entries that come, or get another value. Keys and values are names.
+	// Gone are the keys to remove, Set the entries to add or change. Keys and values are names.
 	Gone []string
 	Set  map[string]string
 }
 
-// manyEntries is the number of changes from which on a map may be replaced as a whole.
+// manyEntries is the number of changes from which a map may be replaced as a whole.
 const manyEntries = 100
 
-// ChangeMap changes a map. A key that gets another value has the one or the other at any moment. Where no more entries stay than change,
-// the map is replaced by a new version of it, at once: an entry of that costs HAProxy what a change does (20 to 60 us; on 2.6 a
-// change costs 250 us). What HAProxy made of it is to be read back.
+// ChangeMap changes a map. A changed key always has either its old or its new value. If at least as many entries change as stay, a new
+// version replaces the whole map at once: an entry of it costs HAProxy as much as one change (20 to 60 us; on 2.6 a change costs
+// 250 us). The caller must read the result.
 func (r Client) ChangeMap(ctx context.Context, c MapChange) error {
 	if err := safePath(c.File); err != nil {
 		return err
@@ -122,7 +124,7 @@ func (r Client) ChangeMap(ctx context.Context, c MapChange) error {
 	return r.exec(ctx, commands)
 }
 
-// replaceMap replaces all entries of a map at once, by a new version.
+// replaceMap replaces all entries of a map at once, with a new version.
 func (r Client) replaceMap(ctx context.Context, file string, entries map[string]string) error {
 	reply, err := r.Ask(ctx, "prepare map "+file)
 	if err != nil {
@@ -139,7 +141,7 @@ func (r Client) replaceMap(ctx context.Context, file string, entries map[string]
 	return r.exec(ctx, append(commands, "commit map @"+version+" "+file))
 }
 
-// areNames reports whether a command may have all keys and values.
+// areNames reports whether all keys and values are allowed in a command.
 func areNames(entries map[string]string) bool {
 	for key, value := range entries {
 		if safeName(key) != nil || safeName(value) != nil {
@@ -149,7 +151,7 @@ func areNames(entries map[string]string) bool {
 	return true
 }
 
-// mapCommands are a command for each key, in order, with its value if there are values.
+// mapCommands are a command for each key, sorted, followed by its value if values is not nil.
 func mapCommands(command, file string, keys []string, values map[string]string) (commands []string, err error) {
 	if err := safePath(file); err != nil {
 		return nil, err
@@ -170,10 +172,10 @@ func mapCommands(command, file string, keys []string, values map[string]string) 
 	return commands, nil
 }
 
-// safePath refuses what must not stand for a file in a command.
+// safePath refuses what must not be a file in a command.
 func safePath(path string) error {
 	for _, c := range []byte(path) {
-		if !isNameByte(c) && c != '/' {
+		if !haproxy.IsNameByte(c) && c != '/' {
 			return fmt.Errorf("file %q: %q must not be in a command", path, c)
 		}
 	}

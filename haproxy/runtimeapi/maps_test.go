@@ -12,7 +12,7 @@ import (
 	"github.com/hapsync/hapsync/haproxy/internal/haproxytest"
 )
 
-// startWithMap starts a HAProxy whose frontend ends with a map rule, with an empty map and a backend "spare" that has one host.
+// startWithMap starts a HAProxy with a map rule at the end of its frontend, an empty map, and a backend "spare" with one host.
 func startWithMap(t *testing.T, bin string) (p *haproxytest.Proc, mapFile string) {
 	t.Helper()
 	p = haproxytest.NewProc(t)
@@ -76,7 +76,7 @@ func TestAMapLeadsHostsToBackendsWhileHAProxyRuns(t *testing.T) {
 	})
 }
 
-// TestManyEntriesOfAMapChangeAtOnce has a map of which most entries change, so that it is replaced, and one of which few do.
+// TestManyEntriesOfAMapChangeAtOnce changes most entries of a map, which replaces it, and a few.
 func TestManyEntriesOfAMapChangeAtOnce(t *testing.T) {
 	t.Parallel()
 	haproxytest.EachHAProxy(t, func(t *testing.T, bin string) {

@@ -14,11 +14,11 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// A Master is the path of the socket of a master process (haproxy -W -S), with or without "unix@" before it.
+// A Master is the path of the socket of a master process (haproxy -W -S), with or without the prefix "unix@".
 type Master string
 
-// ask sends one command and returns the reply, which may be empty: 2.6 answers "reload" so. The master wants the
-// half-close. While it reloads it refuses connections, which are tried again for a while, or drops them: errBusy.
+// ask sends one command and returns the reply, which may be empty (2.6, reload). The master needs the half-close. During a reload it
+// refuses connections, then ask retries for a while, or drops them, then the error is errBusy.
 func (m Master) ask(ctx context.Context, command string) (string, error) {
 	path := strings.TrimPrefix(string(m), "unix@")
 	if !strings.HasPrefix(path, "/") {
@@ -72,7 +72,7 @@ func denied(path string, err error) error {
 		"and its group for hapsync's user: %w", path, path, cause(err))
 }
 
-// reload sends the command. The new worker is to be awaited in any case.
+// reload sends the command. The caller must wait for the new worker in any case.
 func (m Master) reload(ctx context.Context) error {
 	reply, err := m.ask(ctx, "reload")
 	if err != nil {
@@ -95,10 +95,9 @@ func (m Master) reload(ctx context.Context) error {
 // Procs are the processes of a master.
 type Procs struct {
 	Master int
-	// Workers serve; Old ones finish what they have. From 3.1 the one that serves is among the old ones after a
-	// reload that failed.
+	// Workers serve. Old ones finish their sessions. From 3.1 on, after a failed reload the serving worker is among the old ones.
 	Workers, Old []int
-	// Failed counts the reloads that failed since the last one that did not; from 3.1 it stays at 1.
+	// Failed counts the failed reloads since the last good one. From 3.1 on it stays at 1.
 	Failed int
 }
 
@@ -125,8 +124,8 @@ func (m Master) Procs(ctx context.Context) (Procs, error) {
 	return procs, nil
 }
 
-// parseProcs reads the reply to "show proc": a line for each process, the workers before the old ones. Programs,
-// which HAProxy had until 3.2, are left out.
+// parseProcs parses the reply to "show proc": a line for each process, the workers before the old ones. It skips programs, which HAProxy
+// had until 3.2.
 func parseProcs(reply string) (Procs, error) {
 	var p Procs
 	var old bool
@@ -159,7 +158,7 @@ func parseProcs(reply string) (Procs, error) {
 	return p, nil
 }
 
-// failedReloads is N of "[failed: N]"; 0 where it is not said.
+// failedReloads is the N of "[failed: N]"; 0 if the line has none.
 func failedReloads(line string) int {
 	_, rest, _ := strings.Cut(line, "[failed: ")
 	text, _, _ := strings.Cut(rest, "]")

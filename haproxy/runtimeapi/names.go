@@ -6,26 +6,26 @@ import (
 	"sync/atomic"
 )
 
-// Names are the backends that a worker has under another name than the one that is spoken of: commands are made, and answers are read, with
-// the names spoken of, and the names of the worker are on the wire alone. Any goroutine may use them; nil, and the zero Names, have none.
+// Names translates between hapsync's names of backends and the worker's names, if they differ. Callers use hapsync's names only; the
+// worker's are only on the wire. Any goroutine may use it. nil and the zero Names translate nothing.
 type Names struct{ current atomic.Pointer[names] }
 
-// names are those of one worker: the one on the wire by the one spoken of, and the other way round.
+// names belong to one worker. wire is by own name, own by name on the wire.
 type names struct {
-	worker       Worker
-	wire, spoken map[string]string
+	worker    Worker
+	wire, own map[string]string
 }
 
-// Set replaces them by those of a worker: the names on the wire by the names spoken of.
+// Set replaces all names by those of a worker: the names on the wire, by own name.
 func (n *Names) Set(w Worker, wire map[string]string) {
-	next := names{worker: w, wire: maps.Clone(wire), spoken: make(map[string]string, len(wire))}
+	next := names{worker: w, wire: maps.Clone(wire), own: make(map[string]string, len(wire))}
 	for name, on := range wire {
-		next.spoken[on] = name
+		next.own[on] = name
 	}
 	n.current.Store(&next)
 }
 
-func (n *Names) now() names {
+func (n *Names) load() names {
 	if n == nil {
 		return names{}
 	}
@@ -35,7 +35,7 @@ func (n *Names) now() names {
 	return names{}
 }
 
-// of are the names if the worker is the one that has them.
+// of are the names if they belong to the worker.
 func (n names) of(w Worker) names {
 	if n.worker.Same(w) {
 		return n
@@ -43,24 +43,24 @@ func (n names) of(w Worker) names {
 	return names{}
 }
 
-// heard is the name spoken of for one on the wire.
-func (n names) heard(name string) string {
-	if spoken, ok := n.spoken[name]; ok {
-		return spoken
+// fromWire is hapsync's name for one on the wire.
+func (n names) fromWire(name string) string {
+	if own, ok := n.own[name]; ok {
+		return own
 	}
 	return name
 }
 
-// value is what a map says for a name on the wire. A name spoken of that has another one on the wire is no backend of the process: with more
-// behind it, it is none that is spoken of.
-func (n names) value(name string) string {
+// fromMap is hapsync's name for a value of a map. If the value is itself a name of hapsync's that differs on the wire, the process has no
+// backend of that name. The added text then makes it unlike any name.
+func (n names) fromMap(name string) string {
 	if _, other := n.wire[name]; other {
 		return name + " (not in the process)"
 	}
-	return n.heard(name)
+	return n.fromWire(name)
 }
 
-// namesBackend are the beginnings of commands that a backend's name follows, namesValue those of which it is the last word.
+// namesBackend are the starts of commands before a backend's name. namesValue are those of commands that end with one.
 var (
 	namesBackend = []string{
 		"add server ", "del server ", "set server ", "set maxconn server ", "enable server ", "enable health ", "enable agent ",
@@ -69,9 +69,9 @@ var (
 	namesValue = []string{"add map ", "set map "}
 )
 
-// line is a line of commands as it goes over the wire.
-func (n names) line(line string) string {
-	if len(n.wire) == 0 || strings.Contains(line, "\n") { // a payload names no backend
+// toWire is a line of commands as it is sent.
+func (n names) toWire(line string) string {
+	if len(n.wire) == 0 || strings.Contains(line, "\n") { // a payload contains no names
 		return line
 	}
 	commands := strings.Split(line, ";")

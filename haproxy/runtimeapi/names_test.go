@@ -51,7 +51,7 @@ func TestCommandsHaveTheNamesThatTheProcessHas(t *testing.T) {
 	var n Names
 	w := Worker{Pid: 1, Started: time.Unix(1700000000, 0)}
 	n.Set(w, map[string]string{"c.com_cluster": "hapsync-spare-1", "show": "hapsync-spare-2"})
-	for spoken, wire := range map[string]string{
+	for own, wire := range map[string]string{
 		"show info;show servers state c.com_cluster;show stat c.com_cluster 6 -1": "show info;show servers state hapsync-spare-1;show stat hapsync-spare-1 6 -1",
 		"show servers state":                "show servers state",
 		"show stat -1 6 -1":                 "show stat -1 6 -1",
@@ -63,18 +63,18 @@ func TestCommandsHaveTheNamesThatTheProcessHas(t *testing.T) {
 		"del map /f.map c.com_cluster":                           "del map /f.map c.com_cluster",
 		"set ssl cert /c.pem <<\nx;del server c.com_cluster/s\n": "set ssl cert /c.pem <<\nx;del server c.com_cluster/s\n",
 	} {
-		if got := n.now().line(spoken); got != wire {
-			t.Errorf("%q is sent as %q, want %q", spoken, got, wire)
+		if got := n.load().toWire(own); got != wire {
+			t.Errorf("%q is sent as %q, want %q", own, got, wire)
 		}
 	}
-	if other := n.now().of(Worker{Pid: 2, Started: w.Started}); len(other.wire)+len(other.spoken) > 0 {
+	if other := n.load().of(Worker{Pid: 2, Started: w.Started}); len(other.wire)+len(other.own) > 0 {
 		t.Errorf("another worker has %v", other)
 	}
-	if got := n.now().of(w).heard("hapsync-spare-1"); got != "c.com_cluster" {
-		t.Errorf("hapsync-spare-1 is heard as %q", got)
+	if got := n.load().of(w).fromWire("hapsync-spare-1"); got != "c.com_cluster" {
+		t.Errorf("hapsync-spare-1 is read as %q", got)
 	}
 	for on, want := range map[string]string{"hapsync-spare-1": "c.com_cluster", "c.com_cluster": "c.com_cluster (not in the process)", "b": "b"} {
-		if got := n.now().value(on); got != want {
+		if got := n.load().fromMap(on); got != want {
 			t.Errorf("a map that says %s is read as %q, want %q", on, got, want)
 		}
 	}

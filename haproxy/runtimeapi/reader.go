@@ -12,19 +12,19 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// A liveReader takes the replies to "show servers state" and "show stat", each of which knows what the other does
-// not: the administrative state here, cookie and limits there. It is made for replies of ten megabytes.
+// A liveReader reads the replies to "show servers state" and "show stat". Only the first has the administrative state, only the second
+// has cookies and limits. It is made for replies of ten megabytes.
 type liveReader struct {
-	// wanted are the backends to keep; nil means all. HAProxy shows others too: "show stat 4_x" is proxy number 4
-	// where no proxy is called 4_x.
+	// wanted are the backends to keep; nil means all. HAProxy also shows others: "show stat 4_x" shows proxy number 4 if no proxy is
+	// called 4_x.
 	wanted map[string]bool
 	byName map[string]*joinedBackend
 	order  []*joinedBackend
-	// last is the backend of the line before.
+	// last is the backend of the previous line.
 	last *joinedBackend
-	// absent counts the backends that HAProxy says it does not have.
+	// absent counts the backends that the process does not have, by its own answer.
 	absent int
-	// row reads a line of the table at hand; nil outside of one.
+	// row reads a line of the current table; nil outside of one.
 	row    func(fields [][]byte) error
 	table  *table
 	fields [][]byte
@@ -33,11 +33,11 @@ type liveReader struct {
 	names  names
 }
 
-// A joinedBackend is a backend in the making.
+// A joinedBackend is a backend that is only partly read. seen is set once its own "show stat" line was read.
 type joinedBackend struct {
 	Backend
 	seen bool
-	// next is where the next server of "show stat" is expected.
+	// next is the index where the next server of "show stat" is expected.
 	next int
 }
 
@@ -52,7 +52,7 @@ func newLiveReader(wanted []string) *liveReader {
 	return l
 }
 
-// read takes the reply to so many commands, each of which ends with an empty line.
+// read reads the replies to a number of commands. Each reply ends with an empty line.
 func (l *liveReader) read(r io.Reader, commands int) error {
 	lines := lineReader{in: bufio.NewReaderSize(r, 64<<10)}
 	l.row, l.table = nil, nil
@@ -87,7 +87,7 @@ func (l *liveReader) read(r io.Reader, commands int) error {
 	}
 }
 
-// line takes a line that is not empty.
+// line reads a line that is not empty.
 func (l *liveReader) line(line []byte) error {
 	if l.row != nil {
 		l.fields = l.table.cut(l.fields[:0], line)
@@ -122,10 +122,10 @@ func (l *liveReader) open(t *table, row func([][]byte) error) error {
 	return nil
 }
 
-// backend is the one of this name on the wire, made where it is new; nil if it is not wanted.
+// backend finds or makes the backend of a name on the wire; nil if it is not wanted.
 func (l *liveReader) backend(name []byte) *joinedBackend {
-	if spoken, other := l.names.spoken[string(name)]; other {
-		name = []byte(spoken)
+	if own, other := l.names.own[string(name)]; other {
+		name = []byte(own)
 	}
 	if l.last != nil && l.last.Name == string(name) {
 		return l.last
@@ -144,7 +144,7 @@ func (l *liveReader) backend(name []byte) *joinedBackend {
 	return b
 }
 
-// stateRow takes a line of "show servers state".
+// stateRow reads a line of "show servers state".
 func (l *liveReader) stateRow(fields [][]byte) error {
 	b := l.backend(fields[l.table.at[stateBackend]])
 	if b == nil {
@@ -157,7 +157,7 @@ func (l *liveReader) stateRow(fields [][]byte) error {
 	return err
 }
 
-// statRow takes a line of "show stat".
+// statRow reads a line of "show stat".
 func (l *liveReader) statRow(fields [][]byte) error {
 	at := l.table.at
 	b := l.backend(fields[at[statBackend]])
@@ -208,7 +208,7 @@ func (l *liveReader) statServer(b *joinedBackend, fields [][]byte) error {
 	return nil
 }
 
-// word is one of few words.
+// word returns one string for all equal texts, since there are only few different ones.
 func (l *liveReader) word(text []byte) string {
 	word, ok := l.words[string(text)]
 	if !ok {
@@ -218,14 +218,14 @@ func (l *liveReader) word(text []byte) string {
 	return word
 }
 
-// The bits of srv_admin_state and srv_check_state in "show servers state". What a server inherits from the one that it tracks (0x02, 0x10)
-// is not its own state: no command changes that.
+// The bits of srv_admin_state and srv_check_state in "show servers state". adminMaint does not contain 0x02, adminDrain not 0x10: these
+// are inherited from a tracked server, and no command changes them.
 const (
-	adminMaint = 0x01 | 0x20 | 0x40 // by command, no address, by host name; not 0x04: "disabled" once
+	adminMaint = 0x01 | 0x20 | 0x40 // by command, without address, by host name; not 0x04: it was "disabled" in the file
 	adminDrain = 0x08
 	checkThere = 0x02 // also in srv_agent_state
 	checkOn    = 0x04
-	// resultFailed is the srv_check_result of a check that failed.
+	// resultFailed is the srv_check_result of a failed check.
 	resultFailed = 2
 )
 

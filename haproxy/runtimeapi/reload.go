@@ -16,38 +16,38 @@ import (
 
 const (
 	reloadTimeout = 60 * time.Second
-	// masterWait is how long the master's socket may refuse connections: it does for 50 to 200 ms while it reloads.
+	// masterWait is how long the master's socket may refuse connections. During a reload it does so for 50 to 200 ms.
 	masterWait = 5 * time.Second
-	// lostAfter is how long the answer to "reload" may take when the new worker is there.
+	// lostAfter is how long the answer to "reload" may take after the new worker has started.
 	lostAfter = time.Second
-	// awaitPatience bounds a question while a reload goes on: a socket may change hands right then.
+	// awaitPatience is the timeout of a single question during a reload, when the socket may pass to the new worker.
 	awaitPatience = 2 * time.Second
-	// commandOutput is how much of a reload command's output is kept.
+	// commandOutput is how much of a reload command's output is kept, in bytes.
 	commandOutput = 16 << 10
 )
 
 var (
-	// errBusy: the master reloads already.
+	// errBusy: the master already reloads.
 	errBusy = errors.New("another reload is in progress")
-	// errSilent: the master answered nothing at all, as 2.6 does.
+	// errSilent: the master's answer was empty, as on 2.6.
 	errSilent = errors.New("no answer")
 )
 
 // A Reloader makes HAProxy load its files.
 type Reloader struct {
-	// Master is the master's socket; empty where there is none, then command is run, without a shell.
+	// Master is the master's socket. If it is empty, Command is run, without a shell.
 	Master  Master
 	Command []string
-	// Stats is the stats socket, on which the new worker is awaited.
+	// Stats is the stats socket of the old and of the new worker.
 	Stats Client
-	// Timeout bounds a reload; 0 means 60 s.
+	// Timeout is for the whole reload; 0 means 60 s.
 	Timeout time.Duration
-	// Deaf is the worker that may have lost its stats socket; 0 for none.
+	// Deaf is the worker that may have lost its stats socket; 0 if there is none.
 	Deaf int
 }
 
-// Reload returns when the new worker answers. It is not cut in two by the end of ctx, only by its own timeout. The
-// error is a *ReloadError where HAProxy refuses its configuration.
+// Reload returns when the new worker answers. Only its own timeout interrupts it, not the end of ctx. The error is a *ReloadError if
+// HAProxy refuses its configuration.
 func (l Reloader) Reload(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cmp.Or(l.Timeout, reloadTimeout))
 	defer cancel()
@@ -68,7 +68,7 @@ func (l Reloader) Reload(ctx context.Context) error {
 		"(haproxy -W -S <socket>), or a command with --reload-command", haproxy.ErrRefused)
 }
 
-// revive reloads a HAProxy whose worker serves, but has lost its stats socket (down says so): the new one has it again.
+// revive reloads a HAProxy whose worker serves without its stats socket; down is the error of that socket. The new worker has it again.
 func (l Reloader) revive(ctx context.Context, down error) error {
 	procs, err := l.Master.Procs(ctx)
 	if err != nil || !procs.Has(l.Deaf) {
@@ -80,7 +80,7 @@ func (l Reloader) revive(ctx context.Context, down error) error {
 	return l.await(ctx, Worker{}, procs.Failed)
 }
 
-// byMaster asks the master, again while it is busy with another reload.
+// byMaster asks the master, and retries while another reload is in progress.
 func (l Reloader) byMaster(ctx context.Context, before Worker) error {
 	for {
 		err := l.once(ctx, before)
@@ -96,7 +96,7 @@ func (l Reloader) byMaster(ctx context.Context, before Worker) error {
 	}
 }
 
-// once is one try; errBusy asks for another.
+// once makes one attempt. errBusy means to retry.
 func (l Reloader) once(ctx context.Context, before Worker) error {
 	procs, err := l.Master.Procs(ctx)
 	if err != nil {
@@ -118,8 +118,8 @@ func (l Reloader) once(ctx context.Context, before Worker) error {
 	return l.await(ctx, before, procs.Failed)
 }
 
-// ask sends the command. One that meets another reload may be lost, and is never answered then: a new worker is
-// there, but it may have read the files too early.
+// ask sends the command. During another reload the command may be lost and get no answer. A new worker then exists, but it may have read
+// the files too early.
 func (l Reloader) ask(ctx context.Context, before Worker) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -141,7 +141,7 @@ func (l Reloader) ask(ctx context.Context, before Worker) error {
 	}
 }
 
-// stranger is the error of a worker that the master does not know; it may have been replaced meanwhile.
+// stranger is the error for a worker that the master does not know. It is errBusy if the worker was replaced meanwhile.
 func (l Reloader) stranger(ctx context.Context, before Worker) error {
 	if now, err := l.Stats.Info(ctx); err == nil && now.Pid != before.Pid {
 		return errBusy
@@ -150,7 +150,7 @@ func (l Reloader) stranger(ctx context.Context, before Worker) error {
 		"different HAProxy processes", l.Master, before.Pid, l.Stats.Socket)
 }
 
-// await waits until another worker than before answers. In a container that was restarted, it may have the same number.
+// await waits until another worker answers. In a restarted container it may have the same pid.
 func (l Reloader) await(ctx context.Context, before Worker, failed int) error {
 	stats := Client{Socket: l.Stats.Socket, timeout: awaitPatience}
 	for {
@@ -169,8 +169,7 @@ func (l Reloader) await(ctx context.Context, before Worker, failed int) error {
 	}
 }
 
-// refused reports whether the master has more failed reloads than before and keeps its worker: all that 2.6 lets
-// one know.
+// refused reports whether the master counts a new failed reload and still has its worker. 2.6 tells no more.
 func (l Reloader) refused(ctx context.Context, before Worker, failed int) bool {
 	if l.Master == "" {
 		return false
@@ -181,7 +180,7 @@ func (l Reloader) refused(ctx context.Context, before Worker, failed int) bool {
 	return err == nil && procs.Failed > failed && procs.Has(before.Pid)
 }
 
-// byCommand runs the reload command; its whole process group is killed when the time is over.
+// byCommand runs the reload command. A timeout kills its whole process group.
 func (l Reloader) byCommand(ctx context.Context, before Worker) error {
 	cmd := exec.CommandContext(ctx, l.Command[0], l.Command[1:]...)
 	output := &headBuffer{size: commandOutput}
@@ -199,7 +198,7 @@ func (l Reloader) byCommand(ctx context.Context, before Worker) error {
 	return nil
 }
 
-// A headBuffer keeps the first bytes of what is written to it.
+// A headBuffer keeps only the first bytes written to it.
 type headBuffer struct {
 	text []byte
 	size int
@@ -210,7 +209,7 @@ func (b *headBuffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// wait pauses; the error is that of a context that ends meanwhile.
+// wait pauses. It returns the error of ctx if ctx ends before.
 func wait(ctx context.Context, pause time.Duration) error {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()

@@ -125,7 +125,7 @@ func TestAReloadWaitsForOneThatIsInProgress(t *testing.T) {
 	})
 }
 
-// procsOf are the processes of the master, once it is not busy with a start or a reload.
+// procsOf are the processes of the master, after the end of a start or a reload.
 func procsOf(t *testing.T, p *haproxytest.Proc) (procs Procs) {
 	t.Helper()
 	haproxytest.Eventually(t, "the master tells its processes", func() (err error) {
@@ -168,8 +168,7 @@ func TestAReloadCommandIsVerifiedByTheNewWorker(t *testing.T) {
 	})
 }
 
-// TestAReloadCommandThatRestartsAContainerIsVerifiedByTheNewWorker has HAProxy in a PID namespace, where a new one gets the numbers of the
-// one before.
+// TestAReloadCommandThatRestartsAContainerIsVerifiedByTheNewWorker runs HAProxy in a PID namespace, where a new one gets the same pids.
 func TestAReloadCommandThatRestartsAContainerIsVerifiedByTheNewWorker(t *testing.T) {
 	t.Parallel()
 	container := []string{"unshare", "--pid", "--fork", "--kill-child"}

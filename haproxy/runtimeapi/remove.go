@@ -4,14 +4,15 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// remove takes servers out of the process: they drain, go into maintenance and are deleted. One that does not get
-// rid of its connections stays in maintenance.
+// remove removes servers from the process: they drain, go into maintenance and are deleted. A server that keeps connections stays in
+// maintenance.
 func (r Client) remove(ctx context.Context, caps haproxy.Capabilities, changes []haproxy.Change, live View, drain time.Duration) error {
 	if err := r.drain(ctx, changes, live, drain); err != nil {
 		return err
@@ -26,8 +27,7 @@ func (r Client) remove(ctx context.Context, caps haproxy.Capabilities, changes [
 	return r.delete(ctx, changes, drain)
 }
 
-// drain lets the servers that are not in maintenance finish their sessions: they get no new ones, but for requests
-// with their cookie.
+// drain lets the servers that are not in maintenance finish their sessions. They get only new sessions with their cookie.
 func (r Client) drain(ctx context.Context, changes []haproxy.Change, live View, limit time.Duration) error {
 	var draining []haproxy.Change
 	var commands []string
@@ -57,8 +57,8 @@ func (r Client) drain(ctx context.Context, changes []haproxy.Change, live View, 
 	})
 }
 
-// maintain is the command that puts a server into maintenance. On 2.6 a connection that becomes idle after that
-// hinders the deletion for 13 to 15 s, unless the server's port changes.
+// maintain is the command that puts a server into maintenance. On 2.6, a connection that becomes idle later delays the deletion by
+// 13 to 15 s, unless the server's port changes.
 func maintain(caps haproxy.Capabilities, c haproxy.Change, live View) string {
 	command := "set server " + c.Key().String() + " state maint"
 	if addr := live[c.Key()].Addr; !caps.WaitRemovable && addr.IsValid() {
@@ -67,7 +67,7 @@ func maintain(caps haproxy.Capabilities, c haproxy.Change, live View) string {
 	return command
 }
 
-// delete deletes servers in maintenance; those with connections are tried again for a while, but not with noWait.
+// delete deletes servers in maintenance. It retries those with connections for a while, but not with NoWait.
 func (r Client) delete(ctx context.Context, changes []haproxy.Change, drain time.Duration) error {
 	commands := make([]string, len(changes))
 	for i, c := range changes {
@@ -80,7 +80,7 @@ func (r Client) delete(ctx context.Context, changes []haproxy.Change, drain time
 	if err != nil {
 		return err
 	}
-	left := remaining(changes, live)
+	left := slices.DeleteFunc(slices.Clone(changes), func(c haproxy.Change) bool { return inEffect(c, live) })
 	return poll(ctx, deleteWait, func() (bool, error) {
 		var busy []haproxy.Change
 		for _, c := range left {
@@ -95,15 +95,4 @@ func (r Client) delete(ctx context.Context, changes []haproxy.Change, drain time
 		left = busy
 		return len(left) == 0, nil
 	})
-}
-
-// remaining are the changes that are not in effect.
-func remaining(changes []haproxy.Change, live View) []haproxy.Change {
-	var left []haproxy.Change
-	for _, c := range changes {
-		if !inEffect(c, live) {
-			left = append(left, c)
-		}
-	}
-	return left
 }

@@ -39,7 +39,7 @@ func startHeldHost(t *testing.T) *heldHost {
 	return h
 }
 
-// request makes one request in the background; its body comes on the channel when the host has it.
+// request makes one request in the background. The channel gets its body when the host answers.
 func (h *heldHost) request(t *testing.T, p *haproxytest.Proc) <-chan string {
 	t.Helper()
 	answer := make(chan string, 1)
@@ -55,7 +55,7 @@ func (h *heldHost) request(t *testing.T, p *haproxytest.Proc) <-chan string {
 	return answer
 }
 
-// server1 is that of twoDomains in a.abc.com's backend.
+// server1 is the server1 of twoDomains in a.abc.com's backend.
 func server1(addr netip.AddrPort) haproxy.Server {
 	return haproxy.Server{Name: "server1", Addr: addr, Cookie: "server1", Check: true, Weight: 1, State: haproxy.Ready}
 }

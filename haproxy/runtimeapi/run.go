@@ -12,52 +12,42 @@ import (
 )
 
 const (
-	// checkWait is how long run waits for the first checks of servers that it added.
+	// checkWait is how long CarryOut waits for the first checks of new servers.
 	checkWait = 3 * time.Second
-	// deleteWait is how long a server in maintenance has to get rid of its last connections.
+	// deleteWait is how long a server in maintenance may take to lose its last connections.
 	deleteWait = 2 * time.Second
-	// seenWait is how long a change that HAProxy has taken may need to be seen: milliseconds, measured.
+	// seenWait is how long a change may take to become visible: milliseconds, measured.
 	seenWait = 500 * time.Millisecond
-	// NoWait is a drain that waits for nothing.
+	// NoWait as the drain time means to wait for nothing.
 	NoWait    = time.Duration(-1)
 	pollFirst = 20 * time.Millisecond
 	pollLast  = 250 * time.Millisecond
 )
 
-// A View is what the process has of the servers that a run is about, read at one time.
+// A View has the servers that some changes are about, read at one time.
 type View map[haproxy.ServerKey]Server
 
-// Sound refuses changes that no command may be made of.
-func Sound(changes []haproxy.Change, params func(backend string) string) error {
+// Safe separates the changes that can become commands from those that are refused, such as one of a server with a quote in its words.
+// Those have to wait for a reload. Two changes of one server are an error.
+func Safe(changes []haproxy.Change, params func(backend string) string) (safe []haproxy.Change, refused []haproxy.Failure, err error) {
 	seen := map[haproxy.ServerKey]bool{}
-	for _, c := range changes {
-		if err := safeChange(c, params); err != nil {
-			return fmt.Errorf("%s: %w", c, err)
-		}
-		if seen[c.Key()] {
-			return fmt.Errorf("%s: two changes of one server", c)
-		}
-		seen[c.Key()] = true
-	}
-	return nil
-}
-
-// Part tells the changes that commands can be made of from those that no command may be made of, such as one of a server with a
-// quote in its words, which the reload brings.
-func Part(changes []haproxy.Change, params func(backend string) string) (sound []haproxy.Change, refused []haproxy.Failure) {
 	for _, c := range changes {
 		if err := safeChange(c, params); err != nil {
 			refused = append(refused, haproxy.Failure{Change: c, Reply: err.Error()})
 			continue
 		}
-		sound = append(sound, c)
+		if seen[c.Key()] {
+			return nil, nil, fmt.Errorf("%s: two changes of one server", c)
+		}
+		seen[c.Key()] = true
+		safe = append(safe, c)
 	}
-	return sound, refused
+	return safe, refused, nil
 }
 
-// CarryOut makes sound changes; live is what the process has of them: those that are in effect are left alone. Servers
-// come before servers go, and those that go have drain to finish their sessions. With NoWait they do not drain, and added ones are
-// not waited for. The error is a *RunError where HAProxy took only some.
+// CarryOut makes safe changes. live is the state before them; changes that are in effect are skipped. Servers are added before others
+// are removed. Those have the time drain to finish their sessions. With NoWait it waits neither for sessions nor for the first checks
+// of new servers. The error is a *RunError if HAProxy refused some of the changes.
 func (r Client) CarryOut(ctx context.Context, o Commands, changes []haproxy.Change, live View, drain time.Duration) error {
 	stay, leave := o.pending(changes, live)
 	r.Cache.Forget(unread(append(stay, leave...), live)...)
@@ -78,7 +68,7 @@ func (r Client) CarryOut(ctx context.Context, o Commands, changes []haproxy.Chan
 	return r.settle(ctx, o, append(stay, leave...))
 }
 
-// settle reads back, makes what is not in effect once more, one by one, and reports what still is not.
+// settle reads the result, retries what is not in effect one by one, and returns what is still not in effect.
 func (r Client) settle(ctx context.Context, o Commands, changes []haproxy.Change) error {
 	if o.Again != nil {
 		if err := o.Again(); err != nil {
@@ -91,7 +81,7 @@ func (r Client) settle(ctx context.Context, o Commands, changes []haproxy.Change
 	}
 	var failures []haproxy.Failure
 	for _, c := range changes {
-		if cameAbout(c, live) {
+		if confirmed(c, live) {
 			continue
 		}
 		reply, err := r.single(ctx, o, c, live)
@@ -112,7 +102,7 @@ func (r Client) settle(ctx context.Context, o Commands, changes []haproxy.Change
 	}
 	var left []haproxy.Failure
 	for _, f := range failures {
-		if !cameAbout(f.Change, live) {
+		if !confirmed(f.Change, live) {
 			left = append(left, haproxy.Failure{Change: f.Change, Reply: f.Reply + remains(f.Change, live)})
 		}
 	}
@@ -122,19 +112,19 @@ func (r Client) settle(ctx context.Context, o Commands, changes []haproxy.Change
 	return &haproxy.RunError{Failures: left}
 }
 
-// readBack reads the servers of the changes, and again for a while where one that stays is not as it is to be: with
-// several threads, HAProxy 3.0 and later answer a change of an address a little before it is to be seen.
+// readBack reads the servers of the changes. It reads again for a while if a server that stays is not as wanted: with several threads,
+// HAProxy 3.0 and later answer a change of an address a little before it is visible.
 func (r Client) readBack(ctx context.Context, changes []haproxy.Change) (live View, err error) {
 	err = poll(ctx, seenWait, func() (bool, error) {
 		_, live, err = r.View(ctx, changes)
 		return !slices.ContainsFunc(changes, func(c haproxy.Change) bool {
-			return c.Op() != haproxy.OpRemove && !cameAbout(c, live)
+			return c.Op() != haproxy.OpRemove && !confirmed(c, live)
 		}), err
 	})
 	return live, err
 }
 
-// single makes one change, up to the first command that has to be taken, and returns HAProxy's last words.
+// single makes one change and returns HAProxy's last words. It stops if "add server" is refused.
 func (r Client) single(ctx context.Context, o Commands, c haproxy.Change, live View) (string, error) {
 	commands, why := o.of(c, live)
 	for _, command := range commands {
@@ -142,7 +132,7 @@ func (r Client) single(ctx context.Context, o Commands, c haproxy.Change, live V
 		if err != nil {
 			return "", err
 		}
-		words := strings.Join(strings.Fields(reply), " ")
+		words := oneLine(reply)
 		why = cmp.Or(words, why)
 		if strings.HasPrefix(command, "add server ") && words != "New server registered." {
 			break
@@ -154,7 +144,7 @@ func (r Client) single(ctx context.Context, o Commands, c haproxy.Change, live V
 	return why, nil
 }
 
-// remains adds what became of a server that could not be removed.
+// remains tells the state of a server that could not be removed.
 func remains(c haproxy.Change, live View) string {
 	if c.Op() == haproxy.OpRemove && live[c.Key()].State == haproxy.Maint {
 		return " (it stays in maintenance)"
@@ -162,8 +152,7 @@ func remains(c haproxy.Change, live View) string {
 	return ""
 }
 
-// awaitChecks waits until HAProxy has checked the ready servers among the added ones, so that the caller can rely on
-// those that are up. One that is down is not waited for.
+// awaitChecks waits until HAProxy has checked the new servers that are ready. A server counts as checked if it is down, too.
 func (r Client) awaitChecks(ctx context.Context, changes []haproxy.Change) error {
 	var added []haproxy.Change
 	for _, c := range changes {
@@ -188,13 +177,13 @@ func (r Client) awaitChecks(ctx context.Context, changes []haproxy.Change) error
 	})
 }
 
-// awaitsCheck reports whether the change adds a server that takes no traffic before its first good check.
+// awaitsCheck reports whether the change adds a server that gets no traffic before its first good check.
 func awaitsCheck(c haproxy.Change) bool {
 	_, want := c.Servers()
 	return c.Op() == haproxy.OpAdd && want.Check && want.State == haproxy.Ready
 }
 
-// View reads the servers of the backends that the changes are about, and who the process is.
+// View reads the identity of the process, and the servers of all backends that the changes are about.
 func (r Client) View(ctx context.Context, changes []haproxy.Change) (Worker, View, error) {
 	live := View{}
 	if len(changes) == 0 {
@@ -220,7 +209,7 @@ func (v View) add(b Backend) {
 	}
 }
 
-// poll calls done, less and less often, until it says so or limit is over, which is no error.
+// poll calls done until it returns true, at growing intervals. Reaching the limit is not an error.
 func poll(ctx context.Context, limit time.Duration, done func() (bool, error)) error {
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()

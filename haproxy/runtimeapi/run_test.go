@@ -2,6 +2,7 @@ package runtimeapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -17,24 +18,32 @@ import (
 
 func noParams(string) string { return "" }
 
-// backends are those that Look reads.
+// backends is Look without the worker.
 func (r Client) backends(ctx context.Context, names ...string) ([]Backend, error) {
 	_, backends, err := r.Look(ctx, names...)
 	return backends, err
 }
 
-// run makes changes as the driver does: those that are sound, compared with what the process has.
+// run makes changes as the driver does: it checks them, and compares them with the process.
 func (r Client) run(
 	ctx context.Context, caps haproxy.Capabilities, changes []haproxy.Change, params func(backend string) string, drain time.Duration,
 ) error {
-	if err := Sound(changes, params); err != nil {
-		return err
+	changes, refused, err := Safe(changes, params)
+	if err != nil || len(refused) > 0 {
+		return errors.Join(err, withoutCommand(refused))
 	}
 	_, live, err := r.View(ctx, changes)
 	if err != nil {
 		return err
 	}
 	return r.CarryOut(ctx, Commands{Capabilities: caps, Params: params}, changes, live, drain)
+}
+
+func withoutCommand(refused []haproxy.Failure) error {
+	if len(refused) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: %s", refused[0].Change, refused[0].Reply)
 }
 
 func runtimeOf(p *haproxytest.Proc) Client { return Client{Socket: p.RuntimeSocket} }
@@ -49,7 +58,7 @@ func capabilities(t *testing.T, r Client) haproxy.Capabilities {
 	return haproxy.CapabilitiesOf(w.Version)
 }
 
-// cookieOf is the name where a server that is added live can have a cookie.
+// cookieOf is the name if a server that is added live can have a cookie, else empty.
 func cookieOf(caps haproxy.Capabilities, name string) string {
 	if caps.CookieLive {
 		return name
@@ -57,7 +66,7 @@ func cookieOf(caps haproxy.Capabilities, name string) string {
 	return ""
 }
 
-// servers are those of a backend of the process, as far as the process tells.
+// servers are the servers of a backend of the process, as the process shows them.
 func servers(t *testing.T, r Client, backend string) []haproxy.Server {
 	t.Helper()
 	backends, err := r.backends(t.Context(), backend)
@@ -218,7 +227,7 @@ func TestASetServerIsAsItIsWanted(t *testing.T) {
 	})
 }
 
-// deadAddr is an address where nobody listens.
+// deadAddr is an address on which nothing listens.
 func deadAddr(t *testing.T) netip.AddrPort {
 	t.Helper()
 	return netip.MustParseAddrPort(haproxytest.FreeAddr(t))

@@ -8,24 +8,20 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// safeName refuses what must not stand for the name of a backend or a server in a command.
+// safeName refuses what must not be the name of a backend or a server in a command.
 func safeName(name string) error {
 	if name == "" || len(name) > 300 {
 		return errors.New("a name has 1 to 300 characters")
 	}
 	for _, c := range []byte(name) {
-		if !isNameByte(c) {
+		if !haproxy.IsNameByte(c) {
 			return fmt.Errorf("%q must not be in a name", c)
 		}
 	}
 	return nil
 }
 
-func isNameByte(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("_.:-", c) >= 0
-}
-
-// safeWords refuses what would end a command, start another or announce a payload.
+// safeWords refuses bytes that end a command, start another one or announce a payload.
 func safeWords(words string) error {
 	for _, c := range []byte(words) {
 		if c < ' ' || c > '~' || strings.IndexByte(`;#"'\<`, c) >= 0 {
@@ -35,7 +31,7 @@ func safeWords(words string) error {
 	return nil
 }
 
-// safeServer refuses a server that cannot be told to HAProxy.
+// safeServer refuses a server that no command can express.
 func safeServer(s haproxy.Server) error {
 	if err := safeName(s.Name); err != nil {
 		return err
@@ -61,7 +57,7 @@ func safeServer(s haproxy.Server) error {
 	return nil
 }
 
-// safeChange is the edge: nothing unchecked goes to the socket.
+// safeChange checks all parts of a change that become part of a command.
 func safeChange(c haproxy.Change, params func(backend string) string) error {
 	var backend string
 	var server haproxy.Server
@@ -73,7 +69,7 @@ func safeChange(c haproxy.Change, params func(backend string) string) error {
 		}
 	case haproxy.SetServer:
 		backend, server = ch.Backend, ch.Want
-		server.Params = "" // which the commands for a change do not have
+		server.Params = "" // the commands for a change do not contain them
 		if ch.Have.Name != ch.Want.Name {
 			return errors.New("a server cannot change its name")
 		}

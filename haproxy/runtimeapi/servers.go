@@ -15,36 +15,36 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// The columns of "show stat" that tell how a server is.
+// The columns of "show stat" for a haproxy.ServerStatus.
 const (
-	howBackend = iota
-	howServer
-	howType
-	howStatus
-	howWeight
-	howBackup
-	howSessions
-	howCheck
-	howCode
-	howDetail
-	howSince
-	howAddr
-	howCookie
+	statusBackend = iota
+	statusServer
+	statusType
+	statusStatus
+	statusWeight
+	statusBackup
+	statusSessions
+	statusCheck
+	statusCode
+	statusDetail
+	statusSince
+	statusAddr
+	statusCookie
 )
 
-func newHowTable(header []byte) *table {
+func newStatusTable(header []byte) *table {
 	return newTable(true, bytes.Split(header, []byte(",")), "pxname", "svname", "type", "status", "weight", "bck", "scur",
 		"check_status", "check_code", "last_chk", "lastchg", "addr", "cookie")
 }
 
-// allAtOnce is the number of domains beyond which all servers are read at once: each "show stat" walks all backends.
+// allAtOnce is the number of domains above which all servers are read at once, since each "show stat" walks all backends.
 const allAtOnce = 100
 
-// Servers reads how the servers of some domains are, sorted by domain and name. A domain that the process does not have
-// has none. It only reads, and may run beside everything else, at a cost that grows with the number of domains asked for.
-// The error wraps ErrDown where the process does not answer.
+// Servers reads the status of the servers of some domains, sorted by domain and name. A domain that the process does not have has no
+// servers. Servers only reads, and may run at any time. Its cost grows with the number of domains. The error wraps ErrDown if the
+// process does not answer.
 func (r Client) Servers(ctx context.Context, domains ...string) ([]haproxy.ServerStatus, error) {
-	if now := r.Names.now(); len(now.wire) > 0 {
+	if now := r.Names.load(); len(now.wire) > 0 {
 		w, err := r.Info(ctx)
 		if err != nil {
 			return nil, err
@@ -72,7 +72,7 @@ func (r Client) Servers(ctx context.Context, domains ...string) ([]haproxy.Serve
 		if err != nil {
 			return nil, err
 		}
-		found, err := readServers(reply, wanted, r.Names.now())
+		found, err := readServers(reply, wanted, r.Names.load())
 		if err != nil {
 			return nil, fmt.Errorf("%s: show stat: %w", r.Socket, err)
 		}
@@ -84,7 +84,7 @@ func (r Client) Servers(ctx context.Context, domains ...string) ([]haproxy.Serve
 	return slices.Compact(servers), nil
 }
 
-// readServers reads the replies to "show stat". HAProxy shows other backends too: 4_x is also the proxy number 4.
+// readServers parses the replies to "show stat". HAProxy shows other backends, too: 4_x also means proxy number 4.
 func readServers(reply string, wanted map[string]bool, n names) ([]haproxy.ServerStatus, error) {
 	lines := lineReader{in: bufio.NewReader(strings.NewReader(reply))}
 	var servers []haproxy.ServerStatus
@@ -98,7 +98,7 @@ func readServers(reply string, wanted map[string]bool, n names) ([]haproxy.Serve
 			return nil, err
 		}
 		if header, ok := bytes.CutPrefix(line, []byte("# ")); ok {
-			if t = newHowTable(header); t.missing != "" {
+			if t = newStatusTable(header); t.missing != "" {
 				return nil, fmt.Errorf("no column %s", t.missing)
 			}
 			continue
@@ -111,8 +111,8 @@ func readServers(reply string, wanted map[string]bool, n names) ([]haproxy.Serve
 		if len(fields) < t.width {
 			return nil, fmt.Errorf("too few columns in the line %q", clip(string(line), 80))
 		}
-		backend := n.heard(string(fields[t.at[howBackend]]))
-		if !wanted[backend] || string(fields[t.at[howType]]) != "2" {
+		backend := n.fromWire(string(fields[t.at[statusBackend]]))
+		if !wanted[backend] || string(fields[t.at[statusType]]) != "2" {
 			continue
 		}
 		s, err := statusOf(t, backend, fields)
@@ -126,12 +126,12 @@ func readServers(reply string, wanted map[string]bool, n names) ([]haproxy.Serve
 func statusOf(t *table, backend string, fields [][]byte) (haproxy.ServerStatus, error) {
 	text := func(column int) string { return string(fields[t.at[column]]) }
 	s := haproxy.ServerStatus{
-		Name: text(howServer), Addr: text(howAddr), Cookie: text(howCookie), Status: text(howStatus),
-		Backup: text(howBackup) == "1", Check: strings.TrimPrefix(text(howCheck), "* "), Detail: text(howDetail),
+		Name: text(statusServer), Addr: text(statusAddr), Cookie: text(statusCookie), Status: text(statusStatus),
+		Backup: text(statusBackup) == "1", Check: strings.TrimPrefix(text(statusCheck), "* "), Detail: text(statusDetail),
 	}
 	s.Domain, _ = haproxy.DomainOf(backend)
 	var since int
-	for column, into := range map[int]*int{howWeight: &s.Weight, howSessions: &s.Sessions, howCode: &s.Code, howSince: &since} {
+	for column, into := range map[int]*int{statusWeight: &s.Weight, statusSessions: &s.Sessions, statusCode: &s.Code, statusSince: &since} {
 		n, err := number(fields[t.at[column]])
 		if err != nil {
 			return s, err

@@ -9,7 +9,7 @@ import (
 	"github.com/hapsync/hapsync/haproxy/internal/haproxytest"
 )
 
-// With several threads, HAProxy 3.0 and later answer "set server ... addr" a little before the change is to be seen.
+// With several threads, HAProxy 3.0 and later answer "set server ... addr" a little before the change is visible.
 func TestAMoveThatIsSeenLateIsNotTakenForRefused(t *testing.T) {
 	t.Parallel()
 	haproxytest.EachHAProxy(t, func(t *testing.T, bin string) {

@@ -18,19 +18,19 @@ import (
 
 const (
 	socketTimeout = 10 * time.Second
-	// maxLine bounds a line of commands: half of what HAProxy takes by default (tune.bufsize, 16 KB).
+	// maxLine is the longest line of commands: half of what HAProxy accepts by default (tune.bufsize, 16 KB).
 	maxLine = 7500
 )
 
-// A Client speaks the Runtime API of one stats socket. Each line of commands has a connection of its own.
+// A Client uses the Runtime API of one stats socket. Each line of commands has its own connection.
 type Client struct {
 	// Socket is a path.
 	Socket string
-	// timeout bounds a line and its reply; 0 means 10 s.
+	// timeout is for a line and its reply; 0 means 10 s.
 	timeout time.Duration
-	// Cache spares readings; nil means that none are spared.
+	// Cache avoids readings; nil avoids none.
 	Cache *Cache
-	// Names are of the process.
+	// Names are those of the process.
 	Names *Names
 }
 
@@ -46,8 +46,8 @@ func (r Client) Ask(ctx context.Context, line string) (string, error) {
 	return string(reply), err
 }
 
-// exec sends commands, many to a line; a command may be several that belong together, joined by semicolons. HAProxy's
-// refusal of a single command is not an error: what came of them is to be read back.
+// exec sends commands, many on a line. A command may be several that belong together, joined by semicolons. The refusal of a command is
+// not an error: the caller must read the result.
 func (r Client) exec(ctx context.Context, commands []string) error {
 	for _, line := range pack(commands) {
 		if _, err := r.Ask(ctx, line); err != nil {
@@ -57,7 +57,7 @@ func (r Client) exec(ctx context.Context, commands []string) error {
 	return nil
 }
 
-// pack joins commands into lines that HAProxy takes.
+// pack joins commands into lines of an accepted length.
 func pack(commands []string) []string {
 	var lines []string
 	for _, command := range commands {
@@ -70,8 +70,8 @@ func pack(commands []string) []string {
 	return lines
 }
 
-// converse sends one line and lets read take the reply, which ends with the connection. The stats socket gets no
-// half-close: it would interrupt "wait".
+// converse sends one line and lets read consume the reply, which ends with the connection. It does not half-close: on the stats socket
+// that would interrupt "wait".
 func (r Client) converse(ctx context.Context, line string, read func(io.Reader) error) error {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.timeout, socketTimeout))
 	defer cancel()
@@ -80,11 +80,11 @@ func (r Client) converse(ctx context.Context, line string, read func(io.Reader) 
 		return err
 	}
 	defer conn.Close()
-	if _, err = io.WriteString(conn, r.Names.now().line(line)+"\n"); err == nil {
+	if _, err = io.WriteString(conn, r.Names.load().toWire(line)+"\n"); err == nil {
 		err = read(conn)
 	}
 	if err != nil {
-		command, _, _ := strings.Cut(line, "\n") // what follows is a payload, which may have a key in it
+		command, _, _ := strings.Cut(line, "\n") // a payload follows, which may contain a key
 		return fmt.Errorf("%s: %q: %w", r.Socket, clip(command, 80), explain(ctx, err))
 	}
 	return nil
@@ -101,11 +101,11 @@ func dial(ctx context.Context, socket string) (*boundConn, error) {
 	return &boundConn{conn, context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })}, nil
 }
 
-// maxAbstract is the length of the name of an abstract socket as HAProxy binds it: the rest of it are zeros.
+// maxAbstract is the length of the name of an abstract socket that HAProxy binds: it is filled up with zeros.
 const maxAbstract = 108
 
-// endpoint is where to connect for an address of HAProxy's configuration: a path, unix@path, abns@name, abnsz@name, or host:port, with
-// ipv4@, ipv6@, tcp@, tcp4@ or tcp6@ before it or not. An address that stands for all of the machine's is taken for its own.
+// endpoint is where to connect for an address of HAProxy's configuration: a path, unix@path, abns@name, abnsz@name, or host:port,
+// which may follow ipv4@, ipv6@, tcp@, tcp4@ or tcp6@. The loopback address replaces an unspecified one.
 func endpoint(address string) (network, to string) {
 	family, rest, prefixed := strings.Cut(address, "@")
 	if !prefixed {
@@ -139,15 +139,15 @@ func endpoint(address string) (network, to string) {
 	return "tcp", net.JoinHostPort(host, rest[colon+1:])
 }
 
-// SameNetwork reports whether the process that listens on the socket is known to be in the network namespace of this one: the kernel
-// lists a listening unix socket there only, by the name that it was bound to, which HAProxy then renames.
+// SameNetwork reports whether the process that listens on the socket is known to be in the same network namespace as this one. The kernel
+// lists the listening unix sockets of a namespace by the name that they were bound to. HAProxy renames the socket after that.
 func SameNetwork(socket string) bool {
 	network, address := endpoint(socket)
 	if network != "unix" {
 		return false
 	}
 	if strings.HasPrefix(address, "@") {
-		return true // an abstract name is of one network namespace
+		return true // an abstract name belongs to one network namespace
 	}
 	sockets, err := os.ReadFile("/proc/thread-self/net/unix")
 	if err != nil {
@@ -155,7 +155,7 @@ func SameNetwork(socket string) bool {
 	}
 	for line := range strings.Lines(string(sockets)) {
 		w := strings.Fields(line)
-		if len(w) < 8 || w[3] != "00010000" { // listens
+		if len(w) < 8 || w[3] != "00010000" { // it does not listen
 			continue
 		}
 		rest, ours := strings.CutPrefix(w[7], address)
@@ -177,10 +177,10 @@ func (c *boundConn) Close() error {
 	return c.Conn.Close()
 }
 
-// CloseWrite half-closes, as the master socket wants it.
+// CloseWrite half-closes, as the master socket needs it.
 func (c *boundConn) CloseWrite() error { return c.Conn.(interface{ CloseWrite() error }).CloseWrite() }
 
-// dialError says what to do about a socket that cannot be reached.
+// dialError says what to do about a socket that cannot be used.
 func dialError(socket string, err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED):
@@ -193,7 +193,7 @@ func dialError(socket string, err error) error {
 	return fmt.Errorf("connect to %s: %w", socket, err)
 }
 
-// cause is the system's word, without what net puts around it.
+// cause is the system's error, without what net adds to it.
 func cause(err error) error {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
@@ -202,7 +202,7 @@ func cause(err error) error {
 	return err
 }
 
-// explain names the reason of a broken connection: the context's, if it was that.
+// explain is the context's error if that broke the connection, else err.
 func explain(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
@@ -213,8 +213,8 @@ func explain(ctx context.Context, err error) error {
 	return err
 }
 
-// checkReply tells an answer to so many commands from what only looks like one. Each command is answered with at
-// least an empty line (2.6 leaves out the empty line after some texts, so lines are all that can be counted).
+// checkReply tells the reply to a number of commands from one that is broken off. HAProxy answers each command with at least an empty
+// line. (2.6 leaves out the empty line after some texts, so only lines can be counted.)
 func checkReply(reply []byte, commands int) error {
 	for line := range bytes.Lines(reply) {
 		if err := checkNote(line); err != nil {
@@ -230,7 +230,7 @@ func checkReply(reply []byte, commands int) error {
 	return nil
 }
 
-// checkNote turns the two replies that concern a command as such into errors.
+// checkNote turns the two replies that mean the command was not run into errors.
 func checkNote(line []byte) error {
 	switch {
 	case bytes.HasPrefix(line, []byte("Permission denied")):
@@ -242,7 +242,7 @@ func checkNote(line []byte) error {
 	return nil
 }
 
-// clip cuts a text that is too long to show.
+// clip shortens a text for display.
 func clip(s string, size int) string {
 	if len(s) <= size {
 		return s

@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// fakeSocket is a stats socket on which serve has every connection, after the line of commands has come in.
+// fakeSocket is a stats socket. serve gets every connection after its line of commands.
 func fakeSocket(t *testing.T, serve func(conn net.Conn, line string)) Client {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "hap")

@@ -6,17 +6,17 @@ import (
 	"errors"
 )
 
-// A table is how a reply is laid out: columns are found by their names in its header, never by position.
+// A table is the layout of a reply. Columns are found by their names in its header, never by position.
 type table struct {
 	csv bool
-	// at is where each column that is needed stands, in the order of the constants below.
+	// at has the position of each needed column, in the order of the constants below.
 	at []int
-	// width is how many columns a line must have, missing the name of a needed one that is not there.
+	// width is the number of columns that a line must have. missing is the name of a needed column that the header does not have.
 	width   int
 	missing string
 }
 
-// The columns of "show servers state"; those before stateName are numbers.
+// The columns of "show servers state". Those before stateName are numbers.
 const (
 	stateOp = iota
 	stateAdmin
@@ -71,7 +71,7 @@ func newTable(csv bool, header [][]byte, names ...string) *table {
 	return t
 }
 
-// cut appends the fields of a line, as far as they are needed.
+// cut appends the fields of a line, up to the last needed one.
 func (t *table) cut(fields [][]byte, line []byte) [][]byte {
 	for len(fields) < t.width {
 		var field []byte
@@ -89,7 +89,7 @@ func (t *table) cut(fields [][]byte, line []byte) [][]byte {
 	return fields
 }
 
-// cutCSV cuts off the first field. HAProxy quotes a field that has a comma, a quote or a newline, and doubles quotes.
+// cutCSV cuts off the first field. HAProxy quotes a field with a comma, a quote or a newline, and doubles quotes.
 func cutCSV(line []byte) (field, rest []byte, more bool) {
 	if len(line) == 0 || line[0] != '"' {
 		if comma := bytes.IndexByte(line, ','); comma >= 0 {
@@ -115,17 +115,17 @@ func cutCSV(line []byte) (field, rest []byte, more bool) {
 	return field, rest, more
 }
 
-// maxRow bounds a line of a reply; HAProxy's own have less than a kilobyte.
+// maxRow is the longest accepted line of a reply. HAProxy's lines have less than a kilobyte.
 const maxRow = 1 << 20
 
-// A lineReader cuts a reply into lines.
+// A lineReader splits a reply into lines.
 type lineReader struct {
 	in   *bufio.Reader
 	long []byte
 }
 
-// next is the next line without its end; it is valid until the next call. The error of the last, unfinished line
-// is io.EOF. With quotes, a newline inside of a pair of them belongs to the line.
+// next is the next line without its end. It is valid until the next call. For the last, unfinished line the error is io.EOF. If quotes is
+// set, a newline between two quotes belongs to the line.
 func (l *lineReader) next(quotes bool) ([]byte, error) {
 	line, err := l.in.ReadSlice('\n')
 	if err == nil && (!quotes || bytes.Count(line, []byte(`"`))%2 == 0) {

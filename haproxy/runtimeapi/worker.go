@@ -16,11 +16,11 @@ type Worker struct {
 	Version haproxy.Version
 	// Started is when it began to read its configuration, to the second.
 	Started time.Time
-	// MaxSock is how many descriptors it may need at most, by what it knew when it started; MaxConn how many connections it takes.
+	// MaxSock is how many descriptors it may need, as computed at its start. MaxConn is its limit of connections.
 	MaxSock, MaxConn int
 }
 
-// Info asks the process who it is.
+// Info reads the identity of the process.
 func (r Client) Info(ctx context.Context) (Worker, error) {
 	reply, err := r.Ask(ctx, "show info")
 	if err != nil {
@@ -33,14 +33,14 @@ func (r Client) Info(ctx context.Context) (Worker, error) {
 	return w, nil
 }
 
-// An infoReader takes the reply to "show info" where others follow.
+// An infoReader reads the reply to "show info" before other replies.
 type infoReader struct {
 	expected bool
 	text     []byte
 	worker   Worker
 }
 
-// line takes a line without its end; an empty one is the last.
+// line reads a line without its end. The empty line is the last.
 func (i *infoReader) line(line []byte) (err error) {
 	if err := checkNote(line); err != nil {
 		return err
@@ -56,7 +56,7 @@ func (i *infoReader) line(line []byte) (err error) {
 	return nil
 }
 
-// parseInfo reads the reply to "show info".
+// parseInfo parses the reply to "show info".
 func parseInfo(reply string, now time.Time) (Worker, error) {
 	if !strings.HasSuffix(reply, "\n\n") {
 		return Worker{}, fmt.Errorf("the answer %q is cut off", clip(reply, 80))
@@ -95,7 +95,7 @@ func parseInfo(reply string, now time.Time) (Worker, error) {
 	return w, err
 }
 
-// Same reports whether two are one process. The start is known to about a second.
+// Same reports whether both are the same process. The start is known to about a second.
 func (w Worker) Same(other Worker) bool {
 	return w.Pid == other.Pid && w.Started.Sub(other.Started).Abs() <= 2*time.Second
 }
