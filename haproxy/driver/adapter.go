@@ -7,15 +7,14 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// A Driver is one HAProxy as package sync works on it: the process and the file, each with its own owner. The methods of the
-// process (Identity, State, Cached, Run) belong to one goroutine, those of the file (Lock, Read, Write, Reload) to another,
-// and the two may run at the same time.
+// A Driver is one HAProxy for package sync. The methods of the process (Identity, State, Cached, Run) belong to one goroutine, those of the
+// file (Lock, Read, Write, Reload) to another. Both may run at the same time.
 type Driver struct{ *Instance }
 
-// noDomain is a domain that cannot be: a State of it is a cheap look at HAProxy.
+// noDomain is a domain that cannot exist. Its State is cheap, and tells who HAProxy is.
 const noDomain = "hapsync.invalid"
 
-// Identity tells who HAProxy is, at next to no cost.
+// Identity identifies HAProxy's process and files, at a very low cost.
 func (d Driver) Identity(ctx context.Context) (haproxy.Identity, error) {
 	st, err := d.Instance.State(ctx, noDomain)
 	return st.Identity(), err
@@ -32,8 +31,8 @@ func (d Driver) State(ctx context.Context, scope haproxy.Scope) (haproxy.State, 
 	return d.Instance.State(ctx, scope.Names()...)
 }
 
-// Cached is the State of a scope as State or Run read it last, without a look at HAProxy. It is not ok where that is not known
-// of each domain, or where a file is not as it was.
+// Cached is the State of a scope from the cache: as State or Run read it last, without asking HAProxy. ok is false if the cache lacks a
+// domain, or if a file has changed.
 func (d Driver) Cached(scope haproxy.Scope) (haproxy.State, bool) {
 	if scope.All() || scope.Empty() {
 		return haproxy.State{}, false
@@ -41,7 +40,7 @@ func (d Driver) Cached(scope haproxy.Scope) (haproxy.State, bool) {
 	return d.Recall(scope.Names()...)
 }
 
-// Run makes changes of servers in the process, and reads back what became of them.
+// Run makes changes in the process, and reads back the result.
 func (d Driver) Run(ctx context.Context, changes []haproxy.Change) (haproxy.Outcome, error) {
 	var out haproxy.Outcome
 	err := d.Instance.Run(ctx, changes)
@@ -71,13 +70,13 @@ func (d Driver) Run(ctx context.Context, changes []haproxy.Change) (haproxy.Outc
 	return out, nil
 }
 
-// Read is the managed part of the file as it stands, and its digest.
+// Read is the managed part of the file, and the file's digest.
 func (d Driver) Read() (haproxy.Config, haproxy.Digest, error) {
 	f, err := d.files.Reread()
 	return f.Managed.Config, f.Digest, err
 }
 
-// Loaded is the managed part of the file as the process has loaded it, as far as that is known.
+// Loaded is the managed part of the file that the process has loaded, as far as that is known.
 func (d Driver) Loaded() (haproxy.Config, error) {
 	f, err := d.files.Reread()
 	if err != nil {
@@ -87,7 +86,7 @@ func (d Driver) Loaded() (haproxy.Config, error) {
 	return d.files.Loaded(f, text).Config, err
 }
 
-// Write makes the managed file say what is wanted, once haproxy -c has accepted it.
+// Write writes the wanted configuration to the managed file, after haproxy -c has accepted it.
 func (d Driver) Write(ctx context.Context, e haproxy.Edit) error {
 	return d.files.Write(ctx, e, d.rememberLoaded)
 }

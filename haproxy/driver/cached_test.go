@@ -16,7 +16,7 @@ import (
 	"github.com/hapsync/hapsync/haproxy/runtimeapi"
 )
 
-// A remembering is a HAProxy, with an Instance that has read all of it.
+// A remembering is a HAProxy, and an Instance whose cache has all of it.
 type remembering struct {
 	*haproxytest.Proc
 	*Instance
@@ -34,7 +34,7 @@ func startRemembering(t *testing.T, bin string) remembering {
 	return r
 }
 
-// reads reads some domains, or all.
+// reads reads some domains; without names, all.
 func (r remembering) reads(t *testing.T, domains ...string) haproxy.State {
 	t.Helper()
 	st, err := r.State(t.Context(), domains...)
@@ -44,7 +44,7 @@ func (r remembering) reads(t *testing.T, domains ...string) haproxy.State {
 	return st
 }
 
-// agree fails the test where what is recalled is not what a reading says.
+// agree fails the test if the cache differs from a new reading.
 func (r remembering) agree(t *testing.T, domains ...string) {
 	t.Helper()
 	recalled, ok := r.Recall(domains...)
@@ -57,7 +57,7 @@ func (r remembering) agree(t *testing.T, domains ...string) {
 	}
 }
 
-// moveTo is server1 of b.abc.com at a port, as a change from what is recalled.
+// moveTo changes the port of server1 of b.abc.com, based on the cached state.
 func (r remembering) moveTo(t *testing.T, port uint16) haproxy.Change {
 	t.Helper()
 	st, ok := r.Recall("b.abc.com")
@@ -192,7 +192,7 @@ func TestNothingIsRecalledThatMayBeWrong(t *testing.T) {
 	})
 }
 
-// edit adds a line of an operator's to a file.
+// edit adds an operator's line to a file.
 func (r remembering) edit(t *testing.T, file string) {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -204,8 +204,8 @@ func (r remembering) edit(t *testing.T, file string) {
 	}
 }
 
-// TestTheCopyOfAnotherWorkerIsReadAgainOnlyIfItIsAnotherFile has someone else start HAProxy, so that there is no copy of what the worker
-// has loaded, and changes what is in the copy of the worker before without a trace.
+// TestTheCopyOfAnotherWorkerIsReadAgainOnlyIfItIsAnotherFile starts HAProxy without hapsync, so that the worker has no copy. Then it
+// changes the copy of the worker before, but not its inode, size and mtime.
 func TestTheCopyOfAnotherWorkerIsReadAgainOnlyIfItIsAnotherFile(t *testing.T) {
 	t.Parallel()
 	r := startRemembering(t, haproxytest.FirstHAProxy(t))

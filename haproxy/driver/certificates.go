@@ -14,15 +14,15 @@ import (
 	"github.com/hapsync/hapsync/haproxy/runtimeapi"
 )
 
-// Certificates are those of the files in a directory, by name, with what the process has of them. Where the process cannot be asked, or
-// has not loaded the directory, err says so, and they are there nevertheless. Any goroutine may call it.
+// Certificates are the certificates of a directory, by name, compared with what the process has loaded. If the process cannot be asked, or
+// has not loaded the directory, it returns them with an error. Any goroutine may call it.
 func (h *Instance) Certificates(ctx context.Context, dir string) ([]haproxy.Certificate, error) {
 	files, _, err := h.certificates(ctx, filepath.Clean(dir))
 	return plain(files), err
 }
 
-// LoadCertificates puts those files of a directory into the process that are new there, or changed, and good. It returns which it put
-// there, and all as they are then. What the process does not take is a Problem. Any goroutine may call it.
+// LoadCertificates puts the new and changed good certificates of a directory into the process. It returns these, and all with their states
+// after that. If the process refuses one, its Problem says why. Any goroutine may call it.
 func (h *Instance) LoadCertificates(ctx context.Context, dir string) (loaded, all []haproxy.Certificate, err error) {
 	dir = filepath.Clean(dir)
 	files, process, err := h.certificates(ctx, dir)
@@ -44,9 +44,10 @@ func (h *Instance) LoadCertificates(ctx context.Context, dir string) (loaded, al
 	return loaded, plain(files), err
 }
 
-// put puts a certificate into the process, and reads it back.
+// put puts a certificate into the process, and verifies it.
 func put(ctx context.Context, process runtimeapi.Client, dir string, f certfile.File) error {
-	ctx = context.WithoutCancel(ctx) // what has begun is ended: HAProxy has one such transaction for all; each command has a limit of its own
+	// HAProxy has only one transaction for certificates, so a started one is always ended. Each command has its own timeout.
+	ctx = context.WithoutCancel(ctx)
 	payload, err := f.Load(time.Now())
 	if err != nil {
 		return err
@@ -66,7 +67,7 @@ func put(ctx context.Context, process runtimeapi.Client, dir string, f certfile.
 	return err
 }
 
-// certificates reads the files, and asks the process.
+// certificates reads the files, and compares them with the process.
 func (h *Instance) certificates(ctx context.Context, dir string) ([]certfile.File, runtimeapi.Client, error) {
 	files, err := certfile.Read(dir, time.Now())
 	if err != nil {
@@ -92,7 +93,7 @@ func (h *Instance) certificates(ctx context.Context, dir string) ([]certfile.Fil
 	return files, process, err
 }
 
-// compare sets the state of a good file, and warns of names that HAProxy would lose with it.
+// compare sets the state of a good file, and warns of names that HAProxy would lose.
 func compare(ctx context.Context, process runtimeapi.Client, f *certfile.File, there bool) error {
 	if !there {
 		f.State = haproxy.CertificateNew

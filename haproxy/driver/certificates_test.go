@@ -22,7 +22,7 @@ import (
 	"github.com/hapsync/hapsync/haproxy/internal/haproxytest"
 )
 
-// issued is a certificate of a subject by an issuer, for a key.
+// issued is a certificate for a subject and its key, signed by an issuer.
 func issued(t *testing.T, key *ecdsa.PrivateKey, subject, issuer pkix.Name) string {
 	t.Helper()
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: subject, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"a.abc.com"}}

@@ -13,21 +13,20 @@ import (
 	"github.com/hapsync/hapsync/haproxy/runtimeapi"
 )
 
-// fewestConns is the maxconn down to which HAProxy goes where none is set, to make room for other descriptors.
+// fewestConns is the lowest maxconn that HAProxy chooses to make room for other descriptors, if no maxconn is set.
 const fewestConns = 100
 
-// reloadReserve is what a reload needs more than a start: 2, and one for each worker that is there then (measured on 3.0 to 3.4). By
-// default HAProxy keeps 50 old ones (mworker-max-reloads).
+// reloadReserve is how many more descriptors a reload needs than a start: 2, and one for each existing worker (measured on 3.0 to 3.4). By
+// default HAProxy keeps 50 old workers (mworker-max-reloads).
 const reloadReserve = 2 + 1 + 50
 
-// descriptors are those of a worker that has loaded a configuration, and whose master was started with so many connections on its
-// command line; 0 where none are named there. Servers that were added live are not in its own count (Maxsock): they get their part of it when
-// HAProxy starts again, or reloads.
+// descriptors computes the need of a worker and the configuration that it has loaded. told is the maxconn of its command line, or 0.
+// HAProxy's own count (Maxsock) does not include servers that were added live. They count at the next start or reload.
 func descriptors(b configfile.Base, w runtimeapi.Worker, loaded haproxy.Config, told int) haproxy.Descriptors {
 	maxConn := cmp.Or(told, b.MaxConn)
 	limit := mayHave(w.Pid, b.Descriptors)
 	if limit == 0 && maxConn == 0 {
-		limit = w.MaxSock // it has chosen its maxconn so that this is reached
+		limit = w.MaxSock // HAProxy has chosen its maxconn to reach the limit
 	}
 	if limit > 0 && b.MaxDescriptors > 0 {
 		limit = min(limit, b.MaxDescriptors)
@@ -36,9 +35,9 @@ func descriptors(b configfile.Base, w runtimeapi.Worker, loaded haproxy.Config, 
 	return haproxy.Descriptors{Limit: limit, Other: w.MaxSock - loaded.Descriptors() - 2*w.MaxConn + 2*conns + reloadReserve}
 }
 
-// mayHave is how many descriptors HAProxy may have: the hard limit of the master, which a new worker gets, or of the worker where
-// there is no master; 0 where that cannot be read, as in another container. A HAProxy that may raise it has the kernel's. If it is told
-// how many to take (ulimit-n), it takes no more than these, and no fewer than it is started with.
+// mayHave is how many descriptors HAProxy may have; 0 if that cannot be read, as from another container. It is the hard limit of the
+// master, or of the worker without a master, since a new worker inherits it. A HAProxy with the right to raise it has the kernel's limit.
+// With ulimit-n (told), it takes that number, but not fewer than it was started with.
 func mayHave(pid, told int) int {
 	if !isHAProxy(pid) {
 		return 0
@@ -68,7 +67,7 @@ func isHAProxy(pid int) bool {
 	return err == nil && strings.Contains(filepath.Base(program), "haproxy")
 }
 
-// procField is a word of the line of a file about a process that begins so; empty where there is none.
+// procField is a word of a line in a /proc file of a process. line is the start of the line. It is empty if there is none.
 func procField(pid int, file, line string, word int) string {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
 	for l := range strings.Lines(string(text)) {

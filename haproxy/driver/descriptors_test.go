@@ -9,11 +9,11 @@ import (
 	"github.com/hapsync/hapsync/haproxy/internal/haproxytest"
 )
 
-// someWords are what stands behind servers in a file, with what their checks cost HAProxy.
+// someWords are words behind servers, and how many descriptors their checks need.
 var someWords = []string{"", "check", "agent-check agent-port 1", "check agent-check agent-port 1", "agent-check agent-port 1 no-agent-check",
 	"no-agent-check agent-check agent-port 1", "agent-check agent-check agent-port 1", "check disabled"}
 
-// startWithWords starts HAProxy with a server for each of some words in a.abc.com, and reads its state.
+// startWithWords starts HAProxy with one server of a.abc.com for each of the words, and reads its state.
 func startWithWords(t *testing.T, bin, global, given string, args, words []string) haproxy.State {
 	t.Helper()
 	p := haproxytest.NewProc(t)
@@ -37,7 +37,7 @@ func startWithWords(t *testing.T, bin, global, given string, args, words []strin
 	return st
 }
 
-// TestWhatChecksCostIsWhatHAProxyReserves compares HAProxies that have servers with one that does not: the rest is the same.
+// TestWhatChecksCostIsWhatHAProxyReserves compares HAProxy with servers to the same one without.
 func TestWhatChecksCostIsWhatHAProxyReserves(t *testing.T) {
 	t.Parallel()
 	haproxytest.EachHAProxy(t, func(t *testing.T, bin string) {
@@ -54,7 +54,7 @@ func TestWhatChecksCostIsWhatHAProxyReserves(t *testing.T) {
 	})
 }
 
-// TestTheConnectionsThatHAProxyIsToldOfCount has a maxconn behind -n, which counts before the file's.
+// TestTheConnectionsThatHAProxyIsToldOfCount sets -n, which overrides maxconn of the file.
 func TestTheConnectionsThatHAProxyIsToldOfCount(t *testing.T) {
 	t.Parallel()
 	haproxytest.EachHAProxy(t, func(t *testing.T, bin string) {
@@ -67,7 +67,8 @@ func TestTheConnectionsThatHAProxyIsToldOfCount(t *testing.T) {
 	})
 }
 
-// TestTheDescriptorsThatHAProxyIsToldOfCount has ulimit-n, which is also the limit if HAProxy may have more, up to 4000; it is started with 1000.
+// TestTheDescriptorsThatHAProxyIsToldOfCount sets ulimit-n, which is the limit even if HAProxy may have more (the hard limit is 4000, the
+// soft one 1000).
 func TestTheDescriptorsThatHAProxyIsToldOfCount(t *testing.T) {
 	t.Parallel()
 	haproxytest.EachHAProxy(t, func(t *testing.T, bin string) {
@@ -79,7 +80,7 @@ func TestTheDescriptorsThatHAProxyIsToldOfCount(t *testing.T) {
 	})
 }
 
-// TestTheDescriptorsOfANewWorkerAreKnownAtOnce has a reading of one domain as the first one of a worker.
+// TestTheDescriptorsOfANewWorkerAreKnownAtOnce first reads only one domain of a new worker.
 func TestTheDescriptorsOfANewWorkerAreKnownAtOnce(t *testing.T) {
 	t.Parallel()
 	haproxytest.EachHAProxy(t, func(t *testing.T, bin string) {

@@ -1,9 +1,9 @@
-// Package driver is one HAProxy, its files and its process, as package sync works on it.
+// Package driver is one HAProxy, its files and its process, for package sync.
 //
-// It joins configfile and runtimeapi. The process cannot tell its rules: what it has loaded is kept beside the managed file,
-// as a copy that names the worker (loaded.go), and the two are merged into one Config (merge.go). A reload that HAProxy
-// refuses leaves the old worker, and the file as it was (reload.go).
+// It joins configfile and runtimeapi. The process cannot show its rules. So the text that a worker has loaded is copied to a file beside
+// the managed file, which names the worker (loaded.go), and both are merged into one Config (merge.go). If HAProxy refuses a reload, the
+// old worker stays, and the file is restored (reload.go).
 //
-// What reads and changes the process (state.go, run.go) belongs to one goroutine, what writes the file and reloads (file.go,
-// reload.go) to another; the two may run at the same time. Check is what hapsync check says (doctor.go).
+// Reading and changing the process (state.go, run.go) belongs to one goroutine, writing the file and reloading (file.go, reload.go) to
+// another. Both may run at the same time. Check has the findings of hapsync check (doctor.go).
 package driver

@@ -19,15 +19,15 @@ import (
 	"github.com/hapsync/hapsync/haproxy/runtimeapi"
 )
 
-// Check looks at everything that hapsync needs of HAProxy's files and process, and at what an operator should know. It
-// changes nothing. Findings come in a fixed order, files first.
+// Check checks everything that hapsync needs of HAProxy's files and process, and what an operator should know. It changes nothing. The
+// order of the findings is fixed, files first.
 func (h *Instance) Check(ctx context.Context) []haproxy.Finding {
 	var c findings
 	c.binary(ctx, h)
 	f, err := h.files.Read()
 	if err != nil {
 		c.fail("files", err.Error(), "")
-		if h.settings.RuntimeSocket != "" { // else the file that cannot be read would name it
+		if h.settings.RuntimeSocket != "" { // otherwise the unreadable file would name it
 			c.process(ctx, h, f)
 		} else if h.settings.MasterSocket != "" {
 			c.master(ctx, h, f, runtimeapi.Client{}, runtimeapi.Worker{})
@@ -53,14 +53,14 @@ func (c *findings) add(level haproxy.Level, what, detail, remedy string) {
 	c.list = append(c.list, haproxy.Finding{Level: level, What: what, Detail: detail, Remedy: remedy})
 }
 
-// otherVersion warns if the program that validates is of another version than the process; empty if not.
+// otherVersion warns if the program that checks files has another version than the process; else it is empty.
 func (h *Instance) otherVersion(ctx context.Context, running haproxy.Version) string {
 	version, err := h.files.Program(ctx)
 	if err != nil || version == running || running == (haproxy.Version{}) {
 		return ""
 	}
-	return fmt.Sprintf("%s is HAProxy %s, but HAProxy %s runs: what the one takes the other may refuse; restart HAProxy, or name the right program with --haproxy-bin",
-		h.settings.Binary, version, running)
+	return fmt.Sprintf("%s is HAProxy %s, but HAProxy %s runs: what the one takes the other may refuse; restart HAProxy, "+
+		"or name the right program with --haproxy-bin", h.settings.Binary, version, running)
 }
 
 func (c *findings) ok(what, detail string)           { c.add(haproxy.LevelOK, what, detail, "") }
@@ -94,7 +94,8 @@ func (c *findings) files(h *Instance, f configfile.Reading) {
 			"hapsync sync writes both, as after a move of the managed file")
 	}
 	if line, ok := h.files.Lossy(f); ok {
-		c.ok("managed file", fmt.Sprintf("line %d is not as client-native would print it: hapsync makes changes as text instead of in a transaction, and touches no line of yours either way", line))
+		c.ok("managed file", fmt.Sprintf("line %d is not as client-native would print it: hapsync makes changes as text "+
+			"instead of in a transaction, and touches no line of yours either way", line))
 	}
 }
 
@@ -117,22 +118,25 @@ func (c *findings) advice(h *Instance, f configfile.Reading) {
 		c.warn("mode", w, "")
 	}
 	if !f.Base.IdleClose {
-		c.warn("reload", "keep-alive clients may lose a request at a reload", "write \"option idle-close-on-response\" into the defaults of "+h.files.Base)
+		c.warn("reload", "keep-alive clients may lose a request at a reload",
+			"write \"option idle-close-on-response\" into the defaults of "+h.files.Base)
 	}
 	if !f.Base.HardStop {
-		c.warn("reload", "old workers stay for as long as a client holds a connection", "write \"hard-stop-after 60s\" into the global section of "+h.files.Base)
+		c.warn("reload", "old workers stay for as long as a client holds a connection",
+			"write \"hard-stop-after 60s\" into the global section of "+h.files.Base)
 	}
 	c.health(h, f)
 	for _, name := range f.Base.Unresolved {
-		c.warn("addresses", name+": only addresses of this machine are refused to hosts for this name", "write the address into the file, or into /etc/hosts")
+		c.warn("addresses", name+": only addresses of this machine are refused to hosts for this name",
+			"write the address into the file, or into /etc/hosts")
 	}
 	c.cookies(f)
 	c.words(f)
 	c.routing(f)
 }
 
-// manyRules is the number of rules from which on the map pays: the domain of the last one gets some 30 % fewer requests answered than
-// that of the first (BenchmarkRouting), and more the more there are.
+// manyRules is the number of rules from which the map is worthwhile: the domain of the last rule then has some 30 % fewer requests per
+// second than that of the first (BenchmarkRouting). The difference grows with their number.
 const manyRules = 300
 
 // routing recommends the map to a frontend with many rules.
@@ -145,13 +149,14 @@ func (c *findings) routing(f configfile.Reading) {
 	}
 	for _, frontend := range slices.Sorted(maps.Keys(rules)) {
 		if n := rules[frontend]; n >= manyRules {
-			c.warn("routing", fmt.Sprintf("HAProxy tries the rules of %d domains in frontend %s one after the other: the more there are, the fewer requests it serves", n, frontend),
+			c.warn("routing", fmt.Sprintf("HAProxy tries the rules of %d domains in frontend %s one after the other: "+
+				"the more there are, the fewer requests it serves", n, frontend),
 				"--routing map has one rule for all domains, which looks them up in a map file")
 		}
 	}
 }
 
-// descriptors looks at whether HAProxy could start again with what the managed file has.
+// descriptors checks whether HAProxy could start again with the servers of the managed file.
 func (c *findings) descriptors(h *Instance, f configfile.Reading) {
 	d := h.started.descriptors
 	room, known := d.Room()
@@ -161,13 +166,14 @@ func (c *findings) descriptors(h *Instance, f configfile.Reading) {
 	checks := f.Managed.Config.Descriptors()
 	detail := fmt.Sprintf("HAProxy needs %d of %d to start again, %d of them for the checks of servers", d.Other+checks, d.Limit, checks)
 	if checks > room {
-		c.fail("descriptors", detail+": it does not start, and haproxy -c does not tell", "raise LimitNOFILE of HAProxy's unit (or ulimit-n, fd-hard-limit), lower its maxconn, or put \"off\" into the check key of domains")
+		c.fail("descriptors", detail+": it does not start, and haproxy -c does not tell", "raise LimitNOFILE of HAProxy's unit "+
+			"(or ulimit-n, fd-hard-limit), lower its maxconn, or put \"off\" into the check key of domains")
 		return
 	}
 	c.ok("descriptors", detail)
 }
 
-// words looks at what stands behind servers, and not in default-server.
+// words warns of words behind servers that belong into default-server.
 func (c *findings) words(f configfile.Reading) {
 	const remedy = "write what all servers are to have into a default-server line of the defaults"
 	shared, differ := map[string][]string{}, []string{}
@@ -179,33 +185,37 @@ func (c *findings) words(f configfile.Reading) {
 		}
 	}
 	for _, words := range slices.Sorted(maps.Keys(shared)) {
-		c.warn("words", fmt.Sprintf("%q stands behind the servers of %s: hosts that come get it, too, but none of a new domain, or of one whose last host has gone",
-			words, configfile.FirstOf(shared[words])), remedy)
+		c.warn("words", fmt.Sprintf("%q stands behind the servers of %s: hosts that come get it, too, but none of a new domain, "+
+			"or of one whose last host has gone", words, configfile.FirstOf(shared[words])), remedy)
 	}
 	if len(differ) > 0 {
-		c.warn("words", fmt.Sprintf("not the same words stand behind the servers of %s: hosts that come get none of them", configfile.FirstOf(differ)), remedy)
+		c.warn("words", fmt.Sprintf("not the same words stand behind the servers of %s: hosts that come get none of them",
+			configfile.FirstOf(differ)), remedy)
 	}
 }
 
-// health looks at whether the servers' health can go with a reload.
+// health checks whether a reload can pass on the servers' health.
 func (c *findings) health(h *Instance, f configfile.Reading) {
-	remedy := "write \"server-state-file /var/lib/hapsync/hapsync.state\" into the global section and \"load-server-state-from-file global\" into the defaults of " + h.files.Base
+	remedy := "write \"server-state-file /var/lib/hapsync/hapsync.state\" into the global section and " +
+		"\"load-server-state-from-file global\" into the defaults of " + h.files.Base
 	switch file := f.Base.StateFile; {
 	case file == "" || !f.Base.LoadsState:
 		c.warn("health", "a reload forgets which servers are down, and sends them requests until a check fails", remedy)
 	case file[0] != '/':
 		c.warn("health", "the server-state file "+file+" is not named by its whole path", remedy)
 	case unix.Access(filepath.Dir(file), unix.W_OK|unix.X_OK) != nil:
-		c.warn("health", "the server-state file "+file+" cannot be replaced", "give hapsync's user its directory: install -d -o hapsync -g haproxy "+filepath.Dir(file))
+		c.warn("health", "the server-state file "+file+" cannot be replaced",
+			"give hapsync's user its directory: install -d -o hapsync -g haproxy "+filepath.Dir(file))
 	case writableByOthers(file):
-		c.warn("health", "others than hapsync's user, HAProxy's workers perhaps, may replace the server-state file "+file+", and so move servers at a reload",
-			"give hapsync a folder of its own: install -d -o hapsync -g haproxy /var/lib/hapsync, and name a file there in "+h.files.Base+"; or chmod go-w "+filepath.Dir(file)+" "+file)
+		c.warn("health", "others than hapsync's user, HAProxy's workers perhaps, may replace the server-state file "+file+
+			", and so move servers at a reload", "give hapsync a folder of its own: install -d -o hapsync -g haproxy /var/lib/hapsync, "+
+			"and name a file there in "+h.files.Base+"; or chmod go-w "+filepath.Dir(file)+" "+file)
 	default:
 		c.ok("health", "goes with a reload, in "+file)
 	}
 }
 
-// cookies tells of backends whose cookie any script of their pages may read, and which goes over plain HTTP.
+// cookies lists backends whose cookie is neither hidden from scripts nor limited to HTTPS.
 func (c *findings) cookies(f configfile.Reading) {
 	var names []string
 	for _, b := range f.Managed.Config.Backends {
@@ -221,9 +231,10 @@ func (c *findings) cookies(f configfile.Reading) {
 	}
 }
 
-const cookieFacts = " neither HttpOnly nor Secure, and clients see the names of hosts: if that matters, add \"httponly secure\" to --cookie or to the key cookie of the domain"
+const cookieFacts = " neither HttpOnly nor Secure, and clients see the names of hosts: if that matters, " +
+	"add \"httponly secure\" to --cookie or to the key cookie of the domain"
 
-// writableByOthers reports whether others than its owner may write a file, or put another in its place.
+// writableByOthers reports whether users other than its owner may write a file, or replace it.
 func writableByOthers(path string) bool {
 	for _, p := range []string{path, filepath.Dir(path)} {
 		if info, err := os.Stat(p); err == nil && info.Mode()&0o022 != 0 && info.Mode()&os.ModeSticky == 0 {
@@ -254,7 +265,8 @@ func (c *findings) process(ctx context.Context, h *Instance, f configfile.Readin
 	if caps := haproxy.CapabilitiesOf(w.Version); caps.CookieLive {
 		c.ok("capabilities", "servers come, go and change without a reload")
 	} else {
-		c.warn("capabilities", fmt.Sprintf("HAProxy %s takes no cookie on a server that is added live: each new server costs a reload", w.Version), "HAProxy 3.0 and later do")
+		c.warn("capabilities", fmt.Sprintf("HAProxy %s takes no cookie on a server that is added live: each new server costs a reload",
+			w.Version), "HAProxy 3.0 and later do")
 	}
 	c.loads(h)
 	c.others(ctx, h)
@@ -262,11 +274,11 @@ func (c *findings) process(ctx context.Context, h *Instance, f configfile.Readin
 	c.master(ctx, h, f, r, w)
 }
 
-// others names the servers in backends of ours that are not hapsync's.
+// others lists the servers in managed backends that are not hapsync's.
 func (c *findings) others(ctx context.Context, h *Instance) {
 	st, err := h.State(ctx)
 	if err != nil {
-		return // said by others
+		return // other findings say why
 	}
 	var places []string
 	for _, other := range st.NotOurs {
@@ -278,7 +290,7 @@ func (c *findings) others(ctx context.Context, h *Instance) {
 	}
 }
 
-// loads looks at whether the process was started with both files, and with those that hapsync was told, in that order.
+// loads checks whether the process was started with both files, and with the files that hapsync was told, in that order.
 func (c *findings) loads(h *Instance) {
 	list := h.started.files
 	named := strings.Join(list, ", ")
@@ -286,7 +298,7 @@ func (c *findings) loads(h *Instance) {
 	case h.started.unloaded != "":
 		c.fail("process", h.started.unloaded, fmt.Sprintf("start HAProxy with -f %s -f %s", h.files.Base, h.files.Managed))
 	case len(list) == 0:
-		// cannot be told
+		// unknown
 	case len(h.settings.Files) > 0 && !configfile.SameFiles(list, h.settings.Files):
 		c.warn("process", fmt.Sprintf("it was started with %s, and hapsync was told %s: haproxy -c judges other files than HAProxy loads, "+
 			"and names of other files are not known to be taken", named, strings.Join(h.settings.Files, ", ")),
@@ -296,8 +308,9 @@ func (c *findings) loads(h *Instance) {
 			"and names of other files are not known to be taken", named, h.files.Base, h.files.Managed),
 			"name the files that HAProxy loads with --base-file and --managed-file, or start it with those")
 	case h.files.Reversed(list):
-		c.warn("process", fmt.Sprintf("it was started with %s: HAProxy reads %s first, so that the defaults of %s do not hold for hapsync's frontends and backends",
-			named, h.files.Managed, h.files.Base), fmt.Sprintf("start HAProxy with -f %s -f %s", h.files.Base, h.files.Managed))
+		c.warn("process", fmt.Sprintf("it was started with %s: HAProxy reads %s first, so that the defaults of %s do not hold for hapsync's "+
+			"frontends and backends", named, h.files.Managed, h.files.Base),
+			fmt.Sprintf("start HAProxy with -f %s -f %s", h.files.Base, h.files.Managed))
 	case len(list) > 2:
 		c.ok("process", "it was started with "+named+", which haproxy -c gets as well")
 	default:
@@ -312,10 +325,11 @@ func (c *findings) master(ctx context.Context, h *Instance, f configfile.Reading
 		return
 	}
 	if l.Master == "" && w.Pid == 0 {
-		return // the process that is not reached might name it
+		return // the process might name it, but does not answer
 	}
 	if l.Master == "" {
-		c.fail("reload", "there is no way to reload", "start HAProxy with -W -S SOCKET and name that with --master-socket, or name a --reload-command")
+		c.fail("reload", "there is no way to reload",
+			"start HAProxy with -W -S SOCKET and name that with --master-socket, or name a --reload-command")
 		return
 	}
 	procs, err := l.Master.Procs(ctx)
@@ -339,7 +353,7 @@ func oldWorkers(p runtimeapi.Procs) string {
 	return strconv.Itoa(len(p.Old)) + " old workers still have connections"
 }
 
-// second looks for a second HAProxy with the same file: it would share the ports, and get half of the requests, silently.
+// second warns of a second HAProxy with the same file: it would share the ports, and silently get half of the requests.
 func (c *findings) second(h *Instance, ours runtimeapi.Procs) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -347,7 +361,7 @@ func (c *findings) second(h *Instance, ours runtimeapi.Procs) {
 	}
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
-		if err != nil || pid == ours.Master || ours.Has(pid) || slices.Contains(ours.Old, pid) {
+		if err != nil || pid == ours.Master || ours.Has(pid) {
 			continue
 		}
 		cmdline, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))

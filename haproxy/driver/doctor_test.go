@@ -14,7 +14,7 @@ import (
 	"github.com/hapsync/hapsync/haproxy/internal/haproxytest"
 )
 
-// levels are the levels of what is found, by what.
+// levels are the levels of the findings, by Finding.What.
 func levels(found []haproxy.Finding) map[string][]haproxy.Level {
 	out := map[string][]haproxy.Level{}
 	for _, f := range found {

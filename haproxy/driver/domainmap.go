@@ -11,7 +11,7 @@ import (
 	"github.com/hapsync/hapsync/haproxy/runtimeapi"
 )
 
-// mapEntries are those of the map of one worker: the backends by name, and the names by backend.
+// mapEntries are the entries of a worker's map: the backend by name, and the set of names by backend.
 type mapEntries struct {
 	worker  runtimeapi.Worker
 	entries map[string]string
@@ -26,7 +26,7 @@ func newMapEntries(w runtimeapi.Worker, entries map[string]string) mapEntries {
 	return m
 }
 
-// set takes an entry, or, with an empty backend, that there is none.
+// set sets an entry, or deletes it if backend is empty.
 func (m *mapEntries) set(key, backend string) {
 	delete(m.keys[m.entries[key]], key)
 	if backend == "" {
@@ -40,14 +40,14 @@ func (m *mapEntries) set(key, backend string) {
 	m.keys[backend][key] = true
 }
 
-// names are those that lead to a backend beside the domain's own, in the form of haproxy.BackendOptions.
+// names are the names that lead to a backend, except the domain itself, in the form of haproxy.BackendOptions.
 func (m *mapEntries) names(backend string) string {
 	domain, _ := haproxy.DomainOf(backend)
 	names := slices.Sorted(maps.Keys(m.keys[backend]))
 	return strings.Join(slices.DeleteFunc(names, func(name string) bool { return name == domain }), " ")
 }
 
-// readMap reads the map of a worker, if it is not known or is to be read again.
+// readMap reads the map of a worker, if it is not known or again is set.
 func (h *Instance) readMap(ctx context.Context, f configfile.Reading, r runtimeapi.Client, w runtimeapi.Worker, again bool) error {
 	loaded, err := h.loaded(f, w)
 	if err != nil {
@@ -67,7 +67,7 @@ func (h *Instance) readMap(ctx context.Context, f configfile.Reading, r runtimea
 	return nil
 }
 
-// readEntries reads those entries of the map again that changes are about.
+// readEntries reads the entries that some changes concern.
 func (h *Instance) readEntries(ctx context.Context, r runtimeapi.Client, d domainChanges) error {
 	file, ok := configfile.MapFile(h.files.Managed)
 	keys := d.keys()
@@ -79,7 +79,7 @@ func (h *Instance) readEntries(ctx context.Context, r runtimeapi.Client, d domai
 	}
 	entries, err := r.MapEntries(ctx, file, keys)
 	if err != nil {
-		h.routed = mapEntries{} // it is to be read again
+		h.routed = mapEntries{} // unknown: readMap reads it again
 		return err
 	}
 	for _, key := range keys {
@@ -88,15 +88,17 @@ func (h *Instance) readEntries(ctx context.Context, r runtimeapi.Client, d domai
 	return nil
 }
 
-// withMap is what a worker has loaded, with the backends that were added to it, and with the rules and names that stand for the entries
-// in its map; with names, of these backends alone.
+// withMap adds to what a worker has loaded the added backends, and the rules and names that are entries of its map. With names, it
+// adds only those backends.
 func (h *Instance) withMap(loaded configfile.Managed, names []string) configfile.Managed {
 	byMap := slices.Contains(slices.Collect(maps.Values(loaded.ByMap)), true)
 	if len(h.domains.added) == 0 && !byMap {
 		return loaded
 	}
 	all := haproxy.Config{Backends: slices.Clone(loaded.Config.Backends), Rules: slices.Clone(loaded.Config.Rules)}
-	all.Rules = slices.DeleteFunc(all.Rules, func(r haproxy.Rule) bool { return r.ByMap && !r.Closed && h.routed.entries[r.Domain] != r.Backend() })
+	all.Rules = slices.DeleteFunc(all.Rules, func(r haproxy.Rule) bool {
+		return r.ByMap && !r.Closed && h.routed.entries[r.Domain] != r.Backend()
+	})
 	for i, b := range all.Backends {
 		if len(b.ByMap) > 0 {
 			all.Backends[i].Options = h.withNames(b)
@@ -132,7 +134,7 @@ func (h *Instance) withMap(loaded configfile.Managed, names []string) configfile
 	return loaded
 }
 
-// withNames are the options of a backend with the names that the map has for it.
+// withNames are the options of a backend with its names from the map.
 func (h *Instance) withNames(b haproxy.Backend) haproxy.BackendOptions {
 	names := strings.Fields(haproxy.Wildcards(b.Options.Names) + " " + h.routed.names(b.Name))
 	slices.Sort(names)
@@ -140,7 +142,7 @@ func (h *Instance) withNames(b haproxy.Backend) haproxy.BackendOptions {
 	return b.Options
 }
 
-// dangling are rules for entries of the map that would be hapsync's, but lead to backends that the process does not have.
+// dangling are the rules for entries of the map that look like hapsync's, but lead to backends that the process does not have.
 func (h *Instance) dangling(loaded configfile.Managed, backends []runtimeapi.Backend) (rules []haproxy.Rule) {
 	there := map[string]bool{}
 	for _, b := range backends {
@@ -160,8 +162,8 @@ func (h *Instance) dangling(loaded configfile.Managed, backends []runtimeapi.Bac
 	return rules
 }
 
-// routeAgain reads the entries for new domains again, which may name a backend that has become a spare one meanwhile: the process has none
-// of that name, and rules are to lead to the spare one.
+// routeAgain reads the entries of new domains again. An entry may name a backend that is now in a spare one. The process has no backend of
+// that name, so rules must lead to the spare one.
 func (h *Instance) routeAgain(ctx context.Context, r runtimeapi.Client, d *domainChanges) error {
 	known := false
 	for name := range d.add {
@@ -178,14 +180,14 @@ func (h *Instance) routeAgain(ctx context.Context, r runtimeapi.Client, d *domai
 	return h.readEntries(ctx, r, *d)
 }
 
-// onlyInMap reports whether nothing but the map leads to a backend of the file.
+// onlyInMap reports whether only the map leads to a backend of the file.
 func (h *Instance) onlyInMap(loaded configfile.Managed, d domainChanges, name string) bool {
 	_, added := h.domains.added[name]
 	b, _ := haproxy.FindBackend(loaded.Config.Backends, name)
 	return d.byMap && !added && haproxy.Wildcards(b.Options.Names) == ""
 }
 
-// routesByMap reports whether a change of a rule is one of an entry in the map.
+// routesByMap reports whether a change of a rule changes an entry of the map.
 func (h *Instance) routesByMap(c haproxy.Change) bool {
 	_, added := h.domains.added[c.Key().Backend]
 	switch ch := c.(type) {
@@ -197,7 +199,7 @@ func (h *Instance) routesByMap(c haproxy.Change) bool {
 	return added
 }
 
-// keys are the names that the map is to have, or to lose, for what changes.
+// keys are the entries of the map that changes may add, change or remove, sorted.
 func (d domainChanges) keys() (keys []string) {
 	for _, name := range d.names {
 		domain, _ := haproxy.DomainOf(name)
@@ -208,7 +210,7 @@ func (d domainChanges) keys() (keys []string) {
 	return slices.Compact(keys)
 }
 
-// wanted are the names that some backends get in the map.
+// wanted are the entries of the map for some backends.
 func (d domainChanges) wanted(backends []string) map[string]string {
 	wanted := map[string]string{}
 	for _, name := range backends {
@@ -225,8 +227,8 @@ func (d domainChanges) wanted(backends []string) map[string]string {
 	return wanted
 }
 
-// entriesWithout is the change of the map that leads to some backends no more, and gives those that stay their names. A name that another
-// backend is to get keeps its entry until it has that.
+// entriesWithout removes the entries of some backends, and sets the names of those that stay. The entry of a name that another backend is
+// to get stays until then.
 func (h *Instance) entriesWithout(d domainChanges, backends []string) runtimeapi.MapChange {
 	var stay []string
 	for name := range d.exact {
@@ -248,7 +250,7 @@ func (h *Instance) entriesWithout(d domainChanges, backends []string) runtimeapi
 	return c
 }
 
-// entriesWith is the change of the map that leads to some backends.
+// entriesWith adds the entries of some backends.
 func (h *Instance) entriesWith(d domainChanges, backends []string) runtimeapi.MapChange {
 	backends = slices.DeleteFunc(slices.Clone(backends), func(name string) bool {
 		_, added := h.domains.added[name]
@@ -257,7 +259,7 @@ func (h *Instance) entriesWith(d domainChanges, backends []string) runtimeapi.Ma
 	return runtimeapi.MapChange{Set: d.wanted(backends)}
 }
 
-// changeMap makes a change of the map, as far as it is one.
+// changeMap changes the map, if the change makes a difference.
 func (h *Instance) changeMap(ctx context.Context, r runtimeapi.Client, c runtimeapi.MapChange) error {
 	maps.DeleteFunc(c.Set, func(key, backend string) bool { return h.routed.entries[key] == backend })
 	file, ok := configfile.MapFile(h.files.Managed)

@@ -17,25 +17,25 @@ import (
 	"github.com/hapsync/hapsync/haproxy/runtimeapi"
 )
 
-// A domainRecord is the backends that hapsync has put into the process of one worker, and those of its file that it has unpublished. It
-// is kept in a file beside the managed one, so that they are known to be hapsync's after a restart of hapsync: a line for each, under a
-// first line that names the worker. A line is written before its command is sent.
+// A domainRecord has the backends that hapsync added to the process of one worker, and those of the file that it unpublished there. It is
+// kept in a file beside the managed file, for hapsync's next start. The first line names the worker, and each backend has a line, which is
+// written before its command is sent.
 type domainRecord struct {
-	path, like string // like has the mode and the owner for a new file
+	path, like string // a new file gets the mode and the owner of like
 	worker     runtimeapi.Worker
-	// added are the backends that were put there, by name.
+	// added are the added backends, by name.
 	added       map[string]addedBackend
 	unpublished map[string]bool
-	// file is the file as it was read or written last; nil without one. Another hapsync writes it, too.
+	// file is the file when it was last read or written; nil without one. Another hapsync may write it, too.
 	file os.FileInfo
-	// names are kept in line with it.
+	// names are updated with each change.
 	names *runtimeapi.Names
 }
 
-// An addedBackend is one that hapsync has put into the process.
+// An addedBackend is a backend that hapsync added to the process.
 type addedBackend struct {
 	options haproxy.BackendOptions
-	// spare is the spare backend that has become it; empty for one that was added.
+	// spare is the spare backend that it is in; empty if it was really added (3.4).
 	spare string
 }
 
@@ -44,14 +44,14 @@ func newDomainRecord(managed string, names *runtimeapi.Names) domainRecord {
 	return domainRecord{path: filepath.Join(dir, "."+name+".domains"), like: managed, names: names}
 }
 
-// unpublishMark is before the name of a backend that was unpublished. No backend of hapsync's begins with it.
+// unpublishMark precedes the name of an unpublished backend. No name of hapsync's backends begins with it.
 const unpublishMark = "-"
 
-// refresh reads the record that the file has, of whatever worker, if it was not read: the process is asked by the names in it.
+// refresh reads the record from the file, of any worker, if it has changed. Its names are needed to ask the process.
 func (r *domainRecord) refresh() error {
 	file, err := os.Lstat(r.path)
 	if err != nil || r.added != nil && sameFile(r.file, file) {
-		return nil //nolint:nilerr // of says why it cannot be read
+		return nil //nolint:nilerr // of returns the error of reading it
 	}
 	text, _, err := configfile.ReadBeside(r.path)
 	if err != nil {
@@ -64,11 +64,11 @@ func (r *domainRecord) refresh() error {
 	return nil
 }
 
-// of reads the record of a worker: what another one had went with it.
+// of reads the record of a worker. It is empty if the file is about another worker.
 func (r *domainRecord) of(w runtimeapi.Worker) error {
 	file, err := os.Lstat(r.path)
 	if err != nil {
-		file = nil // reading it says why
+		file = nil // reading it returns the error
 	}
 	if r.added != nil && r.worker.Same(w) && sameFile(r.file, file) {
 		return nil
@@ -78,7 +78,7 @@ func (r *domainRecord) of(w runtimeapi.Worker) error {
 		return err
 	}
 	r.worker, r.file, r.added, r.unpublished = w, file, map[string]addedBackend{}, map[string]bool{}
-	defer r.tellNames()
+	defer r.setNames()
 	lines, ours := strings.CutPrefix(text, loadedHeader(w))
 	if !ours {
 		return nil
@@ -94,10 +94,10 @@ func (r *domainRecord) of(w runtimeapi.Worker) error {
 	return nil
 }
 
-// tellNames brings the names in line.
-func (r *domainRecord) tellNames() { r.names.Set(r.worker, r.spares()) }
+// setNames updates the names.
+func (r *domainRecord) setNames() { r.names.Set(r.worker, r.spares()) }
 
-// spares are the spare backends that have become others, by the name of these.
+// spares are the spare backends in use, by the name of the domain's backend.
 func (r *domainRecord) spares() map[string]string {
 	spares := map[string]string{}
 	for name, b := range r.added {
@@ -108,7 +108,7 @@ func (r *domainRecord) spares() map[string]string {
 	return spares
 }
 
-// lost are the reasons why backends are no more in the spare ones that they were claimed to be in, by the record as the file has it.
+// lost says for which of the claimed backends the record no longer has the spare backend.
 func (r *domainRecord) lost(w runtimeapi.Worker, claimed map[string]string) (why map[string]string, err error) {
 	if err := r.of(w); err != nil {
 		return nil, err
@@ -122,7 +122,7 @@ func (r *domainRecord) lost(w runtimeapi.Worker, claimed map[string]string) (why
 	return why, nil
 }
 
-// change writes what change makes of the record, as the file has it: no two hapsync take the same spare backend.
+// change locks and reads the file, lets change modify the record, and writes it. So two hapsync never take the same spare backend.
 func (r *domainRecord) change(change func()) error {
 	unlock, err := lockRecord(r.path+".lock", r.like)
 	if err != nil {
@@ -150,18 +150,18 @@ func (r *domainRecord) changeLocked(change func()) error {
 	slices.Sort(lines)
 	err := configfile.ReplaceVolatile(r.path, r.like, loadedHeader(r.worker)+strings.Join(lines, ""))
 	if err != nil {
-		r.added = nil // it is to be read again
+		r.added = nil // unknown: of reads it again
 		return err
 	}
-	r.tellNames()
+	r.setNames()
 	r.file, err = os.Lstat(r.path)
 	return err
 }
 
-// recordPatience is how long another process may hold the record: it reads and writes a small file meanwhile.
+// recordPatience is how long another process may lock the record: it only reads and writes a small file.
 const recordPatience = time.Second
 
-// lockRecord makes this process the only one to change a record until unlock is called.
+// lockRecord lets only this process change a record until unlock is called.
 func lockRecord(path, managed string) (unlock func() error, err error) {
 	f, err := configfile.OpenOwn(path, managed, os.O_RDWR)
 	if err != nil {
@@ -175,7 +175,8 @@ func lockRecord(path, managed string) (unlock func() error, err error) {
 		}
 		select {
 		case <-deadline.C:
-			return nil, errors.Join(fmt.Errorf("%s: another hapsync holds it for longer than %s; is it stopped?", path, recordPatience), f.Close())
+			return nil, errors.Join(
+				fmt.Errorf("%s: another hapsync holds it for longer than %s; is it stopped?", path, recordPatience), f.Close())
 		case <-time.After(wait):
 		}
 	}

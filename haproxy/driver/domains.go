@@ -12,12 +12,12 @@ import (
 	"github.com/hapsync/hapsync/haproxy/runtimeapi"
 )
 
-// From 3.4 on a domain can come to a running HAProxy: a backend from a named defaults section, and an entry in the map that the last
-// rule of hapsync's in each frontend reads. Where the file has domains by rules of their own, it says the same in such rules, which the
-// next reload loads. A domain of the file that goes is unpublished, so that these rules pass it by until that reload. Where the file
-// has its domains by the map, an entry that comes, changes or goes is all that a rule, or a further name, takes.
+// From 3.4 on, a running HAProxy can get a new domain: a backend from a named defaults section, and an entry in the map that hapsync's last
+// rule in each frontend reads. If the file has a use_backend rule for each domain, the next reload loads such a rule for the new one.
+// A removed domain of the file is unpublished: its rules skip it until the next reload. If the file routes domains by the map, adding,
+// changing or removing an entry is all that a rule or another name of a domain needs.
 
-// hideUnpublished takes the rules out that pass by what hapsync has unpublished.
+// hideUnpublished removes the rules of backends that hapsync has unpublished.
 func (h *Instance) hideUnpublished(live *haproxy.Config, backends []runtimeapi.Backend) {
 	hidden := map[string]bool{}
 	for _, b := range backends {
@@ -27,9 +27,11 @@ func (h *Instance) hideUnpublished(live *haproxy.Config, backends []runtimeapi.B
 	live.Rules = slices.DeleteFunc(live.Rules, func(r haproxy.Rule) bool { return hidden[r.Backend()] })
 }
 
-// dynamic says which domains can come and go without a reload.
+// dynamic says which domains can be added and removed without a reload.
 func (h *Instance) dynamic(f configfile.Reading, loaded configfile.Managed, caps haproxy.Capabilities) haproxy.Dynamic {
-	d := haproxy.Dynamic{Routes: loaded.Routes, ByMap: loaded.ByMap, Named: loaded.Named, Added: map[string]bool{}, InSpare: h.domains.spares()}
+	d := haproxy.Dynamic{
+		Routes: loaded.Routes, ByMap: loaded.ByMap, Named: loaded.Named, Added: map[string]bool{}, InSpare: h.domains.spares(),
+	}
 	for name := range h.domains.added {
 		d.Added[name] = true
 	}
@@ -41,20 +43,20 @@ func (h *Instance) dynamic(f configfile.Reading, loaded configfile.Managed, caps
 	return d
 }
 
-// domainChanges are those of backends and rules in a process.
+// domainChanges are the changes of backends and rules. all lists have names of backends, sorted.
 type domainChanges struct {
 	all     []haproxy.Change
 	add     map[string]haproxy.BackendOptions
-	names   []string // of all their backends
-	route   []string // backends that rules are to lead to, unroute those that they are not to
-	unroute []string
+	names   []string // all backends of the changes
+	route   []string // backends that rules shall lead to
+	unroute []string // backends that rules shall no longer lead to
 	remove  []string
-	// exact are the names that the map is to have for backends, beside the domain's own.
+	// exact are the names that the map shall have for a backend, besides the domain itself.
 	exact map[string]string
-	byMap bool // the frontends have their domains by the map
+	byMap bool // the frontends route domains by the map
 }
 
-// splitDomains tells changes of domains from those of servers.
+// splitDomains separates changes of domains from those of servers.
 func splitDomains(changes []haproxy.Change) (d domainChanges, servers []haproxy.Change) {
 	d.add, d.exact = map[string]haproxy.BackendOptions{}, map[string]string{}
 	for _, c := range changes {
@@ -83,8 +85,8 @@ func splitDomains(changes []haproxy.Change) (d domainChanges, servers []haproxy.
 	return d, servers
 }
 
-// runDomains makes changes of domains, with those of servers in between: a domain is there as a whole before rules lead to it, and no
-// rule leads to it any more before its servers go. The error is a *RunError where HAProxy took only some.
+// runDomains makes changes of domains, and those of servers in between. A new domain is complete before rules lead to it. A removed one
+// loses its servers only after the rules that lead to it. The error is a *RunError if HAProxy refused some of the changes.
 func (h *Instance) runDomains(ctx context.Context, f configfile.Reading, r runtimeapi.Client, d domainChanges, servers []haproxy.Change) error {
 	w, have, loaded, err := h.readDomains(ctx, f, r, d)
 	if err != nil {
@@ -105,11 +107,13 @@ func (h *Instance) runDomains(ctx context.Context, f configfile.Reading, r runti
 	claimed := h.domains.spares()
 	maps.DeleteFunc(claimed, func(name, _ string) bool { _, found := slices.BinarySearch(d.route, name); return !found })
 	gone := slices.DeleteFunc(slices.Clone(d.remove), func(name string) bool { _, added := h.domains.added[name]; return !added })
-	hidden := slices.Concat(d.unroute, gone) // also what an earlier try has left published, or in the map
+	hidden := slices.Concat(d.unroute, gone) // also what an earlier attempt has left published, or in the map
 	slices.Sort(hidden)
 	hidden = slices.Compact(hidden)
-	pass := slices.DeleteFunc(slices.Clone(hidden), func(name string) bool { return !caps.Backends || h.onlyInMap(loaded, d, name) })
-	if err := h.unroute(ctx, r, d, hidden, pass); err != nil {
+	unpublish := slices.DeleteFunc(slices.Clone(hidden), func(name string) bool {
+		return !caps.Backends || h.onlyInMap(loaded, d, name)
+	})
+	if err := h.unroute(ctx, r, d, hidden, unpublish); err != nil {
 		return err
 	}
 	servers = slices.DeleteFunc(servers, func(c haproxy.Change) bool { return refused[c.Key().Backend] != "" })
@@ -141,15 +145,18 @@ func (h *Instance) runDomains(ctx context.Context, f configfile.Reading, r runti
 	return errors.Join(withRefusals(err, failures), readErr)
 }
 
-// readDomains is what a process has, as State read it just before where nothing goes, and has loaded of what changes are about.
-func (h *Instance) readDomains(ctx context.Context, f configfile.Reading, r runtimeapi.Client, d domainChanges) (w runtimeapi.Worker, have []runtimeapi.Backend, loaded configfile.Managed, err error) {
+// readDomains is what the process has of the backends of some changes, and the file that it has loaded. It comes from the cache if State
+// has just read it, unless something is removed.
+func (h *Instance) readDomains(
+	ctx context.Context, f configfile.Reading, r runtimeapi.Client, d domainChanges,
+) (w runtimeapi.Worker, have []runtimeapi.Backend, loaded configfile.Managed, err error) {
 	w, have, recent := h.cache.Recent(d.names)
 	if !recent || len(d.unroute)+len(d.remove) > 0 {
 		if w, have, err = r.Look(ctx, d.names...); err != nil {
 			return w, nil, loaded, err
 		}
 	}
-	// Before spare backends are taken all of the map is read, unless that has all domains: no entry may lead to one.
+	// No entry may lead to a spare backend that is about to be used. So the whole map is read, unless it contains all domains.
 	whole := len(d.add) > 0 && !d.byMap && !haproxy.CapabilitiesOf(w.Version).Backends
 	err = errors.Join(h.domains.of(w), h.readMap(ctx, f, r, w, whole))
 	if err == nil && !whole {
@@ -161,8 +168,10 @@ func (h *Instance) readDomains(ctx context.Context, f configfile.Reading, r runt
 	return w, have, loaded, err
 }
 
-// addBackends adds backends, and returns HAProxy's words for those that it did not take.
-func (h *Instance) addBackends(ctx context.Context, f configfile.Reading, r runtimeapi.Client, _ configfile.Managed, d domainChanges, have []runtimeapi.Backend) (refused map[string]string, err error) {
+// addBackends adds backends. refused are HAProxy's reasons, by backend.
+func (h *Instance) addBackends(
+	ctx context.Context, f configfile.Reading, r runtimeapi.Client, _ configfile.Managed, d domainChanges, have []runtimeapi.Backend,
+) (refused map[string]string, err error) {
 	lacking, refused := h.lacking(d, have)
 	from, defaults := map[string]string{}, f.DomainDefaults()
 	for name, options := range lacking {
@@ -187,8 +196,11 @@ func (h *Instance) addBackends(ctx context.Context, f configfile.Reading, r runt
 	return refused, err
 }
 
-// lacking are the new domains that the process does not have, and why some are not to come. have are the backends of these names that it has.
-func (h *Instance) lacking(d domainChanges, have []runtimeapi.Backend) (lacking map[string]haproxy.BackendOptions, refused map[string]string) {
+// lacking are the new domains that the process does not have. refused are the reasons not to add others. have are the backends of these
+// names in the process.
+func (h *Instance) lacking(
+	d domainChanges, have []runtimeapi.Backend,
+) (lacking map[string]haproxy.BackendOptions, refused map[string]string) {
 	lacking, refused = map[string]haproxy.BackendOptions{}, map[string]string{}
 	for name, options := range d.add {
 		_, there := slices.BinarySearchFunc(have, name, compareName)
@@ -203,7 +215,7 @@ func (h *Instance) lacking(d domainChanges, have []runtimeapi.Backend) (lacking 
 	return lacking, refused
 }
 
-// endBackends ends backends that hapsync has put into the process: those that were added go, and spare ones are left when they are idle.
+// endBackends deletes the backends that hapsync added. Before 3.4 they are spare ones, and it waits until they are idle.
 func endBackends(ctx context.Context, r runtimeapi.Client, caps haproxy.Capabilities, backends []string) error {
 	if caps.Backends {
 		return r.DeleteBackends(ctx, backends)
@@ -211,10 +223,11 @@ func endBackends(ctx context.Context, r runtimeapi.Client, caps haproxy.Capabili
 	return r.AwaitIdle(ctx, backends)
 }
 
-// unroute makes rules lead to backends no more, which pass some of them by, and gives names to backends that stay.
-func (h *Instance) unroute(ctx context.Context, r runtimeapi.Client, d domainChanges, backends, pass []string) error {
+// unroute removes backends from the map, and unpublishes some of them, so that no rule leads to them. It also sets the names of backends
+// that stay.
+func (h *Instance) unroute(ctx context.Context, r runtimeapi.Client, d domainChanges, backends, unpublish []string) error {
 	if err := h.domains.change(func() {
-		for _, name := range pass {
+		for _, name := range unpublish {
 			if _, added := h.domains.added[name]; !added {
 				h.domains.unpublished[name] = true
 			}
@@ -225,10 +238,10 @@ func (h *Instance) unroute(ctx context.Context, r runtimeapi.Client, d domainCha
 	if err := h.changeMap(ctx, r, h.entriesWithout(d, backends)); err != nil {
 		return err
 	}
-	return r.Unpublish(ctx, pass)
+	return r.Unpublish(ctx, unpublish)
 }
 
-// route makes rules lead to backends: those of the file have theirs, if they are not in the map, the others get entries in the map.
+// route lets rules lead to backends. It publishes those that have rules in the file, and adds entries to the map for the others.
 func (h *Instance) route(ctx context.Context, r runtimeapi.Client, caps haproxy.Capabilities, d domainChanges, backends []string) error {
 	if caps.Backends {
 		if err := r.Publish(ctx, backends); err != nil {
@@ -238,9 +251,11 @@ func (h *Instance) route(ctx context.Context, r runtimeapi.Client, caps haproxy.
 	return h.changeMap(ctx, r, h.entriesWith(d, backends))
 }
 
-// readBackDomains reads what came of changes, brings the record in line with it, and returns what is not in effect. A backend that is
-// still there has streams, and goes later.
-func (h *Instance) readBackDomains(ctx context.Context, f configfile.Reading, r runtimeapi.Client, d domainChanges, refused map[string]string) ([]haproxy.Failure, error) {
+// readBackDomains reads the result of changes, updates the record, and returns what is not in effect. A backend that still exists has
+// streams, and is removed later.
+func (h *Instance) readBackDomains(
+	ctx context.Context, f configfile.Reading, r runtimeapi.Client, d domainChanges, refused map[string]string,
+) ([]haproxy.Failure, error) {
 	h.cache.Forget(d.names...)
 	w, backends, err := r.Look(ctx, d.names...)
 	if err == nil && !w.Same(h.domains.worker) {
@@ -267,19 +282,32 @@ func (h *Instance) readBackDomains(ctx context.Context, f configfile.Reading, r 
 		}
 	})
 	if len(freed) > 0 {
-		h.cache.Forget(d.names...) // a spare backend is there by its own name
+		h.cache.Forget(d.names...) // a freed spare backend has its own name again
 	}
-	var failures []haproxy.Failure
+	return h.notInEffect(d, there, published, refused), err
+}
+
+// notInEffect are the changes of domains that the process does not have as wanted, or that were refused.
+func (h *Instance) notInEffect(d domainChanges, there, published map[string]bool, refused map[string]string) (failures []haproxy.Failure) {
 	for _, c := range d.all {
-		name := c.Key().Backend
+		name, isRule := c.Key().Backend, c.Object() == haproxy.ObjectRule
 		routed := published[name] && (!h.routesByMap(c) || h.routed.entries[c.Domain()] == name)
-		if c.Op() == haproxy.OpAdd && (!there[name] || c.Object() == haproxy.ObjectRule && !routed) ||
-			c.Op() == haproxy.OpRemove && c.Object() == haproxy.ObjectRule && routed ||
-			c.Op() == haproxy.OpSet && h.routed.names(name) != d.exact[name] {
-			failures = append(failures, haproxy.Failure{Change: c, Reply: cmp.Or(refused[name], "HAProxy took it without a word, but it is not in effect")})
-		} else if words := refused[name]; words != "" {
-			failures = append(failures, haproxy.Failure{Change: c, Reply: words})
+		var failed bool
+		switch c.Op() {
+		case haproxy.OpAdd:
+			failed = !there[name] || isRule && !routed
+		case haproxy.OpRemove:
+			failed = isRule && routed
+		case haproxy.OpSet:
+			failed = h.routed.names(name) != d.exact[name]
+		}
+		reply := refused[name]
+		if failed {
+			reply = cmp.Or(reply, "HAProxy took it without a word, but it is not in effect")
+		}
+		if reply != "" {
+			failures = append(failures, haproxy.Failure{Change: c, Reply: reply})
 		}
 	}
-	return failures, err
+	return failures
 }

@@ -15,53 +15,53 @@ import (
 	"github.com/hapsync/hapsync/haproxy/runtimeapi"
 )
 
-// An Instance is one HAProxy: its files and its process. One goroutine at a time may use what reads and changes the process
-// (State, Cached, Run), another one what writes the file and reloads (Lock, Write, Reload); Servers and Waiting are for any.
+// An Instance is one HAProxy: its files and its process. One goroutine at a time may read and change the process (State, Cached, Run),
+// another one may write the file and reload (Lock, Write, Reload). Any goroutine may call Servers and Waiting.
 type Instance struct {
 	settings haproxy.Settings
 	files    *configfile.Files
 	waits    *haproxy.Waits // with Background only
 	log      *slog.Logger
-	// lastLoaded is what that worker has loaded, by its copy.
+	// lastLoaded is what the worker has loaded, from its copy.
 	lastLoaded struct {
 		Worker  runtimeapi.Worker
 		Managed configfile.Managed
 	}
-	// perhaps is what a worker may have loaded that has no copy, by the copy of the worker before, which is in file; nil without one.
+	// perhaps is what a worker without a copy may have loaded. It includes the copy of the worker before; file is that copy, nil without one.
 	perhaps struct {
 		configfile.Managed
 		worker runtimeapi.Worker
 		digest haproxy.Digest
 		file   os.FileInfo
 	}
-	// started is what the worker was started with.
+	// started is how the worker was started.
 	started started
-	// record is what hapsync has put into the process.
+	// record has the servers that hapsync added to the process.
 	record record
-	// domains are the backends that hapsync has put into the process, or made rules pass by, and routed what its map has.
+	// domains are the backends that hapsync added to the process, or unpublished there. routed are the entries of its map.
 	domains domainRecord
 	routed  mapEntries
-	// names are those of domains that sit in spare backends; busy are spare ones that the process of that worker has something else in.
+	// names are those of domains in spare backends. busy are the spare backends that the worker busyOf uses for something else, or lacks.
 	names  runtimeapi.Names
 	busy   map[string]bool
 	busyOf runtimeapi.Worker
 	// others are the servers of the process that are not hapsync's, in the backends that were read last.
 	others map[haproxy.ServerKey]bool
-	// cache is of the process, for Background.
+	// cache is the cache of the process; nil without Background.
 	cache *runtimeapi.Cache
-	// answered is the worker that State saw last; 0 after a try to give it its socket back.
+	// answered is the pid that State saw last; 0 after a reload did not bring a lost stats socket back.
 	answered atomic.Int64
-	// firstChecks are those of servers that came, and sameNetwork whether HAProxy reaches what they reach.
+	// firstChecks are the checks of new servers. sameNetwork says whether the worker is in hapsync's network namespace.
 	firstChecks *firstChecks
 	sameNetwork struct {
 		worker runtimeapi.Worker
 		is     bool
 	}
-	// draining are the servers that Background left to finish their sessions.
+	// draining are the servers that still finish their sessions, with Background.
 	draining runtimeapi.Drains
 }
 
-// Open checks the settings. It reads no file and reaches for no socket.
+// Open checks the settings. It opens no file and no socket.
 func Open(s haproxy.Settings) (*Instance, error) {
 	if s.ManagedFile == "" {
 		return nil, errors.New("no managed file is named")
@@ -84,7 +84,10 @@ func Open(s haproxy.Settings) (*Instance, error) {
 		return nil, fmt.Errorf("find HAProxy, which validates every configuration: %w; install it, or name it with --haproxy-bin", err)
 	}
 	s.Binary = binary
-	h := &Instance{settings: s, log: cmp.Or(s.Logger, slog.New(slog.DiscardHandler)), draining: runtimeapi.NewDrains(s.DrainTimeout), firstChecks: newFirstChecks()}
+	h := &Instance{
+		settings: s, log: cmp.Or(s.Logger, slog.New(slog.DiscardHandler)),
+		draining: runtimeapi.NewDrains(s.DrainTimeout), firstChecks: newFirstChecks(),
+	}
 	if s.Background {
 		h.cache = &runtimeapi.Cache{}
 		h.waits = haproxy.NewWaits(h.log)

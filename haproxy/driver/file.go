@@ -6,8 +6,8 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// Lock makes this process the only writer of the managed file until unlock is called. An error that wraps ErrLocked says
-// who holds it. What a process that was killed amid a reload has left for HAProxy to read is cleared.
+// Lock makes this process the only writer of the managed file until unlock is called. An error that wraps ErrLocked names the other writer.
+// Lock also clears a server-state file that a process left behind when it was killed during a reload.
 func (h *Instance) Lock() (unlock func() error, err error) {
 	if unlock, err = h.files.Lock(); err != nil {
 		return nil, err
@@ -18,38 +18,38 @@ func (h *Instance) Lock() (unlock func() error, err error) {
 	return unlock, nil
 }
 
-// Commit edits the managed file in one transaction of client-native; the errors are those of Files.Commit.
+// Commit edits the managed file in one transaction of client-native. It returns the errors of Files.Commit.
 func (h *Instance) Commit(ctx context.Context, want haproxy.Config, base haproxy.Digest) error {
 	return h.files.Commit(ctx, want, base, h.rememberLoaded)
 }
 
-// Rewrite splices our lines into the managed file; the errors are those of Files.Commit.
+// Rewrite splices our lines into the managed file. It returns the errors of Files.Commit.
 func (h *Instance) Rewrite(ctx context.Context, want haproxy.Config, base haproxy.Digest) error {
 	return h.files.Rewrite(ctx, want, base, h.rememberLoaded)
 }
 
-// Amend brings backends that the managed file has to what is wanted of them, as Files.Amend does.
+// Amend changes backends of the managed file to the wanted ones, as Files.Amend does.
 func (h *Instance) Amend(ctx context.Context, backends []haproxy.Backend) error {
 	return h.files.Amend(ctx, backends, h.rememberLoaded)
 }
 
-// Claim keeps which words of the file are there because keys say so, as Files.Claim does.
+// Claim records which words of the file are there because of keys of the registry, as Files.Claim does.
 func (h *Instance) Claim(want haproxy.Config) error { return h.files.Claim(want) }
 
-// Keep keeps a text beside the managed file. It outlives this process, but not a crash of the machine.
+// Keep stores a text beside the managed file. It survives this process, but not a crash of the machine.
 func (h *Instance) Keep(memo []byte) error { return h.files.Keep(memo) }
 
-// Kept is what Keep kept last; nil where there is nothing.
+// Kept is the text of the last Keep; nil if there is none.
 func (h *Instance) Kept() ([]byte, error) { return h.files.Kept() }
 
-// Preview is the text of the managed file, and the one that a Rewrite would make of it.
+// Preview is the text of the managed file, and the text that Rewrite would write.
 func (h *Instance) Preview(want haproxy.Config) (have, next string, err error) {
 	return h.files.Preview(want)
 }
 
-// Files is what the files say. The process is not asked.
+// Files is the state of the files. It does not ask the process.
 func (h *Instance) Files() (haproxy.State, error) { return h.files.State() }
 
-// Waiting tells, with Background, what takes longer than a few seconds right now: haproxy -c, a reload, the process's
-// socket or the disk. Of several it is the one that has taken longest. Any goroutine may call it.
+// Waiting is a step that takes longer than a few seconds right now: haproxy -c, a reload, the process's socket or the disk. It is the
+// oldest one. Only an Instance with Background has it. Any goroutine may call it.
 func (h *Instance) Waiting() (wait haproxy.Wait, long bool) { return h.waits.Longest() }

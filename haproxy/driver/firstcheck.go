@@ -14,30 +14,29 @@ import (
 )
 
 const (
-	// checksAtOnce bounds the first checks that run beside each other; the others wait for a place, as long as theirs may take.
+	// checksAtOnce is how many first checks may run at the same time. Others wait for at most their own timeout.
 	checksAtOnce = 128
-	// raiseTimeout bounds the commands that follow good ones.
+	// raiseTimeout is for the commands after good checks.
 	raiseTimeout = 2 * time.Second
 )
 
-// HAProxy makes the first check of a server that comes live one interval late, and the first check of one that was down and moves
-// when its turn comes. So hapsync makes that check itself, the same one, and lets the server take traffic if it is good.
-// Nothing waits for it: the server is there, and down; where the check fails, takes too long, or is not made, HAProxy's own
-// checks decide.
+// HAProxy makes the first check of a server that was added live one interval late. It checks a server that was down and moved to another
+// address at its next turn. So hapsync makes the same check at once. If it is good, hapsync lets the server take traffic. Nothing waits
+// for this: the server exists, and is down. If the check fails, takes too long or is not made, HAProxy's own checks decide.
 //
-// firstChecks are those that run. Any goroutine may use them.
+// firstChecks are the running ones. Any goroutine may use them.
 type firstChecks struct {
-	mu stdsync.Mutex // held while servers are raised, so that none is changed meanwhile
-	// current is the one of each server that counts.
+	mu stdsync.Mutex // held while servers are raised, so that no server changes meanwhile
+	// current is the check of each server that counts.
 	current map[haproxy.ServerKey]*firstCheck
 	places  chan struct{}
 	running stdsync.WaitGroup
 
-	ended stdsync.Mutex // guards good, for a moment: checks end while servers are raised
-	good  []*firstCheck // to be raised, all of them by the next raise
+	ended stdsync.Mutex // guards good, briefly: checks may end while servers are raised
+	good  []*firstCheck // the next raise raises all of them
 }
 
-// A firstCheck is of one server at one address of one worker.
+// A firstCheck checks one server at one address of one worker.
 type firstCheck struct {
 	haproxy.HealthCheck
 	key    haproxy.ServerKey
@@ -51,7 +50,7 @@ func newFirstChecks() *firstChecks {
 	return &firstChecks{current: map[haproxy.ServerKey]*firstCheck{}, places: make(chan struct{}, checksAtOnce)}
 }
 
-// forget makes the checks of servers that are about to change count no more.
+// forget invalidates the checks of servers that are about to change.
 func (c *firstChecks) forget(changes []haproxy.Change) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -60,7 +59,7 @@ func (c *firstChecks) forget(changes []haproxy.Change) {
 	}
 }
 
-// start begins a check, which counts until forget or its end.
+// start starts a check, which is valid until its end or until forget.
 func (c *firstChecks) start(ctx context.Context, f *firstCheck) {
 	c.mu.Lock()
 	c.current[f.key] = f
@@ -79,7 +78,7 @@ func (c *firstChecks) start(ctx context.Context, f *firstCheck) {
 	})
 }
 
-// end raises the server of a good check, with those of others that have ended meanwhile.
+// end raises the server of a good check, with the servers of other good checks.
 func (c *firstChecks) end(ctx context.Context, f *firstCheck, err error) {
 	if err == nil {
 		c.ended.Lock()
@@ -95,7 +94,7 @@ func (c *firstChecks) end(ctx context.Context, f *firstCheck, err error) {
 	}
 }
 
-// raise lets the servers of good checks that still count take traffic. What fails is left to HAProxy.
+// raise lets the servers of valid good checks take traffic. If it fails, HAProxy's own checks decide.
 func (c *firstChecks) raise(ctx context.Context) {
 	c.ended.Lock()
 	good := c.good
@@ -117,8 +116,8 @@ func (c *firstChecks) raise(ctx context.Context) {
 	_, _ = last.socket.Raise(ctx, last.worker, servers, moved)
 }
 
-// checkFirst begins the first checks of servers that have just come to the process, or to another address there. It makes none
-// where the process may reach others than this one does, and none of a server whose check may be another than hapsync's.
+// checkFirst starts the first checks of servers that were added or moved to another address. It starts none if the process may be in
+// another network, and skips servers that HAProxy may check in another way.
 func (h *Instance) checkFirst(ctx context.Context, f configfile.Reading, r runtimeapi.Client, w runtimeapi.Worker, changes []haproxy.Change) {
 	if h.settings.HAProxyChecksFirst || len(changes) == 0 {
 		return
@@ -133,7 +132,8 @@ func (h *Instance) checkFirst(ctx context.Context, f configfile.Reading, r runti
 	for _, c := range changes {
 		have, want := c.Servers()
 		added, moved := c.Op() == haproxy.OpAdd, c.Op() == haproxy.OpSet && have.Addr != want.Addr
-		if !added && !moved || !want.Check || want.State != haproxy.Ready || !configfile.PlainServer(have.Params+" "+want.Params) {
+		isNew := (added || moved) && want.Check && want.State == haproxy.Ready
+		if !isNew || !configfile.PlainServer(have.Params+" "+want.Params) {
 			continue
 		}
 		backend := c.Key().Backend
@@ -152,7 +152,7 @@ func (h *Instance) checkFirst(ctx context.Context, f configfile.Reading, r runti
 	}
 }
 
-// healthCheck is the check that a worker makes of a backend's servers; zero where that is not known, as where the file has
+// healthCheck is the check that a worker makes of a backend's servers. It is zero if that is not known, for example because the file has
 // another check than the worker has loaded.
 func (h *Instance) healthCheck(f configfile.Reading, w runtimeapi.Worker, backend string) haproxy.HealthCheck {
 	check, ok := f.HealthCheck(backend)

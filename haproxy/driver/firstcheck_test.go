@@ -19,15 +19,14 @@ import (
 	"github.com/hapsync/hapsync/haproxy/runtimeapi"
 )
 
-// patientBase makes HAProxy's own checks never bring a server up: what is up has had its first check from hapsync. No request is
-// tried twice.
+// patientBase never lets HAProxy's own checks bring a server up: only hapsync's first check can. HAProxy retries no request.
 var patientBase = strings.Replace(haproxytest.PlainBase, "    mode http\n", `    mode http
     retries 0
     timeout check 500ms
     default-server inter 100ms fastinter 100ms downinter 100ms rise 10000 fall 3
 `, 1)
 
-// idleBase makes HAProxy's own checks never come.
+// idleBase makes no check of HAProxy's own happen.
 var idleBase = strings.ReplaceAll(patientBase, "100ms", "1h")
 
 // checkedDomains have a TCP check and an HTTP check.
@@ -51,7 +50,7 @@ backend b.abc.com_cluster
     server server1 %[1]s cookie server1
 `
 
-// A checkedHAProxy is one whose servers come up by hapsync's first checks only.
+// A checkedHAProxy is a HAProxy whose servers come up only by hapsync's first checks.
 type checkedHAProxy struct {
 	*haproxytest.Proc
 	*Instance
@@ -73,7 +72,7 @@ func startChecked(t *testing.T, bin, base string, first *haproxytest.Host, s hap
 	return checkedHAProxy{p, h, st.Capabilities}
 }
 
-// server is one with a check.
+// server is a server with a check.
 func (c checkedHAProxy) server(name string, addr netip.AddrPort) haproxy.Server {
 	s := haproxy.Server{Name: name, Addr: addr, Check: true, Weight: 1, State: haproxy.Ready}
 	if c.caps.CookieLive {
@@ -101,7 +100,7 @@ func (c checkedHAProxy) serves(t *testing.T, domain string, h *haproxytest.Host)
 	})
 }
 
-// up are the servers of a domain that take traffic.
+// up are the servers of a domain that get traffic.
 func (c checkedHAProxy) up(t *testing.T, domain string) (names []string) {
 	t.Helper()
 	servers, err := c.Servers(t.Context(), domain)
@@ -116,7 +115,7 @@ func (c checkedHAProxy) up(t *testing.T, domain string) (names []string) {
 	return names
 }
 
-// startAnswering is an HTTP server that answers each request, and ends with the test.
+// startAnswering starts an HTTP server that answers every request, and ends with the test.
 func startAnswering(t *testing.T, answer http.HandlerFunc) netip.AddrPort {
 	t.Helper()
 	server := httptest.NewServer(answer)
@@ -124,7 +123,7 @@ func startAnswering(t *testing.T, answer http.HandlerFunc) netip.AddrPort {
 	return netip.MustParseAddrPort(server.Listener.Addr().String())
 }
 
-// startAccepting accepts connections and does with each what it is told.
+// startAccepting accepts connections and calls a function with each.
 func startAccepting(t *testing.T, each func(*net.TCPConn)) netip.AddrPort {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -145,7 +144,7 @@ func startAccepting(t *testing.T, each func(*net.TCPConn)) netip.AddrPort {
 	return netip.MustParseAddrPort(l.Addr().String())
 }
 
-// badHosts are hosts that fail the HTTP check of b.abc.com, one for each way; all but the dead one take a connection.
+// badHosts are hosts that fail the HTTP check of b.abc.com, each in another way. All but the dead one accept connections.
 func badHosts(t *testing.T) map[string]netip.AddrPort {
 	t.Helper()
 	return map[string]netip.AddrPort{
@@ -288,7 +287,7 @@ func TestAnAnswerIsGoodAsHAProxyTakesIt(t *testing.T) {
 	}
 }
 
-// startHearing is a stats socket that says nothing: it hands over each line that it gets, and closes the connection then.
+// startHearing starts a stats socket that answers nothing: it passes on each line, and closes the connection.
 func startHearing(t *testing.T) (socket net.Listener, heard <-chan string) {
 	t.Helper()
 	l, err := net.Listen("unix", haproxytest.NewProc(t).RuntimeSocket)
@@ -311,7 +310,7 @@ func startHearing(t *testing.T) (socket net.Listener, heard <-chan string) {
 	return l, lines
 }
 
-// TestFirstChecksThatEndDuringARaiseAreRaisedTogether has checks end while servers are being raised, which takes its time.
+// TestFirstChecksThatEndDuringARaiseAreRaisedTogether lets checks end during a slow raise of other servers.
 func TestFirstChecksThatEndDuringARaiseAreRaisedTogether(t *testing.T) {
 	t.Parallel()
 	answer := make(chan struct{})
@@ -350,7 +349,7 @@ func TestFirstChecksThatEndDuringARaiseAreRaisedTogether(t *testing.T) {
 	}
 }
 
-// TestAFirstCheckThatIsForgottenRaisesNothing has two good checks wait for their place while the server of one changes.
+// TestAFirstCheckThatIsForgottenRaisesNothing changes the server of one of two good checks while both still wait.
 func TestAFirstCheckThatIsForgottenRaisesNothing(t *testing.T) {
 	t.Parallel()
 	host := haproxytest.StartHost(t, "host")

@@ -13,8 +13,7 @@ import (
 	stdsync "sync"
 )
 
-// carryHealth writes which servers are known to be down to where the new worker reads it. That it cannot is no reason
-// not to reload.
+// carryHealth writes the servers that are down to the file from which the new worker reads it. If that fails, HAProxy reloads anyway.
 func (h *Instance) carryHealth(ctx context.Context, f configfile.Reading, r runtimeapi.Client) bool {
 	if f.Base.StateFile == "" || f.Base.StateFile[0] != '/' || !f.Base.LoadsState {
 		return false
@@ -33,14 +32,14 @@ func (h *Instance) carryHealth(ctx context.Context, f configfile.Reading, r runt
 	return err == nil
 }
 
-// clearHealth empties the server-state file: a line that outlives its reload would override an address later.
+// clearHealth empties the server-state file. A line that stays after its reload would override an address later.
 func (h *Instance) clearHealth(path string) {
 	if err := clearHealth(path); err != nil {
 		h.log.Warn("the server-state file keeps lines of an old state", "error", err)
 	}
 }
 
-// writeHealth replaces the server-state file by content, atomically; its mode stays, a new one is 0644.
+// writeHealth replaces the server-state file atomically. The mode stays; a new file has 0644.
 func writeHealth(path string, content []byte) error {
 	if err := configfile.Replace(path, path, string(content)); err != nil {
 		return fmt.Errorf("server-state file: %w", err)
@@ -48,12 +47,11 @@ func writeHealth(path string, content []byte) error {
 	return nil
 }
 
-// clearHealth leaves a server-state file without servers, so that a later start of HAProxy goes by its configuration
-// alone.
+// clearHealth writes a server-state file without servers: the next start of HAProxy then uses its configuration only.
 func clearHealth(path string) error { return writeHealth(path, []byte(runtimeapi.NoHealth)) }
 
-// leftHealth reports whether a server-state file holds what a killed process wrote for its reload. HAProxy would take
-// the addresses in it for the next start, whatever the configuration says.
+// leftHealth reports whether a server-state file has what a killed process wrote for its reload. The next start of HAProxy would use its
+// addresses, whatever the configuration says.
 func leftHealth(path string) bool {
 	text, _, err := configfile.ReadBeside(path)
 	return err == nil && strings.Contains(text, runtimeapi.OneReload)

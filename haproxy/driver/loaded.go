@@ -14,9 +14,9 @@ import (
 	"github.com/hapsync/hapsync/haproxy/runtimeapi"
 )
 
-// What the worker has loaded is kept beside the managed file, as a copy under a first line that names the worker: HAProxy
-// can tell its servers, but not its rules. It is written when a worker's file is about to change and after each
-// reload, so that a pass that is killed between the two is seen by the next one.
+// HAProxy can show its servers, but not its rules. So the text that the worker has loaded is copied to a file beside the managed file,
+// below a first line that names the worker. It is written before a worker's file changes, and after each reload. If a pass is killed
+// between the two, the next one notices.
 
 func (h *Instance) loadedFile() string {
 	dir, name := filepath.Split(h.files.Managed)
@@ -27,7 +27,7 @@ func loadedHeader(w runtimeapi.Worker) string {
 	return fmt.Sprintf("# loaded by process %d of %d\n", w.Pid, w.Started.Unix())
 }
 
-// workerOf is the worker that a first line names.
+// workerOf is the worker that the first line names.
 func workerOf(header string) (w runtimeapi.Worker, ok bool) {
 	var started int64
 	if _, err := fmt.Sscanf(header, "# loaded by process %d of %d\n", &w.Pid, &started); err != nil {
@@ -37,21 +37,21 @@ func workerOf(header string) (w runtimeapi.Worker, ok bool) {
 	return w, true
 }
 
-// sameWorker reports whether a copy's first line names the worker.
+// sameWorker reports whether the first line of a copy names the worker.
 func sameWorker(header string, w runtimeapi.Worker) bool {
 	named, ok := workerOf(header)
 	return ok && w.Same(named)
 }
 
-// loaded is the managed part of the file as the worker loaded it: the copy, where there is one of this worker's, else
-// the file as it stands. A worker's copy never changes, so that it is read once.
+// loaded is the managed part of the file that the worker has loaded: from its copy, or else from the current file. A worker's copy never
+// changes, so it is read once.
 func (h *Instance) loaded(f configfile.Reading, w runtimeapi.Worker) (configfile.Managed, error) {
 	if h.lastLoaded.Worker.Same(w) {
 		return h.lastLoaded.Managed, nil
 	}
 	file, err := os.Lstat(h.loadedFile())
 	if err != nil {
-		file = nil // reading it says why
+		file = nil // reading it returns the error
 	}
 	if p := &h.perhaps; p.worker.Same(w) && p.digest == f.Digest && sameFile(p.file, file) {
 		return p.Managed, nil
@@ -71,9 +71,9 @@ func (h *Instance) loaded(f configfile.Reading, w runtimeapi.Worker) (configfile
 	return h.lastLoaded.Managed, nil
 }
 
-// perhapsLoaded is for a worker that hapsync did not start and that nothing was written for yet: it has loaded the file as it stands, or,
-// if it was started while that was written, one before it. What of that one is not in the process does no harm: servers and backends
-// are read from the process.
+// perhapsLoaded is for a worker that hapsync did not start, and that has no copy yet. It has loaded the current file or, if it started
+// during a write, the one before, so the result includes both. What the process does not have of the earlier one does no harm: servers
+// and backends are read from the process.
 func (h *Instance) perhapsLoaded(f configfile.Reading, w runtimeapi.Worker, before string, file os.FileInfo) configfile.Managed {
 	p := &h.perhaps
 	p.worker, p.digest, p.file, p.Managed = w, f.Digest, file, f.Managed
@@ -82,19 +82,18 @@ func (h *Instance) perhapsLoaded(f configfile.Reading, w runtimeapi.Worker, befo
 	return p.Managed
 }
 
-// lastText is the text that a worker has loaded, as far as that is known.
+// lastText is the text of the last copy.
 func (h *Instance) lastText() (string, error) {
 	kept, _, err := configfile.ReadBeside(h.loadedFile())
 	_, text, _ := strings.Cut(kept, "\n")
 	return text, err
 }
 
-// rememberLoaded keeps the text that the running worker has loaded, unless that is known already. Without a process there
-// is nothing to keep.
+// rememberLoaded copies the text that the running worker has loaded, if there is no copy yet. It does nothing without a process.
 func (h *Instance) rememberLoaded(ctx context.Context, f configfile.Reading) error {
 	r, err := h.runtime(f.Base)
 	if err != nil {
-		return nil //nolint:nilerr // no socket is named: there is no process to speak of
+		return nil //nolint:nilerr // without a socket there is no process
 	}
 	w, err := r.Info(ctx)
 	if errors.Is(err, haproxy.ErrDown) {

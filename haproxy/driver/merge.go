@@ -10,11 +10,12 @@ import (
 	"github.com/hapsync/hapsync/haproxy/runtimeapi"
 )
 
-// liveConfig is the managed part of what the process runs, and the servers in its backends that are not hapsync's. Which
-// servers there are comes from the process; what it does not tell (rules, paths of checks, further parameters) from the
-// file as it was loaded. A server is hapsync's where that file has it, or where the record says so: nothing is told by its
-// looks, because the process has more than the managed file.
-func liveConfig(backends []runtimeapi.Backend, loaded configfile.Managed, added map[haproxy.ServerKey]string) (live haproxy.Config, others map[haproxy.ServerKey]bool) {
+// liveConfig is the managed part of what the process runs, and the servers in its backends that are not hapsync's. The servers come from
+// the process. What the process does not show (rules, paths of checks, other parameters) comes from the loaded file. A server is
+// hapsync's if that file or the record has it. Its looks do not count, because the process has more than the managed file.
+func liveConfig(
+	backends []runtimeapi.Backend, loaded configfile.Managed, added map[haproxy.ServerKey]string,
+) (live haproxy.Config, others map[haproxy.ServerKey]bool) {
 	running := map[string]bool{}
 	others = map[haproxy.ServerKey]bool{}
 	for _, b := range backends {
@@ -44,13 +45,13 @@ func liveConfig(backends []runtimeapi.Backend, loaded configfile.Managed, added 
 	return live, others
 }
 
-// fill completes what the process says of a backend from what it has loaded, and from what its servers were added with.
+// fill completes a backend of the process from the loaded file, and from the Params with which servers were added.
 func fill(b runtimeapi.Backend, loaded haproxy.Backend, added map[haproxy.ServerKey]string) haproxy.Backend {
 	out := haproxy.Backend{Name: b.Name, Options: loaded.Options, Exact: loaded.Exact, ByMap: loaded.ByMap, Closed: loaded.Closed}
-	if algorithm, _, _ := strings.Cut(cmp.Or(loaded.Options.Balance, "roundrobin"), " "); !strings.HasPrefix(algorithm, b.Balance) && b.Balance != "unknown" {
-		out.Options.Balance = b.Balance
+	out.Options.Balance = cmp.Or(loaded.Options.Balance, "roundrobin")
+	if !hasBalance(b, loaded) {
+		out.Options.Balance = cmp.Or(b.Balance, "roundrobin")
 	}
-	out.Options.Balance = cmp.Or(out.Options.Balance, "roundrobin")
 	if name, _, _ := strings.Cut(loaded.Options.Cookie, " "); name != b.Cookie {
 		out.Options.Cookie = b.Cookie
 	}

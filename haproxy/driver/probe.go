@@ -16,10 +16,10 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// maxStatusLine bounds what is read of an answer.
+// maxStatusLine is how much of an answer is read, in bytes.
 const maxStatusLine = 1024
 
-// probe makes the check of a server, as HAProxy makes it. The context bounds it.
+// probe makes HAProxy's check of a server. The deadline is that of ctx.
 func probe(ctx context.Context, addr netip.AddrPort, check haproxy.HealthCheck) error {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", addr.String())
@@ -28,7 +28,7 @@ func probe(ctx context.Context, addr netip.AddrPort, check haproxy.HealthCheck) 
 	}
 	defer conn.Close()
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // as HAProxy: no connection of a check lingers
+		_ = tcp.SetLinger(0) // as HAProxy does after a check
 	}
 	if check.Path == "" {
 		return nil
@@ -45,7 +45,7 @@ func probe(ctx context.Context, addr netip.AddrPort, check haproxy.HealthCheck) 
 	return goodStatus(line, cmp.Or(check.Status, "200-399"))
 }
 
-// goodStatus reads the first line of an answer, whose status has to be among the codes, and ranges of them with commas between them.
+// goodStatus checks the status of the first line of an answer. codes are codes and ranges, separated by commas.
 func goodStatus(line, codes string) error {
 	version, rest, _ := strings.Cut(line, " ")
 	code, _, _ := strings.Cut(strings.TrimRight(rest, "\r\n"), " ")

@@ -13,19 +13,19 @@ import (
 	"github.com/hapsync/hapsync/haproxy/runtimeapi"
 )
 
-// A record is the servers that hapsync has put into the process of one worker. It is kept in a file beside the managed one,
-// so that they are known to be hapsync's after a restart of hapsync: one line for each, with the words that it was added with, under a
-// first line that names the worker. Lines are written before their servers are added; one with a dropMark follows when a server is removed.
+// A record has the servers that hapsync added to the process of one worker. It is kept in a file beside the managed file, for hapsync's
+// next start. The first line names the worker. Each server has a line, with its Params, which is written before the server is added. A
+// removed server gets another line, with dropMark.
 type record struct {
-	path, like string // like has the mode and the owner for a new file
+	path, like string // a new file gets the mode and the owner of like
 	worker     runtimeapi.Worker
-	// servers are those words, by server.
+	// servers are the servers with their Params.
 	servers map[haproxy.ServerKey]string
-	// missing is set if there is no file, of whatever worker.
+	// missing is set if there is no file, of any worker.
 	missing bool
-	// file is the file as it was read or written last; nil without one. Another hapsync, such as a sync beside an agent, writes it, too.
+	// file is the file when it was last read or written; nil without one. Another hapsync, such as a sync beside an agent, may write it, too.
 	file os.FileInfo
-	// lines is the number of lines that may be followed by others of this worker; 0 if the file is to be replaced.
+	// lines is the number of lines of a file to which lines can be appended; 0 if the file must be replaced.
 	lines int
 }
 
@@ -34,12 +34,12 @@ func newRecord(managed string) record {
 	return record{path: filepath.Join(dir, "."+name+".added"), like: managed}
 }
 
-// of reads the record of a worker. What hapsync has put into the worker before counts, too: the next one may have loaded it from the
-// file, and the file may say something else by now.
+// of reads the record of a worker. It includes what hapsync added to the worker before: the new worker may have loaded these servers from
+// the file, even if the file has changed since.
 func (r *record) of(w runtimeapi.Worker) error {
 	file, err := os.Lstat(r.path)
 	if err != nil {
-		file = nil // reading it says why
+		file = nil // reading it returns the error
 	}
 	if r.servers != nil && r.worker.Same(w) && sameFile(r.file, file) {
 		return nil
@@ -68,7 +68,7 @@ func (r *record) of(w runtimeapi.Worker) error {
 	return nil
 }
 
-// add writes servers into the record of the worker.
+// add adds servers to the record of the worker.
 func (r *record) add(added map[haproxy.ServerKey]string) error {
 	if err := r.of(r.worker); err != nil {
 		return err
@@ -88,9 +88,9 @@ func (r *record) add(added map[haproxy.ServerKey]string) error {
 	return nil
 }
 
-// write appends to the file where it is that of the worker, and replaces it where it is not, or has grown long.
+// write appends to the file. It replaces the file if it is another worker's, or has become long.
 func (r *record) write(added map[haproxy.ServerKey]string) error {
-	if r.grows() {
+	if r.appendable() {
 		return r.append(lines(added))
 	}
 	all := maps.Clone(r.servers)
@@ -98,7 +98,7 @@ func (r *record) write(added map[haproxy.ServerKey]string) error {
 	return r.replace(all)
 }
 
-func (r *record) grows() bool { return r.lines > 0 && r.lines < 2*len(r.servers)+1000 }
+func (r *record) appendable() bool { return r.lines > 0 && r.lines < 2*len(r.servers)+1000 }
 
 func (r *record) replace(all map[haproxy.ServerKey]string) error {
 	if err := configfile.ReplaceVolatile(r.path, r.like, loadedHeader(r.worker)+lines(all)); err != nil {
@@ -117,8 +117,8 @@ func lines(servers map[haproxy.ServerKey]string) string {
 	return strings.Join(all, "")
 }
 
-// append writes at the end of the file. If it has grown by more than that, another hapsync has written, and it is read again. After an
-// error, which may have left half a line, the file is to be replaced.
+// append appends to the file. If the file has grown by more than that, another hapsync has written it, and it is read again. After an error
+// the file may end with half a line, and must be replaced.
 func (r *record) append(text string) error {
 	grown := r.lines + strings.Count(text, "\n")
 	r.lines = 0
@@ -141,7 +141,7 @@ func (r *record) append(text string) error {
 	return nil
 }
 
-// sameFile reports whether a file was neither replaced nor written; nil is a file that there is not.
+// sameFile reports whether a file was neither replaced nor written. nil means a missing file.
 func sameFile(was, is os.FileInfo) bool {
 	if was == nil || is == nil {
 		return was == nil && is == nil
@@ -149,13 +149,13 @@ func sameFile(was, is os.FileInfo) bool {
 	return os.SameFile(was, is) && was.Size() == is.Size() && was.ModTime().Equal(is.ModTime())
 }
 
-// dropMark is before a server's name in the record once hapsync has removed it. No backend of hapsync's begins with it.
+// dropMark precedes the name of a removed server in the record. No name of hapsync's backends begins with it.
 const dropMark = "-"
 
-// drop forgets servers that are gone from the process, so that those of the same names that an operator adds later are the operator's.
-// If that cannot be written, the next write does it.
+// drop removes servers that the process no longer has. If an operator adds servers of the same names later, those are not hapsync's.
+// If the file cannot be written, the next write includes it.
 func (r *record) drop(keys []haproxy.ServerKey) {
-	_ = r.of(r.worker) // if it cannot be read, memory is all there is
+	_ = r.of(r.worker) // if it cannot be read, the record in memory is used
 	var text strings.Builder
 	for _, key := range keys {
 		if _, ok := r.servers[key]; ok {
@@ -164,8 +164,8 @@ func (r *record) drop(keys []haproxy.ServerKey) {
 		}
 	}
 	switch {
-	case text.Len() == 0:
-	case r.grows():
+	case text.Len() == 0: // nothing to drop
+	case r.appendable():
 		_ = r.append(text.String())
 	default:
 		_ = r.replace(r.servers)

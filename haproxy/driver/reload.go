@@ -13,9 +13,9 @@ import (
 	"github.com/hapsync/hapsync/haproxy/runtimeapi"
 )
 
-// Reload makes HAProxy load its files, and returns when the new worker answers. The health of the servers goes with it
-// where the base file has a server-state file. It is not cut in two by the end of ctx. After a *ReloadError, which
-// wraps ErrRefused, the old worker stays in service, and the managed file is what it was before the last Commit or Rewrite.
+// Reload makes HAProxy load its files, and returns when the new worker answers. It passes on the health of the servers, if the base file has
+// a server-state file. The end of ctx does not interrupt it. After a *ReloadError, which wraps ErrRefused, the old worker stays in
+// service, and the managed file is as before the last Commit or Rewrite.
 func (h *Instance) Reload(ctx context.Context) error {
 	f, r, err := h.open()
 	if err != nil {
@@ -32,7 +32,7 @@ func (h *Instance) Reload(ctx context.Context) error {
 	end()
 	var refusal *haproxy.ReloadError
 	if down != nil && !errors.As(err, &refusal) {
-		h.answered.Store(0) // if that was not it, another reload is not, either
+		h.answered.Store(0) // the reload did not help, so another one would not
 	}
 	if errors.As(err, &refusal) {
 		return errors.Join(err, h.restore(f))
@@ -48,7 +48,7 @@ func (h *Instance) Reload(ctx context.Context) error {
 	return configfile.ReplaceVolatile(h.loadedFile(), h.files.Managed, loadedHeader(w)+f.Text)
 }
 
-// reloader finds the way to reload: what the settings name, what the base file names, what the process tells, or its command line.
+// reloader finds the way to reload: from the settings, the base file, the process, or its command line, in this order.
 func (h *Instance) reloader(ctx context.Context, b configfile.Base, r runtimeapi.Client) runtimeapi.Reloader {
 	l := runtimeapi.Reloader{Stats: r, Timeout: h.settings.ReloadTimeout}
 	switch {
@@ -64,10 +64,10 @@ func (h *Instance) reloader(ctx context.Context, b configfile.Base, r runtimeapi
 	return l
 }
 
-// masterPatience is how long the master may take to tell its workers: it is busy during another reload.
+// masterPatience is how long the master may take to list its workers. During another reload it is busy.
 const masterPatience = 500 * time.Millisecond
 
-// oldWorkers counts the master's processes that finish what they have; 0 where it does not tell.
+// oldWorkers is the number of the master's old processes that still have connections; 0 if it does not answer.
 func (h *Instance) oldWorkers(ctx context.Context, b configfile.Base, r runtimeapi.Client, serving runtimeapi.Worker) int {
 	ctx, cancel := context.WithTimeout(ctx, masterPatience)
 	defer cancel()
@@ -79,11 +79,11 @@ func (h *Instance) oldWorkers(ctx context.Context, b configfile.Base, r runtimea
 	if err != nil {
 		return 0
 	}
-	// From 3.1 the worker that serves is among the old ones after a reload that failed.
+	// From 3.1 on, after a failed reload the serving worker is among the old ones.
 	return len(slices.DeleteFunc(procs.Old, func(pid int) bool { return pid == serving.Pid }))
 }
 
-// toldMasterSocket is the master's socket as the worker's environment has it (2.6 and 3.0; not 3.2 and 3.4), or "".
+// toldMasterSocket is the master's socket from the worker's environment (2.6 and 3.0; not 3.2 and 3.4); empty without one.
 func toldMasterSocket(ctx context.Context, r runtimeapi.Client) string {
 	reply, err := r.Ask(ctx, "show env HAPROXY_MASTER_CLI")
 	if err != nil {
@@ -99,8 +99,8 @@ func toldMasterSocket(ctx context.Context, r runtimeapi.Client) string {
 	return ""
 }
 
-// restore puts back the text that the managed file had before it was changed for the reload that failed: what the last
-// Commit or Rewrite replaced, or, where that was another process's, what the running worker has loaded.
+// restore restores the managed file after a failed reload: to the text that the last Commit or Rewrite replaced or, if another process made
+// the change, to the text that the running worker has loaded.
 func (h *Instance) restore(f configfile.Reading) error {
 	loaded, err := h.lastText()
 	if err != nil {

@@ -13,24 +13,25 @@ import (
 	"github.com/hapsync/hapsync/haproxy/runtimeapi"
 )
 
-// runtime is the stats socket of the process, as the settings or the base file name it.
+// runtime is the stats socket of the process, from the settings or from the base file.
 func (h *Instance) runtime(b configfile.Base) (runtimeapi.Client, error) {
 	socket := h.settings.RuntimeSocket
 	if socket == "" && len(b.Sockets) > 0 {
 		socket = b.Sockets[0]
 	}
 	if socket == "" {
-		return runtimeapi.Client{}, fmt.Errorf("%w: %s names no stats socket; write \"stats socket /run/haproxy/haproxy.sock mode 660 level admin expose-fd listeners\" into its global section, or name one with --runtime-socket", haproxy.ErrDown, h.files.Base)
+		return runtimeapi.Client{}, fmt.Errorf("%w: %s names no stats socket; write \"stats socket /run/haproxy/haproxy.sock mode 660 "+
+			"level admin expose-fd listeners\" into its global section, or name one with --runtime-socket", haproxy.ErrDown, h.files.Base)
 	}
 	return runtimeapi.Client{Socket: strings.TrimPrefix(socket, "unix@"), Cache: h.cache, Names: &h.names}, nil
 }
 
-// readLive reads the process into st.Live. A process that does not answer is no error: st.Down says so.
+// readLive reads the process into st.Live. If the process does not answer, st.Down says so, and the error is nil.
 func (h *Instance) readLive(ctx context.Context, f configfile.Reading, st *haproxy.State, names ...string) error {
 	r, err := h.runtime(f.Base)
 	if err != nil {
 		st.Down = err
-		return nil //nolint:nilerr // said by st.Down
+		return nil //nolint:nilerr // st.Down has it
 	}
 	if err := h.domains.refresh(); err != nil {
 		return err
@@ -53,7 +54,7 @@ func (h *Instance) readLive(ctx context.Context, f configfile.Reading, st *hapro
 	}
 	if len(names) > 0 {
 		if !h.started.worker.Same(w) {
-			h.learnFiles(ctx, f) // what that changes is read the next time
+			h.learnFiles(ctx, f) // what it changes takes effect with the next reading
 		}
 		if err := h.readSpares(ctx, f, r, w); err != nil {
 			return err
@@ -62,7 +63,7 @@ func (h *Instance) readLive(ctx context.Context, f configfile.Reading, st *hapro
 	return h.takeLive(f, w, backends, st, names)
 }
 
-// takeLive takes into st.Live what a worker told of some backends, or, without names, of all.
+// takeLive fills st from a reading of a worker's backends: of the named ones, or of all if there are no names.
 func (h *Instance) takeLive(f configfile.Reading, w runtimeapi.Worker, backends []runtimeapi.Backend, st *haproxy.State, names []string) error {
 	st.Worker = fmt.Sprintf("%d of %d", w.Pid, w.Started.Unix())
 	st.Capabilities = haproxy.CapabilitiesOf(w.Version)
@@ -108,8 +109,8 @@ func (h *Instance) takeLive(f configfile.Reading, w runtimeapi.Worker, backends 
 	return nil
 }
 
-// adopt takes, once after an upgrade from a hapsync that kept no record, the servers that the managed file has and the
-// process runs at that address for hapsync's.
+// adopt treats servers as hapsync's that the managed file has and the process runs at the same address. It does so once, after an upgrade
+// from a hapsync that had no record.
 func (h *Instance) adopt(f configfile.Reading, loaded configfile.Managed, backends []runtimeapi.Backend) {
 	if !h.record.missing {
 		return
@@ -127,7 +128,7 @@ func (h *Instance) adopt(f configfile.Reading, loaded configfile.Managed, backen
 	}
 }
 
-// agentsOf are the servers that have an agent-check, with the weights that HAProxy has loaded.
+// agentsOf are the servers with an agent-check, and the weights that HAProxy has loaded for them.
 func agentsOf(backends []runtimeapi.Backend) map[haproxy.ServerKey]int {
 	found := map[haproxy.ServerKey]int{}
 	for _, b := range backends {
@@ -140,7 +141,7 @@ func agentsOf(backends []runtimeapi.Backend) map[haproxy.ServerKey]int {
 	return found
 }
 
-// takeOthers replaces what is known of some backends, or, without names, of all.
+// takeOthers replaces what is known of the named backends, or of all if there are no names.
 func (h *Instance) takeOthers(names []string, others map[haproxy.ServerKey]bool) {
 	if len(names) == 0 || h.others == nil {
 		h.others = others
@@ -155,8 +156,7 @@ func (h *Instance) takeOthers(names []string, others map[haproxy.ServerKey]bool)
 	h.others = next
 }
 
-// notOurs are the servers in backends of ours that are not hapsync's, in the file as it stands, as it was loaded, and in
-// the process.
+// notOurs are the servers in managed backends that are not hapsync's: in the file, in the loaded file, and in the process.
 func (h *Instance) notOurs(f configfile.Reading, loaded configfile.Managed) map[haproxy.ServerKey]haproxy.Other {
 	if len(f.Managed.NotOurs)+len(h.others) == 0 {
 		return nil
@@ -175,8 +175,8 @@ func (h *Instance) notOurs(f configfile.Reading, loaded configfile.Managed) map[
 	return all
 }
 
-// whyDown adds to a stats socket that does not answer what its master says: HAProxy 3.2 and 3.4 lose the socket of the
-// worker that stays in service after two reloads in a row that they refused. deaf says that this is so: it has answered before.
+// whyDown extends the error of a stats socket that does not answer by what the master says. After two refused reloads in a row, the worker
+// that stays in service loses its stats socket (HAProxy 3.2 and 3.4). deaf is set in that case: the worker has answered before.
 func (h *Instance) whyDown(ctx context.Context, b configfile.Base, r runtimeapi.Client, err error) (deaf bool, why error) {
 	ctx, cancel := context.WithTimeout(ctx, masterPatience)
 	defer cancel()
@@ -192,7 +192,7 @@ func (h *Instance) whyDown(ctx context.Context, b configfile.Base, r runtimeapi.
 		"stats socket back if refused reloads took that away", err, l.Master, haproxy.ErrRuns)
 }
 
-// open reads the files and finds the process.
+// open reads the files, and finds the process.
 func (h *Instance) open() (configfile.Reading, runtimeapi.Client, error) {
 	f, err := h.files.Read()
 	if err != nil {
@@ -202,9 +202,9 @@ func (h *Instance) open() (configfile.Reading, runtimeapi.Client, error) {
 	return f, r, err
 }
 
-// Run makes changes in the running process, and returns when they are in effect: a removed server has finished its sessions (or its
-// time for that), an added one has been checked. Backends and rules are those that State.Dynamic says can change. A *RunError, which
-// wraps ErrRefused, lists what HAProxy did not take; a backend that cannot be removed yet is not in it.
+// Run makes changes in the running process, and returns when they are in effect: HAProxy has checked the added servers, and the removed ones
+// have finished their sessions, or their time is over. Changes of backends and rules must be allowed by State.Dynamic. A *RunError,
+// which wraps ErrRefused, lists the changes that HAProxy refused. A backend that cannot be removed yet is not in it.
 func (h *Instance) Run(ctx context.Context, changes []haproxy.Change) error {
 	if len(changes) == 0 {
 		return nil
@@ -226,7 +226,7 @@ func (h *Instance) Run(ctx context.Context, changes []haproxy.Change) error {
 	return h.runServers(ctx, f, r, changes)
 }
 
-// runServers makes changes of servers.
+// runServers makes the changes of servers.
 func (h *Instance) runServers(ctx context.Context, f configfile.Reading, r runtimeapi.Client, changes []haproxy.Change) error {
 	if len(changes) == 0 {
 		return nil
@@ -272,8 +272,10 @@ func (h *Instance) runServers(ctx context.Context, f configfile.Reading, r runti
 	return withRefusals(err, append(unsafe, refused...))
 }
 
-// permitted refuses every change of a server that is there and not hapsync's, whatever the caller takes it for.
-func (h *Instance) permitted(f configfile.Reading, w runtimeapi.Worker, changes []haproxy.Change, live runtimeapi.View) (good []haproxy.Change, refused []haproxy.Failure, err error) {
+// permitted refuses changes of servers in the process that are not hapsync's, whatever the caller believes.
+func (h *Instance) permitted(
+	f configfile.Reading, w runtimeapi.Worker, changes []haproxy.Change, live runtimeapi.View,
+) (good []haproxy.Change, refused []haproxy.Failure, err error) {
 	loaded, err := h.loaded(f, w)
 	if err != nil {
 		return nil, nil, err
@@ -295,7 +297,7 @@ func (h *Instance) permitted(f configfile.Reading, w runtimeapi.Worker, changes 
 	return good, refused, nil
 }
 
-// forgetRemoved drops the servers that a run has removed from the record.
+// forgetRemoved removes the removed servers from the record.
 func (h *Instance) forgetRemoved(changes []haproxy.Change, err error) {
 	var run *haproxy.RunError
 	if err != nil && !errors.As(err, &run) {
@@ -311,7 +313,7 @@ func (h *Instance) forgetRemoved(changes []haproxy.Change, err error) {
 	h.record.drop(removed)
 }
 
-// additions are the words of the servers that changes add.
+// additions are the added servers, with their Params.
 func additions(changes []haproxy.Change) map[haproxy.ServerKey]string {
 	words := map[haproxy.ServerKey]string{}
 	for _, c := range changes {
@@ -323,7 +325,7 @@ func additions(changes []haproxy.Change) map[haproxy.ServerKey]string {
 	return words
 }
 
-// withRefusals adds failures to the error of a run.
+// withRefusals adds refused changes to the error of a run.
 func withRefusals(err error, refused []haproxy.Failure) error {
 	var run *haproxy.RunError
 	switch {
@@ -337,8 +339,8 @@ func withRefusals(err error, refused []haproxy.Failure) error {
 	return err
 }
 
-// recall is what the process has of the changes' servers, as State read it just before where nothing goes: whether one
-// that goes has sessions is to be known as of now.
+// recall is the state of the changes' servers. It comes from the cache if State has just read it, unless a server is removed: its number of
+// sessions must be current.
 func (h *Instance) recall(ctx context.Context, r runtimeapi.Client, changes []haproxy.Change) (runtimeapi.Worker, runtimeapi.View, error) {
 	if slices.ContainsFunc(changes, func(c haproxy.Change) bool { return c.Op() == haproxy.OpRemove }) {
 		for _, c := range changes {

@@ -12,16 +12,20 @@ import (
 	"github.com/hapsync/hapsync/haproxy/runtimeapi"
 )
 
-// Before 3.4 a domain can come to a running HAProxy in a spare backend: one that the worker has loaded, without servers. It gets those of the
-// domain, and an entry in the map that the last rule of hapsync's in each frontend reads. The record of domains says whose it is, and all
-// but the commands on the wire call it by the domain's name. The next reload loads the domain by its own name, and the spare one is empty.
+// Before 3.4, a running HAProxy can get a new domain in a spare backend: one that the worker has loaded without servers. It gets the
+// domain's servers, and an entry in the map that hapsync's last rule in each frontend reads. The record of domains says which domain it
+// has. Only commands to HAProxy use its own name; hapsync calls it by the domain's backend name. The next reload loads the domain under
+// its own name, and empties the spare backend.
 
-// spares are those that a worker has loaded and that are free as far as is known, in the order of their numbers.
-func (h *Instance) spares(f configfile.Reading, loaded configfile.Managed) (free []haproxy.Backend) {
+// freeSpares are the spare backends that a worker has loaded and that seem to be free, by number.
+func (h *Instance) freeSpares(f configfile.Reading, loaded configfile.Managed) (free []haproxy.Backend) {
 	taken := slices.Collect(maps.Values(h.domains.spares()))
 	for _, s := range loaded.Spares {
-		number, ok := haproxy.SpareNumber(s.Name)
-		if ok && number <= h.settings.Spares.Count && !slices.Contains(taken, s.Name) && !h.busy[s.Name] && len(h.routed.keys[s.Name]) == 0 && !f.Managed.NamesSpare(s.Name) {
+		if number, ok := haproxy.SpareNumber(s.Name); !ok || number > h.settings.Spares.Count {
+			continue
+		}
+		used := slices.Contains(taken, s.Name) || h.busy[s.Name] || len(h.routed.keys[s.Name]) > 0 || f.Managed.NamesSpare(s.Name)
+		if !used {
 			free = append(free, s)
 		}
 	}
@@ -31,7 +35,7 @@ func (h *Instance) spares(f configfile.Reading, loaded configfile.Managed) (free
 	return free
 }
 
-// countSpares tells how many are free, by their options; those of which none is are there with 0.
+// countSpares is the number of free ones by their options. It is 0 if all with these options are in use.
 func (h *Instance) countSpares(f configfile.Reading, loaded configfile.Managed) map[haproxy.BackendOptions]int {
 	if h.settings.StaticDomains || h.settings.Spares.Count == 0 {
 		return nil
@@ -40,14 +44,14 @@ func (h *Instance) countSpares(f configfile.Reading, loaded configfile.Managed) 
 	for _, s := range loaded.Spares {
 		count[s.Options] = 0
 	}
-	for _, s := range h.spares(f, loaded) {
+	for _, s := range h.freeSpares(f, loaded) {
 		count[s.Options]++
 	}
 	return count
 }
 
-// readSpares finds out which spare backends a worker has, and has something in, if that is not known. It may have loaded other files than
-// hapsync was told.
+// readSpares finds out which spare backends a worker has, and which ones it uses for something else, unless that is known. The worker may
+// have loaded other files than hapsync knows.
 func (h *Instance) readSpares(ctx context.Context, f configfile.Reading, r runtimeapi.Client, w runtimeapi.Worker) error {
 	loaded, err := h.loaded(f, w)
 	if err != nil || h.busyOf.Same(w) {
@@ -67,30 +71,36 @@ func (h *Instance) readSpares(ctx context.Context, f configfile.Reading, r runti
 	return nil
 }
 
-// findBusy takes note of the spare backends that a worker has something in, or does not have.
+// findBusy records the spare backends that a worker uses for something else, or does not have.
 func (h *Instance) findBusy(w runtimeapi.Worker, loaded configfile.Managed, backends []runtimeapi.Backend) {
 	h.busyOf, h.busy = w, map[string]bool{}
 	for _, s := range loaded.Spares {
 		i, there := slices.BinarySearchFunc(backends, s.Name, compareName)
 		h.busy[s.Name] = !there || !isFree(backends[i], s)
 	}
-	for _, b := range h.domains.added { // they are read by the domain's name
+	for _, b := range h.domains.added { // these are read under the domain's name
 		delete(h.busy, b.spare)
 	}
 }
 
 func compareName(b runtimeapi.Backend, name string) int { return cmp.Compare(b.Name, name) }
 
-// isFree reports whether a backend of the process is the spare one as it was loaded, without servers and sessions.
+// isFree reports whether a backend of the process is a spare one as it was loaded, without servers and sessions.
 func isFree(b runtimeapi.Backend, spare haproxy.Backend) bool {
-	algorithm, _, _ := strings.Cut(cmp.Or(spare.Options.Balance, "roundrobin"), " ")
 	cookie, _, _ := strings.Cut(spare.Options.Cookie, " ")
-	return len(b.Servers) == 0 && b.Sessions == 0 && b.Cookie == cookie && (b.Balance == "unknown" || strings.HasPrefix(algorithm, b.Balance))
+	return len(b.Servers) == 0 && b.Sessions == 0 && b.Cookie == cookie && hasBalance(b, spare)
 }
 
-// takeSpares makes spare backends those of new domains, and returns why some get none. have are the backends of these names that the process
-// has.
-func (h *Instance) takeSpares(ctx context.Context, f configfile.Reading, r runtimeapi.Client, loaded configfile.Managed, d domainChanges, have []runtimeapi.Backend) (refused map[string]string, err error) {
+// hasBalance reports whether a backend of the process has the balance algorithm of the loaded one, as far as the process shows it.
+func hasBalance(b runtimeapi.Backend, loaded haproxy.Backend) bool {
+	algorithm, _, _ := strings.Cut(cmp.Or(loaded.Options.Balance, "roundrobin"), " ")
+	return b.Balance == "unknown" || strings.HasPrefix(algorithm, b.Balance)
+}
+
+// takeSpares gives new domains spare backends, and returns why some get none. have are the backends of these names in the process.
+func (h *Instance) takeSpares(
+	ctx context.Context, f configfile.Reading, r runtimeapi.Client, loaded configfile.Managed, d domainChanges, have []runtimeapi.Backend,
+) (refused map[string]string, err error) {
 	wanting, refused := h.lacking(d, have)
 	if len(wanting) == 0 {
 		return refused, nil
@@ -101,7 +111,7 @@ func (h *Instance) takeSpares(ctx context.Context, f configfile.Reading, r runti
 	}
 	taken := map[string]string{}
 	err = h.domains.change(func() {
-		inUse := slices.Collect(maps.Values(h.domains.spares())) // also by another hapsync, meanwhile
+		inUse := slices.Collect(maps.Values(h.domains.spares())) // another hapsync may have taken some
 		free = slices.DeleteFunc(free, func(s haproxy.Backend) bool { return slices.Contains(inUse, s.Name) })
 		for _, name := range slices.Sorted(maps.Keys(wanting)) {
 			if known := h.domains.added[name]; known.options == wanting[name] && known.spare != "" {
@@ -123,21 +133,24 @@ func (h *Instance) takeSpares(ctx context.Context, f configfile.Reading, r runti
 	for _, name := range slices.Sorted(maps.Keys(taken)) {
 		h.cache.Rename(taken[name], name)
 		if !h.settings.Background {
-			break // the plan has said it
+			break // the plan says it
 		}
 		domain, _ := haproxy.DomainOf(name)
-		h.log.Info("HAProxy's statistics and logs have the domain under the name of a spare backend, until the next reload", "domain", domain, "backend", taken[name])
+		h.log.Info("HAProxy's statistics and logs have the domain under the name of a spare backend, until the next reload",
+			"domain", domain, "backend", taken[name])
 	}
 	return refused, nil
 }
 
-// emptySpares are free spare backends that the process is seen to have nothing in: enough for new domains, if there are.
-func (h *Instance) emptySpares(ctx context.Context, f configfile.Reading, r runtimeapi.Client, loaded configfile.Managed, wanting map[string]haproxy.BackendOptions) (empty []haproxy.Backend, err error) {
+// emptySpares are free spare backends, and the process was just seen to use them for nothing: enough for the new domains, if possible.
+func (h *Instance) emptySpares(
+	ctx context.Context, f configfile.Reading, r runtimeapi.Client, loaded configfile.Managed, wanting map[string]haproxy.BackendOptions,
+) (empty []haproxy.Backend, err error) {
 	lack := map[haproxy.BackendOptions]int{}
 	for _, options := range wanting {
 		lack[options]++
 	}
-	candidates := h.spares(f, loaded)
+	candidates := h.freeSpares(f, loaded)
 	for len(candidates) > 0 {
 		var names []string
 		rest := slices.DeleteFunc(slices.Clone(candidates), func(s haproxy.Backend) bool {
@@ -170,7 +183,7 @@ func (h *Instance) emptySpares(ctx context.Context, f configfile.Reading, r runt
 	return empty, nil
 }
 
-// freed are the spare backends that have no servers and sessions of the domains any more that they were, by name.
+// freed are the removed domains whose spare backends have no servers and sessions of them any more, by backend name.
 func (h *Instance) freed(d domainChanges, backends []runtimeapi.Backend) map[string]bool {
 	freed := map[string]bool{}
 	for _, b := range backends {
@@ -179,7 +192,8 @@ func (h *Instance) freed(d domainChanges, backends []runtimeapi.Backend) map[str
 			_, recorded := h.record.servers[haproxy.ServerKey{Backend: b.Name, Name: s.Name}]
 			return recorded
 		})
-		if spare := h.domains.added[b.Name].spare; spare != "" && gone && !ours && b.Sessions == 0 && len(h.routed.keys[b.Name]) == 0 {
+		spare := h.domains.added[b.Name].spare
+		if spare != "" && gone && !ours && b.Sessions == 0 && len(h.routed.keys[b.Name]) == 0 {
 			freed[b.Name] = true
 			h.busy[spare] = len(b.Servers) > 0
 		}

@@ -14,24 +14,24 @@ import (
 	"github.com/hapsync/hapsync/haproxy/runtimeapi"
 )
 
-// started is what is known of the files that a worker was started with.
+// started is how a worker was started.
 type started struct {
 	worker runtimeapi.Worker
 	files  []string
-	// variables are those of the environment that it was asked for.
+	// variables are the names of the environment variables that the worker was asked for.
 	variables []string
-	// unloaded says that the managed file is not among them; empty where it is, or where that cannot be told.
+	// unloaded says that the managed file is not among the files; empty if it is, or if hapsync cannot tell.
 	unloaded string
-	// master is the path of the master's socket on the command line; empty where there is none, or it cannot be told.
+	// master is the path of the master's socket on the command line; empty if there is none, or if it cannot be read.
 	master string
-	// maxConn is the number behind -n on the command line, which counts before maxconn of the files; 0 without one.
+	// maxConn is the -n of the command line, which overrides maxconn of the files; 0 without one.
 	maxConn int
-	// descriptors are those of the worker, as the last State of all found them, or the first one of some domains.
+	// descriptors were computed by the last State of all domains, or else by the first State of some.
 	descriptors haproxy.Descriptors
 }
 
-// learnFiles asks a worker, once, for the files that HAProxy was started with, and for its variables, and has them used. It reports whether that
-// changed what is to be read.
+// learnFiles asks each worker once which files it was started with, and for its variables, and uses both. changed means that the files must
+// be read again.
 func (h *Instance) learnFiles(ctx context.Context, f configfile.Reading) (changed bool) {
 	r, err := h.runtime(f.Base)
 	if err != nil {
@@ -67,7 +67,7 @@ func (h *Instance) learnFiles(ctx context.Context, f configfile.Reading) (change
 			h.started.files = list
 			return true
 		}
-		if !slices.ContainsFunc(list, isMissing) { // else they are of another machine or container
+		if !slices.ContainsFunc(list, isMissing) { // otherwise the files are of another machine or container
 			h.started.files = list
 		}
 		if within(list, h.files.Base) && !within(list, h.files.Managed) {
@@ -77,8 +77,8 @@ func (h *Instance) learnFiles(ctx context.Context, f configfile.Reading) (change
 	return changed
 }
 
-// learnVariables asks the worker, once, for the variables that the files mention: names may have them, and HAProxy's environment is
-// another than this process's. It reports whether that changed what is to be read.
+// learnVariables asks the worker once for the variables that the files use, since HAProxy's environment is not hapsync's. changed means that
+// the files must be read again.
 func (h *Instance) learnVariables(ctx context.Context, r runtimeapi.Client, f configfile.Reading) (changed bool) {
 	names := f.Variables()
 	if slices.Equal(names, h.started.variables) {
@@ -102,7 +102,7 @@ func isMissing(path string) bool {
 	return err != nil
 }
 
-// within reports whether a file, or its directory, is in a list.
+// within reports whether a list has a file or its directory.
 func within(list []string, file string) bool {
 	return slices.ContainsFunc(list, func(path string) bool {
 		if target, err := filepath.EvalSymlinks(path); err == nil {
@@ -112,14 +112,14 @@ func within(list []string, file string) bool {
 	})
 }
 
-// A command is what the command line of a process says.
+// A command is a parsed command line.
 type command struct {
-	files   []string // behind -f, directories among them
+	files   []string // behind -f; may contain directories
 	master  string   // the address of the master's socket
 	maxConn int
 }
 
-// commandLine is that of a process; zero where it cannot be read: it may be another user's, or in another container.
+// commandLine is the command line of a process; zero if it cannot be read: the process may be another user's, or in another container.
 func commandLine(pid int) command {
 	proc := fmt.Sprintf("/proc/%d/", pid)
 	text, err := os.ReadFile(proc + "cmdline")
@@ -161,7 +161,7 @@ func commandLine(pid int) command {
 	return c
 }
 
-// configFiles are the files as the worker's environment has them, those of directories one by one.
+// configFiles are the files from the worker's environment, in which directories are expanded.
 func configFiles(ctx context.Context, r runtimeapi.Client, pid int) []string {
 	reply, err := r.Ask(ctx, "show env HAPROXY_CFGFILES")
 	if err != nil {
@@ -175,7 +175,7 @@ func configFiles(ctx context.Context, r runtimeapi.Client, pid int) []string {
 	return absolute(strings.Split(value, ";"), dir)
 }
 
-// absolute puts a directory before relative paths; none where there is no directory to put.
+// absolute prepends dir to relative paths. It returns nil if it needs dir, and dir is not absolute.
 func absolute(list []string, dir string) []string {
 	for i, path := range list {
 		if filepath.IsAbs(path) {

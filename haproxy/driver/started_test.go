@@ -34,7 +34,7 @@ func TestTheAddressOfTheMastersSocketIsHAProxysOwn(t *testing.T) {
 	})
 }
 
-// TestTheProgramThatRunsIsNotAskedForItsVersion has no time to ask it.
+// TestTheProgramThatRunsIsNotAskedForItsVersion leaves no time to ask it.
 func TestTheProgramThatRunsIsNotAskedForItsVersion(t *testing.T) {
 	t.Parallel()
 	haproxytest.EachHAProxy(t, func(t *testing.T, bin string) {
@@ -53,7 +53,7 @@ func TestTheProgramThatRunsIsNotAskedForItsVersion(t *testing.T) {
 	})
 }
 
-// TestTheMastersSocketIsThatOfTheCommandLine has no file, setting or environment that names it: HAProxy 3.2 and 3.4 tell it nowhere else.
+// TestTheMastersSocketIsThatOfTheCommandLine names it in no file, setting or environment: HAProxy 3.2 and 3.4 show it nowhere else.
 func TestTheMastersSocketIsThatOfTheCommandLine(t *testing.T) {
 	t.Parallel()
 	haproxytest.EachHAProxy(t, func(t *testing.T, bin string) {

@@ -7,8 +7,8 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// State reads the files, then the process. With domains, it reads only theirs, at a cost that does not grow with the
-// others: the files are not read again where they are as they were, and whether they can be edited is not looked at.
+// State reads the files, then the process. With domains, it reads only those. The cost then does not depend on the number of other domains:
+// unchanged files are not read again, and it does not check whether they can be edited.
 func (h *Instance) State(ctx context.Context, domains ...string) (haproxy.State, error) {
 	if len(domains) > 0 {
 		return h.stateOf(ctx, domains)
@@ -36,7 +36,7 @@ func (h *Instance) State(ctx context.Context, domains ...string) (haproxy.State,
 	return st, err
 }
 
-// stateOf is the State of some domains.
+// stateOf is State for some domains.
 func (h *Instance) stateOf(ctx context.Context, domains []string) (haproxy.State, error) {
 	f, err := h.files.Reread()
 	if err != nil {
@@ -50,9 +50,9 @@ func (h *Instance) stateOf(ctx context.Context, domains []string) (haproxy.State
 	return st, nil
 }
 
-// Recall is the State of some domains as State or Run read it last, without a look at HAProxy. It is not ok where that is
-// not known of each, or where a file is not as it was. A caller that acts on it without a State in between has to compare what
-// Run leaves, by another Recall: Run reads back the backends that it changes. Only an Instance with Background remembers.
+// Recall is State for some domains from the cache: as State or Run read them last, without asking HAProxy. ok is false if the cache lacks a
+// domain, or if a file has changed. A caller that acts on it without a State in between has to compare the result of Run by another
+// Recall, since Run reads back the backends that it changes. Only an Instance with Background has a cache.
 func (h *Instance) Recall(domains ...string) (st haproxy.State, ok bool) {
 	names := backendNames(domains)
 	f, ok := h.files.Unchanged()
@@ -68,7 +68,7 @@ func (h *Instance) Recall(domains ...string) (st haproxy.State, ok bool) {
 	return st, err == nil
 }
 
-// backendNames are those of some domains, sorted.
+// backendNames are the names of the domains' backends, sorted.
 func backendNames(domains []string) []string {
 	names := make([]string, len(domains))
 	for i, d := range domains {
@@ -78,9 +78,9 @@ func backendNames(domains []string) []string {
 	return names
 }
 
-// Servers reads how the servers of some domains are, sorted by domain and name. A domain that the process does not have
-// has none. It only reads, and may run beside everything else, at a cost that grows with the number of domains asked for.
-// The error wraps ErrDown where the process does not answer.
+// Servers reads the status of the servers of some domains, sorted by domain and name. A domain that the process does not have has no
+// servers. Servers only reads, and may run at any time. Its cost grows with the number of domains. The error wraps ErrDown if the process
+// does not answer.
 func (h *Instance) Servers(ctx context.Context, domains ...string) ([]haproxy.ServerStatus, error) {
 	f, err := h.files.Reread()
 	if err != nil {

@@ -26,7 +26,7 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// PlainBase is the base file that startHAProxy takes for an empty one.
+// PlainBase is the base file that StartHAProxy uses instead of an empty one.
 const PlainBase = `global
     stats socket @DIR@/haproxy.sock mode 600 level admin expose-fd listeners
     maxconn 1000
@@ -42,7 +42,7 @@ defaults
     option idle-close-on-response
 `
 
-// TwoDomains is a managed file in which both domains have a server each.
+// TwoDomains is a managed file with two domains, each with one server.
 const TwoDomains = `frontend webin
     bind @ADDR@
     acl is_a.abc.com hdr(host) -i a.abc.com
@@ -61,7 +61,7 @@ backend b.abc.com_cluster
     server server1 %s cookie server1
 `
 
-// The backends of twoDomains.
+// The backends of TwoDomains.
 const (
 	BackendA = "a.abc.com_cluster"
 	BackendB = "b.abc.com_cluster"
@@ -69,11 +69,11 @@ const (
 
 // A Proc is a HAProxy in master-worker mode that belongs to one test.
 type Proc struct {
-	// Dir holds the files and sockets. Its name is short: a socket's path may have 107 bytes.
+	// Dir has the files and sockets. Its name is short, since a socket's path may have 107 bytes.
 	Dir, RuntimeSocket, MasterSocket, BaseFile, ManagedFile string
 	// Addr is a TCP address for a frontend: @ADDR@ in the texts.
 	Addr string
-	// Under is a command that runs HAProxy, Args are further arguments of HAProxy's.
+	// Under is a command that runs HAProxy, Args are more arguments of HAProxy.
 	Under, Args []string
 }
 
@@ -88,7 +88,7 @@ func EachHAProxy(t *testing.T, f func(t *testing.T, bin string)) {
 	}
 }
 
-// FirstHAProxy is the first of the binaries, for what is the same on each version.
+// FirstHAProxy is the first of the binaries, for tests that do not depend on the version.
 func FirstHAProxy(t *testing.T) string {
 	t.Helper()
 	return binaries(t)[0]
@@ -107,7 +107,7 @@ func binaries(t *testing.T) []string {
 	return bins
 }
 
-// VersionOf is the version that the binary says it has.
+// VersionOf is the version that the binary prints.
 func VersionOf(t *testing.T, bin string) haproxy.Version {
 	t.Helper()
 	out, err := exec.Command(bin, "-v").Output()
@@ -123,7 +123,7 @@ func VersionOf(t *testing.T, bin string) haproxy.Version {
 }
 
 // StartHAProxy starts bin with the two files. In both texts @DIR@ stands for the
-// directory and @ADDR@ for a free address; an empty base is plainBase. The process ends with the test.
+// directory and @ADDR@ for a free address; an empty base means PlainBase. The process ends with the test.
 func StartHAProxy(t *testing.T, bin, base, managed string) *Proc {
 	t.Helper()
 	p := NewProc(t)
@@ -163,8 +163,7 @@ func (p *Proc) Write(t *testing.T, file, text string) {
 	}
 }
 
-// Start runs bin with the two files in a process group of its own, which is killed as a whole at the end of the test, and returns when
-// it answers.
+// Start runs bin with the two files, and returns when it answers. Its process group is killed at the end of the test.
 func (p *Proc) Start(t *testing.T, bin string) {
 	t.Helper()
 	output, err := os.Create(filepath.Join(p.Dir, "output"))
@@ -206,7 +205,7 @@ func (p *Proc) Start(t *testing.T, bin string) {
 	})
 }
 
-// ask sends one line to the stats socket by the plainest means, apart from the code under test.
+// ask sends one line to the stats socket, without the code under test.
 func (p *Proc) ask(line string) (string, error) {
 	conn, err := net.DialTimeout("unix", p.RuntimeSocket, time.Second)
 	if err != nil {
@@ -221,7 +220,7 @@ func (p *Proc) ask(line string) (string, error) {
 	return string(reply), err
 }
 
-// Must is ask where an error ends the test.
+// Must is ask; an error ends the test.
 func (p *Proc) Must(t *testing.T, line string) string {
 	t.Helper()
 	reply, err := p.ask(line)
@@ -231,7 +230,7 @@ func (p *Proc) Must(t *testing.T, line string) string {
 	return reply
 }
 
-// Fetch makes one request on a connection of its own and returns the status and the body: of a host, its name.
+// Fetch makes one request on a new connection, and returns the status and the body, which is the name of the host.
 func (p *Proc) Fetch(ctx context.Context, domain string, cookies ...*http.Cookie) (status int, body string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.Addr+"/", nil)
 	if err != nil {
@@ -271,8 +270,8 @@ func StartHost(t *testing.T, name string) *Host {
 	return h
 }
 
-// FreeAddr is an address that nobody else is given until the test ends: a bound socket that does not listen holds it,
-// and HAProxy, which binds with SO_REUSEPORT, can listen there all the same.
+// FreeAddr is an address that no other process gets until the test ends: a bound socket that does not listen holds it. HAProxy binds with
+// SO_REUSEPORT, so it can listen there.
 func FreeAddr(t *testing.T) string {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -292,7 +291,7 @@ func FreeAddr(t *testing.T) string {
 	return fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port)
 }
 
-// Eventually polls until try succeeds; its last error is the test's after 20 s.
+// Eventually calls try until it succeeds. After 20 s its last error fails the test.
 func Eventually(t *testing.T, what string, try func() error) {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
@@ -311,7 +310,7 @@ func Eventually(t *testing.T, what string, try func() error) {
 	}
 }
 
-// Load makes requests one after the other until stop is called, which returns the first one that failed.
+// Load makes requests one after the other until stop is called. stop returns the first failure.
 func (p *Proc) Load(t *testing.T, domain string) (stop func() error) {
 	t.Helper()
 	quit, failed := make(chan struct{}), make(chan error, 1)
