@@ -256,14 +256,14 @@ func (c *Files) take(f *Reading, list, texts []string) (err error) {
 	docs := make([]Document, len(list))
 	for i := range list {
 		if i != f.at {
-			docs[i] = parseDocument(texts[i])
+			docs[i] = c.decide(parseDocument(texts[i]))
 		} else {
-			docs[i] = parseDocument(text)
+			docs[i] = c.decide(parseDocument(text))
 		}
 	}
 	env := c.environment(docs)
 	for i, path := range list {
-		f.sources[i] = source{path, c.fill(c.decide(docs[i]), env)}
+		f.sources[i] = source{path, c.fill(docs[i], env)}
 	}
 	f.doc = f.sources[f.at].doc
 	return c.interpret(f)

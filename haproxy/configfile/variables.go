@@ -1,7 +1,6 @@
 package configfile
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -65,22 +64,20 @@ func (c *Files) lacking() []string {
 	return found
 }
 
-// environment gives the values of variables as HAProxy's process has them. Of one that was not asked, they are what the global sections
-// set and what this process has.
+// environment gives the values of variables as HAProxy's process has them. If the process was not asked, the values are those
+// of this process, changed by the global sections.
 func (c *Files) environment(docs []Document) environment {
 	c.mu.Lock()
 	known := c.variables
 	c.mu.Unlock()
-	set := map[string]string{}
+	set := variables{values: map[string]string{}}
 	for _, d := range docs {
 		for _, s := range d.sections {
-			if s.kind != "global" {
+			if s.kind != "global" || s.off {
 				continue
 			}
-			for _, l := range d.body(s) {
-				if w := meaning(l.raw, os.Getenv); len(w) == 3 && (w[0] == "setenv" || w[0] == "presetenv") {
-					set[w[1]] = w[2]
-				}
+			for _, l := range d.active(s) {
+				set.apply(meaning(l.raw, set.value))
 			}
 		}
 	}
@@ -88,7 +85,41 @@ func (c *Files) environment(docs []Document) environment {
 		if value, ok := known[name]; ok {
 			return value
 		}
-		return cmp.Or(set[name], os.Getenv(name))
+		return set.value(name)
+	}
+}
+
+// variables are environment variables after some lines of a global section.
+type variables struct {
+	values map[string]string // an empty one is not set
+	reset  bool              // all other variables are not set
+}
+
+func (v *variables) value(name string) string {
+	if value, ok := v.values[name]; ok || v.reset {
+		return value
+	}
+	return os.Getenv(name)
+}
+
+// apply changes the variables as a line of a global section says, in words.
+func (v *variables) apply(words []string) {
+	if len(words) == 0 {
+		return
+	}
+	switch keyword, names := words[0], words[1:]; {
+	case keyword == "setenv" && len(names) == 2, keyword == "presetenv" && len(names) == 2 && v.value(names[0]) == "":
+		v.values[names[0]] = names[1]
+	case keyword == "unsetenv":
+		for _, name := range names {
+			v.values[name] = ""
+		}
+	case keyword == "resetenv":
+		kept := map[string]string{}
+		for _, name := range names {
+			kept[name] = v.value(name)
+		}
+		v.values, v.reset = kept, true
 	}
 }
 

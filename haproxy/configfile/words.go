@@ -2,6 +2,7 @@ package configfile
 
 import (
 	"os"
+	"strconv"
 	"strings"
 )
 
@@ -56,6 +57,11 @@ func (w *wordReader) next() bool {
 			quote = c
 		case c == '\\' && quote != '\'' && len(w.in) > 1:
 			w.in = w.in[1:]
+			if code, err := strconv.ParseUint(hexadecimal(w.in), 16, 8); err == nil {
+				b.WriteByte(byte(code))
+				w.in = w.in[3:]
+				continue
+			}
 			b.WriteByte(escaped(w.in[0]))
 		case c == '$' && quote != '\'':
 			b.WriteString(w.variable())
@@ -69,6 +75,15 @@ func (w *wordReader) next() bool {
 	return true
 }
 
+// hexadecimal are the digits of the escape xHH that a text begins with; empty if it begins with another one.
+func hexadecimal(in string) string {
+	if len(in) < 3 || in[0] != 'x' {
+		return ""
+	}
+	return in[1:3]
+}
+
+// escaped is what a backslash before c stands for.
 func escaped(c byte) byte {
 	switch c {
 	case 'n':

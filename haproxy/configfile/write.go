@@ -236,8 +236,8 @@ func (c *Files) after(f Reading, text, keyed string) (Reading, error) {
 // with is a reading with another text of the managed file, which is not interpreted yet.
 func (c *Files) with(f Reading, text string) Reading {
 	docs := f.documents()
-	docs[f.at] = parseDocument(text)
-	f.doc = c.fill(c.decide(docs[f.at]), c.environment(docs))
+	docs[f.at] = c.decide(parseDocument(text))
+	f.doc = c.fill(docs[f.at], c.environment(docs))
 	f.sources = slices.Clone(f.sources)
 	f.sources[f.at].doc = f.doc
 	return f
