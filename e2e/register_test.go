@@ -224,6 +224,28 @@ func TestCommandGetsTheSignals(t *testing.T) {
 	b.registered(t, "a.abc.com/server1", "")
 }
 
+func TestHostWithoutACommandIsTakenOutAtAnySignalThatEndsIt(t *testing.T) {
+	t.Parallel()
+	signals := []syscall.Signal{syscall.SIGTERM, syscall.SIGINT}
+	if !signal.Ignored(syscall.SIGHUP) { // under nohup it is, and is not meant
+		signals = append(signals, syscall.SIGHUP)
+	}
+	for _, s := range signals {
+		t.Run(s.String(), func(t *testing.T) {
+			t.Parallel()
+			b := newBox(t, firstHAProxy(t))
+			p := b.startRegister(t, "a.abc.com/server1", startHost(t, "a.abc.com").addr, "--drain", "1s")
+			b.registered(t, "a.abc.com/server1", "ready")
+			p.signal(t, s)
+			b.registered(t, "a.abc.com/server1", "drain")
+			if code := p.code(t); code != 0 {
+				t.Errorf("hapsync ended with %d:\n%s", code, p.printed())
+			}
+			b.registered(t, "a.abc.com/server1", "")
+		})
+	}
+}
+
 func TestSecondSignalKillsTheCommand(t *testing.T) {
 	t.Parallel()
 	b := newBox(t, firstHAProxy(t))

@@ -41,7 +41,9 @@ func (p program) registerContainers(c *cli.Context) error {
 		return err
 	}
 	defer conf.Client.Close()
-	docker.New(conf).Run(c.Context)
+	ctx, stop := untilHangup(c.Context)
+	defer stop()
+	docker.New(conf).Run(ctx)
 	return nil
 }
 

@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
@@ -54,8 +56,8 @@ func (p program) registerCommand() *cli.Command {
 		Action:    p.register,
 	}, cli.Page{
 		Description: `Writes all keys of the host in one transaction, under a lease that it keeps alive. A lease that is lost is followed
-by a new one, with the keys again. SIGTERM and SIGINT take the host out: state drain, the time of --drain, state maint, and
-the keys are deleted. A host that dies without that leaves when its lease ends, after --ttl.
+by a new one, with the keys again. SIGTERM, SIGINT and SIGHUP take the host out: state drain, the time of --drain, state maint,
+and the keys are deleted. A host that dies without that leaves when its lease ends, after --ttl.
 
 With --wait the host stays only if every agent applies the registration before --wait-timeout; then systemd is told that
 it is ready (Type=notify).
@@ -76,7 +78,7 @@ hapsync register --domain a.abc.com --host server1 --ip 10.0.0.1 --port 10000
 hapsync register --domain a.abc.com --port 10000 --check http://127.0.0.1:10000/health
 hapsync register --domain a.abc.com --port 10000 -- /usr/local/bin/server --listen :10000
 hapsync register --docker`,
-		ExitCodes: `0 ended by SIGTERM or SIGINT; 1 error, or another has the name; 2 usage; 3 the user may not register it; 7 --wait: not in effect; otherwise with a command after --: that of the command`,
+		ExitCodes: `0 ended by SIGTERM, SIGINT or SIGHUP; 1 error, or another has the name; 2 usage; 3 the user may not register it; 7 --wait: not in effect; otherwise with a command after --: that of the command`,
 	})
 }
 
@@ -110,13 +112,23 @@ func (p program) register(c *cli.Context) error {
 		return err
 	}
 	if len(words) == 0 {
-		return taken(r.Run(c.Context))
+		ctx, stop := untilHangup(c.Context)
+		defer stop()
+		return taken(r.Run(ctx))
 	}
 	child, err := registrar.Start(words, p.stdout, p.stderr)
 	if err != nil {
 		return err
 	}
 	return taken(r.RunWith(c.Context, child))
+}
+
+// untilHangup is a context that SIGHUP ends too, as when a terminal is closed. Under nohup it does not.
+func untilHangup(ctx context.Context) (context.Context, context.CancelFunc) {
+	if signal.Ignored(syscall.SIGHUP) {
+		return context.WithCancel(ctx)
+	}
+	return signal.NotifyContext(ctx, syscall.SIGHUP)
 }
 
 // taken says the way out where another has the name.
