@@ -331,6 +331,34 @@ func TestStatsSocketsAreFoundInEveryForm(t *testing.T) {
 	})
 }
 
+func TestTheMastersSocketIsFoundInEveryForm(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		for name, form := range someOf(map[string]string{
+			"with unix@": "unix@@DIR@/m.sock",
+			"TCP":        "@ADDR@",
+			"ipv4@":      "ipv4@@ADDR@,level,operator",
+			"abstract":   "abns@hapsync-@NAME@",
+		}) {
+			for _, told := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s, told %v", name, told), func(t *testing.T) {
+					t.Parallel()
+					b := newBeside(t, h)
+					b.masterSocket = strings.NewReplacer("@DIR@", b.dir, "@ADDR@", freeAddr(t), "@NAME@", filepath.Base(b.dir)).Replace(form)
+					address, _, _ := strings.Cut(b.masterSocket, ",")
+					b.env = append(b.env, "HAPSYNC_MASTER_SOCKET="+map[bool]string{true: address}[told])
+					b.write(t, b.managedFile, b.frontendLines())
+					a1 := startHost(t, "a1")
+					b.register(t, "a.abc.com/server1", a1.addr)
+					b.startAnswering(t)
+					reloads(t, b.must(t, "sync").stdout, 1)
+					b.inLine(t)
+					b.serves(t, "a.abc.com", "", a1)
+				})
+			}
+		}
+	})
+}
+
 // startAnswering starts HAProxy with both files, and returns when hapsync reaches its stats socket.
 func (b *box) startAnswering(t *testing.T) {
 	t.Helper()

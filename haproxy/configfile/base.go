@@ -116,7 +116,7 @@ func (b *Base) readGlobal(p parser.Parser) {
 	if sockets, ok := get[[]types.Socket](p, parser.Global, parser.GlobalSectionName, "stats socket"); ok {
 		for _, s := range sockets {
 			switch {
-			case !reachable(s.Path):
+			case !Reachable(s.Path):
 			case isAdmin(s.Params):
 				b.Sockets = slices.Insert(b.Sockets, b.adminSockets, s.Path)
 				b.adminSockets++
@@ -187,13 +187,7 @@ func isAdmin(options []params.BindOption) bool {
 	return false
 }
 
-// SocketPath is the path of a unix socket's address; ok is false for an address of another family.
-func SocketPath(address string) (path string, ok bool) {
-	address = strings.TrimPrefix(address, "unix@")
-	return address, strings.HasPrefix(address, "/")
-}
-
-// reachable reports whether an address is one that a program can connect to: not a descriptor that HAProxy has inherited.
-func reachable(address string) bool {
+// Reachable reports whether an address is one that a program can connect to: not a descriptor that HAProxy has inherited.
+func Reachable(address string) bool {
 	return !strings.HasPrefix(address, "fd@") && !strings.HasPrefix(address, "sockpair@")
 }

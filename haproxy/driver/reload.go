@@ -91,9 +91,10 @@ func toldMasterSocket(ctx context.Context, r runtimeapi.Client) string {
 	}
 	for l := range strings.Lines(reply) {
 		if value, ok := strings.CutPrefix(strings.TrimSpace(l), "HAPROXY_MASTER_CLI="); ok {
-			first, _, _ := strings.Cut(value, ";")
-			path, _ := configfile.SocketPath(first)
-			return path
+			addresses := strings.Split(value, ";")
+			if i := slices.IndexFunc(addresses, configfile.Reachable); i >= 0 {
+				return addresses[i]
+			}
 		}
 	}
 	return ""

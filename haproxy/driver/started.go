@@ -22,7 +22,7 @@ type started struct {
 	variables []string
 	// unloaded says that the managed file is not among the files; empty if it is, or if hapsync cannot tell.
 	unloaded string
-	// master is the path of the master's socket on the command line; empty if there is none, or if it cannot be read.
+	// master is the address of the master's socket on the command line; empty if there is none, or if it cannot be read.
 	master string
 	// maxConn is the -n of the command line, which overrides maxconn of the files; 0 without one.
 	maxConn int
@@ -53,7 +53,9 @@ func (h *Instance) learnFiles(ctx context.Context, f configfile.Reading) (change
 	}
 	told := commandLine(w.Pid)
 	h.started.maxConn = told.maxConn
-	h.started.master, _ = configfile.SocketPath(told.master)
+	if configfile.Reachable(told.master) {
+		h.started.master = told.master
+	}
 	changed = h.files.UseMaster(told.master) || changed
 	for _, list := range [][]string{told.files, configFiles(ctx, r, w.Pid)} {
 		if len(list) == 0 {

@@ -14,15 +14,15 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// A Master is the path of the socket of a master process (haproxy -W -S), with or without the prefix "unix@".
+// A Master is the address of the socket of a master process (haproxy -W -S): a whole path, or what endpoint understands.
 type Master string
 
 // ask sends one command and returns the reply, which may be empty (2.6, reload). The master needs the half-close. During a reload it
 // refuses connections, then ask retries for a while, or drops them, then the error is errBusy.
 func (m Master) ask(ctx context.Context, command string) (string, error) {
 	path := strings.TrimPrefix(string(m), "unix@")
-	if !strings.HasPrefix(path, "/") {
-		return "", fmt.Errorf("master socket %q: only absolute paths of unix sockets are known here", string(m))
+	if network, to := endpoint(path); network == "unix" && !strings.HasPrefix(to, "/") && !strings.HasPrefix(to, "@") {
+		return "", fmt.Errorf("master socket %q: this is neither a whole path nor an address that hapsync can connect to", string(m))
 	}
 	conn, err := m.dial(ctx, path)
 	if err != nil {

@@ -267,8 +267,9 @@ func TestAReloadThatCannotBeDoneSaysWhy(t *testing.T) {
 		want   string
 	}{
 		"without a way":            {func(l *Reloader) { l.Master = "" }, "--reload-command"},
-		"with a relative path":     {func(l *Reloader) { l.Master = "x.sock" }, "absolute"},
-		"with a TCP address":       {func(l *Reloader) { l.Master = "ipv4@127.0.0.1:1" }, "absolute"},
+		"with a relative path":     {func(l *Reloader) { l.Master = "x.sock" }, "neither a whole path nor an address"},
+		"with a descriptor":        {func(l *Reloader) { l.Master = "fd@3" }, "neither a whole path nor an address"},
+		"with a TCP address":       {func(l *Reloader) { l.Master = "ipv4@127.0.0.1:1" }, "no process listens"},
 		"with another's master":    {func(l *Reloader) { l.Master = Master(other.MasterSocket) }, "different HAProxy processes"},
 		"with the stats socket":    {func(l *Reloader) { l.Master = Master(p.RuntimeSocket) }, "is it the socket of a master"},
 		"without a master":         {func(l *Reloader) { l.Master, l.Timeout = "/nonexistent/m.sock", time.Minute }, "no process listens"},
