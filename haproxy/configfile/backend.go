@@ -7,8 +7,8 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// checkOf is the path of the HTTP check of a backend, and its Host if that is another one than the domain, where it stands in our two
-// lines and in no others but marked ones.
+// checkOf is the path of a backend's HTTP check, and its Host header if that is not the domain. Both are empty unless the check consists of
+// our two lines, and otherwise only of marked lines.
 func checkOf(body []line, domain string) (path, host string) {
 	options, sends := 0, 0
 	for _, l := range body {
@@ -41,7 +41,7 @@ func httpCheckWords(path, host string) []string {
 	return []string{"http-check", "send", "meth", "GET", "uri", path, "ver", "HTTP/1.1", "hdr", "Host", host}
 }
 
-// sendLine is the line that makes a backend's HTTP check; with a Host of its own it has the mark, for nothing else tells that it is ours.
+// sendLine is the line of a backend's HTTP check. With another Host header than the domain it has the mark, which makes it ours.
 func sendLine(b haproxy.Backend) []string {
 	domain, _ := haproxy.DomainOf(b.Name)
 	if b.Options.CheckHost == "" {
@@ -53,7 +53,7 @@ func sendLine(b haproxy.Backend) []string {
 func fileBackend(d Document, s section, name, inherited string) haproxy.Backend {
 	body := d.body(s)
 	words := inherited + " " + defaultServerWords(d.active(s))
-	above := givers{words: inherited}
+	above := serverDefaults{words: inherited}
 	b := haproxy.Backend{Name: name, Own: append(givenTLS(inherited), givenChecks(words)...)}
 	domain, _ := haproxy.DomainOf(name)
 	b.Options.Check, b.Options.CheckHost = checkOf(body, domain)
@@ -61,7 +61,7 @@ func fileBackend(d Document, s section, name, inherited string) haproxy.Backend 
 	var buffer wordBuffer
 	var lines []string
 	for _, l := range body {
-		above.pass(l)
+		above.read(l)
 		switch roleOf(l, b.Options.Check != "") {
 		case roleMarked:
 			lines = append(lines, strings.Join(appendWords(buffer[:0], l.raw), " "))
@@ -84,30 +84,30 @@ func fileBackend(d Document, s section, name, inherited string) haproxy.Backend 
 	return b
 }
 
-// givers are the default-server lines above a place in a backend: HAProxy gives their words to the servers below them alone, and all of
-// them to a server that is added live (seen on 2.6, 3.0 and 3.4).
-type givers struct {
-	words string // the inherited ones at first
+// serverDefaults are the default-server lines above a place in a backend. HAProxy gives their words only to the servers below them. A server
+// that is added live gets those of all lines (seen on 2.6, 3.0 and 3.4).
+type serverDefaults struct {
+	words string // starts with the inherited words
 	known bool
 	gives haproxy.Given
 }
 
-// pass goes down by one line.
-func (g *givers) pass(l line) {
+// read goes on to the next line.
+func (g *serverDefaults) read(l line) {
 	if firstWord(l.raw) == "default-server" && !l.off {
 		g.words, g.known = g.words+" "+defaultServerWords([]line{l}), false
 	}
 }
 
-// given is what they give.
-func (g *givers) given() haproxy.Given {
+// given is what the lines read so far give.
+func (g *serverDefaults) given() haproxy.Given {
 	if !g.known {
 		g.gives, g.known = givenBy(g.words), true
 	}
 	return g.gives
 }
 
-// givesLate is the place of a default-server line below a server in the body of a section; -1 where there is none.
+// givesLate is the index of a default-server line below a server in the body of a section; -1 if there is none.
 func givesLate(body []line) int {
 	servers := false
 	for i, l := range body {
@@ -123,7 +123,7 @@ func givesLate(body []line) int {
 	return -1
 }
 
-// ownBy is what a line of an operator's in a managed backend has of what hapsync can write.
+// ownBy says which settings that hapsync could write an operator's line in a managed backend has.
 func ownBy(w []string) []string {
 	switch {
 	case len(w) == 0:
@@ -138,7 +138,7 @@ func ownBy(w []string) []string {
 	return nil
 }
 
-// ownOf is what words of servers have of what hapsync can write.
+// ownOf says which settings that hapsync could write the words of servers have.
 func ownOf(words []string) (own []string) {
 	for _, w := range words {
 		switch w {
@@ -151,7 +151,7 @@ func ownOf(words []string) (own []string) {
 	return own
 }
 
-// givenTLS is what the words of an operator's default-server lines give of the servers' TLS.
+// givenTLS says which TLS settings the words of default-server lines give.
 func givenTLS(words string) (given []string) {
 	if !strings.Contains(words, "ssl") && !strings.Contains(words, "ca-file") {
 		return nil
@@ -166,7 +166,7 @@ func givenTLS(words string) (given []string) {
 	return given
 }
 
-// givenChecks is what the words of default-server lines give of the servers' checks.
+// givenChecks says which checks the words of default-server lines give.
 func givenChecks(words string) (given []string) {
 	if haproxy.LastWord(false, words, "agent-check") {
 		given = append(given, haproxy.GivenAgent)
@@ -177,7 +177,7 @@ func givenChecks(words string) (given []string) {
 	return given
 }
 
-// with is a list with further words, each once.
+// with adds words to a list, each once.
 func with(list []string, words ...string) []string {
 	for _, w := range words {
 		if !slices.Contains(list, w) {

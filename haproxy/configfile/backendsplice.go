@@ -18,8 +18,7 @@ func (p *splicer) backend(b haproxy.Backend) {
 	p.servers(b.Servers, b.Given)
 }
 
-// options writes the option lines of a backend in the order in which client-native prints them, with the comments of those that it had,
-// by keyword.
+// options writes the option lines of a backend in client-native's order. comments are the existing comments, by keyword.
 func (p *splicer) options(b haproxy.Backend, comments map[string]string) {
 	write := func(words ...string) {
 		if comment := comments[words[0]]; comment != "" {
@@ -50,12 +49,12 @@ func (p *splicer) server(s haproxy.Server, given haproxy.Given, comment string) 
 	p.line(words...)
 }
 
-// editBackend writes a managed backend as it is wanted, or nothing where it is not.
+// editBackend writes a managed backend as it is wanted, or drops it if it is not wanted.
 func (p *splicer) editBackend(s section) {
 	have, _ := haproxy.FindBackend(p.have.Config.Backends, s.name)
 	want, ok := haproxy.FindBackend(p.want.Backends, s.name)
 	if !ok {
-		p.blanks = "" // those before it; those behind it stay
+		p.blanks = "" // the blank lines before it go, those behind it stay
 		return
 	}
 	if have.Options == want.Options && slices.Equal(have.Servers, want.Servers) {
@@ -68,22 +67,25 @@ func (p *splicer) editBackend(s section) {
 	if !sameOptions {
 		p.options(want, commentsOf(body, have.Options.Check != ""))
 	}
-	last := -1 // where the last server stands
+	last := -1 // index of the last server
 	for i, l := range body {
 		if roleOf(l, false) == roleServer {
 			last = i
 		}
 	}
-	fresh := slices.DeleteFunc(slices.Clone(want.Servers), func(s haproxy.Server) bool { _, had := haproxy.FindServer(have, s.Name); return had })
+	fresh := slices.DeleteFunc(slices.Clone(want.Servers), func(s haproxy.Server) bool {
+		_, had := haproxy.FindServer(have, s.Name)
+		return had
+	})
 	inherited, late := p.have.late[s.name]
-	above, given := givers{words: inherited}, want.Given
+	above, given := serverDefaults{words: inherited}, want.Given
 	var behind []haproxy.Server
-	if late { // they get what all default-server lines give
+	if late { // new servers get the words of all default-server lines, so they go to the end
 		fresh, behind, last = nil, fresh, -1
 	}
 	for i, l := range body {
 		if late {
-			above.pass(l)
+			above.read(l)
 			given = above.given()
 		}
 		switch roleOf(l, have.Options.Check != "") {
@@ -104,7 +106,7 @@ func (p *splicer) editBackend(s section) {
 	p.servers(append(fresh, behind...), want.Given)
 }
 
-// commentsOf are those behind the lines of a backend's options, by keyword, without the mark.
+// commentsOf are the comments of a backend's option lines, by keyword, without the mark.
 func commentsOf(body []line, checked bool) map[string]string {
 	comments := map[string]string{}
 	for _, l := range body {
@@ -116,8 +118,8 @@ func commentsOf(body []line, checked bool) map[string]string {
 	return comments
 }
 
-// editServer writes what takes the place of a server's line: the new servers that sort before it, and its own line as it
-// is wanted, untouched where the server does not change; given is what servers get there. It returns the new servers that are left.
+// editServer replaces a server's line: it writes the new servers that sort before it, then its own line, unchanged if the server does not
+// change. given is what servers get at this place. It returns the remaining new servers.
 func (p *splicer) editServer(raw string, have, want haproxy.Backend, fresh []haproxy.Server, given haproxy.Given) []haproxy.Server {
 	w := splitWords(raw)
 	if len(w) < 3 {

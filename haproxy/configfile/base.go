@@ -16,42 +16,43 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// masterSocketVariable is how a base file names the master's socket, which is else known only to HAProxy's command line:
-// "setenv HAPSYNC_MASTER_SOCKET /run/haproxy/haproxy-master.sock" in its global section.
+// masterSocketVariable is how a base file can name the master's socket: "setenv HAPSYNC_MASTER_SOCKET /run/haproxy/haproxy-master.sock" in
+// its global section. Otherwise only HAProxy's command line has it.
 const masterSocketVariable = "HAPSYNC_MASTER_SOCKET"
 
-// Base is what hapsync wants to know of all files of HAProxy's.
+// Base is what hapsync needs from all of HAProxy's files.
 type Base struct {
 	// Sockets are the addresses of the stats sockets, those of level admin first.
 	Sockets []string
-	// adminSockets is how many of them are of level admin.
+	// adminSockets is the number of sockets of level admin.
 	adminSockets int
 	MasterSocket string
-	// StateFile is the server-state file; empty where health is not carried over a reload.
+	// StateFile is the server-state file; empty if reloads do not pass on health.
 	StateFile string
-	// HardStop is set where old workers end by themselves.
+	// HardStop is set if old workers end after a timeout.
 	HardStop bool
-	// MaxConn, Descriptors and MaxDescriptors are maxconn, ulimit-n and fd-hard-limit of the global section; 0 where it does not set
-	// them.
+	// MaxConn, Descriptors and MaxDescriptors are maxconn, ulimit-n and fd-hard-limit of the global section; 0 if not set.
 	MaxConn, Descriptors, MaxDescriptors int
-	// IdleClose and LoadsState are set where the defaults of the managed frontends and backends say so.
+	// IdleClose and LoadsState are set if the managed frontends and backends have these options.
 	IdleClose, LoadsState bool
-	// Proxies are the names of the backends and listen sections of all files but the managed one, with their place.
+	// Proxies are the backends and listen sections of all files except the managed one, by name, with their places.
 	Proxies map[string]string
-	// frontends are the names of the frontends of the same files, with their place.
+	// frontends are the frontends of the same files, by name, with their places.
 	frontends map[string]string
-	// Binds are the addresses where HAProxy listens.
+	// Binds are the addresses on which HAProxy listens.
 	Binds haproxy.Binds
-	// named are those among them that the files name by host names, Unresolved, in words, the names that lead nowhere.
+	// named are those of them with host names. Unresolved lists the names without an address, as text.
 	named      []namedBind
 	Unresolved []string
 }
 
-// readBase reads what the files say for all. Sections and names come from our own reading of the text, which nothing
-// confuses; only the global sections go through the parser, line by line where it can be: it loses what follows an overlong
-// line.
+// readBase reads the parts of the files that concern all. Our own reader finds sections and names, since no line confuses it. Only the
+// global sections go through config-parser, line by line, since it loses what follows a very long line.
 func readBase(sources []source, managed string, env environment) (Base, error) {
-	b := Base{Proxies: map[string]string{}, frontends: map[string]string{}, Binds: haproxy.Binds{Listeners: map[netip.AddrPort]string{}}}
+	b := Base{
+		Proxies: map[string]string{}, frontends: map[string]string{},
+		Binds: haproxy.Binds{Listeners: map[netip.AddrPort]string{}},
+	}
 	var global []line
 	for _, src := range sources {
 		for _, s := range src.doc.sections {
@@ -80,8 +81,8 @@ func readBase(sources []source, managed string, env environment) (Base, error) {
 	return b, nil
 }
 
-// parseGlobal gives global lines to config-parser, with their quotes taken off and their variables filled in, and takes from them
-// what that does not know. It adds to set the variables that the lines set.
+// parseGlobal gives the lines of global sections to config-parser, without quotes and with the values of variables. It reads itself what
+// config-parser does not know. It adds the variables that the lines set to set.
 func (b *Base) parseGlobal(lines []line, set map[string]string) (parser.Parser, error) {
 	env := func(name string) string { return cmp.Or(set[name], os.Getenv(name)) }
 	var text strings.Builder
@@ -90,7 +91,7 @@ func (b *Base) parseGlobal(lines []line, set map[string]string) (parser.Parser, 
 		if len(l.raw) >= 60_000 {
 			continue
 		}
-		words := meaning(l.raw, env)
+		words := expandWords(l.raw, env)
 		if len(words) == 3 && (words[0] == "setenv" || words[0] == "presetenv") {
 			set[words[1]] = words[2]
 		}
@@ -104,7 +105,7 @@ func (b *Base) parseGlobal(lines []line, set map[string]string) (parser.Parser, 
 	return parse(text.String())
 }
 
-// takeLimit takes a line of the global section that limits HAProxy's descriptors. The first one counts.
+// takeLimit reads a line that limits HAProxy's descriptors. The first one counts.
 func (b *Base) takeLimit(keyword, value string) {
 	limits := map[string]*int{"maxconn": &b.MaxConn, "ulimit-n": &b.Descriptors, "fd-hard-limit": &b.MaxDescriptors}
 	if number, err := strconv.Atoi(value); err == nil && limits[keyword] != nil && *limits[keyword] == 0 {
@@ -128,7 +129,8 @@ func (b *Base) readGlobal(p parser.Parser) {
 	if file, ok := get[*types.StringC](p, parser.Global, parser.GlobalSectionName, "server-state-file"); ok {
 		b.StateFile = file.Value
 	}
-	if dir, ok := get[*types.StringC](p, parser.Global, parser.GlobalSectionName, "server-state-base"); ok && b.StateFile != "" && b.StateFile[0] != '/' {
+	dir, ok := get[*types.StringC](p, parser.Global, parser.GlobalSectionName, "server-state-base")
+	if ok && b.StateFile != "" && b.StateFile[0] != '/' {
 		b.StateFile = dir.Value + "/" + b.StateFile
 	}
 	_, b.HardStop = get[any](p, parser.Global, parser.GlobalSectionName, "hard-stop-after")
@@ -142,7 +144,7 @@ func (b *Base) readGlobal(p parser.Parser) {
 	}
 }
 
-// readDefaults takes the options that hold for all that is managed.
+// readDefaults reads the options that all managed sections inherit.
 func (f *Reading) readDefaults(frontends []string) {
 	f.Base.IdleClose = true
 	for _, name := range frontends {
@@ -150,13 +152,13 @@ func (f *Reading) readDefaults(frontends []string) {
 		f.Base.IdleClose = f.Base.IdleClose && hasOption(lines, "idle-close-on-response")
 		f.Base.LoadsState = lastOf(lines, "load-server-state-from-file") == "global"
 	}
-	for _, s := range f.Managed.backends { // the same for nearly all
+	for _, s := range f.Managed.backends { // any one: nearly all have the same
 		f.Base.LoadsState = lastOf(f.effective(f.at, s), "load-server-state-from-file") == "global"
 		break
 	}
 }
 
-// defaultServerWords are the words of the default-server lines among others.
+// defaultServerWords are the words of the default-server lines.
 func defaultServerWords(lines []line) string {
 	var words []string
 	for _, l := range lines {
@@ -167,7 +169,7 @@ func defaultServerWords(lines []line) string {
 	return strings.Join(words, " ")
 }
 
-// get reads an attribute; ok is false where the file does not set it.
+// get reads an attribute; ok is false if the file does not set it.
 func get[T any](p parser.Parser, kind parser.Section, section, attribute string) (T, bool) {
 	data, err := p.Get(kind, section, attribute)
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// OpenBeside opens a file that hapsync keeps beside the managed one, or beside another of HAProxy's. Others may be able to write in that
-// folder: it never goes through a symbolic link, never waits for the other end of a pipe, and takes only a regular file.
+// OpenBeside opens a file of hapsync's beside the managed file, or beside another file of HAProxy's. Other users may be able to write to that
+// directory. So it follows no symbolic link, does not wait for the other end of a pipe, and opens only a regular file.
 func OpenBeside(path string, flags int, mode fs.FileMode) (*os.File, error) {
 	f, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, mode)
 	switch {
@@ -42,7 +42,7 @@ func notRegular(path string) error {
 	return fmt.Errorf("%s is no regular file, and hapsync keeps one of its own there: remove it", path)
 }
 
-// ReadBeside reads a file that hapsync keeps beside the managed one; a missing one is "" without an error.
+// ReadBeside reads a file of hapsync's beside the managed file. A missing one is "" without an error.
 func ReadBeside(path string) (text string, there bool, err error) {
 	f, err := OpenBeside(path, os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -56,12 +56,12 @@ func ReadBeside(path string) (text string, there bool, err error) {
 	return string(data), true, err
 }
 
-// Keep keeps a text beside the managed file. It outlives this process, but not a crash of the machine.
+// Keep stores a text beside the managed file. It survives this process, but not a crash of the machine.
 func (c *Files) Keep(memo []byte) error {
 	return ReplaceVolatile(c.keptFile(), c.Managed, string(memo))
 }
 
-// Kept is what Keep kept last; nil where there is nothing.
+// Kept is the text of the last Keep; nil if there is none.
 func (c *Files) Kept() ([]byte, error) {
 	text, there, err := ReadBeside(c.keptFile())
 	if !there {
@@ -75,9 +75,9 @@ func (c *Files) keptFile() string {
 	return filepath.Join(dir, "."+name+".agent")
 }
 
-// Lock makes this process the only writer of the managed file until unlock is called, by an exclusive lock on a file
-// beside it, which the system gives back when the process ends in whatever way. An error that wraps ErrLocked says who
-// holds it. Only those who may write the managed file can open the lock file: who can open it can lock it.
+// Lock makes this process the only writer of the managed file until unlock is called. It locks a file beside it; the system releases the lock
+// when the process ends in any way. An error that wraps ErrLocked names the other writer. Only users who may write the managed file can open
+// the lock file, since everyone who can open it can lock it.
 func (c *Files) Lock() (unlock func() error, err error) {
 	dir, name := filepath.Split(c.Managed)
 	path := filepath.Join(dir, "."+name+".lock")
@@ -91,20 +91,20 @@ func (c *Files) Lock() (unlock func() error, err error) {
 		}
 		return nil, errors.Join(err, f.Close())
 	}
-	// Who cannot write it (a full disk) is locked out of nothing: the lock is what counts.
+	// The text is only for people: if it cannot be written (a full disk), the lock still holds.
 	_ = f.Truncate(0)
 	_, _ = f.WriteAt(fmt.Appendf(nil, "process %d (%s)\n", os.Getpid(), filepath.Base(os.Args[0])), 0)
-	c.ForgetPrevious() // what an earlier pass replaced is not this one's to restore
+	c.ForgetPrevious() // Restore must not restore what an earlier pass replaced
 	return func() error {
-		// To close it is not enough: a child that was forked meanwhile, and is not yet another program, has the file open, too.
+		// Closing is not enough: a child that was just forked, and does not run its own program yet, has the file open, too.
 		return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
 	}, nil
 }
 
-// OpenOwn opens, or creates, a file of hapsync's own as OpenBeside does, for those who may write the managed file and no others.
+// OpenOwn opens or creates a file like OpenBeside. Only users who may write the managed file can open it.
 func OpenOwn(path, managed string, flags int) (*os.File, error) {
 	f, err := OpenBeside(path, flags|os.O_CREATE, 0o600)
-	if errors.Is(err, fs.ErrPermission) && ownedByThisUser(managed) { // it is of an owner that the managed file had before
+	if errors.Is(err, fs.ErrPermission) && ownedByThisUser(managed) { // the managed file had another owner before
 		if err = os.Remove(path); err == nil {
 			f, err = OpenBeside(path, flags|os.O_CREATE, 0o600)
 		}
@@ -112,7 +112,7 @@ func OpenOwn(path, managed string, flags int) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	_ = ownedLike(f, managed) // else it stays as it is
+	_ = ownedLike(f, managed) // on an error the owner and the mode stay
 	return f, nil
 }
 
@@ -125,7 +125,7 @@ func ownedByThisUser(path string) bool {
 	return ok && int(stat.Uid) == os.Geteuid()
 }
 
-// ownedLike gives a file to those who may write another.
+// ownedLike gives a file to the users who may write another one.
 func ownedLike(f *os.File, like string) error {
 	info, err := os.Stat(like)
 	if err != nil {
@@ -141,7 +141,7 @@ func ownedLike(f *os.File, like string) error {
 	return errors.Join(f.Chmod(mode), err)
 }
 
-// holder is what the owner of the lock wrote into it.
+// holder is the text of the lock's owner in the lock file.
 func holder(f *os.File) string {
 	text := make([]byte, 200)
 	n, _ := f.ReadAt(text, 0)

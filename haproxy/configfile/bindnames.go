@@ -9,29 +9,29 @@ import (
 	"time"
 )
 
-// A namedBind is an address where HAProxy listens by a host name, at a range of ports, and where the files say so.
+// A namedBind is a host name and a range of ports on which HAProxy listens, and the place of the line.
 type namedBind struct {
 	name      string
 	low, high int
 	place     string
 }
 
-// A lookup is what a host name has led to. If it leads nowhere any more, ips are those of before: HAProxy may have them still.
+// A lookup is the result for a host name. If the name has no address any more, ips are the previous ones: HAProxy may still use them.
 type lookup struct {
 	ips []netip.Addr
 	err error
-	at  time.Time // zero for one of a process before, which is to be made again
+	at  time.Time // zero if it must be repeated, since HAProxy was started again
 }
 
 const (
-	// lookupTime is how long the names of one reading may take, all at the same time.
+	// lookupTime is the timeout for all names of one reading, which are looked up at the same time.
 	lookupTime = 2 * time.Second
-	// lookupAgain is after how long a name that led nowhere is looked up again.
+	// lookupAgain is the interval after which a failed lookup is repeated.
 	lookupAgain = 10 * time.Minute
 )
 
-// resolveBinds adds the addresses that the host names of b lead to: a virtual address may be another machine's now. Those of this machine are
-// there already. HAProxy looks names up when it starts.
+// resolveBinds adds the addresses of host names. It does so for all: a virtual address may have moved to another machine. HAProxy looks names
+// up when it starts.
 func (c *Files) resolveBinds(b *Base) {
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTime)
 	defer cancel()
@@ -49,7 +49,7 @@ func (c *Files) resolveBinds(b *Base) {
 	}
 }
 
-// lookUp asks once for each process of HAProxy's.
+// lookUp looks a name up once for each process of HAProxy.
 func (c *Files) lookUp(ctx context.Context, name string) lookup {
 	c.mu.Lock()
 	before := c.names[name]
@@ -78,7 +78,7 @@ func (c *Files) lookUp(ctx context.Context, name string) lookup {
 	return found
 }
 
-// forgetNames has all names looked up again.
+// forgetNames makes all names be looked up again.
 func (c *Files) forgetNames() {
 	for name, l := range c.names {
 		l.at = time.Time{}

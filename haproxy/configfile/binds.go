@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// readBinds finds the addresses where HAProxy listens by what its files say: bind lines, the sockets of the Runtime API, and peers, which
-// listen themselves or are other HAProxy.
+// readBinds finds the addresses on which HAProxy listens, as its files say: bind lines, the sockets of the Runtime API, and peers, which are
+// this HAProxy or another one.
 func (b *Base) readBinds(sources []source, env environment) {
 	for _, src := range sources {
 		for _, s := range src.doc.sections {
@@ -25,7 +25,7 @@ func (b *Base) readBinds(sources []source, env environment) {
 	}
 }
 
-// bindsOf takes the lines of a section that name an address where HAProxy listens.
+// bindsOf reads the lines of a section with an address on which HAProxy listens.
 func (b *Base) bindsOf(src source, s section, env environment) {
 	at := map[string]int{"bind": 1} // which word is the address
 	if s.kind == "peers" {
@@ -37,13 +37,13 @@ func (b *Base) bindsOf(src source, s section, env environment) {
 		if address == 0 || l.off {
 			continue
 		}
-		if w := meaning(l.raw, env); len(w) > address {
+		if w := expandWords(l.raw, env); len(w) > address {
 			b.bind(w[address], w[address+1:], fmt.Sprintf("%s %s (%s:%d)", s.kind, s.name, src.path, i+1))
 		}
 	}
 }
 
-// bind takes note of the addresses of a bind line, or of a stats socket.
+// bind records the addresses of a bind line or of a stats socket.
 func (b *Base) bind(addresses string, options []string, place string) {
 	for address := range strings.SplitSeq(addresses, ",") {
 		ips, name, low, high := parseBind(address)
@@ -57,7 +57,7 @@ func (b *Base) bind(addresses string, options []string, place string) {
 	}
 }
 
-// listen takes note of addresses at a range of ports; none at port 0.
+// listen records addresses with a range of ports; port 0 is skipped.
 func (b *Base) listen(ips []netip.Addr, low, high int, place string) {
 	for _, ip := range ips {
 		for port := low; port <= high && port > 0; port++ {
@@ -67,9 +67,8 @@ func (b *Base) listen(ips []netip.Addr, low, high int, place string) {
 	}
 }
 
-// parseBind are the addresses of the forms ":80", "*:80", "10.0.0.1:80-89", "[::]:80" or ":::80", with "ipv4@" and the like before
-// them. A host name may be any address of this machine, and is returned as well. There is none for a socket of another kind than
-// TCP, or a port that is not known.
+// parseBind parses addresses such as ":80", "*:80", "10.0.0.1:80-89", "[::]:80" or ":::80", maybe after "ipv4@" and the like. A host name may
+// be any address of this machine; it is also returned as name. There are no addresses if it is not a TCP socket, or the port is unknown.
 func parseBind(address string) (ips []netip.Addr, name string, low, high int) {
 	family, rest, prefixed := strings.Cut(address, "@")
 	if !prefixed {
@@ -109,10 +108,10 @@ func parseBind(address string) (ips []netip.Addr, name string, low, high int) {
 	}
 }
 
-// localAddresses are those that the machine has now.
+// localAddresses are the current addresses of the machine.
 func localAddresses() map[netip.Addr]bool {
 	local := map[netip.Addr]bool{}
-	addrs, _ := net.InterfaceAddrs() // without them, bind lines that name addresses still count
+	addrs, _ := net.InterfaceAddrs() // on an error, bind lines with addresses still count
 	for _, a := range addrs {
 		if p, err := netip.ParsePrefix(a.String()); err == nil {
 			local[p.Addr().WithZone("").Unmap()] = true
@@ -121,7 +120,7 @@ func localAddresses() map[netip.Addr]bool {
 	return local
 }
 
-// UseMaster takes the address of the master's socket. It reports whether that changed what is to be read.
+// UseMaster sets the address of the master's socket. changed means that the files must be read again.
 func (c *Files) UseMaster(address string) (changed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -8,15 +8,15 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// A branch is one of the branches between .if and .endif.
+// A branch is a branch of an .if block.
 type branch struct {
-	outer bool // the block itself stands where HAProxy reads
-	taken bool // a branch of the block was taken
-	read  bool // HAProxy reads the lines of this one
+	outer bool // HAProxy does not skip the block itself
+	taken bool // one of the block's branches so far was taken
+	read  bool // HAProxy does not skip this branch
 }
 
-// decide marks what HAProxy leaves out of a file with conditions: it is asked itself (haproxy -cc, 2.5 and later), with the environment
-// of this process. If it does not say, nothing is marked, and the lines of all branches count.
+// decide marks the lines that HAProxy skips in a file with conditions. It asks HAProxy (haproxy -cc, 2.5 and later), with the environment of
+// this process. Without an answer it marks nothing: the lines of all branches count.
 func (c *Files) decide(d Document) Document {
 	if !d.conditions {
 		return d
@@ -54,7 +54,7 @@ func (c *Files) decide(d Document) Document {
 	return d
 }
 
-// A verdict is HAProxy's on a condition.
+// A verdict is HAProxy's answer to a condition.
 type verdict struct{ holds, unknown bool }
 
 // holds asks HAProxy about a condition, once.
@@ -66,7 +66,7 @@ func (c *Files) holds(condition string) bool {
 		return v.holds
 	}
 	_, err := c.checker.output(context.Background(), []string{"-cc", condition})
-	var refused *haproxy.InvalidConfigError // without words where the condition does not hold
+	var refused *haproxy.InvalidConfigError // its Output is empty if the condition is false
 	v = verdict{holds: err == nil, unknown: err != nil && (!errors.As(err, &refused) || refused.Output != "")}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -77,8 +77,8 @@ func (c *Files) holds(condition string) bool {
 	return v.holds
 }
 
-// ForgetAnswers is for another process: HAProxy is asked again about conditions, because another program, or another environment, may answer
-// otherwise, and host names are looked up again, as HAProxy has done. It reports whether that changes what is to be read.
+// ForgetAnswers is for a new process of HAProxy. Conditions are asked again, since another program or environment may give another answer.
+// Host names are looked up again, since HAProxy has done so. changed means that the files must be read again.
 func (c *Files) ForgetAnswers() (changed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -90,7 +90,7 @@ func (c *Files) ForgetAnswers() (changed bool) {
 	return true
 }
 
-// undecided reports whether HAProxy gave no answer to a condition; it is asked again at the next reading then.
+// undecided reports whether HAProxy gave no answer to a condition. The next reading asks again.
 func (c *Files) undecided() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

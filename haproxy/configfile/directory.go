@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// SameFiles reports whether HAProxy reads the same files, in the same order, with both lists.
+// SameFiles reports whether HAProxy reads the same files in the same order for both lists.
 func SameFiles(list, other []string) bool {
 	all, err := loads(list)
 	others, otherErr := loads(other)
 	return err == nil && otherErr == nil && slices.Equal(all, others)
 }
 
-// loads are the files that HAProxy reads with a list of files and directories, in its order.
+// loads are the files that HAProxy reads for a list of files and directories, in its order.
 func loads(list []string) ([]string, error) {
 	resolved, err := resolveAll(list)
 	if err != nil {
@@ -37,7 +37,7 @@ func resolveAll(list []string) ([]string, error) {
 	return resolved, nil
 }
 
-// expand puts the files of a directory in its place, as HAProxy does.
+// expand replaces each directory by its files, as HAProxy does.
 func expand(list []string) ([]string, error) {
 	var all []string
 	for _, path := range list {
@@ -54,7 +54,7 @@ func expand(list []string) ([]string, error) {
 	return all, nil
 }
 
-// filesOf are the files of a directory that HAProxy loads: the regular ones whose names end with .cfg, and links to such, sorted.
+// filesOf are the files of a directory that HAProxy loads, sorted: regular files whose names end with .cfg, and links to them.
 func filesOf(dir string) (files []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -5,54 +5,53 @@ import (
 	"strings"
 )
 
-// A Document is a configuration file as text: every byte belongs to exactly one line, and every line to at most one
-// section. HAProxy has no continuation lines (measured on 2.6, 3.2 and 3.4: a backslash at the end is a word like any
-// other), so a line of the file is a line of the configuration.
+// A Document is a configuration file as text: every byte belongs to exactly one line, and every line to at most one section. HAProxy has
+// no continuation lines (measured on 2.6, 3.2 and 3.4: a backslash at the end is an ordinary word).
 type Document struct {
 	lines    []line
 	sections []section
-	// conditions is set where there is a line between .if and .endif.
+	// conditions is set if there are lines between .if and .endif.
 	conditions bool
 }
 
 // A line is one line of a file.
 type line struct {
 	raw string // with its line end, if it has one
-	// conditional is set for the lines between .if and .endif, these included; off where HAProxy leaves it out.
+	// conditional is set from .if to .endif, both included. off is set if HAProxy skips the line.
 	conditional, off bool
 	filled           *filled
 }
 
-// filled is the second word of a line, if it is a name with variables in it.
+// filled is the second word of a line, if it is a name that contains variables.
 type filled struct {
-	name    string // with their values
-	unknown string // one whose value is not known
+	name    string // with the values of the variables
+	unknown string // a variable without a known value
 }
 
 // A section is a header with the lines below it.
 type section struct {
 	kind, name string
-	from       string // the defaults section that it names
-	off        bool   // HAProxy leaves it out
+	from       string // the defaults section behind "from"
+	off        bool   // HAProxy skips it
 	head       int    // index of the header line
 	end        int    // index after the last line
-	// content is the index after the last line that is neither blank nor a comment: what follows belongs to the
-	// next section's header for a person who reads it. So does an .if block that this header stands in.
+	// content is the index after the last line that is neither blank nor a comment. What follows introduces the next section, for a human
+	// reader. So does an .if block around the next header.
 	content int
-	// joined is set if a section behind this one would stand between .if and .endif, or take lines of this one that stand there.
+	// joined is set if a section inserted after this one would be between .if and .endif, or would get lines of this one.
 	joined bool
 }
 
-// An ifBlock is an .if with all up to its .endif, as far as it was read. It may be in no other one.
+// An ifBlock is the lines from .if to .endif, as far as they were read. It is not nested in another one.
 type ifBlock struct {
-	depth   int  // 0 behind the .endif
-	start   int  // the line of the .if
-	content int  // the end of the content of the section that it begins in, above it
+	depth   int  // 0 after .endif
+	start   int  // the line of .if
+	content int  // the end of the content above it, of the section in which it begins
 	own     bool // it has lines of that section
 }
 
-// sectionKinds are the keywords that start a section up to HAProxy 3.4. An unknown one would be taken for a line of the
-// section above it, which is harmless: neither is ever touched.
+// sectionKinds are the keywords that start a section, up to HAProxy 3.4. The lines of an unknown section count for the section above it.
+// That is harmless: hapsync changes neither.
 var sectionKinds = map[string]bool{
 	"global": true, "defaults": true, "frontend": true, "backend": true, "listen": true, "peers": true,
 	"resolvers": true, "userlist": true, "mailers": true, "program": true, "http-errors": true, "ring": true,
@@ -95,7 +94,7 @@ func parseDocument(text string) Document {
 	return d
 }
 
-// content is the end of the content of the last section so far.
+// content is the end of the content of the current last section.
 func (d *Document) content() int {
 	if len(d.sections) == 0 {
 		return 0
@@ -103,7 +102,7 @@ func (d *Document) content() int {
 	return d.sections[len(d.sections)-1].content
 }
 
-// end ends the last section so far before line n, which may stand in a block.
+// end ends the current last section before line n, which may be in a block.
 func (d *Document) end(n int, b ifBlock) {
 	if len(d.sections) == 0 {
 		return
@@ -133,7 +132,7 @@ func (d *Document) open(n int, header string) {
 	d.sections = append(d.sections, s)
 }
 
-// size is the length of the text.
+// size is the length of the text in bytes.
 func (d Document) size() (n int) {
 	for _, l := range d.lines {
 		n += len(l.raw)
@@ -150,7 +149,7 @@ func (d Document) String() string {
 	return b.String()
 }
 
-// active are the lines of a section's body that HAProxy takes.
+// active are the lines of a section's body that HAProxy does not skip.
 func (d Document) active(s section) []line {
 	body := d.body(s)
 	if !d.conditions {
@@ -159,10 +158,10 @@ func (d Document) active(s section) []line {
 	return slices.DeleteFunc(slices.Clone(body), func(l line) bool { return l.off || strings.HasPrefix(firstWord(l.raw), ".") })
 }
 
-// body are the lines of a section below its header that are not blank or comment at its end.
+// body are the lines of a section below its header, without blank lines and comments at the end.
 func (d Document) body(s section) []line { return d.lines[s.head+1 : s.content] }
 
-// shared says how a section shares an .if block with others, so that it cannot be taken out alone; empty if it does not.
+// shared says how a section shares an .if block with others, so that it cannot be removed alone; empty if it does not.
 func (d Document) shared(s section) string {
 	switch {
 	case d.lines[s.head].conditional:
@@ -173,16 +172,16 @@ func (d Document) shared(s section) string {
 	return ""
 }
 
-// isBlank tells what HAProxy takes as white space between words.
+// isBlank reports whether HAProxy treats a byte as white space between words.
 func isBlank(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
 
-// firstWord is the keyword of a line as HAProxy takes it, without quotes; "" for a blank one.
+// firstWord is the keyword of a line without quotes; empty for a blank line.
 func firstWord(raw string) string {
 	word, _ := cutWord(raw)
 	return unquote(word)
 }
 
-// cutWord returns the first word and what follows it; "" where there is none.
+// cutWord returns the first word and what follows it; the word is empty if there is none.
 func cutWord(raw string) (word, rest string) {
 	start := 0
 	for start < len(raw) && isBlank(raw[start]) {
@@ -195,14 +194,14 @@ func cutWord(raw string) (word, rest string) {
 	return raw[start:end], raw[end:]
 }
 
-// splitWords are the words of a line without its comment. A line with quotes, escapes or variables is never of
-// our making; its words keep their quotes, so that they equal nothing that we write.
+// splitWords are the words of a line without its comment. They keep their quotes, escapes and variables, so that a line with these never
+// equals a line of ours.
 func splitWords(raw string) []string { return appendWords(nil, raw) }
 
-// A wordBuffer holds the words of most lines without an allocation; files have many.
+// A wordBuffer holds the words of most lines without an allocation.
 type wordBuffer [16]string
 
-// appendWords is splitWords into a buffer of the caller's.
+// appendWords is splitWords with a buffer.
 func appendWords(words []string, raw string) []string {
 	if hasQuotes(raw) {
 		words, _ = rawWords(words, raw)
@@ -224,7 +223,7 @@ func appendWords(words []string, raw string) []string {
 	}
 }
 
-// commentOf is the comment at the end of a line, from its "#", or "".
+// commentOf is the comment at the end of a line, from its "#"; empty without one.
 func commentOf(raw string) string {
 	if hasQuotes(raw) {
 		_, comment := rawWords(nil, raw)
@@ -238,7 +237,7 @@ func commentOf(raw string) string {
 
 func hasQuotes(raw string) bool { return strings.ContainsAny(raw, `\"'`) }
 
-// rawWords appends the words of a line as they stand, with their quotes and escapes, and returns its comment.
+// rawWords appends the words of a line, with their quotes and escapes, and returns its comment.
 func rawWords(words []string, raw string) (_ []string, comment string) {
 	raw = strings.TrimRight(raw, "\r\n")
 	start, quote := -1, byte(0)

@@ -11,10 +11,10 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// checkBound bounds a health check of hapsync's own: what takes longer is left to HAProxy.
+// checkBound is the timeout of hapsync's own health checks. HAProxy's checks decide about slower servers.
 const checkBound = 2 * time.Second
 
-// plainWords are the words of a server that change nothing about what its check is, with the number of their arguments.
+// plainWords are the words of a server that do not change how it is checked, with the number of their arguments.
 var plainWords = map[string]int{
 	"check": 0, "no-check": 0, "backup": 0, "no-backup": 0, "non-stick": 0,
 	"cookie": 1, "weight": 1, "maxconn": 1, "minconn": 1, "maxqueue": 1, "slowstart": 1, "id": 1, "guid": 1,
@@ -22,7 +22,7 @@ var plainWords = map[string]int{
 	"on-marked-down": 1, "on-marked-up": 1, "pool-low-conn": 1, "pool-max-conn": 1, "pool-purge-delay": 1, "max-reuse": 1,
 }
 
-// PlainServer reports whether the words of a server, or of a default-server line, leave its check what it is without them.
+// PlainServer reports whether the words of a server or of a default-server line do not change how it is checked.
 func PlainServer(words string) bool {
 	w := strings.Fields(words)
 	for len(w) > 0 {
@@ -35,8 +35,8 @@ func PlainServer(words string) bool {
 	return true
 }
 
-// HealthCheck is the check of a backend's servers, or, if the file does not have it yet, of those of a new backend without lines for it; ok
-// is false where any line of its own or of its defaults, or default-server word, may make it another than what hapsync writes.
+// HealthCheck is the check of a backend's servers. If the file does not have the backend yet, it is that of a new backend. ok is false if a
+// line of the backend or of its defaults, or a default-server word, may make it another check than hapsync writes.
 func (f Reading) HealthCheck(backend string) (check haproxy.HealthCheck, ok bool) {
 	if !PlainServer(f.DefaultServer(backend)) {
 		return check, false
@@ -51,7 +51,7 @@ func (f Reading) HealthCheck(backend string) (check haproxy.HealthCheck, ok bool
 		lines, own = f.effective(f.at, s), len(f.inherited(f.at, s).lines)
 	}
 	for i, l := range lines {
-		w := meaning(l.raw, os.Getenv)
+		w := expandWords(l.raw, os.Getenv)
 		switch {
 		case len(w) == 0:
 		case i >= own && check.Path != "" && roleOf(l, true) == roleCheck:
@@ -70,8 +70,7 @@ func (f Reading) HealthCheck(backend string) (check haproxy.HealthCheck, ok bool
 	return check, true
 }
 
-// changesCheck reports whether a line of a backend or its defaults may have a say on what a check is. Server lines have
-// words of their own.
+// changesCheck reports whether a line of a backend or of its defaults may change the check. The words of server lines are handled elsewhere.
 func changesCheck(raw string, w []string) bool {
 	switch w[0] {
 	case "server", "server-template", "default-server", "timeout":
@@ -91,7 +90,7 @@ func changesCheck(raw string, w []string) bool {
 	})
 }
 
-// duration reads a time of HAProxy's: a number of milliseconds, or of the unit behind it.
+// duration parses a time of HAProxy's: a number with a unit, or of milliseconds.
 func duration(s string) (time.Duration, bool) {
 	digits := strings.TrimRight(s, "usmhd")
 	unit, known := map[string]time.Duration{

@@ -10,16 +10,18 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// digestOf names the exact bytes of a file.
+// digestOf identifies the exact bytes of a text.
 func digestOf(text string) haproxy.Digest {
 	sum := sha256.Sum256([]byte(text))
 	return haproxy.Digest(hex.EncodeToString(sum[:]))
 }
 
-// ReadText reads a file through its links; a missing one is "" without an error.
+// ReadText reads a file through symbolic links. A missing one is "" without an error.
 func ReadText(path string) (text string, digest haproxy.Digest, err error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -32,7 +34,7 @@ func ReadText(path string) (text string, digest haproxy.Digest, err error) {
 	return text, digestOf(text), nil
 }
 
-// resolve follows links, so that a link stays one; a file that is not there yet is taken as it is named.
+// resolve follows symbolic links, so that they stay links. A missing file keeps its name.
 func resolve(path string) (string, error) {
 	target, err := filepath.EvalSymlinks(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -44,16 +46,15 @@ func resolve(path string) (string, error) {
 	return filepath.Abs(target)
 }
 
-// A candidate is a file that may take the place of another: beside it, so that the rename is atomic and relative
-// paths in it mean the same; hidden, so that a HAProxy that loads the whole directory does not see it.
+// A candidate is a file that may replace another one. It is in the same directory, so that the rename is atomic, and relative paths in it
+// mean the same. It is hidden, so that a HAProxy that loads the whole directory does not read it.
 type candidate struct {
 	path, target string
-	// volatile is set for what need not outlive a crash of the machine: it is not waited for until it is on the disk.
+	// volatile is set if the file need not survive a crash of the machine: it is not synced to the disk.
 	volatile bool
 }
 
-// newCandidate writes text beside target, with the mode and owner of the file like, and sees it onto the disk.
-// Leftovers of a killed process are written over.
+// newCandidate writes text beside target, with the mode and owner of the file like, and syncs it. It overwrites what a killed process left.
 func newCandidate(target, like, text string) (candidate, error) {
 	dir, name := filepath.Split(target)
 	c := candidate{path: filepath.Join(dir, "."+name+".new"), target: target}
@@ -62,7 +63,7 @@ func newCandidate(target, like, text string) (candidate, error) {
 
 func (c candidate) fill(text, like string) error {
 	if err := c.write(text, like); err != nil {
-		_ = c.discard() // whatever keeps it from being written keeps it from being removed
+		_ = c.discard() // if this fails, too, the first error is enough
 		return fmt.Errorf("write beside %s: %w (hapsync must be able to create files in that directory)", c.target, err)
 	}
 	return nil
@@ -83,7 +84,7 @@ func (c candidate) write(text, like string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close() // for the errors on the way; the last line has its own
+	defer f.Close() // after an error; otherwise the last line returns the error of Close
 	if _, err := f.WriteString(text); err != nil {
 		return err
 	}
@@ -106,8 +107,7 @@ func (c candidate) write(text, like string) error {
 	return f.Close()
 }
 
-// install puts the candidate in the target's place and sees that onto the disk. The target is the old file or the new
-// one at any moment.
+// install renames the candidate to the target, and syncs the directory. At any moment the target is either the old or the new file.
 func (c candidate) install() error {
 	if err := os.Rename(c.path, c.target); err != nil {
 		return err
@@ -133,7 +133,7 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Replace is newCandidate and install in one, for files that need no validation.
+// Replace is newCandidate and install, for files that HAProxy need not check.
 func Replace(path, like, text string) error {
 	c, err := newCandidate(path, like, text)
 	if err != nil {
@@ -142,11 +142,28 @@ func Replace(path, like, text string) error {
 	return c.install()
 }
 
-// ReplaceVolatile is replaceFile for what is of use only as long as the machine runs.
+// ReplaceVolatile is Replace for files that need not survive a crash of the machine.
 func ReplaceVolatile(path, like, text string) error {
 	c := candidate{path: path + ".new", target: path, volatile: true}
 	if err := c.fill(text, like); err != nil {
 		return err
 	}
 	return c.install()
+}
+
+// Unwritable says why a new managed file could not be installed, as far as can be seen now: its directory is not writable, or its disk has
+// no room for a file of this size.
+func (c *Files) Unwritable(size int) error {
+	dir := filepath.Dir(c.Managed)
+	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
+		return fmt.Errorf("%s cannot be replaced: %s: %w (hapsync must be able to create files in that directory)", c.Managed, dir, err)
+	}
+	var disk unix.Statfs_t
+	if err := unix.Statfs(dir, &disk); err != nil || disk.Blocks == 0 {
+		return nil //nolint:nilerr // unknown
+	}
+	if room := disk.Bfree * uint64(disk.Bsize); room <= uint64(size) {
+		return fmt.Errorf("%s cannot be replaced: %s has %d bytes of room: %w", c.Managed, dir, room, unix.ENOSPC)
+	}
+	return nil
 }

@@ -10,12 +10,12 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// keyed are the words of servers that the managed file has, or lacks, because a key of the registry says so, by server and
-// keyword; the value is what an operator had written there before, or keyedBare. Nothing in the file tells whose words are, so
-// that they are kept in a file beside it. All other words of a server's line are the operator's.
+// keyed are the words of servers that the managed file has or lacks because of a key of the registry, by server and keyword. The value is
+// what an operator had written there before, or keyedBare. The file itself does not show whose words they are, so they are kept in a file
+// beside it. All other words of a server's line are the operator's.
 type keyed map[haproxy.ServerKey]map[string]string
 
-// keyedBare stands for no word of an operator's.
+// keyedBare means that the operator had written nothing.
 const keyedBare = "-"
 
 func (c *Files) keyedFile() string {
@@ -23,7 +23,7 @@ func (c *Files) keyedFile() string {
 	return filepath.Join(dir, "."+name+".keyed")
 }
 
-// readKeyed reads one server in a line: its name, then each keyword with its value.
+// readKeyed parses lines of a server, keywords and values.
 func readKeyed(text string) keyed {
 	k := keyed{}
 	for l := range strings.Lines(text) {
@@ -54,7 +54,7 @@ func (k keyed) String() string {
 	return strings.Join(all, "")
 }
 
-// with is both together.
+// with adds the words of other; those of k have priority.
 func (k keyed) with(other keyed) keyed {
 	all := maps.Clone(k)
 	for key, words := range other {
@@ -64,7 +64,7 @@ func (k keyed) with(other keyed) keyed {
 	return all
 }
 
-// typed are the words that operators have written behind servers of a backend, where they are not what the backend gives.
+// typed are the settings that operators wrote behind servers of a backend, if they differ from what the backend gives.
 func (k keyed) typed(b haproxy.Backend) map[string]haproxy.Given {
 	var typed map[string]haproxy.Given
 	for _, s := range b.Servers {
@@ -83,7 +83,7 @@ func (k keyed) typed(b haproxy.Backend) map[string]haproxy.Given {
 	return typed
 }
 
-// keyedIn are the words that a configuration has because keys say so: those that the file does not give without them.
+// keyedIn are the words that a configuration has because of keys: those that the file would not give without keys.
 func (m Managed) keyedIn(want haproxy.Config) keyed {
 	k := keyed{}
 	for _, w := range want.Backends {
@@ -115,18 +115,18 @@ func (m Managed) keyedIn(want haproxy.Config) keyed {
 	return k
 }
 
-// givenAs is what a server has, as something that it is given.
+// givenAs is a server's settings as Given.
 func givenAs(s haproxy.Server) haproxy.Given {
 	return haproxy.Given{Weight: s.Weight, Weighted: true, MaxConn: s.MaxConn, Backup: s.Backup, Disabled: s.State == haproxy.Maint}
 }
 
-// plain is the same with HAProxy's own weight spelt out, and without the check, which is always hapsync's to say.
+// plain is g with HAProxy's default weight filled in, and without the check, which only hapsync sets.
 func plain(g haproxy.Given) haproxy.Given {
 	g.Weight, g.Weighted, g.Check = g.ServerWeight(), true, false
 	return g
 }
 
-// set puts a word of an operator's into the place of a key's.
+// set replaces the value from a key by the operator's.
 func set(own *haproxy.Given, keyword, value string, bare haproxy.Given) {
 	if bare = plain(bare); value != keyedBare {
 		number, _ := strconv.Atoi(value)
@@ -144,7 +144,7 @@ func set(own *haproxy.Given, keyword, value string, bare haproxy.Given) {
 	}
 }
 
-// keepKeyed writes keyedFile where it is to say something else.
+// keepKeyed writes keyedFile if it changes.
 func (c *Files) keepKeyed(have Reading, want string) error {
 	if !have.Unclaimed && have.keyed == want {
 		return nil
@@ -160,8 +160,7 @@ func (c *Files) writeKeyed(text string) error {
 	return made.install()
 }
 
-// Claim keeps, where nothing is kept of that yet, which words of the file are there because keys say so: those that operators have
-// not typed by what is wanted.
+// Claim writes keyedFile if there is none yet: the words that the operators did not write, as far as want can tell, belong to keys.
 func (c *Files) Claim(want haproxy.Config) error {
 	f, err := c.Reread()
 	if err != nil || !f.Unclaimed {

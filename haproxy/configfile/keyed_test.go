@@ -35,12 +35,12 @@ func TestKeysThatComeAndGoLeaveAnOperatorsWords(t *testing.T) {
 			}
 			want := serverAs(wanted)
 			next := m.keyedIn(haproxy.Config{Backends: []haproxy.Backend{{Name: name, Servers: []haproxy.Server{want}}}})
-			amid := readKeyed(readKeyed(known.String()).with(next).String())
+			interim := readKeyed(readKeyed(known.String()).with(next).String())
 			for _, s := range []haproxy.Server{line, want} {
 				file.Servers = []haproxy.Server{s}
-				file.Typed = amid.typed(file)
+				file.Typed = interim.typed(file)
 				if got := file.GivenTo(server); got != operators {
-					t.Fatalf("between the writes %+v is known as the operator's, and not %+v, by\n%s", got, operators, amid)
+					t.Fatalf("between the writes %+v is known as the operator's, and not %+v, by\n%s", got, operators, interim)
 				}
 			}
 			line, known = want, readKeyed(next.String())

@@ -10,64 +10,69 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// Managed is what one reading of the managed file found.
+// Managed is the managed part of one reading of the managed file.
 type Managed struct {
 	Config haproxy.Config
-	// Foreign says, by domain, which object bears a name of ours without our shape.
+	// Foreign is, by domain, an object that has one of our names but not our form.
 	Foreign map[string]string
-	// Behind is what requests for an unknown domain go on to behind our rules, as the file says it; empty where nothing is.
+	// Behind is the operator's line that gets requests for unknown domains; empty without one.
 	Behind string
-	// Exact are the frontends with rules that take the Host without a port alone, AnyPort those with rules that take it with any.
+	// Exact are the frontends with rules that match the Host header only without a port, AnyPort those with rules for any port.
 	Exact, AnyPort map[string]bool
-	// StaleMap is set where the map file is not there, or not as this part wants it.
+	// StaleMap is set if the map file is missing or differs from the managed part.
 	StaleMap bool
-	// mapRules are those of the frontends, ByMap whether they stand for the rules of all domains.
+	// mapRules are the map rules of the frontends. ByMap says whether they replace the rules of all domains.
 	mapRules map[string]mapRule
 	ByMap    map[string]bool
-	// Wildcards are those of all domains, sorted.
+	// Wildcards are the wildcards of all domains, sorted.
 	Wildcards []string
-	// Named are the further names of all domains that lines of theirs lead to: neither wildcards nor names of the map.
+	// Named are the other names of all domains that have lines: neither wildcards nor entries of the map.
 	Named map[string]bool
-	// names are the further names of domains, by frontend.
+	// names are the other names of domains, by frontend and domain.
 	names map[string]map[string]string
 	// Given is what the servers of new backends get.
 	Given haproxy.Given
-	// Own is what they have of haproxy.Backend.Own.
+	// Own is haproxy.Backend.Own of new backends.
 	Own []string
-	// otherForm is a domain whose lines in a frontend mean what hapsync's do, in another form; empty where there is none.
+	// otherForm is a domain whose lines have the meaning of hapsync's, but another form; empty if there is none.
 	otherForm string
-	// Routes are the frontends in which an entry in the map file does what a new domain's rule would do, with whether they take a
-	// Host with any port.
+	// Routes are the frontends in which an entry of the map file has the effect of a new domain's rule. The value says whether it matches
+	// the Host header with any port.
 	Routes map[string]bool
 	// Spares are the spare backends, sorted.
 	Spares []haproxy.Backend
-	// spares are their sections, otherSpares the names of those that are the operator's, or that other lines name.
+	// spares are their sections. otherSpares are the names of spare backends that belong to the operator, or that other lines use.
 	spares      map[string]section
 	otherSpares map[string]bool
-	// mapFile is that of map rules that are to be written beside those of domains, if their rules change, and newSpares are the spare
-	// backends that are to be there then; empty where none are.
+	// mapFile is the file of the map rules to write, if the rules of domains change. newSpares are the spare backends to have then. Both
+	// are empty if there are none.
 	mapFile   string
 	newSpares []haproxy.Backend
-	// path is that of the managed file.
+	// path is the path of the managed file.
 	path string
 	// frontends and backends are the sections of the managed part, by name.
 	frontends map[string]section
 	backends  map[string]section
-	// late are the words that backends inherit which have a default-server line below a server: it holds for those below it.
+	// late has the backends with a default-server line below a server, which counts only for the servers below it. The value is the
+	// inherited default-server words.
 	late map[string]string
-	// home is where new backends go.
+	// home is the part of the file to which new backends are added.
 	home part
-	// Needed are the lines that need a server of a backend of ours, in their order.
+	// Needed are the lines that need a server of a managed backend, in the order of the file.
 	Needed map[haproxy.ServerKey][]haproxy.Need
-	// NotOurs are the servers in backends of ours whose lines have not our shape, with their place.
+	// NotOurs are the servers in managed backends whose lines do not have our form, with their places.
 	NotOurs map[haproxy.ServerKey]string
 }
 
-// readManaged finds the managed part of a file: the domains whose ACL, use_backend rule and backend have exactly our
-// shape. file is the name that messages use; taken are the proxies of other files, by name, with their place; inherited are the
-// defaults that a section takes.
-func readManaged(d Document, frontends []string, file string, taken map[string]string, inherited func(section) defaultsSection) Managed {
-	m := Managed{path: file, Foreign: map[string]string{}, Exact: map[string]bool{}, AnyPort: map[string]bool{}, mapRules: map[string]mapRule{}, ByMap: map[string]bool{}, frontends: map[string]section{}, backends: map[string]section{}, late: map[string]string{}}
+// readManaged finds the managed part of a file: the domains whose ACL, use_backend rule and backend have exactly our form. file is the name
+// for messages. taken are the proxies of other files, by name, with their places. inherited returns the defaults of a section.
+func readManaged(
+	d Document, frontends []string, file string, taken map[string]string, inherited func(section) defaultsSection,
+) Managed {
+	m := Managed{
+		path: file, Foreign: map[string]string{}, Exact: map[string]bool{}, AnyPort: map[string]bool{}, mapRules: map[string]mapRule{},
+		ByMap: map[string]bool{}, frontends: map[string]section{}, backends: map[string]section{}, late: map[string]string{},
+	}
 	all := m.findSections(d, frontends, file)
 	m.findRules(d, frontends, file, all)
 	m.home = m.homeOf(d, inherited)
@@ -105,11 +110,11 @@ func readManaged(d Document, frontends []string, file string, taken map[string]s
 		b.Exact, b.ByMap, b.Closed, b.Options.Names = exact[name], byMap[name], !open[name], names[domain]
 		m.Config.Backends = append(m.Config.Backends, b)
 	}
-	slices.SortFunc(m.Config.Backends, func(a, b haproxy.Backend) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(m.Config.Backends, haproxy.CompareBackends)
 	return m
 }
 
-// findSections finds the managed frontends, and returns all backends, by name. One that shares an .if block with others is the operator's.
+// findSections finds the managed frontends, and returns all backends by name. A backend that shares an .if block is the operator's.
 func (m *Managed) findSections(d Document, frontends []string, file string) map[string]section {
 	all := map[string]section{}
 	for _, s := range d.sections {
@@ -133,7 +138,7 @@ func (m *Managed) findSections(d Document, frontends []string, file string) map[
 	return all
 }
 
-// from names the defaults that new backends take: those that a managed frontend names; empty where none does.
+// from is the defaults section for new backends: the one that a managed frontend names; empty if none does.
 func (m *Managed) from() string {
 	for _, name := range slices.Sorted(maps.Keys(m.frontends)) {
 		if from := m.frontends[name].from; from != "" {
@@ -143,7 +148,7 @@ func (m *Managed) from() string {
 	return ""
 }
 
-// findRules collects the rules of our shape; a domain with a name of ours in another shape becomes foreign.
+// findRules collects the rules of our form. A domain that uses one of our names in another form becomes foreign.
 func (m *Managed) findRules(d Document, frontends []string, file string, all map[string]section) {
 	mapFile, _ := MapFile(m.path)
 	for _, f := range frontends {
@@ -185,8 +190,8 @@ func (m *Managed) findForeign(file string, all map[string]section, taken map[str
 	}
 }
 
-// behind is the line of an operator's in a frontend that requests for an unknown domain go on to: its default_backend, or a
-// use_backend rule below one of ours.
+// behind is the operator's line of a frontend that gets requests for unknown domains: its default_backend, or a use_backend rule below
+// one of ours.
 func behind(body []line) (found string) {
 	below := false
 	for _, l := range body {
@@ -205,7 +210,7 @@ func behind(body []line) (found string) {
 	return cmp.Or(defaultBackend(body), found)
 }
 
-// defaultBackend is the line that names the backend for requests that no rule takes.
+// defaultBackend is the line that names the backend for requests that no rule matches.
 func defaultBackend(lines []line) string {
 	if name := lastOf(lines, "default_backend"); name != "" {
 		return "default_backend " + name
@@ -213,19 +218,19 @@ func defaultBackend(lines []line) string {
 	return ""
 }
 
-// A lineRole says what a line of a managed backend is to us.
+// A lineRole is what a line of a managed backend means to hapsync.
 type lineRole int
 
 const (
 	roleForeign lineRole = iota // the operator's: kept
 	roleBalance
 	roleCookie
-	roleCheck // "option httpchk" and "http-check send", where both have our shape
+	roleCheck // "option httpchk" and "http-check send", if both have our form
 	roleServer
 	roleMarked // another line with our mark
 )
 
-// roleOf tells the role of a line; the check's two lines count only where checkOf finds both.
+// roleOf returns the role of a line. checked says whether checkOf has found both lines of the check.
 func roleOf(l line, checked bool) lineRole {
 	if l.conditional {
 		return roleForeign
@@ -258,7 +263,7 @@ func roleOf(l line, checked bool) lineRole {
 	return roleForeign
 }
 
-// findServers finds the servers in our backends that are not ours.
+// findServers finds the servers in managed backends that are not ours.
 func (m *Managed) findServers(d Document, file string) {
 	m.NotOurs = map[haproxy.ServerKey]string{}
 	for name, s := range m.backends {
@@ -283,8 +288,8 @@ func (m *Managed) findServers(d Document, file string) {
 	}
 }
 
-// canonicalCookie puts the words of a cookie line that we write into our order, before an operator's own: the order
-// means nothing to HAProxy, and client-native has one of its own.
+// canonicalCookie sorts the words of a cookie line into our order, with the operator's own words last. The order means nothing to HAProxy,
+// and client-native has another one.
 func canonicalCookie(words []string) string {
 	if len(words) == 0 {
 		return ""

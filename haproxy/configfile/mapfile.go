@@ -9,19 +9,19 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// The map file follows from the managed file: for each domain whose rule is ByMap it has the domain's name and its further names, but for
-// wildcards, which have rules. An entry that leads to no backend of hapsync's is left alone.
+// The map file follows from the managed file. For each domain whose rule is ByMap it has the domain and its other names, except wildcards,
+// which have rules. hapsync keeps entries that do not lead to one of its backends.
 
-// mapFile is the map file, and whether its path can stand in a rule.
+// mapFile is the path of the map file; ok is false if a rule cannot contain it.
 func (c *Files) mapFile() (path string, ok bool) { return MapFile(c.Managed) }
 
-// readsMap reports whether a text of the managed file has a rule that reads the map file.
+// readsMap reports whether a rule in a text of the managed file reads the map file.
 func (c *Files) readsMap(text string) bool {
 	path, ok := c.mapFile()
 	return ok && strings.Contains(text, "map("+path+")")
 }
 
-// readMapFile is the text of the map file that a text of the managed file has a rule for; empty where it has none.
+// readMapFile reads the map file, if a rule in the text of the managed file reads it; else the text is empty.
 func (c *Files) readMapFile(managed string) (text string, there bool, err error) {
 	if !c.readsMap(managed) {
 		return "", false, nil
@@ -30,15 +30,16 @@ func (c *Files) readMapFile(managed string) (text string, there bool, err error)
 	return ReadBeside(path)
 }
 
-// findMapFile refuses rules by the map if no rule can read the file.
+// findMapFile returns an error if rules by the map are wanted, but no rule can read the file.
 func (c *Files) findMapFile(want haproxy.Config) error {
 	if path, ok := c.mapFile(); !ok && slices.ContainsFunc(want.Rules, isByMap) {
-		return fmt.Errorf("%s cannot stand in a rule of HAProxy's: --routing map needs a managed file whose path has letters, digits and / . _ - only", path)
+		return fmt.Errorf("%s cannot stand in a rule of HAProxy's: --routing map needs a managed file whose path has letters, "+
+			"digits and / . _ - only", path)
 	}
 	return nil
 }
 
-// mapEntries are those that the map file is to have.
+// mapEntries are the wanted entries of the map file.
 func mapEntries(config haproxy.Config) map[string]string {
 	entries := map[string]string{}
 	for _, r := range config.Rules {
@@ -54,7 +55,7 @@ func mapEntries(config haproxy.Config) map[string]string {
 	return entries
 }
 
-// mapText is a text of the map file with some entries in the place of those of hapsync's.
+// mapText is the text of the map file with new entries of hapsync's. It keeps the other lines of have.
 func (m *Managed) mapText(entries map[string]string, have string) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(entries)) {
@@ -68,7 +69,7 @@ func (m *Managed) mapText(entries map[string]string, have string) string {
 	return b.String()
 }
 
-// mapEntry reads a line of the map file; ours is false for one that hapsync would not write.
+// mapEntry parses a line of the map file; ours is false if hapsync would not write it.
 func (m *Managed) mapEntry(l string) (name, backend string, ours bool) {
 	w := strings.Fields(l)
 	if len(w) != 2 || !haproxy.PlainName(w[0]) || !haproxy.PlainName(w[1]) {
@@ -78,17 +79,20 @@ func (m *Managed) mapEntry(l string) (name, backend string, ours bool) {
 	return w[0], w[1], ok && m.Foreign[domain] == ""
 }
 
-// findStaleMap finds out whether the map file, and the rules that read it, are as the managed file wants them.
+// findStaleMap finds out whether the map file, or a rule that reads it, differs from what the managed file needs.
 func (c *Files) findStaleMap(f *Reading) {
 	path, ok := c.mapFile()
 	wrong := false // the managed file was moved
 	for _, r := range f.Managed.mapRules {
 		wrong = wrong || ok && r.file != path
 	}
-	f.Managed.StaleMap = wrong || c.readsMap(f.Text) && (!f.mapThere || f.mapText != f.Managed.mapText(mapEntries(f.Managed.Config), f.mapText))
+	f.Managed.StaleMap = wrong
+	if !wrong && c.readsMap(f.Text) {
+		f.Managed.StaleMap = !f.mapThere || f.mapText != f.Managed.mapText(mapEntries(f.Managed.Config), f.mapText)
+	}
 }
 
-// keepMapFile makes sure that the map file is there, without which HAProxy does not start, if a text has a rule that reads it.
+// keepMapFile creates the map file if it is missing and a rule in text reads it. Without it HAProxy would not start.
 func (c *Files) keepMapFile(f Reading, text string) error {
 	path, _ := c.mapFile()
 	if f.mapThere || !c.readsMap(text) {
@@ -100,9 +104,8 @@ func (c *Files) keepMapFile(f Reading, text string) error {
 	return Replace(path, c.Managed, "")
 }
 
-// installWithMap puts a new managed file in place, and the map file that goes with it. In between the map file has the entries of both, so
-// that HAProxy, if it starts then, knows each domain that either file has: an entry whose backend is not there yet, or no more, is
-// one of an unknown domain.
+// installWithMap installs a new managed file, and its map file. In between, the map file has the old and the new entries. If HAProxy starts
+// then, it knows every domain of the file that it reads. An entry whose backend does not exist is like one of an unknown domain.
 func (c *Files) installWithMap(f Reading, next string, install func() error) error {
 	path, ok := c.mapFile()
 	if !ok || next == f.mapText {
@@ -116,13 +119,13 @@ func (c *Files) installWithMap(f Reading, next string, install func() error) err
 			}
 		}
 	}
-	amid := f.Managed.mapText(both, f.mapText)
-	if amid != f.mapText {
-		if err := Replace(path, c.Managed, amid); err != nil {
+	interim := f.Managed.mapText(both, f.mapText)
+	if interim != f.mapText {
+		if err := Replace(path, c.Managed, interim); err != nil {
 			return fmt.Errorf("replace %s: %w", path, err)
 		}
 	}
-	if err := install(); err != nil || amid == next {
+	if err := install(); err != nil || interim == next {
 		return err
 	}
 	if err := Replace(path, c.Managed, next); err != nil {
@@ -131,7 +134,7 @@ func (c *Files) installWithMap(f Reading, next string, install func() error) err
 	return nil
 }
 
-// install puts a new managed file in place.
+// install installs a new managed file.
 func (c *Files) install(f Reading, made candidate) error {
 	if err := made.install(); err != nil {
 		return fmt.Errorf("replace %s: %w", c.Managed, err)
@@ -140,7 +143,7 @@ func (c *Files) install(f Reading, made candidate) error {
 	return nil
 }
 
-// byMap are the domains of a frontend that it has by the map.
+// byMap are the domains of a frontend that are routed by the map.
 func (m *Managed) byMap(frontend string) (names []string) {
 	for _, r := range rulesIn(frontend, m.Config.Rules) {
 		if r.ByMap && !r.Closed {

@@ -9,44 +9,44 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// mapSuffix ends the name of the map file.
+// mapSuffix is the end of the map file's name.
 const mapSuffix = ".domains.map"
 
-// MapFile is the file beside the managed one that the map rules read: it leads hosts, in lower case, to backends. It is not ok where
-// its path cannot stand in a rule.
+// MapFile is the file beside the managed file that map rules read. It maps host names, in lower case, to backends. ok is false if a rule
+// cannot contain its path.
 func MapFile(managed string) (path string, ok bool) {
 	dir, name := filepath.Split(managed)
 	path = filepath.Join(dir, strings.TrimSuffix(name, ".cfg")+mapSuffix)
 	return path, isPlainPath(path)
 }
 
-// isPlainPath reports whether a path has only bytes that mean nothing else in a sample expression, and none that end one.
+// isPlainPath reports whether a path is absolute, and has no bytes with a special meaning in a sample expression.
 func isPlainPath(path string) bool {
 	return strings.Trim(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-") == "" && filepath.IsAbs(path)
 }
 
-// The samples that a map rule looks up. A Host is in lower case in the map; an ACL's -i does the same.
+// The samples that a map rule looks up. Host names in the map are in lower case. The -i of an ACL has the same effect.
 const (
 	exactKey   = "req.hdr(host),lower"
 	anyPortKey = "req.hdr(host),host_only,lower"
 )
 
-// MapRule is the last rule of hapsync's in a frontend: it leads to the backend that the map file has for the Host, and is as if it
-// were not there for a Host that the file does not have. anyPort is as that of haproxy.Rule.
+// MapRule is hapsync's last rule in a frontend. It leads to the backend that the map file has for the Host header, and has no effect if the
+// file does not have it. anyPort is as in haproxy.Rule.
 func MapRule(mapFile string, anyPort bool) string {
 	return strings.Join(mapRule{file: mapFile, anyPort: anyPort}.words(), " ")
 }
 
-// AllByMap is a MapRule that stands for the rules of all domains of the frontend.
+// AllByMap is a MapRule that replaces the rules of all domains of the frontend.
 func AllByMap(mapFile string, anyPort bool) string {
 	return strings.Join(mapRule{file: mapFile, anyPort: anyPort, all: true}.words(), " ")
 }
 
-// A mapRule is the rule of a frontend that reads the map file.
+// A mapRule is a rule that reads the map file.
 type mapRule struct {
 	file    string
 	anyPort bool
-	// all is set where it stands for the rules of all domains that have an ACL and no rule of their own. It has the mark then.
+	// all is set if it replaces the rules of all domains, which then have only ACLs. It has the mark.
 	all bool
 }
 
@@ -63,8 +63,8 @@ func (r mapRule) words() []string {
 	return words
 }
 
-// readMapRule reads a line of a frontend as a map rule, whatever folder its file is in: what was written beside another managed
-// file is not an operator's, either.
+// readMapRule parses a line of a frontend as a map rule. The directory of its file does not matter: a rule that was written for another
+// managed file is not an operator's either.
 func readMapRule(l line) (r mapRule, ok bool) {
 	if l.conditional || firstWord(l.raw) != "use_backend" {
 		return r, false
@@ -83,8 +83,8 @@ func readMapRule(l line) (r mapRule, ok bool) {
 	return r, true
 }
 
-// mapRuleIn is the map rule of hapsync's among the lines of a frontend: one that reads the map file, else one that was written for a
-// managed file in another folder. A rule that reads a map of another name, without hapsync's mark, is an operator's.
+// mapRuleIn is hapsync's map rule among the lines of a frontend: one that reads the map file, or else one that was written for a managed file
+// in another directory. A rule that reads a map of another name, and lacks the mark, is an operator's.
 func mapRuleIn(lines []line, mapFile string) (r mapRule, ok bool) {
 	for _, l := range lines {
 		found, isMapRule := readMapRule(l)
@@ -99,8 +99,8 @@ func mapRuleIn(lines []line, mapFile string) (r mapRule, ok bool) {
 	return r, ok
 }
 
-// routesOf are the frontends in which an entry in the map file does what a new domain's own rule would do there, with whether they take
-// a Host with any port: between hapsync's first rule and the map rule no rule of an operator's has its say.
+// routesOf are the frontends in which an entry of the map file has the effect of a new domain's rule: there is no rule of an operator's
+// between hapsync's first rule and the map rule. The value says whether it matches the Host header with any port.
 func (m *Managed) routesOf(d Document, mapFile string) map[string]bool {
 	routes := map[string]bool{}
 	for name, s := range m.frontends {
@@ -115,7 +115,7 @@ func (m *Managed) routesOf(d Document, mapFile string) map[string]bool {
 			case isMapRule && r.file == mapFile && (r.all || !between):
 				routes[name] = r.anyPort
 			case ours && kind == "wildcard":
-				between = true // it comes behind all whole names
+				between = true // it comes after all exact names
 			case ours:
 				below = true
 				delete(routes, name) // hapsync writes new rules there
@@ -127,7 +127,7 @@ func (m *Managed) routesOf(d Document, mapFile string) map[string]bool {
 	return routes
 }
 
-// allAnyPort reports whether the map rule beside rules takes hosts with any port: as new rules beside them do.
+// allAnyPort reports whether the map rule beside other rules matches any port, like new rules there.
 func allAnyPort(rules []haproxy.Rule) bool {
 	return !slices.ContainsFunc(rules, func(r haproxy.Rule) bool { return !r.AnyPort && !r.Closed })
 }

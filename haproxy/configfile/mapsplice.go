@@ -6,8 +6,8 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// unchanged are the rules of a frontend whose lines of a kind stay as they are, by kind and domain. An ACL stays where its rule goes to the
-// map, and is written again where the rule comes back, because the map rule has said until then which ports it takes.
+// unchanged are the rules of a frontend whose lines stay, by kind of line and by domain. If a rule moves to the map, its ACL stays. If it
+// moves back, its ACL is written again, because until then the map rule determined the ports.
 func (p *splicer) unchanged(frontend string, owned map[string]haproxy.Rule, want []haproxy.Rule) map[string]map[string]haproxy.Rule {
 	acls, rules := map[string]haproxy.Rule{}, map[string]haproxy.Rule{}
 	for _, r := range want {
@@ -25,8 +25,8 @@ func (p *splicer) unchanged(frontend string, owned map[string]haproxy.Rule, want
 	return map[string]map[string]haproxy.Rule{"acl": acls, "use_backend": rules}
 }
 
-// newRoute chooses the map rule that a frontend gets, and reports whether it takes the place of the one that it has. It takes the same
-// place in the frontend, unless that is below a rule of an operator's that the rules of domains stand above.
+// newRoute chooses the map rule of a frontend, and reports whether it replaces the existing one. It goes to the same place, unless that is
+// below a rule of an operator's that must be below the rules of domains.
 func (p *splicer) newRoute(frontend string, body []line, want []haproxy.Rule) (replaced bool) {
 	p.route, p.inPlace = nil, false
 	path, ok := MapFile(p.have.path)
@@ -53,7 +53,7 @@ func (p *splicer) newRoute(frontend string, body []line, want []haproxy.Rule) (r
 	return there
 }
 
-// changed are the other rules, of which lines of a kind are to be written, by kind.
+// changed are the rules whose lines have to be written, by kind of line.
 func changed(want []haproxy.Rule, unchanged map[string]map[string]haproxy.Rule) map[string][]haproxy.Rule {
 	left := map[string][]haproxy.Rule{}
 	for kind, rules := range unchanged {
@@ -62,7 +62,7 @@ func changed(want []haproxy.Rule, unchanged map[string]map[string]haproxy.Rule) 
 	return left
 }
 
-// writeRoute writes the map rule that the frontend gets, once, unless that takes the place of the one that it has.
+// writeRoute writes the new map rule once, unless replaceRoute will.
 func (p *splicer) writeRoute() {
 	if p.inPlace {
 		return
@@ -73,7 +73,7 @@ func (p *splicer) writeRoute() {
 	p.route = nil
 }
 
-// replaceRoute drops the map rule that the frontend has, and writes the other one if that takes its place.
+// replaceRoute drops the existing map rule, and writes the new one if it takes the same place.
 func (p *splicer) replaceRoute() {
 	if p.inPlace {
 		p.inPlace = false

@@ -9,8 +9,8 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// A nameLine gives a domain a further name: by another ACL of the domain's, or, for a wildcard, by a rule of its own, because that has
-// to stand behind the rules of all domains. It has the mark, which tells it from a line of an operator's.
+// A nameLine gives a domain another name. It is a second ACL of the same name, or, for a wildcard, a rule of its own, because wildcards must
+// come after the rules of all domains. It has the mark, so that it is not an operator's line.
 //
 //	acl is_abc.com hdr(host),host_only -i www.abc.com # hapsync
 //	use_backend abc.com_cluster if { hdr(host),host_only -m end -i .abc.com } # hapsync
@@ -19,7 +19,7 @@ type nameLine struct {
 	anyPort      bool
 }
 
-// readName reads a line as one of those; ok is false for another one.
+// readName parses a line as a nameLine; ok is false if it is not one.
 func readName(l line) (n nameLine, ok bool) {
 	if l.conditional || !strings.Contains(l.raw, ownMark) || !isMarked(commentOf(l.raw)) {
 		return nameLine{}, false
@@ -40,7 +40,7 @@ func readName(l line) (n nameLine, ok bool) {
 
 func isName(l line) bool { _, ok := readName(l); return ok }
 
-// kind is that of ownLine.
+// kind is the kind that ownLine returns.
 func (n nameLine) kind() string {
 	if haproxy.IsWildcard(n.name) {
 		return "wildcard"
@@ -57,7 +57,7 @@ func (n nameLine) words() []string {
 	return []string{"acl", r.ACL(), criterion(r), "-i", n.name}
 }
 
-// nameLines are those of the names of a rule.
+// nameLines are the lines for the other names of a rule.
 func nameLines(r haproxy.Rule, names string) (lines []nameLine) {
 	for _, name := range strings.Fields(names) {
 		lines = append(lines, nameLine{r.Domain, name, r.AnyPort})
@@ -65,16 +65,16 @@ func nameLines(r haproxy.Rule, names string) (lines []nameLine) {
 	return lines
 }
 
-// namesOf are the further names of the domains of some rules, as the lines of a frontend have them. If one of them does not mean what it
-// says, because it takes other ports than the rule does or stands above a line that it has to stand below, its name is there twice,
-// which is never asked for: so the lines are written again.
+// namesOf are the other names of the domains of some rules, from the lines of a frontend. If a line is wrong, because it matches other ports
+// than the rule, or is above a line that must be above it, its name is listed twice. That never equals the wanted names, so the lines are
+// written again.
 func namesOf(body []line, rules []haproxy.Rule) map[string]string {
 	if !slices.ContainsFunc(body, isName) {
 		return nil
 	}
 	owned := domains(rules)
 	all := map[string][]string{}
-	var wildcards []nameLine // as they stand
+	var wildcards []nameLine // in the order of the lines
 	again := func(n nameLine) { all[n.domain] = append(all[n.domain], n.name) }
 	for _, l := range body {
 		n, ok := readName(l)
@@ -107,7 +107,7 @@ func namesOf(body []line, rules []haproxy.Rule) map[string]string {
 	return names
 }
 
-// findNames collects the further names of all frontends: those of a domain are the same in each, or are there twice.
+// findNames collects the other names of all frontends. If the frontends differ, the names of the domain are listed twice.
 func (m *Managed) findNames(d Document) map[string]string {
 	m.names, m.Named = map[string]map[string]string{}, map[string]bool{}
 	for f, s := range m.frontends {
@@ -137,7 +137,7 @@ func (m *Managed) findNames(d Document) map[string]string {
 	return names
 }
 
-// withNames is a domain with further names; empty where none has any.
+// withNames is the first domain with other names; empty if there is none.
 func (m *Managed) withNames() (first string) {
 	for _, b := range m.Config.Backends {
 		if b.Options.Names != "" {
@@ -153,13 +153,13 @@ func (n nameLine) compare(other nameLine) int {
 	return cmp.Or(haproxy.CompareWildcards(n.name, other.name), cmp.Compare(n.domain, other.domain))
 }
 
-// A wildcardRule is one with its text.
+// A wildcardRule is the rule of a wildcard with its text.
 type wildcardRule struct {
 	nameLine
 	text string
 }
 
-// wildcardsOf are the wildcard rules of a frontend in their order. Those of unchanged domains stay as they stand.
+// wildcardsOf are the wildcard rules of a frontend in their order. Those of unchanged domains keep their text.
 func wildcardsOf(body []line, want []haproxy.Rule, unchanged map[string]haproxy.Rule, names func(haproxy.Rule) string) []wildcardRule {
 	var rules []wildcardRule
 	for _, l := range body {
@@ -181,11 +181,11 @@ func wildcardsOf(body []line, want []haproxy.Rule, unchanged map[string]haproxy.
 	return rules
 }
 
-// wildcardPlace is the index of the line of a frontend that its wildcard rules come before: where they stand, if that is below the
-// other rules of ours, else below all rules of an operator's but those that take each request.
+// wildcardPlace is the index of the line before which the wildcard rules of a frontend go: where they are, if that is below our other rules.
+// Otherwise it is below all rules of an operator's, except those without a condition.
 func wildcardPlace(body []line, owned map[string]haproxy.Rule) int {
 	place, fixed := len(body), false
-	depth, rules := 0, false // of .if, and whether there are rules in the block
+	depth, rules := 0, false // of .if, and whether the block has rules
 	for i, l := range body {
 		keyword := firstWord(l.raw)
 		switch {
@@ -209,7 +209,7 @@ func wildcardPlace(body []line, owned map[string]haproxy.Rule) int {
 	return place
 }
 
-// goesBefore reports whether a line is a rule of ours that wildcards have to stand below.
+// goesBefore reports whether a line is a rule of ours that must be above wildcards.
 func goesBefore(l line, owned map[string]haproxy.Rule) bool {
 	domain, kind, ours := ownLine(l)
 	_, isRoute := readMapRule(l)

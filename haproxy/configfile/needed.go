@@ -8,7 +8,7 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// findNeeded finds the lines that name a server: use-server in its own backend, and track behind a server of any backend.
+// findNeeded finds the lines that name a server: use-server in its own backend, and track in any backend.
 func (m *Managed) findNeeded(d Document, file string) {
 	m.Needed = map[haproxy.ServerKey][]haproxy.Need{}
 	for _, s := range d.sections {
@@ -41,7 +41,7 @@ func (m *Managed) findNeeded(d Document, file string) {
 	}
 }
 
-// needs is the server that a line names, as the line has it.
+// needs is the server that a line names, as it is written there.
 func needs(l line) (name, keyword string, ok bool) {
 	if l.off || !strings.Contains(l.raw, "use-server") && !strings.Contains(l.raw, "track") {
 		return "", "", false

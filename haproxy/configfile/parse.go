@@ -13,12 +13,12 @@ import (
 	"github.com/haproxytech/config-parser/v5/options"
 )
 
-// A library is used by one goroutine at a time, because all its parsers share variables, and for a bounded time.
+// A library is used by one goroutine at a time, because all its parsers share variables. Each use has a timeout.
 type library struct {
 	name     string
 	patience time.Duration
 	gate     chan struct{} // of size one: full while the library is used
-	overdue  atomic.Bool   // a call has not returned in time, and has not returned since
+	overdue  atomic.Bool   // a call was given up, and has not returned yet
 }
 
 func newLibrary(name string, patience time.Duration) *library {
@@ -31,11 +31,11 @@ var (
 	configParser = newLibrary("config-parser", 30*time.Second)
 )
 
-// errLibrary is wrapped where a library panics, or does not return.
+// errLibrary is wrapped if a library panics or does not return.
 var errLibrary = errors.New("a fault of the library's: please report it with the file")
 
-// use has a library do some work. It is an error if the library panics, as both do on some malformed lines, or does not return in
-// time: then it is given up on, without another call, until it returns.
+// use lets a library do some work. It returns an error if the library panics, as both do on some malformed lines. It also returns an error
+// if the work takes too long. There is then no other call until that one returns.
 func use[T any](l *library, work func() (T, error)) (T, error) {
 	type answer struct {
 		value T
@@ -81,12 +81,12 @@ func use[T any](l *library, work func() (T, error)) (T, error) {
 	}
 }
 
-// parse has config-parser read a text.
+// parse reads a text with config-parser.
 func parse(text string) (parser.Parser, error) {
 	return use(configParser, func() (parser.Parser, error) { return parser.New(options.String(text)) })
 }
 
-// endlessLine is the first line of a text that client-native would read without end, 0 where there is none.
+// endlessLine is the first line of a text that makes client-native loop forever; 0 if there is none.
 func endlessLine(text string) int {
 	n := 0
 	for l := range strings.Lines(text) {
@@ -103,8 +103,8 @@ func endlessLine(text string) int {
 	return 0
 }
 
-// endless reports whether client-native (seen on 5.1.27) reads the options of a server without end: at one that it knows and whose
-// value is missing, or that has parentheses where it expects none. HAProxy accepts some of these.
+// endless reports whether client-native (seen on 5.1.27) would loop forever on the options of a server. It does so on a known option
+// without its value, and on one with unexpected parentheses. HAProxy accepts some of these.
 func endless(options []string) bool {
 	const withID = "set-proxy-v2-tlv-fmt"
 	for i := 0; i < len(options); i++ {

@@ -7,13 +7,13 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// A part of a file is a defaults section with the sections up to the next one: its defaults hold for all of them that name none.
+// A part of a file is a defaults section with the sections up to the next one. Those that name no defaults section inherit it.
 type part struct {
 	from, to int // indexes of sections
-	head     int // the header line of the last one
+	head     int // the header line of the last section
 }
 
-// partsOf are the parts of a file, in its order.
+// partsOf are the parts of a file, in order.
 func partsOf(d Document) []part {
 	var parts []part
 	for i, s := range d.sections {
@@ -26,8 +26,8 @@ func partsOf(d Document) []part {
 	return parts
 }
 
-// homeOf is the part that new backends go to, because the frontends can use them there: of those in mode http, the first one with
-// backends of hapsync's. Before there are any, it is the part of the first managed frontend, or one of backends alone behind that.
+// homeOf is the part to which new backends are added, so that the frontends can use them: the first part in mode http with backends of
+// hapsync's. If there are none yet, it is the part of the first managed frontend, or the last of the parts with only backends behind it.
 func (m *Managed) homeOf(d Document, inherited func(section) defaultsSection) part {
 	parts := partsOf(d)
 	if len(parts) == 0 {
@@ -55,7 +55,7 @@ func (m *Managed) homeOf(d Document, inherited func(section) defaultsSection) pa
 	return parts[home]
 }
 
-// owns reports whether a section is the backend of a domain of ours, or may be a spare one.
+// owns reports whether a section is the backend of one of our domains, or a possible spare backend.
 func (m *Managed) owns(d Document, s section) bool {
 	if s.kind != "backend" {
 		return false
@@ -64,11 +64,11 @@ func (m *Managed) owns(d Document, s section) bool {
 	return m.backends[s.name] == s || spare && d.shared(s) == ""
 }
 
-// fresh stands for a backend that is new.
+// fresh is the section of a new backend, as far as its defaults depend on it.
 func (m *Managed) fresh() section { return section{from: m.from(), head: m.home.head} }
 
-// place finds where new backends go: behind the managed backend of their part that sorts before them, so that the order does not
-// depend on the order of the changes; the first ones before the first managed backend, or at the end of the part.
+// place chooses the places of new backends: behind the managed backend of their part that sorts before them, so that the result does not
+// depend on the order of changes. The first ones go before the first managed backend, or to the end of the part.
 func (p *splicer) place() {
 	home, first := p.have.home, -1
 	index := map[string]int{}
@@ -96,7 +96,7 @@ func (p *splicer) place() {
 	}
 }
 
-// lastOf is the last section of a part that another one can follow; else that of the file.
+// lastOf is the last section of a part behind which another one can be added, or else the last section of the file.
 func (p *splicer) lastOf(home part) int {
 	for i := home.to - 1; i >= home.from; i-- {
 		if !p.doc.sections[i].joined {

@@ -13,12 +13,12 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// A program remembers what is known of the file of a program, until that file is another one.
+// A program caches facts about an executable file, until the file changes.
 type program struct {
 	mu      sync.Mutex
 	path    string
 	file    os.FileInfo
-	words   string // the first line of -v; empty where a process of that file told the version
+	words   string // the first line of -v; empty if the version comes from a process of that file
 	version haproxy.Version
 }
 
@@ -26,12 +26,12 @@ func (p *program) isOf(path string, file os.FileInfo) bool {
 	return p.path == path && os.SameFile(p.file, file) && p.file.ModTime().Equal(file.ModTime()) && p.file.Size() == file.Size()
 }
 
-// versionLine is what "haproxy -v" begins with. A program that does not is no HAProxy, and its verdict is worth nothing.
+// versionLine is the start of the output of "haproxy -v". A program that prints something else is not HAProxy, and cannot check files.
 var versionLine = regexp.MustCompile(`^HA-?Proxy version (\S+)`)
 
 // isHAProxy returns the version of the program. The error says that it is not HAProxy.
 func (c checker) isHAProxy(ctx context.Context) (haproxy.Version, error) {
-	version, _, err := c.tell(ctx, func(*program) bool { return true })
+	version, _, err := c.ask(ctx, func(*program) bool { return true })
 	return version, err
 }
 
@@ -46,8 +46,8 @@ func (c checker) file() (path string, info os.FileInfo, err error) {
 	return path, info, nil
 }
 
-// tell returns what is known of the program where that is enough, or else what it says of itself.
-func (c checker) tell(ctx context.Context, enough func(*program) bool) (haproxy.Version, string, error) {
+// ask returns what is cached about the program, if that is enough, or else the output of -v.
+func (c checker) ask(ctx context.Context, enough func(*program) bool) (haproxy.Version, string, error) {
 	path, info, err := c.file()
 	if err != nil {
 		return haproxy.Version{}, "", err
@@ -72,7 +72,8 @@ func (c checker) tell(ctx context.Context, enough func(*program) bool) (haproxy.
 	first, _, _ := strings.Cut(out, "\n")
 	m := versionLine.FindStringSubmatch(first)
 	if m == nil {
-		return haproxy.Version{}, "", fmt.Errorf("%s is not HAProxy: \"%[1]s -v\" does not say \"HAProxy version\" (name HAProxy with --haproxy-bin)", c.binary)
+		return haproxy.Version{}, "", fmt.Errorf("%s is not HAProxy: \"%[1]s -v\" does not say \"HAProxy version\" "+
+			"(name HAProxy with --haproxy-bin)", c.binary)
 	}
 	version, err := haproxy.ParseVersion(m[1])
 	if err != nil {
@@ -82,20 +83,20 @@ func (c checker) tell(ctx context.Context, enough func(*program) bool) (haproxy.
 	return version, first, nil
 }
 
-// Program returns the version of the HAProxy that validates. It is asked once for each file of the program, and not at all if
-// a process of that file told it (Runs).
+// Program returns the version of the HAProxy that checks files. It runs that only once for each executable file, and not at all if Runs has
+// told the version.
 func (c *Files) Program(ctx context.Context) (haproxy.Version, error) {
 	return c.checker.isHAProxy(ctx)
 }
 
 // ProgramLine returns the first line that "haproxy -v" prints.
 func (c *Files) ProgramLine(ctx context.Context) (string, error) {
-	_, words, err := c.checker.tell(ctx, func(p *program) bool { return p.words != "" })
+	_, words, err := c.checker.ask(ctx, func(p *program) bool { return p.words != "" })
 	return words, err
 }
 
-// Runs says that a process of HAProxy is of a version: so is the program that validates, if it is the file of that process. Of a process that
-// is another user's, or in another container, the file is not known: the program is asked.
+// Runs says which version a process of HAProxy has. If the process runs the program that checks files, that has the same version. The
+// executable of another user's process, or of one in another container, cannot be compared: then the program is run.
 func (c *Files) Runs(pid int, version haproxy.Version) {
 	path, file, err := c.checker.file()
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// rulesOf are the rules of one frontend whose ACL and rule have our shape, or mean the same; every other use of a name of ours
-// goes to Foreign.
+// rulesOf are the rules of one frontend whose ACL and rule have our form, or the same meaning. Every other use of one of our names makes its
+// domain foreign.
 func (m *Managed) rulesOf(d Document, s section, file string) []haproxy.Rule {
 	type count struct {
 		acls, whole, closed, rules, others, place int
@@ -20,7 +20,7 @@ func (m *Managed) rulesOf(d Document, s section, file string) []haproxy.Rule {
 	for i, l := range d.body(s) {
 		domain, kind, ours := ownLine(l)
 		if kind == "" || kind == "use_backend" && !ours {
-			continue // rules of an operator's own may lead to our backends
+			continue // an operator's own rules may lead to our backends
 		}
 		c := counts[domain]
 		if c == nil {
@@ -55,19 +55,21 @@ func (m *Managed) rulesOf(d Document, s section, file string) []haproxy.Rule {
 		closed := c.closed > 0 && c.closed == c.acls
 		switch byMap := m.ByMap[s.name] && c.rules == 0; {
 		case c.whole > 0 && c.others == 0 && byMap:
-			rules = append(rules, haproxy.Rule{Frontend: s.name, Domain: domain, AnyPort: m.mapRules[s.name].anyPort && !closed, ByMap: true, Closed: closed})
+			anyPort := m.mapRules[s.name].anyPort && !closed
+			rules = append(rules, haproxy.Rule{Frontend: s.name, Domain: domain, AnyPort: anyPort, ByMap: true, Closed: closed})
 		case c.whole > 0 && c.others == 0 && c.rules == 1:
 			rules = append(rules, haproxy.Rule{Frontend: s.name, Domain: domain, AnyPort: c.anyPort && !closed, Closed: closed})
 		default:
-			m.Foreign[domain] = fmt.Sprintf("acl %s in frontend %s (%s:%d), in another form than \"acl %[1]s hdr(host) -i %[5]s\" and \"use_backend %[6]s if %[1]s\", the rule once",
-				haproxy.ACLName(domain), s.name, file, c.place, domain, haproxy.BackendName(domain))
+			const form = "acl %s in frontend %s (%s:%d), in another form than \"acl %[1]s hdr(host) -i %[5]s\" and " +
+				"\"use_backend %[6]s if %[1]s\", the rule once"
+			m.Foreign[domain] = fmt.Sprintf(form, haproxy.ACLName(domain), s.name, file, c.place, domain, haproxy.BackendName(domain))
 		}
 	}
 	return rules
 }
 
-// ownLine tells an ACL or a use_backend rule that bears a name of ours. ours is set where it has our shape, or means the same. The kind is
-// the keyword, but "wildcard" for the rule of one.
+// ownLine recognises an ACL or a use_backend rule that has one of our names. ours is set if it has our form, or the same meaning. The kind
+// is the keyword, or "wildcard" for the rule of a wildcard.
 func ownLine(l line) (domain, kind string, ours bool) {
 	var buffer wordBuffer
 	keyword := firstWord(l.raw)
@@ -100,7 +102,7 @@ func ownLine(l line) (domain, kind string, ours bool) {
 	return domain, "use_backend", !l.conditional && (isWritten(l, domain) || isRule(l.raw, domain))
 }
 
-// isWritten reports whether a line is an ACL or a rule as hapsync writes it.
+// isWritten reports whether a line is an ACL or a rule exactly as hapsync writes it.
 func isWritten(l line, domain string) bool {
 	var buffer wordBuffer
 	w := appendWords(buffer[:0], l.raw)
@@ -116,8 +118,8 @@ func isWritten(l line, domain string) bool {
 	return false
 }
 
-// isClosed reports whether a line is the ACL of a rule that takes no request. It has the mark: without it an operator has written it, to
-// shut a domain.
+// isClosed reports whether a line is the ACL of a rule that matches no request. It has the mark. Without the mark an operator wrote it, to
+// close a domain.
 func isClosed(l line, domain string) bool {
 	if l.conditional || !strings.Contains(l.raw, noRequest) || !isMarked(commentOf(l.raw)) {
 		return false
@@ -132,7 +134,7 @@ const (
 	noRequest   = "always_false"
 )
 
-// aclWords are the line of the ACL of a rule.
+// aclWords are the words of a rule's ACL line.
 func aclWords(r haproxy.Rule) []string {
 	if r.Closed {
 		return []string{"acl", r.ACL(), noRequest, ownMark}
@@ -140,7 +142,7 @@ func aclWords(r haproxy.Rule) []string {
 	return []string{"acl", r.ACL(), criterion(r), "-i", r.Domain}
 }
 
-// criterion is that of the ACL of a rule.
+// criterion is the criterion of a rule's ACL.
 func criterion(r haproxy.Rule) string {
 	if r.AnyPort {
 		return anyPortHost
@@ -148,27 +150,27 @@ func criterion(r haproxy.Rule) string {
 	return exactHost
 }
 
-// dropsPort reports whether an ACL of ours takes the Host without its port.
+// dropsPort reports whether an ACL of ours ignores the port of the Host header.
 func dropsPort(raw string) bool {
 	w := literal(raw)
 	return len(w) > 2 && (strings.Contains(w[2], ",host_only") || strings.Contains(w[2], ",field(1,:)"))
 }
 
-// literal are the words of a line as HAProxy takes them; none where it has more to it than quotes: escapes, or a variable.
+// literal are the words of a line without quotes; none if the line has escapes or variables.
 func literal(raw string) []string {
 	if strings.ContainsAny(raw, `\$`) {
 		return nil
 	}
-	return meaning(raw, nil)
+	return expandWords(raw, nil)
 }
 
-// isRule reports whether a rule leads to the domain's backend by its ACL alone.
+// isRule reports whether a rule leads to the domain's backend, with the domain's ACL as its only condition.
 func isRule(raw, domain string) bool {
 	w := literal(raw)
 	return len(w) == 4 && w[1] == haproxy.BackendName(domain) && w[2] == "if" && w[3] == haproxy.ACLName(domain)
 }
 
-// hasWhole reports whether an ACL of ours has the domain itself among its values, and not only with ports.
+// hasWhole reports whether one of the values of our ACL is the domain without a port.
 func hasWhole(l line, domain string) bool {
 	for _, host := range aclHosts(l.raw, domain) {
 		if strings.EqualFold(host, domain) {
@@ -178,8 +180,8 @@ func hasWhole(l line, domain string) bool {
 	return false
 }
 
-// aclHosts are the values of an ACL that holds if the Host is the domain, in whatever case, with or without a port, and never else:
-// the domain, or the domain with a port. There are none for an ACL that is not wholly understood.
+// aclHosts are the values of an ACL that matches only the domain, in upper or lower case, with or without a port. Each value is the domain, or
+// the domain with a port. There are none if the ACL is not completely understood.
 func aclHosts(raw, domain string) []string {
 	w := literal(raw)
 	if len(w) < 4 || w[1] != haproxy.ACLName(domain) {
@@ -216,7 +218,7 @@ flags:
 	return values
 }
 
-// isHostHeader reports whether a criterion of an ACL is the Host header, at most without its port or in lower case.
+// isHostHeader reports whether the criterion of an ACL is the Host header, maybe without its port or in lower case.
 func isHostHeader(criterion string) (lowered, ok bool) {
 	criterion = strings.TrimPrefix(criterion, "req.")
 	const header = "hdr(host)"

@@ -10,7 +10,7 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// serverWords are the words of a server's line, without what it is given.
+// serverWords are the words of a server's line, without those that given makes unnecessary.
 func serverWords(s haproxy.Server, given haproxy.Given) []string {
 	w := []string{"server", s.Name, s.Addr.String()}
 	if s.Cookie != "" {
@@ -39,11 +39,10 @@ func serverWords(s haproxy.Server, given haproxy.Given) []string {
 	return w
 }
 
-// ownMark is the comment at the end of a server's line of ours that has no cookie to tell it from an operator's.
+// ownMark is the comment that marks a line of ours that could be an operator's, such as a server's line without a cookie.
 const ownMark = "# hapsync"
 
-// isOurServer reports whether a server's line has our shape: an address, and the server's name for its cookie, or no cookie and
-// the mark.
+// isOurServer reports whether a server's line has our form: an address, and either the server's name as its cookie, or no cookie and the mark.
 func isOurServer(raw string) bool {
 	var buffer wordBuffer
 	w := appendWords(buffer[:0], raw)
@@ -66,7 +65,7 @@ func isMarked(comment string) bool {
 	return ok && (rest == "" || isBlank(rest[0]))
 }
 
-// marked is the comment of a server's line of ours, with the mark if the server has no cookie.
+// marked is the comment of a server's line of ours. It has the mark if the server has no cookie.
 func marked(s haproxy.Server, comment string) string {
 	switch {
 	case s.Cookie != "":
@@ -77,7 +76,7 @@ func marked(s haproxy.Server, comment string) string {
 	return strings.TrimRight(ownMark+" "+comment, " ")
 }
 
-// unmarked is a comment without the mark; it is an operator's.
+// unmarked is a comment without the mark.
 func unmarked(comment string) string {
 	if !isMarked(comment) {
 		return comment
@@ -95,17 +94,20 @@ func givenBy(words string) haproxy.Given {
 		return haproxy.Given{}
 	}
 	s := readServer(append([]string{"server", "", ""}, strings.Fields(words)...), haproxy.Given{Weight: -1, Weighted: true})
-	given := haproxy.Given{Weight: s.Weight, Weighted: true, MaxConn: s.MaxConn, Backup: s.Backup, Disabled: s.State == haproxy.Maint, Check: s.Check}
+	given := haproxy.Given{
+		Weight: s.Weight, Weighted: true, MaxConn: s.MaxConn, Backup: s.Backup, Disabled: s.State == haproxy.Maint, Check: s.Check,
+	}
 	if s.Weight < 0 {
 		given.Weight, given.Weighted = 0, false
 	}
 	return given
 }
 
-// readServer reads the words of a server line, from "server" on, with what its backend gives. An address that is not ip:port stays
-// zero.
+// readServer parses the words of a server line, from "server" on. given is what the line inherits. The address is zero if it is not ip:port.
 func readServer(w []string, given haproxy.Given) haproxy.Server {
-	s := haproxy.Server{Name: w[1], Weight: given.ServerWeight(), MaxConn: given.MaxConn, Backup: given.Backup, Check: given.Check, State: stateOf(given)}
+	s := haproxy.Server{
+		Name: w[1], Weight: given.ServerWeight(), MaxConn: given.MaxConn, Backup: given.Backup, Check: given.Check, State: stateOf(given),
+	}
 	s.Addr, _ = parseAddr(w[2])
 	var params []string
 	if !s.Addr.IsValid() {
@@ -152,7 +154,7 @@ func readServer(w []string, given haproxy.Given) haproxy.Server {
 	return s
 }
 
-// stateOf is the state that a file gives a server.
+// stateOf is the state of a server in the file.
 func stateOf(given haproxy.Given) haproxy.ServerState {
 	if given.Disabled {
 		return haproxy.Maint
@@ -160,7 +162,7 @@ func stateOf(given haproxy.Given) haproxy.ServerState {
 	return haproxy.Ready
 }
 
-// parseAddr reads 10.0.0.1:80, [::1]:80 and HAProxy's ::1:80.
+// parseAddr parses 10.0.0.1:80, [::1]:80 and HAProxy's ::1:80.
 func parseAddr(s string) (netip.AddrPort, error) {
 	if addr, err := netip.ParseAddrPort(s); err == nil {
 		return addr, nil

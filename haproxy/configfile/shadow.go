@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// shadows are the lines of a frontend's body, by index, that send requests on by their Host, or all of them, and are not ours: below
-// such a line a rule of ours may never be reached.
+// shadows are the indexes of the lines in a frontend's body that are not ours, and route requests by their Host, or all requests. A rule of
+// ours below such a line may never be reached.
 func shadows(body []line) map[int]bool {
 	found := map[int]bool{}
-	byHost := map[string]bool{} // the ACLs that look at the Host
+	byHost := map[string]bool{} // the ACLs on the Host
 	for i, l := range body {
 		switch firstWord(l.raw) {
 		case "acl":
@@ -35,7 +35,7 @@ func shadows(body []line) map[int]bool {
 	return found
 }
 
-// outside are places in a frontend's body with the .if of a block in the place of the lines in it.
+// outside replaces indexes inside of an .if block by the index of its .if line.
 func outside(places map[int]bool, body []line) map[int]bool {
 	out := map[int]bool{}
 	depth, start := 0, 0
@@ -58,13 +58,13 @@ func outside(places map[int]bool, body []line) map[int]bool {
 	return out
 }
 
-// ofHost reports whether words look at the Host header, or at the name of a TLS handshake.
+// ofHost reports whether words are about the Host header, or about the server name of TLS.
 func ofHost(words []string) bool {
 	text := strings.ToLower(strings.Join(words, " "))
 	return strings.Contains(text, "host") || strings.Contains(text, "sni")
 }
 
-// shadowed warns of rules of ours that stand below a line of an operator's that may take their requests.
+// shadowed warns of rules of ours below a line of an operator's that may match their requests.
 func (c *Files) shadowed(f Reading) []string {
 	var found []string
 	for _, name := range c.frontends {
@@ -85,15 +85,15 @@ func (c *Files) shadowed(f Reading) []string {
 				}
 			}
 			if len(below) > 0 {
-				found = append(found, fmt.Sprintf("%s:%d: %q stands above hapsync's rules for %s: requests that it matches never reach them; move it below them",
-					c.Managed, s.head+2+i, strings.Join(splitWords(l.raw), " "), FirstOf(below)))
+				found = append(found, fmt.Sprintf("%s:%d: %q stands above hapsync's rules for %s: requests that it matches never "+
+					"reach them; move it below them", c.Managed, s.head+2+i, strings.Join(splitWords(l.raw), " "), FirstOf(below)))
 			}
 		}
 	}
 	return found
 }
 
-// FirstOf names a few.
+// FirstOf lists the first names, and the number of the others.
 func FirstOf(names []string) string {
 	const few = 3
 	if len(names) <= few {

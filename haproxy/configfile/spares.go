@@ -10,9 +10,9 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// findSpares finds the spare backends of the managed part, which is in the document at a place among those of all files: they say what a
-// new domain's backend without keys would, and no more. One that any other line names is left to the operator, and so is one with a
-// line or a comment of an operator's. What hapsync writes for domains and hosts of such a name names none.
+// findSpares finds the spare backends in the managed file, which is docs[at]. They have exactly the lines of a new domain's backend without
+// keys. A spare backend that any other line names is the operator's, and so is one with a line or a comment of an operator's. Lines that
+// hapsync writes for domains and hosts with such a name do not count.
 func (m *Managed) findSpares(docs []Document, at int, inherited func(section) defaultsSection) {
 	heads := map[int]section{}
 	for _, s := range docs[at].sections {
@@ -47,7 +47,7 @@ func (m *Managed) findSpares(docs []Document, at int, inherited func(section) de
 	slices.SortFunc(m.Spares, haproxy.CompareBackends)
 }
 
-// operatorWords are those of a line that an operator may have written: all, but of hapsync's own lines no more than further words of servers.
+// operatorWords are the words of a line that an operator may have written: all, or, of hapsync's lines, only a server's Params.
 func (m *Managed) operatorWords(d Document, n int) string {
 	l := d.lines[n]
 	i, isHead := slices.BinarySearchFunc(d.sections, n, func(s section, n int) int { return cmp.Compare(s.head, n) })
@@ -74,8 +74,7 @@ func (m *Managed) operatorWords(d Document, n int) string {
 	return l.raw
 }
 
-// plainSpare reports whether a spare backend has the defaults of a new one, and no lines but those that hapsync writes into it,
-// without comments.
+// plainSpare reports whether a spare backend has the defaults of a new backend, only lines that hapsync writes into it, and no comments.
 func (m *Managed) plainSpare(d Document, s section, inherited func(section) defaultsSection) bool {
 	have, fresh := inherited(s), inherited(m.fresh())
 	if s.from != m.from() || have.file != fresh.file || have.head != fresh.head {
@@ -102,9 +101,9 @@ func sparesIn(raw string) (names []string) {
 	}
 }
 
-// forNewDomains adds to a reading what the file is to have for new domains, if rules of domains change: a map file for a map rule, and
-// spare backends. There is none of it if domains come by reloads alone, if no defaults section would give backends what the
-// file gives them (HAProxy 3.4), or if there are no spare ones (before).
+// forNewDomains sets the map file of a new map rule, and the spare backends, which the file gets when rules of domains change. It sets none
+// if domains need a reload anyway, if no defaults section gives backends what the file does (HAProxy 3.4), or if there are no spare backends
+// (before 3.4).
 func (c *Files) forNewDomains(ctx context.Context, f *Reading, want haproxy.Config) {
 	path, ok := MapFile(c.Managed)
 	version, err := c.Program(ctx)
@@ -124,8 +123,8 @@ func (c *Files) forNewDomains(ctx context.Context, f *Reading, want haproxy.Conf
 	}
 }
 
-// sparesFor are the spare backends that the file is to have. A HAProxy that takes no server with a cookie while it runs can use those
-// without one alone: they are of use as soon as a domain has none.
+// sparesFor are the spare backends that the file should have. A HAProxy that cannot add a server with a cookie can use only those without
+// cookie. They make sense once a domain has no cookie.
 func (m *Managed) sparesFor(spares haproxy.Spares, caps haproxy.Capabilities, want haproxy.Config) []haproxy.Backend {
 	options := spares.Options
 	if !caps.CookieLive {
@@ -144,8 +143,7 @@ func (m *Managed) sparesFor(spares haproxy.Spares, caps haproxy.Capabilities, wa
 	return all
 }
 
-// withSpares are what the file has, and what is wanted of it, with the spare backends among those of domains: they change with
-// rules of domains only.
+// withSpares adds the existing spare backends to have, and the wanted ones to want. They change only when rules of domains change.
 func withSpares(have Managed, want haproxy.Config) (Managed, haproxy.Config) {
 	next := have.newSpares
 	if slices.Equal(have.Config.Rules, want.Rules) {
@@ -161,10 +159,10 @@ func withSpares(have Managed, want haproxy.Config) (Managed, haproxy.Config) {
 }
 
 func together(backends, spares []haproxy.Backend) []haproxy.Backend {
-	return slices.SortedFunc(slices.Values(slices.Concat(backends, spares)), func(a, b haproxy.Backend) int { return cmp.Compare(a.Name, b.Name) })
+	return slices.SortedFunc(slices.Values(slices.Concat(backends, spares)), haproxy.CompareBackends)
 }
 
-// SparesLike are the spare backends that another reading has likewise, or not at all.
+// SparesLike are the spare backends that are the same in another reading, or missing there.
 func (m *Managed) SparesLike(other Managed) []haproxy.Backend {
 	return slices.DeleteFunc(slices.Clone(m.Spares), func(s haproxy.Backend) bool {
 		o, there := haproxy.FindBackend(other.Spares, s.Name)
@@ -172,5 +170,5 @@ func (m *Managed) SparesLike(other Managed) []haproxy.Backend {
 	})
 }
 
-// NamesSpare reports whether a spare backend is the operator's, or a line names it.
+// NamesSpare reports whether a spare backend is the operator's, or another line names it.
 func (m *Managed) NamesSpare(name string) bool { return m.otherSpares[name] }

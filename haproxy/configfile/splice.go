@@ -10,10 +10,10 @@ import (
 
 const indent = "    "
 
-// defaultBind is where the first frontend of a managed file listens that is written from nothing.
+// defaultBind is the address of the first frontend of a new managed file.
 const defaultBind = ":80"
 
-// newFile is a managed file without domains: what a rewrite starts from where there is none.
+// newFile is a managed file without domains, for a rewrite without an existing file.
 func newFile(frontends []string) string {
 	var b strings.Builder
 	for i, f := range slices.Sorted(slices.Values(frontends)) {
@@ -28,9 +28,8 @@ func newFile(frontends []string) string {
 	return b.String()
 }
 
-// splice returns the text of a file whose managed part is want: our own lines are written, dropped or left as they
-// are, every other byte stays. m must have been read from d. A frontend whose rules change gets a map rule, if m names a
-// file for it, and the file the spare backends that m says.
+// splice returns the text of a file with the managed part want. It writes, drops or keeps our own lines, and keeps every other byte. m must
+// have been read from d. If m.mapFile is set, each frontend whose rules change gets a map rule. The file also gets m.newSpares.
 func splice(d Document, m Managed, want haproxy.Config) string {
 	m, want = withSpares(m, want)
 	p := splicer{doc: d, have: m, want: want, added: map[int][]haproxy.Backend{}}
@@ -54,15 +53,15 @@ type splicer struct {
 	doc  Document
 	have Managed
 	want haproxy.Config
-	// added are new backends by the index of the section that they follow.
+	// added are the new backends by the index of the section before them.
 	added map[int][]haproxy.Backend
 	out   strings.Builder
-	// blanks are blank lines that are held back until it is known that the section behind them stays.
+	// blanks are blank lines that wait until the section behind them is written: they are dropped with it.
 	blanks string
-	// route are the words of the map rule that the frontend at hand gets, outdated is the one that it has.
+	// route are the words of the new map rule of the current frontend, outdated is its existing one.
 	route    []string
 	outdated mapRule
-	// inPlace is set where they take the place of the map rule that it has.
+	// inPlace is set if the new map rule replaces the existing one in its place.
 	inPlace bool
 }
 
@@ -77,7 +76,7 @@ func (p *splicer) copy(from, to int) {
 	}
 }
 
-// raw writes a line as it stands.
+// raw writes a line unchanged.
 func (p *splicer) raw(raw string) {
 	if firstWord(raw) == "" {
 		p.blanks += raw
@@ -87,7 +86,7 @@ func (p *splicer) raw(raw string) {
 	p.out.WriteString(raw)
 }
 
-// flush ends a last line that lacks its end, and writes the blank lines that were held back.
+// flush adds a missing end to the last line, and writes the waiting blank lines.
 func (p *splicer) flush() {
 	if s := p.out.String(); s != "" && s[len(s)-1] != '\n' {
 		p.out.WriteByte('\n')
@@ -109,7 +108,7 @@ func (p *splicer) line(words ...string) {
 	p.out.WriteByte('\n')
 }
 
-// section writes a section up to its content's end, edited where it is ours.
+// section writes a section up to the end of its content. It edits it if it is ours.
 func (p *splicer) section(s section) {
 	switch {
 	case s.kind == "frontend" && p.have.frontends[s.name].end == s.end:
@@ -182,7 +181,7 @@ func (p *splicer) frontend(s section) {
 	}
 }
 
-// lastOwned is where the last line of ours stands, by kind.
+// lastOwned is the index of the last line of ours, by kind.
 func lastOwned(body []line, owned map[string]haproxy.Rule) map[string]int {
 	last := map[string]int{}
 	for i, l := range body {
@@ -193,7 +192,7 @@ func lastOwned(body []line, owned map[string]haproxy.Rule) map[string]int {
 	return last
 }
 
-// rulesIn are those of one frontend among sorted ones.
+// rulesIn are the rules of one frontend; rules are sorted.
 func rulesIn(frontend string, rules []haproxy.Rule) []haproxy.Rule {
 	from, _ := slices.BinarySearchFunc(rules, frontend, func(r haproxy.Rule, f string) int { return cmp.Compare(r.Frontend, f) })
 	to := from
@@ -203,7 +202,7 @@ func rulesIn(frontend string, rules []haproxy.Rule) []haproxy.Rule {
 	return rules[from:to]
 }
 
-// names are the further names of a rule, as they are wanted.
+// names are the wanted other names of a rule.
 func (p *splicer) names(r haproxy.Rule) string {
 	b, _ := haproxy.FindBackend(p.want.Backends, r.Backend())
 	return b.Options.Names
@@ -215,7 +214,7 @@ func (p *splicer) wildcards(rules []wildcardRule) {
 	}
 }
 
-// domains are rules by domain.
+// domains indexes rules by domain.
 func domains(rules []haproxy.Rule) map[string]haproxy.Rule {
 	set := make(map[string]haproxy.Rule, len(rules))
 	for _, r := range rules {
@@ -224,7 +223,7 @@ func domains(rules []haproxy.Rule) map[string]haproxy.Rule {
 	return set
 }
 
-// rules writes the lines of one kind of the rules in front that belong here, and returns the others.
+// rules writes the lines of one kind for the first rules, as long as here returns true. It returns the others.
 func (p *splicer) rules(kind string, rules []haproxy.Rule, here func(haproxy.Rule) bool) []haproxy.Rule {
 	for len(rules) > 0 && here(rules[0]) {
 		if kind == "acl" {

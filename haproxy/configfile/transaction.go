@@ -22,10 +22,10 @@ import (
 	"github.com/haproxytech/client-native/v5/configuration/options"
 )
 
-// transact makes the edits from have to want in one client-native transaction on a copy of the text, and returns the
-// text that came out, in our style. client-native only ever sees the copy, in dir, which is made for it: it would replace
-// symlinks, set the mode to 0644, compare versions only in memory and leave files behind when it is killed. What a killed
-// process has left of dir goes first. A fresh client each time, because it reads the file only once.
+// transact makes the edits from have to want in one client-native transaction on a copy of the text, and returns the new text in our style.
+// client-native gets only a copy, in dir. It would replace symbolic links, set the mode to 0644, compare versions only in memory, and
+// leave files behind when it is killed. transact removes what a killed process left in dir. The client is always a new one, because it
+// reads the file only once.
 func transact(ctx context.Context, dir, binary, text string, have Managed, want haproxy.Config) (string, error) {
 	if n := endlessLine(text); n > 0 {
 		return "", fmt.Errorf("client-native would not end reading line %d", n)
@@ -55,7 +55,7 @@ func transactCopy(ctx context.Context, dir, binary, text string, have Managed, w
 		TransactionClient: privateClient{client},
 		ConfigurationOptions: options.ConfigurationOptions{
 			ConfigurationFile: file, Haproxy: binary, TransactionDir: transactions,
-			SkipConfigurationFileValidation: true, // done by validate, where the file will stand, bounded in time
+			SkipConfigurationFileValidation: true, // validate does it, beside the managed file and with a timeout
 		},
 	}
 	tx, err := engine.StartTransaction(version)
@@ -77,9 +77,8 @@ func transactCopy(ctx context.Context, dir, binary, text string, have Managed, w
 	return restyle(string(out)), err
 }
 
-// unkept says which of hapsync's lines, or of an operator's between them, a transaction would not leave as it is though nothing of it
-// changes: it writes the rules of a frontend as one block, and them and the servers of a backend sorted and without comments. It is
-// empty where there is none.
+// unkept says which line of hapsync's, or of an operator's between them, a transaction would move or change without need; empty if there is
+// none. A transaction writes the rules of a frontend as one block. It sorts them, and the servers of a backend, and drops comments.
 func unkept(d Document, m Managed) string {
 	for _, name := range slices.Sorted(maps.Keys(m.frontends)) {
 		if why := unkeptRules(d, m, m.frontends[name]); why != "" {
@@ -114,8 +113,8 @@ func unkept(d Document, m Managed) string {
 func unkeptRules(d Document, m Managed, s section) string {
 	owned := domains(rulesIn(s.name, m.Config.Rules))
 	type place struct {
-		domain string // of the last one of hapsync's
-		passed int    // the line of another one below it
+		domain string // of hapsync's last line
+		passed int    // the first other line below it
 	}
 	places := map[string]*place{"acl": {}, "use_backend": {}}
 	for i, l := range d.body(s) {
@@ -143,8 +142,8 @@ func unkeptRules(d Document, m Managed, s section) string {
 	return ""
 }
 
-// A privateClient is client-native's own, but that it saves a configuration for our eyes only: it would write it into
-// the directory of TMPDIR first, for everyone to read.
+// A privateClient is client-native's client, but saves a configuration so that only this user can read it. client-native itself would first
+// write it into TMPDIR, readable for everyone.
 type privateClient struct{ configuration.Configuration }
 
 // Save implements configuration.TransactionClient.
@@ -156,13 +155,13 @@ func (c privateClient) Save(file, transaction string) error {
 	return os.WriteFile(file, []byte(p.String()), 0o600)
 }
 
-// CheckTransactionOrVersion implements configuration.TransactionClient: for calls outside of a transaction, which there are none of.
+// CheckTransactionOrVersion implements configuration.TransactionClient. It is meant for calls outside of a transaction, which do not happen.
 func (c privateClient) CheckTransactionOrVersion(transaction string, _ int64) (string, error) {
 	return transaction, nil
 }
 
-// reproduces reports whether client-native prints the text as it stands once it has parsed it: only then is an edit
-// by it sure to leave every line that is not ours as it is. line is the first that differs.
+// reproduces reports whether client-native prints the text unchanged after parsing it. Only then its edits keep every line that is not
+// ours. line is the first one that differs.
 func reproduces(text string) (line int, ok bool) {
 	if line = endlessLine(text); line > 0 {
 		return line, false
@@ -186,8 +185,8 @@ func reproduces(text string) (line int, ok bool) {
 	return len(want), false
 }
 
-// restyle turns what client-native prints into our style: no version line, four spaces of indentation, the words of
-// our cookie line in the order of the documentation.
+// restyle changes the output of client-native to our style: no version line, four spaces of indentation, the words of our cookie line in
+// the order of HAProxy's documentation.
 func restyle(text string) string {
 	var b strings.Builder
 	b.Grow(len(text) + len(text)/8)
@@ -205,7 +204,7 @@ func restyle(text string) string {
 	return b.String()
 }
 
-// edit makes the changes by whole attributes of a section: one call for each line would cost a parse each.
+// edit sets whole attributes of sections, since one call for each line would parse each time.
 func edit(p parser.Parser, have, want haproxy.Config, mapFile string) error {
 	if err := editBackends(p, have.Backends, want.Backends); err != nil {
 		return err
@@ -269,7 +268,9 @@ func editBackend(p parser.Parser, have, want haproxy.Backend) error {
 		if endless(w[3:]) {
 			return fmt.Errorf("client-native would not end reading the words of server %s", s.Name)
 		}
-		servers[i] = types.Server{Name: s.Name, Address: w[2], Params: params.ParseServerOptions(w[3:]), Comment: strings.TrimPrefix(marked(s, ""), "# ")}
+		servers[i] = types.Server{
+			Name: s.Name, Address: w[2], Params: params.ParseServerOptions(w[3:]), Comment: strings.TrimPrefix(marked(s, ""), "# "),
+		}
 	}
 	return set("server", servers)
 }
@@ -307,8 +308,8 @@ func editCheck(set func(string, any) error, want haproxy.Backend) error {
 	return errors.Join(set("option httpchk", &types.OptionHttpchk{}), set("http-check", data))
 }
 
-// editRules sets the ACLs and the rules of a frontend: ours as one block, sorted, where the first of them stood. A
-// frontend whose rules change gets a map rule behind them, if mapFile names a file for it.
+// editRules sets the ACLs and the rules of a frontend: ours as one sorted block, in the place of the first existing one. If mapFile is set
+// and the rules change, the frontend gets a map rule behind them.
 func editRules(p parser.Parser, frontend string, have, want []haproxy.Rule, mapFile string) error {
 	ours, own := rulesIn(frontend, want), map[string]bool{}
 	for _, r := range rulesIn(frontend, have) {
@@ -348,7 +349,7 @@ func isMapRule(u types.UseBackend) bool {
 	return ok
 }
 
-// attribute reads all lines of a kind in a frontend.
+// attribute reads all lines of one kind in a frontend.
 func attribute[T any](p parser.Parser, frontend, name string) ([]T, error) {
 	data, err := p.Get(parser.Frontends, frontend, name, true)
 	if err != nil {
@@ -361,7 +362,7 @@ func attribute[T any](p parser.Parser, frontend, name string) ([]T, error) {
 	return lines, nil
 }
 
-// block puts ours where the first of the owned elements of have stands, or behind the last, and drops the owned.
+// block replaces the owned elements of have by ours, in the place of the first one, or else at the end.
 func block[T any](have, ours []T, owned func(T) bool) []T {
 	at := slices.IndexFunc(have, owned)
 	if at < 0 {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"regexp"
@@ -18,27 +19,27 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// checker asks HAProxy itself whether a configuration is good.
+// A checker runs haproxy -c and similar commands.
 type checker struct {
 	binary  string
 	timeout time.Duration
-	// nice is its least niceness: half a second of work at 10,000 domains should not be in the way of HAProxy's.
+	// nice is the lowest niceness of the command: half a second of work with 10,000 domains should not slow HAProxy down.
 	nice  int
 	waits *haproxy.Waits
-	// program is what is known of the binary; nil asks each time.
+	// program caches facts about the binary; nil caches nothing.
 	program *program
-	// env are variables beside those of this process; nil for none.
+	// env returns additional environment variables; it may be nil.
 	env func() []string
 }
 
-// Validate has haproxy -c look at the files, in their order, and returns what it warns of. A refusal is an
+// Validate checks files with haproxy -c, in their order, and returns its warnings. If HAProxy refuses them, the error is an
 // *InvalidConfigError.
 func Validate(ctx context.Context, binary string, files ...string) (warnings []string, err error) {
 	return checker{binary: binary, timeout: time.Minute}.check(ctx, files...)
 }
 
-// check runs haproxy -c on the files, in their order, and returns what it warns of. A refusal is an *InvalidConfigError
-// without Domains. -c opens no sockets and counts no descriptors, so a good configuration may still fail to start.
+// check runs haproxy -c on files, in their order, and returns its warnings. If HAProxy refuses them, the error is an *InvalidConfigError
+// without Domains. -c opens no sockets and counts no descriptors, so HAProxy may still fail to start with a valid configuration.
 func (c checker) check(ctx context.Context, files ...string) (warnings []string, err error) {
 	if _, err := c.isHAProxy(ctx); err != nil {
 		return nil, err
@@ -55,11 +56,11 @@ func (c checker) check(ctx context.Context, files ...string) (warnings []string,
 	return warnings, err
 }
 
-// needsMaster finds the refusal of a program section (HAProxy 2.6 to 3.2) that -W would take. It is not given to every
-// check, as with it 2.6 and 3.0 accept an empty file.
+// needsMaster matches the refusal of a program section (HAProxy 2.6 to 3.2), which -W would accept. Not every check has -W, because with it
+// 2.6 and 3.0 accept an empty file.
 var needsMaster = regexp.MustCompile(`'program' section.* master.worker mode`)
 
-// run runs haproxy with arguments that make it answer and end, and returns what it warns of.
+// run runs haproxy with arguments that make it print and exit, and returns its warnings.
 func (c checker) run(ctx context.Context, args []string) (warnings []string, err error) {
 	out, err := c.output(ctx, args)
 	if err != nil {
@@ -68,20 +69,20 @@ func (c checker) run(ctx context.Context, args []string) (warnings []string, err
 	return messages(out, "[WARNING]"), nil
 }
 
-// output is what haproxy prints with some arguments. A program that ends with another code than 0, or says what is wrong and then
-// crashes, is an *InvalidConfigError.
+// output is what haproxy prints with some arguments. If it exits with another code than 0, or prints errors and then crashes, the error is an
+// *InvalidConfigError.
 func (c checker) output(ctx context.Context, args []string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	defer c.waits.Begin("haproxy " + args[0])()
 	var out bytes.Buffer
 	cmd, err := c.start(ctx, args, &out)
-	for err != nil && errors.Is(err, syscall.ETXTBSY) && ctx.Err() == nil { // the program is being written: an upgrade of its package
+	for err != nil && errors.Is(err, syscall.ETXTBSY) && ctx.Err() == nil { // an upgrade of the package is writing the program
 		<-time.After(20 * time.Millisecond)
 		cmd, err = c.start(ctx, args, &out)
 	}
 	if err == nil {
-		c.stepBack(cmd.Process.Pid)
+		c.lowerPriority(cmd.Process.Pid)
 		err = cmd.Wait()
 	}
 	var exit *exec.ExitError
@@ -111,23 +112,24 @@ func (c checker) start(ctx context.Context, args []string, out io.Writer) (*exec
 	return cmd, err
 }
 
-// stepBack makes a process nice, where this one is not nicer already; it works without, too.
-func (c checker) stepBack(pid int) {
+// lowerPriority raises the niceness of a process, unless this process has a higher one. Errors do not matter.
+func (c checker) lowerPriority(pid int) {
 	const top = 20 // the system call returns 20 less the niceness
 	if own, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0); err == nil && top-own < c.nice {
 		_ = syscall.Setpriority(syscall.PRIO_PROCESS, pid, c.nice)
 	}
 }
 
-// noVerdict is the error of a haproxy -c or -v that has been ended before it answered.
+// noVerdict is the error of a command that was killed before it answered.
 func (c checker) noVerdict(flag string, why error) error {
 	if errors.Is(why, context.DeadlineExceeded) {
-		return fmt.Errorf("haproxy %s %w within %s; try it by hand: does it wait for a name server, or for a disk?", flag, haproxy.ErrNoVerdict, c.timeout)
+		return fmt.Errorf("haproxy %s %w within %s; try it by hand: does it wait for a name server, or for a disk?",
+			flag, haproxy.ErrNoVerdict, c.timeout)
 	}
 	return fmt.Errorf("haproxy %s was interrupted: %w", flag, why)
 }
 
-// alerts are what haproxy -c says is wrong, without process ids and closing words; all it printed where it says nothing.
+// alerts are the errors in the output of haproxy -c, without process ids and closing lines; the whole output if there are none.
 func alerts(output string) string {
 	found := messages(output, "[ALERT]")
 	found = slices.DeleteFunc(found, func(m string) bool {
@@ -142,7 +144,7 @@ func alerts(output string) string {
 
 var logPrefix = regexp.MustCompile(`^\[[A-Z]+\]\s+\(\d+\) : (config : )?`)
 
-// messages are the lines of one level, such as "[WARNING]"; lines that continue a message are joined to it.
+// messages are the messages of one level, such as "[WARNING]". Continuation lines are joined to their message.
 func messages(output, level string) []string {
 	var found []string
 	in := false
@@ -162,7 +164,7 @@ func messages(output, level string) []string {
 
 var placeOfAlert = regexp.MustCompile(`\[([^\]\s]+):(\d+)\]|(?:proxy|backend|Proxy|use_backend:|default_backend:) '([^']+)'`)
 
-// domainsOf are the managed domains that the alerts point to, by line of the candidate or by backend, sorted.
+// domainsOf are the managed domains to which alerts refer, by a line of the candidate or by a backend, sorted.
 func domainsOf(output, candidate string, d Document) []string {
 	found := map[string]bool{}
 	for _, m := range placeOfAlert.FindAllStringSubmatch(output, -1) {
@@ -187,10 +189,5 @@ func domainsOf(output, candidate string, d Document) []string {
 			}
 		}
 	}
-	var domains []string
-	for domain := range found {
-		domains = append(domains, domain)
-	}
-	slices.Sort(domains)
-	return domains
+	return slices.Sorted(maps.Keys(found))
 }

@@ -9,19 +9,19 @@ import (
 	"strings"
 )
 
-// isVariable tells the names of variables from whatever else may stand between braces.
+// isVariable matches names of variables, but not other text in braces.
 var isVariable = regexp.MustCompile(`^\w+$`)
 
-// definedIn finds the variables that a condition asks for.
+// definedIn matches the variables in a condition.
 var definedIn = regexp.MustCompile(`defined\((\w+)\)`)
 
-// Variables are the names of the environment variables that the files mention, sorted.
+// Variables are the names of the environment variables in the files, sorted.
 func (f Reading) Variables() []string {
 	found := map[string]bool{}
 	for _, src := range f.sources {
 		for _, l := range src.doc.lines {
 			if strings.Contains(l.raw, "$") {
-				meaning(l.raw, func(name string) string {
+				expandWords(l.raw, func(name string) string {
 					if isVariable.MatchString(name) {
 						found[name] = true
 					}
@@ -38,8 +38,8 @@ func (f Reading) Variables() []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// UseVariables takes the values that HAProxy's process has for variables; empty ones are not set there. The files are read again if
-// they are others than before.
+// UseVariables sets the values of variables in HAProxy's process; a variable that is not set there is empty. changed means that the files must
+// be read again.
 func (c *Files) UseVariables(values map[string]string) (changed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -50,14 +50,18 @@ func (c *Files) UseVariables(values map[string]string) (changed bool) {
 	return true
 }
 
-// lacking are the variables of HAProxy's process that this one lacks, for haproxy -c and -cc; none that makes a program load code.
-func (c *Files) lacking() []string {
+// missingVariables are variables for haproxy -c and -cc that HAProxy's process has, but this one lacks. They do not include variables that make
+// a program load code.
+func (c *Files) missingVariables() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var found []string
 	for name, value := range c.variables {
-		if _, own := os.LookupEnv(name); !own && value != "" && !strings.Contains(value, "\x00") &&
-			!strings.HasPrefix(name, "LD_") && !strings.HasPrefix(name, "GLIBC_") && !strings.HasPrefix(name, "OPENSSL_") {
+		_, own := os.LookupEnv(name)
+		unsafe := strings.Contains(value, "\x00") || slices.ContainsFunc([]string{"LD_", "GLIBC_", "OPENSSL_"}, func(prefix string) bool {
+			return strings.HasPrefix(name, prefix)
+		})
+		if !own && value != "" && !unsafe {
 			found = append(found, name+"="+value)
 		}
 	}
@@ -77,7 +81,7 @@ func (c *Files) environment(docs []Document) environment {
 				continue
 			}
 			for _, l := range d.active(s) {
-				set.apply(meaning(l.raw, set.value))
+				set.apply(expandWords(l.raw, set.value))
 			}
 		}
 	}
@@ -123,7 +127,7 @@ func (v *variables) apply(words []string) {
 	}
 }
 
-// fill gives names with variables in them the values of these.
+// fill replaces variables in names by their values.
 func (c *Files) fill(d Document, env environment) Document {
 	for i := range d.lines {
 		l := &d.lines[i]
@@ -131,7 +135,7 @@ func (c *Files) fill(d Document, env environment) Document {
 			continue
 		}
 		unknown := ""
-		w := meaning(l.raw, func(name string) string {
+		w := expandWords(l.raw, func(name string) string {
 			value := env(name)
 			if value == "" && !c.asked(name) {
 				unknown = name
@@ -158,7 +162,7 @@ func (c *Files) asked(name string) bool {
 	return ok
 }
 
-// unknownNames warns of names that nothing is known of.
+// unknownNames warns of names that contain variables without a known value.
 func (f Reading) unknownNames() []string {
 	var found []string
 	for _, src := range f.sources {

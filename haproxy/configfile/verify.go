@@ -13,10 +13,10 @@ import (
 	"github.com/haproxytech/config-parser/v5/types"
 )
 
-// A fault is a line for each thing that is wrong with a new text of the managed file, which hapsync itself has made.
+// A fault is an error in a new text of the managed file that hapsync itself has made, one line for each part that is wrong.
 type fault struct {
 	text    string
-	domains []string // whose lines are wrong, as far as that is known, sorted
+	domains []string // whose lines are wrong, as far as known, sorted
 }
 
 func faultf(domain, format string, args ...any) *fault {
@@ -29,8 +29,8 @@ func faultf(domain, format string, args ...any) *fault {
 
 func (f *fault) Error() string { return f.text }
 
-// refused makes a refusal of a fault in what a rewrite would write: the domain that has it is left out then, and no other one. A
-// transaction with a fault becomes a rewrite.
+// refused turns a fault in the text of a rewrite into a refusal, so that only the domain with the fault is left out. After a transaction with
+// a fault, the caller tries a rewrite.
 func refused(err error) error {
 	var f *fault
 	if errors.As(err, &f) {
@@ -39,8 +39,8 @@ func refused(err error) error {
 	return err
 }
 
-// verify makes sure that a new text of the managed file says what is wanted and lost no line of an operator's: nothing
-// is installed that did not pass it.
+// verify makes sure that a new text of the managed file says what is wanted, and keeps all lines of operators. Every text must pass it before
+// it is installed.
 func verify(have, next Reading, want haproxy.Config) error {
 	if !next.Managed.Config.Equal(want) {
 		return otherThan(next.Managed.Config, want)
@@ -65,7 +65,7 @@ func verify(have, next Reading, want haproxy.Config) error {
 	return verifyParsed(next.Text, next.Managed, want)
 }
 
-// otherThan is the fault of a text that says something else than what is wanted, with a line for each domain.
+// otherThan is the fault of a text that differs from what is wanted, with a line for each domain.
 func otherThan(got, want haproxy.Config) *fault {
 	all, differ := map[string][2]haproxy.Config{}, []string{}
 	for i, c := range []haproxy.Config{got, want} {
@@ -96,8 +96,8 @@ func otherThan(got, want haproxy.Config) *fault {
 
 type lineKey struct{ section, keyword string }
 
-// foreignLines are the lines that are not ours, by section and keyword, in their order. White space is folded, blank
-// lines and comments are left out: Commit runs only where every byte of them stays, and Rewrite copies them.
+// foreignLines are the lines that are not ours, by section and keyword, in their order. It ignores the amount of white space, blank lines and
+// comments: Commit is only used if it keeps all their bytes, and Rewrite copies them.
 func foreignLines(d Document, m Managed) map[lineKey][]string {
 	found := map[lineKey][]string{}
 	rules := map[haproxy.Rule]bool{}
@@ -129,12 +129,12 @@ func foreignLines(d Document, m Managed) map[lineKey][]string {
 	return found
 }
 
-// verifyParsed reads the text with config-parser, which knows nothing of our own reading, and compares what routes
-// requests: rules, servers and their addresses.
+// verifyParsed reads the text with config-parser, which is independent of our own reader, and compares what routes requests: rules, servers
+// and their addresses.
 func verifyParsed(text string, m Managed, want haproxy.Config) (err error) {
 	defer func() {
 		if recover() != nil {
-			err = nil // it panics on lines of an operator's that HAProxy has accepted: no second opinion to be had
+			err = nil // it panics on some lines of operators that HAProxy accepts: then there is no second opinion
 		}
 	}()
 	if !parseable(text) {
@@ -194,7 +194,7 @@ func frontendsOf(rules []haproxy.Rule) map[string]bool {
 	return names
 }
 
-// parseable reports whether config-parser reads a text whole: it stops at a line of 64 KiB, and hollows out .if blocks.
+// parseable reports whether config-parser reads a text completely: it stops at a line of 64 KiB, and loses the content of .if blocks.
 func parseable(text string) bool {
 	for l := range strings.Lines(text) {
 		if len(l) >= 60_000 || strings.HasPrefix(firstWord(l), ".") {

@@ -9,33 +9,33 @@ import (
 // An environment gives the value of a variable.
 type environment func(name string) string
 
-// meaning are the words of a line as HAProxy takes them: without quotes and escapes, with its variables filled in.
-func meaning(raw string, env environment) []string {
+// expandWords are the words of a line without quotes and escapes, with the values of variables.
+func expandWords(raw string, env environment) []string {
 	w := wordReader{in: raw, env: env}
 	for w.next() {
 	}
 	return w.words
 }
 
-// unquote is the meaning of one word.
+// unquote is expandWords for one word.
 func unquote(word string) string {
 	if !strings.ContainsAny(word, `\"'$`) {
 		return word
 	}
-	if words := meaning(word, os.Getenv); len(words) == 1 {
+	if words := expandWords(word, os.Getenv); len(words) == 1 {
 		return words[0]
 	}
 	return word
 }
 
-// A wordReader takes a line apart.
+// A wordReader splits a line into words.
 type wordReader struct {
 	in    string
 	env   environment
 	words []string
 }
 
-// next takes one word; it is false at the end of the line, or at its comment.
+// next reads one word. It returns false at the end of the line, or at its comment.
 func (w *wordReader) next() bool {
 	for w.in != "" && isBlank(w.in[0]) {
 		w.in = w.in[1:]
@@ -96,7 +96,7 @@ func escaped(c byte) byte {
 	return c
 }
 
-// variable takes $NAME, ${NAME} or ${NAME-default}, and returns its value.
+// variable reads $NAME, ${NAME} or ${NAME-default}, and returns its value.
 func (w *wordReader) variable() string {
 	rest := w.in[1:]
 	if name, after, ok := strings.Cut(strings.TrimPrefix(rest, "{"), "}"); ok && strings.HasPrefix(rest, "{") {

@@ -11,12 +11,11 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// editLimit is the size in bytes up to which a file is looked at for whether a transaction can edit it. Beyond it
-// client-native costs more than it gives: at 2.9 MB, 2.5 s and 900 MB against 26 ms and 13 MB for the splice
-// (EditBySize in the benchmarks), at 256 kB 0.2 s against 3 ms.
+// editLimit is the size in bytes up to which a transaction is considered. With larger files client-native costs too much: at 2.9 MB, 2.5 s
+// and 900 MB, the splice 26 ms and 13 MB (EditBySize in the benchmarks). At 256 kB it takes 0.2 s, the splice 3 ms.
 const editLimit = 256 << 10
 
-// NoEdit says why a transaction should not edit a text; empty where it can.
+// NoEdit says why a transaction should not edit a text; empty if it can.
 func (c *Files) NoEdit(f Reading) string {
 	text, digest := f.Text, f.Digest
 	if len(f.Managed.NotOurs) > 0 {
@@ -51,7 +50,7 @@ func (c *Files) NoEdit(f Reading) string {
 	return ""
 }
 
-// reproduces is the answer of the package's reproduces, which is kept for the file that was asked about last.
+// reproduces caches the result of the function reproduces for the last file.
 func (c *Files) reproduces(text string, digest haproxy.Digest) (line int, ok bool) {
 	c.mu.Lock()
 	known := c.edits
@@ -66,8 +65,8 @@ func (c *Files) reproduces(text string, digest haproxy.Digest) (line int, ok boo
 	return line, ok
 }
 
-// Lossy names the first line of the managed file that client-native would not leave as it is; ok is false where there is
-// none, or where the file is too large for a transaction anyway.
+// Lossy is the first line of the managed file that client-native would change; ok is false if there is none, or if the file is too large for
+// a transaction anyway.
 func (c *Files) Lossy(f Reading) (line int, ok bool) {
 	if f.Digest == "" || len(f.Text) > editLimit {
 		return 0, false
@@ -76,12 +75,12 @@ func (c *Files) Lossy(f Reading) (line int, ok bool) {
 	return line, !same
 }
 
-// Before is called right before a new file takes the place of the one that was read.
+// Before is called immediately before the new file replaces the old one.
 type Before func(ctx context.Context, have Reading) error
 
-// Commit edits the managed file in one client-native transaction: on a copy, verified by a second reader, validated by
-// haproxy -c where it will stand, and put in place atomically. ErrConflict says that the file is not the one of base
-// any more, an *InvalidConfigError that HAProxy refuses the result; the file is then as it was.
+// Commit edits the managed file in one client-native transaction, on a copy. A second reader verifies the result, haproxy -c checks it in its
+// directory, and a rename puts it in place. The error is ErrConflict if the file no longer has the digest base, and an
+// *InvalidConfigError if HAProxy refuses the result. The file is then unchanged.
 func (c *Files) Commit(ctx context.Context, want haproxy.Config, base haproxy.Digest, before Before) error {
 	f, err := c.readAt(base)
 	if err != nil {
@@ -90,7 +89,7 @@ func (c *Files) Commit(ctx context.Context, want haproxy.Config, base haproxy.Di
 	if line, ok := c.reproduces(f.Text, f.Digest); !ok {
 		return fmt.Errorf("edit %s: client-native would not leave line %d as it is; use a rewrite", c.Managed, line)
 	}
-	if _, err := c.checker.isHAProxy(ctx); err != nil { // client-native runs haproxy -v, too, but does not bound it
+	if _, err := c.checker.isHAProxy(ctx); err != nil { // client-native runs haproxy -v, too, but without a timeout
 		return fmt.Errorf("edit %s: %w", c.Managed, err)
 	}
 	dir, name := filepath.Split(c.Managed)
@@ -102,8 +101,8 @@ func (c *Files) Commit(ctx context.Context, want haproxy.Config, base haproxy.Di
 	return c.commit(ctx, f, edited, want, before)
 }
 
-// Rewrite writes the managed file as a whole: our own lines are spliced in, foreign ones stay as they are, byte for byte. It
-// is validated and put in place like a Commit, and has the same errors.
+// Rewrite writes the whole managed file: it splices our lines in, and keeps other lines byte for byte. It checks and installs the file like
+// Commit, and has the same errors.
 func (c *Files) Rewrite(ctx context.Context, want haproxy.Config, base haproxy.Digest, before Before) error {
 	f, err := c.readAt(base)
 	if err != nil {
@@ -113,7 +112,7 @@ func (c *Files) Rewrite(ctx context.Context, want haproxy.Config, base haproxy.D
 	return refused(c.commit(ctx, f, splice(f.doc, f.Managed, want), want, before))
 }
 
-// Preview is the text of the managed file, and the one that a Rewrite would make of it.
+// Preview is the text of the managed file, and the text that Rewrite would write.
 func (c *Files) Preview(want haproxy.Config) (have, next string, err error) {
 	f, err := c.Read()
 	if err != nil {
@@ -134,8 +133,8 @@ func (c *Files) readAt(base haproxy.Digest) (Reading, error) {
 	return f, nil
 }
 
-// Write makes the edit, and is the only place that chooses how: by a Commit where a transaction can edit the file without
-// loss and is not asked not to, else by a Rewrite.
+// Write writes the edit. It is the only function that chooses the method: Commit if a transaction can edit the file without loss and
+// e.Rewrite is empty, else Rewrite.
 func (c *Files) Write(ctx context.Context, e haproxy.Edit, before Before) error {
 	f, err := c.Reread()
 	if err != nil {
@@ -147,8 +146,8 @@ func (c *Files) Write(ctx context.Context, e haproxy.Edit, before Before) error 
 	return c.Commit(ctx, e.Want, e.Base, before)
 }
 
-// Amend brings backends that the managed file has to what is wanted of them, by a Write, whose errors it has: ErrConflict,
-// too, where the file has no such backend. It may run while another goroutine calls State with domains, and Run.
+// Amend changes backends of the managed file to the wanted ones. It has the errors of Write, and ErrConflict if the file lacks one of the
+// backends. It may run while another goroutine calls State with domains, or Run.
 func (c *Files) Amend(ctx context.Context, backends []haproxy.Backend, before Before) error {
 	f, err := c.Read()
 	if err != nil {
@@ -166,7 +165,7 @@ func (c *Files) Amend(ctx context.Context, backends []haproxy.Backend, before Be
 	return c.Write(ctx, haproxy.Edit{Want: want, Base: f.Digest}, before)
 }
 
-// commit verifies, validates and installs a new text of the managed file. It is not cut in two by the end of ctx.
+// commit verifies, checks and installs a new text of the managed file. The end of ctx does not interrupt the installation.
 func (c *Files) commit(ctx context.Context, f Reading, text string, want haproxy.Config, before Before) error {
 	if err := c.findMapFile(want); err != nil {
 		return err
@@ -198,24 +197,24 @@ func (c *Files) commit(ctx context.Context, f Reading, text string, want haproxy
 		return errors.Join(err, fmt.Errorf("%s: %w", c.Managed, haproxy.ErrConflict), made.discard())
 	}
 	if text == f.Text && next.mapText == f.mapText {
-		return made.discard() // HAProxy was only to be asked about it
+		return made.discard() // only HAProxy's answer was needed
 	}
-	next.marks = slices.Clone(f.marks)
-	next.marks[f.at] = markOf(made.path)
+	next.fingerprints = slices.Clone(f.fingerprints)
+	next.fingerprints[f.at] = fingerprintOf(made.path)
 	defer c.waits.Begin("the disk")()
-	amid := f // in which both hold
-	amid.keyed, amid.Unclaimed = readKeyed(f.keyed).with(keyed).String(), false
-	if err := c.keepKeyed(f, amid.keyed); err != nil {
+	interim := f // while the file may be the old or the new one, the words of both are kept
+	interim.keyed, interim.Unclaimed = readKeyed(f.keyed).with(keyed).String(), false
+	if err := c.keepKeyed(f, interim.keyed); err != nil {
 		return errors.Join(err, made.discard())
 	}
 	if err := c.installWithMap(f, next.mapText, func() error { return c.install(f, made) }); err != nil {
 		return errors.Join(err, made.discard())
 	}
-	if err := c.keepKeyed(amid, next.keyed); err != nil {
+	if err := c.keepKeyed(interim, next.keyed); err != nil {
 		return err
 	}
 	mapFile, _ := c.mapFile()
-	copy(next.marks[len(next.marks)-2:], []mark{markOf(mapFile), markOf(c.keyedFile())})
+	copy(next.fingerprints[len(next.fingerprints)-2:], []fingerprint{fingerprintOf(mapFile), fingerprintOf(c.keyedFile())})
 	if next.mapThere = c.readsMap(text); !next.mapThere {
 		next.mapText = ""
 	}
@@ -223,7 +222,7 @@ func (c *Files) commit(ctx context.Context, f Reading, text string, want haproxy
 	return nil
 }
 
-// after is a reading with another text of the managed file, and of what is kept beside it.
+// after is f with another text of the managed file, and another text of keyedFile.
 func (c *Files) after(f Reading, text, keyed string) (Reading, error) {
 	next := c.with(f, text)
 	next.keyed, next.Unclaimed = keyed, false
@@ -233,7 +232,7 @@ func (c *Files) after(f Reading, text, keyed string) (Reading, error) {
 	return next, err
 }
 
-// with is a reading with another text of the managed file, which is not interpreted yet.
+// with is f with another text of the managed file, which is not interpreted yet.
 func (c *Files) with(f Reading, text string) Reading {
 	docs := f.documents()
 	docs[f.at] = c.decide(parseDocument(text))
@@ -243,7 +242,7 @@ func (c *Files) with(f Reading, text string) Reading {
 	return f
 }
 
-// validate asks HAProxy about the candidate in its place among the files.
+// validate checks the candidate with haproxy -c, together with the other files.
 func (c *Files) validate(ctx context.Context, made candidate, next Reading) error {
 	checked := next.paths()
 	checked[next.at] = made.path
@@ -256,10 +255,10 @@ func (c *Files) validate(ctx context.Context, made candidate, next Reading) erro
 	return err
 }
 
-// previous is what a commit replaced: the text of the managed file, and that of keyedFile.
+// previous is the content that a commit replaced: of the managed file, and of keyedFile.
 type previous struct{ text, keyed string }
 
-// replaced takes note of what was replaced, for restore; the first since the last reload counts.
+// replaced stores replaced content for Restore. The first one since the last reload counts.
 func (c *Files) replaced(p previous) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -268,14 +267,14 @@ func (c *Files) replaced(p previous) {
 	}
 }
 
-// ForgetPrevious is for after a reload: what was replaced before it is not to be restored any more.
+// ForgetPrevious is called after a reload: Restore must not restore what was replaced before.
 func (c *Files) ForgetPrevious() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.previous = nil
 }
 
-// takePrevious is what was replaced, which is forgotten; else the other.
+// takePrevious returns and forgets the replaced content; without one it returns other.
 func (c *Files) takePrevious(other previous) previous {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -286,11 +285,11 @@ func (c *Files) takePrevious(other previous) previous {
 	return other
 }
 
-// Restore puts back the text that the managed file had before it was changed for a reload that failed: what was replaced
-// last, or loaded, where that was by another process.
+// Restore restores the managed file after a failed reload: to what was replaced last, or, if another process replaced it, to the text that
+// the worker has loaded.
 func (c *Files) Restore(f Reading, loaded string) error {
 	if _, now, err := ReadText(c.Managed); err != nil || now != f.Digest {
-		return err // someone else's edit is not ours to undo
+		return err // another process has edited the file: leave it
 	}
 	before := c.takePrevious(previous{loaded, f.keyed})
 	if before.text == "" {
