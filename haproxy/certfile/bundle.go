@@ -2,7 +2,7 @@ package certfile
 
 import (
 	"bytes"
-	"crypto/sha1" //nolint:gosec // HAProxy tells certificates apart by it, and nothing is trusted for it
+	"crypto/sha1" //nolint:gosec // HAProxy identifies certificates by it; it protects nothing
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
@@ -12,22 +12,22 @@ import (
 	"time"
 )
 
-// maxPayload bounds what goes to HAProxy's socket at once: HAProxy 2.6 to 3.4 take tune.bufsize, 16 KB.
+// maxPayload is the longest payload for HAProxy's socket, in bytes: HAProxy 2.6 to 3.4 accept tune.bufsize, 16 KB.
 const maxPayload = 15_000
 
-// MaxNames bounds the names that are shown of a certificate.
+// MaxNames is how many names of a certificate are shown.
 const MaxNames = 100
 
 var errNoKey = errors.New("it has no private key: put the certificate, its chain and the key into one file")
 
-// A bundle is what a file has: a certificate, its chain and its key.
+// A bundle is the content of a file: a certificate, its chain and its key.
 type bundle struct {
 	leaf    *x509.Certificate
-	chain   []dn // as chainNames has it
+	chain   []dn // from chainNames
 	payload string
 }
 
-// parse takes a file apart. The reasons are its own words: none has a byte of the file.
+// parse parses a file. Its errors contain no byte of the file.
 func parse(text string) (bundle, error) {
 	var chain, keys, others []*pem.Block
 	rest := []byte(text)
@@ -64,7 +64,7 @@ func parse(text string) (bundle, error) {
 	}
 	var certs, all bytes.Buffer
 	for _, b := range chain {
-		b.Headers = nil // an empty line stands behind them, which would end what HAProxy takes
+		b.Headers = nil // an empty line follows headers, which would end the payload
 		if err := pem.Encode(&certs, b); err != nil {
 			return bundle{}, errors.New("its chain cannot be written")
 		}
@@ -80,7 +80,7 @@ func parse(text string) (bundle, error) {
 	return bundle{leaf, chainNames(chain), all.String()}, nil
 }
 
-// check returns what keeps a certificate from being put into HAProxy at a time.
+// check returns the reason why a certificate must not be put into HAProxy now.
 func (b bundle) check(now time.Time) error {
 	switch {
 	case now.After(b.leaf.NotAfter):
@@ -93,7 +93,7 @@ func (b bundle) check(now time.Time) error {
 	return nil
 }
 
-// names are the plain ones that the certificate is for, at most MaxNames.
+// names are the plain names of the certificate, at most MaxNames.
 func (b bundle) names() []string {
 	all := b.leaf.DNSNames
 	if len(all) == 0 && len(b.leaf.IPAddresses) == 0 {

@@ -19,36 +19,35 @@ import (
 )
 
 const (
-	// maxFile bounds what is read of a file.
+	// maxFile is the largest accepted file, in bytes.
 	maxFile = 256 << 10
-	// Fresh is how long a file has to be left alone before it counts: its writer may not be done.
+	// Fresh is how old a file must be before it is used: until then it may be incomplete.
 	Fresh = time.Second
 )
 
-// The lengths are bounded apart from the patterns: with {0,254} and {1,1000} in them, to compile the patterns took a fifth of the
-// time that hapsync needs to start.
+// The lengths are checked separately. Patterns with {0,254} and {1,1000} would take a fifth of hapsync's start time to compile.
 var (
 	nameOfFile = regexp.MustCompile(`\A[A-Za-z0-9_*+@-][A-Za-z0-9_.*+@-]*\z`)
 	nameOfDir  = regexp.MustCompile(`\A/[A-Za-z0-9_./+@-]+\z`)
 )
 
-// plainName reports whether a file's name may be told to HAProxy.
+// plainName reports whether a command for HAProxy may contain a file name.
 func plainName(name string) bool { return len(name) <= 255 && nameOfFile.MatchString(name) }
 
-// plainDir reports whether the name of a directory may be.
+// plainDir reports whether a command for HAProxy may contain the name of a directory.
 func plainDir(dir string) bool { return len(dir) <= 1001 && nameOfDir.MatchString(dir) }
 
 // A File is a certificate of a directory.
 type File struct {
 	haproxy.Certificate
-	// Path is what HAProxy calls it.
+	// Path is its name in HAProxy.
 	Path string
-	// SHA1 is the fingerprint of the certificate, in upper-case hexadecimal as HAProxy tells it; empty for a bad file.
+	// SHA1 is the fingerprint of the certificate, in upper-case hexadecimal as HAProxy shows it; empty for a bad file.
 	SHA1  string
 	chain []dn
 }
 
-// CheckDir returns what is wrong with the name of a directory of certificates.
+// CheckDir returns an error if hapsync cannot use a directory of that name.
 func CheckDir(dir string) error {
 	if !plainDir(dir) || strings.Contains(dir, "/../") {
 		return fmt.Errorf("%q is no directory for certificates: write its whole path, with letters, digits, and / . _ + @ - only", dir)
@@ -56,8 +55,8 @@ func CheckDir(dir string) error {
 	return nil
 }
 
-// Read reads the certificates of a directory, sorted by name, as they are at a time. As HAProxy does, it passes over names that begin
-// with a dot, and over .key, .ocsp, .issuer and .sctl. A file that cannot be used is no error: its Problem says why.
+// Read reads the certificates of a directory, sorted by name, and checks them at the time now. Like HAProxy, it skips names that begin with a
+// dot, and .key, .ocsp, .issuer and .sctl files. A file that cannot be used is not an error: its Problem says why.
 func Read(dir string, now time.Time) ([]File, error) {
 	if err := CheckDir(dir); err != nil {
 		return nil, err
@@ -80,7 +79,7 @@ func passedOver(name string) bool {
 	return strings.HasPrefix(name, ".") || slices.Contains([]string{".key", ".ocsp", ".issuer", ".sctl"}, filepath.Ext(name))
 }
 
-// Mark changes when a file of the directory does: its name, size, time or place.
+// Mark is a text that changes if a file of the directory does: its name, size, time, inode or mode.
 func Mark(dir string) (string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -96,7 +95,7 @@ func Mark(dir string) (string, error) {
 	return b.String(), nil
 }
 
-// Load returns the certificate with its chain and its key for HAProxy's socket, if the file still has the one that was read.
+// Load returns the certificate with its chain and key for HAProxy's socket. It returns an error if the file has changed since Read.
 func (f File) Load(now time.Time) (payload string, err error) {
 	bundle, _, err := open(f.Path)
 	if err == nil {
@@ -115,13 +114,17 @@ func (f File) Load(now time.Time) (payload string, err error) {
 }
 
 func look(dir, name string, now time.Time) File {
-	f := File{Path: filepath.Join(dir, name), Certificate: haproxy.Certificate{File: printable(name), Names: []string{}, State: haproxy.CertificateUnknown}}
+	f := File{
+		Path:        filepath.Join(dir, name),
+		Certificate: haproxy.Certificate{File: printable(name), Names: []string{}, State: haproxy.CertificateUnknown},
+	}
 	bad := func(err error) File {
 		f.State, f.Problem = haproxy.CertificateBad, err.Error()
 		return f
 	}
 	if !plainName(name) {
-		return bad(errors.New("the name of the file has bytes that HAProxy's socket cannot be told: rename it, with letters, digits, and . _ + @ * - only"))
+		return bad(errors.New("the name of the file has bytes that HAProxy's socket cannot be told: " +
+			"rename it, with letters, digits, and . _ + @ * - only"))
 	}
 	bundle, infos, err := open(f.Path)
 	if err != nil {
@@ -133,13 +136,14 @@ func look(dir, name string, now time.Time) File {
 	}
 	f.SHA1, f.chain = bundle.sha1(), bundle.chain
 	f.Warning = whoReads(infos)
-	if slices.ContainsFunc(infos, func(info fs.FileInfo) bool { age := now.Sub(info.ModTime()); return 0 <= age && age < Fresh }) {
+	fresh := func(info fs.FileInfo) bool { age := now.Sub(info.ModTime()); return 0 <= age && age < Fresh }
+	if slices.ContainsFunc(infos, fresh) {
 		f.State = haproxy.CertificateWaiting
 	}
 	return f
 }
 
-// open reads a file, and the one with its key beside it if it has none itself. infos are those of the files; the last one has the key.
+// open reads a file, and the .key file beside it if it has no key itself. infos describe the files; the last one has the key.
 func open(path string) (b bundle, infos []fs.FileInfo, err error) {
 	text, info, err := readFile(path)
 	if err != nil {
@@ -161,11 +165,11 @@ func open(path string) (b bundle, infos []fs.FileInfo, err error) {
 	return b, infos, err
 }
 
-// readFile reads a regular file. It waits for no pipe.
+// readFile reads a regular file. It does not wait for a pipe.
 func readFile(path string) (string, fs.FileInfo, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return "", nil, cmp.Or(errors.Unwrap(err), err) // without the path, which who reads it knows
+		return "", nil, cmp.Or(errors.Unwrap(err), err) // without the path, since the reader of the error knows it
 	}
 	defer f.Close()
 	info, err := f.Stat()
@@ -182,8 +186,7 @@ func readFile(path string) (string, fs.FileInfo, error) {
 	return string(text), info, err
 }
 
-// whoReads warns of a file with a key that others than its owner and its group can read, and of any that others than its owner can write.
-// The key is in the last one.
+// whoReads warns if all users can read the key, which is in the last file, or if users other than the owner can write one of the files.
 func whoReads(infos []fs.FileInfo) string {
 	if mode := infos[len(infos)-1].Mode().Perm(); mode&0o004 != 0 {
 		return fmt.Sprintf("every user of this machine can read its key (mode %#o): chmod o= it", mode)
@@ -196,7 +199,7 @@ func whoReads(infos []fs.FileInfo) string {
 	return ""
 }
 
-// printable is a name that a terminal and a log can show.
+// printable is a name for a terminal or a log.
 func printable(name string) string {
 	if plainName(name) {
 		return name

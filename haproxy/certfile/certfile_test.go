@@ -99,7 +99,7 @@ func TestAFileIsTakenOnlyAsAWhole(t *testing.T) {
 	}
 }
 
-// TestABigCertificateIsGoodButNotForTheSocket has one that HAProxy can load itself.
+// TestABigCertificateIsGoodButNotForTheSocket reads a certificate that HAProxy can only load from the file.
 func TestABigCertificateIsGoodButNotForTheSocket(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

@@ -11,7 +11,7 @@ import (
 // A dn is a distinguished name: its values, in their order.
 type dn []string
 
-// chainNames are the subject and the issuer of each certificate behind the first; nil where HAProxy's words for one cannot be told.
+// chainNames has the subject and the issuer of each certificate after the first; nil if HAProxy's text for one is not predictable.
 func chainNames(chain []*pem.Block) []dn {
 	names := []dn{}
 	for _, block := range chain[1:] {
@@ -30,7 +30,7 @@ func chainNames(chain []*pem.Block) []dn {
 	return names
 }
 
-// parseDN takes a name apart. It is false for one that a line cannot have.
+// parseDN parses a name. ok is false if the name cannot be part of a line.
 func parseDN(raw []byte) (name dn, ok bool) {
 	type attributeSET []struct {
 		Type  asn1.ObjectIdentifier
@@ -52,7 +52,7 @@ func parseDN(raw []byte) (name dn, ok bool) {
 	return name, len(name) > 0
 }
 
-// is reports whether HAProxy's words, such as "/C=DE/CN=Example CA", are the name. It has the bytes of each value as they are.
+// is reports whether HAProxy's text, such as "/C=DE/CN=Example CA", is the name. HAProxy shows the bytes of each value unchanged.
 func (name dn) is(words string) bool {
 	for i, value := range name {
 		if i == len(name)-1 {
@@ -67,8 +67,7 @@ func (name dn) is(words string) bool {
 	return words == ""
 }
 
-// Is reports whether HAProxy has the certificate of the file: it has that fingerprint, and, where both are known, the subjects and issuers
-// of the chain.
+// Is reports whether HAProxy has the certificate of the file: the fingerprints are equal, and so are the names of the chains, if both are known.
 func (f File) Is(sha1 string, chain []string) bool {
 	return f.SHA1 == sha1 && (f.chain == nil || chain == nil || slices.EqualFunc(f.chain, chain, dn.is))
 }

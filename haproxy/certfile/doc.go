@@ -1,4 +1,4 @@
-// Package certfile reads the certificates that HAProxy loads from a directory ("bind ... ssl crt DIR"), and checks them as an operator
-// would before HAProxy gets them: a file that is half written, or whose key belongs to another certificate, is named and left alone.
-// A key leaves this package in one way, as what Load returns for HAProxy's socket. No error has any part of a file in it.
+// Package certfile reads the certificates that HAProxy loads from a directory ("bind ... ssl crt DIR"), and checks them before HAProxy gets
+// them. It reports and skips a file that is incomplete, or whose key belongs to another certificate. A key leaves this package only as the
+// result of Load, for HAProxy's socket. Errors contain no part of a file.
 package certfile

@@ -9,7 +9,7 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// manyDomains is a managed part of n domains with two servers each.
+// manyDomains has n domains with two servers each.
 func manyDomains(n int) haproxy.Config {
 	var c haproxy.Config
 	for i := range n {
@@ -25,8 +25,7 @@ func manyDomains(n int) haproxy.Config {
 	return c
 }
 
-// BenchmarkEditBySize compares the two ways to change one address in a file of n domains: where the transaction begins
-// to cost more than it gives is editLimit.
+// BenchmarkEditBySize compares both methods to change one address in a file of n domains. Above editLimit a transaction costs too much.
 func BenchmarkEditBySize(b *testing.B) {
 	frontends := []string{"webin"}
 	for _, n := range []int{10, 100, 1000, 10000} {

@@ -13,7 +13,7 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// inTheWay are what someone who can write in the folder may put in the place of a file of hapsync's.
+// inTheWay are what a user who can write to the directory may put in the place of a file of hapsync's.
 var inTheWay = map[string]func(t *testing.T, path string) (words string){
 	"a link": func(t *testing.T, path string) string {
 		if err := os.Symlink(filepath.Join(filepath.Dir(path), "precious"), path); err != nil {
@@ -46,7 +46,7 @@ func newFilesIn(t *testing.T) *Files {
 	return &Files{Base: filepath.Join(dir, "base.cfg"), Managed: filepath.Join(dir, "hapsync.cfg")}
 }
 
-// TestAChildThatHasJustBeenForkedHoldsNoLock has another descriptor of the lock file in the place of such a child.
+// TestAChildThatHasJustBeenForkedHoldsNoLock duplicates the descriptor of the lock file, as a fork does.
 func TestAChildThatHasJustBeenForkedHoldsNoLock(t *testing.T) {
 	t.Parallel()
 	c := newFilesIn(t)

@@ -16,7 +16,7 @@ import (
 	"github.com/hapsync/hapsync/haproxy/internal/haproxytest"
 )
 
-// TestWhatHostNamesOfBindLinesLeadToIsHAProxysOwn has names whose addresses other machines may have now, or none.
+// TestWhatHostNamesOfBindLinesLeadToIsHAProxysOwn uses names of addresses that this machine does not have, and names without addresses.
 func TestWhatHostNamesOfBindLinesLeadToIsHAProxysOwn(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -99,7 +99,7 @@ func TestWhatHostNamesOfBindLinesLeadToIsHAProxysOwn(t *testing.T) {
 	}
 }
 
-// TestAHostNameThatHangsKeepsNoOtherFromBeingLookedUp has two names that lead nowhere until the time is over.
+// TestAHostNameThatHangsKeepsNoOtherFromBeingLookedUp uses two names whose lookups hang until the timeout.
 func TestAHostNameThatHangsKeepsNoOtherFromBeingLookedUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -39,7 +39,7 @@ backend tls
 	}
 }
 
-// readingOf is a reading of texts in HAProxy's order.
+// readingOf is a Reading of texts, in HAProxy's order.
 func readingOf(texts ...string) Reading {
 	var f Reading
 	for _, text := range texts {

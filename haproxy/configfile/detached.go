@@ -58,7 +58,8 @@ func (k interner) backends(of []haproxy.Backend) []haproxy.Backend {
 	kept := slices.Clone(of)
 	for i := range kept {
 		b := &kept[i]
-		for _, s := range []*string{&b.Name, &b.Options.Balance, &b.Options.Cookie, &b.Options.Check, &b.Options.CheckHost, &b.Options.Names, &b.Options.Lines} {
+		o := &b.Options
+		for _, s := range []*string{&b.Name, &o.Balance, &o.Cookie, &o.Check, &o.CheckHost, &o.Names, &o.Lines} {
 			*s = k.intern(*s)
 		}
 		b.Exact, b.ByMap, b.Own = k.names(b.Exact), k.names(b.ByMap), k.names(b.Own)

@@ -9,7 +9,7 @@ import (
 	"github.com/haproxytech/client-native/v5/config-parser/params"
 )
 
-// halfWritten are lines that client-native 5.1.27 would read without end.
+// halfWritten are lines that make client-native 5.1.27 loop forever.
 var halfWritten = []string{
 	"server web1 10.0.0.1:80 inter", "server web1 10.0.0.1:80 check weight", "server web1 10.0.0.1:80 check maxconn # later",
 	"server web1 10.0.0.1:80 init-addr", "server web1 10.0.0.1:80 proto(x) h2", "server web1 10.0.0.1:80 check(1)",
@@ -69,7 +69,7 @@ func TestALibraryThatHangsOrPanicsIsGivenUpOn(t *testing.T) {
 	}
 }
 
-// FuzzServerOptions: what is let through to client-native ends.
+// FuzzServerOptions checks that client-native ends on all options that endless accepts.
 func FuzzServerOptions(f *testing.F) {
 	for _, l := range append(halfWritten, wholeLines...) {
 		f.Add(l)

@@ -15,7 +15,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// drawConfig draws a small managed part; few names, so that two draws are near each other.
+// drawConfig draws a small managed part with few names, so that two draws are similar.
 func drawConfig(frontends []string) *rapid.Generator[haproxy.Config] {
 	return rapid.Custom(func(t *rapid.T) haproxy.Config {
 		var c haproxy.Config

@@ -8,8 +8,8 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// TestKeysThatComeAndGoLeaveAnOperatorsWords sets and deletes keys in any order. At any moment, also between the writes of the two
-// files, the words of the operator are known.
+// TestKeysThatComeAndGoLeaveAnOperatorsWords sets and deletes keys in any order. The operator's words are known at any moment, even between
+// the writes of the two files.
 func TestKeysThatComeAndGoLeaveAnOperatorsWords(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		draw := rapid.Custom(func(t *rapid.T) haproxy.Given {

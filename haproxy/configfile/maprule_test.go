@@ -56,7 +56,7 @@ func TestTheMapFileStandsBesideTheManagedFile(t *testing.T) {
 	}
 }
 
-// A frontend with lines of an operator's, with the rule of a domain in each of its places.
+// A frontend with lines of an operator's, and the rule of a domain in every possible place.
 const (
 	mapped     = "    use_backend %[req.hdr(host),lower,map(/f.domains.map)] if { req.hdr(host),lower,map(/f.domains.map) -m found }\n"
 	ruleB      = "    acl is_b.com hdr(host) -i b.com\n    use_backend b.com_cluster if is_b.com\n"
@@ -114,7 +114,7 @@ func TestAMapRuleHidesNoRuleOfHapsyncsAndIsNothingBehindThem(t *testing.T) {
 	}
 }
 
-// all is the rule that stands for those of all domains.
+// all is the map rule that replaces the rules of all domains.
 var all = strings.TrimSuffix(mapped, "\n") + " # hapsync\n"
 
 const (
@@ -193,7 +193,7 @@ func TestAMapRuleThatReadsAnotherFileIsWrittenAgain(t *testing.T) {
 	}
 }
 
-// TestAMapRuleOfAnOperatorsStays has a rule of hapsync's shape that reads a map of another name, above or below the one of hapsync's.
+// TestAMapRuleOfAnOperatorsStays has a rule of hapsync's form that reads a map of another name, above or below hapsync's rule.
 func TestAMapRuleOfAnOperatorsStays(t *testing.T) {
 	t.Parallel()
 	own := strings.ReplaceAll(mapped, "/f.", "/etc/mine.")

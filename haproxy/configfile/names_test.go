@@ -12,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// routed is the backend to which the rules of a frontend lead a Host, as HAProxy takes them; empty where none does.
+// routed is the backend to which the rules of a frontend lead a Host, as in HAProxy; empty if no rule matches.
 func routed(text, host string) string {
 	acls := map[string][]string{}
 	for l := range strings.Lines(text) {

@@ -24,7 +24,7 @@ func siteBackend(domain string) string {
 	return "\nbackend " + domain + "_cluster\n    balance roundrobin\n    cookie SERVERID insert indirect nocache\n    server s1 10.0.0.1:80 cookie s1 check\n"
 }
 
-// openSite has HAProxy's configuration in one file.
+// openSite opens HAProxy's configuration in one file.
 func openSite(t *testing.T, bin, text string, spares int) *Files {
 	t.Helper()
 	p := haproxytest.NewProc(t)
@@ -52,7 +52,7 @@ func writeSite(t *testing.T, files *Files, want haproxy.Config) error {
 	return files.Write(t.Context(), haproxy.Edit{Want: want, Base: readSite(t, files).Digest}, func(context.Context, Reading) error { return nil })
 }
 
-// plusB is a configuration with another domain.
+// plusB adds a domain to a configuration.
 func plusB(f Reading) haproxy.Config {
 	_, one := readSpares(spareHead+ruleB+stickyB, "")
 	b := one.Config.Backends[0]
@@ -61,7 +61,7 @@ func plusB(f Reading) haproxy.Config {
 	return f.Managed.Config.With(haproxy.Config{Backends: []haproxy.Backend{b}, Rules: one.Config.Rules})
 }
 
-// minus is a configuration without a domain.
+// minus removes a domain from a configuration.
 func minus(f Reading, domain string) haproxy.Config {
 	c := f.Managed.Config
 	c.Backends = slices.DeleteFunc(slices.Clone(c.Backends), func(b haproxy.Backend) bool { return b.Name == haproxy.BackendName(domain) })
@@ -69,7 +69,7 @@ func minus(f Reading, domain string) haproxy.Config {
 	return c
 }
 
-// headers are the names of the sections, and the .if lines between them, in their order.
+// headers are the names of the sections and the .if lines between them, in their order.
 func headers(text string) string {
 	var found []string
 	for l := range strings.Lines(text) {

@@ -18,7 +18,7 @@ const (
 	spareHead = "frontend webin\n    bind :80\n"
 )
 
-// readSpares reads a text of the managed file, beside another file.
+// readSpares reads a text of the managed file together with another file.
 func readSpares(text, other string) (Document, Managed) {
 	docs := []Document{parseDocument(other), parseDocument(text)}
 	m := readManaged(docs[1], []string{"webin"}, "/f.cfg", nil, noDefaults)

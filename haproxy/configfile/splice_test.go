@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// foreignText are lines that operators write, for a frontend and for anywhere.
+// foreignText are lines of operators, for a frontend and for any section.
 var (
 	foreignFrontend = []string{
 		"    bind :443 ssl crt /etc/ssl/site.pem alpn h2,http/1.1", "\thttp-request set-header X-Forwarded-Proto https if { ssl_fc }",
@@ -27,8 +27,8 @@ var (
 	}
 )
 
-// foreignOf are the lines of a text that are not hapsync's, blank ones left out: all but those that bear names of ours in our
-// shape, and the lines of the kinds that it manages in backends of ours.
+// foreignOf are the lines of a text that are not hapsync's, without blank lines. hapsync's are the lines with our names in our form, and in
+// managed backends the lines of the kinds that it manages.
 func foreignOf(text string, ours map[string]bool) []string {
 	var kept []string
 	own := false
@@ -56,7 +56,7 @@ func foreignOf(text string, ours map[string]bool) []string {
 	return kept
 }
 
-// scatter puts foreign lines between the lines of a managed file.
+// scatter inserts foreign lines between the lines of a managed file.
 func scatter(t *rapid.T, text string) string {
 	var b strings.Builder
 	kind := ""
@@ -87,7 +87,7 @@ func scatter(t *rapid.T, text string) string {
 	return b.String()
 }
 
-// drawLines draws marked lines and further names for the backends.
+// drawLines draws marked lines and other names for the backends.
 func drawLines(t *rapid.T, c haproxy.Config) haproxy.Config {
 	for i := range c.Backends {
 		c.Backends[i].Options.Lines = rapid.SampledFrom([]string{"", "timeout server 30s", "timeout server 1h\nhttp-request deny deny_status 503",
@@ -99,7 +99,7 @@ func drawLines(t *rapid.T, c haproxy.Config) haproxy.Config {
 	return c
 }
 
-// drawByMap draws whether the frontend has no domain by the map, some, or all.
+// drawByMap draws whether the frontend routes no domain, some, or all by the map.
 func drawByMap(t *rapid.T, c haproxy.Config) haproxy.Config {
 	one := rapid.SampledFrom([]string{"none", "some", "all"}).Draw(t, "by the map")
 	anyPort := rapid.Bool().Draw(t, "the map takes any port")
@@ -117,7 +117,7 @@ func drawByMap(t *rapid.T, c haproxy.Config) haproxy.Config {
 	return c
 }
 
-// drawClosed draws domains that have to stay, though they have gone: no request is for them.
+// drawClosed draws domains that are gone but have to stay: their rules match no request.
 func drawClosed(t *rapid.T, c haproxy.Config) haproxy.Config {
 	for i, b := range c.Backends {
 		if rapid.IntRange(0, 3).Draw(t, b.Name+" is closed") > 0 {
@@ -334,5 +334,5 @@ backend e.com_cluster
 	}
 }
 
-// noDefaults are those of a file without any.
+// noDefaults are the defaults of a file without defaults sections.
 func noDefaults(section) defaultsSection { return defaultsSection{} }

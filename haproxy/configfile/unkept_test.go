@@ -72,7 +72,7 @@ func TestATransactionIsLeftOutWhereItWouldTouchOtherLines(t *testing.T) {
 	}
 }
 
-// TestAServersLineKeepsItsWords changes the address of each server.
+// TestAServersLineKeepsItsWords changes only the address of each server.
 func TestAServersLineKeepsItsWords(t *testing.T) {
 	t.Parallel()
 	for _, words := range []string{
@@ -133,7 +133,7 @@ backend a.com_cluster
 	}
 }
 
-// TestWhatWasLoadedIsReadByItsOwnDefaults has a domain above a defaults section that has come since.
+// TestWhatWasLoadedIsReadByItsOwnDefaults has a domain above a defaults section that was added after the load.
 func TestWhatWasLoadedIsReadByItsOwnDefaults(t *testing.T) {
 	t.Parallel()
 	const domain = "\nbackend %_cluster\n    balance roundrobin\n    server s1 10.0.0.1:80 cookie s1 check\n"
@@ -183,7 +183,7 @@ func linesWith(text, word string) []string {
 	return slices.DeleteFunc(strings.Split(text, "\n"), func(l string) bool { return !strings.Contains(l, word) })
 }
 
-// TestATransactionKeepsWhatARewriteKeeps has lines of an operator's between hapsync's, of the form that client-native prints.
+// TestATransactionKeepsWhatARewriteKeeps has lines of an operator's between hapsync's, in the form that client-native prints.
 func TestATransactionKeepsWhatARewriteKeeps(t *testing.T) {
 	t.Parallel()
 	frontends := []string{"webin"}
@@ -211,7 +211,7 @@ func TestATransactionKeepsWhatARewriteKeeps(t *testing.T) {
 	}
 }
 
-// keptBy are the lines of each section of a text that another one has in that section, in their order.
+// keptBy are the lines of each section of a text that the same section of another text has, too, in their order.
 func keptBy(text, other string) map[string][]string {
 	before, kept := sectionLines(other), map[string][]string{}
 	for section, lines := range sectionLines(text) {
@@ -230,7 +230,7 @@ func sectionLines(text string) map[string][]string {
 	return lines
 }
 
-// between puts a few lines of an operator's among those of a managed file.
+// between inserts a few lines of an operator's into a managed file.
 func between(t *rapid.T, text string) string {
 	lines := map[string][]string{
 		"acl":         {"    acl own path_beg /own\n"},

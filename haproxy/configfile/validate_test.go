@@ -17,7 +17,7 @@ import (
 	"github.com/hapsync/hapsync/haproxy/internal/haproxytest"
 )
 
-// wrapper is a shell script in the place of haproxy, in a directory with the files that it leaves.
+// wrapper is a shell script that replaces haproxy, in a directory with the files that it leaves.
 func wrapper(t *testing.T, script string) (path string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -28,7 +28,7 @@ func wrapper(t *testing.T, script string) (path string) {
 	return path
 }
 
-// pidIn waits for the process id that a script has written.
+// pidIn waits for the process id that a script writes.
 func pidIn(t *testing.T, file string) (pid int) {
 	t.Helper()
 	haproxytest.Eventually(t, file+" has a process id", func() error {
@@ -59,8 +59,8 @@ func TestACheckThatHangsIsEndedWithItsChildren(t *testing.T) {
 	})
 }
 
-// TestATransactionIsBoundedWhereHAProxyDoesNotEvenTellItsVersion has a haproxy that client-native would wait for. It is not
-// parallel, as the parsers share variables.
+// TestATransactionIsBoundedWhereHAProxyDoesNotEvenTellItsVersion has a haproxy that hangs, so that client-native would wait. It is not
+// parallel, since the parsers share variables.
 func TestATransactionIsBoundedWhereHAProxyDoesNotEvenTellItsVersion(t *testing.T) {
 	p := haproxytest.NewProc(t)
 	p.Write(t, p.BaseFile, "")
@@ -95,7 +95,7 @@ func TestACheckThatIsInterruptedIsNoVerdictOfTheLimit(t *testing.T) {
 	}
 }
 
-// TestAHAProxyThatCrashesAfterItsWordsHasRefused has a haproxy -c as 3.2 and 3.4 are for a user of a group that there is not.
+// TestAHAProxyThatCrashesAfterItsWordsHasRefused has a haproxy -c that behaves like 3.2 and 3.4 with a user of a missing group.
 func TestAHAProxyThatCrashesAfterItsWordsHasRefused(t *testing.T) {
 	t.Parallel()
 	const version = "[ $1 != -v ] || { echo HAProxy version 3.2.1-1; exit; }\n"
@@ -110,7 +110,7 @@ func TestAHAProxyThatCrashesAfterItsWordsHasRefused(t *testing.T) {
 	}
 }
 
-// niceness of a process; 0 names this one.
+// niceness of a process; 0 means this one.
 func niceness(t *testing.T, pid int) int {
 	t.Helper()
 	priority, err := syscall.Getpriority(syscall.PRIO_PROCESS, pid)
@@ -120,7 +120,7 @@ func niceness(t *testing.T, pid int) int {
 	return 20 - priority // as the system call has it
 }
 
-// TestTheCheckOfAnAgentGivesWayToHAProxy looks at the niceness of the process that becomes haproxy -c.
+// TestTheCheckOfAnAgentGivesWayToHAProxy checks the niceness of the process that becomes haproxy -c.
 func TestTheCheckOfAnAgentGivesWayToHAProxy(t *testing.T) {
 	t.Parallel()
 	haproxytest.EachHAProxy(t, func(t *testing.T, bin string) {
@@ -206,7 +206,7 @@ func TestAProgramIsAskedForItsNameOnceForEachFileOfIt(t *testing.T) {
 	}
 }
 
-// TestAProgramWhoseProcessToldTheVersionIsNotAsked has one that would not say that it is HAProxy.
+// TestAProgramWhoseProcessToldTheVersionIsNotAsked has a program that would not print that it is HAProxy.
 func TestAProgramWhoseProcessToldTheVersionIsNotAsked(t *testing.T) {
 	t.Parallel()
 	sleep, err := exec.LookPath("sleep")
