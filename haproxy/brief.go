@@ -13,7 +13,7 @@ func Brief(err error) string {
 		return ""
 	}
 	text := err.Error()
-	for _, q := range quotings(err) {
+	for _, q := range quotingErrors(err) {
 		if !strings.Contains(text, q.Error()) {
 			return q.Brief()
 		}
@@ -28,18 +28,18 @@ type quoting interface {
 	Brief() string
 }
 
-// quotings are those errors in the tree of err, each once.
-func quotings(err error) []quoting {
+// quotingErrors are those errors in the tree of err, each once.
+func quotingErrors(err error) []quoting {
 	if q, ok := err.(quoting); ok { //nolint:errorlint // the tree of errors is walked here
 		return []quoting{q}
 	}
 	var found []quoting
 	switch wrapper := err.(type) { //nolint:errorlint // the same
 	case interface{ Unwrap() error }:
-		return quotings(wrapper.Unwrap())
+		return quotingErrors(wrapper.Unwrap())
 	case interface{ Unwrap() []error }:
 		for _, e := range wrapper.Unwrap() {
-			for _, q := range quotings(e) {
+			for _, q := range quotingErrors(e) {
 				if !slices.ContainsFunc(found, func(f quoting) bool { return f.Error() == q.Error() }) {
 					found = append(found, q)
 				}

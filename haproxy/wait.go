@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// patience is how long a step may take before it is logged.
-const patience = 5 * time.Second
+// slowStep is how long a step may take before it is logged.
+const slowStep = 5 * time.Second
 
 // A Wait is a step that takes long.
 type Wait struct {
@@ -48,7 +48,7 @@ func (w *Waits) Begin(whom string) (end func()) {
 	w.mu.Lock()
 	w.steps = append(w.steps, step)
 	w.mu.Unlock()
-	late := time.AfterFunc(patience, func() {
+	late := time.AfterFunc(slowStep, func() {
 		w.log.Warn("a step takes long, what needs it waits", "for", step.For, "since", step.Since)
 	})
 	return func() {
@@ -66,7 +66,7 @@ func (w *Waits) Longest() (Wait, bool) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.steps) == 0 || time.Since(w.steps[0].Since) < patience {
+	if len(w.steps) == 0 || time.Since(w.steps[0].Since) < slowStep {
 		return Wait{}, false
 	}
 	return *w.steps[0], true

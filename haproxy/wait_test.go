@@ -15,13 +15,13 @@ func TestAStepThatTakesLongIsToldAndLoggedOnce(t *testing.T) {
 		var logged bytes.Buffer
 		h := NewWaits(slog.New(slog.NewTextHandler(&logged, nil)))
 		quick := h.Begin("the disk")
-		<-time.After(patience - time.Millisecond)
+		<-time.After(slowStep - time.Millisecond)
 		quick()
 		began := time.Now()
 		first := h.Begin("haproxy -c")
 		<-time.After(time.Second)
 		second := h.Begin("the reload")
-		<-time.After(patience - time.Second - time.Millisecond)
+		<-time.After(slowStep - time.Second - time.Millisecond)
 		if w, long := h.Longest(); long {
 			t.Errorf("after %s it waits for %s", time.Since(began), w)
 		}

@@ -67,15 +67,15 @@ func Read(dir string, now time.Time) ([]File, error) {
 	}
 	var files []File
 	for _, e := range entries {
-		if e.IsDir() || passedOver(e.Name()) {
+		if e.IsDir() || skipped(e.Name()) {
 			continue
 		}
-		files = append(files, look(dir, e.Name(), now))
+		files = append(files, readCertificate(dir, e.Name(), now))
 	}
 	return files, nil
 }
 
-func passedOver(name string) bool {
+func skipped(name string) bool {
 	return strings.HasPrefix(name, ".") || slices.Contains([]string{".key", ".ocsp", ".issuer", ".sctl"}, filepath.Ext(name))
 }
 
@@ -113,7 +113,7 @@ func (f File) Load(now time.Time) (payload string, err error) {
 	return bundle.payload, nil
 }
 
-func look(dir, name string, now time.Time) File {
+func readCertificate(dir, name string, now time.Time) File {
 	f := File{
 		Path:        filepath.Join(dir, name),
 		Certificate: haproxy.Certificate{File: printable(name), Names: []string{}, State: haproxy.CertificateUnknown},
@@ -135,7 +135,7 @@ func look(dir, name string, now time.Time) File {
 		return bad(err)
 	}
 	f.SHA1, f.chain = bundle.sha1(), bundle.chain
-	f.Warning = whoReads(infos)
+	f.Warning = permissionWarning(infos)
 	fresh := func(info fs.FileInfo) bool { age := now.Sub(info.ModTime()); return 0 <= age && age < Fresh }
 	if slices.ContainsFunc(infos, fresh) {
 		f.State = haproxy.CertificateWaiting
@@ -186,8 +186,8 @@ func readFile(path string) (string, fs.FileInfo, error) {
 	return string(text), info, err
 }
 
-// whoReads warns if all users can read the key, which is in the last file, or if users other than the owner can write one of the files.
-func whoReads(infos []fs.FileInfo) string {
+// permissionWarning warns if all users can read the key, which is in the last file, or if users other than the owner can write one of the files.
+func permissionWarning(infos []fs.FileInfo) string {
 	if mode := infos[len(infos)-1].Mode().Perm(); mode&0o004 != 0 {
 		return fmt.Sprintf("every user of this machine can read its key (mode %#o): chmod o= it", mode)
 	}

@@ -107,8 +107,8 @@ func (g *serverDefaults) given() haproxy.Given {
 	return g.gives
 }
 
-// givesLate is the index of a default-server line below a server in the body of a section; -1 if there is none.
-func givesLate(body []line) int {
+// lateDefaultServer is the index of a default-server line below a server in the body of a section; -1 if there is none.
+func lateDefaultServer(body []line) int {
 	servers := false
 	for i, l := range body {
 		switch firstWord(l.raw) {

@@ -60,7 +60,7 @@ func TestALibraryThatHangsOrPanicsIsGivenUpOn(t *testing.T) {
 		case <-time.After(time.Millisecond):
 		}
 	}
-	l.patience = time.Minute
+	l.limit = time.Minute
 	if _, err := use(l, func() (int, error) { panic("no") }); !errors.Is(err, errLibrary) || !strings.Contains(err.Error(), "it panicked: no") {
 		t.Errorf("got %v", err)
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// checkBound is the timeout of hapsync's own health checks. HAProxy's checks decide about slower servers.
-const checkBound = 2 * time.Second
+// checkTimeout is the timeout of hapsync's own health checks. HAProxy's checks decide about slower servers.
+const checkTimeout = 2 * time.Second
 
 // plainWords are the words of a server that do not change how it is checked, with the number of their arguments.
 var plainWords = map[string]int{
@@ -43,7 +43,7 @@ func (f Reading) HealthCheck(backend string) (check haproxy.HealthCheck, ok bool
 	}
 	b, written := haproxy.FindBackend(f.Managed.Config.Backends, backend)
 	domain, _ := haproxy.DomainOf(backend)
-	check = haproxy.HealthCheck{Path: b.Options.Check, Host: cmp.Or(b.Options.CheckHost, domain), Timeout: checkBound}
+	check = haproxy.HealthCheck{Path: b.Options.Check, Host: cmp.Or(b.Options.CheckHost, domain), Timeout: checkTimeout}
 	lines := f.inherited(f.at, f.Managed.fresh()).lines
 	own := len(lines)
 	if written {

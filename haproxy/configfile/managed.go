@@ -103,7 +103,7 @@ func readManaged(
 	for name, s := range m.backends {
 		words := inherited(s).server
 		b := fileBackend(d, s, name, words)
-		if givesLate(d.body(s)) >= 0 {
+		if lateDefaultServer(d.body(s)) >= 0 {
 			m.late[name] = words
 		}
 		domain, _ := haproxy.DomainOf(name)

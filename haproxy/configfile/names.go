@@ -200,7 +200,7 @@ func wildcardPlace(body []line, owned map[string]haproxy.Rule) int {
 			rules = true
 		case goesBefore(l, owned):
 			place, fixed = i+1, false
-		case !fixed && (isName(l) || takesAll(l)):
+		case !fixed && (isName(l) || unconditional(l)):
 			place, fixed = i, true
 		case !fixed:
 			place = i + 1
@@ -216,7 +216,7 @@ func goesBefore(l line, owned map[string]haproxy.Rule) bool {
 	return isRoute || ours && kind == "use_backend" && owned[domain].Domain != ""
 }
 
-// takesAll reports whether a rule has no condition.
-func takesAll(l line) bool {
+// unconditional reports whether a rule has no condition.
+func unconditional(l line) bool {
 	return !slices.ContainsFunc(splitWords(l.raw), func(word string) bool { return word == "if" || word == "unless" })
 }

@@ -15,14 +15,14 @@ import (
 
 // A library is used by one goroutine at a time, because all its parsers share variables. Each use has a timeout.
 type library struct {
-	name     string
-	patience time.Duration
-	gate     chan struct{} // of size one: full while the library is used
-	overdue  atomic.Bool   // a call was given up, and has not returned yet
+	name    string
+	limit   time.Duration
+	gate    chan struct{} // of size one: full while the library is used
+	overdue atomic.Bool   // a call was given up, and has not returned yet
 }
 
-func newLibrary(name string, patience time.Duration) *library {
-	return &library{name: name, patience: patience, gate: make(chan struct{}, 1)}
+func newLibrary(name string, limit time.Duration) *library {
+	return &library{name: name, limit: limit, gate: make(chan struct{}, 1)}
 }
 
 // On an idle machine the longest call takes a second.
@@ -41,11 +41,11 @@ func use[T any](l *library, work func() (T, error)) (T, error) {
 		value T
 		err   error
 	}
-	late := answer{err: fmt.Errorf("%s has been reading HAProxy's configuration for %s without an end (%w)", l.name, l.patience, errLibrary)}
+	late := answer{err: fmt.Errorf("%s has been reading HAProxy's configuration for %s without an end (%w)", l.name, l.limit, errLibrary)}
 	if l.overdue.Load() {
 		return late.value, late.err
 	}
-	timeout := time.NewTimer(l.patience)
+	timeout := time.NewTimer(l.limit)
 	defer timeout.Stop()
 	select {
 	case l.gate <- struct{}{}:

@@ -36,7 +36,7 @@ func (m *Managed) rulesOf(d Document, s section, file string) []haproxy.Rule {
 			continue
 		case kind == "use_backend":
 			c.rules++
-		case written || hasWhole(l, domain):
+		case written || hasExactDomain(l, domain):
 			c.whole++
 			c.anyPort = c.anyPort || dropsPort(l.raw)
 			if isClosed(l, domain) {
@@ -170,8 +170,8 @@ func isRule(raw, domain string) bool {
 	return len(w) == 4 && w[1] == haproxy.BackendName(domain) && w[2] == "if" && w[3] == haproxy.ACLName(domain)
 }
 
-// hasWhole reports whether one of the values of our ACL is the domain without a port.
-func hasWhole(l line, domain string) bool {
+// hasExactDomain reports whether one of the values of our ACL is the domain without a port.
+func hasExactDomain(l line, domain string) bool {
 	for _, host := range aclHosts(l.raw, domain) {
 		if strings.EqualFold(host, domain) {
 			return true

@@ -14,7 +14,7 @@ func shadows(body []line) map[int]bool {
 	for i, l := range body {
 		switch firstWord(l.raw) {
 		case "acl":
-			if w := splitWords(l.raw); len(w) > 2 && ofHost(w[2:]) {
+			if w := splitWords(l.raw); len(w) > 2 && aboutHost(w[2:]) {
 				byHost[unquote(w[1])] = true
 			}
 		case "use_backend":
@@ -26,7 +26,7 @@ func shadows(body []line) map[int]bool {
 			}
 			w := splitWords(l.raw)
 			condition := slices.IndexFunc(w, func(word string) bool { return word == "if" || word == "unless" })
-			if condition < 0 || ofHost(w[condition:]) ||
+			if condition < 0 || aboutHost(w[condition:]) ||
 				slices.ContainsFunc(w[condition:], func(word string) bool { return byHost[strings.TrimLeft(unquote(word), "!")] }) {
 				found[i] = true
 			}
@@ -58,8 +58,8 @@ func outside(places map[int]bool, body []line) map[int]bool {
 	return out
 }
 
-// ofHost reports whether words are about the Host header, or about the server name of TLS.
-func ofHost(words []string) bool {
+// aboutHost reports whether words are about the Host header, or about the server name of TLS.
+func aboutHost(words []string) bool {
 	text := strings.ToLower(strings.Join(words, " "))
 	return strings.Contains(text, "host") || strings.Contains(text, "sni")
 }

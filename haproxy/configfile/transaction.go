@@ -77,17 +77,18 @@ func transactCopy(ctx context.Context, dir, binary, text string, have Managed, w
 	return restyle(string(out)), err
 }
 
-// unkept says which line of hapsync's, or of an operator's between them, a transaction would move or change without need; empty if there is
-// none. A transaction writes the rules of a frontend as one block. It sorts them, and the servers of a backend, and drops comments.
-func unkept(d Document, m Managed) string {
+// changedByTransaction says which line of hapsync's, or of an operator's between them, a transaction would move or change without need; empty
+// if there is none. A transaction writes the rules of a frontend as one block. It sorts them, and the servers of a backend, and drops
+// comments.
+func changedByTransaction(d Document, m Managed) string {
 	for _, name := range slices.Sorted(maps.Keys(m.frontends)) {
-		if why := unkeptRules(d, m, m.frontends[name]); why != "" {
+		if why := changedRules(d, m, m.frontends[name]); why != "" {
 			return why
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.backends)) {
 		s := m.backends[name]
-		if i := givesLate(d.body(s)); i >= 0 {
+		if i := lateDefaultServer(d.body(s)); i >= 0 {
 			return fmt.Sprintf("a transaction would not keep line %d, default-server, below the servers above it", s.head+2+i)
 		}
 		before := ""
@@ -110,7 +111,7 @@ func unkept(d Document, m Managed) string {
 	return ""
 }
 
-func unkeptRules(d Document, m Managed, s section) string {
+func changedRules(d Document, m Managed, s section) string {
 	owned := domains(rulesIn(s.name, m.Config.Rules))
 	type place struct {
 		domain string // of hapsync's last line

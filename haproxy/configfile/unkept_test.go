@@ -46,8 +46,8 @@ func readText(text string) (Document, Managed) {
 
 func TestATransactionIsLeftOutWhereItWouldTouchOtherLines(t *testing.T) {
 	t.Parallel()
-	if d, m := readText(keptText); unkept(d, m) != "" {
-		t.Fatal(unkept(d, m))
+	if d, m := readText(keptText); changedByTransaction(d, m) != "" {
+		t.Fatal(changedByTransaction(d, m))
 	}
 	for name, change := range map[string][2]string{
 		"a rule of an operator's between ours":    {"    use_backend c.com_cluster if is_c.com\n", "    use_backend own_cluster if { path /x }\n    use_backend c.com_cluster if is_c.com\n"},
@@ -65,7 +65,7 @@ func TestATransactionIsLeftOutWhereItWouldTouchOtherLines(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			text := strings.Replace(keptText, change[0], change[1], 1)
-			if d, m := readText(text); text == keptText || unkept(d, m) == "" {
+			if d, m := readText(text); text == keptText || changedByTransaction(d, m) == "" {
 				t.Errorf("a transaction would edit\n%s", text)
 			}
 		})

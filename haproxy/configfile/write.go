@@ -41,7 +41,7 @@ func (c *Files) NoEdit(f Reading) string {
 	if len(text) > editLimit {
 		return fmt.Sprintf("at %d kB the file is cheaper to write than to edit", len(text)>>10)
 	}
-	if why := unkept(f.doc, f.Managed); why != "" {
+	if why := changedByTransaction(f.doc, f.Managed); why != "" {
 		return why
 	}
 	if line, ok := c.reproduces(text, digest); !ok {

@@ -13,38 +13,38 @@ import (
 	"github.com/hapsync/hapsync/haproxy/runtimeapi"
 )
 
-// fewestConns is the lowest maxconn that HAProxy chooses to make room for other descriptors, if no maxconn is set.
-const fewestConns = 100
+// minMaxConn is the lowest maxconn that HAProxy chooses to make room for other descriptors, if no maxconn is set.
+const minMaxConn = 100
 
 // reloadReserve is how many more descriptors a reload needs than a start: 2, and one for each existing worker (measured on 3.0 to 3.4). By
 // default HAProxy keeps 50 old workers (mworker-max-reloads).
 const reloadReserve = 2 + 1 + 50
 
-// descriptors computes the need of a worker and the configuration that it has loaded. told is the maxconn of its command line, or 0.
+// descriptors computes the need of a worker and the configuration that it has loaded. cliMaxConn is the -n of its command line, or 0.
 // HAProxy's own count (Maxsock) does not include servers that were added live. They count at the next start or reload.
-func descriptors(b configfile.Base, w runtimeapi.Worker, loaded haproxy.Config, told int) haproxy.Descriptors {
-	maxConn := cmp.Or(told, b.MaxConn)
-	limit := mayHave(w.Pid, b.Descriptors)
+func descriptors(b configfile.Base, w runtimeapi.Worker, loaded haproxy.Config, cliMaxConn int) haproxy.Descriptors {
+	maxConn := cmp.Or(cliMaxConn, b.MaxConn)
+	limit := descriptorLimit(w.Pid, b.Descriptors)
 	if limit == 0 && maxConn == 0 {
 		limit = w.MaxSock // HAProxy has chosen its maxconn to reach the limit
 	}
 	if limit > 0 && b.MaxDescriptors > 0 {
 		limit = min(limit, b.MaxDescriptors)
 	}
-	conns := cmp.Or(maxConn, min(w.MaxConn, fewestConns))
+	conns := cmp.Or(maxConn, min(w.MaxConn, minMaxConn))
 	return haproxy.Descriptors{Limit: limit, Other: w.MaxSock - loaded.Descriptors() - 2*w.MaxConn + 2*conns + reloadReserve}
 }
 
-// mayHave is how many descriptors HAProxy may have; 0 if that cannot be read, as from another container. It is the hard limit of the
+// descriptorLimit is how many descriptors HAProxy may have; 0 if that cannot be read, as from another container. It is the hard limit of the
 // master, or of the worker without a master, since a new worker inherits it. A HAProxy with the right to raise it has the kernel's limit.
-// With ulimit-n (told), it takes that number, but not fewer than it was started with.
-func mayHave(pid, told int) int {
+// With ulimit-n, it takes that number, but not fewer than it was started with.
+func descriptorLimit(pid, ulimit int) int {
 	if !isHAProxy(pid) {
 		return 0
 	}
-	if told > 0 {
+	if ulimit > 0 {
 		soft, _ := strconv.Atoi(procField(pid, "limits", "Max open files", 0))
-		return max(told, soft)
+		return max(ulimit, soft)
 	}
 	if master, err := strconv.Atoi(procField(pid, "status", "PPid:", 0)); err == nil && isHAProxy(master) {
 		pid = master

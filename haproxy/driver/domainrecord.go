@@ -158,8 +158,8 @@ func (r *domainRecord) changeLocked(change func()) error {
 	return err
 }
 
-// recordPatience is how long another process may lock the record: it only reads and writes a small file.
-const recordPatience = time.Second
+// lockTimeout is how long another process may lock the record: it only reads and writes a small file.
+const lockTimeout = time.Second
 
 // lockRecord lets only this process change a record until unlock is called.
 func lockRecord(path, managed string) (unlock func() error, err error) {
@@ -167,7 +167,7 @@ func lockRecord(path, managed string) (unlock func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	deadline := time.NewTimer(recordPatience)
+	deadline := time.NewTimer(lockTimeout)
 	defer deadline.Stop()
 	for wait := time.Millisecond; ; wait *= 2 {
 		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
@@ -176,7 +176,7 @@ func lockRecord(path, managed string) (unlock func() error, err error) {
 		select {
 		case <-deadline.C:
 			return nil, errors.Join(
-				fmt.Errorf("%s: another hapsync holds it for longer than %s; is it stopped?", path, recordPatience), f.Close())
+				fmt.Errorf("%s: another hapsync holds it for longer than %s; is it stopped?", path, lockTimeout), f.Close())
 		case <-time.After(wait):
 		}
 	}

@@ -172,9 +172,9 @@ func (h *Instance) readDomains(
 func (h *Instance) addBackends(
 	ctx context.Context, f configfile.Reading, r runtimeapi.Client, _ configfile.Managed, d domainChanges, have []runtimeapi.Backend,
 ) (refused map[string]string, err error) {
-	lacking, refused := h.lacking(d, have)
+	missing, refused := h.missingBackends(d, have)
 	from, defaults := map[string]string{}, f.DomainDefaults()
-	for name, options := range lacking {
+	for name, options := range missing {
 		if from[name] = defaults[options]; from[name] == "" {
 			delete(from, name)
 			refused[name] = "no named defaults section gives a backend what the file would"
@@ -196,23 +196,23 @@ func (h *Instance) addBackends(
 	return refused, err
 }
 
-// lacking are the new domains that the process does not have. refused are the reasons not to add others. have are the backends of these
+// missingBackends are the new domains that the process does not have. refused are the reasons not to add others. have are the backends of these
 // names in the process.
-func (h *Instance) lacking(
+func (h *Instance) missingBackends(
 	d domainChanges, have []runtimeapi.Backend,
-) (lacking map[string]haproxy.BackendOptions, refused map[string]string) {
-	lacking, refused = map[string]haproxy.BackendOptions{}, map[string]string{}
+) (missing map[string]haproxy.BackendOptions, refused map[string]string) {
+	missing, refused = map[string]haproxy.BackendOptions{}, map[string]string{}
 	for name, options := range d.add {
 		_, there := slices.BinarySearchFunc(have, name, compareName)
 		known, added := h.domains.added[name]
 		switch {
 		case !there:
-			lacking[name] = options
+			missing[name] = options
 		case !added || known.options != options:
 			refused[name] = "HAProxy has this backend from elsewhere, hapsync leaves it alone"
 		}
 	}
-	return lacking, refused
+	return missing, refused
 }
 
 // endBackends deletes the backends that hapsync added. Before 3.4 they are spare ones, and it waits until they are idle.

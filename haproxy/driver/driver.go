@@ -27,8 +27,8 @@ type Instance struct {
 		Worker  runtimeapi.Worker
 		Managed configfile.Managed
 	}
-	// perhaps is what a worker without a copy may have loaded. It includes the copy of the worker before; file is that copy, nil without one.
-	perhaps struct {
+	// guess is what a worker without a copy may have loaded. It includes the copy of the worker before; file is that copy, nil without one.
+	guess struct {
 		configfile.Managed
 		worker runtimeapi.Worker
 		digest haproxy.Digest

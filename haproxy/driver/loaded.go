@@ -53,7 +53,7 @@ func (h *Instance) loaded(f configfile.Reading, w runtimeapi.Worker) (configfile
 	if err != nil {
 		file = nil // reading it returns the error
 	}
-	if p := &h.perhaps; p.worker.Same(w) && p.digest == f.Digest && sameFile(p.file, file) {
+	if p := &h.guess; p.worker.Same(w) && p.digest == f.Digest && sameFile(p.file, file) {
 		return p.Managed, nil
 	}
 	text, _, err := configfile.ReadBeside(h.loadedFile())
@@ -62,20 +62,20 @@ func (h *Instance) loaded(f configfile.Reading, w runtimeapi.Worker) (configfile
 	}
 	header, text, _ := strings.Cut(text, "\n")
 	if !sameWorker(header+"\n", w) {
-		return h.perhapsLoaded(f, w, text, file), nil
+		return h.guessLoaded(f, w, text, file), nil
 	}
 	h.lastLoaded.Worker = w
 	m := h.files.Loaded(f, text)
 	h.lastLoaded.Managed = m.Detached()
-	h.perhaps.worker, h.perhaps.Managed = runtimeapi.Worker{}, configfile.Managed{}
+	h.guess.worker, h.guess.Managed = runtimeapi.Worker{}, configfile.Managed{}
 	return h.lastLoaded.Managed, nil
 }
 
-// perhapsLoaded is for a worker that hapsync did not start, and that has no copy yet. It has loaded the current file or, if it started
+// guessLoaded is for a worker that hapsync did not start, and that has no copy yet. It has loaded the current file or, if it started
 // during a write, the one before, so the result includes both. What the process does not have of the earlier one does no harm: servers
 // and backends are read from the process.
-func (h *Instance) perhapsLoaded(f configfile.Reading, w runtimeapi.Worker, before string, file os.FileInfo) configfile.Managed {
-	p := &h.perhaps
+func (h *Instance) guessLoaded(f configfile.Reading, w runtimeapi.Worker, before string, file os.FileInfo) configfile.Managed {
+	p := &h.guess
 	p.worker, p.digest, p.file, p.Managed = w, f.Digest, file, f.Managed
 	last := h.files.Loaded(f, before)
 	p.Config, p.Spares = f.Managed.Config.With(last.Config), f.Managed.SparesLike(last)

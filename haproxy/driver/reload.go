@@ -59,17 +59,17 @@ func (h *Instance) reloader(ctx context.Context, b configfile.Base, r runtimeapi
 	case b.MasterSocket != "":
 		l.Master = runtimeapi.Master(b.MasterSocket)
 	default:
-		l.Master = runtimeapi.Master(cmp.Or(toldMasterSocket(ctx, r), h.started.master))
+		l.Master = runtimeapi.Master(cmp.Or(envMasterSocket(ctx, r), h.started.master))
 	}
 	return l
 }
 
-// masterPatience is how long the master may take to list its workers. During another reload it is busy.
-const masterPatience = 500 * time.Millisecond
+// masterTimeout is how long the master may take to list its workers. During another reload it is busy.
+const masterTimeout = 500 * time.Millisecond
 
 // oldWorkers is the number of the master's old processes that still have connections; 0 if it does not answer.
 func (h *Instance) oldWorkers(ctx context.Context, b configfile.Base, r runtimeapi.Client, serving runtimeapi.Worker) int {
-	ctx, cancel := context.WithTimeout(ctx, masterPatience)
+	ctx, cancel := context.WithTimeout(ctx, masterTimeout)
 	defer cancel()
 	l := h.reloader(ctx, b, r)
 	if l.Master == "" {
@@ -83,8 +83,8 @@ func (h *Instance) oldWorkers(ctx context.Context, b configfile.Base, r runtimea
 	return len(slices.DeleteFunc(procs.Old, func(pid int) bool { return pid == serving.Pid }))
 }
 
-// toldMasterSocket is the master's socket from the worker's environment (2.6 and 3.0; not 3.2 and 3.4); empty without one.
-func toldMasterSocket(ctx context.Context, r runtimeapi.Client) string {
+// envMasterSocket is the master's socket from the worker's environment (2.6 and 3.0; not 3.2 and 3.4); empty without one.
+func envMasterSocket(ctx context.Context, r runtimeapi.Client) string {
 	reply, err := r.Ask(ctx, "show env HAPROXY_MASTER_CLI")
 	if err != nil {
 		return ""

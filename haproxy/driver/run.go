@@ -178,7 +178,7 @@ func (h *Instance) notOurs(f configfile.Reading, loaded configfile.Managed) map[
 // whyDown extends the error of a stats socket that does not answer by what the master says. After two refused reloads in a row, the worker
 // that stays in service loses its stats socket (HAProxy 3.2 and 3.4). deaf is set in that case: the worker has answered before.
 func (h *Instance) whyDown(ctx context.Context, b configfile.Base, r runtimeapi.Client, err error) (deaf bool, why error) {
-	ctx, cancel := context.WithTimeout(ctx, masterPatience)
+	ctx, cancel := context.WithTimeout(ctx, masterTimeout)
 	defer cancel()
 	l := h.reloader(ctx, b, r)
 	if l.Master == "" {

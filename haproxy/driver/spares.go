@@ -101,11 +101,11 @@ func hasBalance(b runtimeapi.Backend, loaded haproxy.Backend) bool {
 func (h *Instance) takeSpares(
 	ctx context.Context, f configfile.Reading, r runtimeapi.Client, loaded configfile.Managed, d domainChanges, have []runtimeapi.Backend,
 ) (refused map[string]string, err error) {
-	wanting, refused := h.lacking(d, have)
-	if len(wanting) == 0 {
+	missing, refused := h.missingBackends(d, have)
+	if len(missing) == 0 {
 		return refused, nil
 	}
-	free, err := h.emptySpares(ctx, f, r, loaded, wanting)
+	free, err := h.emptySpares(ctx, f, r, loaded, missing)
 	if err != nil {
 		return nil, err
 	}
@@ -113,17 +113,17 @@ func (h *Instance) takeSpares(
 	err = h.domains.change(func() {
 		inUse := slices.Collect(maps.Values(h.domains.spares())) // another hapsync may have taken some
 		free = slices.DeleteFunc(free, func(s haproxy.Backend) bool { return slices.Contains(inUse, s.Name) })
-		for _, name := range slices.Sorted(maps.Keys(wanting)) {
-			if known := h.domains.added[name]; known.options == wanting[name] && known.spare != "" {
+		for _, name := range slices.Sorted(maps.Keys(missing)) {
+			if known := h.domains.added[name]; known.options == missing[name] && known.spare != "" {
 				continue // another hapsync has done it
 			}
-			i := slices.IndexFunc(free, func(s haproxy.Backend) bool { return s.Options == wanting[name] })
+			i := slices.IndexFunc(free, func(s haproxy.Backend) bool { return s.Options == missing[name] })
 			if i < 0 {
 				refused[name] = "no spare backend is free"
 				continue
 			}
 			taken[name] = free[i].Name
-			h.domains.added[name] = addedBackend{options: wanting[name], spare: free[i].Name}
+			h.domains.added[name] = addedBackend{options: missing[name], spare: free[i].Name}
 			free = slices.Delete(free, i, i+1)
 		}
 	})
@@ -144,10 +144,10 @@ func (h *Instance) takeSpares(
 
 // emptySpares are free spare backends, and the process was just seen to use them for nothing: enough for the new domains, if possible.
 func (h *Instance) emptySpares(
-	ctx context.Context, f configfile.Reading, r runtimeapi.Client, loaded configfile.Managed, wanting map[string]haproxy.BackendOptions,
+	ctx context.Context, f configfile.Reading, r runtimeapi.Client, loaded configfile.Managed, missing map[string]haproxy.BackendOptions,
 ) (empty []haproxy.Backend, err error) {
 	lack := map[haproxy.BackendOptions]int{}
-	for _, options := range wanting {
+	for _, options := range missing {
 		lack[options]++
 	}
 	candidates := h.freeSpares(f, loaded)

@@ -51,13 +51,13 @@ func (h *Instance) learnFiles(ctx context.Context, f configfile.Reading) (change
 	if known {
 		return changed
 	}
-	told := commandLine(w.Pid)
-	h.started.maxConn = told.maxConn
-	if configfile.Reachable(told.master) {
-		h.started.master = told.master
+	args := commandLine(w.Pid)
+	h.started.maxConn = args.maxConn
+	if configfile.Reachable(args.master) {
+		h.started.master = args.master
 	}
-	changed = h.files.UseMaster(told.master) || changed
-	for _, list := range [][]string{told.files, configFiles(ctx, r, w.Pid)} {
+	changed = h.files.UseMaster(args.master) || changed
+	for _, list := range [][]string{args.files, configFiles(ctx, r, w.Pid)} {
 		if len(list) == 0 {
 			continue
 		}

@@ -20,8 +20,8 @@ const (
 	masterWait = 5 * time.Second
 	// lostAfter is how long the answer to "reload" may take after the new worker has started.
 	lostAfter = time.Second
-	// awaitPatience is the timeout of a single question during a reload, when the socket may pass to the new worker.
-	awaitPatience = 2 * time.Second
+	// askTimeout is the timeout of a single question during a reload, when the socket may pass to the new worker.
+	askTimeout = 2 * time.Second
 	// commandOutput is how much of a reload command's output is kept, in bytes.
 	commandOutput = 16 << 10
 )
@@ -103,7 +103,7 @@ func (l Reloader) once(ctx context.Context, before Worker) error {
 		return fmt.Errorf("reload: %w", err)
 	}
 	if !procs.Has(before.Pid) {
-		return l.stranger(ctx, before)
+		return l.unknownWorker(ctx, before)
 	}
 	err = l.ask(ctx, before)
 	if errors.Is(err, errSilent) && !haproxy.CapabilitiesOf(before.Version).ReloadReports {
@@ -141,8 +141,8 @@ func (l Reloader) ask(ctx context.Context, before Worker) error {
 	}
 }
 
-// stranger is the error for a worker that the master does not know. It is errBusy if the worker was replaced meanwhile.
-func (l Reloader) stranger(ctx context.Context, before Worker) error {
+// unknownWorker is the error for a worker that the master does not know. It is errBusy if the worker was replaced meanwhile.
+func (l Reloader) unknownWorker(ctx context.Context, before Worker) error {
 	if now, err := l.Stats.Info(ctx); err == nil && now.Pid != before.Pid {
 		return errBusy
 	}
@@ -152,7 +152,7 @@ func (l Reloader) stranger(ctx context.Context, before Worker) error {
 
 // await waits until another worker answers. In a restarted container it may have the same pid.
 func (l Reloader) await(ctx context.Context, before Worker, failed int) error {
-	stats := Client{Socket: l.Stats.Socket, timeout: awaitPatience}
+	stats := Client{Socket: l.Stats.Socket, timeout: askTimeout}
 	for {
 		after, err := stats.Info(ctx)
 		if err == nil && !after.Same(before) {
@@ -174,7 +174,7 @@ func (l Reloader) refused(ctx context.Context, before Worker, failed int) bool {
 	if l.Master == "" {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, awaitPatience)
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	procs, err := l.Master.Procs(ctx)
 	return err == nil && procs.Failed > failed && procs.Has(before.Pid)

@@ -16,8 +16,8 @@ const (
 	checkWait = 3 * time.Second
 	// deleteWait is how long a server in maintenance may take to lose its last connections.
 	deleteWait = 2 * time.Second
-	// seenWait is how long a change may take to become visible: milliseconds, measured.
-	seenWait = 500 * time.Millisecond
+	// visibleWait is how long a change may take to become visible: milliseconds, measured.
+	visibleWait = 500 * time.Millisecond
 	// NoWait as the drain time means to wait for nothing.
 	NoWait    = time.Duration(-1)
 	pollFirst = 20 * time.Millisecond
@@ -115,7 +115,7 @@ func (r Client) settle(ctx context.Context, o Commands, changes []haproxy.Change
 // readBack reads the servers of the changes. It reads again for a while if a server that stays is not as wanted: with several threads,
 // HAProxy 3.0 and later answer a change of an address a little before it is visible.
 func (r Client) readBack(ctx context.Context, changes []haproxy.Change) (live View, err error) {
-	err = poll(ctx, seenWait, func() (bool, error) {
+	err = poll(ctx, visibleWait, func() (bool, error) {
 		_, live, err = r.View(ctx, changes)
 		return !slices.ContainsFunc(changes, func(c haproxy.Change) bool {
 			return c.Op() != haproxy.OpRemove && !confirmed(c, live)
