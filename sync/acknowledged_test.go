@@ -45,7 +45,7 @@ func TestNothingThatIsAcknowledgedIsUndone(t *testing.T) {
 					clear(w.unloads)
 					m.lingers, i.haproxy.slowWrite, i.haproxy.slowReload, i.haproxy.settles = nil, 0, 0, 0
 				})
-				elapse(refusedLast + 2*defaultResync)
+				elapse(refusedMax + 2*defaultResync)
 				w.check(t, "in the end")
 				if s := i.Status(); s.Applied != w.snapshot.Revision || !s.Ready() {
 					t.Errorf("in the end applied %d of %d, %v", s.Applied, w.snapshot.Revision, s.Reasons)
@@ -103,7 +103,7 @@ func (w *world) step(revision registry.Revision) (what string) {
 	case 3:
 		what = "HAProxy is restarted"
 		w.haproxy.change(w.haproxy.restart)
-		elapse(2*lookPoll + time.Second)
+		elapse(2*pollInterval + time.Second)
 	default:
 		what = "a change of " + name
 		w.change(name, revision)

@@ -60,27 +60,27 @@ const (
 const (
 	defaultReloadInterval = 2 * time.Second
 	defaultResync         = time.Minute
-	retryFirst            = time.Second
-	retryLast             = 30 * time.Second
+	retryMin              = time.Second
+	retryMax              = 30 * time.Second
 	drainPoll             = 2 * time.Millisecond
-	drainPollLast         = 5 * time.Second
+	drainPollMax          = 5 * time.Second
 	heldPoll              = 5 * time.Second
-	lookPoll              = 2 * time.Second  // how often HAProxy is looked at, at next to no cost
-	pause                 = time.Millisecond // at least, between two rounds of the loop that nothing has come in for
+	pollInterval          = 2 * time.Second  // how often HAProxy is looked at, at next to no cost
+	minPause              = time.Millisecond // at least, between two rounds of the loop that nothing has come in for
 	// refusedLast is how long it takes at most until a reload is tried again that HAProxy refused: each try may keep
 	// clients out for two seconds, where an address is in use.
-	refusedLast = 5 * time.Minute
+	refusedMax = 5 * time.Minute
 	// uselessFirst is when a reload is tried again that HAProxy made and that did not help, uselessLast how long that takes at most.
-	uselessFirst = 5 * time.Minute
-	uselessLast  = time.Hour
+	uselessMin = 5 * time.Minute
+	uselessMax = time.Hour
 	// fileDelay is how long the file may lag behind the process, so that one commit serves all that gathers.
 	fileDelay = time.Second
 	// maxPartial is the number of domains from which on a pass over everything is the cheaper one.
 	maxPartial = 500
 	// maxTurn is how many domains, of which changes were left, a pass takes: few enough for a change of another domain not to wait long.
-	maxTurn = 250
+	maxDeferred = 250
 	// readBack is when all is read again after a reload: the domains that it was for are read at once.
-	readBack = 3 * time.Second
+	readBackDelay = 3 * time.Second
 )
 
 // An Agent keeps HAProxy in line with the registry for as long as it runs. Its loop owns the memory and the process, the
@@ -91,7 +91,7 @@ type Agent struct {
 
 	// The rest is the loop's.
 	memory   *memory
-	told     told
+	logged   conditionLogs
 	alarms   alarms
 	deployer deployer
 }
@@ -123,15 +123,15 @@ func NewAgent(cfg AgentConfig) (*Agent, error) {
 		cfg.Begin = func() func() { return func() {} }
 	}
 	a := &Agent{
-		cfg: cfg, view: newView(cfg.Follower, cfg.Process, cfg.Logger), memory: newMemory(), told: newTold(),
-		deployer: newDeployer(), alarms: alarms{again: map[string]bool{}, left: map[string]bool{}},
+		cfg: cfg, view: newView(cfg.Follower, cfg.Process, cfg.Logger), memory: newMemory(), logged: newConditionLogs(),
+		deployer: newDeployer(), alarms: alarms{recheck: map[string]bool{}, deferred: map[string]bool{}},
 	}
 	return a, a.passConfig().check()
 }
 
 // Inherit takes over the counts and the memory of an agent that has ended. It is called before Run.
 func (a *Agent) Inherit(from *Agent) {
-	a.memory, a.told, a.status = from.memory, from.told, from.Status()
+	a.memory, a.logged, a.status = from.memory, from.logged, from.Status()
 	a.memory.worker = ""
 	a.status.Lost = "" // another follower has yet to say so
 	a.status.Reasons = a.status.reasons(true)
@@ -147,14 +147,14 @@ func (a *Agent) Run(ctx context.Context) error {
 	var running stdsync.WaitGroup
 	running.Go(func() { _ = a.cfg.Follower.Follow(ctx, a.updated, a.lost) })
 	jobs, results := a.deployer.jobs, a.deployer.results
-	running.Go(func() { work(a.cfg.File, jobs, results) })
+	running.Go(func() { runJobs(a.cfg.File, jobs, results) })
 	defer running.Wait()
 	defer close(jobs)
 	if a.memory.confirmed.Revision == 0 {
-		a.recall()
+		a.loadNotes()
 	}
 	a.alarms.resync = time.Now().Add(a.cfg.Resync)
-	timer := time.NewTimer(lookPoll)
+	timer := time.NewTimer(pollInterval)
 	defer timer.Stop()
 	for {
 		select {
@@ -165,23 +165,23 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.deployed(ctx, r)
 		case <-a.wake:
 		case <-timer.C:
-			a.look(ctx)
+			a.poll(ctx)
 		}
 		a.step(ctx)
-		timer.Reset(max(pause, min(time.Until(a.next()), lookPoll)))
+		timer.Reset(max(minPause, min(time.Until(a.next()), pollInterval)))
 	}
 }
 
-// look sees whether HAProxy is another one than before, at next to no cost.
-func (a *Agent) look(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, partialPatience)
+// poll sees whether HAProxy is another one than before, at next to no cost.
+func (a *Agent) poll(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, partialTimeout)
 	defer cancel()
 	seen, err := a.cfg.Process.Identity(ctx)
-	if err == nil && (a.deployer.busy != nil || seen == a.memory.seen) {
+	if err == nil && (a.deployer.busy != nil || seen == a.memory.identity) {
 		return // while a job is under way both may change
 	}
 	a.noteFailure(err)
 	a.alarms.whole = time.Now()
 	a.memory.retryRefused(true)
-	a.memory.reloadsFrom(a.alarms.reload)
+	a.memory.postponeReloads(a.alarms.reload)
 }

@@ -391,7 +391,7 @@ func TestWhatSomeoneElseDidToHAProxyIsSeenWithinSeconds(t *testing.T) {
 		i.haproxy.change(func() { // stopped
 			m.down = true
 		})
-		elapse(lookPoll)
+		elapse(pollInterval)
 		if i.Status().Ready() || i.Status().Down == "" {
 			t.Fatal("a HAProxy that is gone is called ready")
 		}
@@ -401,7 +401,7 @@ func TestWhatSomeoneElseDidToHAProxyIsSeenWithinSeconds(t *testing.T) {
 			m.live = clone(m.file)
 			m.version++
 		})
-		elapse(lookPoll)
+		elapse(pollInterval)
 		if now := i.haproxy.now(); !i.Status().Ready() || now.live.Backends[0].Servers[0].Weight != 1 || now.file.Backends[0].Servers[0].Weight != 1 {
 			t.Fatalf("%+v", i.Status().Reasons)
 		}
@@ -466,7 +466,7 @@ func TestAHAProxyThatLostItsSocketIsReloaded(t *testing.T) {
 		i.registry.tell(twoDomains())
 		synctest.Wait()
 		i.haproxy.change(func() { m.deaf = true })
-		elapse(2 * lookPoll)
+		elapse(2 * pollInterval)
 		if !i.Status().Ready() || i.haproxy.now().reloads != 1 {
 			t.Fatalf("%d reloads, %v", i.haproxy.now().reloads, i.Status().Reasons)
 		}

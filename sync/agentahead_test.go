@@ -223,7 +223,7 @@ func TestAServerThatLingersKeepsNobodyFromGoingAhead(t *testing.T) {
 			t.Fatalf("%d readings, port %d", now.reads-reads, portOf(now.live))
 		}
 		i.haproxy.change(func() { busy = false })
-		elapse(2 * drainPollLast)
+		elapse(2 * drainPollMax)
 		if b, _ := backendOf(i.haproxy.now().live, "a.abc.com"); len(b.Servers) != 1 {
 			t.Errorf("the removed server was forgotten: %+v", b)
 		}
@@ -291,11 +291,11 @@ func TestRandomChangesEndInLine(t *testing.T) {
 						i.onSocket(func(s *haproxy.Server) { s.Addr = host("", fmt.Sprintf("10.9.9.9:%d", 1+n)).Addr })
 					}
 					var changed string
-					hosts := tallyOf(s).hosts
+					hosts := countSnapshot(s).hosts
 					s, changed = changedAtRandom(random, s, registry.Revision(900+n))
 					i.registry.change(s, changed)
 					switch {
-					case tallyOf(s).hosts < hosts:
+					case countSnapshot(s).hosts < hosts:
 						elapse(departureWindow / 2) // else the safeguard holds them
 					case random.IntN(3) > 0:
 						synctest.Wait()
@@ -307,8 +307,8 @@ func TestRandomChangesEndInLine(t *testing.T) {
 				if changes := append(Diff(now.live, want), Diff(now.file, want)...); len(changes) > 0 {
 					t.Errorf("not in line: %v", changes)
 				}
-				if got := i.Status(); got.Last.Hosts != tallyOf(s).hosts || !got.Ready() {
-					t.Errorf("%d hosts, want %d; %v", got.Last.Hosts, tallyOf(s).hosts, got.Reasons)
+				if got := i.Status(); got.Last.Hosts != countSnapshot(s).hosts || !got.Ready() {
+					t.Errorf("%d hosts, want %d; %v", got.Last.Hosts, countSnapshot(s).hosts, got.Reasons)
 				}
 			})
 		})

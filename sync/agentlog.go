@@ -13,24 +13,24 @@ import (
 
 // tell logs what a pass did, and keeps it: with the last passes of the status, and in the journal. The caller holds the lock of the
 // status.
-func (a *Agent) tell(report Report, err error, took time.Duration) {
+func (a *Agent) logPass(report Report, err error, took time.Duration) {
 	if errors.Is(err, context.Canceled) {
 		return // the agent ends
 	}
 	e := report.Entry(err, took, a.memory.leaving()...)
-	a.log(report, e, err)
+	a.logSummary(report, e, err)
 	s, failed := &a.status, cmp.Or(e.Error, e.Held)
-	if same := failed == s.noted; report.Plan.Empty() && err == nil && (same || failed == "") || err != nil && same {
+	if same := failed == s.lastFailure; report.Plan.Empty() && err == nil && (same || failed == "") || err != nil && same {
 		return // nothing, or the same again
 	}
-	s.noted = failed
+	s.lastFailure = failed
 	s.Passes = append([]Entry{e.First(loggedChanges)}, s.Passes[:min(len(s.Passes), keptPasses-1)]...)
 	a.cfg.Journal(e)
 }
 
 // untold is a plan of the process without what it did not take, without removals of backends that are there yet, and without those of
 // servers that have been told of and are under way yet.
-func (a *Agent) untold(p *pass, plan Plan) Plan {
+func (a *Agent) unlogged(p *pass, plan Plan) Plan {
 	leaving := a.memory.leaving()
 	_, rest := plan.only(func(act Action) bool {
 		if slices.ContainsFunc(p.outcome.Refused, func(f haproxy.Failure) bool { return f.Change == act.Change }) {
@@ -39,7 +39,7 @@ func (a *Agent) untold(p *pass, plan Plan) Plan {
 		if slices.ContainsFunc(p.outcome.Staying, func(c haproxy.RemoveBackend) bool { return c == act.Change }) {
 			return true
 		}
-		_, told := a.told.draining.since[act.Change.Domain()+"/"+act.Change.Key().Name]
+		_, told := a.logged.draining.since[act.Change.Domain()+"/"+act.Change.Key().Name]
 		_, stays := slices.BinarySearchFunc(leaving, act.Change.Key(), byServerKey)
 		return removes(act.Change) && told && stays
 	})
@@ -47,20 +47,20 @@ func (a *Agent) untold(p *pass, plan Plan) Plan {
 }
 
 // tellHeld logs what a safeguard has come to hold back, or holds no more. The caller holds the lock of the status.
-func (a *Agent) tellHeld(err error) {
+func (a *Agent) logHeld(err error) {
 	var held *HeldError
 	if err != nil && !errors.As(err, &held) {
 		return
 	}
-	var now []standing
+	var now []condition
 	if a.status.Held != "" {
-		now = []standing{{name: a.status.Held}}
+		now = []condition{{name: a.status.Held}}
 	}
-	a.told.held.compare(a.cfg.Logger, now)
+	a.logged.held.update(a.cfg.Logger, now)
 }
 
 // log writes a line for each change of a pass, and one for the pass if it did something, or failed.
-func (a *Agent) log(report Report, e Entry, err error) {
+func (a *Agent) logSummary(report Report, e Entry, err error) {
 	took := time.Duration(e.Seconds * float64(time.Second)).Round(time.Microsecond)
 	attrs := []any{
 		"revision", e.Revision, "by", e.By, "runtime", e.Counts[ViaRuntime], "transaction", e.Counts[ViaTransaction],

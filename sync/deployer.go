@@ -56,15 +56,15 @@ type job struct {
 // A result is what became of a job.
 type result struct {
 	job
-	file     haproxy.Config // as it stands, of all domains
-	digest   haproxy.Digest // of that
-	loaded   haproxy.Config // as the process has loaded it, where it was reloaded; none where that is not known
-	changes  []Action       // that were made in the file, or were to be
-	refused  map[string]refusal
-	reloaded bool
-	unloaded *haproxy.ReloadError // why HAProxy refused to reload, before it did with less, or did not; nil where it refused nothing
-	err      error
-	took     time.Duration
+	file        haproxy.Config // as it stands, of all domains
+	digest      haproxy.Digest // of that
+	loaded      haproxy.Config // as the process has loaded it, where it was reloaded; none where that is not known
+	changes     []Action       // that were made in the file, or were to be
+	refused     map[string]refusal
+	reloaded    bool
+	reloadError *haproxy.ReloadError // why HAProxy refused to reload, before it did with less, or did not; nil where it refused nothing
+	err         error
+	took        time.Duration
 }
 
 // deploy writes the file, and reloads HAProxy where that is needed. A domain whose change HAProxy refuses is left as the file
@@ -78,9 +78,9 @@ func deploy(ctx context.Context, f File, j job) result {
 		r.err = f.Reload(ctx)
 		r.reloaded = r.err == nil
 	}
-	if errors.As(r.err, &r.unloaded) {
-		d.unloaded = r.unloaded
-		if r.reloaded, r.err = d.loadLess(ctx); r.err == nil && !r.reloaded {
+	if errors.As(r.err, &r.reloadError) {
+		d.reloadError = r.reloadError
+		if r.reloaded, r.err = d.reloadReduced(ctx); r.err == nil && !r.reloaded {
 			r.err = d.withoutReload(ctx)
 		}
 	}
@@ -91,7 +91,7 @@ func deploy(ctx context.Context, f File, j job) result {
 	r.err = errors.Join(r.err, err)
 	r.file, r.digest, r.refused = file, digest, d.refusals()
 	if r.err != nil {
-		file = d.whole
+		file = d.wantWhole
 	}
 	for _, c := range Diff(d.have, file) {
 		r.changes = append(r.changes, Action{ViaTransaction, c})
@@ -102,17 +102,17 @@ func deploy(ctx context.Context, f File, j job) result {
 // A deployment is a job at work.
 type deployment struct {
 	job
-	target File
-	have   haproxy.Config // the file as it stood
-	whole  haproxy.Config // as it is to be
+	target    File
+	have      haproxy.Config // the file as it stood
+	wantWhole haproxy.Config // as it is to be
 	// In quarantine: why, what the file says instead, and the hosts whose removal is all that is held back.
-	reasons map[string]*haproxy.InvalidConfigError
-	instead map[string]haproxy.Backend
-	held    map[string][]string
-	left    int // tries
+	reasons   map[string]*haproxy.InvalidConfigError
+	instead   map[string]haproxy.Backend
+	held      map[string][]string
+	triesLeft int // tries
 	// unloaded is why HAProxy refused the reload, and less the domains that it is without because of that.
-	unloaded *haproxy.ReloadError
-	less     []string
+	reloadError *haproxy.ReloadError
+	reduced     []string
 }
 
 func (d *deployment) write(ctx context.Context) error {
@@ -123,11 +123,11 @@ func (d *deployment) write(ctx context.Context) error {
 	if digest != d.base {
 		return haproxy.ErrConflict
 	}
-	d.have, d.whole = have, replace(have, d.want, d.scope)
-	if d.rewrite == "" && !d.reload && len(Diff(d.have, d.whole)) == 0 {
+	d.have, d.wantWhole = have, replaceScope(have, d.want, d.scope)
+	if d.rewrite == "" && !d.reload && len(Diff(d.have, d.wantWhole)) == 0 {
 		return nil // else HAProxy is asked about the file as it stands: after a reload that it refuses another one would be put back
 	}
-	err = d.commit(ctx, d.whole)
+	err = d.commit(ctx, d.wantWhole)
 	var invalid *haproxy.InvalidConfigError
 	if errors.As(err, &invalid) {
 		return d.quarantine(ctx, invalid)
@@ -136,16 +136,16 @@ func (d *deployment) write(ctx context.Context) error {
 }
 
 // shutting is why the whole file is written where it gets a rule that takes no request.
-const shutting = "a transaction would not write the mark of a rule that is shut"
+const closedRuleReason = "a transaction would not write the mark of a rule that is shut"
 
 // commit writes the file; where a transaction fails twice for a reason that is not the configuration's, as a rewrite.
 func (d *deployment) commit(ctx context.Context, want haproxy.Config) error {
 	edit := haproxy.Edit{Want: want, Base: d.base, Rewrite: d.rewrite}
 	if edit.Rewrite == "" && slices.ContainsFunc(want.Rules, func(r haproxy.Rule) bool { return r.Closed }) {
-		edit.Rewrite = shutting
+		edit.Rewrite = closedRuleReason
 	}
 	err := d.target.Write(ctx, edit)
-	for try := 1; err != nil && edit.Rewrite == "" && mayTryAgain(err); try++ {
+	for try := 1; err != nil && edit.Rewrite == "" && isRetryable(err); try++ {
 		if try == 2 {
 			edit.Rewrite = fmt.Sprintf("the transaction failed twice: %v", err)
 		}
@@ -160,7 +160,7 @@ func (d *deployment) commit(ctx context.Context, want haproxy.Config) error {
 }
 
 // mayTryAgain reports whether a transaction failed for a reason that is not the configuration's.
-func mayTryAgain(err error) bool {
+func isRetryable(err error) bool {
 	var invalid *haproxy.InvalidConfigError
 	return !errors.As(err, &invalid) && !errors.Is(err, haproxy.ErrConflict) && !errors.Is(err, haproxy.ErrNoVerdict)
 }
@@ -179,13 +179,13 @@ func (d *deployment) needsReload() bool {
 
 // withoutReload writes what the file can say though HAProxy refuses the reload.
 func (d *deployment) withoutReload(ctx context.Context) error {
-	d.leave(d.late, d.instead, func(name string) haproxy.Backend { b, _ := backendOf(d.without, name); return b })
+	d.reduce(d.late, d.instead, func(name string) haproxy.Backend { b, _ := backendOf(d.without, name); return b })
 	return d.recommit(ctx, d.wholeWith(d.instead))
 }
 
 // leave has less in the file of some domains, because HAProxy refused the reload; instead is what it has of others.
-func (d *deployment) leave(names []string, instead map[string]haproxy.Backend, less func(string) haproxy.Backend) {
-	d.less, d.instead = names, map[string]haproxy.Backend{}
+func (d *deployment) reduce(names []string, instead map[string]haproxy.Backend, less func(string) haproxy.Backend) {
+	d.reduced, d.instead = names, map[string]haproxy.Backend{}
 	maps.Copy(d.instead, instead)
 	for _, name := range names {
 		d.instead[name] = less(name)
@@ -212,16 +212,16 @@ func (d *deployment) refusals() map[string]refusal {
 		}
 		refused[name] = refusal{want: want, file: d.instead[name], reason: haproxy.Outline(invalid.Output), words: oneLine(invalid.Output), hosts: d.held[name]}
 	}
-	for _, name := range d.less {
+	for _, name := range d.reduced {
 		want, _ := backendOf(d.want, name)
-		refused[name] = refusal{want: want, file: d.instead[name], reason: d.unloaded.Brief(), words: oneLine(d.unloaded.Error()), reload: true}
+		refused[name] = refusal{want: want, file: d.instead[name], reason: d.reloadError.Brief(), words: oneLine(d.reloadError.Error()), reload: true}
 	}
 	return refused
 }
 
 // wholeWith is the file as it is to be, with other versions of some domains; the zero Backend is none.
 func (d *deployment) wholeWith(instead map[string]haproxy.Backend) haproxy.Config {
-	return d.layout.complete(withBackends(d.whole, instead))
+	return d.layout.complete(withBackends(d.wantWhole, instead))
 }
 
 // withBackends is a configuration with other versions of some domains; the zero Backend is none. Its rules are to be completed.
@@ -251,7 +251,7 @@ func has[K comparable, V any](m map[K]V, key K) bool {
 }
 
 // replace is a configuration with what is wanted of a scope in the place of what it has.
-func replace(have, want haproxy.Config, scope haproxy.Scope) haproxy.Config {
+func replaceScope(have, want haproxy.Config, scope haproxy.Scope) haproxy.Config {
 	if scope.All() {
 		return want
 	}
@@ -283,7 +283,7 @@ type deployer struct {
 	results chan result
 	busy    *job // what it is at; nil where nothing is
 	// beside are the domains of which the process got a change while the deployer was at work: HAProxy may lack what it has just loaded.
-	beside map[string]bool
+	changedMeanwhile map[string]bool
 }
 
 func newDeployer() deployer {
@@ -291,7 +291,7 @@ func newDeployer() deployer {
 }
 
 // work does jobs, each under the lock, until there are no more to come.
-func work(f File, jobs <-chan job, results chan<- result) {
+func runJobs(f File, jobs <-chan job, results chan<- result) {
 	for j := range jobs {
 		results <- lockedDeploy(f, j)
 	}
@@ -311,16 +311,16 @@ func lockedDeploy(f File, j job) result {
 
 // start gives the deployer a job. It has none.
 func (d *deployer) start(j job) {
-	d.busy, d.beside = &j, map[string]bool{}
+	d.busy, d.changedMeanwhile = &j, map[string]bool{}
 	d.jobs <- j
 }
 
 // changed tells the deployer what the process got while it was at work.
-func (d *deployer) changed(made []haproxy.Change) {
+func (d *deployer) noteChanges(made []haproxy.Change) {
 	if d.busy == nil {
 		return
 	}
 	for _, c := range made {
-		d.beside[c.Domain()] = true
+		d.changedMeanwhile[c.Domain()] = true
 	}
 }

@@ -118,8 +118,8 @@ func (s *Syncer) alone(ctx context.Context, p *pass, domain string) error {
 	if err != nil {
 		return err
 	}
-	p.snapshot, p.tally = snapshot, tallyOf(snapshot)
-	p.report = newReport(p.tally)
+	p.snapshot, p.counts = snapshot, countSnapshot(snapshot)
+	p.report = newReport(p.counts)
 	return nil
 }
 

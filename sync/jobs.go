@@ -11,7 +11,7 @@ import (
 
 // setFileAlarm sets when the file is to get what the process has already: together with what gathers until then.
 func (a *Agent) setFileAlarm() {
-	lags := a.memory.names(func(d *domainState) bool { return d.waits == waitsForFile && d.since == nil })
+	lags := a.memory.domainsWhere(func(d *domainState) bool { return d.waits == waitsForFile && d.lacksSince == nil })
 	switch {
 	case len(lags) == 0:
 		a.alarms.file = time.Time{}
@@ -27,8 +27,8 @@ func (a *Agent) startJob(p *pass) {
 	if a.deployer.busy != nil || !a.mayDeploy(now) {
 		return
 	}
-	names := a.memory.names(func(d *domainState) bool { return d.waits == waitsForFile && d.since == nil })
-	j := job{layout: a.cfg.Layout, base: a.memory.seen.Digest, began: now}
+	names := a.memory.domainsWhere(func(d *domainState) bool { return d.waits == waitsForFile && d.lacksSince == nil })
+	j := job{layout: a.cfg.Layout, base: a.memory.identity.Digest, began: now}
 	urgent := false
 	if p != nil {
 		j, urgent = a.urgentJob(p)
@@ -36,11 +36,11 @@ func (a *Agent) startJob(p *pass) {
 	if !urgent && (p != nil || len(names) == 0 || !due(a.alarms.file, now)) {
 		return
 	}
-	if j.reload && len(j.late) > 1 && a.gathers(now) {
+	if j.reload && len(j.late) > 1 && a.isGathering(now) {
 		return
 	}
 	if !j.scope.All() {
-		j = a.alsoWrite(j, names)
+		j = a.withWritten(j, names)
 	}
 	a.alarms.file = time.Time{}
 	a.deployer.start(j)
@@ -56,16 +56,16 @@ const (
 )
 
 // gathers reports whether a reload for several domains waits for more of them, which may be about to come.
-func (a *Agent) gathers(now time.Time) bool {
-	if a.alarms.gather.IsZero() {
-		a.alarms.gather = now
+func (a *Agent) isGathering(now time.Time) bool {
+	if a.alarms.gatherSince.IsZero() {
+		a.alarms.gatherSince = now
 	}
-	heard, unread := a.news()
-	if quiet := heard.Add(gatherPause + time.Duration(a.memory.total.domains)*gatherEach); (unread || now.Before(quiet)) && now.Sub(a.alarms.gather) < gatherMost {
-		a.alarms.retry.at = later(quiet, now)
+	heard, unread := a.lastHeard()
+	if quiet := heard.Add(gatherPause + time.Duration(a.memory.total.domains)*gatherEach); (unread || now.Before(quiet)) && now.Sub(a.alarms.gatherSince) < gatherMost {
+		a.alarms.jobRetry.at = later(quiet, now)
 		return true
 	}
-	a.alarms.gather = time.Time{}
+	a.alarms.gatherSince = time.Time{}
 	return false
 }
 
@@ -101,11 +101,11 @@ func (a *Agent) splay() {
 	}
 	a.alarms.splayed = true
 	a.alarms.reload = now.Add(rand.N(a.cfg.ReloadSplay)) //nolint:gosec // agents are to differ, not to be unpredictable
-	a.memory.reloadsFrom(a.alarms.reload)
+	a.memory.postponeReloads(a.alarms.reload)
 }
 
 // alsoWrite adds domains of which the process has everything to a job.
-func (a *Agent) alsoWrite(j job, names []string) job {
+func (a *Agent) withWritten(j job, names []string) job {
 	also := map[string]haproxy.Backend{}
 	for _, name := range names {
 		if !j.scope.Has(name) {
@@ -126,54 +126,54 @@ func (a *Agent) deployed(ctx context.Context, r result) {
 	if r.reloaded {
 		a.memory.loadedOptions(r.options)
 	}
-	if r.reloaded || r.unloaded != nil {
+	if r.reloaded || r.reloadError != nil {
 		a.alarms.reload, a.alarms.splayed = now.Add(a.cfg.ReloadInterval), false
 	}
 	if r.err == nil {
 		a.logRefused(r.refused)
 	}
 	a.memory.takeResult(r)
-	a.memory.reloadsFrom(a.alarms.reload)
+	a.memory.postponeReloads(a.alarms.reload)
 	if r.err != nil {
-		a.alarms.retry.wait = min(max(2*a.alarms.retry.wait, retryFirst), retryLast)
-		a.alarms.retry.at = now.Add(a.alarms.retry.wait)
+		a.alarms.jobRetry.wait = min(max(2*a.alarms.jobRetry.wait, retryMin), retryMax)
+		a.alarms.jobRetry.at = now.Add(a.alarms.jobRetry.wait)
 		if errors.Is(r.err, haproxy.ErrConflict) {
-			a.alarms.retry = retry{}
+			a.alarms.jobRetry = retry{}
 			a.alarms.whole = now
 		}
 	} else {
-		a.alarms.retry = retry{}
+		a.alarms.jobRetry = retry{}
 		if r.reloaded {
-			a.alarms.whole = now.Add(readBack)
+			a.alarms.whole = now.Add(readBackDelay)
 		}
 	}
-	a.lookAgain(r)
+	a.recheckAfter(r)
 	a.setFileAlarm()
 	if r.reloaded {
 		a.memory.worker = "" // until its domains have been looked at
 		a.alarms.loaded, a.alarms.outdated = map[string]haproxy.Backend{}, r.worker
 		for _, name := range r.late {
-			if !a.deployer.beside[name] {
+			if !a.deployer.changedMeanwhile[name] {
 				a.alarms.loaded[name], _ = backendOf(r.loaded, name)
 			}
 		}
-		a.seeAgain(ctx)
+		a.refreshIdentity(ctx)
 	}
 	a.recordJob(r)
 }
 
 // seeAgain takes note of who HAProxy is after a reload.
-func (a *Agent) seeAgain(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, partialPatience)
+func (a *Agent) refreshIdentity(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, partialTimeout)
 	defer cancel()
 	if seen, err := a.cfg.Process.Identity(ctx); err == nil { // else the next look finds out
-		a.memory.seen = seen
+		a.memory.identity = seen
 	}
 }
 
 // lookAgain notes the domains that a pass is due for after a job.
-func (a *Agent) lookAgain(r result) {
-	again := a.alarms.again
+func (a *Agent) recheckAfter(r result) {
+	again := a.alarms.recheck
 	for name, d := range a.memory.domains {
 		if d.lags() || r.reloaded || d.refused != nil && r.scope.Has(name) {
 			again[name] = true
@@ -191,7 +191,7 @@ func (a *Agent) writeAll() {
 	if a.deployer.busy != nil {
 		a.deployed(context.Background(), <-a.deployer.results)
 	}
-	a.alarms.retry, a.alarms.file = retry{}, time.Now()
+	a.alarms.jobRetry, a.alarms.file = retry{}, time.Now()
 	a.startJob(nil)
 	if a.deployer.busy != nil {
 		a.deployed(context.Background(), <-a.deployer.results)

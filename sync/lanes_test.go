@@ -110,7 +110,7 @@ func TestARefusedReloadOfADomainKeepsNoOtherFromProcessAndFile(t *testing.T) {
 			t.Errorf("%d domains in the file", len(file.Backends))
 		}
 		i.haproxy.change(func() { i.haproxy.unloadable = nil })
-		elapse(refusedLast + time.Minute)
+		elapse(refusedMax + time.Minute)
 		if s := i.Status(); s.Applied != 902 || !s.Ready() {
 			t.Errorf("in the end applied %d, %v", s.Applied, s.Reasons)
 		}
@@ -203,7 +203,7 @@ func TestAReloadThatDoesNotHelpIsMadeSeldom(t *testing.T) {
 		synctest.Wait()
 		i.haproxy.change(func() { i.haproxy.unlisted = true })
 		i.registry.change(withNew(revised(twoDomains(), 900)), "c.abc.com")
-		elapse(uselessFirst - time.Second)
+		elapse(uselessMin - time.Second)
 		if n := i.haproxy.now().reloads; n != 1 {
 			t.Errorf("%d reloads in five minutes, want one", n)
 		}
@@ -223,7 +223,7 @@ func TestAReloadThatDoesNotHelpIsMadeSeldom(t *testing.T) {
 			i.haproxy.live = clone(i.haproxy.file)
 			i.haproxy.reloads++
 		})
-		elapse(2 * lookPoll)
+		elapse(2 * pollInterval)
 		if s := i.Status(); !s.Ready() || s.Applied != 901 || i.haproxy.now().reloads != reloads+1 {
 			t.Errorf("applied %d, %q, %d reloads more", s.Applied, s.Reasons, i.haproxy.now().reloads-reloads-1)
 		}

@@ -21,21 +21,21 @@ type memory struct {
 	reached position
 	// other is why the registry may not be the one that was confirmed; nil where it is. It stays so, whatever revision is
 	// reached, until the registry says the same, or HAProxy is in line with it.
-	other error
+	otherRegistry error
 	// worker names the process that was in line after the last pass over everything, or that has loaded what that one wrote; empty
 	// where something went wrong since.
 	worker string
 	// seen is who HAProxy was then.
-	seen haproxy.Identity
+	identity haproxy.Identity
 	// amounts is what is asked for, by domain, and total of all.
 	amounts    map[string]amount
 	total      amount
 	departures departures
 	overrides  overrides
 	// coming are the changes of the registry that the process does not have yet.
-	coming arrivals
+	unapplied unappliedChanges
 	// tally is of the last snapshot that was looked at.
-	tally tally
+	counts snapshotCounts
 	// notes is what the next agent will find.
 	notes []byte
 }
@@ -49,10 +49,10 @@ func positionOf(s registry.Snapshot) position { return position{s.Revision, s.Ch
 type waiting string
 
 const (
-	waitsNot       waiting = ""
-	waitsForFile   waiting = "file"
-	waitsForReload waiting = "reload"
-	waitsForDrain  waiting = "drain"
+	waitsForNothing waiting = ""
+	waitsForFile    waiting = "file"
+	waitsForReload  waiting = "reload"
+	waitsForDrain   waiting = "drain"
 )
 
 // A domainState is what is remembered of one domain.
@@ -64,10 +64,10 @@ type domainState struct {
 	before haproxy.Backend
 	waits  waiting
 	// since is the last registry state that the process has all of; zero where it lacks nothing.
-	since *position
+	lacksSince *position
 	// unsure is the last registry state that the process has all of for certain, while a reload is at work that has it load the domain
 	// as it was; nil where none is.
-	unsure *position
+	mayLackSince *position
 	// leaving are the removed servers that the process still has, sorted.
 	leaving []string
 	// expired are the hosts whose lease ended: there is nothing to drain.
@@ -78,13 +78,13 @@ type domainState struct {
 	bound   []registry.Problem
 	refused *refusal
 	// over says what the limits leave out, and why; empty where they leave out nothing.
-	over string
+	overLimit string
 	// rest is that of its options.
 	rest rest
 }
 
 func newMemory() *memory {
-	return &memory{domains: map[string]*domainState{}, amounts: map[string]amount{}, departures: departures{}, overrides: overrides{}, coming: arrivals{}}
+	return &memory{domains: map[string]*domainState{}, amounts: map[string]amount{}, departures: departures{}, overrides: overrides{}, unapplied: unappliedChanges{}}
 }
 
 // at is the state of a domain, which is remembered from now on.
@@ -101,12 +101,12 @@ func (m *memory) at(name string) *domainState {
 func (m *memory) forget() {
 	now := time.Now()
 	maps.DeleteFunc(m.domains, func(_ string, d *domainState) bool {
-		return d.waits == waitsNot && !d.lags() && len(d.leaving) == 0 && len(d.expired) == 0 && len(d.held) == 0 && len(d.bound) == 0 && d.refused == nil && d.over == "" && d.rest.over(now)
+		return d.waits == waitsForNothing && !d.lags() && len(d.leaving) == 0 && len(d.expired) == 0 && len(d.held) == 0 && len(d.bound) == 0 && d.refused == nil && d.overLimit == "" && d.rest.over(now)
 	})
 }
 
 // names are the domains that a condition holds for, sorted.
-func (m *memory) names(holds func(*domainState) bool) []string {
+func (m *memory) domainsWhere(holds func(*domainState) bool) []string {
 	var names []string
 	for name, d := range m.domains {
 		if holds(d) {
@@ -121,7 +121,7 @@ func (m *memory) names(holds func(*domainState) bool) []string {
 func (m *memory) applied() position {
 	low := m.reached
 	for _, d := range m.domains {
-		for _, has := range []*position{d.since, d.unsure} {
+		for _, has := range []*position{d.lacksSince, d.mayLackSince} {
 			if has != nil && has.revision < low.revision {
 				low = *has
 			}
@@ -131,7 +131,7 @@ func (m *memory) applied() position {
 }
 
 // lags reports whether the process lacks something of the domain, or may lack it after the reload that is at work.
-func (d *domainState) lags() bool { return d.since != nil || d.unsure != nil }
+func (d *domainState) lags() bool { return d.lacksSince != nil || d.mayLackSince != nil }
 
 // leaving are the removed servers that the process still has, sorted.
 func (m *memory) leaving() []haproxy.ServerKey {
@@ -185,25 +185,25 @@ func (m *memory) wanted(l Layout, asked haproxy.Config, st haproxy.State, scope 
 
 // held reports whether the removals of a domain are held back.
 func (m *memory) held() bool {
-	return len(m.names((*domainState).isHeld)) > 0
+	return len(m.domainsWhere((*domainState).isHeld)) > 0
 }
 
 func (d *domainState) isHeld() bool { return len(d.held) > 0 }
 
 // postponed reports whether a domain waits for nothing but the time of the next reload.
 func (m *memory) postponed() bool {
-	return len(m.names(func(d *domainState) bool {
+	return len(m.domainsWhere(func(d *domainState) bool {
 		return d.waits == waitsForReload && d.refused == nil && sameBackend(d.want, d.file)
 	})) > 0
 }
 
 // names are the domains that a pass may change what is remembered of, sorted.
-func (p *pass) names() []string {
+func (p *pass) touched() []string {
 	if !p.scope.All() {
 		return p.scope.Names()
 	}
-	names := slices.Concat(slices.Collect(maps.Keys(p.memory.domains)), p.report.Plan.domains(), p.report.Plan.late, slices.Collect(maps.Keys(p.held)), slices.Collect(maps.Keys(p.over)),
-		slices.Collect(maps.Keys(p.left)))
+	names := slices.Concat(slices.Collect(maps.Keys(p.memory.domains)), p.report.Plan.domains(), p.report.Plan.late, slices.Collect(maps.Keys(p.held)), slices.Collect(maps.Keys(p.overLimit)),
+		slices.Collect(maps.Keys(p.deferred)))
 	for _, problem := range p.bound {
 		names = append(names, problem.Domain)
 	}
@@ -212,7 +212,7 @@ func (p *pass) names() []string {
 }
 
 // others is what is asked for of the domains outside a scope.
-func (m *memory) others(scope haproxy.Scope) amount {
+func (m *memory) amountOutside(scope haproxy.Scope) amount {
 	if scope.All() {
 		return amount{}
 	}
@@ -226,13 +226,13 @@ func (m *memory) others(scope haproxy.Scope) amount {
 // observe takes note of what someone set on the socket of a process that was in line.
 func (m *memory) observe(want haproxy.Config, st haproxy.State) {
 	m.overrides.forget(want)
-	if m.worker == "" || m.worker != st.Worker || m.seen.Digest != st.Digest {
+	if m.worker == "" || m.worker != st.Worker || m.identity.Digest != st.Digest {
 		return // a file that was edited by hand says something new
 	}
 	basis := st.File
 	basis.Backends = slices.Clone(st.File.Backends)
 	for name, d := range m.domains {
-		if d.waits != waitsForFile || d.since != nil || d.want.Name == "" {
+		if d.waits != waitsForFile || d.lacksSince != nil || d.want.Name == "" {
 			continue
 		}
 		if i, ok := slices.BinarySearchFunc(basis.Backends, haproxy.Backend{Name: haproxy.BackendName(name)}, byBackend); ok {
@@ -243,7 +243,7 @@ func (m *memory) observe(want haproxy.Config, st haproxy.State) {
 	told.Backends = slices.DeleteFunc(slices.Clone(want.Backends), func(b haproxy.Backend) bool {
 		name, _ := haproxy.DomainOf(b.Name)
 		d := m.domains[name]
-		return d != nil && (d.since != nil || d.refused != nil) // the process is not as it is to be
+		return d != nil && (d.lacksSince != nil || d.refused != nil) // the process is not as it is to be
 	})
 	m.overrides.observe(basis, told, st.Live, st.Agents)
 }
@@ -256,7 +256,7 @@ func (m *memory) drift(plan Plan, snapshot registry.Snapshot) int {
 	drift := map[haproxy.Change]bool{}
 	for _, a := range plan.Actions {
 		name := a.Change.Domain()
-		if d := m.domains[name]; d != nil && (d.waits != waitsNot || d.since != nil || d.refused != nil) {
+		if d := m.domains[name]; d != nil && (d.waits != waitsForNothing || d.lacksSince != nil || d.refused != nil) {
 			continue
 		}
 		was, _ := domainOf(m.confirmed, name)

@@ -41,7 +41,7 @@ func TestAWordThatAnOperatorTypesInTheFileIsNoOverride(t *testing.T) {
 			b.Servers[0].Weight = 6
 			i.haproxy.version++
 		})
-		elapse(2 * lookPoll)
+		elapse(2 * pollInterval)
 		b, _ := backendOf(i.haproxy.now().live, "b.abc.com")
 		if o := i.Status().Overrides; b.Servers[0].Weight != 6 || len(o) != 1 || o[0].Domain != "a.abc.com" {
 			t.Errorf("the process has weight %d, overrides %+v", b.Servers[0].Weight, o)

@@ -30,41 +30,41 @@ type pass struct {
 	memory   *memory // of an agent; an empty one for a single pass
 	scope    haproxy.Scope
 	snapshot registry.Snapshot // the registry; zero where it could not be read
-	tally    tally
+	counts   snapshotCounts
 	state    haproxy.State
 	// asked is what the registry asks for, want what the file and the process are brought to.
 	asked haproxy.Config
 	want  wanted
 	// over are the domains of which the limits leave something out, and why.
-	over map[string]string
+	overLimit map[string]string
 	// made are the changes that were sent to the process, and outcome what became of them.
 	made    []haproxy.Change
 	outcome haproxy.Outcome
 	// bound are the hosts of the scope at HAProxy's own addresses.
 	bound []registry.Problem
 	// left are the domains of which changes are left to the next pass.
-	left map[string]bool
+	deferred map[string]bool
 	// held are the hosts whose removal is held back, by domain.
 	held   map[string][]string
 	report Report
 	// unheld is the plan with what is held back; zero where nothing is.
-	unheld Plan
+	planWithHeld Plan
 }
 
 // compare begins a pass: what is wanted of the scope, and the plan for it.
 func (p *pass) compare(st haproxy.State) {
 	p.state = st
-	p.report = newReport(p.tally)
+	p.report = newReport(p.counts)
 	p.report.Compared, p.report.Down = true, st.Down
 	p.report.Version, p.report.OldWorkers, p.report.Warnings = st.Capabilities.Version, st.OldWorkers, st.Warnings
 	p.report.leaveOut(slices.Concat(LeftAlone(p.snapshot, st.Foreign), LeftAloneHosts(p.snapshot, st.NotOurs)))
-	p.asked, p.bound = p.cfg.Layout.Desired(only(p.snapshot, p.scope), st)
+	p.asked, p.bound = p.cfg.Layout.Desired(partOf(p.snapshot, p.scope), st)
 	p.report.leaveOut(p.bound)
 	p.asked = withoutTaken(p.asked, p.snapshot)
-	if p.asked, p.over = p.cfg.Policy.limit(p.asked, st, p.memory.others(p.scope)); len(p.over) > 0 {
+	if p.asked, p.overLimit = p.cfg.Policy.limit(p.asked, st, p.memory.amountOutside(p.scope)); len(p.overLimit) > 0 {
 		p.asked = p.cfg.Layout.complete(p.asked)
 	}
-	for domain, why := range p.over {
+	for domain, why := range p.overLimit {
 		p.report.leaveOut([]registry.Problem{overProblem(p.snapshot.Prefix, domain, why)})
 	}
 	p.report.Agents = agentChecked(p.asked, st)
@@ -99,8 +99,8 @@ func (p *pass) check() error {
 	if p.report.Plan.Empty() || p.cfg.Policy.AllowMassRemoval {
 		return nil
 	}
-	if p.memory.other != nil && p.differs() {
-		return p.memory.other
+	if p.memory.otherRegistry != nil && p.differs() {
+		return p.memory.otherRegistry
 	}
 	r := p.memory.removals(leaving, have, p.scope)
 	for name, s := range r.domains {
@@ -108,13 +108,13 @@ func (p *pass) check() error {
 	}
 	held, err := p.cfg.Policy.check(r, p.snapshot.Keys)
 	if err == nil && len(held) > 0 {
-		p.withhold(held)
+		p.holdRemovals(held)
 	}
 	return err
 }
 
 // withhold keeps the servers of some domains that the registry has no more, as they are.
-func (p *pass) withhold(held map[string]string) {
+func (p *pass) holdRemovals(held map[string]string) {
 	var left []haproxy.ServerKey
 	p.held = map[string][]string{}
 	stay := map[string]haproxy.Backend{}
@@ -150,7 +150,7 @@ func (p *pass) withhold(held map[string]string) {
 	p.asked = withoutTaken(withBackends(p.asked, stay), p.snapshot)
 	p.asked = p.cfg.Layout.complete(p.asked)
 	names := slices.Sorted(maps.Keys(p.held))
-	p.unheld = p.report.Plan
+	p.planWithHeld = p.report.Plan
 	p.want = p.memory.wanted(p.cfg.Layout, p.asked, p.state, p.scope)
 	p.report.Plan = p.plan(p.state)
 	p.report.leaving = left
@@ -185,7 +185,7 @@ func (p *pass) run(ctx context.Context, changes []haproxy.Change) error {
 // cached makes the changes of servers that follow from the cache, so that traffic moves before HAProxy has been read, and
 // then compares what Run has read back. It is not ok where that leaves anything to do in the process, more is to be done than servers
 // that come, change or go, or a safeguard objects: then a pass that reads HAProxy is to follow. made are the changes that were sent.
-func (p *pass) cached(ctx context.Context) (ok bool) {
+func (p *pass) applyCached(ctx context.Context) (ok bool) {
 	st, known := p.cfg.Process.Cached(p.scope)
 	if !known {
 		return false
@@ -199,7 +199,7 @@ func (p *pass) cached(ctx context.Context) (ok bool) {
 		return false
 	}
 	if err := p.check(); err != nil || len(p.held) > 0 {
-		p.held, p.unheld = nil, Plan{}
+		p.held, p.planWithHeld = nil, Plan{}
 		return false
 	}
 	if err := p.run(context.WithoutCancel(ctx), changes); err != nil || len(p.outcome.Refused) > 0 {
@@ -216,13 +216,13 @@ func (p *pass) cached(ctx context.Context) (ok bool) {
 func (p Plan) waits() bool { return len(p.Reload) > 0 || len(p.structural()) > 0 }
 
 // partialPatience bounds the reading of some domains: it does not wait for a HAProxy that is busy or stopped.
-const partialPatience = 3 * time.Second
+const partialTimeout = 3 * time.Second
 
 // read reads the scope from HAProxy.
 func (p *pass) read(ctx context.Context) error {
 	if !p.scope.All() {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, partialPatience)
+		ctx, cancel = context.WithTimeout(ctx, partialTimeout)
 		defer cancel()
 	}
 	st, err := p.cfg.Process.State(ctx, p.scope)
@@ -239,8 +239,8 @@ func (p *pass) read(ctx context.Context) error {
 }
 
 // byProcess is what a pass does in the process: what does not wait for the file. A *HeldError means that nothing was touched.
-func (p *pass) byProcess(ctx context.Context) error {
-	if !p.scope.All() && p.cached(ctx) {
+func (p *pass) apply(ctx context.Context) error {
+	if !p.scope.All() && p.applyCached(ctx) {
 		p.report.Plan = p.plan(p.state).with(p.made)
 		return nil
 	}
@@ -274,7 +274,7 @@ func (p *pass) differs() bool {
 }
 
 // taken are the changes that the pass has made and HAProxy has not refused.
-func (p *pass) taken() []haproxy.Change {
+func (p *pass) accepted() []haproxy.Change {
 	return slices.DeleteFunc(slices.Clone(p.made), func(c haproxy.Change) bool {
 		return slices.ContainsFunc(p.outcome.Refused, func(f haproxy.Failure) bool { return f.Change == c })
 	})
@@ -297,16 +297,16 @@ func (p *pass) slice(changes []haproxy.Change) []haproxy.Change {
 		return cmp.Or(cmp.Compare(of[a.Domain()], of[b.Domain()]), cmp.Compare(a.Domain(), b.Domain()))
 	})
 	later := map[haproxy.Change]bool{}
-	p.left = map[string]bool{}
+	p.deferred = map[string]bool{}
 	for _, c := range changes[maxRun:] {
-		later[c], p.left[c.Domain()] = true, true
+		later[c], p.deferred[c.Domain()] = true, true
 	}
 	_, p.report.Plan = p.report.Plan.only(func(a Action) bool { return a.Via == ViaRuntime && later[a.Change] })
 	return changes[:maxRun]
 }
 
 // only is the part of a snapshot that is about a scope.
-func only(snapshot registry.Snapshot, scope haproxy.Scope) registry.Snapshot {
+func partOf(snapshot registry.Snapshot, scope haproxy.Scope) registry.Snapshot {
 	if scope.All() {
 		return snapshot
 	}
@@ -347,7 +347,7 @@ func (p *pass) job() job {
 
 // before is what the file said of a domain when it was loaded last, as far as is known.
 func (p *pass) before(name string) haproxy.Backend {
-	if d := p.memory.domains[name]; d != nil && d.since != nil {
+	if d := p.memory.domains[name]; d != nil && d.lacksSince != nil {
 		return d.before
 	}
 	file, _ := backendOf(p.state.File, name)

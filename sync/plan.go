@@ -133,7 +133,7 @@ func rewriteReason(edits []haproxy.Change, st haproxy.State) string {
 	case slices.ContainsFunc(edits, rulesByMap):
 		return "a transaction would not change the rule that reads the map file"
 	case slices.ContainsFunc(edits, shuts):
-		return shutting
+		return closedRuleReason
 	case slices.ContainsFunc(edits, marksLines):
 		return "a transaction would not keep hapsync's further lines in their order"
 	case len(edits) > maxEdits:

@@ -22,11 +22,11 @@ func (d *deployment) quarantine(ctx context.Context, invalid *haproxy.InvalidCon
 	if len(changed) == 0 {
 		return invalid
 	}
-	d.left = maxValidations
+	d.triesLeft = maxValidations
 	d.reasons, d.instead = map[string]*haproxy.InvalidConfigError{}, map[string]haproxy.Backend{}
 	named := intersect(invalid.Domains, changed)
 	for _, name := range named {
-		d.asItWas(name, about(invalid, name))
+		d.revert(name, linesAbout(invalid, name))
 	}
 	err := error(invalid)
 	if len(named) > 0 {
@@ -46,13 +46,13 @@ func (d *deployment) quarantine(ctx context.Context, invalid *haproxy.InvalidCon
 }
 
 // asItWas leaves a domain as the file had it.
-func (d *deployment) asItWas(name string, invalid *haproxy.InvalidConfigError) {
+func (d *deployment) revert(name string, invalid *haproxy.InvalidConfigError) {
 	d.reasons[name] = invalid
 	d.instead[name], _ = backendOf(d.have, name)
 }
 
 // about is a refusal with those of its lines alone that quote a domain's backend; all of it if none does.
-func about(invalid *haproxy.InvalidConfigError, name string) *haproxy.InvalidConfigError {
+func linesAbout(invalid *haproxy.InvalidConfigError, name string) *haproxy.InvalidConfigError {
 	var lines []string
 	for l := range strings.Lines(invalid.Output) {
 		if strings.Contains(l, "'"+haproxy.BackendName(name)+"'") {
@@ -74,7 +74,7 @@ func (d *deployment) search(ctx context.Context, names, later []string) error {
 	case !errors.As(err, &invalid):
 		return err
 	case len(names) == 1:
-		d.asItWas(names[0], invalid)
+		d.revert(names[0], invalid)
 		return nil
 	}
 	first, second := names[:len(names)/2], names[len(names)/2:]
@@ -86,7 +86,7 @@ func (d *deployment) search(ctx context.Context, names, later []string) error {
 
 // try writes what is wanted, but for the domains in quarantine and those whose turn comes later.
 func (d *deployment) try(ctx context.Context, later []string) error {
-	if d.left--; d.left < 0 {
+	if d.triesLeft--; d.triesLeft < 0 {
 		return fmt.Errorf("%d configurations were refused by haproxy -c; the search for the domains at fault ends here", maxValidations)
 	}
 	instead := maps.Clone(d.instead)
@@ -99,18 +99,18 @@ func (d *deployment) try(ctx context.Context, later []string) error {
 // narrow writes of each domain in quarantine as much as HAProxy accepts. That it accepts no more is no error.
 func (d *deployment) narrow(ctx context.Context) error {
 	names := slices.Sorted(maps.Keys(d.reasons))
-	together, err := d.shutAll(ctx, slices.DeleteFunc(slices.Clone(names), d.stays))
+	together, err := d.closeAll(ctx, slices.DeleteFunc(slices.Clone(names), d.isWanted))
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
 		want, _ := backendOf(d.want, name)
 		have, had := backendOf(d.have, name)
-		if !had || together && !d.stays(name) {
+		if !had || together && !d.isWanted(name) {
 			continue
 		}
-		if !d.stays(name) {
-			if err := d.shut(ctx, name, have); err != nil {
+		if !d.isWanted(name) {
+			if err := d.closeDomain(ctx, name, have); err != nil {
 				return err
 			}
 			continue
@@ -125,7 +125,7 @@ func (d *deployment) narrow(ctx context.Context) error {
 				continue
 			}
 		}
-		if err := d.byHost(ctx, name, have, want); err != nil {
+		if err := d.narrowByHost(ctx, name, have, want); err != nil {
 			return err
 		}
 	}
@@ -134,7 +134,7 @@ func (d *deployment) narrow(ctx context.Context) error {
 
 // accepts tries another version of a domain in quarantine.
 func (d *deployment) accepts(ctx context.Context, name string, b haproxy.Backend) (bool, error) {
-	if d.left == 0 {
+	if d.triesLeft == 0 {
 		return false, nil
 	}
 	was := d.instead[name]
@@ -153,7 +153,7 @@ func (d *deployment) accepts(ctx context.Context, name string, b haproxy.Backend
 const maxHosts = 8
 
 // byHost adds the changes of one server after the other to a domain as it was.
-func (d *deployment) byHost(ctx context.Context, name string, have, want haproxy.Backend) error {
+func (d *deployment) narrowByHost(ctx context.Context, name string, have, want haproxy.Backend) error {
 	var changes []func(haproxy.Backend) haproxy.Backend
 	merge(have.Servers, want.Servers, byServer, func(was, is *haproxy.Server) {
 		switch {
@@ -214,7 +214,7 @@ func closed(have haproxy.Backend, tracked bool) (b haproxy.Backend, servers []st
 }
 
 // shut takes a domain out of traffic that is to go and has to stay, as far as HAProxy accepts that.
-func (d *deployment) shut(ctx context.Context, name string, have haproxy.Backend) error {
+func (d *deployment) closeDomain(ctx context.Context, name string, have haproxy.Backend) error {
 	b, servers := closed(have, d.tracked[name])
 	ok, err := d.accepts(ctx, name, b)
 	if ok {
@@ -224,14 +224,14 @@ func (d *deployment) shut(ctx context.Context, name string, have haproxy.Backend
 }
 
 // stays reports whether a domain is wanted.
-func (d *deployment) stays(name string) bool {
+func (d *deployment) isWanted(name string) bool {
 	want, wanted := backendOf(d.want, name)
 	return wanted && !want.Closed
 }
 
 // shutAll shuts domains at once: one by one, many would take more tries than there are. It reports whether HAProxy accepts that.
-func (d *deployment) shutAll(ctx context.Context, names []string) (ok bool, err error) {
-	if len(names) < 2 || d.left == 0 {
+func (d *deployment) closeAll(ctx context.Context, names []string) (ok bool, err error) {
+	if len(names) < 2 || d.triesLeft == 0 {
 		return false, nil
 	}
 	was, held := maps.Clone(d.instead), map[string][]string{}
@@ -264,7 +264,7 @@ func trackedIn(needed map[haproxy.ServerKey][]haproxy.Need) map[string]bool {
 // changed are the domains that the job would change in the file, sorted.
 func (d *deployment) changed() []string {
 	var names []string
-	for _, c := range Diff(d.have, d.whole) {
+	for _, c := range Diff(d.have, d.wantWhole) {
 		names = append(names, c.Domain())
 	}
 	slices.Sort(names)

@@ -65,9 +65,9 @@ func (m *memory) refuse(refused map[string]refusal) {
 			if was := d.refused; was != nil && was.reload {
 				r.retry.wait = was.retry.wait
 			}
-			first, last := retryFirst, refusedLast
+			first, last := retryMin, refusedMax
 			if r.useless {
-				first, last = uselessFirst, uselessLast
+				first, last = uselessMin, uselessMax
 			}
 			r.retry.wait = min(max(2*r.retry.wait, first), last)
 			r.retry.at = time.Now().Add(r.retry.wait)
@@ -77,8 +77,8 @@ func (m *memory) refuse(refused map[string]refusal) {
 }
 
 // unloaded is why HAProxy refuses a reload that some domain needs; empty where none does.
-func (m *memory) unloaded() string {
-	for _, name := range m.names(func(d *domainState) bool { return d.refused != nil && d.refused.reload }) {
+func (m *memory) reloadRefusal() string {
+	for _, name := range m.domainsWhere(func(d *domainState) bool { return d.refused != nil && d.refused.reload }) {
 		return name + " needs a reload: " + m.domains[name].refused.reason
 	}
 	return ""
@@ -97,7 +97,7 @@ func (m *memory) retryRefused(reloads bool) {
 }
 
 // reloadsFrom puts off what is tried again by a reload until one is allowed: the file is not written without it.
-func (m *memory) reloadsFrom(at time.Time) {
+func (m *memory) postponeReloads(at time.Time) {
 	for _, d := range m.domains {
 		if d.refused != nil && d.refused.reload {
 			d.refused.retry.at = later(d.refused.retry.at, at)
@@ -113,8 +113,8 @@ func (m *memory) leftOut(prefix string, scope haproxy.Scope, refused map[string]
 		if !scope.Has(name) {
 			left = append(left, d.bound...)
 		}
-		if d.over != "" && !scope.Has(name) {
-			left = append(left, overProblem(prefix, name, d.over))
+		if d.overLimit != "" && !scope.Has(name) {
+			left = append(left, overProblem(prefix, name, d.overLimit))
 		}
 		if d.rest.key != "" && !scope.Has(name) {
 			left = append(left, d.rest.problem(prefix, name))

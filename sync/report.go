@@ -59,7 +59,7 @@ type Report struct {
 	Applied bool
 }
 
-func newReport(t tally) Report {
+func newReport(t snapshotCounts) Report {
 	return Report{
 		Revision: t.of.Revision, By: ByHand, Domains: t.domains, Hosts: t.hosts,
 		Problems: slices.Clone(t.of.Problems), Ignored: t.of.Ignored, Pending: t.pending,

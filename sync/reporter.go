@@ -11,16 +11,16 @@ import (
 
 const (
 	// tellPace is the least time between two reports, and between two looks at sessions.
-	tellPace = time.Second
+	reportInterval = time.Second
 	// lookShare bounds the time that looks at sessions take: one part in so many.
-	lookShare = 50
+	sessionPollShare = 50
 	// tellLook is how often the status is looked at although no pass was made: one may take long.
-	tellLook = 2 * time.Second
+	statusInterval = 2 * time.Second
 
 	// behindFirst and behindMost bound the time after which an agent that is behind says again for how long: that grows with
 	// how long it is.
-	behindFirst = 5 * time.Second
-	behindMost  = time.Minute
+	behindMin = 5 * time.Second
+	behindMax = time.Minute
 
 	maxLeaving = 200
 	maxLeftOut = 100
@@ -31,29 +31,29 @@ const (
 // a second, and nothing where nothing changes, but for how long the agent is behind. It runs beside Run. What is sent says that so many sessions are left as of
 // a look that was made after the revision was applied.
 func (a *Agent) Report(ctx context.Context, version string, out chan<- registry.AgentReport) {
-	l := lookout{process: a.cfg.Process}
+	l := sessionCounter{process: a.cfg.Process}
 	var sent registry.AgentReport
-	changed, next := a.Changed(), time.Now().Add(tellLook)
+	changed, next := a.Changed(), time.Now().Add(statusInterval)
 	if a.Status().Counts.Passes > 0 {
 		next = time.Now()
 	}
-	for await(ctx, changed, next) {
+	for waitFor(ctx, changed, next) {
 		var status Status
-		changed, status, next = a.Changed(), a.Status(), time.Now().Add(tellLook)
+		changed, status, next = a.Changed(), a.Status(), time.Now().Add(statusInterval)
 		if status.prefix == "" {
 			continue
 		}
-		l.look(ctx, status)
+		l.update(ctx, status)
 		report := l.report(status)
 		report.Hapsync = version
-		if !report.Same(sent) || report.BehindSeconds >= sent.BehindSeconds+patience(sent).Seconds() {
+		if !report.Same(sent) || report.BehindSeconds >= sent.BehindSeconds+behindInterval(sent).Seconds() {
 			select {
 			case out <- report:
 			case <-ctx.Done():
 				return
 			}
 			sent = report
-			if !await(ctx, nil, time.Now().Add(tellPace)) {
+			if !waitFor(ctx, nil, time.Now().Add(reportInterval)) {
 				return
 			}
 		}
@@ -62,13 +62,13 @@ func (a *Agent) Report(ctx context.Context, version string, out chan<- registry.
 }
 
 // patience is after what time an agent that is still behind is to say so again.
-func patience(sent registry.AgentReport) time.Duration {
+func behindInterval(sent registry.AgentReport) time.Duration {
 	behind := time.Duration(sent.BehindSeconds * float64(time.Second))
-	return min(max(behind, behindFirst), behindMost)
+	return min(max(behind, behindMin), behindMax)
 }
 
 // await returns at the time, or when something is told; false where the context has ended.
-func await(ctx context.Context, told <-chan struct{}, until time.Time) bool {
+func waitFor(ctx context.Context, told <-chan struct{}, until time.Time) bool {
 	timer := time.NewTimer(time.Until(until))
 	defer timer.Stop()
 	select {
@@ -81,20 +81,20 @@ func await(ctx context.Context, told <-chan struct{}, until time.Time) bool {
 }
 
 // A lookout counts the sessions of servers that are to have none any more.
-type lookout struct {
+type sessionCounter struct {
 	process Process
 
-	has     registry.Revision // and these servers: of the last whole look
-	of      []haproxy.ServerKey
+	applied registry.Revision // and these servers: of the last whole look
+	servers []haproxy.ServerKey
 	busy    []registry.Leaving // those with sessions
 	unknown string
-	at      time.Time // when the next look is due
+	due     time.Time // when the next look is due
 }
 
 // look looks at all servers where something has changed, else at those that had sessions.
-func (l *lookout) look(ctx context.Context, s Status) {
-	whole := l.unknown != "" || l.has != s.Has || !slices.Equal(l.of, s.leaving)
-	if !whole && (len(l.busy) == 0 || time.Now().Before(l.at)) {
+func (l *sessionCounter) update(ctx context.Context, s Status) {
+	whole := l.unknown != "" || l.applied != s.Has || !slices.Equal(l.servers, s.leaving)
+	if !whole && (len(l.busy) == 0 || time.Now().Before(l.due)) {
 		return
 	}
 	began := time.Now()
@@ -108,13 +108,13 @@ func (l *lookout) look(ctx context.Context, s Status) {
 			domains = append(domains, b.Domain)
 		}
 	}
-	l.has, l.of = s.Has, s.leaving
+	l.applied, l.servers = s.Has, s.leaving
 	l.count(ctx, slices.Compact(domains))
-	l.at = time.Now().Add(max(tellPace, lookShare*time.Since(began)))
+	l.due = time.Now().Add(max(reportInterval, sessionPollShare*time.Since(began)))
 }
 
 // count looks at the servers of some domains; the others have no sessions.
-func (l *lookout) count(ctx context.Context, domains []string) {
+func (l *sessionCounter) count(ctx context.Context, domains []string) {
 	l.busy, l.unknown = nil, ""
 	if len(domains) == 0 {
 		return
@@ -125,7 +125,7 @@ func (l *lookout) count(ctx context.Context, domains []string) {
 		return
 	}
 	for _, s := range servers {
-		_, leaving := slices.BinarySearchFunc(l.of, haproxy.ServerKey{Backend: haproxy.BackendName(s.Domain), Name: s.Name}, byServerKey)
+		_, leaving := slices.BinarySearchFunc(l.servers, haproxy.ServerKey{Backend: haproxy.BackendName(s.Domain), Name: s.Name}, byServerKey)
 		if leaving && s.Sessions > 0 {
 			l.busy = append(l.busy, registry.Leaving{Domain: s.Domain, Host: s.Name, Sessions: s.Sessions})
 		}
@@ -133,14 +133,14 @@ func (l *lookout) count(ctx context.Context, domains []string) {
 }
 
 // next is when there is to be a look without any news.
-func (l *lookout) next() time.Time {
+func (l *sessionCounter) next() time.Time {
 	if len(l.busy) > 0 || l.unknown != "" {
-		return l.at
+		return l.due
 	}
-	return time.Now().Add(tellLook)
+	return time.Now().Add(statusInterval)
 }
 
-func (l *lookout) report(s Status) registry.AgentReport {
+func (l *sessionCounter) report(s Status) registry.AgentReport {
 	r := registry.AgentReport{
 		Time: time.Now().UTC().Truncate(time.Millisecond), Prefix: s.prefix, Heard: s.Heard, Applied: s.Has,
 		AppliedAt: s.AppliedAt.UTC().Truncate(time.Millisecond), BehindSeconds: s.Lag().Round(time.Millisecond).Seconds(),
@@ -168,8 +168,8 @@ func (l *lookout) report(s Status) registry.AgentReport {
 		r.LeftOut, r.LeftOutMore = r.LeftOut[:maxLeftOut], more
 	}
 	if s.reached > s.Has {
-		r.Reached, r.Waiting = s.reached, s.waiting[:min(len(s.waiting), maxLeftOut)]
-		r.WaitingMore = len(s.waiting) - len(r.Waiting)
+		r.Reached, r.Waiting = s.reached, s.lacking[:min(len(s.lacking), maxLeftOut)]
+		r.WaitingMore = len(s.lacking) - len(r.Waiting)
 	}
 	shown := min(len(l.busy), maxLeaving)
 	r.Leaving, r.More = l.busy[:shown], len(l.busy)-shown

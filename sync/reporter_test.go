@@ -147,7 +147,7 @@ func TestReportSaysNowAndThenForHowLongTheAgentIsBehind(t *testing.T) {
 			if r.Held == "" || r.BehindSeconds != took {
 				t.Errorf("after %.0f s it has said %+v", took, r)
 			}
-			if n > 0 && took-held[n-1].BehindSeconds > max(held[n-1].BehindSeconds, 5)+tellLook.Seconds() {
+			if n > 0 && took-held[n-1].BehindSeconds > max(held[n-1].BehindSeconds, 5)+statusInterval.Seconds() {
 				t.Errorf("silent from %.0f s to %.0f s", held[n-1].BehindSeconds, took)
 			}
 		}
@@ -204,7 +204,7 @@ func TestReportCountsWhatItLeavesOutAndDoesNotName(t *testing.T) {
 		p := registry.Problem{Key: fmt.Sprintf("/s/d%d.abc.com/s1/ip", i), Domain: fmt.Sprintf("d%d.abc.com", i), Host: "s1"}
 		s.Last.Problems = append(s.Last.Problems, p, p) // two of one host count once
 	}
-	if r := new(lookout).report(s); len(r.LeftOut) != maxLeftOut || r.LeftOutMore != 7 {
+	if r := new(sessionCounter).report(s); len(r.LeftOut) != maxLeftOut || r.LeftOutMore != 7 {
 		t.Errorf("it names %d and counts %d more, want %d and 7", len(r.LeftOut), r.LeftOutMore, maxLeftOut)
 	}
 }

@@ -58,7 +58,7 @@ type Shadow struct {
 	memory     *memory
 	comparison *comparison
 	withheld   withheld
-	told       told
+	told       conditionLogs
 	snapshot   registry.Snapshot
 	state      haproxy.State // as of the last good look; zero before
 	seen       haproxy.Identity
@@ -85,7 +85,7 @@ func NewShadow(cfg ShadowConfig) (*Shadow, error) {
 	if cfg.Journal == nil {
 		cfg.Journal = func(Entry) {}
 	}
-	s := &Shadow{cfg: cfg, view: newView(cfg.Follower, cfg.Looker, cfg.Logger), memory: newMemory(), comparison: newComparison(), withheld: withheld{}, told: newTold()}
+	s := &Shadow{cfg: cfg, view: newView(cfg.Follower, cfg.Looker, cfg.Logger), memory: newMemory(), comparison: newComparison(), withheld: withheld{}, told: newConditionLogs()}
 	s.status.Shadow = &ShadowStatus{}
 	return s, checkPolicy(cfg.Layout, cfg.Policy)
 }
@@ -107,7 +107,7 @@ func (s *Shadow) Run(ctx context.Context) error {
 	running.Go(func() { _ = s.cfg.Follower.Follow(ctx, s.receive, s.lost) })
 	defer running.Wait()
 	s.resync = time.Now().Add(s.cfg.Resync)
-	timer := time.NewTimer(lookPoll)
+	timer := time.NewTimer(pollInterval)
 	defer timer.Stop()
 	for {
 		select {
@@ -150,14 +150,14 @@ func joined(first, second registry.Update) registry.Update {
 // pause is how long there is nothing to do, unless something comes in.
 func (s *Shadow) pause() time.Duration {
 	if s.due {
-		return max(pause, time.Until(s.soonest))
+		return max(minPause, time.Until(s.soonest))
 	}
-	return lookPoll
+	return pollInterval
 }
 
 // poll sees whether HAProxy is another one than before, at next to no cost.
 func (s *Shadow) poll(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, partialPatience)
+	ctx, cancel := context.WithTimeout(ctx, partialTimeout)
 	defer cancel()
 	seen, err := s.cfg.Looker.Identity(ctx)
 	now := time.Now()
@@ -170,7 +170,7 @@ func (s *Shadow) poll(ctx context.Context) {
 
 // step takes what has come in, and looks if that is due.
 func (s *Shadow) step(ctx context.Context) {
-	in := s.open()
+	in := s.takeInbox()
 	s.mu.Lock()
 	updates := s.updates
 	s.updates = nil
@@ -179,7 +179,7 @@ func (s *Shadow) step(ctx context.Context) {
 		s.updateAll(ctx, updates)
 		s.due = true
 	}
-	if in.asked {
+	if in.byHand {
 		s.due, s.soonest = true, time.Time{}
 	}
 	if in.known && ctx.Err() == nil && s.due && !time.Now().Before(s.soonest) {
@@ -204,8 +204,8 @@ func (s *Shadow) update(u registry.Update) {
 	if u.All {
 		names = changedDomains(s.snapshot, u.Snapshot)
 	}
-	if s.memory.other == nil {
-		s.memory.other = sameRegistry(s.memory.confirmed, u.Snapshot)
+	if s.memory.otherRegistry == nil {
+		s.memory.otherRegistry = sameRegistry(s.memory.confirmed, u.Snapshot)
 	}
 	if sameRegistry(s.snapshot, u.Snapshot) != nil {
 		s.comparison.forgetRevisions()
@@ -215,7 +215,7 @@ func (s *Shadow) update(u registry.Update) {
 		return
 	}
 	scope := haproxy.Domains(names...)
-	part, _ := s.cfg.Layout.Desired(only(u.Snapshot, scope), s.state)
+	part, _ := s.cfg.Layout.Desired(partOf(u.Snapshot, scope), s.state)
 	backends := backendNames(names)
 	part = withoutTaken(part.Only(backends, s.cfg.Layout.Frontends), u.Snapshot)
 	s.comparison.update(u.Snapshot.Revision, s.comparison.want.Only(backends, s.cfg.Layout.Frontends), part, time.Now())
@@ -240,9 +240,9 @@ func (s *Shadow) checkRemovals() {
 func (s *Shadow) newPass() *pass {
 	p := &pass{
 		cfg: Config{Layout: s.cfg.Layout, Policy: s.cfg.Policy}, memory: s.memory, scope: haproxy.Everything(),
-		snapshot: s.snapshot, tally: tallyOf(s.snapshot),
+		snapshot: s.snapshot, counts: countSnapshot(s.snapshot),
 	}
-	p.report = newReport(p.tally)
+	p.report = newReport(p.counts)
 	return p
 }
 
@@ -291,7 +291,7 @@ func (s *Shadow) look(ctx context.Context) {
 	s.due, s.soonest = false, now.Add(max(lookGap, lookPart*took))
 	s.next = now.Add(s.cfg.Resync)
 	if err != nil || p.state.Down != nil || len(s.comparison.pending) > 0 {
-		s.next = now.Add(max(lookPoll, lookPart*took))
+		s.next = now.Add(max(pollInterval, lookPart*took))
 	}
 	s.cfg.Observe(WholePass, took)
 	s.record(p, err, news, took)
@@ -319,13 +319,13 @@ func (s *Shadow) compare(ctx context.Context, p *pass) error {
 	s.memory.observe(p.asked, st)
 	p.compare(st)
 	if loaded(st) {
-		s.memory.worker, s.memory.seen = st.Worker, st.Identity()
+		s.memory.worker, s.memory.identity = st.Worker, st.Identity()
 	}
 	err = p.check()
 	s.withheld.take(p, err)
 	if err == nil {
 		s.memory.count(p)
-		s.memory.other, s.memory.confirmed = nil, p.snapshot
+		s.memory.otherRegistry, s.memory.confirmed = nil, p.snapshot
 	}
 	return err
 }

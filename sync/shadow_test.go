@@ -90,7 +90,7 @@ func TestAShadowFollowsWhatTheOtherToolDoes(t *testing.T) {
 		elapse(time.Second)
 		s.counts(t, 0, 0, 1)
 		s.acts(next)
-		elapse(lookPoll)
+		elapse(pollInterval)
 		s.counts(t, 1, 0, 0)
 		text, entries := s.logged.take()
 		for _, want := range []string{"would change", "made the same change"} {
@@ -148,7 +148,7 @@ func TestAShadowDoesNotJudgeWhatItCannotSee(t *testing.T) {
 				s.registry.tell(twoDomains())
 				elapse(time.Second)
 				s.acts(movedTo(812, "10.0.0.9:1")) // which nothing has asked for
-				elapse(2 * lookPoll)
+				elapse(2 * pollInterval)
 				blind.comes(s)
 				elapse(time.Hour)
 				if st := s.Status(); st.Shadow.Differed > 0 || len(st.Reasons) != 1 || !strings.HasPrefix(st.Reasons[0], blind.reason) {

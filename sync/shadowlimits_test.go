@@ -278,7 +278,7 @@ func TestAShadowSaysWhatASafeguardWouldHaveHeldOfARemovalThatItSeesInHAProxyFirs
 				snapshot.Keys -= removed.domains
 				snapshot.Revision++
 				s.acts(snapshot)
-				elapse(lookPoll)
+				elapse(pollInterval)
 				s.registry.change(snapshot, gone...)
 				elapse(time.Second)
 				s.counts(t, removed.agreed, removed.differed, 0)

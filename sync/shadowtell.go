@@ -45,9 +45,9 @@ func (s *Shadow) record(p *pass, err error, news []shadowNews, took time.Duratio
 	}
 	st.Behind = time.Time{} // nothing waits for a shadow
 	if held != nil || report.Held != "" {
-		s.told.held.compare(s.log, []standing{{name: report.Held}})
+		s.told.held.update(s.log, []condition{{name: report.Held}})
 	} else {
-		s.told.held.compare(s.log, nil)
+		s.told.held.update(s.log, nil)
 	}
 	st.Shadow = s.shadowStatus(ways)
 	s.tell(p, ways, news, took)
@@ -57,17 +57,17 @@ func (s *Shadow) record(p *pass, err error, news []shadowNews, took time.Duratio
 
 // tellStandings logs what has come and gone. The caller holds s.mu.
 func (s *Shadow) tellStandings(report Report) {
-	var problems []standing
+	var problems []condition
 	for _, p := range report.Problems {
-		problems = append(problems, standing{p.Key, p.Reason})
+		problems = append(problems, condition{p.Key, p.Reason})
 	}
-	s.told.problems.compare(s.log, problems)
+	s.told.problems.update(s.log, problems)
 	s.status.Oldest = s.told.problems.oldest()
-	s.told.pending.compare(s.log, standingsOf(report.Pending, pendingStanding))
-	s.told.overrides.compare(s.log, standingsOf(s.memory.overrides.list(), overrideStanding))
-	since := &s.status.since
+	s.told.pending.update(s.log, conditionsOf(report.Pending, pendingCondition))
+	s.told.overrides.update(s.log, conditionsOf(s.memory.overrides.list(), overrideCondition))
+	since := &s.status.firstSeen
 	since.problems, since.pending, since.overrides = s.told.problems.since, s.told.pending.since, s.told.overrides.since
-	since.warnings = aged(since.warnings, report.Warnings)
+	since.warnings = firstSeenOf(since.warnings, report.Warnings)
 }
 
 // shadowStatus is what is found by now.

@@ -52,13 +52,13 @@ type Status struct {
 	Shadow *ShadowStatus
 
 	// reached is the last change that was dealt with, but for the domains that wait.
-	reached   registry.Revision
-	waiting   []string
-	prefix    string              // the registry's; empty where it has not been read yet
-	jobFailed string              // why the deployer's last job failed; empty where it did not
-	leaving   []haproxy.ServerKey // servers that are to have no sessions any more; sorted
-	since     sinces
-	noted     string // what the last entry failed with, or was held for
+	reached     registry.Revision
+	lacking     []string
+	prefix      string              // the registry's; empty where it has not been read yet
+	jobFailed   string              // why the deployer's last job failed; empty where it did not
+	leaving     []haproxy.ServerKey // servers that are to have no sessions any more; sorted
+	firstSeen   firstSeen
+	lastFailure string // what the last entry failed with, or was held for
 }
 
 // Counts count what an agent did.
@@ -95,7 +95,7 @@ func (s Status) Leaving() []haproxy.ServerKey { return s.leaving }
 
 // Late are the domains of which the process lacks something, or may lack it after the reload that is at work, sorted. The caller does not
 // write to them.
-func (s Status) Late() []string { return s.waiting }
+func (s Status) Late() []string { return s.lacking }
 
 const notRead = "the registry has not been read yet"
 
@@ -120,14 +120,14 @@ func (a *Agent) record(in inbox, p *pass, err error, took time.Duration) {
 	if errors.As(err, &held) {
 		report.Held, s.Held = held.Reason, held.Reason
 	}
-	a.tellHeld(err)
+	a.logHeld(err)
 	s.hold(p, err)
 	if err == nil { // what is tried again stays a problem until HAProxy has taken it
 		report.remembered = a.memory.leftOut(s.prefix, haproxy.Domains(), nil)
 		report.leaveOut(report.remembered)
 		a.forgetFailure(p)
 	}
-	s.Failed = cmp.Or(a.failure(err), s.jobFailed, a.memory.unloaded())
+	s.Failed = cmp.Or(a.failure(err), s.jobFailed, a.memory.reloadRefusal())
 	if !p.scope.All() { // which does not look
 		report.Warnings, report.OldWorkers = s.Last.Warnings, s.Last.OldWorkers
 		others := slices.DeleteFunc(slices.Clone(s.Last.Agents), func(o Override) bool { return p.scope.Has(o.Domain) })
@@ -135,13 +135,13 @@ func (a *Agent) record(in inbox, p *pass, err error, took time.Duration) {
 	}
 	report.Draining = len(a.memory.leaving())
 	told := err
-	if made := p.taken(); errors.Is(err, context.Canceled) && len(made) > 0 { // the agent ends, and has changed HAProxy
+	if made := p.accepted(); errors.Is(err, context.Canceled) && len(made) > 0 { // the agent ends, and has changed HAProxy
 		report.Plan, told = Plan{}.with(made), nil
 	}
-	report.Plan = a.untold(p, report.Plan)
+	report.Plan = a.unlogged(p, report.Plan)
 	deferred := err == nil && !p.report.Plan.Empty() // the deployer's report will tell
 	if !deferred || report.Down == nil {
-		a.tell(report, told, took)
+		a.logPass(report, told, took)
 	}
 	report.Postponed = a.memory.postponed()
 	s.Last = report
@@ -152,8 +152,8 @@ func (a *Agent) record(in inbox, p *pass, err error, took time.Duration) {
 		s.count(report, err, held != nil)
 	}
 	if err == nil {
-		a.progress(p.snapshot)
-		a.tellStandings()
+		a.updateProgress(p.snapshot)
+		a.logConditions()
 	}
 	s.Overrides = a.memory.overrides.list()
 	s.Reasons = s.reasons(in.known)
@@ -166,7 +166,7 @@ func (a *Agent) record(in inbox, p *pass, err error, took time.Duration) {
 func (a *Agent) forgetFailure(p *pass) {
 	waits := func(d *domainState) bool { return d.waits == waitsForFile || d.waits == waitsForReload }
 	switch {
-	case a.status.jobFailed == "" || a.deployer.busy != nil || len(a.memory.names(waits)) > 0:
+	case a.status.jobFailed == "" || a.deployer.busy != nil || len(a.memory.domainsWhere(waits)) > 0:
 	case !p.scope.All():
 		a.alarms.whole = time.Now()
 	case !p.report.Plan.EditsFile() && len(p.report.Plan.Reload) == 0:
@@ -186,14 +186,14 @@ func (a *Agent) failure(err error) string {
 // recordJob takes what the deployer did into the status, and logs it.
 func (a *Agent) recordJob(r result) {
 	err := r.err
-	if err == nil && r.unloaded != nil && !r.reloaded {
-		err = r.unloaded
+	if err == nil && r.reloadError != nil && !r.reloaded {
+		err = r.reloadError
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := &a.status
 	s.jobFailed = text(err)
-	s.Failed = cmp.Or(s.jobFailed, a.memory.unloaded())
+	s.Failed = cmp.Or(s.jobFailed, a.memory.reloadRefusal())
 	if r.report != nil {
 		a.recordReport(r, err)
 	} else {
@@ -213,7 +213,7 @@ func (a *Agent) recordWritten(r result, err error) {
 		report.Plan = report.Plan.rewritten(r.rewrite)
 	}
 	if err != nil {
-		a.tell(report, err, r.took)
+		a.logPass(report, err, r.took)
 		s.Counts.Passes++
 		s.Counts.FailedPasses++
 		return
@@ -222,8 +222,8 @@ func (a *Agent) recordWritten(r result, err error) {
 	s.Last.Problems = slices.DeleteFunc(slices.Clone(s.Last.Problems), func(p registry.Problem) bool { return slices.Contains(s.Last.remembered, p) })
 	s.Last.remembered = a.memory.leftOut(s.prefix, haproxy.Domains(), nil)
 	s.Last.leaveOut(s.Last.remembered)
-	a.progress(a.memory.confirmed)
-	a.tellStandings()
+	a.updateProgress(a.memory.confirmed)
+	a.logConditions()
 	a.cfg.Logger.Info("filed", "revision", s.Filed, "changes", len(r.changes), "took", r.took.Round(time.Microsecond))
 	if e := report.Entry(nil, r.took); !e.Empty() {
 		a.cfg.Journal(e) // the status has the changes already: the process got them
@@ -263,12 +263,12 @@ func (a *Agent) recordReport(r result, err error) {
 	}
 	filed := report
 	_, filed.Plan = report.Plan.only(func(act Action) bool { return act.Via == ViaRuntime }) // the process's own passes tell of those
-	a.tell(filed, err, r.took)
+	a.logPass(filed, err, r.took)
 	s.Last = report
 	s.count(report, err, false)
 	if err == nil {
-		a.progress(a.memory.confirmed)
-		a.tellStandings()
+		a.updateProgress(a.memory.confirmed)
+		a.logConditions()
 	}
 }
 
@@ -285,9 +285,9 @@ func (a *Agent) noteFailure(err error) {
 }
 
 // progress takes note of how far HAProxy has got: the process as far as no domain lacks anything, the file as far as it lags.
-func (a *Agent) progress(snapshot registry.Snapshot) {
+func (a *Agent) updateProgress(snapshot registry.Snapshot) {
 	s := &a.status
-	if len(a.memory.names(func(d *domainState) bool { return d.waits == waitsForFile })) == 0 && a.deployer.busy == nil {
+	if len(a.memory.domainsWhere(func(d *domainState) bool { return d.waits == waitsForFile })) == 0 && a.deployer.busy == nil {
 		s.Filed = snapshot.Revision
 	}
 	if s.Down != "" {
@@ -300,9 +300,9 @@ func (a *Agent) progress(snapshot registry.Snapshot) {
 	if a.inbox.snapshot.Revision == reached.revision {
 		s.Behind = time.Time{}
 	}
-	s.reached, s.waiting = a.memory.reached.changed, a.memory.names((*domainState).lags)
-	s.since.waiting = aged(s.since.waiting, s.waiting)
-	s.leaving = slices.SortedFunc(slices.Values(slices.Concat(a.memory.tally.drained, a.memory.leaving())), byServerKey)
+	s.reached, s.lacking = a.memory.reached.changed, a.memory.domainsWhere((*domainState).lags)
+	s.firstSeen.waiting = firstSeenOf(s.firstSeen.waiting, s.lacking)
+	s.leaving = slices.SortedFunc(slices.Values(slices.Concat(a.memory.counts.drained, a.memory.leaving())), byServerKey)
 	s.leaving = slices.Compact(s.leaving)
 }
 

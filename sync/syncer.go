@@ -72,7 +72,7 @@ func (s *Syncer) Plan(ctx context.Context) (Report, error) {
 	p, err := s.prepare(ctx)
 	p.report.File = p.want.file
 	if err == nil && p.report.Held != "" {
-		p.report.Plan, err = p.unheld, &HeldError{p.report.Held}
+		p.report.Plan, err = p.planWithHeld, &HeldError{p.report.Held}
 	}
 	return p.report, err
 }
@@ -92,7 +92,7 @@ func (s *Syncer) Sync(ctx context.Context) (Report, error) {
 		if err := p.claim(); err != nil {
 			return p.report, err
 		}
-		err = p.bringInLine(context.WithoutCancel(ctx)) // every step has a limit of its own
+		err = p.carryOut(context.WithoutCancel(ctx)) // every step has a limit of its own
 		if errors.Is(err, haproxy.ErrConflict) && try < maxTries {
 			continue
 		}
@@ -100,7 +100,7 @@ func (s *Syncer) Sync(ctx context.Context) (Report, error) {
 		if err == nil && p.report.Held != "" {
 			err = &HeldError{p.report.Held}
 			if p.report.Plan.Empty() { // there was nothing else to do
-				p.report.Plan, p.report.Applied = p.unheld, false
+				p.report.Plan, p.report.Applied = p.planWithHeld, false
 			}
 		}
 		return p.report, err
@@ -122,8 +122,8 @@ func (s *Syncer) prepare(ctx context.Context) (*pass, error) {
 	if failed != nil {
 		return p, failed
 	}
-	p.tally, p.snapshot = tallyOf(snapshot), snapshot
-	p.report = newReport(p.tally)
+	p.counts, p.snapshot = countSnapshot(snapshot), snapshot
+	p.report = newReport(p.counts)
 	if err != nil {
 		return p, err
 	}
@@ -213,7 +213,7 @@ func refusedWithout(server string, need haproxy.Need, tracked bool, have, want h
 // bringInLine carries the plan out: the process first, because traffic moves within milliseconds, then the file, then the
 // reload if one is needed, and reads back that nothing is left to do. What the process refuses is brought by a
 // reload, as the file is right by then.
-func (p *pass) bringInLine(ctx context.Context) error {
+func (p *pass) carryOut(ctx context.Context) error {
 	plan := p.report.Plan
 	if plan.Empty() {
 		return nil
@@ -230,8 +230,8 @@ func (p *pass) bringInLine(ctx context.Context) error {
 		return r.err
 	}
 	err := p.finish(ctx)
-	if r.unloaded != nil && !r.reloaded {
-		return r.unloaded
+	if r.reloadError != nil && !r.reloaded {
+		return r.reloadError
 	}
 	return err
 }
@@ -262,7 +262,7 @@ func (p *pass) deployed(r result) {
 	}
 	p.memory.refuse(r.refused)
 	for name := range r.refused {
-		p.memory.domains[name].refused.retry.at = time.Now().Add(refusedLast) // this pass tries nothing again
+		p.memory.domains[name].refused.retry.at = time.Now().Add(refusedMax) // this pass tries nothing again
 	}
 	p.want = p.memory.wanted(p.cfg.Layout, p.asked, p.state, p.scope)
 	p.report.Plan = p.plan(p.state) // of what was done
@@ -272,7 +272,7 @@ func (p *pass) deployed(r result) {
 // finish reads HAProxy back, does in the process what had to wait for the file, and makes sure that nothing is left to
 // do. What the process refuses now is brought by a reload, where there was none yet.
 func (p *pass) finish(ctx context.Context) error {
-	rest, err := p.rest(ctx)
+	rest, err := p.remaining(ctx)
 	if err != nil {
 		return err
 	}
@@ -280,7 +280,7 @@ func (p *pass) finish(ctx context.Context) error {
 		if err := p.run(ctx, changes); err != nil {
 			return err
 		}
-		if rest, err = p.rest(ctx); err != nil {
+		if rest, err = p.remaining(ctx); err != nil {
 			return err
 		}
 	}
@@ -288,7 +288,7 @@ func (p *pass) finish(ctx context.Context) error {
 	case rest.Empty():
 		return nil
 	case onlyRemovals(rest):
-		p.linger(rest)
+		p.warnDraining(rest)
 		return nil
 	case p.report.Reloaded || rest.EditsFile():
 		return fmt.Errorf("%w: after the pass there is still to do: %s (was HAProxy started with the managed file? hapsync check tells)", haproxy.ErrRefused, rest.first())
@@ -306,7 +306,7 @@ func (p *pass) finish(ctx context.Context) error {
 }
 
 // linger warns of the removed servers that are all that is left to do.
-func (p *pass) linger(rest Plan) {
+func (p *pass) warnDraining(rest Plan) {
 	p.report.Draining = 0
 	for _, a := range rest.Actions {
 		if a.Change.Object() == haproxy.ObjectServer {
@@ -323,7 +323,7 @@ func (p *pass) linger(rest Plan) {
 }
 
 // rest is what is left to do.
-func (p *pass) rest(ctx context.Context) (Plan, error) {
+func (p *pass) remaining(ctx context.Context) (Plan, error) {
 	st, err := p.cfg.Process.State(ctx, p.scope)
 	if err == nil {
 		err = st.Down

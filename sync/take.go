@@ -31,21 +31,21 @@ func (m *memory) take(p *pass, atWork *job) {
 	for _, problem := range p.bound {
 		bound[problem.Domain] = append(bound[problem.Domain], problem)
 	}
-	for _, name := range p.names() {
+	for _, name := range p.touched() {
 		inFlight := atWork != nil && atWork.scope.Has(name)
-		if m.domains[name] == nil && !edited[name] && !late[name] && len(leaving[name]) == 0 && len(p.held[name]) == 0 && len(bound[name]) == 0 && p.over[name] == "" && !p.left[name] && !inFlight {
+		if m.domains[name] == nil && !edited[name] && !late[name] && len(leaving[name]) == 0 && len(p.held[name]) == 0 && len(bound[name]) == 0 && p.overLimit[name] == "" && !p.deferred[name] && !inFlight {
 			continue
 		}
 		d := m.at(name)
 		live, _ := backendOf(p.state.Live, name)
 		d.leaving = slices.Sorted(slices.Values(append(leaving[name], p.stillLeaving(d.leaving, live)...)))
-		d.held, d.bound, d.over, d.rest.key = p.held[name], bound[name], p.over[name], p.want.resting[name]
+		d.held, d.bound, d.overLimit, d.rest.key = p.held[name], bound[name], p.overLimit[name], p.want.resting[name]
 		d.want, _ = backendOf(p.want.file, name)
 		d.file, _ = backendOf(p.state.File, name)
 		d.waits = waitsFor(d, edited[name] || inFlight, late[name])
-		m.mark(d, live, waits[name] || late[name] || len(d.held) > 0 || p.left[name] || p.want.refused[name] && p.lacks(name))
-		m.doubt(d, atWork.undoes(name, d.want, edited[name]))
-		if p.scope.All() && d.waits == waitsNot {
+		m.markLacks(d, live, waits[name] || late[name] || len(d.held) > 0 || p.deferred[name] || p.want.refused[name] && p.lacks(name))
+		m.markMayLack(d, atWork.undoes(name, d.want, edited[name]))
+		if p.scope.All() && d.waits == waitsForNothing {
 			d.expired = nil
 		}
 		if d.refused != nil && !p.want.refused[name] {
@@ -56,7 +56,7 @@ func (m *memory) take(p *pass, atWork *job) {
 		}
 	}
 	m.count(p)
-	m.tally, m.confirmed, m.reached = p.tally, p.snapshot, positionOf(p.snapshot)
+	m.counts, m.confirmed, m.reached = p.counts, p.snapshot, positionOf(p.snapshot)
 	m.forget()
 }
 
@@ -74,7 +74,7 @@ func (p *pass) stillLeaving(leaving []string, live haproxy.Backend) []string {
 
 // count keeps how much is asked for, and what went of late.
 func (m *memory) count(p *pass) {
-	m.total = m.others(p.scope)
+	m.total = m.amountOutside(p.scope)
 	if p.scope.All() {
 		clear(m.amounts)
 	}
@@ -104,12 +104,12 @@ func (j *job) undoes(name string, want haproxy.Backend, edited bool) bool {
 }
 
 // doubt remembers since when the process may lack something of a domain after the reload that is at work.
-func (m *memory) doubt(d *domainState, undone bool) {
+func (m *memory) markMayLack(d *domainState, undone bool) {
 	if !undone {
-		d.unsure = nil
-	} else if d.unsure == nil {
+		d.mayLackSince = nil
+	} else if d.mayLackSince == nil {
 		unsure := m.reached
-		d.unsure = &unsure
+		d.mayLackSince = &unsure
 	}
 }
 
@@ -122,20 +122,20 @@ func waitsFor(d *domainState, file, reload bool) waiting {
 	case len(d.leaving) > 0:
 		return waitsForDrain
 	}
-	return waitsNot
+	return waitsForNothing
 }
 
 // mark remembers since when the process lacks something of a domain.
-func (m *memory) mark(d *domainState, live haproxy.Backend, lacks bool) {
+func (m *memory) markLacks(d *domainState, live haproxy.Backend, lacks bool) {
 	switch {
 	case !lacks:
-		d.since = nil
-	case d.since == nil:
+		d.lacksSince = nil
+	case d.lacksSince == nil:
 		since := m.reached
-		if d.unsure != nil {
-			since = *d.unsure
+		if d.mayLackSince != nil {
+			since = *d.mayLackSince
 		}
-		d.since, d.before = &since, d.file
+		d.lacksSince, d.before = &since, d.file
 		if sameBackend(d.file, d.want) { // it is in the file, and was never loaded
 			d.before = live
 		}
@@ -167,7 +167,7 @@ func (p *pass) lacks(name string) bool {
 // takeResult is the place where what a job did is remembered.
 func (m *memory) takeResult(r result) {
 	if r.err == nil || r.reloaded {
-		m.seen.Digest = r.digest
+		m.identity.Digest = r.digest
 	}
 	if r.err != nil {
 		return
@@ -179,13 +179,13 @@ func (m *memory) takeResult(r result) {
 		}
 		d.file, _ = backendOf(r.file, name)
 		was, _ := backendOf(r.want, name)
-		if d.waits == waitsForFile && d.since == nil && (sameBackend(d.want, d.file) || sameBackend(d.want, was)) {
-			d.waits = waitsNot
+		if d.waits == waitsForFile && d.lacksSince == nil && (sameBackend(d.want, d.file) || sameBackend(d.want, was)) {
+			d.waits = waitsForNothing
 			if len(d.leaving) > 0 {
 				d.waits = waitsForDrain
 			}
 		}
-		if _, again := r.refused[name]; !again && d.refused != nil && d.refused.retrying && sameBackend(d.want, d.file) && d.since == nil {
+		if _, again := r.refused[name]; !again && d.refused != nil && d.refused.retrying && sameBackend(d.want, d.file) && d.lacksSince == nil {
 			d.refused = nil
 		}
 	}

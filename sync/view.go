@@ -47,8 +47,8 @@ func newView(follower Follower, looker Looker, log *slog.Logger) view {
 type inbox struct {
 	snapshot          registry.Snapshot
 	known, fresh, all bool
-	asked             bool // an operator wants to see all done again
-	changed           arrivals
+	byHand            bool // an operator wants to see all done again
+	changed           unappliedChanges
 	expired           map[string]bool
 	heard             time.Time // when changes were heard of last, looked at or not
 }
@@ -119,13 +119,13 @@ func (v *view) Explain(domain string, servers []haproxy.ServerStatus, down error
 // Resync makes the agent read and compare everything now.
 func (v *view) Resync() {
 	v.mu.Lock()
-	v.inbox.all, v.inbox.fresh, v.inbox.asked = true, true, true
+	v.inbox.all, v.inbox.fresh, v.inbox.byHand = true, true, true
 	v.mu.Unlock()
 	v.follower.Relist()
-	v.nudge()
+	v.wakeLoop()
 }
 
-func (v *view) nudge() {
+func (v *view) wakeLoop() {
 	select {
 	case v.wake <- struct{}{}:
 	default:
@@ -137,7 +137,7 @@ func (v *view) updated(u registry.Update) {
 	in := &v.inbox
 	in.snapshot, in.known, in.fresh, in.all = u.Snapshot, true, true, in.all || u.All
 	if in.changed == nil {
-		in.changed, in.expired = arrivals{}, map[string]bool{}
+		in.changed, in.expired = unappliedChanges{}, map[string]bool{}
 	}
 	for _, name := range u.Changed {
 		in.changed.add(name, u.Heard[name])
@@ -154,20 +154,20 @@ func (v *view) updated(u registry.Update) {
 		v.status.Behind = time.Now()
 	}
 	v.mu.Unlock() // the status as others are told of it changes with the pass
-	v.nudge()
+	v.wakeLoop()
 }
 
 // open empties the inbox of what is to be looked at.
-func (v *view) open() inbox {
+func (v *view) takeInbox() inbox {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	in := v.inbox
-	v.inbox.fresh, v.inbox.all, v.inbox.asked, v.inbox.changed, v.inbox.expired = false, false, false, nil, nil
+	v.inbox.fresh, v.inbox.all, v.inbox.byHand, v.inbox.changed, v.inbox.expired = false, false, false, nil, nil
 	return in
 }
 
 // news is when changes were heard of last, and whether some are not looked at yet.
-func (v *view) news() (heard time.Time, unread bool) {
+func (v *view) lastHeard() (heard time.Time, unread bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.inbox.heard, v.inbox.fresh

@@ -22,13 +22,13 @@ func TestATallyThatFollowsSaysWhatAWholeOneDoes(t *testing.T) {
 				}
 			}
 		}
-		describe := func(t tally) []any {
+		describe := func(t snapshotCounts) []any {
 			return []any{t.domains, t.hosts, t.pending, slices.SortedFunc(slices.Values(t.drained), byServerKey)}
 		}
-		before := tallyOf(was)
+		before := countSnapshot(was)
 		kept := describe(before)
 		exported := cmp.Options{cmpopts.EquateEmpty()}
-		if diff := cmp.Diff(describe(tallyOf(is)), describe(before.follow(is, domains)), exported); diff != "" {
+		if diff := cmp.Diff(describe(countSnapshot(is)), describe(before.update(is, domains)), exported); diff != "" {
 			t.Fatalf("-whole +followed:\n%s", diff)
 		}
 		if diff := cmp.Diff(kept, describe(before), exported); diff != "" {

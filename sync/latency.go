@@ -15,21 +15,21 @@ const (
 )
 
 // An arrival is a change of a domain on its way from etcd into HAProxy's process.
-type arrival struct {
+type unappliedChange struct {
 	heard time.Time // when etcd told of it; zero where a listing found it, which is not measured
 	way   Way       // empty until a pass has found something to do
 }
 
 // arrivals are by domain. A domain that changes again on the way counts once, from the first change on.
-type arrivals map[string]arrival
+type unappliedChanges map[string]unappliedChange
 
-func (a arrivals) add(domain string, heard time.Time) {
+func (a unappliedChanges) add(domain string, heard time.Time) {
 	if _, comes := a[domain]; !comes {
-		a[domain] = arrival{heard: heard}
+		a[domain] = unappliedChange{heard: heard}
 	}
 }
 
-func (a arrivals) join(more arrivals) {
+func (a unappliedChanges) join(more unappliedChanges) {
 	for domain, m := range more {
 		a.add(domain, m.heard)
 	}
@@ -37,14 +37,14 @@ func (a arrivals) join(more arrivals) {
 
 // measure tells of the changes that the process has since a good pass. One that HAProxy need not know of is not told.
 func (a *Agent) measure(p *pass) {
-	if p.state.Down != nil || len(a.memory.coming) == 0 {
+	if p.state.Down != nil || len(a.memory.unapplied) == 0 {
 		return // what the process has is not known
 	}
 	acted := map[string]bool{}
 	for _, action := range p.report.Plan.Actions {
 		acted[action.Change.Domain()] = true
 	}
-	maps.DeleteFunc(a.memory.coming, func(domain string, on arrival) bool {
+	maps.DeleteFunc(a.memory.unapplied, func(domain string, on unappliedChange) bool {
 		if !p.scope.Has(domain) {
 			return false
 		}
@@ -52,11 +52,11 @@ func (a *Agent) measure(p *pass) {
 			on.way = WayRuntime
 		}
 		d := a.memory.domains[domain]
-		if d != nil && d.since != nil {
+		if d != nil && d.lacksSince != nil {
 			if d.waits == waitsForReload {
 				on.way = WayReload
 			}
-			a.memory.coming[domain] = on
+			a.memory.unapplied[domain] = on
 			return false
 		}
 		if on.way != "" && !on.heard.IsZero() {

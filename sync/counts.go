@@ -12,7 +12,7 @@ import (
 
 // A tally is what reports say of a snapshot. It follows the domains that change, so that a quick pass costs nothing for
 // the others. Its slices are shared, and never written to.
-type tally struct {
+type snapshotCounts struct {
 	of             registry.Snapshot
 	domains, hosts int
 	// pending are as in Report, drained the hosts in drain or maint.
@@ -21,8 +21,8 @@ type tally struct {
 }
 
 // tallyOf counts a whole snapshot.
-func tallyOf(snapshot registry.Snapshot) tally {
-	t := tally{of: snapshot}
+func countSnapshot(snapshot registry.Snapshot) snapshotCounts {
+	t := snapshotCounts{of: snapshot}
 	for _, d := range snapshot.Domains {
 		t.add(d, 1)
 		t.drained, t.pending = append(t.drained, drained(d)...), append(t.pending, pending(d)...)
@@ -31,7 +31,7 @@ func tallyOf(snapshot registry.Snapshot) tally {
 }
 
 // follow is the tally of a later snapshot, which may differ in these domains.
-func (t tally) follow(snapshot registry.Snapshot, domains []string) tally {
+func (t snapshotCounts) update(snapshot registry.Snapshot, domains []string) snapshotCounts {
 	next := t
 	next.of = snapshot
 	for _, name := range domains {
@@ -39,13 +39,13 @@ func (t tally) follow(snapshot registry.Snapshot, domains []string) tally {
 		is, _ := domainOf(snapshot, name)
 		next.add(was, -1)
 		next.add(is, 1)
-		next.drained = inPlaceOf(next.drained, drained(was), drained(is), byServerKey)
-		next.pending = inPlaceOf(next.pending, pending(was), pending(is), byPath)
+		next.drained = replaceSorted(next.drained, drained(was), drained(is), byServerKey)
+		next.pending = replaceSorted(next.pending, pending(was), pending(is), byPath)
 	}
 	return next
 }
 
-func (t *tally) add(d registry.Domain, sign int) {
+func (t *snapshotCounts) add(d registry.Domain, sign int) {
 	t.hosts += sign * len(d.Hosts)
 	if len(d.Hosts) > 0 {
 		t.domains += sign
@@ -69,7 +69,7 @@ func pending(d registry.Domain) (lines []string) {
 }
 
 // inPlaceOf is a copy of all with is where was stood.
-func inPlaceOf[T comparable](all, was, is []T, order func(a, b T) int) []T {
+func replaceSorted[T comparable](all, was, is []T, order func(a, b T) int) []T {
 	if slices.Equal(was, is) {
 		return all
 	}

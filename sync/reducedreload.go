@@ -16,29 +16,29 @@ const maxLoads = 12
 // what needs more of these are servers that came since HAProxy loaded the file last. It leaves out the new ones of as few domains as
 // it can, those with the most first, and reports whether HAProxy has loaded that. Where it refuses the file without any of them,
 // too, they are not the reason.
-func (d *deployment) loadLess(ctx context.Context) (loaded bool, err error) {
+func (d *deployment) reloadReduced(ctx context.Context) (loaded bool, err error) {
 	had, err := d.target.Loaded()
 	if err != nil {
 		return false, err
 	}
 	whole, instead := d.wholeWith(d.instead), d.instead
-	names := grown(had, whole)
-	less := func(name string) haproxy.Backend { return fewer(whole, had, name) }
+	names := grownDomains(had, whole)
+	less := func(name string) haproxy.Backend { return withoutNewServers(whole, had, name) }
 	fits, tooMany := -1, len(names) // HAProxy loads so many of them
 	for step, tries := 1, maxLoads; tooMany-fits > 1 && tries > 0; tries-- {
 		n := (fits + tooMany) / 2
 		if fits < 0 {
 			n, step = max(0, tooMany-step), 2*step
 		}
-		best, bestLess := d.instead, d.less
-		d.leave(names[n:], instead, less)
-		if loaded, err = d.loads(ctx); err != nil {
+		best, bestLess := d.instead, d.reduced
+		d.reduce(names[n:], instead, less)
+		if loaded, err = d.tryReload(ctx); err != nil {
 			return false, err
 		}
 		if loaded {
 			fits = n
 		} else {
-			tooMany, d.instead, d.less = n, best, bestLess
+			tooMany, d.instead, d.reduced = n, best, bestLess
 		}
 	}
 	if fits < 0 || loaded {
@@ -48,7 +48,7 @@ func (d *deployment) loadLess(ctx context.Context) (loaded bool, err error) {
 }
 
 // loads tries to reload with the domains as they are. It is not tried where nothing is left to reload for.
-func (d *deployment) loads(ctx context.Context) (bool, error) {
+func (d *deployment) tryReload(ctx context.Context) (bool, error) {
 	if !d.needsReload() {
 		return false, nil
 	}
@@ -64,7 +64,7 @@ func (d *deployment) loads(ctx context.Context) (bool, error) {
 }
 
 // grown are the domains with more servers, or more checks, than HAProxy had loaded. Those with the most new ones are last.
-func grown(had, whole haproxy.Config) []string {
+func grownDomains(had, whole haproxy.Config) []string {
 	var names []string
 	more := map[string]amount{}
 	for _, is := range whole.Backends {
@@ -82,7 +82,7 @@ func grown(had, whole haproxy.Config) []string {
 
 // fewer is a domain as it is to be, with only the servers that HAProxy had loaded, and their checks as they were; the zero Backend
 // where it had none.
-func fewer(whole, had haproxy.Config, name string) haproxy.Backend {
+func withoutNewServers(whole, had haproxy.Config, name string) haproxy.Backend {
 	was, there := backendOf(had, name)
 	if !there {
 		return haproxy.Backend{}

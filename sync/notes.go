@@ -27,7 +27,7 @@ type notedOverride struct {
 
 const notesVersion = 1
 
-func (m *memory) toNotes() notes {
+func (m *memory) newNotes() notes {
 	n := notes{Version: notesVersion, Prefix: m.confirmed.Prefix, ClusterID: m.confirmed.ClusterID, Revision: m.confirmed.Revision}
 	for name, set := range m.overrides {
 		n.Overrides = append(n.Overrides, notedOverride{name.Backend, name.Name, set})
@@ -63,7 +63,7 @@ func notedOverrides(text []byte) overrides {
 }
 
 // recall takes over what an earlier agent noted. What cannot be read is as good as nothing.
-func (a *Agent) recall() {
+func (a *Agent) loadNotes() {
 	text, err := a.cfg.File.Kept()
 	var n notes
 	if err == nil {
@@ -82,8 +82,8 @@ func (a *Agent) recall() {
 }
 
 // persist writes the notes for the next agent, where they have changed.
-func (a *Agent) persist() {
-	text, err := json.Marshal(a.memory.toNotes())
+func (a *Agent) saveNotes() {
+	text, err := json.Marshal(a.memory.newNotes())
 	if err == nil && bytes.Equal(text, a.memory.notes) {
 		return
 	}
