@@ -11,64 +11,63 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// File is the managed file and what makes the process load it. One goroutine owns it: that of a Syncer's caller, or an agent's
-// deployer. It may run beside Process.
+// File is the managed file, and the reload that makes the process load it. One goroutine owns it: the caller of a Syncer, or the
+// deployer of an agent. It may run at the same time as Process.
 type File interface {
 	// Lock makes this process the only writer until unlock is called.
 	Lock() (unlock func() error, err error)
-	// Read is the managed part of the file as it stands.
+	// Read returns the managed part of the file.
 	Read() (haproxy.Config, haproxy.Digest, error)
-	// Write makes the file say what is wanted. It refuses a file that is not the one of the edit's base any more
-	// (haproxy.ErrConflict) and a configuration that HAProxy refuses (*haproxy.InvalidConfigError).
+	// Write makes the file say what is wanted. It refuses if the file has changed since the edit's base (haproxy.ErrConflict), and
+	// if HAProxy refuses the configuration (*haproxy.InvalidConfigError).
 	Write(ctx context.Context, e haproxy.Edit) error
-	// Reload makes the process load the file. After one that was refused (*haproxy.ReloadError) the file may be an earlier one.
+	// Reload makes the process load the file. After a refused reload (*haproxy.ReloadError) the file may be an earlier one.
 	Reload(ctx context.Context) error
-	// Loaded is the managed part of the file as the process has loaded it.
+	// Loaded returns the managed part of the file that the process has loaded.
 	Loaded() (haproxy.Config, error)
-	// Claim keeps, where nothing is kept of that yet (State.Unclaimed), which words of the file are there because keys say so. The loop
-	// calls it.
+	// Claim records which words of the file come from keys, if there is no such record yet (State.Unclaimed). The loop calls it.
 	Claim(want haproxy.Config) error
-	// Keep replaces the notes that outlive this process, Kept returns them; nil where there are none. The loop calls them.
+	// Keep replaces the notes that outlive this process. Kept returns them; nil if there are none. The loop calls them.
 	Keep(notes []byte) error
 	Kept() ([]byte, error)
 }
 
-// A job is what the deployer is to do.
+// A job is work for the deployer.
 type job struct {
 	layout Layout
 	scope  haproxy.Scope
-	base   haproxy.Digest // of the file that the job was made for
-	worker string         // the process that served then
-	// want is what the file is to say of the scope; without is the same without what needs a reload: it is written where
-	// HAProxy refuses that.
+	base   haproxy.Digest // the file from which the job was computed
+	worker string         // the process at that time
+	// want is what the file should say of the scope. without is the same without what needs a reload: it is written if HAProxy
+	// refuses the reload.
 	want, without haproxy.Config
-	late          []string        // the domains that need the reload
+	late          []string        // the domains that need the reload, sorted
 	options       []string        // those of them whose options rest after it
-	reload        bool            // for them, or for HAProxy's own sake
-	tracked       map[string]bool // the domains with servers that others track
-	rewrite       string          // why the whole file is written; empty where it is edited
-	// report is of the pass that the job comes from; its plan is the job's. It is nil where only what the process has
-	// already is written.
+	reload        bool            // for late, or for HAProxy's own sake
+	tracked       map[string]bool // the domains with servers that other domains track
+	rewrite       string          // why the whole file is written; empty for an edit
+	// report is the one of the pass that asked for the job, with the job's plan; nil if the job only writes what the process has
+	// already.
 	report *Report
 	began  time.Time
 }
 
-// A result is what became of a job.
+// A result is the result of a job.
 type result struct {
 	job
-	file        haproxy.Config // as it stands, of all domains
-	digest      haproxy.Digest // of that
-	loaded      haproxy.Config // as the process has loaded it, where it was reloaded; none where that is not known
-	changes     []Action       // that were made in the file, or were to be
+	file        haproxy.Config // as it is now, all domains
+	digest      haproxy.Digest // of file
+	loaded      haproxy.Config // as the process has loaded it in a reload; zero if not known
+	changes     []Action       // made in the file; after an error, those that were to be made
 	refused     map[string]refusal
 	reloaded    bool
-	reloadError *haproxy.ReloadError // why HAProxy refused to reload, before it did with less, or did not; nil where it refused nothing
+	reloadError *haproxy.ReloadError // the first refusal of the reload, even if a later one succeeded; nil if there was none
 	err         error
 	took        time.Duration
 }
 
-// deploy writes the file, and reloads HAProxy where that is needed. A domain whose change HAProxy refuses is left as the file
-// had it, as far as it has to be; all others go through.
+// deploy writes the file, and reloads HAProxy if needed. Of a domain that HAProxy refuses, as little as possible is left as the file
+// had it. All other domains get their changes.
 func deploy(ctx context.Context, f File, j job) result {
 	d := deployment{job: j, target: f, held: map[string][]string{}}
 	r := result{job: j}
@@ -99,18 +98,18 @@ func deploy(ctx context.Context, f File, j job) result {
 	return r
 }
 
-// A deployment is a job at work.
+// A deployment is a job that is being done.
 type deployment struct {
 	job
 	target    File
-	have      haproxy.Config // the file as it stood
-	wantWhole haproxy.Config // as it is to be
-	// In quarantine: why, what the file says instead, and the hosts whose removal is all that is held back.
+	have      haproxy.Config // the file before the job
+	wantWhole haproxy.Config // the file as it should be, all domains
+	// By domain in quarantine: why, what the file says instead, and the hosts if only their removal is held back.
 	reasons   map[string]*haproxy.InvalidConfigError
 	instead   map[string]haproxy.Backend
 	held      map[string][]string
-	triesLeft int // tries
-	// unloaded is why HAProxy refused the reload, and less the domains that it is without because of that.
+	triesLeft int
+	// reloadError is why HAProxy refused the reload; reduced are the domains without their changes for that reason.
 	reloadError *haproxy.ReloadError
 	reduced     []string
 }
@@ -125,20 +124,19 @@ func (d *deployment) write(ctx context.Context) error {
 	}
 	d.have, d.wantWhole = have, replaceScope(have, d.want, d.scope)
 	if d.rewrite == "" && !d.reload && len(Diff(d.have, d.wantWhole)) == 0 {
-		return nil // else HAProxy is asked about the file as it stands: after a reload that it refuses another one would be put back
+		return nil // with a reload, haproxy -c checks even an unchanged file: a refused reload would restore another one
 	}
 	err = d.commit(ctx, d.wantWhole)
-	var invalid *haproxy.InvalidConfigError
-	if errors.As(err, &invalid) {
+	if invalid, ok := errors.AsType[*haproxy.InvalidConfigError](err); ok {
 		return d.quarantine(ctx, invalid)
 	}
 	return err
 }
 
-// shutting is why the whole file is written where it gets a rule that takes no request.
+// closedRuleReason is why the whole file is written if it has a rule that takes no requests.
 const closedRuleReason = "a transaction would not write the mark of a rule that is shut"
 
-// commit writes the file; where a transaction fails twice for a reason that is not the configuration's, as a rewrite.
+// commit writes the file. If a transaction fails twice, and not because of the configuration, it writes the whole file.
 func (d *deployment) commit(ctx context.Context, want haproxy.Config) error {
 	edit := haproxy.Edit{Want: want, Base: d.base, Rewrite: d.rewrite}
 	if edit.Rewrite == "" && slices.ContainsFunc(want.Rules, func(r haproxy.Rule) bool { return r.Closed }) {
@@ -159,13 +157,13 @@ func (d *deployment) commit(ctx context.Context, want haproxy.Config) error {
 	return err
 }
 
-// mayTryAgain reports whether a transaction failed for a reason that is not the configuration's.
+// isRetryable reports whether a transaction failed for a reason other than the configuration.
 func isRetryable(err error) bool {
-	var invalid *haproxy.InvalidConfigError
-	return !errors.As(err, &invalid) && !errors.Is(err, haproxy.ErrConflict) && !errors.Is(err, haproxy.ErrNoVerdict)
+	_, invalid := errors.AsType[*haproxy.InvalidConfigError](err)
+	return !invalid && !errors.Is(err, haproxy.ErrConflict) && !errors.Is(err, haproxy.ErrNoVerdict)
 }
 
-// needsReload reports whether anything is left that a reload is for.
+// needsReload reports whether the reload is still needed.
 func (d *deployment) needsReload() bool {
 	if !d.reload || len(d.late) == 0 {
 		return d.reload
@@ -177,13 +175,13 @@ func (d *deployment) needsReload() bool {
 	})
 }
 
-// withoutReload writes what the file can say though HAProxy refuses the reload.
+// withoutReload writes what the file can say without the refused reload.
 func (d *deployment) withoutReload(ctx context.Context) error {
 	d.reduce(d.late, d.instead, func(name string) haproxy.Backend { b, _ := backendOf(d.without, name); return b })
 	return d.recommit(ctx, d.wholeWith(d.instead))
 }
 
-// leave has less in the file of some domains, because HAProxy refused the reload; instead is what it has of others.
+// reduce replaces some domains by less, because HAProxy refused the reload. instead has the other replaced domains.
 func (d *deployment) reduce(names []string, instead map[string]haproxy.Backend, less func(string) haproxy.Backend) {
 	d.reduced, d.instead = names, map[string]haproxy.Backend{}
 	maps.Copy(d.instead, instead)
@@ -192,7 +190,7 @@ func (d *deployment) reduce(names []string, instead map[string]haproxy.Backend, 
 	}
 }
 
-// recommit writes the file after a reload that was refused, which may have put back another one.
+// recommit writes the file after a refused reload, which may have restored an earlier file.
 func (d *deployment) recommit(ctx context.Context, want haproxy.Config) error {
 	_, digest, err := d.target.Read()
 	if err != nil {
@@ -202,29 +200,35 @@ func (d *deployment) recommit(ctx context.Context, want haproxy.Config) error {
 	return d.commit(ctx, want)
 }
 
-// refusals are what HAProxy refused, by domain.
+// refusals returns what HAProxy refused, by domain.
 func (d *deployment) refusals() map[string]refusal {
 	refused := map[string]refusal{}
 	for name, invalid := range d.reasons {
 		want, _ := backendOf(d.want, name)
 		if want.Closed {
-			want = haproxy.Backend{} // it is to go
+			want = haproxy.Backend{} // the registry no longer has it
 		}
-		refused[name] = refusal{want: want, file: d.instead[name], reason: haproxy.Outline(invalid.Output), words: oneLine(invalid.Output), hosts: d.held[name]}
+		refused[name] = refusal{
+			want: want, file: d.instead[name], hosts: d.held[name],
+			reason: haproxy.Outline(invalid.Output), words: oneLine(invalid.Output),
+		}
 	}
 	for _, name := range d.reduced {
 		want, _ := backendOf(d.want, name)
-		refused[name] = refusal{want: want, file: d.instead[name], reason: d.reloadError.Brief(), words: oneLine(d.reloadError.Error()), reload: true}
+		refused[name] = refusal{
+			want: want, file: d.instead[name], reload: true,
+			reason: d.reloadError.Brief(), words: oneLine(d.reloadError.Error()),
+		}
 	}
 	return refused
 }
 
-// wholeWith is the file as it is to be, with other versions of some domains; the zero Backend is none.
+// wholeWith is the whole file as it should be, with some domains replaced; the zero Backend removes one.
 func (d *deployment) wholeWith(instead map[string]haproxy.Backend) haproxy.Config {
 	return d.layout.complete(withBackends(d.wantWhole, instead))
 }
 
-// withBackends is a configuration with other versions of some domains; the zero Backend is none. Its rules are to be completed.
+// withBackends is a configuration with some domains replaced; the zero Backend removes one. Its rules are incomplete: see complete.
 func withBackends(c haproxy.Config, instead map[string]haproxy.Backend) haproxy.Config {
 	if len(instead) == 0 {
 		return c
@@ -250,24 +254,17 @@ func has[K comparable, V any](m map[K]V, key K) bool {
 	return there
 }
 
-// replace is a configuration with what is wanted of a scope in the place of what it has.
+// replaceScope is a configuration with a scope replaced by what is wanted of it.
 func replaceScope(have, want haproxy.Config, scope haproxy.Scope) haproxy.Config {
 	if scope.All() {
 		return want
 	}
-	var out haproxy.Config
-	for _, b := range have.Backends {
-		if domain, _ := haproxy.DomainOf(b.Name); !scope.Has(domain) {
-			out.Backends = append(out.Backends, b)
-		}
-	}
-	for _, r := range have.Rules {
-		if !scope.Has(r.Domain) {
-			out.Rules = append(out.Rules, r)
-		}
-	}
-	out.Backends = append(out.Backends, want.Backends...)
-	out.Rules = append(out.Rules, want.Rules...)
+	backends := slices.DeleteFunc(slices.Clone(have.Backends), func(b haproxy.Backend) bool {
+		domain, _ := haproxy.DomainOf(b.Name)
+		return scope.Has(domain)
+	})
+	rules := slices.DeleteFunc(slices.Clone(have.Rules), func(r haproxy.Rule) bool { return scope.Has(r.Domain) })
+	out := haproxy.Config{Backends: append(backends, want.Backends...), Rules: append(rules, want.Rules...)}
 	slices.SortFunc(out.Backends, byBackend)
 	slices.SortFunc(out.Rules, byRule)
 	return out
@@ -277,12 +274,12 @@ func sameBackend(a, b haproxy.Backend) bool {
 	return a.Name == b.Name && a.Options == b.Options && a.Closed == b.Closed && slices.Equal(a.Servers, b.Servers)
 }
 
-// A deployer is the lane of the file. Its goroutine does one job after the other.
+// A deployer is the loop's side of the goroutine that does the jobs, one after the other.
 type deployer struct {
 	jobs    chan job
 	results chan result
-	busy    *job // what it is at; nil where nothing is
-	// beside are the domains of which the process got a change while the deployer was at work: HAProxy may lack what it has just loaded.
+	busy    *job // the current job; nil if there is none
+	// changedMeanwhile are the domains that the process got a change of during the job: a reload may have loaded the file without it.
 	changedMeanwhile map[string]bool
 }
 
@@ -290,14 +287,14 @@ func newDeployer() deployer {
 	return deployer{jobs: make(chan job, 1), results: make(chan result, 1)}
 }
 
-// work does jobs, each under the lock, until there are no more to come.
+// runJobs does jobs, each under the lock, until the channel is closed.
 func runJobs(f File, jobs <-chan job, results chan<- result) {
 	for j := range jobs {
 		results <- lockedDeploy(f, j)
 	}
 }
 
-// lockedDeploy is not cut in two by the end of the agent: every step has a limit of its own.
+// lockedDeploy does a job to its end, even if the agent ends: every step has its own timeout.
 func lockedDeploy(f File, j job) result {
 	unlock, err := f.Lock()
 	if err != nil {
@@ -309,13 +306,13 @@ func lockedDeploy(f File, j job) result {
 	return r
 }
 
-// start gives the deployer a job. It has none.
+// start gives the deployer a job. The caller has checked that it is free.
 func (d *deployer) start(j job) {
 	d.busy, d.changedMeanwhile = &j, map[string]bool{}
 	d.jobs <- j
 }
 
-// changed tells the deployer what the process got while it was at work.
+// noteChanges records which domains the process got a change of during a job.
 func (d *deployer) noteChanges(made []haproxy.Change) {
 	if d.busy == nil {
 		return

@@ -11,12 +11,12 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// maxValidations bounds the search: each costs a haproxy -c.
+// maxValidations bounds the search: each try runs haproxy -c.
 const maxValidations = 64
 
-// quarantine writes what HAProxy accepts where it refused the whole: without the domains that it names, else it searches by
-// halves among all that change. Of each domain at fault as much is then written as is accepted: first all but what is removed,
-// then host by host. Where not even the file as it stands is accepted, no domain is at fault, and the refusal is the error.
+// quarantine writes what HAProxy accepts, after it refused the whole file. First it tries without the domains that HAProxy names, then it
+// searches by halves among all changed domains. Of each refused domain it then writes as much as HAProxy accepts: first all but
+// the removals, then host by host. If HAProxy refuses even the file as it is, no domain is at fault, and the refusal is the error.
 func (d *deployment) quarantine(ctx context.Context, invalid *haproxy.InvalidConfigError) error {
 	changed := d.changed()
 	if len(changed) == 0 {
@@ -24,7 +24,7 @@ func (d *deployment) quarantine(ctx context.Context, invalid *haproxy.InvalidCon
 	}
 	d.triesLeft = maxValidations
 	d.reasons, d.instead = map[string]*haproxy.InvalidConfigError{}, map[string]haproxy.Backend{}
-	named := intersect(invalid.Domains, changed)
+	named := slices.DeleteFunc(slices.Clone(invalid.Domains), func(name string) bool { return !slices.Contains(changed, name) })
 	for _, name := range named {
 		d.revert(name, linesAbout(invalid, name))
 	}
@@ -32,7 +32,7 @@ func (d *deployment) quarantine(ctx context.Context, invalid *haproxy.InvalidCon
 	if len(named) > 0 {
 		err = d.try(ctx, nil)
 	}
-	if errors.As(err, &invalid) {
+	if _, invalid := errors.AsType[*haproxy.InvalidConfigError](err); invalid {
 		clear(d.reasons)
 		clear(d.instead)
 		if err = d.search(ctx, changed, nil); err == nil && len(d.reasons) == len(changed) {
@@ -45,13 +45,13 @@ func (d *deployment) quarantine(ctx context.Context, invalid *haproxy.InvalidCon
 	return d.narrow(ctx)
 }
 
-// asItWas leaves a domain as the file had it.
+// revert leaves a domain as the file has it.
 func (d *deployment) revert(name string, invalid *haproxy.InvalidConfigError) {
 	d.reasons[name] = invalid
 	d.instead[name], _ = backendOf(d.have, name)
 }
 
-// about is a refusal with those of its lines alone that quote a domain's backend; all of it if none does.
+// linesAbout is a refusal with only those lines that quote the backend of a domain; the whole refusal if there are none.
 func linesAbout(invalid *haproxy.InvalidConfigError, name string) *haproxy.InvalidConfigError {
 	var lines []string
 	for l := range strings.Lines(invalid.Output) {
@@ -65,13 +65,13 @@ func linesAbout(invalid *haproxy.InvalidConfigError, name string) *haproxy.Inval
 	return &haproxy.InvalidConfigError{Output: strings.Join(lines, "\n"), Domains: []string{name}}
 }
 
-// search applies as many of the domains as HAProxy accepts; later are those whose turn comes then. Every try that is
-// accepted holds all that were accepted before.
+// search writes as many of the domains as HAProxy accepts. Each accepted file has all domains that were accepted before; the changes
+// in later are tried afterwards.
 func (d *deployment) search(ctx context.Context, names, later []string) error {
 	err := d.try(ctx, later)
-	var invalid *haproxy.InvalidConfigError
+	invalid, ok := errors.AsType[*haproxy.InvalidConfigError](err)
 	switch {
-	case !errors.As(err, &invalid):
+	case !ok:
 		return err
 	case len(names) == 1:
 		d.revert(names[0], invalid)
@@ -84,7 +84,7 @@ func (d *deployment) search(ctx context.Context, names, later []string) error {
 	return d.search(ctx, second, later)
 }
 
-// try writes what is wanted, but for the domains in quarantine and those whose turn comes later.
+// try writes what is wanted, without the domains in quarantine and without later.
 func (d *deployment) try(ctx context.Context, later []string) error {
 	if d.triesLeft--; d.triesLeft < 0 {
 		return fmt.Errorf("%d configurations were refused by haproxy -c; the search for the domains at fault ends here", maxValidations)
@@ -96,43 +96,45 @@ func (d *deployment) try(ctx context.Context, later []string) error {
 	return d.commit(ctx, d.wholeWith(instead))
 }
 
-// narrow writes of each domain in quarantine as much as HAProxy accepts. That it accepts no more is no error.
+// narrow writes as much of each domain in quarantine as HAProxy accepts. It is no error if that is nothing.
 func (d *deployment) narrow(ctx context.Context) error {
 	names := slices.Sorted(maps.Keys(d.reasons))
-	together, err := d.closeAll(ctx, slices.DeleteFunc(slices.Clone(names), d.isWanted))
+	closed, err := d.closeAll(ctx, slices.DeleteFunc(slices.Clone(names), d.isWanted))
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		want, _ := backendOf(d.want, name)
 		have, had := backendOf(d.have, name)
-		if !had || together && !d.isWanted(name) {
-			continue
+		switch {
+		case !had:
+		case d.isWanted(name):
+			err = d.narrowDomain(ctx, name, have)
+		case !closed:
+			err = d.closeDomain(ctx, name, have)
 		}
-		if !d.isWanted(name) {
-			if err := d.closeDomain(ctx, name, have); err != nil {
-				return err
-			}
-			continue
-		}
-		if all, removed := withoutRemovals(have, want); len(removed) > 0 {
-			ok, err := d.accepts(ctx, name, all)
-			if err != nil {
-				return err
-			}
-			if ok {
-				d.held[name] = removed
-				continue
-			}
-		}
-		if err := d.narrowByHost(ctx, name, have, want); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// accepts tries another version of a domain in quarantine.
+func (d *deployment) narrowDomain(ctx context.Context, name string, have haproxy.Backend) error {
+	want, _ := backendOf(d.want, name)
+	if all, removed := withoutRemovals(have, want); len(removed) > 0 {
+		ok, err := d.accepts(ctx, name, all)
+		if err != nil {
+			return err
+		}
+		if ok {
+			d.held[name] = removed
+			return nil
+		}
+	}
+	return d.narrowByHost(ctx, name, have, want)
+}
+
+// accepts tries another version of a domain in quarantine, and keeps it if HAProxy accepts it.
 func (d *deployment) accepts(ctx context.Context, name string, b haproxy.Backend) (bool, error) {
 	if d.triesLeft == 0 {
 		return false, nil
@@ -140,8 +142,7 @@ func (d *deployment) accepts(ctx context.Context, name string, b haproxy.Backend
 	was := d.instead[name]
 	d.instead[name] = b
 	err := d.try(ctx, nil)
-	var invalid *haproxy.InvalidConfigError
-	if errors.As(err, &invalid) {
+	if invalid, ok := errors.AsType[*haproxy.InvalidConfigError](err); ok {
 		d.instead[name] = was
 		d.reasons[name] = invalid
 		return false, nil
@@ -149,42 +150,39 @@ func (d *deployment) accepts(ctx context.Context, name string, b haproxy.Backend
 	return err == nil, err
 }
 
-// maxHosts is the number of changed hosts of a domain up to which they are tried one by one.
+// maxHosts is how many changed hosts of a domain are tried one by one; if there are more, none is.
 const maxHosts = 8
 
-// byHost adds the changes of one server after the other to a domain as it was.
+// narrowByHost tries the changes of one server after the other.
 func (d *deployment) narrowByHost(ctx context.Context, name string, have, want haproxy.Backend) error {
-	var changes []func(haproxy.Backend) haproxy.Backend
+	var changes []haproxy.Server
+	removed := map[string]bool{}
 	merge(have.Servers, want.Servers, byServer, func(was, is *haproxy.Server) {
 		switch {
 		case is == nil:
-			changes = append(changes, func(b haproxy.Backend) haproxy.Backend { return withServer(b, *was, nil) })
+			changes, removed[was.Name] = append(changes, *was), true
 		case was == nil || *was != *is:
-			changes = append(changes, func(b haproxy.Backend) haproxy.Backend { return withServer(b, *is, is) })
+			changes = append(changes, *is)
 		}
 	})
 	if len(changes) > maxHosts || len(changes) == 1 && have.Options == want.Options {
 		return nil
 	}
-	for _, change := range changes {
-		if _, err := d.accepts(ctx, name, change(d.instead[name])); err != nil {
+	for _, s := range changes {
+		b := d.instead[name]
+		b.Servers = slices.DeleteFunc(slices.Clone(b.Servers), func(old haproxy.Server) bool { return old.Name == s.Name })
+		if !removed[s.Name] {
+			b.Servers = append(b.Servers, s)
+			slices.SortFunc(b.Servers, byServer)
+		}
+		if _, err := d.accepts(ctx, name, b); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// withServer is a backend with a server in the place of the one of its name; nil takes that out.
-func withServer(b haproxy.Backend, name haproxy.Server, server *haproxy.Server) haproxy.Backend {
-	b.Servers = slices.DeleteFunc(slices.Clone(b.Servers), func(s haproxy.Server) bool { return s.Name == name.Name })
-	if server != nil {
-		b.Servers = append(b.Servers, *server)
-		slices.SortFunc(b.Servers, byServer)
-	}
-	return b
-}
-
-// withoutRemovals is what is wanted of a backend, with the servers that were to go: they stay, but take no traffic.
+// withoutRemovals is what is wanted of a backend, plus the servers that were to be removed: they stay, and take no traffic.
 func withoutRemovals(have, want haproxy.Backend) (b haproxy.Backend, removed []string) {
 	b = want
 	b.Servers = slices.Clone(want.Servers)
@@ -200,8 +198,8 @@ func withoutRemovals(have, want haproxy.Backend) (b haproxy.Backend, removed []s
 	return b, removed
 }
 
-// closed is a backend that is to go and has to stay: no rule leads to it, and its servers take no traffic from elsewhere, unless those of
-// other domains track them, which would be in maintenance with them.
+// closed is a backend that was to be removed and has to stay. No rule leads to it. Its servers take no traffic, unless servers of other
+// domains track them, which would be in maintenance with them.
 func closed(have haproxy.Backend, tracked bool) (b haproxy.Backend, servers []string) {
 	empty := have
 	empty.Servers = nil
@@ -213,7 +211,7 @@ func closed(have haproxy.Backend, tracked bool) (b haproxy.Backend, servers []st
 	return b, servers
 }
 
-// shut takes a domain out of traffic that is to go and has to stay, as far as HAProxy accepts that.
+// closeDomain takes a domain that has to stay out of traffic, if HAProxy accepts that.
 func (d *deployment) closeDomain(ctx context.Context, name string, have haproxy.Backend) error {
 	b, servers := closed(have, d.tracked[name])
 	ok, err := d.accepts(ctx, name, b)
@@ -223,13 +221,13 @@ func (d *deployment) closeDomain(ctx context.Context, name string, have haproxy.
 	return err
 }
 
-// stays reports whether a domain is wanted.
+// isWanted reports whether the registry still has a domain.
 func (d *deployment) isWanted(name string) bool {
 	want, wanted := backendOf(d.want, name)
 	return wanted && !want.Closed
 }
 
-// shutAll shuts domains at once: one by one, many would take more tries than there are. It reports whether HAProxy accepts that.
+// closeAll closes domains with one try: one by one, many would need more tries than are left. ok reports whether HAProxy accepts that.
 func (d *deployment) closeAll(ctx context.Context, names []string) (ok bool, err error) {
 	if len(names) < 2 || d.triesLeft == 0 {
 		return false, nil
@@ -241,8 +239,7 @@ func (d *deployment) closeAll(ctx context.Context, names []string) (ok bool, err
 		}
 	}
 	err = d.try(ctx, nil)
-	var invalid *haproxy.InvalidConfigError
-	if errors.As(err, &invalid) {
+	if _, invalid := errors.AsType[*haproxy.InvalidConfigError](err); invalid {
 		d.instead = was
 		return false, nil
 	}
@@ -250,7 +247,7 @@ func (d *deployment) closeAll(ctx context.Context, names []string) (ok bool, err
 	return err == nil, err
 }
 
-// trackedIn are the domains with servers that those of other domains track.
+// trackedIn are the domains with servers that servers of other domains track.
 func trackedIn(needed map[haproxy.ServerKey][]haproxy.Need) map[string]bool {
 	tracked := map[string]bool{}
 	for key, needs := range needed {
@@ -269,16 +266,6 @@ func (d *deployment) changed() []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
-}
-
-func intersect(a, b []string) []string {
-	var both []string
-	for _, s := range a {
-		if slices.Contains(b, s) {
-			both = append(both, s)
-		}
-	}
-	return both
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

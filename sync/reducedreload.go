@@ -9,13 +9,13 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// maxLoads bounds the search: each try is a reload.
+// maxLoads bounds the search for a file that HAProxy loads: each try is a reload.
 const maxLoads = 12
 
-// loadLess reloads HAProxy, which has refused to load the file, with less in it: haproxy -c sees neither descriptors nor memory, and
-// what needs more of these are servers that came since HAProxy loaded the file last. It leaves out the new ones of as few domains as
-// it can, those with the most first, and reports whether HAProxy has loaded that. Where it refuses the file without any of them,
-// too, they are not the reason.
+// reloadReduced reloads HAProxy with fewer new servers, after it refused to load the file. haproxy -c checks neither descriptors nor
+// memory, and HAProxy may lack them for the servers that are new since the last load. The new servers of as few domains as possible
+// are left out, the domains with most of them first. loaded reports whether HAProxy has loaded such a file. If it refuses the file
+// even without all new servers, they are not the reason.
 func (d *deployment) reloadReduced(ctx context.Context) (loaded bool, err error) {
 	had, err := d.target.Loaded()
 	if err != nil {
@@ -24,7 +24,7 @@ func (d *deployment) reloadReduced(ctx context.Context) (loaded bool, err error)
 	whole, instead := d.wholeWith(d.instead), d.instead
 	names := grownDomains(had, whole)
 	less := func(name string) haproxy.Backend { return withoutNewServers(whole, had, name) }
-	fits, tooMany := -1, len(names) // HAProxy loads so many of them
+	fits, tooMany := -1, len(names) // HAProxy loads the first fits domains with their new servers
 	for step, tries := 1, maxLoads; tooMany-fits > 1 && tries > 0; tries-- {
 		n := (fits + tooMany) / 2
 		if fits < 0 {
@@ -44,10 +44,10 @@ func (d *deployment) reloadReduced(ctx context.Context) (loaded bool, err error)
 	if fits < 0 || loaded {
 		return loaded, nil
 	}
-	return true, d.recommit(ctx, d.wholeWith(d.instead)) // the last try was refused, the process has this one
+	return true, d.recommit(ctx, d.wholeWith(d.instead)) // back to the last file that HAProxy has loaded
 }
 
-// loads tries to reload with the domains as they are. It is not tried where nothing is left to reload for.
+// tryReload writes the file with the domains as they are, and reloads. It reports false if nothing is left to reload for.
 func (d *deployment) tryReload(ctx context.Context) (bool, error) {
 	if !d.needsReload() {
 		return false, nil
@@ -56,14 +56,13 @@ func (d *deployment) tryReload(ctx context.Context) (bool, error) {
 	if err == nil {
 		err = d.target.Reload(ctx)
 	}
-	var refused *haproxy.ReloadError
-	if errors.As(err, &refused) {
+	if _, refused := errors.AsType[*haproxy.ReloadError](err); refused {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// grown are the domains with more servers, or more checks, than HAProxy had loaded. Those with the most new ones are last.
+// grownDomains are the domains with more servers, or more checks, than HAProxy has loaded; those with most new ones are last.
 func grownDomains(had, whole haproxy.Config) []string {
 	var names []string
 	more := map[string]amount{}
@@ -80,8 +79,8 @@ func grownDomains(had, whole haproxy.Config) []string {
 	return names
 }
 
-// fewer is a domain as it is to be, with only the servers that HAProxy had loaded, and their checks as they were; the zero Backend
-// where it had none.
+// withoutNewServers is a domain as it should be, but only with the servers that HAProxy has loaded, and their checks as they were.
+// It is the zero Backend if HAProxy has loaded none.
 func withoutNewServers(whole, had haproxy.Config, name string) haproxy.Backend {
 	was, there := backendOf(had, name)
 	if !there {

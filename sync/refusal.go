@@ -10,20 +10,22 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// A refusal is what HAProxy did not take of a domain.
+// A refusal is what HAProxy did not accept of a domain.
 type refusal struct {
 	want   haproxy.Backend // what was wanted
 	file   haproxy.Backend // what the file says instead
-	reason string          // of what kind, and where
-	words  string          // what HAProxy said; empty where it said nothing
-	hosts  []string        // whose removal is all that is held back; empty where more is
-	reload bool            // HAProxy accepts the file, but a reload with it fails, or does not help
-	// useless is set where HAProxy made the reload, and nothing came of it: another one will hardly help, unless HAProxy is started again.
+	reason string          // an outline of words
+	words  string          // what HAProxy said; empty if it said nothing
+	hosts  []string        // the hosts, if only their removal is held back; else empty
+	reload bool            // HAProxy accepts the file, but a reload with it fails or does not help
+	// useless is set if HAProxy made the reload, and it did not help: another one hardly will, unless HAProxy is started again.
 	useless bool
 	retry   retry
-	// retrying is set while it is tried again.
+	// retrying is set while the change is tried again.
 	retrying bool
 }
+
+// A retry is when something is tried again, and how long the last wait was.
 
 // A retry is when something is tried again, and how long it waits after that.
 type retry struct {
@@ -31,7 +33,7 @@ type retry struct {
 	wait time.Duration
 }
 
-// holds reports whether the refusal is taken for an answer, and not tried again.
+// holds reports whether the refusal still applies. If not, the change is tried again.
 func (r *refusal) holds(want haproxy.Backend, now time.Time) bool {
 	switch {
 	case r.retrying:
@@ -42,7 +44,7 @@ func (r *refusal) holds(want haproxy.Backend, now time.Time) bool {
 	return sameBackend(want, r.want) && !due(r.retry.at, now)
 }
 
-// withHeld are servers of the process with those whose removal is held back: they take no traffic.
+// withHeld adds to servers of the process those whose removal is held back: they take no traffic.
 func (r *refusal) withHeld(servers []haproxy.Server) []haproxy.Server {
 	if len(r.hosts) == 0 {
 		return servers
@@ -57,7 +59,7 @@ func (r *refusal) withHeld(servers []haproxy.Server) []haproxy.Server {
 	return servers
 }
 
-// refuse takes note of what HAProxy refused.
+// refuse records what HAProxy refused.
 func (m *memory) refuse(refused map[string]refusal) {
 	for name, r := range refused {
 		d := m.at(name)
@@ -76,7 +78,7 @@ func (m *memory) refuse(refused map[string]refusal) {
 	}
 }
 
-// unloaded is why HAProxy refuses a reload that some domain needs; empty where none does.
+// reloadRefusal is why HAProxy refuses a reload that a domain needs; empty if there is no such domain.
 func (m *memory) reloadRefusal() string {
 	for _, name := range m.domainsWhere(func(d *domainState) bool { return d.refused != nil && d.refused.reload }) {
 		return name + " needs a reload: " + m.domains[name].refused.reason
@@ -84,7 +86,7 @@ func (m *memory) reloadRefusal() string {
 	return ""
 }
 
-// retryRefused makes the next pass try again what HAProxy refused: of the file, or, with reloads, all; then no options rest.
+// retryRefused makes the next pass try refused changes of the file again. With reloads it does so for all changes, and ends all rests.
 func (m *memory) retryRefused(reloads bool) {
 	for _, d := range m.domains {
 		if d.refused != nil && (!d.refused.reload || reloads) {
@@ -96,7 +98,7 @@ func (m *memory) retryRefused(reloads bool) {
 	}
 }
 
-// reloadsFrom puts off what is tried again by a reload until one is allowed: the file is not written without it.
+// postponeReloads delays retries that need a reload until reloads are allowed: without one, they would write the file in vain.
 func (m *memory) postponeReloads(at time.Time) {
 	for _, d := range m.domains {
 		if d.refused != nil && d.refused.reload {
@@ -105,37 +107,45 @@ func (m *memory) postponeReloads(at time.Time) {
 	}
 }
 
-// leftOut are the domains and hosts that HAProxy refused, but for those of a scope that are tried again, and, outside the scope,
-// the hosts at HAProxy's own addresses, those that the limits leave out and those whose options rest.
+// leftOut are the problems of what HAProxy refused, except in those domains of a scope that are tried again. Outside the scope there
+// are also the hosts at HAProxy's own addresses, what the limits leave out, and options that rest. They are sorted by key.
 func (m *memory) leftOut(prefix string, scope haproxy.Scope, refused map[string]bool) []registry.Problem {
 	var left []registry.Problem
 	for name, d := range m.domains {
 		if !scope.Has(name) {
 			left = append(left, d.bound...)
-		}
-		if d.overLimit != "" && !scope.Has(name) {
-			left = append(left, overProblem(prefix, name, d.overLimit))
-		}
-		if d.rest.key != "" && !scope.Has(name) {
-			left = append(left, d.rest.problem(prefix, name))
-		}
-		switch r := d.refused; {
-		case r == nil || scope.Has(name) && !refused[name]:
-		case r.reload:
-			left = append(left, registry.Problem{Key: prefix + "/" + name, Domain: name,
-				Reason: fmt.Sprintf("left as it was, a reload is tried again at %s: %s", r.retry.at.Format(time.TimeOnly), r.reason)})
-		case len(r.hosts) > 0 && r.want.Name == "":
-			left = append(left, registry.Problem{Key: prefix + "/" + name, Domain: name,
-				Reason: "out of service, but left in the file: HAProxy refuses to be without it: " + r.reason})
-		case len(r.hosts) > 0:
-			for _, host := range r.hosts {
-				left = append(left, registry.Problem{Key: prefix + "/" + name + "/" + host, Domain: name, Host: host,
-					Reason: "out of service, but left in the file: HAProxy refuses to be without it: " + r.reason})
+			if d.overLimit != "" {
+				left = append(left, overProblem(prefix, name, d.overLimit))
 			}
-		default:
-			left = append(left, registry.Problem{Key: prefix + "/" + name, Domain: name, Reason: "left as it was: HAProxy refuses the change: " + r.reason})
+			if d.rest.key != "" {
+				left = append(left, d.rest.problem(prefix, name))
+			}
+		}
+		if d.refused != nil && (!scope.Has(name) || refused[name]) {
+			left = append(left, d.refused.problems(prefix, name)...)
 		}
 	}
 	slices.SortFunc(left, func(a, b registry.Problem) int { return cmp.Compare(a.Key, b.Key) })
 	return left
+}
+
+// problems are those of a domain: one, or one for each host.
+func (r *refusal) problems(prefix, domain string) []registry.Problem {
+	p := registry.Problem{Key: prefix + "/" + domain, Domain: domain}
+	switch {
+	case r.reload:
+		p.Reason = fmt.Sprintf("left as it was, a reload is tried again at %s: %s", r.retry.at.Format(time.TimeOnly), r.reason)
+	case len(r.hosts) == 0:
+		p.Reason = "left as it was: HAProxy refuses the change: " + r.reason
+	default:
+		p.Reason = "out of service, but left in the file: HAProxy refuses to be without it: " + r.reason
+	}
+	if r.reload || r.want.Name == "" || len(r.hosts) == 0 {
+		return []registry.Problem{p}
+	}
+	var hosts []registry.Problem
+	for _, host := range r.hosts {
+		hosts = append(hosts, registry.Problem{Key: p.Key + "/" + host, Domain: domain, Host: host, Reason: p.Reason})
+	}
+	return hosts
 }
