@@ -12,13 +12,13 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// A Source is where the wanted state comes from: the registry.
+// A Source is the registry, which says what is wanted.
 type Source interface {
 	// Snapshot reads the whole registry at one revision. A failed read is an error, never an empty snapshot.
 	Snapshot(ctx context.Context) (registry.Snapshot, error)
-	// Domain reads one domain alone, as a user does who may read no others.
+	// Domain reads only one domain, for a user who may not read the others.
 	Domain(ctx context.Context, domain string) (registry.Snapshot, error)
-	// Keys are those of a domain, one by one.
+	// Keys returns the keys of a domain.
 	Keys(ctx context.Context, domain string) ([]registry.Key, error)
 }
 
@@ -29,16 +29,16 @@ type Config struct {
 	File    File
 	Layout  Layout
 	Policy  Policy
-	// ForceRewrite writes the whole managed file even where a transaction would do, or nothing need be done.
+	// ForceRewrite writes the whole managed file, even if a transaction would do or there is nothing to do.
 	ForceRewrite bool
-	// UndoOverrides takes back what an operator set on HAProxy's socket, although an agent has noted it.
+	// UndoOverrides undoes what operators set on HAProxy's socket. Else overrides that an agent has noted are kept.
 	UndoOverrides bool
 }
 
-// A Syncer brings HAProxy in line with the registry, a pass at a time. It is not safe for concurrent use.
+// A Syncer brings HAProxy in sync with the registry, one pass at a time. It is not safe for concurrent use.
 type Syncer struct{ cfg Config }
 
-// New returns a Syncer, or an error where the configuration makes no sense.
+// New returns a Syncer, or an error if the configuration is invalid.
 func New(cfg Config) (*Syncer, error) {
 	if cfg.Source == nil {
 		return nil, errors.New("a source is needed")
@@ -66,8 +66,8 @@ func checkPolicy(layout Layout, policy Policy) error {
 	return nil
 }
 
-// Plan says what Sync would do. It reads only. A *HeldError comes with a full report, also where the removals of some domains are
-// all that is held back.
+// Plan says what Sync would do. It only reads. A *HeldError comes with a full report, even if only the removals of some domains are held
+// back.
 func (s *Syncer) Plan(ctx context.Context) (Report, error) {
 	p, err := s.prepare(ctx)
 	p.report.File = p.want.file
@@ -77,12 +77,12 @@ func (s *Syncer) Plan(ctx context.Context) (Report, error) {
 	return p.report, err
 }
 
-// maxTries bounds how often a pass starts again because someone else changed the managed file meanwhile.
+// maxTries bounds how often a pass starts again because another writer has changed the managed file.
 const maxTries = 3
 
-// Sync brings HAProxy in line, once. A *HeldError means that nothing was touched, or, if the report says that it is applied, that
-// the removals of some domains are held back; with any error the report says
-// what was planned, and what runs is the old or the new configuration, never a mixture of the two.
+// Sync brings HAProxy in sync, once. A *HeldError means that nothing was changed, or, if the report is Applied, that only the removals
+// of some domains are held back. With any error the report says what was planned. HAProxy runs the old or the new configuration, never
+// a mixture.
 func (s *Syncer) Sync(ctx context.Context) (Report, error) {
 	for try := 1; ; try++ {
 		p, err := s.prepare(ctx) // read, want, plan, check
@@ -92,7 +92,7 @@ func (s *Syncer) Sync(ctx context.Context) (Report, error) {
 		if err := p.claim(); err != nil {
 			return p.report, err
 		}
-		err = p.carryOut(context.WithoutCancel(ctx)) // every step has a limit of its own
+		err = p.carryOut(context.WithoutCancel(ctx)) // every step has its own timeout
 		if errors.Is(err, haproxy.ErrConflict) && try < maxTries {
 			continue
 		}
@@ -133,18 +133,17 @@ func (s *Syncer) prepare(ctx context.Context) (*pass, error) {
 	}
 	p.holdNeeded()
 	err = p.check()
-	var held *HeldError
-	if errors.As(err, &held) {
+	if held, ok := errors.AsType[*HeldError](err); ok {
 		p.report.Held = held.Reason
 	}
 	return p, err
 }
 
-// keepOverrides leaves as it is what an agent has noted that an operator set on HAProxy's socket, as far as HAProxy has it.
+// keepOverrides keeps the overrides that an agent has noted, if HAProxy still has them.
 func (p *pass) keepOverrides() {
 	text, err := p.cfg.File.Kept()
 	if err != nil || len(text) == 0 {
-		return // what cannot be read is as good as nothing
+		return // notes that cannot be read count as none
 	}
 	noted := notedOverrides(text)
 	noted.forget(p.asked)
@@ -161,8 +160,8 @@ func (p *pass) keepOverrides() {
 	p.report.Kept = noted.list()
 }
 
-// holdNeeded holds back what HAProxy would refuse: the removal of servers that lines need which stay. A plan shows that, as sync does
-// it. All servers of a domain stay if one has to, and so do the lines behind them.
+// holdNeeded holds back removals that HAProxy would refuse, because a line that stays needs the server. So a plan shows what a sync does.
+// If one server of a domain has to stay, all of them stay, and with them what they need in turn.
 func (p *pass) holdNeeded() {
 	held := map[string]refusal{}
 	stays := func(key haproxy.ServerKey) bool {
@@ -198,7 +197,7 @@ func (p *pass) holdNeeded() {
 	p.report.Kept = kept
 }
 
-// refusedWithout is the refusal to be without a server that a line needs: what is to go of its domain stays, without traffic.
+// refusedWithout is the refusal to remove a server that a line needs: what was to be removed of its domain stays, without traffic.
 func refusedWithout(server string, need haproxy.Need, tracked bool, have, want haproxy.Backend) refusal {
 	line := "without " + server + ", HAProxy refuses the line " + need.Line
 	r := refusal{want: want, reason: line, words: line}
@@ -210,16 +209,16 @@ func refusedWithout(server string, need haproxy.Need, tracked bool, have, want h
 	return r
 }
 
-// bringInLine carries the plan out: the process first, because traffic moves within milliseconds, then the file, then the
-// reload if one is needed, and reads back that nothing is left to do. What the process refuses is brought by a
-// reload, as the file is right by then.
+// carryOut makes the changes of the plan: first in the process, because traffic then moves within milliseconds, then in the file, then
+// with a reload if one is needed. At the end it reads back that nothing is left to do. What the process refuses comes with a
+// reload, because the file has it by then.
 func (p *pass) carryOut(ctx context.Context) error {
 	plan := p.report.Plan
 	if plan.Empty() {
 		return nil
 	}
 	if plan.EditsFile() && p.state.NoWrite != nil {
-		return p.state.NoWrite // the process is not brought to what no file will say
+		return p.state.NoWrite // the process must not get what the file will not have
 	}
 	if err := p.run(ctx, slices.DeleteFunc(plan.early(), removes)); err != nil {
 		return err
@@ -236,7 +235,7 @@ func (p *pass) carryOut(ctx context.Context) error {
 	return err
 }
 
-// claim keeps which words of a file that hapsync has not written yet are there because keys say so.
+// claim records which words of a file that hapsync has never written come from keys.
 func (p *pass) claim() error {
 	if !p.state.Unclaimed || p.state.Missing || p.state.NoWrite != nil {
 		return nil
@@ -244,7 +243,7 @@ func (p *pass) claim() error {
 	return p.cfg.File.Claim(p.asked)
 }
 
-// deployed takes over what became of the file.
+// deployed takes over the result of the job.
 func (p *pass) deployed(r result) {
 	p.report.Reloaded = r.reloaded
 	if r.reloaded {
@@ -257,20 +256,20 @@ func (p *pass) deployed(r result) {
 		return
 	}
 	for name, refused := range r.refused {
-		refused.reason = refused.words // who runs a command may read the files
+		refused.reason = refused.words // in full: the caller of a command may read the files
 		r.refused[name] = refused
 	}
 	p.memory.refuse(r.refused)
 	for name := range r.refused {
-		p.memory.domains[name].refused.retry.at = time.Now().Add(refusedMax) // this pass tries nothing again
+		p.memory.domains[name].refused.retry.at = time.Now().Add(refusedMax) // no retry in this pass
 	}
 	p.want = p.memory.wanted(p.cfg.Layout, p.asked, p.state, p.scope)
-	p.report.Plan = p.plan(p.state) // of what was done
+	p.report.Plan = p.plan(p.state) // what was done
 	p.report.leaveOut(p.memory.leftOut(p.snapshot.Prefix, p.scope, p.want.refused))
 }
 
-// finish reads HAProxy back, does in the process what had to wait for the file, and makes sure that nothing is left to
-// do. What the process refuses now is brought by a reload, where there was none yet.
+// finish reads HAProxy back, makes the changes in the process that had to wait for the file, and checks that nothing is left to do.
+// What the process refuses now comes with a reload, if there was none yet.
 func (p *pass) finish(ctx context.Context) error {
 	rest, err := p.remaining(ctx)
 	if err != nil {
@@ -291,7 +290,8 @@ func (p *pass) finish(ctx context.Context) error {
 		p.warnDraining(rest)
 		return nil
 	case p.report.Reloaded || rest.EditsFile():
-		return fmt.Errorf("%w: after the pass there is still to do: %s (was HAProxy started with the managed file? hapsync check tells)", haproxy.ErrRefused, rest.first())
+		return fmt.Errorf("%w: after the pass there is still to do: %s (was HAProxy started with the managed file? hapsync check tells)",
+			haproxy.ErrRefused, rest.first())
 	}
 	if err := p.cfg.File.Reload(ctx); err != nil {
 		return err
@@ -305,24 +305,27 @@ func (p *pass) finish(ctx context.Context) error {
 	return p.finish(ctx)
 }
 
-// linger warns of the removed servers that are all that is left to do.
+// warnDraining warns of the removed servers, if nothing else is left to do.
 func (p *pass) warnDraining(rest Plan) {
-	p.report.Draining = 0
+	n := 0
 	for _, a := range rest.Actions {
 		if a.Change.Object() == haproxy.ObjectServer {
-			p.report.Draining++
+			n++
 		}
 	}
-	switch n := p.report.Draining; n {
-	case 0: // a backend that has no servers any more, whose last sessions end
+	p.report.Draining = n
+	switch n {
+	case 0: // a backend without servers, whose last sessions end
 	case 1:
-		p.report.Warnings = append(p.report.Warnings, "1 removed server still has connections, or is held by other rules; it takes no new ones and is deleted by a later pass")
+		p.report.Warnings = append(p.report.Warnings, "1 removed server still has connections, or is held by other rules; "+
+			"it takes no new ones and is deleted by a later pass")
 	default:
-		p.report.Warnings = append(p.report.Warnings, fmt.Sprintf("%d removed servers still have connections, or are held by other rules; they take no new ones and are deleted by a later pass", n))
+		p.report.Warnings = append(p.report.Warnings, fmt.Sprintf("%d removed servers still have connections, or are held by other rules; "+
+			"they take no new ones and are deleted by a later pass", n))
 	}
 }
 
-// rest is what is left to do.
+// remaining is what is left to do.
 func (p *pass) remaining(ctx context.Context) (Plan, error) {
 	st, err := p.cfg.Process.State(ctx, p.scope)
 	if err == nil {
