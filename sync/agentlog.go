@@ -11,8 +11,7 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// tell logs what a pass did, and keeps it: with the last passes of the status, and in the journal. The caller holds the lock of the
-// status.
+// logPass logs what a pass did, and keeps it in the status and in the journal. The caller holds the lock of the status.
 func (a *Agent) logPass(report Report, err error, took time.Duration) {
 	if errors.Is(err, context.Canceled) {
 		return // the agent ends
@@ -20,16 +19,17 @@ func (a *Agent) logPass(report Report, err error, took time.Duration) {
 	e := report.Entry(err, took, a.memory.leaving()...)
 	a.logSummary(report, e, err)
 	s, failed := &a.status, cmp.Or(e.Error, e.Held)
-	if same := failed == s.lastFailure; report.Plan.Empty() && err == nil && (same || failed == "") || err != nil && same {
-		return // nothing, or the same again
+	repeated := failed == s.lastFailure
+	if err != nil && repeated || err == nil && report.Plan.Empty() && (repeated || failed == "") {
+		return
 	}
 	s.lastFailure = failed
 	s.Passes = append([]Entry{e.First(loggedChanges)}, s.Passes[:min(len(s.Passes), keptPasses-1)]...)
 	a.cfg.Journal(e)
 }
 
-// untold is a plan of the process without what it did not take, without removals of backends that are there yet, and without those of
-// servers that have been told of and are under way yet.
+// unlogged is a plan of the process with only what is done and not logged yet. It has no changes that HAProxy refused, no removals of
+// backends that are still there, and no removals of servers that were logged before and still drain.
 func (a *Agent) unlogged(p *pass, plan Plan) Plan {
 	leaving := a.memory.leaving()
 	_, rest := plan.only(func(act Action) bool {
@@ -39,17 +39,16 @@ func (a *Agent) unlogged(p *pass, plan Plan) Plan {
 		if slices.ContainsFunc(p.outcome.Staying, func(c haproxy.RemoveBackend) bool { return c == act.Change }) {
 			return true
 		}
-		_, told := a.logged.draining.since[act.Change.Domain()+"/"+act.Change.Key().Name]
-		_, stays := slices.BinarySearchFunc(leaving, act.Change.Key(), byServerKey)
-		return removes(act.Change) && told && stays
+		logged := has(a.logged.draining.since, act.Change.Domain()+"/"+act.Change.Key().Name)
+		_, drains := slices.BinarySearchFunc(leaving, act.Change.Key(), byServerKey)
+		return removes(act.Change) && logged && drains
 	})
 	return rest
 }
 
-// tellHeld logs what a safeguard has come to hold back, or holds no more. The caller holds the lock of the status.
+// logHeld logs when a safeguard begins and ceases to hold something back. The caller holds the lock of the status.
 func (a *Agent) logHeld(err error) {
-	var held *HeldError
-	if err != nil && !errors.As(err, &held) {
+	if _, held := errors.AsType[*HeldError](err); err != nil && !held {
 		return
 	}
 	var now []condition
@@ -59,7 +58,7 @@ func (a *Agent) logHeld(err error) {
 	a.logged.held.update(a.cfg.Logger, now)
 }
 
-// log writes a line for each change of a pass, and one for the pass if it did something, or failed.
+// logSummary writes a line for each change of a pass, and one for the pass if it did something or failed.
 func (a *Agent) logSummary(report Report, e Entry, err error) {
 	took := time.Duration(e.Seconds * float64(time.Second)).Round(time.Microsecond)
 	attrs := []any{
@@ -69,10 +68,10 @@ func (a *Agent) logSummary(report Report, e Entry, err error) {
 	if report.Drift > 0 {
 		attrs = append(attrs, "drift", report.Drift)
 	}
-	var held *HeldError
+	_, held := errors.AsType[*HeldError](err)
 	last := a.status.Last
 	switch {
-	case errors.As(err, &held): // a state: it is logged when it comes
+	case held: // a condition: logHeld logs it
 	case err != nil:
 		a.cfg.Logger.Error("the pass failed", append(attrs, "error", err)...)
 	case report.Down != nil && text(report.Down) == text(last.Down) && report.Plan.Empty():
@@ -103,7 +102,7 @@ func (a *Agent) logChanges(e Entry, took time.Duration) {
 	}
 }
 
-// logRefused logs HAProxy's words about domains, where they are new: the status has only their outline.
+// logRefused logs HAProxy's full words about domains if they are new. The status has only an outline of them.
 func (a *Agent) logRefused(refused map[string]refusal) {
 	logged := 0
 	for _, name := range slices.Sorted(maps.Keys(refused)) {

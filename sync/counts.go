@@ -10,17 +10,17 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// A tally is what reports say of a snapshot. It follows the domains that change, so that a quick pass costs nothing for
-// the others. Its slices are shared, and never written to.
+// snapshotCounts is what reports say of a snapshot. It is updated for the domains that change, so that a quick pass costs nothing for
+// the others. Its slices are shared and never written to.
 type snapshotCounts struct {
 	of             registry.Snapshot
 	domains, hosts int
-	// pending are as in Report, drained the hosts in drain or maint.
+	// pending is as in Report; drained are the hosts in drain or maint.
 	pending []string
 	drained []haproxy.ServerKey
 }
 
-// tallyOf counts a whole snapshot.
+// countSnapshot counts a whole snapshot.
 func countSnapshot(snapshot registry.Snapshot) snapshotCounts {
 	t := snapshotCounts{of: snapshot}
 	for _, d := range snapshot.Domains {
@@ -30,7 +30,7 @@ func countSnapshot(snapshot registry.Snapshot) snapshotCounts {
 	return t
 }
 
-// follow is the tally of a later snapshot, which may differ in these domains.
+// update counts a later snapshot, which differs only in these domains.
 func (t snapshotCounts) update(snapshot registry.Snapshot, domains []string) snapshotCounts {
 	next := t
 	next.of = snapshot
@@ -68,7 +68,7 @@ func pending(d registry.Domain) (lines []string) {
 	return lines
 }
 
-// inPlaceOf is a copy of all with is where was stood.
+// replaceSorted is a copy of all with is in place of was.
 func replaceSorted[T comparable](all, was, is []T, order func(a, b T) int) []T {
 	if slices.Equal(was, is) {
 		return all

@@ -10,7 +10,7 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// An Asker is what a pass was made for.
+// An Asker is the reason for a pass.
 type Asker string
 
 // The askers.
@@ -21,7 +21,7 @@ const (
 	ByHand   Asker = "hand"   // an operator: hapsync sync, or SIGHUP
 )
 
-// An Entry is what is kept of a pass that did something, was held or failed. The process and the file have an entry each.
+// An Entry is the record of a pass that did something, was held or failed. The process and the file have separate entries.
 type Entry struct {
 	At       time.Time         `json:"at" doc:"when it ended"`
 	Seconds  float64           `json:"seconds" doc:"how long it took"`
@@ -53,19 +53,18 @@ type EntryChange struct {
 }
 
 const (
-	// maxChanges of an entry are kept, loggedChanges logged, and shown with the last passes of a status.
+	// maxChanges of an entry are kept. loggedChanges are logged, and shown with the last passes of a status.
 	maxChanges    = 10_000
 	loggedChanges = 50
 )
 
-// Entry is what is kept of the report; err is the pass's. leaving are removed servers that are there yet, sorted.
+// Entry is the record of the report. err is the error of the pass; leaving are the removed servers that are still there, sorted.
 func (r Report) Entry(err error, took time.Duration, leaving ...haproxy.ServerKey) Entry {
 	e := Entry{
 		At: time.Now(), Seconds: took.Seconds(), Revision: r.Revision, By: r.By, Done: err == nil, Rewrite: r.Plan.Rewrite,
 		Reload: append([]string{}, r.Plan.Reload...), Held: r.Held, Counts: map[Via]int{}, Changes: []EntryChange{},
 	}
-	var held *HeldError
-	if errors.As(err, &held) {
+	if held, ok := errors.AsType[*HeldError](err); ok {
 		e.Held = held.Reason
 	} else {
 		e.Error = text(err)
@@ -113,7 +112,7 @@ func entryChange(a Action, leaving []haproxy.ServerKey) EntryChange {
 	return c
 }
 
-// Path names the object of the change as commands take it: domain/host, or the domain.
+// Path names the object of the change as on the command line: domain/host, or the domain.
 func (c EntryChange) Path() string {
 	if c.Object == haproxy.ObjectServer {
 		return c.Domain + "/" + c.Name
@@ -121,7 +120,7 @@ func (c EntryChange) Path() string {
 	return c.Domain
 }
 
-// String is the change as a person reads it, without its way.
+// String is the change for people, without its way.
 func (c EntryChange) String() string {
 	sign := map[haproxy.Op]string{haproxy.OpAdd: "+", haproxy.OpSet: "~", haproxy.OpRemove: "-"}[c.Op]
 	words := []string{sign, string(c.Object), c.Path()}
@@ -136,7 +135,7 @@ func (c EntryChange) String() string {
 	return strings.Join(words, " ")
 }
 
-// Of is the entry with the changes of one domain alone; not ok where there is none.
+// Of is the entry with only the changes of one domain; not ok if there are none.
 func (e Entry) Of(domain string) (part Entry, ok bool) {
 	part = e
 	part.Changes, part.More, part.Counts = []EntryChange{}, 0, map[Via]int{}
@@ -149,7 +148,7 @@ func (e Entry) Of(domain string) (part Entry, ok bool) {
 	return part, len(part.Changes) > 0
 }
 
-// First is the entry with so many changes at most.
+// First is the entry with at most n changes.
 func (e Entry) First(n int) Entry {
 	if left := len(e.Changes) - n; left > 0 {
 		e.Changes, e.More = slices.Clone(e.Changes[:n]), e.More+left
@@ -157,7 +156,7 @@ func (e Entry) First(n int) Entry {
 	return e
 }
 
-// Empty reports whether there is nothing to tell.
+// Empty reports whether the entry says nothing.
 func (e Entry) Empty() bool {
 	return len(e.Counts) == 0 && e.Rewrite == "" && len(e.Reload) == 0 && e.Cause == "" && e.Held == "" && e.Error == ""
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A Way is how a change came into HAProxy's process.
+// A Way is how a change got into HAProxy's process.
 type Way string
 
 // The ways.
@@ -14,17 +14,17 @@ const (
 	WayReload  Way = "reload"  // by a reload, which the domain waited for
 )
 
-// An arrival is a change of a domain on its way from etcd into HAProxy's process.
+// An unappliedChange is a change of a domain that HAProxy's process does not have yet.
 type unappliedChange struct {
-	heard time.Time // when etcd told of it; zero where a listing found it, which is not measured
+	heard time.Time // when etcd sent it; zero for a change found by a listing, which is not measured
 	way   Way       // empty until a pass has found something to do
 }
 
-// arrivals are by domain. A domain that changes again on the way counts once, from the first change on.
+// unappliedChanges are by domain. A domain that changes again meanwhile counts once, from its first change.
 type unappliedChanges map[string]unappliedChange
 
 func (a unappliedChanges) add(domain string, heard time.Time) {
-	if _, comes := a[domain]; !comes {
+	if !has(a, domain) {
 		a[domain] = unappliedChange{heard: heard}
 	}
 }
@@ -35,32 +35,32 @@ func (a unappliedChanges) join(more unappliedChanges) {
 	}
 }
 
-// measure tells of the changes that the process has since a good pass. One that HAProxy need not know of is not told.
+// measure measures the changes that the process has after a successful pass. A change that asks nothing of HAProxy is not measured.
 func (a *Agent) measure(p *pass) {
 	if p.state.Down != nil || len(a.memory.unapplied) == 0 {
-		return // what the process has is not known
+		return
 	}
 	acted := map[string]bool{}
 	for _, action := range p.report.Plan.Actions {
 		acted[action.Change.Domain()] = true
 	}
-	maps.DeleteFunc(a.memory.unapplied, func(domain string, on unappliedChange) bool {
+	maps.DeleteFunc(a.memory.unapplied, func(domain string, change unappliedChange) bool {
 		if !p.scope.Has(domain) {
 			return false
 		}
-		if acted[domain] && on.way == "" {
-			on.way = WayRuntime
+		if acted[domain] && change.way == "" {
+			change.way = WayRuntime
 		}
 		d := a.memory.domains[domain]
 		if d != nil && d.lacksSince != nil {
 			if d.waits == waitsForReload {
-				on.way = WayReload
+				change.way = WayReload
 			}
-			a.memory.unapplied[domain] = on
+			a.memory.unapplied[domain] = change
 			return false
 		}
-		if on.way != "" && !on.heard.IsZero() {
-			a.cfg.Measure(on.way, time.Since(on.heard))
+		if change.way != "" && !change.heard.IsZero() {
+			a.cfg.Measure(change.way, time.Since(change.heard))
 		}
 		return true
 	})

@@ -10,8 +10,8 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// notes are the part of an agent's memory that outlives it: which registry it followed, for the safeguard against another
-// one, and what operators set on the socket.
+// notes are the part of an agent's memory that outlives it: which registry it followed, for the safeguard against another one, and the
+// overrides of operators.
 type notes struct {
 	Version   int
 	Prefix    string
@@ -38,7 +38,7 @@ func (m *memory) newNotes() notes {
 	return n
 }
 
-// readNotes takes notes apart; those of another version are as good as none.
+// readNotes parses notes; those of another version count as none.
 func readNotes(text []byte) (n notes, err error) {
 	if len(text) == 0 {
 		return notes{}, nil
@@ -49,7 +49,7 @@ func readNotes(text []byte) (n notes, err error) {
 	return n, nil
 }
 
-// notedOverrides are those that an agent has noted.
+// notedOverrides are the overrides in notes; none if the notes cannot be read.
 func notedOverrides(text []byte) overrides {
 	o := overrides{}
 	n, err := readNotes(text)
@@ -62,7 +62,7 @@ func notedOverrides(text []byte) overrides {
 	return o
 }
 
-// recall takes over what an earlier agent noted. What cannot be read is as good as nothing.
+// loadNotes takes over the notes of an earlier agent. Notes that cannot be read count as none.
 func (a *Agent) loadNotes() {
 	text, err := a.cfg.File.Kept()
 	var n notes
@@ -81,7 +81,7 @@ func (a *Agent) loadNotes() {
 	a.memory.overrides = notedOverrides(text)
 }
 
-// persist writes the notes for the next agent, where they have changed.
+// saveNotes writes the notes for the next agent if they have changed.
 func (a *Agent) saveNotes() {
 	text, err := json.Marshal(a.memory.newNotes())
 	if err == nil && bytes.Equal(text, a.memory.notes) {

@@ -10,15 +10,14 @@ import (
 )
 
 const (
-	// tellPace is the least time between two reports, and between two looks at sessions.
+	// reportInterval is the least time between two reports, and between two counts of sessions.
 	reportInterval = time.Second
-	// lookShare bounds the time that looks at sessions take: one part in so many.
+	// sessionPollShare bounds the time for counting sessions to one part in so many.
 	sessionPollShare = 50
-	// tellLook is how often the status is looked at although no pass was made: one may take long.
+	// statusInterval is how often the status is read without a pass: one may take long.
 	statusInterval = 2 * time.Second
 
-	// behindFirst and behindMost bound the time after which an agent that is behind says again for how long: that grows with
-	// how long it is.
+	// An agent that is behind reports again after a time that grows with how far it is behind, from behindMin to behindMax.
 	behindMin = 5 * time.Second
 	behindMax = time.Minute
 
@@ -27,9 +26,9 @@ const (
 	maxReason  = 300
 )
 
-// Report sends what others are to know of the agent, until ctx ends: soon after each change of what matters, at most once
-// a second, and nothing where nothing changes, but for how long the agent is behind. It runs beside Run. What is sent says that so many sessions are left as of
-// a look that was made after the revision was applied.
+// Report sends the agent's reports for the registry until ctx ends. It sends one soon after each change of its content, at most one a
+// second. Without a change it only repeats how long the agent is behind. The sessions of a report were counted after its revision was
+// applied. Report runs at the same time as Run.
 func (a *Agent) Report(ctx context.Context, version string, out chan<- registry.AgentReport) {
 	l := sessionCounter{process: a.cfg.Process}
 	var sent registry.AgentReport
@@ -61,37 +60,37 @@ func (a *Agent) Report(ctx context.Context, version string, out chan<- registry.
 	}
 }
 
-// patience is after what time an agent that is still behind is to say so again.
+// behindInterval is the time after which an agent that is still behind reports again.
 func behindInterval(sent registry.AgentReport) time.Duration {
 	behind := time.Duration(sent.BehindSeconds * float64(time.Second))
 	return min(max(behind, behindMin), behindMax)
 }
 
-// await returns at the time, or when something is told; false where the context has ended.
-func waitFor(ctx context.Context, told <-chan struct{}, until time.Time) bool {
+// waitFor returns after a signal, or at a time. It reports false if the context has ended.
+func waitFor(ctx context.Context, signal <-chan struct{}, until time.Time) bool {
 	timer := time.NewTimer(time.Until(until))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return false
-	case <-told:
+	case <-signal:
 	case <-timer.C:
 	}
 	return ctx.Err() == nil
 }
 
-// A lookout counts the sessions of servers that are to have none any more.
+// A sessionCounter counts the sessions of servers that should lose them.
 type sessionCounter struct {
 	process Process
 
-	applied registry.Revision // and these servers: of the last whole look
-	servers []haproxy.ServerKey
-	busy    []registry.Leaving // those with sessions
-	unknown string
-	due     time.Time // when the next look is due
+	applied registry.Revision   // at the last count of all servers
+	servers []haproxy.ServerKey // the servers of that count
+	busy    []registry.Leaving  // those with sessions
+	unknown string              // why the last count failed; empty if it did not
+	due     time.Time           // when the next count is due
 }
 
-// look looks at all servers where something has changed, else at those that had sessions.
+// update counts the sessions of all servers if something has changed, else of those that had sessions.
 func (l *sessionCounter) update(ctx context.Context, s Status) {
 	whole := l.unknown != "" || l.applied != s.Has || !slices.Equal(l.servers, s.leaving)
 	if !whole && (len(l.busy) == 0 || time.Now().Before(l.due)) {
@@ -113,7 +112,7 @@ func (l *sessionCounter) update(ctx context.Context, s Status) {
 	l.due = time.Now().Add(max(reportInterval, sessionPollShare*time.Since(began)))
 }
 
-// count looks at the servers of some domains; the others have no sessions.
+// count counts the sessions of the servers of some domains. Servers of other domains have none.
 func (l *sessionCounter) count(ctx context.Context, domains []string) {
 	l.busy, l.unknown = nil, ""
 	if len(domains) == 0 {
@@ -125,14 +124,15 @@ func (l *sessionCounter) count(ctx context.Context, domains []string) {
 		return
 	}
 	for _, s := range servers {
-		_, leaving := slices.BinarySearchFunc(l.servers, haproxy.ServerKey{Backend: haproxy.BackendName(s.Domain), Name: s.Name}, byServerKey)
+		key := haproxy.ServerKey{Backend: haproxy.BackendName(s.Domain), Name: s.Name}
+		_, leaving := slices.BinarySearchFunc(l.servers, key, byServerKey)
 		if leaving && s.Sessions > 0 {
 			l.busy = append(l.busy, registry.Leaving{Domain: s.Domain, Host: s.Name, Sessions: s.Sessions})
 		}
 	}
 }
 
-// next is when there is to be a look without any news.
+// next is when the next count is due without a change of the status.
 func (l *sessionCounter) next() time.Time {
 	if len(l.busy) > 0 || l.unknown != "" {
 		return l.due

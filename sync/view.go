@@ -12,20 +12,19 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// A Looker is HAProxy as something that only looks has it: there is no method that changes anything. One goroutine owns Identity and
-// State.
+// A Looker is HAProxy without the methods that change anything. One goroutine owns Identity and State.
 type Looker interface {
-	// Identity tells who HAProxy is, at next to no cost.
+	// Identity returns the worker and the digest of the files. It costs next to nothing.
 	Identity(ctx context.Context) (haproxy.Identity, error)
-	// State reads a scope, from the files and the process, at a cost in proportion to it.
+	// State reads a scope from the files and the process. Its cost grows with the scope.
 	State(ctx context.Context, scope haproxy.Scope) (haproxy.State, error)
-	// Servers is how the servers of some domains are. Any goroutine may call it.
+	// Servers returns the status of the servers of some domains. Any goroutine may call it.
 	Servers(ctx context.Context, domains ...string) ([]haproxy.ServerStatus, error)
-	// Waiting returns what takes long right now, the longest first. Any goroutine may call it.
+	// Waiting returns the longest wait of those that take long right now. Any goroutine may call it.
 	Waiting() (wait haproxy.Wait, long bool)
 }
 
-// A view is what an agent and a shadow have in common: what they know of the registry, and what they tell of themselves.
+// A view is the common part of an agent and a shadow: what they know of the registry, and their status.
 type view struct {
 	follower Follower
 	looker   Looker
@@ -39,21 +38,25 @@ type view struct {
 }
 
 func newView(follower Follower, looker Looker, log *slog.Logger) view {
-	return view{follower: follower, looker: looker, log: log, wake: make(chan struct{}, 1), status: Status{Reasons: []string{notRead}}}
+	return view{
+		follower: follower, looker: looker, log: log, wake: make(chan struct{}, 1),
+		status: Status{Reasons: []string{notRead}},
+	}
 }
 
-// inbox is what is known of the registry; changed (with when that was heard of) and expired (as in registry.Update), all, and that
-// there is something new, are not looked at yet.
+// An inbox has what the follower has reported. The loop empties it of fresh, all, byHand, changed and expired.
 type inbox struct {
-	snapshot          registry.Snapshot
-	known, fresh, all bool
-	byHand            bool // an operator wants to see all done again
-	changed           unappliedChanges
-	expired           map[string]bool
-	heard             time.Time // when changes were heard of last, looked at or not
+	snapshot registry.Snapshot
+	known    bool             // there is a snapshot
+	fresh    bool             // something has come in
+	all      bool             // any domain may have changed
+	byHand   bool             // an operator asks for a resync
+	changed  unappliedChanges // the domains that have changed
+	expired  map[string]bool  // as in registry.Update
+	heard    time.Time        // when the last change came in
 }
 
-// Status says how the agent is. It may be called at any time, from any goroutine.
+// Status returns the status of the agent. Any goroutine may call it at any time.
 func (v *view) Status() Status {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -67,15 +70,16 @@ func (v *view) Status() Status {
 	return s
 }
 
-// Registry is the registry as the agent last heard of it; the zero Snapshot before that. It is never written to. Any goroutine may call it.
+// Registry returns the last snapshot of the registry; the zero Snapshot before the first one. It is never written to. Any goroutine
+// may call it.
 func (v *view) Registry() registry.Snapshot {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.inbox.snapshot
 }
 
-// Changed returns a channel that is closed when the status changes next: after a pass, and where the registry is lost or back. It costs nothing while it is not called. Any
-// goroutine may call it.
+// Changed returns a channel that is closed at the next change of the status: after a pass, and when the registry is lost or back. An
+// agent on which it is not called makes no channels. Any goroutine may call it.
 func (v *view) Changed() <-chan struct{} {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -93,13 +97,13 @@ func (v *view) notify() {
 	}
 }
 
-// Servers reads how the servers of some domains are, from HAProxy's process. Any goroutine may call it.
+// Servers reads the status of the servers of some domains from HAProxy's process. Any goroutine may call it.
 func (v *view) Servers(ctx context.Context, domains ...string) ([]haproxy.ServerStatus, error) {
 	return v.looker.Servers(ctx, domains...)
 }
 
-// Explain says how a domain's hosts are, by what the agent knows and the servers that the caller has read; down says why it could
-// not, and is nil where it could. Other than Syncer.Explain it asks neither etcd nor HAProxy: there are no keys and no plan in it.
+// Explain says what happens to a domain's hosts, from the agent's knowledge and the servers that the caller has read. down says why they
+// could not be read; nil if they were. Unlike Syncer.Explain it reads neither etcd nor HAProxy, and gives no keys and no plan.
 func (v *view) Explain(domain string, servers []haproxy.ServerStatus, down error) Explanation {
 	s, snapshot := v.Status(), v.Registry()
 	e := Explanation{Domain: domain, Revision: snapshot.Revision, HAProxy: down, Held: s.Held, Ruled: true, prefix: snapshot.Prefix}
@@ -153,11 +157,11 @@ func (v *view) updated(u registry.Update) {
 	if v.status.Behind.IsZero() {
 		v.status.Behind = time.Now()
 	}
-	v.mu.Unlock() // the status as others are told of it changes with the pass
+	v.mu.Unlock() // no notify: the pass changes the status
 	v.wakeLoop()
 }
 
-// open empties the inbox of what is to be looked at.
+// takeInbox returns the inbox and empties it.
 func (v *view) takeInbox() inbox {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -166,7 +170,7 @@ func (v *view) takeInbox() inbox {
 	return in
 }
 
-// news is when changes were heard of last, and whether some are not looked at yet.
+// lastHeard returns when the last change came in, and whether the inbox has something that no pass has taken.
 func (v *view) lastHeard() (heard time.Time, unread bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
