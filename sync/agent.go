@@ -10,12 +10,12 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// A Follower tells how the registry changes.
+// A Follower reports how the registry changes.
 type Follower interface {
-	// Follow calls update with the registry as it is, at once and at each change, and lost with the reason when it cannot
-	// be followed, nil when it can again, all from one goroutine, until ctx ends.
+	// Follow calls update with the whole registry, at once and after each change. It calls lost with the reason when it can no
+	// longer follow the registry, and with nil when it can again. All calls come from one goroutine. It returns when ctx ends.
 	Follow(ctx context.Context, update func(registry.Update), lost func(error)) error
-	// Relist makes Follow read the registry as a whole again.
+	// Relist makes Follow read the whole registry again.
 	Relist()
 }
 
@@ -26,23 +26,22 @@ type AgentConfig struct {
 	File     File
 	Layout   Layout
 	Policy   Policy
-	// ReloadInterval is the least time between two reloads: the first comes at once, a postponed one stays pending.
+	// ReloadInterval is the least time between two reloads. The first one is made at once; a postponed one stays pending.
 	// The default is 2 s.
 	ReloadInterval time.Duration
-	// ReloadSplay is the most that a reload waits for no other reason than that the agents of other machines want one, too: each
-	// waits a random part of it. The default is 0.
+	// ReloadSplay is the longest random delay of a reload. It keeps the agents of several machines from reloading at the same
+	// time. The default is 0.
 	ReloadSplay time.Duration
-	// Resync is how often all is read and compared although nothing is known to have changed. The default is 60 s.
+	// Resync is how often everything is read and compared, although no change is known. The default is 60 s.
 	Resync time.Duration
-	// Observe is called with how long each pass took; nil if not needed.
+	// Observe is called with the duration of each pass; nil if not needed.
 	Observe func(PassKind, time.Duration)
-	// Measure is called with how long a change of a domain took from when etcd told of it until HAProxy's process had it, read back,
-	// and which way it went; nil if not needed.
+	// Measure is called for each change of a domain, with the way of the change and its latency: the time from etcd's event until
+	// HAProxy's process had the change, read back. Nil if not needed.
 	Measure func(Way, time.Duration)
-	// Begin is called when a pass begins, and what it returns when that ends; nil if not needed.
+	// Begin is called when a pass begins, and the function that it returns when the pass ends; nil if not needed.
 	Begin func() (end func())
-	// Journal is given an entry for each pass that did something, was held or failed, and must not wait for anything; nil means
-	// that no one keeps them.
+	// Journal gets an entry for each pass that did something, was held or failed. It must not block. Nil if not needed.
 	Journal func(Entry)
 	Logger  *slog.Logger
 }
@@ -65,38 +64,38 @@ const (
 	drainPoll             = 2 * time.Millisecond
 	drainPollMax          = 5 * time.Second
 	heldPoll              = 5 * time.Second
-	pollInterval          = 2 * time.Second  // how often HAProxy is looked at, at next to no cost
-	minPause              = time.Millisecond // at least, between two rounds of the loop that nothing has come in for
-	// refusedLast is how long it takes at most until a reload is tried again that HAProxy refused: each try may keep
-	// clients out for two seconds, where an address is in use.
+	pollInterval          = 2 * time.Second  // how often HAProxy's identity is read, which costs next to nothing
+	minPause              = time.Millisecond // the least time between two rounds of the loop without input
+	// refusedMax is the longest wait before a refused reload is tried again. Each try may keep clients out for two seconds, if
+	// an address is in use.
 	refusedMax = 5 * time.Minute
-	// uselessFirst is when a reload is tried again that HAProxy made and that did not help, uselessLast how long that takes at most.
+	// uselessMin and uselessMax bound the wait before a reload is made again that HAProxy made and that did not help.
 	uselessMin = 5 * time.Minute
 	uselessMax = time.Hour
-	// fileDelay is how long the file may lag behind the process, so that one commit serves all that gathers.
+	// fileDelay is how long the file may lag behind the process, so that one commit writes all changes of that time.
 	fileDelay = time.Second
-	// maxPartial is the number of domains from which on a pass over everything is the cheaper one.
+	// maxPartial is the largest number of domains for one pass: with more, a pass over everything is cheaper.
 	maxPartial = 500
-	// maxTurn is how many domains, of which changes were left, a pass takes: few enough for a change of another domain not to wait long.
+	// maxDeferred is how many deferred domains one pass takes: few enough that a change of another domain does not wait long.
 	maxDeferred = 250
-	// readBack is when all is read again after a reload: the domains that it was for are read at once.
+	// readBackDelay is the time from a reload until everything is read again. The domains that needed the reload are read at once.
 	readBackDelay = 3 * time.Second
 )
 
-// An Agent keeps HAProxy in line with the registry for as long as it runs. Its loop owns the memory and the process, the
-// deployer the file and the reloads; one goroutine follows the registry and wakes the loop.
+// An Agent keeps HAProxy in sync with the registry while it runs. Its loop owns the memory and the process. The deployer owns
+// the file and the reloads. A third goroutine follows the registry and wakes the loop.
 type Agent struct {
 	cfg AgentConfig
 	view
 
-	// The rest is the loop's.
+	// The loop owns the rest.
 	memory   *memory
 	logged   conditionLogs
 	alarms   alarms
 	deployer deployer
 }
 
-// NewAgent returns an Agent, or an error where the configuration makes no sense.
+// NewAgent returns an Agent, or an error if the configuration is invalid.
 func NewAgent(cfg AgentConfig) (*Agent, error) {
 	if cfg.Follower == nil || cfg.Logger == nil {
 		return nil, errors.New("a follower and a logger are needed")
@@ -129,11 +128,11 @@ func NewAgent(cfg AgentConfig) (*Agent, error) {
 	return a, a.passConfig().check()
 }
 
-// Inherit takes over the counts and the memory of an agent that has ended. It is called before Run.
+// Inherit takes over the counts and the memory of an agent that has ended. Call it before Run.
 func (a *Agent) Inherit(from *Agent) {
 	a.memory, a.logged, a.status = from.memory, from.logged, from.Status()
 	a.memory.worker = ""
-	a.status.Lost = "" // another follower has yet to say so
+	a.status.Lost = "" // that was about the other agent's follower
 	a.status.Reasons = a.status.reasons(true)
 }
 
@@ -141,8 +140,8 @@ func (a *Agent) passConfig() Config {
 	return Config{Process: a.cfg.Process, File: a.cfg.File, Layout: a.cfg.Layout, Policy: a.cfg.Policy}
 }
 
-// Run follows the registry and makes passes until ctx ends; a pass that has begun is finished, and the file gets what
-// the process has. Else HAProxy stays as it is. The error is ctx's.
+// Run follows the registry and makes passes until ctx ends. Then it finishes the current pass and writes to the file what the
+// process has already; HAProxy keeps running as it is. The error is ctx's.
 func (a *Agent) Run(ctx context.Context) error {
 	var running stdsync.WaitGroup
 	running.Go(func() { _ = a.cfg.Follower.Follow(ctx, a.updated, a.lost) })
@@ -172,13 +171,13 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 }
 
-// poll sees whether HAProxy is another one than before, at next to no cost.
+// poll makes a pass over everything due if HAProxy does not answer, or its worker or its files have changed.
 func (a *Agent) poll(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, partialTimeout)
 	defer cancel()
-	seen, err := a.cfg.Process.Identity(ctx)
-	if err == nil && (a.deployer.busy != nil || seen == a.memory.identity) {
-		return // while a job is under way both may change
+	identity, err := a.cfg.Process.Identity(ctx)
+	if err == nil && (a.deployer.busy != nil || identity == a.memory.identity) {
+		return // a job may change the worker and the files
 	}
 	a.noteFailure(err)
 	a.alarms.whole = time.Now()

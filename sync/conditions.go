@@ -12,22 +12,22 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// A standing is what stays for a while, such as a problem: it is logged when it comes, and when it goes.
+// A condition lasts for a while, such as a problem. It is logged when it begins and when it ends.
 type condition struct{ name, detail string }
 
-// standings are those of a kind that were logged.
+// A conditionLog logs one kind of conditions.
 type conditionLog struct {
 	level                  slog.Level
-	began, ended           string // what is logged
-	nameField, detailField string // the fields: what the name is of, and what is said of it
+	began, ended           string // the messages
+	nameField, detailField string
 	last                   []condition
 	since                  map[string]time.Time // by name
 }
 
-// loggedAtOnce bounds the lines of one pass: who writes one bad key can write thousands.
+// loggedAtOnce bounds the lines of one pass: one bad client of the registry can write thousands of bad keys.
 const loggedAtOnce = 10
 
-// told is what an agent has logged, and is still so.
+// conditionLogs are those of an agent.
 type conditionLogs struct{ problems, pending, overrides, draining, held conditionLog }
 
 func newConditionLogs() conditionLogs {
@@ -35,33 +35,33 @@ func newConditionLogs() conditionLogs {
 		problems:  conditionLog{level: slog.LevelWarn, began: "problem", ended: "no problem any more", nameField: "key", detailField: "reason"},
 		pending:   conditionLog{began: "pending", ended: "pending no more", nameField: "host", detailField: "reason"},
 		overrides: conditionLog{level: slog.LevelWarn, began: "override", ended: "no override any more", nameField: "server", detailField: "reason"},
-		draining:  conditionLog{began: "draining", ended: "drained", nameField: "server", detailField: "reason"},
+		draining:  conditionLog{began: "draining", ended: "drained", nameField: "server"},
 		held:      conditionLog{level: slog.LevelWarn, began: "held", ended: "held no more", nameField: "reason"},
 	}
 }
 
-// compare logs what has come and what has gone since the last time.
+// update logs which conditions have begun and ended since the last update.
 func (s *conditionLog) update(log *slog.Logger, now []condition) {
 	if slices.Equal(now, s.last) {
 		return
 	}
 	since := make(map[string]time.Time, len(now))
-	var come, gone []condition
+	var begun, ended []condition
 	for _, n := range now {
 		at, known := s.since[n.name]
-		if _, twice := since[n.name]; !known && !twice {
-			come = append(come, n)
+		if !known && !has(since, n.name) {
+			begun = append(begun, n)
 		}
 		since[n.name] = cmp.Or(at, time.Now())
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.since)) {
-		if _, there := since[name]; !there {
-			gone = append(gone, condition{name: name})
+		if !has(since, name) {
+			ended = append(ended, condition{name: name})
 		}
 	}
 	s.last, s.since = now, since
-	s.log(log, s.level, s.began, come)
-	s.log(log, slog.LevelInfo, s.ended, gone)
+	s.log(log, s.level, s.began, begun)
+	s.log(log, slog.LevelInfo, s.ended, ended)
 }
 
 func (s *conditionLog) log(log *slog.Logger, level slog.Level, message string, all []condition) {
@@ -78,28 +78,32 @@ func (s *conditionLog) log(log *slog.Logger, level slog.Level, message string, a
 	}
 }
 
-// tellStandings logs what has come and gone with a good pass. The caller holds the lock of the status.
+// logConditions logs which conditions have begun and ended with a successful pass. The caller holds the lock of the status.
 func (a *Agent) logConditions() {
-	log, s := a.cfg.Logger, &a.status
-	var now []condition
+	log, s, logs := a.cfg.Logger, &a.status, &a.logged
+	var problems []condition
 	there := map[string]bool{}
 	for _, p := range s.Last.Problems {
-		now, there[p.Key] = append(now, condition{p.Key, p.Reason}), true
+		problems, there[p.Key] = append(problems, condition{p.Key, p.Reason}), true
 	}
-	if a.deployer.busy != nil || len(a.memory.domainsWhere(func(d *domainState) bool { return d.waits == waitsForFile })) > 0 {
-		for _, was := range a.logged.problems.last { // what is tried again is a problem until it has come through
+	if a.fileLags() { // a change that is tried again stays a problem until HAProxy has accepted it
+		for _, was := range logs.problems.last {
 			if !there[was.name] {
-				now = append(now, was)
+				problems = append(problems, was)
 			}
 		}
 	}
-	a.logged.problems.update(log, now)
-	s.Oldest = a.logged.problems.oldest()
-	a.logged.pending.update(log, conditionsOf(s.Last.Pending, pendingCondition))
-	a.logged.overrides.update(log, conditionsOf(a.memory.overrides.list(), overrideCondition))
-	a.logged.draining.update(log, conditionsOf(a.memory.leaving(), func(k haproxy.ServerKey) condition { return condition{name: k.Domain() + "/" + k.Name} }))
-	s.firstSeen.problems, s.firstSeen.pending, s.firstSeen.overrides = a.logged.problems.since, a.logged.pending.since, a.logged.overrides.since
+	logs.problems.update(log, problems)
+	s.Oldest = logs.problems.oldest()
+	logs.pending.update(log, conditionsOf(s.Last.Pending, pendingCondition))
+	logs.overrides.update(log, conditionsOf(a.memory.overrides.list(), overrideCondition))
+	logs.draining.update(log, conditionsOf(a.memory.leaving(), drainingCondition))
+	s.firstSeen.problems, s.firstSeen.pending, s.firstSeen.overrides = logs.problems.since, logs.pending.since, logs.overrides.since
 	s.firstSeen.warnings = firstSeenOf(s.firstSeen.warnings, s.Last.Warnings)
+}
+
+func drainingCondition(k haproxy.ServerKey) condition {
+	return condition{name: k.Domain() + "/" + k.Name}
 }
 
 func pendingCondition(line string) condition {
@@ -119,16 +123,16 @@ func conditionsOf[T any](all []T, of func(T) condition) []condition {
 	return out
 }
 
-// An AgedProblem is a problem, by its key, and since when the agent has known of it.
+// An AgedProblem is a problem, by its key, and the time at which the agent first saw it.
 type AgedProblem struct {
 	Key   string
 	Since time.Time
 }
 
-// sinces are since when the agent has known of what stays for a while, by its name. The maps are not written to any more.
+// firstSeen says when the agent first saw each condition, by name. The maps are never written to again.
 type firstSeen struct{ problems, pending, overrides, warnings, waiting map[string]time.Time }
 
-// aged is since when each of some names has been there without a break.
+// firstSeenOf says since when each name has been there without a break. was is its last result.
 func firstSeenOf(was map[string]time.Time, names []string) map[string]time.Time {
 	since := make(map[string]time.Time, len(names))
 	for _, name := range names {
@@ -137,21 +141,21 @@ func firstSeenOf(was map[string]time.Time, names []string) map[string]time.Time 
 	return since
 }
 
-// ProblemSince is since when the agent has known of a problem with a key; zero where there is none.
+// ProblemSince is when the agent first saw the problem with a key; zero if there is none.
 func (s Status) ProblemSince(key string) time.Time { return s.firstSeen.problems[key] }
 
-// PendingSince is the same of a host, "a.abc.com/server1", that is half written.
+// PendingSince is the same for a host, "a.abc.com/server1", that is half written.
 func (s Status) PendingSince(host string) time.Time { return s.firstSeen.pending[host] }
 
-// OverrideSince is the same of a host that an operator has set something of on HAProxy's socket.
+// OverrideSince is the same for a host with an override.
 func (s Status) OverrideSince(o Override) time.Time {
 	return s.firstSeen.overrides[o.Domain+"/"+o.Host]
 }
 
-// WarningSince is the same of a warning, by its words.
+// WarningSince is the same for a warning, by its text.
 func (s Status) WarningSince(warning string) time.Time { return s.firstSeen.warnings[warning] }
 
-// WithWarnings is the status with further warnings, and since when they have been known.
+// WithWarnings is the status with further warnings, and the times at which they were first seen.
 func (s Status) WithWarnings(since map[string]time.Time) Status {
 	if len(since) == 0 {
 		return s
@@ -162,13 +166,13 @@ func (s Status) WithWarnings(since map[string]time.Time) Status {
 	return s
 }
 
-// WaitingSince is the same of a domain of which the process lacks something.
+// WaitingSince is the same for a domain of which the process lacks something.
 func (s Status) WaitingSince(domain string) time.Time { return s.firstSeen.waiting[domain] }
 
-// keptAges is how many problems have their age told: each is a series for Prometheus.
+// keptAges is how many problems show their age: each is a series for Prometheus.
 const keptAges = 20
 
-// oldest are those that have been there for longest.
+// oldest are the conditions that have been there for longest.
 func (s *conditionLog) oldest() []AgedProblem {
 	all := make([]AgedProblem, 0, len(s.since))
 	for key, since := range s.since {

@@ -9,25 +9,24 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// setFileAlarm sets when the file is to get what the process has already: together with what gathers until then.
+// setFileAlarm sets when the file gets what the process has already. All changes until then are written together.
 func (a *Agent) setFileAlarm() {
-	lags := a.memory.domainsWhere(func(d *domainState) bool { return d.waits == waitsForFile && d.lacksSince == nil })
 	switch {
-	case len(lags) == 0:
+	case !a.memory.hasDomainWhere((*domainState).isUnwritten):
 		a.alarms.file = time.Time{}
 	case a.alarms.file.IsZero():
 		a.alarms.file = time.Now().Add(fileDelay)
 	}
 }
 
-// startJob gives the deployer what it is to do, where it has nothing to do: what a pass found, and what the process has already,
-// or only that.
+// startJob gives the deployer a job, if it is free and something is due. The job is what a pass found, if p is not nil, and what the
+// process has already.
 func (a *Agent) startJob(p *pass) {
 	now := time.Now()
 	if a.deployer.busy != nil || !a.mayDeploy(now) {
 		return
 	}
-	names := a.memory.domainsWhere(func(d *domainState) bool { return d.waits == waitsForFile && d.lacksSince == nil })
+	names := a.memory.domainsWhere((*domainState).isUnwritten)
 	j := job{layout: a.cfg.Layout, base: a.memory.identity.Digest, began: now}
 	urgent := false
 	if p != nil {
@@ -47,21 +46,21 @@ func (a *Agent) startJob(p *pass) {
 }
 
 const (
-	// gatherPause is the time without a change of the registry after which a reload for several domains is made, with gatherEach for
-	// each domain that there is: a reload of 10,000 takes some 2 s, and one for all of them is much sooner than two. gatherMost bounds
-	// the wait.
+	// A reload for several domains is made after a time without a change of the registry: gatherPause, and gatherEach for each
+	// domain. A reload with 10,000 domains takes some 2 s, so one for all changes is much sooner than two. gatherMost bounds the wait.
 	gatherPause = 30 * time.Millisecond
 	gatherEach  = 20 * time.Microsecond
 	gatherMost  = time.Second
 )
 
-// gathers reports whether a reload for several domains waits for more of them, which may be about to come.
+// isGathering reports whether a reload for several domains waits for more changes, and sets the alarm for the end of the wait.
 func (a *Agent) isGathering(now time.Time) bool {
 	if a.alarms.gatherSince.IsZero() {
 		a.alarms.gatherSince = now
 	}
 	heard, unread := a.lastHeard()
-	if quiet := heard.Add(gatherPause + time.Duration(a.memory.total.domains)*gatherEach); (unread || now.Before(quiet)) && now.Sub(a.alarms.gatherSince) < gatherMost {
+	quiet := heard.Add(gatherPause + time.Duration(a.memory.total.domains)*gatherEach)
+	if (unread || now.Before(quiet)) && now.Sub(a.alarms.gatherSince) < gatherMost {
 		a.alarms.jobRetry.at = later(quiet, now)
 		return true
 	}
@@ -69,7 +68,7 @@ func (a *Agent) isGathering(now time.Time) bool {
 	return false
 }
 
-// urgentJob is what a pass asks of the deployer, without waiting for more.
+// urgentJob is the job of a pass; urgent reports whether it must not wait for more changes.
 func (a *Agent) urgentJob(p *pass) (j job, urgent bool) {
 	j = p.job()
 	if p.state.Down != nil && !p.state.Deaf {
@@ -81,9 +80,8 @@ func (a *Agent) urgentJob(p *pass) (j job, urgent bool) {
 	if time.Now().Before(a.alarms.reload) {
 		j.reload = false
 	}
-	structural := p.report.Plan.structural()
 	urgent = j.reload || p.report.Plan.Rewrite != "" || p.scope.All() && p.report.Plan.EditsFile()
-	for name := range structural {
+	for name := range p.report.Plan.structural() {
 		urgent = urgent || a.memory.at(name).waits == waitsForFile
 	}
 	for _, name := range j.late {
@@ -93,7 +91,7 @@ func (a *Agent) urgentJob(p *pass) (j job, urgent bool) {
 	return j, urgent
 }
 
-// splay puts off a reload that is due by a random part of the splay: once, until it is made.
+// splay delays a reload that is due by a random time up to ReloadSplay, once for each reload.
 func (a *Agent) splay() {
 	now := time.Now()
 	if a.alarms.splayed || a.cfg.ReloadSplay == 0 || now.Before(a.alarms.reload) {
@@ -104,7 +102,7 @@ func (a *Agent) splay() {
 	a.memory.postponeReloads(a.alarms.reload)
 }
 
-// alsoWrite adds domains of which the process has everything to a job.
+// withWritten adds to a job domains that the process has completely.
 func (a *Agent) withWritten(j job, names []string) job {
 	also := map[string]haproxy.Backend{}
 	for _, name := range names {
@@ -117,8 +115,8 @@ func (a *Agent) withWritten(j job, names []string) job {
 	return j
 }
 
-// deployed takes over what became of a job, and looks at its domains again: what waited for the file, or the reload, is done in
-// the process now.
+// deployed records the result of a job, and has its domains read again: the next pass does in the process what waited for the file
+// or the reload.
 func (a *Agent) deployed(ctx context.Context, r result) {
 	now := time.Now()
 	a.deployer.busy = nil
@@ -134,59 +132,61 @@ func (a *Agent) deployed(ctx context.Context, r result) {
 	}
 	a.memory.takeResult(r)
 	a.memory.postponeReloads(a.alarms.reload)
-	if r.err != nil {
-		a.alarms.jobRetry.wait = min(max(2*a.alarms.jobRetry.wait, retryMin), retryMax)
-		a.alarms.jobRetry.at = now.Add(a.alarms.jobRetry.wait)
-		if errors.Is(r.err, haproxy.ErrConflict) {
-			a.alarms.jobRetry = retry{}
-			a.alarms.whole = now
-		}
-	} else {
-		a.alarms.jobRetry = retry{}
-		if r.reloaded {
-			a.alarms.whole = now.Add(readBackDelay)
-		}
-	}
+	a.setJobRetry(r, now)
 	a.recheckAfter(r)
 	a.setFileAlarm()
 	if r.reloaded {
-		a.memory.worker = "" // until its domains have been looked at
-		a.alarms.loaded, a.alarms.outdated = map[string]haproxy.Backend{}, r.worker
-		for _, name := range r.late {
-			if !a.deployer.changedMeanwhile[name] {
-				a.alarms.loaded[name], _ = backendOf(r.loaded, name)
-			}
-		}
-		a.refreshIdentity(ctx)
+		a.noteReload(ctx, r)
 	}
 	a.recordJob(r)
 }
 
-// seeAgain takes note of who HAProxy is after a reload.
-func (a *Agent) refreshIdentity(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, partialTimeout)
-	defer cancel()
-	if seen, err := a.cfg.Process.Identity(ctx); err == nil { // else the next look finds out
-		a.memory.identity = seen
+// setJobRetry sets when the deployer may get the next job, and when everything is read again.
+func (a *Agent) setJobRetry(r result, now time.Time) {
+	wait := min(max(2*a.alarms.jobRetry.wait, retryMin), retryMax)
+	a.alarms.jobRetry = retry{}
+	switch {
+	case errors.Is(r.err, haproxy.ErrConflict):
+		a.alarms.whole = now
+	case r.err != nil:
+		a.alarms.jobRetry = retry{at: now.Add(wait), wait: wait}
+	case r.reloaded:
+		a.alarms.whole = now.Add(readBackDelay)
 	}
 }
 
-// lookAgain notes the domains that a pass is due for after a job.
+// noteReload records what a reload has loaded, and which process serves after it.
+func (a *Agent) noteReload(ctx context.Context, r result) {
+	a.memory.worker = "" // until a pass has read the domains of the reload
+	a.alarms.loaded, a.alarms.outdated = map[string]haproxy.Backend{}, r.worker
+	for _, name := range r.late {
+		if !a.deployer.changedMeanwhile[name] {
+			a.alarms.loaded[name], _ = backendOf(r.loaded, name)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, partialTimeout)
+	defer cancel()
+	if identity, err := a.cfg.Process.Identity(ctx); err == nil { // after an error, the next poll finds out
+		a.memory.identity = identity
+	}
+}
+
+// recheckAfter has the domains read again that a job may have changed.
 func (a *Agent) recheckAfter(r result) {
-	again := a.alarms.recheck
+	recheck := a.alarms.recheck
 	for name, d := range a.memory.domains {
 		if d.lags() || r.reloaded || d.refused != nil && r.scope.Has(name) {
-			again[name] = true
+			recheck[name] = true
 		}
 	}
 	if r.reloaded {
 		for key := range a.memory.overrides {
-			again[key.Domain()] = true
+			recheck[key.Domain()] = true
 		}
 	}
 }
 
-// writeAll writes what the process has and the file does not, and waits for that.
+// writeAll writes to the file what only the process has, and waits for that.
 func (a *Agent) writeAll() {
 	if a.deployer.busy != nil {
 		a.deployed(context.Background(), <-a.deployer.results)

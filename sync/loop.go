@@ -10,31 +10,34 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// alarms are when the loop has something to do although nothing came in; zero is never.
+// alarms are the times at which the loop has something to do without input; the zero time is never.
 type alarms struct {
 	whole  time.Time // a pass over everything
 	resync time.Time // the same, and the registry is listed again
-	drains retry     // a look at removed servers that are still there
-	held   time.Time // a look at domains whose removals are held back
-	file   time.Time // the file is to get what the process has already
+	drains retry     // read the removed servers that the process still has
+	held   time.Time // check the domains whose removals are held back
+	file   time.Time // write to the file what the process has already
 	reload time.Time // a reload is allowed again
-	// splayed is set where reload has the agent's splay in it: the reload that waits is made then.
+	// splayed is set if reload includes the random delay already.
 	splayed     bool
-	jobRetry    retry     // after a job that failed, or when more is gathered for a reload, the deployer gets another one
-	gatherSince time.Time // since when more is gathered for a reload; zero where none is
-	fails       int       // passes in a row that failed
-	wholeEnded  time.Time // when the last pass over everything did
-	// trusted is set where the last pass over everything was a good one: then passes over some domains will do.
+	jobRetry    retry     // the deployer may get the next job: after a failed job, or while changes for a reload are gathered
+	gatherSince time.Time // when the gathering for a reload began; zero if there is none
+	fails       int       // failed passes in a row
+	wholeEnded  time.Time // when the last pass over everything ended
+	// trusted is set if the last pass over everything succeeded: then passes over some domains are enough.
 	trusted bool
-	// again are domains that are to be looked at now; loaded are those that the last reload was for, as it had the file, until they have
-	// been. Those of which the process got a change during the reload are not among them.
+	// recheck are domains that the next pass reads.
 	recheck map[string]bool
-	loaded  map[string]haproxy.Backend
-	// left are domains with changes in the process that passes have left to the next ones, which take some of them each.
+	// loaded are the domains that needed the last reload, as the file had them, until a pass has read them. Domains that the
+	// process got a change of during the reload are not among them.
+	loaded map[string]haproxy.Backend
+	// deferred are domains whose changes in the process did not fit into earlier passes.
 	deferred map[string]bool
-	// outdated is the process that served before that reload: it may answer for a moment after it. Empty once it did.
+	// outdated is the worker from before the last reload, which may still answer for a moment; empty once it did.
 	outdated string
 }
+
+// step makes a pass and starts a job, if they are due.
 
 // step does what is due.
 func (a *Agent) step(ctx context.Context) {
@@ -55,7 +58,7 @@ func (a *Agent) step(ctx context.Context) {
 	a.memory.expire(in.expired, in.snapshot)
 	if in.byHand {
 		a.memory.retryRefused(true)
-		a.alarms.jobRetry, a.alarms.reload, a.alarms.splayed = retry{}, time.Time{}, true // without delay
+		a.alarms.jobRetry, a.alarms.reload, a.alarms.splayed = retry{}, time.Time{}, true // no delay for the operator
 	}
 	scope, due := a.scope(in, now)
 	if due {
@@ -64,10 +67,11 @@ func (a *Agent) step(ctx context.Context) {
 	a.startJob(nil)
 }
 
-// scope is what a pass is due for.
+// scope returns the scope of the pass that is due; not ok if none is.
 func (a *Agent) scope(in inbox, now time.Time) (scope haproxy.Scope, ok bool) {
-	if !a.alarms.trusted || in.all || due(a.alarms.whole, now) || len(in.changed) > maxPartial || a.memory.otherRegistry != nil {
-		if due(a.alarms.whole, now) {
+	whole := due(a.alarms.whole, now)
+	if whole || in.all || !a.alarms.trusted || a.memory.otherRegistry != nil || len(in.changed) > maxPartial {
+		if whole {
 			return haproxy.Everything(), true
 		}
 		if soon := a.alarms.wholeEnded.Add(retryMin); in.fresh && a.alarms.fails > 0 && !in.byHand && now.Before(soon) {
@@ -76,26 +80,18 @@ func (a *Agent) scope(in inbox, now time.Time) (scope haproxy.Scope, ok bool) {
 		}
 		return haproxy.Everything(), in.fresh
 	}
-	names := slices.Concat(slices.Collect(maps.Keys(in.changed)), slices.Collect(maps.Keys(a.alarms.recheck)))
+	names := slices.Concat(slices.Collect(maps.Keys(in.changed)), slices.Collect(maps.Keys(a.alarms.recheck)), a.takeDeferred())
 	clear(a.alarms.recheck)
-	names = append(names, a.takeDeferred()...)
-	if due(a.alarms.drains.at, now) {
-		names = append(names, a.memory.domainsWhere(func(d *domainState) bool { return len(d.leaving) > 0 })...)
-	}
-	if due(a.alarms.held, now) {
-		names = append(names, a.memory.domainsWhere((*domainState).isHeld)...)
-	}
+	drains, held := due(a.alarms.drains.at, now), due(a.alarms.held, now)
+	deploys := a.deployer.busy == nil && a.mayDeploy(now)
 	names = append(names, a.memory.domainsWhere(func(d *domainState) bool {
-		return d.refused != nil && !d.refused.retrying && due(d.refused.retry.at, now)
+		return drains && d.isDraining() || held && d.isHeld() || due(d.retryAt(), now) || due(d.restEnds(), now) ||
+			deploys && a.isDeployable(d, now)
 	})...)
-	names = append(names, a.memory.domainsWhere(func(d *domainState) bool { return d.rest.key != "" && due(d.rest.until, now) })...)
-	if a.deployer.busy == nil && a.mayDeploy(now) {
-		names = append(names, a.memory.domainsWhere(func(d *domainState) bool { return a.isDeployable(d, now) })...)
-	}
 	return haproxy.Domains(names...), in.fresh || len(names) > 0
 }
 
-// turn are some of the domains with changes that were left, whose turn it is now.
+// takeDeferred takes the first of the deferred domains.
 func (a *Agent) takeDeferred() []string {
 	names := slices.Sorted(maps.Keys(a.alarms.deferred))
 	names = names[:min(len(names), maxDeferred)]
@@ -105,7 +101,7 @@ func (a *Agent) takeDeferred() []string {
 	return names
 }
 
-// ripe reports whether the deployer is to get a domain that the process waits for now.
+// isDeployable reports whether a domain waits for a job that the deployer may do now.
 func (a *Agent) isDeployable(d *domainState, now time.Time) bool {
 	switch d.waits {
 	case waitsForReload:
@@ -116,13 +112,13 @@ func (a *Agent) isDeployable(d *domainState, now time.Time) bool {
 	return false
 }
 
-// mayDeploy reports whether the deployer may get a job: after one that failed it is let be for a while.
+// mayDeploy reports whether the deployer may get a job; after a failed one there is a pause.
 func (a *Agent) mayDeploy(now time.Time) bool { return !now.Before(a.alarms.jobRetry.at) }
 
 // due reports whether a time has come; the zero time never does.
 func due(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }
 
-// next is when something is due.
+// next returns when the loop has something to do without input.
 func (a *Agent) next() time.Time {
 	next := a.alarms.resync
 	sooner := func(at time.Time) {
@@ -140,12 +136,8 @@ func (a *Agent) next() time.Time {
 	sooner(a.alarms.drains.at)
 	sooner(a.alarms.held)
 	for _, d := range a.memory.domains {
-		if d.refused != nil && !d.refused.retrying {
-			sooner(d.refused.retry.at)
-		}
-		if d.rest.key != "" {
-			sooner(d.rest.until)
-		}
+		sooner(d.retryAt())
+		sooner(d.restEnds())
 		switch {
 		case a.deployer.busy != nil:
 		case d.waits == waitsForReload && sameBackend(d.want, d.file):
@@ -167,7 +159,7 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// pass makes a pass over a scope, and one over everything at once where that finds anything amiss.
+// pass makes a pass over a scope. If that fails, or HAProxy has changed, it makes one over everything at once.
 func (a *Agent) pass(ctx context.Context, in inbox, scope haproxy.Scope) {
 	defer a.cfg.Begin()()
 	start := time.Now()
@@ -200,7 +192,11 @@ func (a *Agent) pass(ctx context.Context, in inbox, scope haproxy.Scope) {
 	}
 	p.report.By = p.by(in)
 	took := time.Since(start)
-	a.cfg.Observe(kindOf(p.scope), took)
+	kind := QuickPass
+	if p.scope.All() {
+		kind = WholePass
+	}
+	a.cfg.Observe(kind, took)
 	a.record(in, p, err, took)
 	if err == nil {
 		a.saveNotes()
@@ -208,7 +204,7 @@ func (a *Agent) pass(ctx context.Context, in inbox, scope haproxy.Scope) {
 	}
 }
 
-// noteUseless takes note of domains that a reload was made for, and that need one as before: it is not made again soon.
+// noteUselessReload finds domains that still need the reload that was made for them. It is not made again soon.
 func (a *Agent) noteUselessReload(p *pass) {
 	if len(a.alarms.loaded) > 0 && p.state.Worker == a.alarms.outdated {
 		a.alarms.outdated, a.alarms.whole = "", time.Now().Add(readBackDelay)
@@ -221,7 +217,7 @@ func (a *Agent) noteUselessReload(p *pass) {
 	for name, loaded := range a.alarms.loaded {
 		want, _ := backendOf(p.want.file, name)
 		if !slices.Contains(p.report.Plan.late, name) || !p.scope.Has(name) || !sameBackend(want, loaded) {
-			continue // or it needs the next one for something that has come since
+			continue // it needs no reload, or one for a newer change
 		}
 		asked, _ := backendOf(p.asked, name)
 		useless[name] = refusal{want: asked, file: want, reload: true, useless: true, reason: uselessReason}
@@ -236,10 +232,10 @@ func (a *Agent) noteUselessReload(p *pass) {
 	p.report.leaving, p.report.Refused, p.report.Drift = was.leaving, was.Refused, was.Drift
 }
 
-// uselessReload is why a reload is not made again soon that HAProxy took.
+// uselessReason is the reason of a refusal for a reload that did not help.
 const uselessReason = "the reload was made, and HAProxy has not loaded the change (was it started with the managed file? hapsync check tells)"
 
-// by is what the pass was made for. One over some domains is made because of the registry, at once or later.
+// by returns what the pass was made for. A pass over some domains always comes from the registry, at once or later.
 func (p *pass) by(in inbox) Asker {
 	switch {
 	case in.byHand:
@@ -250,13 +246,6 @@ func (p *pass) by(in inbox) Asker {
 		return ByWatch
 	}
 	return ByResync
-}
-
-func kindOf(scope haproxy.Scope) PassKind {
-	if scope.All() {
-		return WholePass
-	}
-	return QuickPass
 }
 
 func (a *Agent) newPass(in inbox, scope haproxy.Scope) *pass {
@@ -271,17 +260,19 @@ func (a *Agent) newPass(in inbox, scope haproxy.Scope) *pass {
 	return p
 }
 
-// disturbed reports whether HAProxy is another one than before, or its file.
+// haproxyChanged reports whether HAProxy's worker or its files are not as the agent left them. A job may change both.
 func (a *Agent) haproxyChanged(st haproxy.State) bool {
-	seen := st.Identity()
+	identity := st.Identity()
 	if a.deployer.busy != nil {
-		seen.Digest = a.memory.identity.Digest
+		identity.Digest = a.memory.identity.Digest
 		if a.deployer.busy.reload {
-			seen.Worker = a.memory.identity.Worker
+			identity.Worker = a.memory.identity.Worker
 		}
 	}
-	return seen != a.memory.identity
+	return identity != a.memory.identity
 }
+
+// afterWholePass sets the alarms, and whom to trust, after a pass over everything.
 
 // settle draws the conclusions from a pass over everything for the following ones.
 func (a *Agent) afterWholePass(ctx context.Context, p *pass, err error) {
@@ -289,9 +280,8 @@ func (a *Agent) afterWholePass(ctx context.Context, p *pass, err error) {
 	a.alarms.wholeEnded, a.alarms.trusted, a.alarms.whole, a.memory.worker = now, false, time.Time{}, ""
 	clear(a.alarms.recheck)
 	clear(a.alarms.deferred)
-	var held *HeldError
-	switch {
-	case errors.As(err, &held):
+	switch _, held := errors.AsType[*HeldError](err); {
+	case held:
 		a.alarms.fails = 0
 		a.alarms.whole = now.Add(heldPoll) // an operator may have confirmed it
 	case err != nil:
@@ -313,14 +303,14 @@ func (a *Agent) afterWholePass(ctx context.Context, p *pass, err error) {
 	}
 }
 
-// afterPass sets the alarms for what a good pass has left.
+// afterPass sets the alarms for what a successful pass has left to do.
 func (a *Agent) afterPass(p *pass, in inbox) {
 	if reloading := a.deployer.busy != nil && a.deployer.busy.reload; a.alarms.trusted && !reloading {
-		a.memory.worker = p.state.Worker // a new one may have what the file said when the reload began: its domains are looked at after it
+		a.memory.worker = p.state.Worker // during a reload, a new worker may lack changes: its domains are read after the reload
 	}
 	a.setFileAlarm()
 	maps.Copy(a.alarms.deferred, p.deferred)
-	if a.deployer.busy == nil && len(a.memory.domainsWhere(func(d *domainState) bool { return d.waits == waitsForReload })) == 0 {
+	if a.deployer.busy == nil && !a.memory.hasDomainWhere(func(d *domainState) bool { return d.waits == waitsForReload }) {
 		a.alarms.splayed = false
 	}
 	switch now := time.Now(); {
@@ -329,21 +319,27 @@ func (a *Agent) afterPass(p *pass, in inbox) {
 	case a.alarms.held.IsZero() || due(a.alarms.held, now):
 		a.alarms.held = now.Add(heldPoll)
 	}
-	leaving := a.memory.domainsWhere(func(d *domainState) bool { return len(d.leaving) > 0 })
-	looked := len(in.changed) == 0 && due(a.alarms.drains.at, time.Now())
+	a.setDrainAlarm(len(p.outcome.Draining) > 0, len(in.changed) > 0)
+}
+
+// setDrainAlarm sets when the removed servers are read again: soon after the first removal, then with growing pauses.
+func (a *Agent) setDrainAlarm(draining, changed bool) {
+	alarm, now := &a.alarms.drains, time.Now()
 	switch {
-	case len(leaving) == 0:
-		a.alarms.drains = retry{}
+	case !a.memory.hasDomainWhere((*domainState).isDraining):
+		*alarm = retry{}
 		return
-	case looked:
-		a.alarms.drains.wait = min(a.alarms.drains.wait*2, drainPollMax)
-	case a.alarms.drains.at.IsZero() || len(p.outcome.Draining) > 0 && len(in.changed) > 0:
-		a.alarms.drains.wait = drainPoll
+	case !changed && due(alarm.at, now):
+		alarm.wait = min(alarm.wait*2, drainPollMax)
+	case alarm.at.IsZero() || draining && changed:
+		alarm.wait = drainPoll
 	default:
 		return
 	}
-	a.alarms.drains.at = time.Now().Add(a.alarms.drains.wait)
+	alarm.at = now.Add(alarm.wait)
 }
+
+// recheckOverLimit checks again what the limits leave out, if the registry asks for less than before.
 
 // fillRoom looks again at what the limits leave out, if less is asked for than before.
 func (a *Agent) recheckOverLimit(before amount) {

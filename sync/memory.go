@@ -10,35 +10,37 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// memory is what an agent knows between passes. Its loop owns it. A single pass has an empty one.
+// memory is what an agent knows between passes. Its loop owns it. A single pass starts with an empty one.
 type memory struct {
-	// domains are those of which something is left to do or to remember.
+	// domains are the domains with something to do or to remember.
 	domains map[string]*domainState
-	// confirmed is the snapshot that the last good pass was about. One of another cluster or of an earlier revision is held,
-	// unless it says the same.
+	// confirmed is the snapshot of the last successful pass. A snapshot of another cluster or of an earlier revision is held, unless
+	// it says the same.
 	confirmed registry.Snapshot
-	// reached is the last registry state that a good pass was about; zero before the first one.
+	// reached is the registry state of the last successful pass; zero before the first one.
 	reached position
-	// other is why the registry may not be the one that was confirmed; nil where it is. It stays so, whatever revision is
-	// reached, until the registry says the same, or HAProxy is in line with it.
+	// otherRegistry says why the registry may not be the confirmed one; nil if it is. It stays until the registry says the same as
+	// before, or HAProxy is in sync with it, whatever its revision.
 	otherRegistry error
-	// worker names the process that was in line after the last pass over everything, or that has loaded what that one wrote; empty
-	// where something went wrong since.
+	// worker is the process that was in sync after the last pass over everything, or that has loaded what this pass wrote. It is empty
+	// if something has failed since then.
 	worker string
-	// seen is who HAProxy was then.
+	// identity is HAProxy's as the agent left it.
 	identity haproxy.Identity
-	// amounts is what is asked for, by domain, and total of all.
+	// amounts is what the registry asks for, by domain, and total is their sum.
 	amounts    map[string]amount
 	total      amount
 	departures departures
 	overrides  overrides
-	// coming are the changes of the registry that the process does not have yet.
+	// unapplied are the changes of the registry that the process does not have yet.
 	unapplied unappliedChanges
-	// tally is of the last snapshot that was looked at.
+	// counts are those of the last snapshot.
 	counts snapshotCounts
-	// notes is what the next agent will find.
+	// notes is what the last saveNotes wrote.
 	notes []byte
 }
+
+// A position is a state of the registry: its revision, and the last change below the prefix.
 
 // A position is how far the registry had got: its revision, and the last change below the prefix.
 type position struct{ revision, changed registry.Revision }
@@ -55,37 +57,42 @@ const (
 	waitsForDrain   waiting = "drain"
 )
 
-// A domainState is what is remembered of one domain.
+// A domainState is what an agent remembers of one domain.
 type domainState struct {
-	// want is what the file is to say, file what it says; the zero Backend is none. They are of use where the domain waits for
+	// want is what the file should say, and file is what it says; the zero Backend is none. They matter only if the domain waits for
 	// the file or a reload.
 	want, file haproxy.Backend
-	// before is what the file said before the process had to wait for it.
+	// before is what the file said before the process began to wait for it.
 	before haproxy.Backend
 	waits  waiting
-	// since is the last registry state that the process has all of; zero where it lacks nothing.
+	// lacksSince is the last registry state that the process has completely; nil if it lacks nothing.
 	lacksSince *position
-	// unsure is the last registry state that the process has all of for certain, while a reload is at work that has it load the domain
-	// as it was; nil where none is.
+	// mayLackSince is the same for the process after the current reload, which loads an earlier state of the domain; nil if no reload
+	// does.
 	mayLackSince *position
 	// leaving are the removed servers that the process still has, sorted.
 	leaving []string
-	// expired are the hosts whose lease ended: there is nothing to drain.
+	// expired are the hosts whose lease has ended: their servers need no drain.
 	expired map[string]bool
 	// held are the hosts whose removal a safeguard holds back, sorted.
 	held []string
 	// bound are the hosts at HAProxy's own addresses.
 	bound   []registry.Problem
 	refused *refusal
-	// over says what the limits leave out, and why; empty where they leave out nothing.
+	// overLimit says what the limits leave out, and why; empty if they leave out nothing.
 	overLimit string
-	// rest is that of its options.
+	// rest is when its options may ask for a reload again.
 	rest rest
 }
 
 func newMemory() *memory {
-	return &memory{domains: map[string]*domainState{}, amounts: map[string]amount{}, departures: departures{}, overrides: overrides{}, unapplied: unappliedChanges{}}
+	return &memory{
+		domains: map[string]*domainState{}, amounts: map[string]amount{},
+		departures: departures{}, overrides: overrides{}, unapplied: unappliedChanges{},
+	}
 }
+
+// at returns the state of a domain, and adds it if there is none.
 
 // at is the state of a domain, which is remembered from now on.
 func (m *memory) at(name string) *domainState {
@@ -97,15 +104,27 @@ func (m *memory) at(name string) *domainState {
 	return d
 }
 
-// forget drops the domains of which there is nothing to remember.
+// forget drops the domains with nothing to do or to remember.
 func (m *memory) forget() {
 	now := time.Now()
 	maps.DeleteFunc(m.domains, func(_ string, d *domainState) bool {
-		return d.waits == waitsForNothing && !d.lags() && len(d.leaving) == 0 && len(d.expired) == 0 && len(d.held) == 0 && len(d.bound) == 0 && d.refused == nil && d.overLimit == "" && d.rest.over(now)
+		idle := d.waits == waitsForNothing && !d.lags() && !d.isDraining()
+		remembered := d.isHeld() || d.refused != nil || d.overLimit != "" || len(d.expired) > 0 || len(d.bound) > 0 || !d.rest.over(now)
+		return idle && !remembered
 	})
 }
 
-// names are the domains that a condition holds for, sorted.
+// hasDomainWhere reports whether a condition holds for any domain.
+func (m *memory) hasDomainWhere(holds func(*domainState) bool) bool {
+	for _, d := range m.domains {
+		if holds(d) {
+			return true
+		}
+	}
+	return false
+}
+
+// domainsWhere are the domains for which a condition holds, sorted.
 func (m *memory) domainsWhere(holds func(*domainState) bool) []string {
 	var names []string
 	for name, d := range m.domains {
@@ -117,7 +136,7 @@ func (m *memory) domainsWhere(holds func(*domainState) bool) []string {
 	return names
 }
 
-// applied is the low watermark: the last registry state of which no domain lacks anything in the process.
+// applied is the low watermark: the last registry state that the process has completely, of all domains.
 func (m *memory) applied() position {
 	low := m.reached
 	for _, d := range m.domains {
@@ -130,8 +149,40 @@ func (m *memory) applied() position {
 	return low
 }
 
-// lags reports whether the process lacks something of the domain, or may lack it after the reload that is at work.
+// lags reports whether the process lacks something of the domain, or may lack it after the current reload.
 func (d *domainState) lags() bool { return d.lacksSince != nil || d.mayLackSince != nil }
+
+func (d *domainState) isDraining() bool { return len(d.leaving) > 0 }
+
+func (d *domainState) isHeld() bool { return len(d.held) > 0 }
+
+func (d *domainState) waitsForDeployer() bool {
+	return d.waits == waitsForFile || d.waits == waitsForReload
+}
+
+// isUnwritten reports whether the process has all of the domain, and the file does not.
+func (d *domainState) isUnwritten() bool { return d.waits == waitsForFile && d.lacksSince == nil }
+
+// isPostponed reports whether the domain waits only for the time of the next reload.
+func (d *domainState) isPostponed() bool {
+	return d.waits == waitsForReload && d.refused == nil && sameBackend(d.want, d.file)
+}
+
+// retryAt is when a refused change is tried again; zero if there is none, or the retry is under way.
+func (d *domainState) retryAt() time.Time {
+	if d.refused == nil || d.refused.retrying {
+		return time.Time{}
+	}
+	return d.refused.retry.at
+}
+
+// restEnds is when an option that waits may ask for a reload; zero if none waits.
+func (d *domainState) restEnds() time.Time {
+	if d.rest.key == "" {
+		return time.Time{}
+	}
+	return d.rest.until
+}
 
 // leaving are the removed servers that the process still has, sorted.
 func (m *memory) leaving() []haproxy.ServerKey {
@@ -151,9 +202,12 @@ func (m *memory) isLeaving(c haproxy.Change) bool {
 	return d != nil && slices.Contains(d.leaving, c.Key().Name)
 }
 
-// wanted is what file and process are to be brought to, where the registry asks for something.
+// wanted returns what the file and the process should be, if the registry asks for this: it adds overrides, refusals and resting options.
 func (m *memory) wanted(l Layout, asked haproxy.Config, st haproxy.State, scope haproxy.Scope) wanted {
-	w := wanted{file: asked, process: leaveAgents(m.overrides.apply(asked), asked, st), refused: map[string]bool{}, retried: map[string]bool{}, resting: map[string]string{}}
+	w := wanted{
+		file: asked, process: leaveAgents(m.overrides.apply(asked), asked, st),
+		refused: map[string]bool{}, retried: map[string]bool{}, resting: map[string]string{},
+	}
 	now := time.Now()
 	file, process := map[string]haproxy.Backend{}, map[string]haproxy.Backend{}
 	for name, d := range m.domains {
@@ -175,7 +229,9 @@ func (m *memory) wanted(l Layout, asked haproxy.Config, st haproxy.State, scope 
 			run = d.refused.file
 		}
 		live, _ := backendOf(st.Live, name)
-		process[name] = haproxy.Backend{Name: live.Name, Options: live.Options, Servers: d.refused.withHeld(run.Servers), Closed: d.refused.file.Closed}
+		process[name] = haproxy.Backend{
+			Name: live.Name, Options: live.Options, Servers: d.refused.withHeld(run.Servers), Closed: d.refused.file.Closed,
+		}
 	}
 	if len(w.refused) > 0 {
 		w.file, w.process = l.complete(withBackends(w.file, file)), l.complete(withBackends(w.process, process))
@@ -183,35 +239,10 @@ func (m *memory) wanted(l Layout, asked haproxy.Config, st haproxy.State, scope 
 	return w
 }
 
-// held reports whether the removals of a domain are held back.
-func (m *memory) held() bool {
-	return len(m.domainsWhere((*domainState).isHeld)) > 0
-}
+// held reports whether the removals of any domain are held back.
+func (m *memory) held() bool { return m.hasDomainWhere((*domainState).isHeld) }
 
-func (d *domainState) isHeld() bool { return len(d.held) > 0 }
-
-// postponed reports whether a domain waits for nothing but the time of the next reload.
-func (m *memory) postponed() bool {
-	return len(m.domainsWhere(func(d *domainState) bool {
-		return d.waits == waitsForReload && d.refused == nil && sameBackend(d.want, d.file)
-	})) > 0
-}
-
-// names are the domains that a pass may change what is remembered of, sorted.
-func (p *pass) touched() []string {
-	if !p.scope.All() {
-		return p.scope.Names()
-	}
-	names := slices.Concat(slices.Collect(maps.Keys(p.memory.domains)), p.report.Plan.domains(), p.report.Plan.late, slices.Collect(maps.Keys(p.held)), slices.Collect(maps.Keys(p.overLimit)),
-		slices.Collect(maps.Keys(p.deferred)))
-	for _, problem := range p.bound {
-		names = append(names, problem.Domain)
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
-// others is what is asked for of the domains outside a scope.
+// amountOutside is what the registry asks for of the domains outside a scope.
 func (m *memory) amountOutside(scope haproxy.Scope) amount {
 	if scope.All() {
 		return amount{}
@@ -223,32 +254,32 @@ func (m *memory) amountOutside(scope haproxy.Scope) amount {
 	return rest
 }
 
-// observe takes note of what someone set on the socket of a process that was in line.
+// observe finds what an operator has set on the socket of a process that was in sync.
 func (m *memory) observe(want haproxy.Config, st haproxy.State) {
 	m.overrides.forget(want)
 	if m.worker == "" || m.worker != st.Worker || m.identity.Digest != st.Digest {
-		return // a file that was edited by hand says something new
+		return // an edit of the file is no override
 	}
 	basis := st.File
 	basis.Backends = slices.Clone(st.File.Backends)
 	for name, d := range m.domains {
-		if d.waits != waitsForFile || d.lacksSince != nil || d.want.Name == "" {
+		if !d.isUnwritten() || d.want.Name == "" {
 			continue
 		}
 		if i, ok := slices.BinarySearchFunc(basis.Backends, haproxy.Backend{Name: haproxy.BackendName(name)}, byBackend); ok {
 			basis.Backends[i] = d.want
 		}
 	}
-	told := want
-	told.Backends = slices.DeleteFunc(slices.Clone(want.Backends), func(b haproxy.Backend) bool {
+	settled := want
+	settled.Backends = slices.DeleteFunc(slices.Clone(want.Backends), func(b haproxy.Backend) bool {
 		name, _ := haproxy.DomainOf(b.Name)
 		d := m.domains[name]
-		return d != nil && (d.lacksSince != nil || d.refused != nil) // the process is not as it is to be
+		return d != nil && (d.lacksSince != nil || d.refused != nil) // the process differs for another reason
 	})
-	m.overrides.observe(basis, told, st.Live, st.Agents)
+	m.overrides.observe(basis, settled, st.Live, st.Agents)
 }
 
-// drift counts the changes of a plan whose domains the registry says nothing new about.
+// drift counts the planned changes of domains for which the registry says nothing new.
 func (m *memory) drift(plan Plan, snapshot registry.Snapshot) int {
 	if m.worker == "" {
 		return 0
@@ -275,7 +306,7 @@ func domainOf(s registry.Snapshot, name string) (registry.Domain, bool) {
 	return s.Domains[i], true
 }
 
-// removals are those of a pass; have is the number of managed servers, with those that went shortly before.
+// removals are those of a pass; have is the number of managed servers, with those that were removed shortly before.
 func (m *memory) removals(leaving []haproxy.ServerKey, have int, scope haproxy.Scope) removals {
 	r := m.departures.with(leaving, have, time.Now())
 	for name, d := range m.domains {
@@ -306,7 +337,7 @@ func (m *memory) markExpired(plan Plan) Plan {
 	return plan
 }
 
-// expire takes note of hosts whose lease ended, as "domain/host", and forgets those that are there again.
+// expire records the hosts whose lease has ended, as "domain/host", and forgets those that are registered again.
 func (m *memory) expire(hosts map[string]bool, snapshot registry.Snapshot) {
 	for path := range hosts {
 		domain, host := cutPath(path)

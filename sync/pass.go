@@ -13,45 +13,45 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// Process is HAProxy's running process. One goroutine owns it: that of a Syncer's caller, or an agent's loop. Its methods
-// return when their effect is there and has been read back, or an error.
+// Process is HAProxy's running process. One goroutine owns it: the caller of a Syncer, or the loop of an agent. A method returns after
+// its effect was read back, or with an error.
 type Process interface {
 	Looker
-	// Cached is the State of a scope as State or Run read it last; it is not ok where that is not known, or a file has
-	// changed since.
+	// Cached is the State of a scope as State or Run read it last. It is not ok if the state is not known, or a file has changed
+	// since then.
 	Cached(scope haproxy.Scope) (st haproxy.State, ok bool)
 	// Run makes changes of servers, and of the backends and rules that State.Dynamic says can change.
 	Run(ctx context.Context, changes []haproxy.Change) (haproxy.Outcome, error)
 }
 
-// A pass is one comparison of the registry with HAProxy, over a scope, and what follows from it.
+// A pass compares the registry with HAProxy, over a scope, and applies the difference.
 type pass struct {
 	cfg      Config
 	memory   *memory // of an agent; an empty one for a single pass
 	scope    haproxy.Scope
-	snapshot registry.Snapshot // the registry; zero where it could not be read
+	snapshot registry.Snapshot // zero if the registry could not be read
 	counts   snapshotCounts
 	state    haproxy.State
-	// asked is what the registry asks for, want what the file and the process are brought to.
+	// asked is what the registry asks for; want is what the file and the process should be.
 	asked haproxy.Config
 	want  wanted
-	// over are the domains of which the limits leave something out, and why.
+	// overLimit says by domain why the limits leave something out.
 	overLimit map[string]string
-	// made are the changes that were sent to the process, and outcome what became of them.
+	// made are the changes that were sent to the process, and outcome is their result.
 	made    []haproxy.Change
 	outcome haproxy.Outcome
 	// bound are the hosts of the scope at HAProxy's own addresses.
 	bound []registry.Problem
-	// left are the domains of which changes are left to the next pass.
+	// deferred are the domains with changes that a later pass makes.
 	deferred map[string]bool
 	// held are the hosts whose removal is held back, by domain.
 	held   map[string][]string
 	report Report
-	// unheld is the plan with what is held back; zero where nothing is.
+	// planWithHeld is the plan as it was before removals were held back; zero if none are.
 	planWithHeld Plan
 }
 
-// compare begins a pass: what is wanted of the scope, and the plan for it.
+// compare computes what is wanted of the scope, and the plan for it.
 func (p *pass) compare(st haproxy.State) {
 	p.state = st
 	p.report = newReport(p.counts)
@@ -81,11 +81,11 @@ func (p *pass) compare(st haproxy.State) {
 	}
 }
 
-// plan is what is to be done in a state.
+// plan returns what is to do in a state.
 func (p *pass) plan(st haproxy.State) Plan { return p.memory.markExpired(newPlan(p.want, st)) }
 
-// check holds a plan that a safeguard objects to, or the removals of some domains. A plan with nothing in it proves that
-// nothing is wrong.
+// check asks the safeguards. It holds back the whole plan, with an error, or the removals of some domains. An empty plan is always
+// allowed: it proves that nothing is wrong.
 func (p *pass) check() error {
 	of, leaving := p.memory.departures.servers(p.asked, p.state)
 	have := 0
@@ -113,15 +113,15 @@ func (p *pass) check() error {
 	return err
 }
 
-// withhold keeps the servers of some domains that the registry has no more, as they are.
+// holdRemovals keeps the servers of some domains that the registry no longer has. held says why, by domain.
 func (p *pass) holdRemovals(held map[string]string) {
-	var left []haproxy.ServerKey
+	var leaving []haproxy.ServerKey
 	p.held = map[string][]string{}
-	stay := map[string]haproxy.Backend{}
+	kept := map[string]haproxy.Backend{}
 	for _, s := range p.report.leaving {
 		domain := s.Domain()
 		if held[domain] == "" {
-			left = append(left, s)
+			leaving = append(leaving, s)
 			continue
 		}
 		p.held[domain] = append(p.held[domain], s.Name)
@@ -131,33 +131,41 @@ func (p *pass) holdRemovals(held map[string]string) {
 		if !ok {
 			continue
 		}
-		b, begun := stay[domain]
+		b, begun := kept[domain]
 		if !begun {
-			if b, begun = backendOf(p.asked, domain); !begun {
-				b = haproxy.Backend{Name: s.Backend, Options: file.Options}
-				if file.Name == "" {
-					b.Options = live.Options
-				}
-			}
-			b.Servers = slices.Clone(b.Servers)
+			b = p.askedOr(domain, file, live)
 		}
 		b.Servers = append(b.Servers, server)
-		stay[domain] = b
+		kept[domain] = b
 	}
-	for _, b := range stay {
+	for _, b := range kept {
 		slices.SortFunc(b.Servers, byServer)
 	}
-	p.asked = withoutTaken(withBackends(p.asked, stay), p.snapshot)
+	p.asked = withoutTaken(withBackends(p.asked, kept), p.snapshot)
 	p.asked = p.cfg.Layout.complete(p.asked)
 	names := slices.Sorted(maps.Keys(p.held))
 	p.planWithHeld = p.report.Plan
 	p.want = p.memory.wanted(p.cfg.Layout, p.asked, p.state, p.scope)
 	p.report.Plan = p.plan(p.state)
-	p.report.leaving = left
+	p.report.leaving = leaving
 	p.report.Held = fmt.Sprintf("%s; those of %s are held back", held[names[0]], nameSome(names))
 }
 
-// nameSome names some of many.
+// askedOr is what the registry asks for of a domain; if it asks for nothing, HAProxy's backend without servers. The caller may append
+// to the servers.
+func (p *pass) askedOr(domain string, file, live haproxy.Backend) haproxy.Backend {
+	b, asked := backendOf(p.asked, domain)
+	if !asked {
+		b = haproxy.Backend{Name: haproxy.BackendName(domain), Options: file.Options}
+		if file.Name == "" {
+			b.Options = live.Options
+		}
+	}
+	b.Servers = slices.Clone(b.Servers)
+	return b
+}
+
+// nameSome lists the first names, and says how many more there are.
 func nameSome(names []string) string {
 	if more := len(names) - namedReasons; more > 0 {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:namedReasons], ", "), more)
@@ -182,9 +190,9 @@ func (p *pass) run(ctx context.Context, changes []haproxy.Change) error {
 	return err
 }
 
-// cached makes the changes of servers that follow from the cache, so that traffic moves before HAProxy has been read, and
-// then compares what Run has read back. It is not ok where that leaves anything to do in the process, more is to be done than servers
-// that come, change or go, or a safeguard objects: then a pass that reads HAProxy is to follow. made are the changes that were sent.
+// applyCached sends changes of servers that follow from the cache, so that traffic moves before HAProxy is read. Then it checks them
+// with what Run has read back. It is not ok if more than servers change, a safeguard objects, or something is left to do in the
+// process: then HAProxy has to be read. p.made has the changes that were sent.
 func (p *pass) applyCached(ctx context.Context) (ok bool) {
 	st, known := p.cfg.Process.Cached(p.scope)
 	if !known {
@@ -215,10 +223,10 @@ func (p *pass) applyCached(ctx context.Context) (ok bool) {
 // waits reports whether a domain of the plan has to wait for the file or a reload.
 func (p Plan) waits() bool { return len(p.Reload) > 0 || len(p.structural()) > 0 }
 
-// partialPatience bounds the reading of some domains: it does not wait for a HAProxy that is busy or stopped.
+// partialTimeout bounds the reading of some domains, if HAProxy is busy or stopped.
 const partialTimeout = 3 * time.Second
 
-// read reads the scope from HAProxy.
+// read reads the scope from HAProxy and compares it.
 func (p *pass) read(ctx context.Context) error {
 	if !p.scope.All() {
 		var cancel context.CancelFunc
@@ -238,7 +246,7 @@ func (p *pass) read(ctx context.Context) error {
 	return nil
 }
 
-// byProcess is what a pass does in the process: what does not wait for the file. A *HeldError means that nothing was touched.
+// apply makes the changes in the process that need not wait for the file. A *HeldError means that nothing was changed.
 func (p *pass) apply(ctx context.Context) error {
 	if !p.scope.All() && p.applyCached(ctx) {
 		p.report.Plan = p.plan(p.state).with(p.made)
@@ -268,23 +276,26 @@ func (p *pass) apply(ctx context.Context) error {
 	return nil
 }
 
-// differs reports whether HAProxy differs from the registry in more than in what operators have set on its socket.
+// differs reports whether HAProxy differs from the registry, overrides of operators aside.
 func (p *pass) differs() bool {
-	return !newPlan(wanted{file: p.asked, process: leaveAgents(p.asked, p.asked, p.state), refused: p.want.refused, retried: p.want.retried}, p.state).Empty()
+	want := wanted{
+		file: p.asked, process: leaveAgents(p.asked, p.asked, p.state), refused: p.want.refused, retried: p.want.retried,
+	}
+	return !newPlan(want, p.state).Empty()
 }
 
-// taken are the changes that the pass has made and HAProxy has not refused.
+// accepted are the changes that were sent and that HAProxy did not refuse.
 func (p *pass) accepted() []haproxy.Change {
 	return slices.DeleteFunc(slices.Clone(p.made), func(c haproxy.Change) bool {
 		return slices.ContainsFunc(p.outcome.Refused, func(f haproxy.Failure) bool { return f.Change == c })
 	})
 }
 
-// maxRun is the number of changes that a pass of an agent makes in the process: what is left comes with the next pass, and what has
-// come in of other domains before it.
+// maxRun is the number of changes that one pass of an agent makes in the process. Later passes make the others, together with new
+// changes of other domains.
 const maxRun = 1000
 
-// slice are the changes that the pass makes now, those of domains with few of them first. The plan is without the others.
+// slice returns the changes for this pass, and takes the others out of the plan. Domains with few changes come first.
 func (p *pass) slice(changes []haproxy.Change) []haproxy.Change {
 	if len(changes) <= maxRun {
 		return changes
@@ -305,7 +316,7 @@ func (p *pass) slice(changes []haproxy.Change) []haproxy.Change {
 	return changes[:maxRun]
 }
 
-// only is the part of a snapshot that is about a scope.
+// partOf is the part of a snapshot within a scope.
 func partOf(snapshot registry.Snapshot, scope haproxy.Scope) registry.Snapshot {
 	if scope.All() {
 		return snapshot
@@ -314,7 +325,7 @@ func partOf(snapshot registry.Snapshot, scope haproxy.Scope) registry.Snapshot {
 	part.Domains, part.Problems = nil, nil
 	for _, p := range snapshot.Problems {
 		if scope.Has(p.Domain) {
-			part.Problems = append(part.Problems, p) // the name of a host may be a bad one
+			part.Problems = append(part.Problems, p) // also of a host with an invalid name, in a domain that is not there
 		}
 	}
 	for _, name := range scope.Names() {
@@ -325,12 +336,14 @@ func partOf(snapshot registry.Snapshot, scope haproxy.Scope) registry.Snapshot {
 	return part
 }
 
-// job is what the pass asks of the deployer.
+// job is what the deployer has to do for the pass.
 func (p *pass) job() job {
 	plan := p.report.Plan
 	j := job{
-		layout: p.cfg.Layout, scope: p.scope, base: p.state.Digest, worker: p.state.Worker, want: p.want.file, late: plan.late, options: plan.options,
-		reload: len(plan.Reload) > 0, tracked: trackedIn(p.state.Needed), rewrite: plan.Rewrite, report: &p.report, began: time.Now(),
+		layout: p.cfg.Layout, scope: p.scope, base: p.state.Digest, worker: p.state.Worker,
+		want: p.want.file, rewrite: plan.Rewrite, tracked: trackedIn(p.state.Needed),
+		late: plan.late, options: plan.options, reload: len(plan.Reload) > 0,
+		report: &p.report, began: time.Now(),
 	}
 	for _, f := range p.outcome.Refused {
 		j.late, j.reload = append(j.late, f.Change.Domain()), true
@@ -345,7 +358,7 @@ func (p *pass) job() job {
 	return j
 }
 
-// before is what the file said of a domain when it was loaded last, as far as is known.
+// before is what the file said of a domain when HAProxy loaded it last, as far as is known.
 func (p *pass) before(name string) haproxy.Backend {
 	if d := p.memory.domains[name]; d != nil && d.lacksSince != nil {
 		return d.before

@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -8,60 +9,89 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// take is the one place where what a pass did is remembered. atWork is what the deployer is at.
-func (m *memory) take(p *pass, atWork *job) {
-	waits, late := p.report.Plan.structural(), map[string]bool{}
-	for _, name := range p.report.Plan.late {
-		late[name] = true
+// take records what a pass did. Only take and takeResult change the state of a domain. running is the deployer's job; nil if none.
+func (m *memory) take(p *pass, running *job) {
+	found := findings{
+		structural: p.report.Plan.structural(), reload: map[string]bool{}, edited: map[string]bool{},
+		leaving: map[string][]string{}, bound: map[string][]registry.Problem{},
 	}
-	edited := map[string]bool{}
-	for _, a := range p.report.Plan.Actions {
-		if a.Via != ViaRuntime {
-			edited[a.Change.Domain()] = true
-		}
-	}
-	for _, f := range p.outcome.Refused {
-		late[f.Change.Domain()] = true
-	}
-	leaving := map[string][]string{}
-	for _, c := range p.outcome.Draining {
-		leaving[c.Domain()] = append(leaving[c.Domain()], c.Server.Name)
-	}
-	bound := map[string][]registry.Problem{}
-	for _, problem := range p.bound {
-		bound[problem.Domain] = append(bound[problem.Domain], problem)
-	}
+	found.collect(p)
 	for _, name := range p.touched() {
-		inFlight := atWork != nil && atWork.scope.Has(name)
-		if m.domains[name] == nil && !edited[name] && !late[name] && len(leaving[name]) == 0 && len(p.held[name]) == 0 && len(bound[name]) == 0 && p.overLimit[name] == "" && !p.deferred[name] && !inFlight {
-			continue
-		}
-		d := m.at(name)
-		live, _ := backendOf(p.state.Live, name)
-		d.leaving = slices.Sorted(slices.Values(append(leaving[name], p.stillLeaving(d.leaving, live)...)))
-		d.held, d.bound, d.overLimit, d.rest.key = p.held[name], bound[name], p.overLimit[name], p.want.resting[name]
-		d.want, _ = backendOf(p.want.file, name)
-		d.file, _ = backendOf(p.state.File, name)
-		d.waits = waitsFor(d, edited[name] || inFlight, late[name])
-		m.markLacks(d, live, waits[name] || late[name] || len(d.held) > 0 || p.deferred[name] || p.want.refused[name] && p.lacks(name))
-		m.markMayLack(d, atWork.undoes(name, d.want, edited[name]))
-		if p.scope.All() && d.waits == waitsForNothing {
-			d.expired = nil
-		}
-		if d.refused != nil && !p.want.refused[name] {
-			d.refused.retrying = true
-		}
-		if d.refused != nil && !p.want.refused[name] && d.waits != waitsForFile && d.waits != waitsForReload {
-			d.refused = nil // it is asked for no more, or came through
-		}
+		m.takeDomain(name, p, found, running)
 	}
 	m.count(p)
 	m.counts, m.confirmed, m.reached = p.counts, p.snapshot, positionOf(p.snapshot)
 	m.forget()
 }
 
-// stillLeaving are those of a domain's leaving servers that the process has, that are wanted no more, and that the pass has not removed:
-// the domain waits for the file, for example.
+// findings are what a pass found, by domain.
+type findings struct {
+	structural map[string]bool // more than servers change
+	reload     map[string]bool // a change needs a reload
+	edited     map[string]bool // the file has to change
+	leaving    map[string][]string
+	bound      map[string][]registry.Problem
+}
+
+func (f findings) collect(p *pass) {
+	for _, name := range p.report.Plan.late {
+		f.reload[name] = true
+	}
+	for _, r := range p.outcome.Refused {
+		f.reload[r.Change.Domain()] = true
+	}
+	for _, a := range p.report.Plan.Actions {
+		if a.Via != ViaRuntime {
+			f.edited[a.Change.Domain()] = true
+		}
+	}
+	for _, c := range p.outcome.Draining {
+		f.leaving[c.Domain()] = append(f.leaving[c.Domain()], c.Server.Name)
+	}
+	for _, problem := range p.bound {
+		f.bound[problem.Domain] = append(f.bound[problem.Domain], problem)
+	}
+}
+
+// touched are the domains whose state a pass may change, sorted.
+func (p *pass) touched() []string {
+	if !p.scope.All() {
+		return p.scope.Names()
+	}
+	names := slices.Concat(slices.Collect(maps.Keys(p.memory.domains)), p.report.Plan.domains(), p.report.Plan.late,
+		slices.Collect(maps.Keys(p.held)), slices.Collect(maps.Keys(p.overLimit)), slices.Collect(maps.Keys(p.deferred)))
+	for _, problem := range p.bound {
+		names = append(names, problem.Domain)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func (m *memory) takeDomain(name string, p *pass, found findings, running *job) {
+	d := m.at(name)
+	live, _ := backendOf(p.state.Live, name)
+	d.leaving = slices.Sorted(slices.Values(append(found.leaving[name], p.stillLeaving(d.leaving, live)...)))
+	d.held, d.bound, d.overLimit, d.rest.key = p.held[name], found.bound[name], p.overLimit[name], p.want.resting[name]
+	d.want, _ = backendOf(p.want.file, name)
+	d.file, _ = backendOf(p.state.File, name)
+	inJob := running != nil && running.scope.Has(name)
+	d.waits = waitsFor(d, found.edited[name] || inJob, found.reload[name])
+	waits := found.structural[name] || found.reload[name] || d.isHeld() || p.deferred[name]
+	m.markLacks(d, live, waits || p.want.refused[name] && p.lacks(name))
+	m.markMayLack(d, running.undoes(name, d.want, found.edited[name]))
+	if p.scope.All() && d.waits == waitsForNothing {
+		d.expired = nil
+	}
+	if d.refused == nil || p.want.refused[name] {
+		return
+	}
+	if d.refused.retrying = true; !d.waitsForDeployer() {
+		d.refused = nil // HAProxy has accepted it, or the registry no longer asks for it
+	}
+}
+
+// stillLeaving are the leaving servers of a domain that the process still has, that are not wanted again, and that the pass has not
+// removed. The domain may wait for the file, for example.
 func (p *pass) stillLeaving(leaving []string, live haproxy.Backend) []string {
 	want, _ := haproxy.FindBackend(p.want.process.Backends, live.Name)
 	return slices.DeleteFunc(slices.Clone(leaving), func(name string) bool {
@@ -72,7 +102,7 @@ func (p *pass) stillLeaving(leaving []string, live haproxy.Backend) []string {
 	})
 }
 
-// count keeps how much is asked for, and what went of late.
+// count records how much the registry asks for, and the recent removals.
 func (m *memory) count(p *pass) {
 	m.total = m.amountOutside(p.scope)
 	if p.scope.All() {
@@ -90,8 +120,8 @@ func (m *memory) count(p *pass) {
 	m.departures.take(p.report.leaving, p.asked, time.Now())
 }
 
-// undoes reports whether a reload that is at work has HAProxy load a domain otherwise than it is wanted now; edited is set where the file
-// is not as it is wanted.
+// undoes reports whether the job, which may be nil, makes HAProxy load a domain in a state that is no longer wanted. edited is set if
+// the file differs from what is wanted.
 func (j *job) undoes(name string, want haproxy.Backend, edited bool) bool {
 	switch {
 	case j == nil || !j.reload:
@@ -103,13 +133,13 @@ func (j *job) undoes(name string, want haproxy.Backend, edited bool) bool {
 	return edited
 }
 
-// doubt remembers since when the process may lack something of a domain after the reload that is at work.
+// markMayLack records since when the process may lack something of a domain after the current reload.
 func (m *memory) markMayLack(d *domainState, undone bool) {
 	if !undone {
 		d.mayLackSince = nil
 	} else if d.mayLackSince == nil {
-		unsure := m.reached
-		d.mayLackSince = &unsure
+		reached := m.reached
+		d.mayLackSince = &reached
 	}
 }
 
@@ -119,13 +149,13 @@ func waitsFor(d *domainState, file, reload bool) waiting {
 		return waitsForReload
 	case file:
 		return waitsForFile
-	case len(d.leaving) > 0:
+	case d.isDraining():
 		return waitsForDrain
 	}
 	return waitsForNothing
 }
 
-// mark remembers since when the process lacks something of a domain.
+// markLacks records since when the process lacks something of a domain.
 func (m *memory) markLacks(d *domainState, live haproxy.Backend, lacks bool) {
 	switch {
 	case !lacks:
@@ -136,14 +166,14 @@ func (m *memory) markLacks(d *domainState, live haproxy.Backend, lacks bool) {
 			since = *d.mayLackSince
 		}
 		d.lacksSince, d.before = &since, d.file
-		if sameBackend(d.file, d.want) { // it is in the file, and was never loaded
+		if sameBackend(d.file, d.want) { // the file has it, and HAProxy has never loaded it
 			d.before = live
 		}
 	}
 }
 
-// lacks reports whether the process is not as the registry asks for a domain that HAProxy has refused something of: servers that
-// go apart.
+// lacks reports whether the process differs from what the registry asks for a domain of which HAProxy has refused something. Servers
+// that the registry no longer has do not count.
 func (p *pass) lacks(name string) bool {
 	asked, _ := backendOf(p.memory.overrides.apply(p.asked), name)
 	live, _ := backendOf(p.state.Live, name)
@@ -164,7 +194,7 @@ func (p *pass) lacks(name string) bool {
 	return missing
 }
 
-// takeResult is the place where what a job did is remembered.
+// takeResult records what a job did.
 func (m *memory) takeResult(r result) {
 	if r.err == nil || r.reloaded {
 		m.identity.Digest = r.digest
@@ -178,14 +208,13 @@ func (m *memory) takeResult(r result) {
 			continue
 		}
 		d.file, _ = backendOf(r.file, name)
-		was, _ := backendOf(r.want, name)
-		if d.waits == waitsForFile && d.lacksSince == nil && (sameBackend(d.want, d.file) || sameBackend(d.want, was)) {
-			d.waits = waitsForNothing
-			if len(d.leaving) > 0 {
-				d.waits = waitsForDrain
-			}
+		written := sameBackend(d.want, d.file)
+		asked, _ := backendOf(r.want, name)
+		if d.isUnwritten() && (written || sameBackend(d.want, asked)) {
+			d.waits = waitsFor(d, false, false)
 		}
-		if _, again := r.refused[name]; !again && d.refused != nil && d.refused.retrying && sameBackend(d.want, d.file) && d.lacksSince == nil {
+		retried := d.refused != nil && d.refused.retrying && !has(r.refused, name)
+		if retried && written && d.lacksSince == nil {
 			d.refused = nil
 		}
 	}
