@@ -13,12 +13,11 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// Process is HAProxy's running process. One goroutine owns it: the caller of a Syncer, or the loop of an agent. A method returns after
-// its effect was read back, or with an error.
+// Process is HAProxy's running process. One goroutine owns it: the caller of a Syncer, or the loop of an agent. A method without an
+// error has read its effect back.
 type Process interface {
 	Looker
-	// Cached is the State of a scope as State or Run read it last. It is not ok if the state is not known, or a file has changed
-	// since then.
+	// Cached is the State of a scope as last read by State or Run; not ok if it is not known or a file has changed since.
 	Cached(scope haproxy.Scope) (st haproxy.State, ok bool)
 	// Run makes changes of servers, and of the backends and rules that State.Dynamic says can change.
 	Run(ctx context.Context, changes []haproxy.Change) (haproxy.Outcome, error)
@@ -56,36 +55,34 @@ func (p *pass) compare(st haproxy.State) {
 	p.state = st
 	p.report = newReport(p.counts)
 	p.report.Compared, p.report.Down = true, st.Down
-	p.report.Version, p.report.OldWorkers, p.report.Warnings = st.Capabilities.Version, st.OldWorkers, st.Warnings
-	p.report.leaveOut(slices.Concat(LeftAlone(p.snapshot, st.Foreign), LeftAloneHosts(p.snapshot, st.NotOurs)))
+	p.report.Version, p.report.OldWorkers = st.Capabilities.Version, st.OldWorkers
 	p.asked, p.bound = p.cfg.Layout.Desired(partOf(p.snapshot, p.scope), st)
-	p.report.leaveOut(p.bound)
+	problems := slices.Concat(LeftAlone(p.snapshot, st.Foreign), LeftAloneHosts(p.snapshot, st.NotOurs), p.bound)
 	p.asked = withoutTaken(p.asked, p.snapshot)
 	if p.asked, p.overLimit = p.cfg.Policy.limit(p.asked, st, p.memory.amountOutside(p.scope)); len(p.overLimit) > 0 {
 		p.asked = p.cfg.Layout.complete(p.asked)
 	}
 	for domain, why := range p.overLimit {
-		p.report.leaveOut([]registry.Problem{overProblem(p.snapshot.Prefix, domain, why)})
+		problems = append(problems, overProblem(p.snapshot.Prefix, domain, why))
 	}
 	p.report.Agents = agentChecked(p.asked, st)
 	p.want = p.memory.wanted(p.cfg.Layout, p.asked, st, p.scope)
-	p.report.leaveOut(p.memory.leftOut(p.snapshot.Prefix, p.scope, p.want.refused))
+	problems = append(problems, p.memory.leftOut(p.snapshot.Prefix, p.scope, p.want.refused)...)
 	for domain, key := range p.want.resting {
-		p.report.leaveOut([]registry.Problem{p.memory.domains[domain].rest.waits(key).problem(p.snapshot.Prefix, domain)})
+		problems = append(problems, p.memory.domains[domain].rest.waits(key).problem(p.snapshot.Prefix, domain))
 	}
+	p.report.leaveOut(problems)
 	p.report.Plan = p.plan(st)
-	edits := Diff(st.File, p.want.file)
-	p.report.Warnings = slices.Concat(st.Warnings, lostWords(st.File, edits))
+	p.report.Warnings = slices.Concat(st.Warnings, lostWords(st.File, Diff(st.File, p.want.file)))
 	if p.cfg.ForceRewrite && p.report.Plan.Rewrite == "" {
 		p.report.Plan = p.report.Plan.rewritten("--rewrite asks for it")
 	}
 }
 
-// plan returns what is to do in a state.
 func (p *pass) plan(st haproxy.State) Plan { return p.memory.markExpired(newPlan(p.want, st)) }
 
-// check asks the safeguards. It holds back the whole plan, with an error, or the removals of some domains. An empty plan is always
-// allowed: it proves that nothing is wrong.
+// check asks the safeguards. They hold back the whole plan, with an error, or the removals of some domains. An empty plan passes: it
+// proves that nothing is wrong.
 func (p *pass) check() error {
 	of, leaving := p.memory.departures.servers(p.asked, p.state)
 	have := 0
@@ -151,8 +148,7 @@ func (p *pass) holdRemovals(held map[string]string) {
 	p.report.Held = fmt.Sprintf("%s; those of %s are held back", held[names[0]], nameSome(names))
 }
 
-// askedOr is what the registry asks for of a domain; if it asks for nothing, HAProxy's backend without servers. The caller may append
-// to the servers.
+// askedOr is a copy of what the registry asks for of a domain; if that is nothing, HAProxy's backend without servers.
 func (p *pass) askedOr(domain string, file, live haproxy.Backend) haproxy.Backend {
 	b, asked := backendOf(p.asked, domain)
 	if !asked {
@@ -173,7 +169,6 @@ func nameSome(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// run makes changes in the process.
 func (p *pass) run(ctx context.Context, changes []haproxy.Change) error {
 	if len(changes) == 0 {
 		return nil
@@ -190,9 +185,9 @@ func (p *pass) run(ctx context.Context, changes []haproxy.Change) error {
 	return err
 }
 
-// applyCached sends changes of servers that follow from the cache, so that traffic moves before HAProxy is read. Then it checks them
-// with what Run has read back. It is not ok if more than servers change, a safeguard objects, or something is left to do in the
-// process: then HAProxy has to be read. p.made has the changes that were sent.
+// applyCached sends the changes of servers that follow from the cache, so that traffic moves before HAProxy is read, and compares what
+// Run has read back. If more than servers change, a safeguard objects or something is left to do in the process, it is not ok, and
+// HAProxy has to be read. p.made has what was sent.
 func (p *pass) applyCached(ctx context.Context) (ok bool) {
 	st, known := p.cfg.Process.Cached(p.scope)
 	if !known {
@@ -291,8 +286,7 @@ func (p *pass) accepted() []haproxy.Change {
 	})
 }
 
-// maxRun is the number of changes that one pass of an agent makes in the process. Later passes make the others, together with new
-// changes of other domains.
+// maxRun is the most changes that one pass makes in the process. Later passes make the others, together with what is new by then.
 const maxRun = 1000
 
 // slice returns the changes for this pass, and takes the others out of the plan. Domains with few changes come first.
@@ -325,7 +319,7 @@ func partOf(snapshot registry.Snapshot, scope haproxy.Scope) registry.Snapshot {
 	part.Domains, part.Problems = nil, nil
 	for _, p := range snapshot.Problems {
 		if scope.Has(p.Domain) {
-			part.Problems = append(part.Problems, p) // also of a host with an invalid name, in a domain that is not there
+			part.Problems = append(part.Problems, p) // also of hosts with invalid names
 		}
 	}
 	for _, name := range scope.Names() {
