@@ -38,16 +38,14 @@ type job struct {
 	scope  haproxy.Scope
 	base   haproxy.Digest // the file from which the job was computed
 	worker string         // the process at that time
-	// want is what the file should say of the scope. without is the same without what needs a reload: it is written if HAProxy
-	// refuses the reload.
+	// want is what the file should say of the scope; without is the same without what needs the reload, for when HAProxy refuses it.
 	want, without haproxy.Config
 	late          []string        // the domains that need the reload, sorted
 	options       []string        // those of them whose options rest after it
 	reload        bool            // for late, or for HAProxy's own sake
 	tracked       map[string]bool // the domains with servers that other domains track
 	rewrite       string          // why the whole file is written; empty for an edit
-	// report is the one of the pass that asked for the job, with the job's plan; nil if the job only writes what the process has
-	// already.
+	// report is that of the pass that asked for the job, with its plan; nil if the job only writes what the process has.
 	report *Report
 	began  time.Time
 }
@@ -124,7 +122,7 @@ func (d *deployment) write(ctx context.Context) error {
 	}
 	d.have, d.wantWhole = have, replaceScope(have, d.want, d.scope)
 	if d.rewrite == "" && !d.reload && len(Diff(d.have, d.wantWhole)) == 0 {
-		return nil // with a reload, haproxy -c checks even an unchanged file: a refused reload would restore another one
+		return nil // before a reload, haproxy -c checks even an unchanged file: a refused reload would restore an earlier one
 	}
 	err = d.commit(ctx, d.wantWhole)
 	if invalid, ok := errors.AsType[*haproxy.InvalidConfigError](err); ok {
@@ -279,7 +277,7 @@ type deployer struct {
 	jobs    chan job
 	results chan result
 	busy    *job // the current job; nil if there is none
-	// changedMeanwhile are the domains that the process got a change of during the job: a reload may have loaded the file without it.
+	// changedMeanwhile are the domains that changed in the process during the job: a reload may undo that.
 	changedMeanwhile map[string]bool
 }
 
@@ -312,7 +310,7 @@ func (d *deployer) start(j job) {
 	d.jobs <- j
 }
 
-// noteChanges records which domains the process got a change of during a job.
+// noteChanges records changes in the process during a job.
 func (d *deployer) noteChanges(made []haproxy.Change) {
 	if d.busy == nil {
 		return

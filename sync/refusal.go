@@ -25,9 +25,7 @@ type refusal struct {
 	retrying bool
 }
 
-// A retry is when something is tried again, and how long the last wait was.
-
-// A retry is when something is tried again, and how long it waits after that.
+// A retry is when something is tried again, and after which wait.
 type retry struct {
 	at   time.Time
 	wait time.Duration
@@ -67,9 +65,9 @@ func (m *memory) refuse(refused map[string]refusal) {
 			if was := d.refused; was != nil && was.reload {
 				r.retry.wait = was.retry.wait
 			}
-			first, last := retryMin, refusedMax
+			first, last := minRetry, maxRefusedRetry
 			if r.useless {
-				first, last = uselessMin, uselessMax
+				first, last = minUselessRetry, maxUselessRetry
 			}
 			r.retry.wait = min(max(2*r.retry.wait, first), last)
 			r.retry.at = time.Now().Add(r.retry.wait)

@@ -14,11 +14,10 @@ type Status struct {
 	// Reasons say why the agent is not ready, one a line. It is empty, and the agent ready, if a pass has succeeded, the registry and
 	// HAProxy can be reached, nothing is held, and nothing takes long.
 	Reasons []string
-	// Seen is the last revision of the registry that the agent knows. Applied is the one that HAProxy's process has, and Filed the one
-	// that its file has.
+	// Seen is the last revision of the registry that the agent knows, Applied the one that HAProxy's process has, Filed that of its file.
 	Seen, Applied, Filed registry.Revision
-	// Heard is the last change below the prefix that the agent knows, and Has the last one that the process has. Unlike Seen and Applied
-	// they do not grow with changes elsewhere in etcd.
+	// Heard is the last change below the prefix that the agent knows, Has the last one that the process has. Unlike Seen and Applied they
+	// stay if nothing changes there.
 	Heard, Has registry.Revision
 	// HAProxy is the version of the process; zero if it has not been read yet.
 	HAProxy haproxy.Version
@@ -85,12 +84,11 @@ func (s Status) Lag() time.Duration {
 	return time.Since(s.Behind)
 }
 
-// Leaving are the servers that get no new clients, sorted: those of hosts in drain or maint, and removed ones that the process still
-// has. The caller must not write to the slice.
+// Leaving are the servers without new clients: those of hosts in drain or maint, and removed ones that the process still has. They are
+// sorted, and read-only.
 func (s Status) Leaving() []haproxy.ServerKey { return s.leaving }
 
-// Late are the domains of which the process lacks something, or may lack it after the current reload, sorted. The caller must not
-// write to the slice.
+// Late are the domains of which the process lacks something, or may lack it after the current reload. They are sorted, and read-only.
 func (s Status) Late() []string { return s.lacking }
 
 const notRead = "the registry has not been read yet"

@@ -66,8 +66,7 @@ func checkPolicy(layout Layout, policy Policy) error {
 	return nil
 }
 
-// Plan says what Sync would do. It only reads. A *HeldError comes with a full report, even if only the removals of some domains are held
-// back.
+// Plan says what Sync would do. It only reads. A *HeldError, also for removals of some domains alone, comes with a full report.
 func (s *Syncer) Plan(ctx context.Context) (Report, error) {
 	p, err := s.prepare(ctx)
 	p.report.File = p.want.file
@@ -160,8 +159,8 @@ func (p *pass) keepOverrides() {
 	p.report.Kept = noted.list()
 }
 
-// holdNeeded holds back removals that HAProxy would refuse, because a line that stays needs the server. So a plan shows what a sync does.
-// If one server of a domain has to stay, all of them stay, and with them what they need in turn.
+// holdNeeded holds back removals that HAProxy would refuse because a line that stays needs the server: a plan shows what a sync does. If
+// one server of a domain has to stay, all of them stay, and so do their lines, which may need other servers.
 func (p *pass) holdNeeded() {
 	held := map[string]refusal{}
 	stays := func(key haproxy.ServerKey) bool {
@@ -209,9 +208,8 @@ func refusedWithout(server string, need haproxy.Need, tracked bool, have, want h
 	return r
 }
 
-// carryOut makes the changes of the plan: first in the process, because traffic then moves within milliseconds, then in the file, then
-// with a reload if one is needed. At the end it reads back that nothing is left to do. What the process refuses comes with a
-// reload, because the file has it by then.
+// carryOut makes the changes of the plan: in the process, where traffic moves within milliseconds, then in the file, then by a reload if
+// one is needed. At the end it checks that nothing is left to do. What the process refuses comes with a reload, from the file.
 func (p *pass) carryOut(ctx context.Context) error {
 	plan := p.report.Plan
 	if plan.Empty() {
@@ -261,7 +259,7 @@ func (p *pass) deployed(r result) {
 	}
 	p.memory.refuse(r.refused)
 	for name := range r.refused {
-		p.memory.domains[name].refused.retry.at = time.Now().Add(refusedMax) // no retry in this pass
+		p.memory.domains[name].refused.retry.at = time.Now().Add(maxRefusedRetry) // no retry in this pass
 	}
 	p.want = p.memory.wanted(p.cfg.Layout, p.asked, p.state, p.scope)
 	p.report.Plan = p.plan(p.state) // what was done
@@ -339,13 +337,7 @@ func (p *pass) remaining(ctx context.Context) (Plan, error) {
 }
 
 func onlyRemovals(p Plan) bool {
-	if len(p.Reload) > 0 || p.Rewrite != "" {
-		return false
-	}
-	for _, a := range p.Actions {
-		if a.Via != ViaRuntime || !removes(a.Change) || a.Change.Object() == haproxy.ObjectRule {
-			return false
-		}
-	}
-	return true
+	return len(p.Reload) == 0 && p.Rewrite == "" && !slices.ContainsFunc(p.Actions, func(a Action) bool {
+		return a.Via != ViaRuntime || !removes(a.Change) || a.Change.Object() == haproxy.ObjectRule
+	})
 }
