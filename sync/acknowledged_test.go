@@ -45,7 +45,7 @@ func TestNothingThatIsAcknowledgedIsUndone(t *testing.T) {
 					clear(w.unloads)
 					m.lingers, i.haproxy.slowWrite, i.haproxy.slowReload, i.haproxy.settles = nil, 0, 0, 0
 				})
-				elapse(refusedMax + 2*defaultResync)
+				elapse(maxRefusedRetry + 2*defaultResync)
 				w.check(t, "in the end")
 				if s := i.Status(); s.Applied != w.snapshot.Revision || !s.Ready() {
 					t.Errorf("in the end applied %d of %d, %v", s.Applied, w.snapshot.Revision, s.Reasons)

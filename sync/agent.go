@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -29,15 +30,14 @@ type AgentConfig struct {
 	// ReloadInterval is the least time between two reloads. The first one is made at once; a postponed one stays pending.
 	// The default is 2 s.
 	ReloadInterval time.Duration
-	// ReloadSplay is the longest random delay of a reload. It keeps the agents of several machines from reloading at the same
-	// time. The default is 0.
+	// ReloadSplay is the longest random delay of a reload, so that machines do not all reload at once. The default is 0.
 	ReloadSplay time.Duration
 	// Resync is how often everything is read and compared, although no change is known. The default is 60 s.
 	Resync time.Duration
 	// Observe is called with the duration of each pass; nil if not needed.
 	Observe func(PassKind, time.Duration)
-	// Measure is called for each change of a domain, with the way of the change and its latency: the time from etcd's event until
-	// HAProxy's process had the change, read back. Nil if not needed.
+	// Measure is called for each change of a domain, with its way and its latency: from etcd's event until the change was read back
+	// from HAProxy's process. Nil if not needed.
 	Measure func(Way, time.Duration)
 	// Begin is called when a pass begins, and the function that it returns when the pass ends; nil if not needed.
 	Begin func() (end func())
@@ -59,31 +59,31 @@ const (
 const (
 	defaultReloadInterval = 2 * time.Second
 	defaultResync         = time.Minute
-	retryMin              = time.Second
-	retryMax              = 30 * time.Second
+	minRetry              = time.Second
+	maxRetry              = 30 * time.Second
 	drainPoll             = 2 * time.Millisecond
-	drainPollMax          = 5 * time.Second
+	maxDrainPoll          = 5 * time.Second
 	heldPoll              = 5 * time.Second
 	pollInterval          = 2 * time.Second  // how often HAProxy's identity is read, which costs next to nothing
 	minPause              = time.Millisecond // the least time between two rounds of the loop without input
-	// refusedMax is the longest wait before a refused reload is tried again. Each try may keep clients out for two seconds, if
-	// an address is in use.
-	refusedMax = 5 * time.Minute
-	// uselessMin and uselessMax bound the wait before a reload is made again that HAProxy made and that did not help.
-	uselessMin = 5 * time.Minute
-	uselessMax = time.Hour
-	// fileDelay is how long the file may lag behind the process, so that one commit writes all changes of that time.
+	// maxRefusedRetry bounds the wait before a refused reload is tried again. If an address is in use, each try may keep clients out
+	// for two seconds.
+	maxRefusedRetry = 5 * time.Minute
+	// minUselessRetry and maxUselessRetry bound the wait before a reload that did not help is made again.
+	minUselessRetry = 5 * time.Minute
+	maxUselessRetry = time.Hour
+	// fileDelay is how long the file may lag behind the process, so that one commit writes many changes.
 	fileDelay = time.Second
-	// maxPartial is the largest number of domains for one pass: with more, a pass over everything is cheaper.
+	// maxPartial is the most domains for a pass: with more, a pass over everything is cheaper.
 	maxPartial = 500
 	// maxDeferred is how many deferred domains one pass takes: few enough that a change of another domain does not wait long.
 	maxDeferred = 250
-	// readBackDelay is the time from a reload until everything is read again. The domains that needed the reload are read at once.
+	// readBackDelay is when everything is read after a reload. The domains that needed the reload are read at once.
 	readBackDelay = 3 * time.Second
 )
 
-// An Agent keeps HAProxy in sync with the registry while it runs. Its loop owns the memory and the process. The deployer owns
-// the file and the reloads. A third goroutine follows the registry and wakes the loop.
+// An Agent keeps HAProxy in sync with the registry while it runs. Its loop owns the memory and the process, the deployer owns the file
+// and the reloads. A third goroutine follows the registry and wakes the loop.
 type Agent struct {
 	cfg AgentConfig
 	view
@@ -100,12 +100,8 @@ func NewAgent(cfg AgentConfig) (*Agent, error) {
 	if cfg.Follower == nil || cfg.Logger == nil {
 		return nil, errors.New("a follower and a logger are needed")
 	}
-	if cfg.ReloadInterval == 0 {
-		cfg.ReloadInterval = defaultReloadInterval
-	}
-	if cfg.Resync == 0 {
-		cfg.Resync = defaultResync
-	}
+	cfg.ReloadInterval = cmp.Or(cfg.ReloadInterval, defaultReloadInterval)
+	cfg.Resync = cmp.Or(cfg.Resync, defaultResync)
 	if cfg.ReloadInterval < 0 || cfg.Resync < 0 || cfg.ReloadSplay < 0 {
 		return nil, errors.New("the reload interval, the reload splay and the resync interval must not be negative")
 	}

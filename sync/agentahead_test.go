@@ -223,7 +223,7 @@ func TestAServerThatLingersKeepsNobodyFromGoingAhead(t *testing.T) {
 			t.Fatalf("%d readings, port %d", now.reads-reads, portOf(now.live))
 		}
 		i.haproxy.change(func() { busy = false })
-		elapse(2 * drainPollMax)
+		elapse(2 * maxDrainPoll)
 		if b, _ := backendOf(i.haproxy.now().live, "a.abc.com"); len(b.Servers) != 1 {
 			t.Errorf("the removed server was forgotten: %+v", b)
 		}

@@ -134,7 +134,7 @@ func TestAServerThatLingersIsLookedAfterWithoutWholePasses(t *testing.T) {
 			t.Errorf("%d tries in 70 s, drift %d", more, i.Status().Counts.Drift)
 		}
 		i.haproxy.change(func() { busy = false })
-		elapse(2 * drainPollMax)
+		elapse(2 * maxDrainPoll)
 		if b, _ := backendOf(i.haproxy.now().live, "a.abc.com"); len(b.Servers) != 1 || i.Status().Last.Draining != 0 {
 			t.Fatalf("%+v", i.Status())
 		}

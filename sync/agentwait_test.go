@@ -41,7 +41,7 @@ func TestOthersAreFollowedWhileHaproxyCGetsNoAnswer(t *testing.T) {
 		}
 
 		i.haproxy.change(func() { i.haproxy.hang = 0 })
-		elapse(limit + retryMin + time.Second) // the next try hangs already
+		elapse(limit + minRetry + time.Second) // the next try hangs already
 		now := i.haproxy.now()
 		if s := i.Status(); !s.Ready() || portOf(now.file) != portOf(now.live) {
 			t.Errorf("port %d in the file and %d in the process, %q", portOf(now.file), portOf(now.live), s.Reasons)

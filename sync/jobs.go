@@ -143,7 +143,7 @@ func (a *Agent) deployed(ctx context.Context, r result) {
 
 // setJobRetry sets when the deployer may get the next job, and when everything is read again.
 func (a *Agent) setJobRetry(r result, now time.Time) {
-	wait := min(max(2*a.alarms.jobRetry.wait, retryMin), retryMax)
+	wait := min(max(2*a.alarms.jobRetry.wait, minRetry), maxRetry)
 	a.alarms.jobRetry = retry{}
 	switch {
 	case errors.Is(r.err, haproxy.ErrConflict):

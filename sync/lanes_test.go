@@ -110,7 +110,7 @@ func TestARefusedReloadOfADomainKeepsNoOtherFromProcessAndFile(t *testing.T) {
 			t.Errorf("%d domains in the file", len(file.Backends))
 		}
 		i.haproxy.change(func() { i.haproxy.unloadable = nil })
-		elapse(refusedMax + time.Minute)
+		elapse(maxRefusedRetry + time.Minute)
 		if s := i.Status(); s.Applied != 902 || !s.Ready() {
 			t.Errorf("in the end applied %d, %v", s.Applied, s.Reasons)
 		}
@@ -203,7 +203,7 @@ func TestAReloadThatDoesNotHelpIsMadeSeldom(t *testing.T) {
 		synctest.Wait()
 		i.haproxy.change(func() { i.haproxy.unlisted = true })
 		i.registry.change(withNew(revised(twoDomains(), 900)), "c.abc.com")
-		elapse(uselessMin - time.Second)
+		elapse(minUselessRetry - time.Second)
 		if n := i.haproxy.now().reloads; n != 1 {
 			t.Errorf("%d reloads in five minutes, want one", n)
 		}

@@ -28,8 +28,8 @@ type alarms struct {
 	trusted bool
 	// recheck are domains that the next pass reads.
 	recheck map[string]bool
-	// loaded are the domains that needed the last reload, as the file had them, until a pass has read them. Domains that the
-	// process got a change of during the reload are not among them.
+	// loaded are the domains that needed the last reload, as the file had them, until a pass has read them. Domains that changed in the
+	// process during the reload are not among them.
 	loaded map[string]haproxy.Backend
 	// deferred are domains whose changes in the process did not fit into earlier passes.
 	deferred map[string]bool
@@ -38,8 +38,6 @@ type alarms struct {
 }
 
 // step makes a pass and starts a job, if they are due.
-
-// step does what is due.
 func (a *Agent) step(ctx context.Context) {
 	now := time.Now()
 	if !now.Before(a.alarms.resync) {
@@ -74,7 +72,7 @@ func (a *Agent) scope(in inbox, now time.Time) (scope haproxy.Scope, ok bool) {
 		if whole {
 			return haproxy.Everything(), true
 		}
-		if soon := a.alarms.wholeEnded.Add(retryMin); in.fresh && a.alarms.fails > 0 && !in.byHand && now.Before(soon) {
+		if soon := a.alarms.wholeEnded.Add(minRetry); in.fresh && a.alarms.fails > 0 && !in.byHand && now.Before(soon) {
 			a.alarms.whole = soon
 			return scope, false
 		}
@@ -272,9 +270,7 @@ func (a *Agent) haproxyChanged(st haproxy.State) bool {
 	return identity != a.memory.identity
 }
 
-// afterWholePass sets the alarms, and whom to trust, after a pass over everything.
-
-// settle draws the conclusions from a pass over everything for the following ones.
+// afterWholePass sets when the next pass over everything is due, and whether passes over some domains are enough until then.
 func (a *Agent) afterWholePass(ctx context.Context, p *pass, err error) {
 	now := time.Now()
 	a.alarms.wholeEnded, a.alarms.trusted, a.alarms.whole, a.memory.worker = now, false, time.Time{}, ""
@@ -285,11 +281,11 @@ func (a *Agent) afterWholePass(ctx context.Context, p *pass, err error) {
 		a.alarms.fails = 0
 		a.alarms.whole = now.Add(heldPoll) // an operator may have confirmed it
 	case err != nil:
-		a.alarms.whole = now.Add(min(retryMin<<min(a.alarms.fails, 10), retryMax))
+		a.alarms.whole = now.Add(min(minRetry<<min(a.alarms.fails, 10), maxRetry))
 		a.alarms.fails++
 	case p.state.Down != nil:
 		a.alarms.fails = 0
-		a.alarms.whole = now.Add(retryMin)
+		a.alarms.whole = now.Add(minRetry)
 	default:
 		a.alarms.fails, a.alarms.trusted = 0, true
 		a.memory.otherRegistry, a.memory.worker = nil, p.state.Worker
@@ -330,7 +326,7 @@ func (a *Agent) setDrainAlarm(draining, changed bool) {
 		*alarm = retry{}
 		return
 	case !changed && due(alarm.at, now):
-		alarm.wait = min(alarm.wait*2, drainPollMax)
+		alarm.wait = min(alarm.wait*2, maxDrainPoll)
 	case alarm.at.IsZero() || draining && changed:
 		alarm.wait = drainPoll
 	default:
@@ -340,8 +336,6 @@ func (a *Agent) setDrainAlarm(draining, changed bool) {
 }
 
 // recheckOverLimit checks again what the limits leave out, if the registry asks for less than before.
-
-// fillRoom looks again at what the limits leave out, if less is asked for than before.
 func (a *Agent) recheckOverLimit(before amount) {
 	if now := a.memory.total; now.domains >= before.domains && now.descriptors >= before.descriptors {
 		return

@@ -14,16 +14,14 @@ import (
 type memory struct {
 	// domains are the domains with something to do or to remember.
 	domains map[string]*domainState
-	// confirmed is the snapshot of the last successful pass. A snapshot of another cluster or of an earlier revision is held, unless
-	// it says the same.
+	// confirmed is the snapshot of the last successful pass. One of another cluster or an earlier revision is held, unless it says the same.
 	confirmed registry.Snapshot
 	// reached is the registry state of the last successful pass; zero before the first one.
 	reached position
-	// otherRegistry says why the registry may not be the confirmed one; nil if it is. It stays until the registry says the same as
-	// before, or HAProxy is in sync with it, whatever its revision.
+	// otherRegistry says why the registry may not be the confirmed one; nil if it is. It stays, whatever the revision, until the registry
+	// says the same or HAProxy is in sync with it.
 	otherRegistry error
-	// worker is the process that was in sync after the last pass over everything, or that has loaded what this pass wrote. It is empty
-	// if something has failed since then.
+	// worker is the process that was in sync after the last pass over everything, or has loaded what that wrote; empty after a failure.
 	worker string
 	// identity is HAProxy's as the agent left it.
 	identity haproxy.Identity
@@ -32,17 +30,12 @@ type memory struct {
 	total      amount
 	departures departures
 	overrides  overrides
-	// unapplied are the changes of the registry that the process does not have yet.
-	unapplied unappliedChanges
-	// counts are those of the last snapshot.
-	counts snapshotCounts
-	// notes is what the last saveNotes wrote.
-	notes []byte
+	unapplied  unappliedChanges
+	counts     snapshotCounts // of the last snapshot
+	notes      []byte         // as last saved
 }
 
 // A position is a state of the registry: its revision, and the last change below the prefix.
-
-// A position is how far the registry had got: its revision, and the last change below the prefix.
 type position struct{ revision, changed registry.Revision }
 
 func positionOf(s registry.Snapshot) position { return position{s.Revision, s.Changed} }
@@ -59,16 +52,14 @@ const (
 
 // A domainState is what an agent remembers of one domain.
 type domainState struct {
-	// want is what the file should say, and file is what it says; the zero Backend is none. They matter only if the domain waits for
-	// the file or a reload.
+	// want is what the file should say, file what it says; the zero Backend is none. They count only while the domain waits for the deployer.
 	want, file haproxy.Backend
 	// before is what the file said before the process began to wait for it.
 	before haproxy.Backend
 	waits  waiting
 	// lacksSince is the last registry state that the process has completely; nil if it lacks nothing.
 	lacksSince *position
-	// mayLackSince is the same for the process after the current reload, which loads an earlier state of the domain; nil if no reload
-	// does.
+	// mayLackSince is the same for after the current reload, if that loads an earlier state of the domain; else nil.
 	mayLackSince *position
 	// leaving are the removed servers that the process still has, sorted.
 	leaving []string
@@ -79,10 +70,9 @@ type domainState struct {
 	// bound are the hosts at HAProxy's own addresses.
 	bound   []registry.Problem
 	refused *refusal
-	// overLimit says what the limits leave out, and why; empty if they leave out nothing.
+	// overLimit says what the limits leave out, and why; empty if nothing.
 	overLimit string
-	// rest is when its options may ask for a reload again.
-	rest rest
+	rest      rest // of its options
 }
 
 func newMemory() *memory {
@@ -93,8 +83,6 @@ func newMemory() *memory {
 }
 
 // at returns the state of a domain, and adds it if there is none.
-
-// at is the state of a domain, which is remembered from now on.
 func (m *memory) at(name string) *domainState {
 	d := m.domains[name]
 	if d == nil {
@@ -114,7 +102,6 @@ func (m *memory) forget() {
 	})
 }
 
-// hasDomainWhere reports whether a condition holds for any domain.
 func (m *memory) hasDomainWhere(holds func(*domainState) bool) bool {
 	for _, d := range m.domains {
 		if holds(d) {
@@ -184,7 +171,7 @@ func (d *domainState) restEnds() time.Time {
 	return d.rest.until
 }
 
-// leaving are the removed servers that the process still has, sorted.
+// leaving is sorted.
 func (m *memory) leaving() []haproxy.ServerKey {
 	var all []haproxy.ServerKey
 	for name, d := range m.domains {
@@ -196,13 +183,12 @@ func (m *memory) leaving() []haproxy.ServerKey {
 	return all
 }
 
-// isLeaving reports whether a change is about a removed server that the process still has.
 func (m *memory) isLeaving(c haproxy.Change) bool {
 	d := m.domains[c.Domain()]
 	return d != nil && slices.Contains(d.leaving, c.Key().Name)
 }
 
-// wanted returns what the file and the process should be, if the registry asks for this: it adds overrides, refusals and resting options.
+// wanted is what the file and the process should be: what the registry asks for, with overrides, refusals and resting options.
 func (m *memory) wanted(l Layout, asked haproxy.Config, st haproxy.State, scope haproxy.Scope) wanted {
 	w := wanted{
 		file: asked, process: leaveAgents(m.overrides.apply(asked), asked, st),
@@ -239,7 +225,6 @@ func (m *memory) wanted(l Layout, asked haproxy.Config, st haproxy.State, scope 
 	return w
 }
 
-// held reports whether the removals of any domain are held back.
 func (m *memory) held() bool { return m.hasDomainWhere((*domainState).isHeld) }
 
 // amountOutside is what the registry asks for of the domains outside a scope.

@@ -225,8 +225,9 @@ func (a *Agent) updateProgress(snapshot registry.Snapshot) {
 	}
 	s.reached, s.lacking = a.memory.reached.changed, a.memory.domainsWhere((*domainState).lags)
 	s.firstSeen.waiting = firstSeenOf(s.firstSeen.waiting, s.lacking)
-	s.leaving = slices.SortedFunc(slices.Values(slices.Concat(a.memory.counts.drained, a.memory.leaving())), byServerKey)
-	s.leaving = slices.Compact(s.leaving)
+	leaving := slices.Concat(a.memory.counts.drained, a.memory.leaving())
+	slices.SortFunc(leaving, byServerKey)
+	s.leaving = slices.Compact(leaving)
 }
 
 // fileLags reports whether something still has to be written to the file.

@@ -17,9 +17,9 @@ const (
 	// statusInterval is how often the status is read without a pass: one may take long.
 	statusInterval = 2 * time.Second
 
-	// An agent that is behind reports again after a time that grows with how far it is behind, from behindMin to behindMax.
-	behindMin = 5 * time.Second
-	behindMax = time.Minute
+	// An agent that is behind reports again after a time that grows with how far it is behind, from minBehind to maxBehind.
+	minBehind = 5 * time.Second
+	maxBehind = time.Minute
 
 	maxLeaving = 200
 	maxLeftOut = 100
@@ -63,7 +63,7 @@ func (a *Agent) Report(ctx context.Context, version string, out chan<- registry.
 // behindInterval is the time after which an agent that is still behind reports again.
 func behindInterval(sent registry.AgentReport) time.Duration {
 	behind := time.Duration(sent.BehindSeconds * float64(time.Second))
-	return min(max(behind, behindMin), behindMax)
+	return min(max(behind, minBehind), maxBehind)
 }
 
 // waitFor returns after a signal, or at a time. It reports false if the context has ended.

@@ -9,7 +9,7 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// take records what a pass did. Only take and takeResult change the state of a domain. running is the deployer's job; nil if none.
+// take records what a pass did; nothing else of a pass changes the memory. running is the deployer's job; nil if there is none.
 func (m *memory) take(p *pass, running *job) {
 	found := findings{
 		structural: p.report.Plan.structural(), reload: map[string]bool{}, edited: map[string]bool{},
@@ -70,7 +70,8 @@ func (p *pass) touched() []string {
 func (m *memory) takeDomain(name string, p *pass, found findings, running *job) {
 	d := m.at(name)
 	live, _ := backendOf(p.state.Live, name)
-	d.leaving = slices.Sorted(slices.Values(append(found.leaving[name], p.stillLeaving(d.leaving, live)...)))
+	d.leaving = slices.Concat(found.leaving[name], p.stillLeaving(d.leaving, live))
+	slices.Sort(d.leaving)
 	d.held, d.bound, d.overLimit, d.rest.key = p.held[name], found.bound[name], p.overLimit[name], p.want.resting[name]
 	d.want, _ = backendOf(p.want.file, name)
 	d.file, _ = backendOf(p.state.File, name)
