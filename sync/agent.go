@@ -119,7 +119,8 @@ func NewAgent(cfg AgentConfig) (*Agent, error) {
 	}
 	a := &Agent{
 		cfg: cfg, view: newView(cfg.Follower, cfg.Process, cfg.Logger), memory: newMemory(), logged: newConditionLogs(),
-		deployer: newDeployer(), alarms: alarms{recheck: map[string]bool{}, deferred: map[string]bool{}},
+		deployer: deployer{jobs: make(chan job, 1), results: make(chan result, 1)},
+		alarms:   alarms{recheck: map[string]bool{}, deferred: map[string]bool{}},
 	}
 	return a, a.passConfig().check()
 }

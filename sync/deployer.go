@@ -64,8 +64,8 @@ type result struct {
 	took        time.Duration
 }
 
-// deploy writes the file, and reloads HAProxy if needed. Of a domain that HAProxy refuses, as little as possible is left as the file
-// had it. All other domains get their changes.
+// deploy writes the file, and reloads HAProxy if needed. Of a domain that HAProxy refuses, as little as possible stays as the file had
+// it. The other domains get all their changes.
 func deploy(ctx context.Context, f File, j job) result {
 	d := deployment{job: j, target: f, held: map[string][]string{}}
 	r := result{job: j}
@@ -279,10 +279,6 @@ type deployer struct {
 	busy    *job // the current job; nil if there is none
 	// changedMeanwhile are the domains that changed in the process during the job: a reload may undo that.
 	changedMeanwhile map[string]bool
-}
-
-func newDeployer() deployer {
-	return deployer{jobs: make(chan job, 1), results: make(chan result, 1)}
 }
 
 // runJobs does jobs, each under the lock, until the channel is closed.

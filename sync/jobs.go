@@ -19,8 +19,8 @@ func (a *Agent) setFileAlarm() {
 	}
 }
 
-// startJob gives the deployer a job, if it is free and something is due. The job is what a pass found, if p is not nil, and what the
-// process has already.
+// startJob gives the deployer a job, if it is free and something is due: what a pass found, if p is not nil, and what the process has
+// already.
 func (a *Agent) startJob(p *pass) {
 	now := time.Now()
 	if a.deployer.busy != nil || !a.mayDeploy(now) {
@@ -115,8 +115,7 @@ func (a *Agent) withWritten(j job, names []string) job {
 	return j
 }
 
-// deployed records the result of a job, and has its domains read again: the next pass does in the process what waited for the file
-// or the reload.
+// deployed records the result of a job, and has its domains read again: the next pass makes the changes that waited for it.
 func (a *Agent) deployed(ctx context.Context, r result) {
 	now := time.Now()
 	a.deployer.busy = nil

@@ -35,8 +35,8 @@ func (a *Agent) record(in inbox, p *pass, err error, took time.Duration) {
 	if s.Failed = cmp.Or(s.jobFailed, a.memory.reloadRefusal()); err != nil && !held {
 		s.Failed = text(err)
 	}
-	if !p.scope.All() {
-		report.keepUnread(s.Last)
+	if !p.scope.All() { // which does not read these
+		report.Warnings, report.OldWorkers = s.Last.Warnings, s.Last.OldWorkers
 		others := slices.DeleteFunc(slices.Clone(s.Last.Agents), func(o Override) bool { return p.scope.Has(o.Domain) })
 		report.Agents = append(others, report.Agents...)
 	}
@@ -89,9 +89,6 @@ func (a *Agent) logProcess(report *Report, p *pass, err error, deferred bool, to
 		a.logPass(*report, err, took)
 	}
 }
-
-// keepUnread takes over what only a pass over everything reads.
-func (r *Report) keepUnread(last Report) { r.Warnings, r.OldWorkers = last.Warnings, last.OldWorkers }
 
 // forgetFailure forgets the failure of a job if nothing of the job is left to do.
 func (a *Agent) forgetFailure(p *pass) {
@@ -178,8 +175,8 @@ func (a *Agent) recordReport(r result, err error) {
 		report.Down, s.Down = nil, ""
 	}
 	report.Draining, report.Agents = len(a.memory.leaving()), s.Last.Agents
-	if !r.scope.All() {
-		report.keepUnread(s.Last)
+	if !r.scope.All() { // as in record
+		report.Warnings, report.OldWorkers = s.Last.Warnings, s.Last.OldWorkers
 	}
 	if report.Postponed {
 		report.Plan.Reload = nil

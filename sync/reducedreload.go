@@ -12,10 +12,10 @@ import (
 // maxLoads bounds the search for a file that HAProxy loads: each try is a reload.
 const maxLoads = 12
 
-// reloadReduced reloads HAProxy with fewer new servers, after it refused to load the file. haproxy -c checks neither descriptors nor
-// memory, and HAProxy may lack them for the servers that are new since the last load. The new servers of as few domains as possible
-// are left out, the domains with most of them first. loaded reports whether HAProxy has loaded such a file. If it refuses the file
-// even without all new servers, they are not the reason.
+// reloadReduced reloads HAProxy with fewer new servers, after it refused to load the file: haproxy -c checks neither descriptors nor
+// memory, and what needs more of them are servers that are new since the last load. It leaves out the new servers of as few domains as
+// possible, of those with the most first. loaded reports whether HAProxy has loaded that. If it refuses the file without any new
+// servers, too, they are not the reason.
 func (d *deployment) reloadReduced(ctx context.Context) (loaded bool, err error) {
 	had, err := d.target.Loaded()
 	if err != nil {

@@ -173,8 +173,8 @@ func (m *memory) markLacks(d *domainState, live haproxy.Backend, lacks bool) {
 	}
 }
 
-// lacks reports whether the process differs from what the registry asks for a domain of which HAProxy has refused something. Servers
-// that the registry no longer has do not count.
+// lacks reports whether the process lacks something that the registry asks for, of a domain of which HAProxy has refused something.
+// Servers that are to be removed do not count.
 func (p *pass) lacks(name string) bool {
 	asked, _ := backendOf(p.memory.overrides.apply(p.asked), name)
 	live, _ := backendOf(p.state.Live, name)
