@@ -19,7 +19,7 @@
 //
 // # The way of one change in an agent
 //
-// A change of the registry goes into the inbox (agent.go) and wakes the loop (loop.go). The loop makes a pass over the changed domains:
+// A change of the registry goes into the inbox (view.go) and wakes the loop (loop.go). The loop makes a pass over the changed domains:
 // traffic moves within milliseconds. The result goes into the memory, which has a state for each domain (memory.go); only take.go
 // changes it. What the file should say goes to the deployer as a job (jobs.go, deployer.go): at once if a domain waits for it, else
 // after a second, together with all other changes of that second. The deployer is another goroutine. It owns the file, haproxy -c, the
