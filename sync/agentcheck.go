@@ -8,10 +8,10 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// leaveAgents is what is wanted of the process if HAProxy's agent-checks have their say: weight, maxconn and state of their servers are
+// withAgentValues is what is wanted of the process if HAProxy's agent-checks have their say: weight, maxconn and state of their servers are
 // as the process has them. What is new in the registry is wanted: what the file does not say yet. The registry's drain and
 // maint hold in any case; the drain is a state then, because an agent's next weight would end one by weight 0.
-func leaveAgents(process, asked haproxy.Config, st haproxy.State) haproxy.Config {
+func withAgentValues(process, asked haproxy.Config, st haproxy.State) haproxy.Config {
 	if len(st.Agents) == 0 {
 		return process
 	}
@@ -48,9 +48,9 @@ func leaveAgents(process, asked haproxy.Config, st haproxy.State) haproxy.Config
 	return out
 }
 
-// withoutWeight are the changes that only a reload makes of servers with an agent-check: HAProxy has loaded them with weight 0, as the file
+// weightReloads are the changes that only a reload makes of servers with an agent-check: HAProxy has loaded them with weight 0, as the file
 // says of a drained one, and any percentage of that is 0. A server in maintenance waits for the end of that.
-func withoutWeight(want haproxy.Config, st haproxy.State) []haproxy.Change {
+func weightReloads(want haproxy.Config, st haproxy.State) []haproxy.Change {
 	var changes []haproxy.Change
 	for key, loaded := range st.Agents {
 		s, wanted := haproxy.FindServer(haproxy.Backend{Servers: serversOf(want, key.Backend)}, key.Name)
@@ -75,7 +75,7 @@ func agentChecked(asked haproxy.Config, st haproxy.State) []Override {
 			continue
 		}
 		domain, _ := haproxy.DomainOf(key.Backend)
-		list = append(list, Override{Domain: domain, Host: key.Name, Live: say(live), Registry: say(want)})
+		list = append(list, Override{Domain: domain, Host: key.Name, Live: describeServer(live), Registry: describeServer(want)})
 	}
 	slices.SortFunc(list, func(a, b Override) int {
 		return cmp.Or(cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Host, b.Host))
@@ -83,8 +83,8 @@ func agentChecked(asked haproxy.Config, st haproxy.State) []Override {
 	return list
 }
 
-// say is the state of a server in words.
-func say(s haproxy.Server) string {
+// describeServer is the state of a server in words.
+func describeServer(s haproxy.Server) string {
 	words := fmt.Sprintf("%s, weight %d", s.State, s.Weight)
 	if s.MaxConn > 0 {
 		words += fmt.Sprintf(", maxconn %d", s.MaxConn)

@@ -32,7 +32,7 @@ func (a *Agent) tell(report Report, err error, took time.Duration) {
 // servers that have been told of and are under way yet.
 func (a *Agent) untold(p *pass, plan Plan) Plan {
 	leaving := a.memory.leaving()
-	_, rest := plan.only(func(act Action) bool {
+	_, rest := plan.split(func(act Action) bool {
 		if slices.ContainsFunc(p.outcome.Refused, func(f haproxy.Failure) bool { return f.Change == act.Change }) {
 			return true
 		}

@@ -8,9 +8,9 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// withoutTaken takes, in place, from domains that have their names from HAProxy's file, because the registry says nothing good of them,
+// withoutTakenAliases takes, in place, from domains that have their names from HAProxy's file, because the registry says nothing good of them,
 // those that the registry gives another domain.
-func withoutTaken(asked haproxy.Config, snapshot registry.Snapshot) haproxy.Config {
+func withoutTakenAliases(asked haproxy.Config, snapshot registry.Snapshot) haproxy.Config {
 	var owners map[string]string
 	for i, b := range asked.Backends {
 		domain, _ := haproxy.DomainOf(b.Name)

@@ -70,7 +70,7 @@ type observation struct {
 	at         time.Time
 	want       wanted
 	file, live haproxy.Config
-	withheld   withheld
+	withheld   heldRemovals
 }
 
 // update records what the registry asks for from a revision on, of some domains: was is what c.want has of them, and no part of it.
@@ -80,11 +80,11 @@ func (c *comparison) update(revision registry.Revision, was, is haproxy.Config, 
 		t := objectOf(ch)
 		line := c.timelines[t]
 		if line == nil {
-			line = newTimeline(t.of(was))
+			line = newTimeline(t.in(was))
 			c.timelines[t] = line
 			c.steps++
 		}
-		line.steps = append(line.steps, step{revision, t.of(is), at, c.looks})
+		line.steps = append(line.steps, step{revision, t.in(is), at, c.looks})
 		c.steps++
 		if over := len(line.steps) - maxAsked; over > 0 {
 			line.steps = slices.Clone(line.steps[over:])
@@ -151,7 +151,7 @@ func (c *comparison) adjust(want haproxy.Config) {
 	for _, ch := range Diff(c.want, want) {
 		t := objectOf(ch)
 		if line := c.timelines[t]; line != nil {
-			line.last().value = t.of(want)
+			line.last().value = t.in(want)
 		}
 	}
 }
@@ -162,8 +162,8 @@ type toolChange struct {
 	unasked bool
 }
 
-// take records what a look has found, and returns what is new.
-func (c *comparison) take(s observation) []shadowNews {
+// observe records what a look has found, and returns what is new.
+func (c *comparison) observe(s observation) []shadowEvent {
 	toolChanges := map[managedObject]toolChange{}
 	if c.looks > 0 {
 		c.adjust(s.want.file)
@@ -185,35 +185,35 @@ func (c *comparison) take(s observation) []shadowNews {
 func (c *comparison) noteChanges(toolChanges map[managedObject]toolChange, where place, was, is, want haproxy.Config) {
 	for _, ch := range Diff(was, is) {
 		t := objectOf(ch)
-		value, line := t.of(is), c.timelines[t]
-		read, known := line.reach(where, value)
-		if good := value == t.of(want); good && line == nil {
+		value, line := t.in(is), c.timelines[t]
+		read, known := line.advance(where, value)
+		if good := value == t.in(want); good && line == nil {
 			known = true
 		}
 		if known {
 			c.known, c.knows = max(c.known, read), true
 		}
-		toolChanges[t] = toolChange{ch, toolChanges[t].unasked || !known && value != t.of(want)}
+		toolChanges[t] = toolChange{ch, toolChanges[t].unasked || !known && value != t.in(want)}
 	}
 }
 
 // judge compares the differences with those of the look before, and returns what is new, sorted by what it is about.
-func (c *comparison) judge(s observation, toolChanges map[managedObject]toolChange) []shadowNews {
-	var news []shadowNews
+func (c *comparison) judge(s observation, toolChanges map[managedObject]toolChange) []shadowEvent {
+	var news []shadowEvent
 	changes := differences(s)
 	there := map[managedObject]bool{}
 	for _, ch := range changes {
 		t := objectOf(ch)
 		there[t] = true
-		p, fresh := c.at(t, ch, s.at, toolChanges)
+		p, fresh := c.pendingFor(t, ch, s.at, toolChanges)
 		if fresh && p.did == nil {
-			news = append(news, shadowNews{WouldMake, *p})
+			news = append(news, shadowEvent{WouldMake, *p})
 		}
-		if was := p.state; c.weigh(p, s.at) != was && p.state == ShadowDiffers {
+		if was := p.state; c.assess(p, s.at) != was && p.state == ShadowDiffers {
 			c.differed++
-			news = append(news, shadowNews{Differs, *p})
+			news = append(news, shadowEvent{Differs, *p})
 		} else if p.state == ShadowUnanswered && was != ShadowUnanswered {
-			news = append(news, shadowNews{NotAnswered, *p})
+			news = append(news, shadowEvent{NotAnswered, *p})
 		}
 	}
 	for t, p := range c.pending {
@@ -225,12 +225,12 @@ func (c *comparison) judge(s observation, toolChanges map[managedObject]toolChan
 		line := c.timelines[t]
 		switch {
 		case p.state == ShadowDiffers:
-			news = append(news, shadowNews{DiffersNoMore, *p})
+			news = append(news, shadowEvent{DiffersNoMore, *p})
 		case acted && p.did == nil:
-			news = append(news, c.made(s, *p)...)
+			news = append(news, c.countMade(s, *p)...)
 		case p.did != nil && line != nil && line.last().after >= p.born: // the other tool was ahead
 			p.change = p.did
-			news = append(news, c.made(s, *p)...)
+			news = append(news, c.countMade(s, *p)...)
 		}
 		delete(toolChanges, t)
 	}
@@ -239,31 +239,31 @@ func (c *comparison) judge(s observation, toolChanges map[managedObject]toolChan
 		if there[t] || !c.isNew(line) {
 			continue
 		}
-		news = append(news, c.made(s, difference{change: did.change, since: line.last().at, asked: line.last().revision})...) // before the look
+		news = append(news, c.countMade(s, difference{change: did.change, since: line.last().at, asked: line.last().revision})...) // before the look
 	}
-	slices.SortFunc(news, func(a, b shadowNews) int {
+	slices.SortFunc(news, func(a, b shadowEvent) int {
 		return cmp.Or(cmp.Compare(a.kind, b.kind), objectOf(a.change).compare(objectOf(b.change)))
 	})
 	return news
 }
 
-// made counts a change that the other tool has made and the registry asks for: unless an agent would not have made it.
-func (c *comparison) made(s observation, l difference) []shadowNews {
+// countMade counts a change that the other tool has countMade and the registry asks for: unless an agent would not have countMade it.
+func (c *comparison) countMade(s observation, l difference) []shadowEvent {
 	held := s.withheld[l.change.Domain()]
 	if why := held[l.change.Key().Name]; why != "" && removes(l.change) {
 		c.differed++
 		l.state, l.why = ShadowDiffers, "the other tool has made it, and a safeguard of hapsync would have held it back: "+why
-		return []shadowNews{{Differs, l}}
+		return []shadowEvent{{Differs, l}}
 	}
 	if removes(l.change) && len(held) > 0 {
 		return nil // the rest of it
 	}
 	c.agreed++
-	return []shadowNews{{Agreed, l}}
+	return []shadowEvent{{Agreed, l}}
 }
 
-// at is the pending difference of an object, a fresh one if it was not pending, or something else is asked for now.
-func (c *comparison) at(t managedObject, change haproxy.Change, at time.Time, toolChanges map[managedObject]toolChange) (p *difference, fresh bool) {
+// pendingFor is the pending difference of an object, a fresh one if it was not pending, or something else is asked for now.
+func (c *comparison) pendingFor(t managedObject, change haproxy.Change, at time.Time, toolChanges map[managedObject]toolChange) (p *difference, fresh bool) {
 	var asked registry.Revision
 	line := c.timelines[t]
 	if line != nil {
@@ -289,11 +289,11 @@ func (c *comparison) at(t managedObject, change haproxy.Change, at time.Time, to
 	return p, fresh
 }
 
-// withAhead is a configuration with the servers that the other tool has taken out of it before the registry was seen to do so.
-func (c *comparison) withAhead(config haproxy.Config) haproxy.Config {
+// withEarlyRemovals is a configuration with the servers that the other tool has taken out of it before the registry was seen to do so.
+func (c *comparison) withEarlyRemovals(config haproxy.Config) haproxy.Config {
 	config.Backends = slices.Clone(config.Backends)
 	for t, p := range c.pending {
-		if gone, ok := p.did.(haproxy.RemoveServer); ok && t.of(config) == nil {
+		if gone, ok := p.did.(haproxy.RemoveServer); ok && t.in(config) == nil {
 			b, _ := haproxy.FindBackend(config.Backends, gone.Backend)
 			b.Name = gone.Backend
 			b.Servers = put(slices.Clone(b.Servers), nil, &gone.Server, byServer)
@@ -306,8 +306,8 @@ func (c *comparison) withAhead(config haproxy.Config) haproxy.Config {
 // isNew reports whether the registry has asked for something else since the last look.
 func (c *comparison) isNew(line *timeline) bool { return line != nil && line.last().after == c.looks }
 
-// weigh says what is to be thought of a pending change now. A verdict stays until something else is asked for.
-func (c *comparison) weigh(p *difference, now time.Time) ShadowState {
+// assess says what is to be thought of a pending change now. A verdict stays until something else is asked for.
+func (c *comparison) assess(p *difference, now time.Time) ShadowState {
 	if p.clock.IsZero() {
 		p.clock = now
 	}
@@ -342,8 +342,8 @@ func (c *comparison) weigh(p *difference, now time.Time) ShadowState {
 	return p.state
 }
 
-// pause says that HAProxy or the registry cannot be read now, or that hapsync would hold back all: this time is not the other tool's.
-func (c *comparison) pause() {
+// resetClocks says that HAProxy or the registry cannot be read now, or that hapsync would hold back all: this time is not the other tool's.
+func (c *comparison) resetClocks() {
 	for _, p := range c.pending {
 		p.evidence, p.clock = time.Time{}, time.Time{}
 	}

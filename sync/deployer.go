@@ -221,7 +221,7 @@ func (d *deployment) refusals() map[string]refusal {
 
 // wholeWith is the file as it is to be, with other versions of some domains; the zero Backend is none.
 func (d *deployment) wholeWith(instead map[string]haproxy.Backend) haproxy.Config {
-	return d.layout.complete(withBackends(d.whole, instead))
+	return d.layout.withRules(withBackends(d.whole, instead))
 }
 
 // withBackends is a configuration with other versions of some domains; the zero Backend is none. Its rules are to be completed.

@@ -125,11 +125,3 @@ func backendOf(c haproxy.Config, domain string) (haproxy.Backend, bool) {
 	}
 	return c.Backends[i], true
 }
-
-func serverOf(b haproxy.Backend, name string) (haproxy.Server, bool) {
-	i := slices.IndexFunc(b.Servers, func(s haproxy.Server) bool { return s.Name == name })
-	if i < 0 {
-		return haproxy.Server{}, false
-	}
-	return b.Servers[i], true
-}

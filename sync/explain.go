@@ -150,7 +150,7 @@ func (e explainer) hosts(only string, keys []registry.Key, servers []haproxy.Ser
 		}
 	}
 	d, _ := domainOf(e.pass.snapshot, e.Domain)
-	d, _ = withoutBound(d, e.prefix, e.pass.state.Binds)
+	d, _ = holdOwnAddresses(d, e.prefix, e.pass.state.Binds)
 	for i := range d.Hosts {
 		at(d.Hosts[i].Name).Registered = &d.Hosts[i]
 	}

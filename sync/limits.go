@@ -32,10 +32,10 @@ func (a amount) minus(b amount) amount {
 // A limiter takes of what the registry asks for as much as the limits allow. What HAProxy has already stays, so that a new host
 // pushes no other one out; of what is new the first by name come in.
 type limiter struct {
-	policy Policy
-	st     haproxy.State
-	others amount            // what is asked for outside the scope
-	over   map[string]string // what is left out, and why, by domain
+	policy  Policy
+	st      haproxy.State
+	others  amount            // what is asked for outside the scope
+	limited map[string]string // what is left out, and why, by domain
 }
 
 // limit is what is asked for within the limits, and what is left out, and why, by domain. others is what is asked for of the
@@ -45,7 +45,7 @@ func (p Policy) limit(asked haproxy.Config, st haproxy.State, others amount) (ha
 	backends := l.domains(asked.Backends)
 	backends = l.hosts(backends)
 	asked.Backends = l.checks(backends)
-	return asked, l.over
+	return asked, l.limited
 }
 
 // domains leaves out new domains.
@@ -155,7 +155,7 @@ func (l limiter) without(b haproxy.Backend, fresh func(haproxy.Server) int, room
 
 func (l limiter) leave(backend, why string) {
 	domain, _ := haproxy.DomainOf(backend)
-	l.over[domain] = why
+	l.limited[domain] = why
 }
 
 // any reports whether something holds of a backend as the file has it, or the process.
@@ -182,7 +182,7 @@ func sumOf(b haproxy.Backend, of func(haproxy.Server) int) int {
 	return n
 }
 
-// overProblem is a domain of which something is left out.
-func overProblem(prefix, domain, why string) registry.Problem {
+// limitProblem is a domain of which something is left out.
+func limitProblem(prefix, domain, why string) registry.Problem {
 	return registry.Problem{Key: prefix + "/" + domain, Domain: domain, Reason: why}
 }

@@ -88,7 +88,7 @@ func (a *Agent) scope(in inbox, now time.Time) (scope haproxy.Scope, ok bool) {
 	names = append(names, a.memory.names(func(d *domainState) bool {
 		return d.refused != nil && !d.refused.retrying && due(d.refused.retry.at, now)
 	})...)
-	names = append(names, a.memory.names(func(d *domainState) bool { return d.rest.key != "" && due(d.rest.until, now) })...)
+	names = append(names, a.memory.names(func(d *domainState) bool { return d.cooldown.key != "" && due(d.cooldown.until, now) })...)
 	if a.deployer.busy == nil && a.mayDeploy(now) {
 		names = append(names, a.memory.names(func(d *domainState) bool { return a.ripe(d, now) })...)
 	}
@@ -143,8 +143,8 @@ func (a *Agent) next() time.Time {
 		if d.refused != nil && !d.refused.retrying {
 			sooner(d.refused.retry.at)
 		}
-		if d.rest.key != "" {
-			sooner(d.rest.until)
+		if d.cooldown.key != "" {
+			sooner(d.cooldown.until)
 		}
 		switch {
 		case a.deployer.busy != nil:
@@ -220,7 +220,7 @@ func (a *Agent) noteUseless(p *pass) {
 	useless := map[string]refusal{}
 	for name, loaded := range a.alarms.loaded {
 		want, _ := backendOf(p.want.file, name)
-		if !slices.Contains(p.report.Plan.late, name) || !p.scope.Has(name) || !sameBackend(want, loaded) {
+		if !slices.Contains(p.report.Plan.needReload, name) || !p.scope.Has(name) || !sameBackend(want, loaded) {
 			continue // or it needs the next one for something that has come since
 		}
 		asked, _ := backendOf(p.asked, name)
@@ -350,7 +350,7 @@ func (a *Agent) fillRoom(before amount) {
 	if now := a.memory.total; now.domains >= before.domains && now.descriptors >= before.descriptors {
 		return
 	}
-	over := a.memory.names(func(d *domainState) bool { return d.over != "" })
+	over := a.memory.names(func(d *domainState) bool { return d.limited != "" })
 	if len(over) > maxPartial {
 		a.alarms.whole = time.Now()
 		return

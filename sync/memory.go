@@ -28,10 +28,10 @@ type memory struct {
 	// seen is who HAProxy was then.
 	seen haproxy.Identity
 	// amounts is what is asked for, by domain, and total of all.
-	amounts    map[string]amount
-	total      amount
-	departures departures
-	overrides  overrides
+	amounts        map[string]amount
+	total          amount
+	recentRemovals recentRemovals
+	overrides      overrides
 	// coming are the changes of the registry that the process does not have yet.
 	coming arrivals
 	// tally is of the last snapshot that was looked at.
@@ -74,17 +74,17 @@ type domainState struct {
 	expired map[string]bool
 	// held are the hosts whose removal a safeguard holds back, sorted.
 	held []string
-	// bound are the hosts at HAProxy's own addresses.
-	bound   []registry.Problem
-	refused *refusal
-	// over says what the limits leave out, and why; empty where they leave out nothing.
-	over string
-	// rest is that of its options.
-	rest rest
+	// ownAddress are the hosts at HAProxy's own addresses.
+	ownAddress []registry.Problem
+	refused    *refusal
+	// limited says what the limits leave out, and why; empty where they leave out nothing.
+	limited string
+	// cooldown is that of its options.
+	cooldown cooldown
 }
 
 func newMemory() *memory {
-	return &memory{domains: map[string]*domainState{}, amounts: map[string]amount{}, departures: departures{}, overrides: overrides{}, coming: arrivals{}}
+	return &memory{domains: map[string]*domainState{}, amounts: map[string]amount{}, recentRemovals: recentRemovals{}, overrides: overrides{}, coming: arrivals{}}
 }
 
 // at is the state of a domain, which is remembered from now on.
@@ -101,7 +101,7 @@ func (m *memory) at(name string) *domainState {
 func (m *memory) forget() {
 	now := time.Now()
 	maps.DeleteFunc(m.domains, func(_ string, d *domainState) bool {
-		return d.waits == waitsNot && !d.lags() && len(d.leaving) == 0 && len(d.expired) == 0 && len(d.held) == 0 && len(d.bound) == 0 && d.refused == nil && d.over == "" && d.rest.over(now)
+		return d.waits == waitsNot && !d.lags() && len(d.leaving) == 0 && len(d.expired) == 0 && len(d.held) == 0 && len(d.ownAddress) == 0 && d.refused == nil && d.limited == "" && d.cooldown.forgotten(now)
 	})
 }
 
@@ -153,12 +153,12 @@ func (m *memory) isLeaving(c haproxy.Change) bool {
 
 // wanted is what file and process are to be brought to, where the registry asks for something.
 func (m *memory) wanted(l Layout, asked haproxy.Config, st haproxy.State, scope haproxy.Scope) wanted {
-	w := wanted{file: asked, process: leaveAgents(m.overrides.apply(asked), asked, st), refused: map[string]bool{}, retried: map[string]bool{}, resting: map[string]string{}}
+	w := wanted{file: asked, process: withAgentValues(m.overrides.apply(asked), asked, st), refused: map[string]bool{}, retried: map[string]bool{}, delayed: map[string]string{}}
 	now := time.Now()
 	file, process := map[string]haproxy.Backend{}, map[string]haproxy.Backend{}
 	for name, d := range m.domains {
-		if d.refused == nil && now.Before(d.rest.until) && scope.Has(name) {
-			w.restOptions(name, st, file, process)
+		if d.refused == nil && now.Before(d.cooldown.until) && scope.Has(name) {
+			w.delayOptions(name, st, file, process)
 		}
 		if d.refused == nil || !scope.Has(name) {
 			continue
@@ -178,7 +178,7 @@ func (m *memory) wanted(l Layout, asked haproxy.Config, st haproxy.State, scope 
 		process[name] = haproxy.Backend{Name: live.Name, Options: live.Options, Servers: d.refused.withHeld(run.Servers), Closed: d.refused.file.Closed}
 	}
 	if len(w.refused) > 0 {
-		w.file, w.process = l.complete(withBackends(w.file, file)), l.complete(withBackends(w.process, process))
+		w.file, w.process = l.withRules(withBackends(w.file, file)), l.withRules(withBackends(w.process, process))
 	}
 	return w
 }
@@ -202,9 +202,9 @@ func (p *pass) names() []string {
 	if !p.scope.All() {
 		return p.scope.Names()
 	}
-	names := slices.Concat(slices.Collect(maps.Keys(p.memory.domains)), p.report.Plan.domains(), p.report.Plan.late, slices.Collect(maps.Keys(p.held)), slices.Collect(maps.Keys(p.over)),
+	names := slices.Concat(slices.Collect(maps.Keys(p.memory.domains)), p.report.Plan.domains(), p.report.Plan.needReload, slices.Collect(maps.Keys(p.held)), slices.Collect(maps.Keys(p.limited)),
 		slices.Collect(maps.Keys(p.left)))
-	for _, problem := range p.bound {
+	for _, problem := range p.ownAddress {
 		names = append(names, problem.Domain)
 	}
 	slices.Sort(names)
@@ -277,7 +277,7 @@ func domainOf(s registry.Snapshot, name string) (registry.Domain, bool) {
 
 // removals are those of a pass; have is the number of managed servers, with those that went shortly before.
 func (m *memory) removals(leaving []haproxy.ServerKey, have int, scope haproxy.Scope) removals {
-	r := m.departures.with(leaving, have, time.Now())
+	r := m.recentRemovals.count(leaving, have, time.Now())
 	for name, d := range m.domains {
 		if !scope.Has(name) && len(d.held) > 0 {
 			r.gone += len(d.held)

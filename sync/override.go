@@ -73,8 +73,8 @@ func (o overrides) forget(want haproxy.Config) {
 	}
 }
 
-// keep drops those of hosts of a scope that are wanted no more.
-func (o overrides) keep(want haproxy.Config, scope haproxy.Scope) {
+// prune drops those of hosts of a scope that are wanted no more.
+func (o overrides) prune(want haproxy.Config, scope haproxy.Scope) {
 	maps.DeleteFunc(o, func(key haproxy.ServerKey, _ override) bool {
 		if !scope.Has(key.Domain()) {
 			return false

@@ -35,13 +35,13 @@ type pass struct {
 	// asked is what the registry asks for, want what the file and the process are brought to.
 	asked haproxy.Config
 	want  wanted
-	// over are the domains of which the limits leave something out, and why.
-	over map[string]string
+	// limited are the domains of which the limits leave something out, and why.
+	limited map[string]string
 	// made are the changes that were sent to the process, and outcome what became of them.
 	made    []haproxy.Change
 	outcome haproxy.Outcome
-	// bound are the hosts of the scope at HAProxy's own addresses.
-	bound []registry.Problem
+	// ownAddress are the hosts of the scope at HAProxy's own addresses.
+	ownAddress []registry.Problem
 	// left are the domains of which changes are left to the next pass.
 	left map[string]bool
 	// held are the hosts whose removal is held back, by domain.
@@ -57,25 +57,25 @@ func (p *pass) compare(st haproxy.State) {
 	p.report = newReport(p.tally)
 	p.report.Compared, p.report.Down = true, st.Down
 	p.report.Version, p.report.OldWorkers, p.report.Warnings = st.Capabilities.Version, st.OldWorkers, st.Warnings
-	p.report.leaveOut(slices.Concat(LeftAlone(p.snapshot, st.Foreign), LeftAloneHosts(p.snapshot, st.NotOurs)))
-	p.asked, p.bound = p.cfg.Layout.Desired(only(p.snapshot, p.scope), st)
-	p.report.leaveOut(p.bound)
-	p.asked = withoutTaken(p.asked, p.snapshot)
-	if p.asked, p.over = p.cfg.Policy.limit(p.asked, st, p.memory.others(p.scope)); len(p.over) > 0 {
-		p.asked = p.cfg.Layout.complete(p.asked)
+	p.report.addProblems(slices.Concat(LeftAlone(p.snapshot, st.Foreign), LeftAloneHosts(p.snapshot, st.NotOurs)))
+	p.asked, p.ownAddress = p.cfg.Layout.Desired(only(p.snapshot, p.scope), st)
+	p.report.addProblems(p.ownAddress)
+	p.asked = withoutTakenAliases(p.asked, p.snapshot)
+	if p.asked, p.limited = p.cfg.Policy.limit(p.asked, st, p.memory.others(p.scope)); len(p.limited) > 0 {
+		p.asked = p.cfg.Layout.withRules(p.asked)
 	}
-	for domain, why := range p.over {
-		p.report.leaveOut([]registry.Problem{overProblem(p.snapshot.Prefix, domain, why)})
+	for domain, why := range p.limited {
+		p.report.addProblems([]registry.Problem{limitProblem(p.snapshot.Prefix, domain, why)})
 	}
 	p.report.Agents = agentChecked(p.asked, st)
 	p.want = p.memory.wanted(p.cfg.Layout, p.asked, st, p.scope)
-	p.report.leaveOut(p.memory.leftOut(p.snapshot.Prefix, p.scope, p.want.refused))
-	for domain, key := range p.want.resting {
-		p.report.leaveOut([]registry.Problem{p.memory.domains[domain].rest.waits(key).problem(p.snapshot.Prefix, domain)})
+	p.report.addProblems(p.memory.leftOut(p.snapshot.Prefix, p.scope, p.want.refused))
+	for domain, key := range p.want.delayed {
+		p.report.addProblems([]registry.Problem{p.memory.domains[domain].cooldown.withKey(key).problem(p.snapshot.Prefix, domain)})
 	}
 	p.report.Plan = p.plan(st)
 	edits := Diff(st.File, p.want.file)
-	p.report.Warnings = slices.Concat(st.Warnings, lostWords(st.File, edits))
+	p.report.Warnings = slices.Concat(st.Warnings, lostParams(st.File, edits))
 	if p.cfg.ForceRewrite && p.report.Plan.Rewrite == "" {
 		p.report.Plan = p.report.Plan.rewritten("--rewrite asks for it")
 	}
@@ -87,13 +87,13 @@ func (p *pass) plan(st haproxy.State) Plan { return p.memory.markExpired(newPlan
 // check holds a plan that a safeguard objects to, or the removals of some domains. A plan with nothing in it proves that
 // nothing is wrong.
 func (p *pass) check() error {
-	of, leaving := p.memory.departures.servers(p.asked, p.state)
+	of, leaving := p.memory.recentRemovals.servers(p.asked, p.state)
 	have := 0
 	for _, n := range of {
 		have += n
 	}
 	if !p.scope.All() {
-		have = p.memory.total.servers + len(p.memory.departures)
+		have = p.memory.total.servers + len(p.memory.recentRemovals)
 	}
 	p.report.leaving = leaving
 	if p.report.Plan.Empty() || p.cfg.Policy.AllowMassRemoval {
@@ -147,8 +147,8 @@ func (p *pass) withhold(held map[string]string) {
 	for _, b := range stay {
 		slices.SortFunc(b.Servers, byServer)
 	}
-	p.asked = withoutTaken(withBackends(p.asked, stay), p.snapshot)
-	p.asked = p.cfg.Layout.complete(p.asked)
+	p.asked = withoutTakenAliases(withBackends(p.asked, stay), p.snapshot)
+	p.asked = p.cfg.Layout.withRules(p.asked)
 	names := slices.Sorted(maps.Keys(p.held))
 	p.unheld = p.report.Plan
 	p.want = p.memory.wanted(p.cfg.Layout, p.asked, p.state, p.scope)
@@ -241,7 +241,7 @@ func (p *pass) read(ctx context.Context) error {
 // byProcess is what a pass does in the process: what does not wait for the file. A *HeldError means that nothing was touched.
 func (p *pass) byProcess(ctx context.Context) error {
 	if !p.scope.All() && p.cached(ctx) {
-		p.report.Plan = p.plan(p.state).with(p.made)
+		p.report.Plan = p.plan(p.state).withMade(p.made)
 		return nil
 	}
 	made := p.made
@@ -263,14 +263,14 @@ func (p *pass) byProcess(ctx context.Context) error {
 			return err
 		}
 	}
-	p.report.Plan = p.report.Plan.with(made)
+	p.report.Plan = p.report.Plan.withMade(made)
 	p.made = slices.Concat(made, p.made)
 	return nil
 }
 
 // differs reports whether HAProxy differs from the registry in more than in what operators have set on its socket.
 func (p *pass) differs() bool {
-	return !newPlan(wanted{file: p.asked, process: leaveAgents(p.asked, p.asked, p.state), refused: p.want.refused, retried: p.want.retried}, p.state).Empty()
+	return !newPlan(wanted{file: p.asked, process: withAgentValues(p.asked, p.asked, p.state), refused: p.want.refused, retried: p.want.retried}, p.state).Empty()
 }
 
 // taken are the changes that the pass has made and HAProxy has not refused.
@@ -301,7 +301,7 @@ func (p *pass) slice(changes []haproxy.Change) []haproxy.Change {
 	for _, c := range changes[maxRun:] {
 		later[c], p.left[c.Domain()] = true, true
 	}
-	_, p.report.Plan = p.report.Plan.only(func(a Action) bool { return a.Via == ViaRuntime && later[a.Change] })
+	_, p.report.Plan = p.report.Plan.split(func(a Action) bool { return a.Via == ViaRuntime && later[a.Change] })
 	return changes[:maxRun]
 }
 
@@ -329,7 +329,7 @@ func only(snapshot registry.Snapshot, scope haproxy.Scope) registry.Snapshot {
 func (p *pass) job() job {
 	plan := p.report.Plan
 	j := job{
-		layout: p.cfg.Layout, scope: p.scope, base: p.state.Digest, worker: p.state.Worker, want: p.want.file, late: plan.late, options: plan.options,
+		layout: p.cfg.Layout, scope: p.scope, base: p.state.Digest, worker: p.state.Worker, want: p.want.file, late: plan.needReload, options: plan.options,
 		reload: len(plan.Reload) > 0, tracked: trackedIn(p.state.Needed), rewrite: plan.Rewrite, report: &p.report, began: time.Now(),
 	}
 	for _, f := range p.outcome.Refused {
@@ -341,7 +341,7 @@ func (p *pass) job() job {
 	for _, name := range j.late {
 		before[name] = p.before(name)
 	}
-	j.without = j.layout.complete(withBackends(j.want, before))
+	j.without = j.layout.withRules(withBackends(j.want, before))
 	return j
 }
 

@@ -32,10 +32,10 @@ type Plan struct {
 	// Reload holds the reasons of the reload, sorted; without one there is no reload.
 	Reload []string
 
-	// coming are the domains that come to the process without a reload, or have.
-	coming map[string]bool
-	cause  ReloadCause // of the reload, the first that applies of domain, options, server
-	late   []string    // the domains that need the reload, sorted
+	// dynamic are the domains that come to the process without a reload, or have.
+	dynamic    map[string]bool
+	cause      ReloadCause // of the reload, the first that applies of domain, options, server
+	needReload []string    // the domains that need the reload, sorted
 	// options are those of them of which an option, or a server, changes in place.
 	options []string
 }
@@ -89,8 +89,8 @@ type wanted struct {
 	refused map[string]bool
 	// retried are those of which HAProxy has refused to load something that it gets again: by a reload, which tells.
 	retried map[string]bool
-	// resting are the domains whose options rest, with the key of the one that waits.
-	resting map[string]string
+	// delayed are the domains whose options rest, with the key of the one that waits.
+	delayed map[string]string
 }
 
 // newPlan decides how HAProxy is brought to what is wanted; this is the only place that does.
@@ -159,7 +159,7 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Chan
 	changes := Diff(st.Live, want)
 	running := runningOf(st.Live, changes)
 	news := comingLive(changes, st, running)
-	p.coming = news.coming
+	p.dynamic = news.coming
 	ruled := map[string]bool{} // domains whose new rule is a reason enough
 	late := map[string]bool{}  // backends with a server that only comes with the reload
 	reasons := wanted.reasons(st, edits)
@@ -176,7 +176,7 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Chan
 			}
 			continue
 		case haproxy.AddServer:
-			if running[ch.Backend].fresh && !p.coming[c.Domain()] {
+			if running[ch.Backend].fresh && !p.dynamic[c.Domain()] {
 				continue // comes with its backend
 			}
 			ok, _ := live(c, st.Capabilities, running)
@@ -193,7 +193,7 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Chan
 		}
 		ok, why := live(c, st.Capabilities, running)
 		named, _ := st.Dynamic.Live(c)
-		if ok || p.coming[c.Domain()] && (c.Op() == haproxy.OpAdd || named) {
+		if ok || p.dynamic[c.Domain()] && (c.Op() == haproxy.OpAdd || named) {
 			p.Actions = append(p.Actions, Action{ViaRuntime, news.inProcess(c)})
 		} else if !wanted.refused[c.Domain()] {
 			reasons.add(c, news.why(c, why))
@@ -204,7 +204,7 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Chan
 		return removes(a.Change) && late[backend] && !keepsServing(st.Live, want, backend)
 	})
 	p.came(changes, st)
-	p.Reload, p.cause, p.late, p.options = reasons.lines(ruled), reasons.cause(), reasons.domains(), reasons.options()
+	p.Reload, p.cause, p.needReload, p.options = reasons.lines(ruled), reasons.cause(), reasons.domains(), reasons.options()
 }
 
 // reasons are those to load the file that no change of the process gives.
@@ -214,7 +214,7 @@ func (w wanted) reasons(st haproxy.State, edits []haproxy.Change) (r reasons) {
 			r.add(c, "HAProxy refused to load it, and is asked again")
 		}
 	}
-	for _, c := range withoutWeight(w.file, st) {
+	for _, c := range weightReloads(w.file, st) {
 		if !w.refused[c.Domain()] {
 			r.add(c, "its agent-check sets percentages of the weight that HAProxy has loaded, which is 0")
 		}
@@ -297,7 +297,7 @@ func removes(c haproxy.Change) bool { return c.Op() == haproxy.OpRemove }
 func (p Plan) structural() map[string]bool {
 	waits := map[string]bool{}
 	for _, a := range p.Actions {
-		if a.Via != ViaRuntime && a.Change.Object() != haproxy.ObjectServer && !p.coming[a.Change.Domain()] {
+		if a.Via != ViaRuntime && a.Change.Object() != haproxy.ObjectServer && !p.dynamic[a.Change.Domain()] {
 			waits[a.Change.Domain()] = true
 		}
 	}
@@ -312,7 +312,7 @@ func (p Plan) early() []haproxy.Change {
 		if waits[c.Domain()] {
 			return true
 		}
-		_, late := slices.BinarySearch(p.late, c.Domain())
+		_, late := slices.BinarySearch(p.needReload, c.Domain())
 		return late && removes(c)
 	})
 }
@@ -327,9 +327,9 @@ func (p Plan) domains() []string {
 	return slices.Compact(domains)
 }
 
-// with is the plan with changes of servers that were made before it. Those that are in it had not come into effect. A server that was
+// withMade is the plan withMade changes of servers that were made before it. Those that are in it had not come into effect. A server that was
 // removed and is there yet stands in it as it was, and not as HAProxy has it by now, which is drained.
-func (p Plan) with(made []haproxy.Change) Plan {
+func (p Plan) withMade(made []haproxy.Change) Plan {
 	var actions []Action
 	for _, c := range made {
 		a := Action{ViaRuntime, c}
@@ -346,8 +346,8 @@ func (p Plan) with(made []haproxy.Change) Plan {
 	return p
 }
 
-// only is the part of a plan whose actions are told by keep; reloads and a rewrite are of the rest.
-func (p Plan) only(keep func(Action) bool) (part, rest Plan) {
+// split is the part of a plan whose actions are told by keep; reloads and a rewrite are of the rest.
+func (p Plan) split(keep func(Action) bool) (part, rest Plan) {
 	rest = p
 	rest.Actions = nil
 	for _, a := range p.Actions {
@@ -363,7 +363,7 @@ func (p Plan) only(keep func(Action) bool) (part, rest Plan) {
 // waiting are the domains of which something waits for the file or a reload.
 func (p Plan) waiting(st haproxy.State) map[string]bool {
 	waits := p.structural()
-	for _, name := range p.late {
+	for _, name := range p.needReload {
 		waits[name] = true
 	}
 	if st.Down != nil {
@@ -374,9 +374,9 @@ func (p Plan) waiting(st haproxy.State) map[string]bool {
 	return waits
 }
 
-// without is the plan without what it would do to some domains, which HAProxy refused, and with what was done in the file instead.
-func (p Plan) without(refused map[string]refusal, done []Action) Plan {
-	_, rest := p.only(func(a Action) bool { return has(refused, a.Change.Domain()) })
+// withoutRefused is the plan withoutRefused what it would do to some domains, which HAProxy refused, and with what was done in the file instead.
+func (p Plan) withoutRefused(refused map[string]refusal, done []Action) Plan {
+	_, rest := p.split(func(a Action) bool { return has(refused, a.Change.Domain()) })
 	via := ViaTransaction
 	if p.Rewrite != "" {
 		via = ViaRewrite
@@ -386,8 +386,8 @@ func (p Plan) without(refused map[string]refusal, done []Action) Plan {
 			rest.Actions = append(rest.Actions, Action{via, a.Change})
 		}
 	}
-	rest.late = slices.DeleteFunc(slices.Clone(p.late), func(name string) bool { _, ok := refused[name]; return ok })
-	if len(rest.late) == 0 {
+	rest.needReload = slices.DeleteFunc(slices.Clone(p.needReload), func(name string) bool { _, ok := refused[name]; return ok })
+	if len(rest.needReload) == 0 {
 		rest.Reload = nil
 	}
 	return rest

@@ -23,27 +23,27 @@ type Policy struct {
 	AllowMassRemoval bool
 }
 
-// handful is the number of servers up to which any of them may go at once, as long as one stays.
-const handful = 5
+// fewServers is the number of servers up to which any of them may go at once, as long as one stays.
+const fewServers = 5
 
 // A HeldError is a plan that a safeguard holds back. Nothing was touched.
 type HeldError struct{ Reason string }
 
 func (e *HeldError) Error() string { return "held: " + e.Reason }
 
-// departures are when servers were first found to be unwanted, within the last while: many small steps are as bad as one
+// recentRemovals are when servers were first found to be unwanted, within the last while: many small steps are as bad as one
 // big one.
-type departures map[haproxy.ServerKey]time.Time
+type recentRemovals map[haproxy.ServerKey]time.Time
 
 const (
-	// departureWindow is how long a removal counts for the next one's safeguard.
-	departureWindow = time.Minute
+	// removalWindow is how long a removal counts for the next one's safeguard.
+	removalWindow = time.Minute
 	// oneMoment is how long removals count as made together: none of them is a single one.
 	oneMoment = time.Second
 )
 
-// take adds those that leave, drops those that are wanted again, and forgets what is long ago.
-func (d departures) take(leaving []haproxy.ServerKey, want haproxy.Config, now time.Time) {
+// update adds those that leave, drops those that are wanted again, and forgets what is long ago.
+func (d recentRemovals) update(leaving []haproxy.ServerKey, want haproxy.Config, now time.Time) {
 	for _, s := range leaving {
 		if _, known := d[s]; !known {
 			d[s] = now
@@ -57,8 +57,8 @@ func (d departures) take(leaving []haproxy.ServerKey, want haproxy.Config, now t
 	d.forget(now)
 }
 
-func (d departures) forget(now time.Time) {
-	maps.DeleteFunc(d, func(_ haproxy.ServerKey, at time.Time) bool { return now.Sub(at) > departureWindow })
+func (d recentRemovals) forget(now time.Time) {
+	maps.DeleteFunc(d, func(_ haproxy.ServerKey, at time.Time) bool { return now.Sub(at) > removalWindow })
 }
 
 // removals are those of a pass, and what went shortly before.
@@ -76,8 +76,8 @@ type removals struct {
 // A share is what a domain loses.
 type share struct{ have, gone, first int }
 
-// with counts what a pass adds.
-func (d departures) with(leaving []haproxy.ServerKey, have int, now time.Time) removals {
+// count counts what a pass adds.
+func (d recentRemovals) count(leaving []haproxy.ServerKey, have int, now time.Time) removals {
 	r := removals{have: have, gone: len(d), domains: map[string]*share{}}
 	for s := range d {
 		r.of(s).gone++
@@ -123,7 +123,7 @@ func (p Policy) check(r removals, keys int) (held map[string]string, err error) 
 		return nil, &HeldError{fmt.Sprintf("the registry has no key below the prefix, but HAProxy has %s (are the prefix and --domains right?)", registry.Count(r.have, "managed server"))}
 	case r.gone == r.have && r.moment > 1:
 		why = fmt.Sprintf("all %s would be removed", registry.Count(r.have, "managed server"))
-	case r.have > handful && !single && r.gone*100 > r.have*limit:
+	case r.have > fewServers && !single && r.gone*100 > r.have*limit:
 		why = fmt.Sprintf("%d of %s would be removed, which is more than %d%%", r.gone, registry.Count(r.have, "managed server"), limit)
 	}
 	if why == "" || len(r.domains) == 1 && r.gone < r.have && r.others() {
@@ -163,7 +163,7 @@ func sameRegistry(earlier, now registry.Snapshot) error {
 
 // servers are those that the file or the process has, or that went shortly before, by domain, and, sorted, those of them that
 // are not wanted.
-func (d departures) servers(want haproxy.Config, st haproxy.State) (have map[string]int, leaving []haproxy.ServerKey) {
+func (d recentRemovals) servers(want haproxy.Config, st haproxy.State) (have map[string]int, leaving []haproxy.ServerKey) {
 	seen := map[haproxy.ServerKey]bool{}
 	for _, c := range []haproxy.Config{st.File, st.Live} {
 		for _, b := range c.Backends {

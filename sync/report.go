@@ -66,7 +66,7 @@ func newReport(t tally) Report {
 	}
 }
 
-func (r *Report) leaveOut(problems []registry.Problem) {
+func (r *Report) addProblems(problems []registry.Problem) {
 	r.Problems = append(r.Problems, problems...)
 	slices.SortStableFunc(r.Problems, func(a, b registry.Problem) int { return cmp.Compare(a.Key, b.Key) })
 	r.Problems = slices.Compact(r.Problems)

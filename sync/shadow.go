@@ -55,17 +55,17 @@ type Shadow struct {
 	updates []registry.Update // what was told since the last step, in order, maxUpdates at most; guarded by view.mu
 
 	// The rest is the loop's.
-	memory     *memory
-	comparison *comparison
-	withheld   withheld
-	told       told
-	snapshot   registry.Snapshot
-	state      haproxy.State // as of the last good look; zero before
-	seen       haproxy.Identity
-	due        bool // a look is due, as soon as the pace allows
-	soonest    time.Time
-	next       time.Time // when a look is due although nothing has come in
-	resync     time.Time
+	memory       *memory
+	comparison   *comparison
+	heldRemovals heldRemovals
+	told         told
+	snapshot     registry.Snapshot
+	state        haproxy.State // as of the last good look; zero before
+	seen         haproxy.Identity
+	due          bool // a look is due, as soon as the pace allows
+	soonest      time.Time
+	next         time.Time // when a look is due although nothing has come in
+	resync       time.Time
 }
 
 // NewShadow returns a Shadow, or an error where the configuration makes no sense.
@@ -85,7 +85,7 @@ func NewShadow(cfg ShadowConfig) (*Shadow, error) {
 	if cfg.Journal == nil {
 		cfg.Journal = func(Entry) {}
 	}
-	s := &Shadow{cfg: cfg, view: newView(cfg.Follower, cfg.Looker, cfg.Logger), memory: newMemory(), comparison: newComparison(), withheld: withheld{}, told: newTold()}
+	s := &Shadow{cfg: cfg, view: newView(cfg.Follower, cfg.Looker, cfg.Logger), memory: newMemory(), comparison: newComparison(), heldRemovals: heldRemovals{}, told: newTold()}
 	s.status.Shadow = &ShadowStatus{}
 	return s, checkPolicy(cfg.Layout, cfg.Policy)
 }
@@ -95,7 +95,7 @@ func (s *Shadow) Inherit(from *Shadow) {
 	if !s.cfg.comparesAs(from.cfg) {
 		return
 	}
-	s.memory, s.comparison, s.withheld, s.told = from.memory, from.comparison, from.withheld, from.told
+	s.memory, s.comparison, s.heldRemovals, s.told = from.memory, from.comparison, from.heldRemovals, from.told
 	s.snapshot, s.state, s.status = from.snapshot, from.state, from.Status()
 	s.status.Lost = ""                         // another follower has yet to say so
 	s.status.Reasons = s.status.reasons(false) // nothing is judged before the registry is read again
@@ -217,7 +217,7 @@ func (s *Shadow) update(u registry.Update) {
 	scope := haproxy.Domains(names...)
 	part, _ := s.cfg.Layout.Desired(only(u.Snapshot, scope), s.state)
 	backends := backendNames(names)
-	part = withoutTaken(part.Only(backends, s.cfg.Layout.Frontends), u.Snapshot)
+	part = withoutTakenAliases(part.Only(backends, s.cfg.Layout.Frontends), u.Snapshot)
 	s.comparison.update(u.Snapshot.Revision, s.comparison.want.Only(backends, s.cfg.Layout.Frontends), part, time.Now())
 }
 
@@ -228,10 +228,10 @@ func (s *Shadow) checkRemovals() {
 		return
 	}
 	p, st := s.newPass(), s.state
-	st.File, st.Live = s.comparison.withAhead(st.File), s.comparison.withAhead(st.Live)
+	st.File, st.Live = s.comparison.withEarlyRemovals(st.File), s.comparison.withEarlyRemovals(st.Live)
 	p.compare(st)
 	err := p.check()
-	s.withheld.take(p, err)
+	s.heldRemovals.take(p, err)
 	if err == nil {
 		s.memory.count(p)
 	}
@@ -280,13 +280,13 @@ func (s *Shadow) look(ctx context.Context) {
 	}
 	now := time.Now()
 	took := now.Sub(began)
-	var news []shadowNews
+	var news []shadowEvent
 	if err == nil && p.state.Down == nil && s.followed() {
-		news = s.comparison.take(observation{now, p.want, p.state.File, p.state.Live, s.withheld})
+		news = s.comparison.observe(observation{now, p.want, p.state.File, p.state.Live, s.heldRemovals})
 		s.state = p.state
-		s.withheld.forget(p.state)
+		s.heldRemovals.forget(p.state)
 	} else {
-		s.comparison.pause()
+		s.comparison.resetClocks()
 	}
 	s.due, s.soonest = false, now.Add(max(lookGap, lookPart*took))
 	s.next = now.Add(s.cfg.Resync)
@@ -322,7 +322,7 @@ func (s *Shadow) compare(ctx context.Context, p *pass) error {
 		s.memory.worker, s.memory.seen = st.Worker, st.Identity()
 	}
 	err = p.check()
-	s.withheld.take(p, err)
+	s.heldRemovals.take(p, err)
 	if err == nil {
 		s.memory.count(p)
 		s.memory.other, s.memory.confirmed = nil, p.snapshot

@@ -104,7 +104,7 @@ func (a *Agent) record(in inbox, p *pass, err error, took time.Duration) {
 	report := p.report
 	if err == nil {
 		waits := p.report.Plan.waiting(p.state)
-		report.Plan, p.report.Plan = p.report.Plan.only(func(act Action) bool {
+		report.Plan, p.report.Plan = p.report.Plan.split(func(act Action) bool {
 			return act.Via == ViaRuntime && !waits[act.Change.Domain()]
 		})
 		report.Applied = p.report.Plan.Empty()
@@ -124,7 +124,7 @@ func (a *Agent) record(in inbox, p *pass, err error, took time.Duration) {
 	s.hold(p, err)
 	if err == nil { // what is tried again stays a problem until HAProxy has taken it
 		report.remembered = a.memory.leftOut(s.prefix, haproxy.Domains(), nil)
-		report.leaveOut(report.remembered)
+		report.addProblems(report.remembered)
 		a.forgetFailure(p)
 	}
 	s.Failed = cmp.Or(a.failure(err), s.jobFailed, a.memory.unloaded())
@@ -136,7 +136,7 @@ func (a *Agent) record(in inbox, p *pass, err error, took time.Duration) {
 	report.Draining = len(a.memory.leaving())
 	told := err
 	if made := p.taken(); errors.Is(err, context.Canceled) && len(made) > 0 { // the agent ends, and has changed HAProxy
-		report.Plan, told = Plan{}.with(made), nil
+		report.Plan, told = Plan{}.withMade(made), nil
 	}
 	report.Plan = a.untold(p, report.Plan)
 	deferred := err == nil && !p.report.Plan.Empty() // the deployer's report will tell
@@ -221,7 +221,7 @@ func (a *Agent) recordWritten(r result, err error) {
 	s.Counts.FileChanges += len(r.changes)
 	s.Last.Problems = slices.DeleteFunc(slices.Clone(s.Last.Problems), func(p registry.Problem) bool { return slices.Contains(s.Last.remembered, p) })
 	s.Last.remembered = a.memory.leftOut(s.prefix, haproxy.Domains(), nil)
-	s.Last.leaveOut(s.Last.remembered)
+	s.Last.addProblems(s.Last.remembered)
 	a.progress(a.memory.confirmed)
 	a.tellStandings()
 	a.cfg.Logger.Info("filed", "revision", s.Filed, "changes", len(r.changes), "took", r.took.Round(time.Microsecond))
@@ -242,11 +242,11 @@ func (a *Agent) recordReport(r result, err error) {
 		if r.err != nil {
 			done = nil
 		}
-		report.Plan = report.Plan.without(r.refused, done)
+		report.Plan = report.Plan.withoutRefused(r.refused, done)
 		if r.err == nil && r.digest == r.base {
 			report.Plan.Rewrite = "" // all that it is for was refused
 		}
-		report.leaveOut(a.memory.leftOut(s.prefix, haproxy.Domains(), nil))
+		report.addProblems(a.memory.leftOut(s.prefix, haproxy.Domains(), nil))
 	}
 	report.Reloaded = r.reloaded
 	report.Postponed = !r.reload && len(report.Plan.Reload) > 0
@@ -262,7 +262,7 @@ func (a *Agent) recordReport(r result, err error) {
 		report.Plan.Reload = nil
 	}
 	filed := report
-	_, filed.Plan = report.Plan.only(func(act Action) bool { return act.Via == ViaRuntime }) // the process's own passes tell of those
+	_, filed.Plan = report.Plan.split(func(act Action) bool { return act.Via == ViaRuntime }) // the process's own passes tell of those
 	a.tell(filed, err, r.took)
 	s.Last = report
 	s.count(report, err, false)

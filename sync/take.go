@@ -11,7 +11,7 @@ import (
 // take is the one place where what a pass did is remembered. atWork is what the deployer is at.
 func (m *memory) take(p *pass, atWork *job) {
 	waits, late := p.report.Plan.structural(), map[string]bool{}
-	for _, name := range p.report.Plan.late {
+	for _, name := range p.report.Plan.needReload {
 		late[name] = true
 	}
 	edited := map[string]bool{}
@@ -28,18 +28,18 @@ func (m *memory) take(p *pass, atWork *job) {
 		leaving[c.Domain()] = append(leaving[c.Domain()], c.Server.Name)
 	}
 	bound := map[string][]registry.Problem{}
-	for _, problem := range p.bound {
+	for _, problem := range p.ownAddress {
 		bound[problem.Domain] = append(bound[problem.Domain], problem)
 	}
 	for _, name := range p.names() {
 		inFlight := atWork != nil && atWork.scope.Has(name)
-		if m.domains[name] == nil && !edited[name] && !late[name] && len(leaving[name]) == 0 && len(p.held[name]) == 0 && len(bound[name]) == 0 && p.over[name] == "" && !p.left[name] && !inFlight {
+		if m.domains[name] == nil && !edited[name] && !late[name] && len(leaving[name]) == 0 && len(p.held[name]) == 0 && len(bound[name]) == 0 && p.limited[name] == "" && !p.left[name] && !inFlight {
 			continue
 		}
 		d := m.at(name)
 		live, _ := backendOf(p.state.Live, name)
 		d.leaving = slices.Sorted(slices.Values(append(leaving[name], p.stillLeaving(d.leaving, live)...)))
-		d.held, d.bound, d.over, d.rest.key = p.held[name], bound[name], p.over[name], p.want.resting[name]
+		d.held, d.ownAddress, d.limited, d.cooldown.key = p.held[name], bound[name], p.limited[name], p.want.delayed[name]
 		d.want, _ = backendOf(p.want.file, name)
 		d.file, _ = backendOf(p.state.File, name)
 		d.waits = waitsFor(d, edited[name] || inFlight, late[name])
@@ -86,8 +86,8 @@ func (m *memory) count(p *pass) {
 		m.amounts[name] = amountOf(b)
 		m.total = m.total.plus(m.amounts[name])
 	}
-	m.overrides.keep(p.asked, p.scope)
-	m.departures.take(p.report.leaving, p.asked, time.Now())
+	m.overrides.prune(p.asked, p.scope)
+	m.recentRemovals.update(p.report.leaving, p.asked, time.Now())
 }
 
 // undoes reports whether a reload that is at work has HAProxy load a domain otherwise than it is wanted now; edited is set where the file

@@ -30,8 +30,8 @@ func objectOf(c haproxy.Change) managedObject {
 	return t
 }
 
-// of is what a configuration has of the object; nil if it has none.
-func (t managedObject) of(c haproxy.Config) any {
+// in is what a configuration has in the object; nil if it has none.
+func (t managedObject) in(c haproxy.Config) any {
 	if t.kind == haproxy.ObjectRule {
 		rule := haproxy.Rule{Frontend: t.frontend, Domain: t.key.Domain()}
 		if i, ok := slices.BinarySearchFunc(c.Rules, rule, byRule); ok {
@@ -86,9 +86,9 @@ type step struct {
 
 func (l *timeline) last() *step { return &l.steps[len(l.steps)-1] }
 
-// reach records that HAProxy has come to have a value, and returns the revision that the other tool has seen at least; not known if the
+// advance records that HAProxy has come to have a value, and returns the revision that the other tool has seen at least; not known if the
 // value was not asked for. Of several steps with the value it is the first one after that which HAProxy had.
-func (l *timeline) reach(where place, value any) (read registry.Revision, known bool) {
+func (l *timeline) advance(where place, value any) (read registry.Revision, known bool) {
 	if l == nil {
 		return 0, false
 	}

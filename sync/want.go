@@ -82,11 +82,11 @@ func (l Layout) Desired(snapshot registry.Snapshot, st haproxy.State) (haproxy.C
 		if _, taken := st.Foreign[d.Name]; taken {
 			continue
 		}
-		d, bound := withoutBound(d, snapshot.Prefix, st.Binds)
+		d, bound := holdOwnAddresses(d, snapshot.Prefix, st.Binds)
 		problems = append(problems, bound...)
 		file, _ := backendOf(st.File, d.Name)
 		live, _ := backendOf(st.Live, d.Name)
-		d, unclear := withUnclear(d, file, live, st.NotOurs)
+		d, unclear := holdUnclear(d, file, live, st.NotOurs)
 		problems = append(problems, unclear...)
 		if file.Name == "" {
 			file.Given, file.Own = st.Given, st.Own
@@ -117,7 +117,7 @@ func (l Layout) Desired(snapshot registry.Snapshot, st haproxy.State) (haproxy.C
 			want.Backends[i].ByMap, want.Backends[i].Exact = l.Frontends, l.exact(domain, st)
 		}
 	}
-	return l.complete(want), problems
+	return l.withRules(want), problems
 }
 
 // untold are the words that operators have typed behind servers of a backend, if all that keys say is there because of the keys.
@@ -248,8 +248,8 @@ func LeftAlone(snapshot registry.Snapshot, foreign map[string]string) []registry
 	return left
 }
 
-// complete sorts the backends and gives each its rules.
-func (l Layout) complete(want haproxy.Config) haproxy.Config {
+// withRules sorts the backends and gives each its rules.
+func (l Layout) withRules(want haproxy.Config) haproxy.Config {
 	slices.SortFunc(want.Backends, byBackend)
 	want.Rules = nil
 	for _, f := range l.Frontends {
@@ -289,16 +289,16 @@ func (l Layout) desiredBackend(d registry.Domain, file, live haproxy.Backend) ha
 	return b
 }
 
-// withUnclear takes those of a domain's unclear keys for hosts with a bad value that HAProxy has a server of ours for.
-func withUnclear(d registry.Domain, file, live haproxy.Backend, others map[haproxy.ServerKey]haproxy.Other) (registry.Domain, []registry.Problem) {
+// holdUnclear takes those of a domain's unclear keys for hosts with a bad value that HAProxy has a server of ours for.
+func holdUnclear(d registry.Domain, file, live haproxy.Backend, others map[haproxy.ServerKey]haproxy.Other) (registry.Domain, []registry.Problem) {
 	if len(d.Unclear) == 0 {
 		return d, nil
 	}
 	var lost []registry.Problem
 	d.HeldHosts = slices.Clone(d.HeldHosts)
 	for _, p := range d.Unclear {
-		_, written := serverOf(file, p.Host)
-		_, runs := serverOf(live, p.Host)
+		_, written := haproxy.FindServer(file, p.Host)
+		_, runs := haproxy.FindServer(live, p.Host)
 		if _, other := others[haproxy.ServerKey{Backend: haproxy.BackendName(d.Name), Name: p.Host}]; !other && (written || runs) {
 			d.HeldHosts = append(d.HeldHosts, p.Host)
 			lost = append(lost, p)
@@ -311,8 +311,8 @@ func withUnclear(d registry.Domain, file, live haproxy.Backend, others map[hapro
 // lastGood is the server of a host that has turned bad, as it was: what can change live as the process has it, because
 // the file may lag behind.
 func lastGood(name string, checked bool, file, live haproxy.Backend) (haproxy.Server, bool) {
-	s, written := serverOf(file, name)
-	l, runs := serverOf(live, name)
+	s, written := haproxy.FindServer(file, name)
+	l, runs := haproxy.FindServer(live, name)
 	switch {
 	case !written:
 		s = l
@@ -378,7 +378,7 @@ func desiredServer(h registry.Host, checked bool, file haproxy.Backend, shared s
 	case registry.Maint:
 		s.State = haproxy.Maint
 	}
-	if old, ok := serverOf(file, h.Name); ok && old.Addr.IsValid() {
+	if old, ok := haproxy.FindServer(file, h.Name); ok && old.Addr.IsValid() {
 		s.Params = old.Params
 	}
 	return s

@@ -125,7 +125,7 @@ func (p *Plan) came(changes []haproxy.Change, st haproxy.State) {
 	}
 	for name := range st.Dynamic.Added {
 		if domain, _ := haproxy.DomainOf(name); !others[domain] {
-			p.coming[domain] = true
+			p.dynamic[domain] = true
 		}
 	}
 }

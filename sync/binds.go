@@ -11,9 +11,9 @@ import (
 // maxBound problems of a domain are kept.
 const maxBound = 100
 
-// withoutBound takes the hosts of a domain at whose address HAProxy itself listens for such with a bad value: a request for one
+// holdOwnAddresses takes the hosts of a domain at whose address HAProxy itself listens for such with a bad value: a request for one
 // would come back to HAProxy again and again, or show its statistics page.
-func withoutBound(d registry.Domain, prefix string, binds haproxy.Binds) (registry.Domain, []registry.Problem) {
+func holdOwnAddresses(d registry.Domain, prefix string, binds haproxy.Binds) (registry.Domain, []registry.Problem) {
 	var bound []registry.Problem
 	var held []string
 	for _, h := range d.Hosts {
@@ -45,8 +45,8 @@ func BesideFiles(snapshot registry.Snapshot, files haproxy.State) registry.Snaps
 	snapshot.Domains = slices.Clone(snapshot.Domains)
 	for i, d := range snapshot.Domains {
 		file, _ := backendOf(files.File, d.Name)
-		d, unclear := withUnclear(d, file, haproxy.Backend{}, files.NotOurs)
-		d, bound := withoutBound(d, snapshot.Prefix, files.Binds)
+		d, unclear := holdUnclear(d, file, haproxy.Backend{}, files.NotOurs)
+		d, bound := holdOwnAddresses(d, snapshot.Prefix, files.Binds)
 		snapshot.Domains[i], snapshot.Problems = d, slices.Concat(snapshot.Problems, unclear, bound)
 	}
 	return snapshot

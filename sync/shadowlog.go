@@ -12,7 +12,7 @@ import (
 )
 
 // record takes a look into the status, and logs what is new.
-func (s *Shadow) record(p *pass, err error, news []shadowNews, took time.Duration) {
+func (s *Shadow) record(p *pass, err error, news []shadowEvent, took time.Duration) {
 	report, ways := p.report, viasOf(p.report.Plan)
 	var held *HeldError
 	if errors.As(err, &held) {
@@ -37,7 +37,7 @@ func (s *Shadow) record(p *pass, err error, news []shadowNews, took time.Duratio
 		st.HAProxy = report.Version
 	}
 	if err == nil {
-		s.tellStandings(report)
+		s.logStandings(report)
 		st.Overrides = s.memory.overrides.list()
 		if report.Plan.Empty() && report.Down == nil && report.Held == "" {
 			st.Applied, st.Filed, st.Has, st.AppliedAt = p.snapshot.Revision, p.snapshot.Revision, p.snapshot.Changed, time.Now()
@@ -50,13 +50,13 @@ func (s *Shadow) record(p *pass, err error, news []shadowNews, took time.Duratio
 		s.told.held.compare(s.log, nil)
 	}
 	st.Shadow = s.shadowStatus(ways)
-	s.tell(p, ways, news, took)
+	s.logEvents(p, ways, news, took)
 	st.Reasons = st.reasons(true)
 	s.notify()
 }
 
-// tellStandings logs what has come and gone. The caller holds s.mu.
-func (s *Shadow) tellStandings(report Report) {
+// logStandings logs what has come and gone. The caller holds s.mu.
+func (s *Shadow) logStandings(report Report) {
 	var problems []standing
 	for _, p := range report.Problems {
 		problems = append(problems, standing{p.Key, p.Reason})
@@ -83,8 +83,8 @@ func (s *Shadow) shadowStatus(ways viaOf) *ShadowStatus {
 	return st
 }
 
-// tell logs and keeps what is new: an entry for each kind of news. The caller holds s.mu.
-func (s *Shadow) tell(p *pass, ways viaOf, news []shadowNews, took time.Duration) {
+// logEvents logs and keeps what is new: an entry for each kind of news. The caller holds s.mu.
+func (s *Shadow) logEvents(p *pass, ways viaOf, news []shadowEvent, took time.Duration) {
 	for _, kind := range []ShadowVerdict{WouldMake, Agreed, NotAnswered, Differs, DiffersNoMore} {
 		var of []difference
 		for _, n := range news {
@@ -108,7 +108,7 @@ func (s *Shadow) tell(p *pass, ways viaOf, news []shadowNews, took time.Duration
 			}
 			e.Changes = append(e.Changes, c)
 			if i < loggedChanges {
-				s.logNews(kind, c, l)
+				s.logChange(kind, c, l)
 			}
 		}
 		if more := len(of) - loggedChanges; more > 0 {
@@ -119,8 +119,8 @@ func (s *Shadow) tell(p *pass, ways viaOf, news []shadowNews, took time.Duration
 	}
 }
 
-// logNews logs a line about one change.
-func (s *Shadow) logNews(kind ShadowVerdict, c EntryChange, l difference) {
+// logChange logs a line about one change.
+func (s *Shadow) logChange(kind ShadowVerdict, c EntryChange, l difference) {
 	message, level := "", slog.LevelInfo
 	switch kind {
 	case WouldMake:

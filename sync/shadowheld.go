@@ -7,12 +7,12 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// withheld are the servers whose removal an agent would hold back, and why, by domain and name: the other tool may remove them
+// heldRemovals are the servers whose removal an agent would hold back, and why, by domain and name: the other tool may remove them
 // nevertheless.
-type withheld map[string]map[string]string
+type heldRemovals map[string]map[string]string
 
 // take takes note of what a safeguard holds back of a pass, and forgets servers that the registry has again.
-func (w withheld) take(p *pass, err error) {
+func (w heldRemovals) take(p *pass, err error) {
 	for domain, servers := range w {
 		if b, _ := backendOf(p.asked, domain); len(p.held[domain]) == 0 {
 			w.drop(domain, servers, func(name string) bool { _, wanted := haproxy.FindServer(b, name); return wanted })
@@ -32,7 +32,7 @@ func (w withheld) take(p *pass, err error) {
 }
 
 // forget drops the servers that HAProxy has neither in its file nor in its process.
-func (w withheld) forget(st haproxy.State) {
+func (w heldRemovals) forget(st haproxy.State) {
 	for domain, servers := range w {
 		file, _ := backendOf(st.File, domain)
 		live, _ := backendOf(st.Live, domain)
@@ -44,14 +44,14 @@ func (w withheld) forget(st haproxy.State) {
 	}
 }
 
-func (w withheld) add(domain, server, why string) {
+func (w heldRemovals) add(domain, server, why string) {
 	if w[domain] == nil {
 		w[domain] = map[string]string{}
 	}
 	w[domain][server] = why
 }
 
-func (w withheld) drop(domain string, servers map[string]string, which func(name string) bool) {
+func (w heldRemovals) drop(domain string, servers map[string]string, which func(name string) bool) {
 	maps.DeleteFunc(servers, func(name, _ string) bool { return which(name) })
 	if len(servers) == 0 {
 		delete(w, domain)

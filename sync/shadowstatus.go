@@ -60,8 +60,8 @@ const (
 	DiffersNoMore ShadowVerdict = "settled"    // HAProxy has them now, or they are no longer asked for
 )
 
-// shadowNews is something new about one change.
-type shadowNews struct {
+// shadowEvent is something new about one change.
+type shadowEvent struct {
 	kind ShadowVerdict
 	difference
 }

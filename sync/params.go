@@ -7,8 +7,8 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// lostWords warns of words of an operator's behind servers that a change of the file does not keep, or that a new server does not get.
-func lostWords(have haproxy.Config, edits []haproxy.Change) []string {
+// lostParams warns of words of an operator's behind servers that a change of the file does not keep, or that a new server does not get.
+func lostParams(have haproxy.Config, edits []haproxy.Change) []string {
 	const remedy = "write what all servers are to have into a default-server line"
 	everywhere := commonWords(have)
 	var lost []string
