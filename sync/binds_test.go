@@ -106,7 +106,7 @@ func TestProblemsOfHostsAtHAProxysOwnAddressesAreBounded(t *testing.T) {
 	for n := range 300 {
 		d.Hosts = append(d.Hosts, host(fmt.Sprintf("s%03d", n), "10.0.0.9:80"))
 	}
-	if d, bound := holdOwnAddresses(d, "/p", bindsOf("10.0.0.9:80")); len(d.Hosts) != 0 || len(d.HeldHosts) != 300 || len(bound) != maxBound {
+	if d, bound := holdOwnAddresses(d, "/p", bindsOf("10.0.0.9:80")); len(d.Hosts) != 0 || len(d.HeldHosts) != 300 || len(bound) != maxAddressProblems {
 		t.Errorf("%d, %d, %d", len(d.Hosts), len(d.HeldHosts), len(bound))
 	}
 }

@@ -231,7 +231,7 @@ func (s *Shadow) checkRemovals() {
 	st.File, st.Live = s.comparison.withEarlyRemovals(st.File), s.comparison.withEarlyRemovals(st.Live)
 	p.compare(st)
 	err := p.check()
-	s.heldRemovals.take(p, err)
+	s.heldRemovals.update(p, err)
 	if err == nil {
 		s.memory.count(p)
 	}
@@ -322,7 +322,7 @@ func (s *Shadow) compare(ctx context.Context, p *pass) error {
 		s.memory.worker, s.memory.seen = st.Worker, st.Identity()
 	}
 	err = p.check()
-	s.heldRemovals.take(p, err)
+	s.heldRemovals.update(p, err)
 	if err == nil {
 		s.memory.count(p)
 		s.memory.other, s.memory.confirmed = nil, p.snapshot
