@@ -1,7 +1,6 @@
 package sync
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,49 +10,48 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// maxComing is the number of new domains up to which they come to the process by commands. With 10,000 domains of two hosts in HAProxy
-// 3.4, a thousand more take about as long as a reload; ten thousand took a minute, and a reload takes three seconds.
-const maxComing = 1000
+// maxLiveDomains is the most new domains that are added to the process one by one. In HAProxy 3.4 with 10,000 domains of two hosts,
+// 1,000 more take about as long as a reload (three seconds), and 10,000 more a minute.
+const maxLiveDomains = 1000
 
-// newcomers are what of the changes of backends and rules can come to the process.
-type newcomers struct {
-	// coming are the domains of which a backend or a rule is new or changes, and all of that can come; inSpare those of them of which
-	// a spare backend becomes the backend.
-	coming, inSpare map[string]bool
-	// many says that there are too many new domains for that, scarce why single ones do not come.
-	many   string
-	scarce map[string]string
+// dynamicDomains are the domains of a plan whose backends and rules change without a reload.
+type dynamicDomains struct {
+	// live has each domain with a new or changed backend or rule. It is true if the process can take all changes of the domain.
+	live map[string]bool
+	// inSpare are the live domains that get a spare backend, noSpare those that are not live because no spare backend is free.
+	inSpare, noSpare map[string]bool
+	// tooMany is why a reload is faster than so many new domains; empty if it is not.
+	tooMany string
 }
 
-// comingLive finds out what can come to the process.
-func comingLive(changes []haproxy.Change, st haproxy.State, running map[string]running) newcomers {
-	a := newcomers{coming: map[string]bool{}, inSpare: map[string]bool{}, scarce: map[string]string{}}
-	if n := newDomains(running); n > maxComing && st.Dynamic.Allowed {
-		a.many = fmt.Sprintf("%d new domains come sooner by a reload than one by one", n)
-		return a
+func dynamicDomainsOf(changes []haproxy.Change, st haproxy.State, targets map[string]target) dynamicDomains {
+	d := dynamicDomains{live: map[string]bool{}, inSpare: map[string]bool{}, noSpare: map[string]bool{}}
+	if n := newBackends(targets); n > maxLiveDomains && st.Dynamic.Allowed {
+		d.tooMany = fmt.Sprintf("%d new domains come sooner by a reload than one by one", n)
+		return d
 	}
 	for _, c := range changes {
 		if c.Op() == haproxy.OpRemove || c.Object() == haproxy.ObjectServer {
 			continue
 		}
 		ok, _ := st.Dynamic.Live(c)
-		before, known := a.coming[c.Domain()]
-		a.coming[c.Domain()] = ok && (before || !known)
+		before, known := d.live[c.Domain()]
+		d.live[c.Domain()] = ok && (before || !known)
 	}
 	for _, c := range changes {
-		if c.Op() == haproxy.OpAdd && c.Object() == haproxy.ObjectServer && a.coming[c.Domain()] {
-			a.coming[c.Domain()], _ = live(c, st.Capabilities, running)
+		if c.Op() == haproxy.OpAdd && c.Object() == haproxy.ObjectServer && d.live[c.Domain()] {
+			d.live[c.Domain()], _ = live(c, st.Capabilities, targets)
 		}
 	}
 	if !st.Dynamic.Allowed {
-		a.allot(changes, st)
+		d.assignSpares(changes, st)
 	}
-	return a
+	return d
 }
 
-// allot gives the new domains that are coming a spare backend each, as far as there are enough: the process takes no backend. A rule that
-// has to be in the map is of such a domain alone.
-func (a newcomers) allot(changes []haproxy.Change, st haproxy.State) {
+// assignSpares gives each new live domain a spare backend, as long as there are any: this process cannot add backends. A domain with a
+// new rule that is not in the map is live only if it has a spare backend.
+func (d dynamicDomains) assignSpares(changes []haproxy.Change, st haproxy.State) {
 	free := maps.Clone(st.Dynamic.Spares)
 	for _, c := range changes {
 		add, ok := c.(haproxy.AddBackend)
@@ -63,49 +61,54 @@ func (a newcomers) allot(changes []haproxy.Change, st haproxy.State) {
 		options := st.Dynamic.Fresh(add.Options)
 		left, known := free[options]
 		switch {
-		case left > 0 && a.coming[c.Domain()]:
+		case left > 0 && d.live[c.Domain()]:
 			free[options]--
-			a.inSpare[c.Domain()] = true
+			d.inSpare[c.Domain()] = true
 		case known && left == 0:
-			a.coming[c.Domain()], a.scarce[c.Domain()] = false, "no spare backend is free"
+			d.live[c.Domain()], d.noSpare[c.Domain()] = false, true
 		}
 	}
 	for _, c := range changes {
-		if add, ok := c.(haproxy.AddRule); ok && !add.Rule.ByMap && !a.inSpare[c.Domain()] && st.Dynamic.InSpare[add.Rule.Backend()] == "" {
-			a.coming[c.Domain()] = false
+		add, ok := c.(haproxy.AddRule)
+		if ok && !add.Rule.ByMap && !d.inSpare[c.Domain()] && st.Dynamic.InSpare[add.Rule.Backend()] == "" {
+			d.live[c.Domain()] = false
 		}
 	}
 }
 
-// inProcess is a change as it is made in the process.
-func (a newcomers) inProcess(c haproxy.Change) haproxy.Change {
+// inProcess is a change as the process gets it.
+func (d dynamicDomains) inProcess(c haproxy.Change) haproxy.Change {
 	if add, ok := c.(haproxy.AddBackend); ok {
-		add.InSpare = a.inSpare[c.Domain()]
+		add.InSpare = d.inSpare[c.Domain()]
 		return add
 	}
 	return c
 }
 
-// why is why a change needs the reload; without a better reason, the other one.
-func (a newcomers) why(c haproxy.Change, other string) string {
-	if c.Object() == haproxy.ObjectServer {
+// why says why a change needs a reload: for a backend or a rule the most specific reason, else the other one.
+func (d dynamicDomains) why(c haproxy.Change, other string) string {
+	switch {
+	case c.Object() == haproxy.ObjectServer:
 		return other
+	case d.tooMany != "":
+		return d.tooMany
+	case d.noSpare[c.Domain()]:
+		return "no spare backend is free"
 	}
-	return cmp.Or(a.many, a.scarce[c.Domain()], other)
+	return other
 }
 
-// newDomains is how many backends are to be added.
-func newDomains(running map[string]running) (n int) {
-	for _, b := range running {
-		if b.fresh {
+func newBackends(targets map[string]target) (n int) {
+	for _, b := range targets {
+		if b.isNew {
 			n++
 		}
 	}
 	return n
 }
 
-// NeedsReload is the first change of a new domain, one without keys but those of its hosts, that the process cannot take; nil if such a
-// domain comes without a reload.
+// NeedsReload returns the first change of a new domain that the process cannot take, for a domain with keys of hosts only; nil if such a
+// domain needs no reload.
 func (l Layout) NeedsReload(st haproxy.State) haproxy.Change {
 	added := registry.Domain{Name: "new.hapsync.invalid", Hosts: []registry.Host{{Name: "server1"}}}
 	want, _ := l.Desired(registry.Snapshot{Domains: []registry.Domain{added}}, st)
@@ -117,21 +120,22 @@ func (l Layout) NeedsReload(st haproxy.State) haproxy.Change {
 	return nil
 }
 
-// came adds those that have come, and of which only servers change: the file may not have them yet.
-func (p *Plan) came(changes []haproxy.Change, st haproxy.State) {
-	others := map[string]bool{}
+// addDynamic adds the domains that were added to the running process before, if now only their servers change: the file may not have
+// them yet.
+func (p *Plan) addDynamic(changes []haproxy.Change, st haproxy.State) {
+	structural := map[string]bool{}
 	for _, c := range changes {
-		others[c.Domain()] = others[c.Domain()] || c.Object() != haproxy.ObjectServer
+		structural[c.Domain()] = structural[c.Domain()] || c.Object() != haproxy.ObjectServer
 	}
 	for name := range st.Dynamic.Added {
-		if domain, _ := haproxy.DomainOf(name); !others[domain] {
+		if domain, _ := haproxy.DomainOf(name); !structural[domain] {
 			p.dynamic[domain] = true
 		}
 	}
 }
 
-// rulesByMap reports whether a change may be one of the rule that stands for those of all domains.
-func rulesByMap(c haproxy.Change) bool {
+// changesMapRule reports whether a change may be about the one rule for all domains of the map.
+func changesMapRule(c haproxy.Change) bool {
 	switch ch := c.(type) {
 	case haproxy.AddRule:
 		return ch.Rule.ByMap
@@ -141,8 +145,46 @@ func rulesByMap(c haproxy.Change) bool {
 	return false
 }
 
-// goesOn is what requests for a domain that goes away are for then; empty where HAProxy answers them with 503.
-func goesOn(r haproxy.Rule, st haproxy.State) string {
+// closesRule reports whether a change makes a rule match no request.
+func closesRule(c haproxy.Change) bool {
+	set, ok := c.(haproxy.SetRule)
+	return ok && set.Want.Closed
+}
+
+// removeRule adds the removal of a rule to the plan, if the process can do it and it has an effect. why says why it needs a reload;
+// empty if it does not.
+func (p *Plan) removeRule(c haproxy.RemoveRule, st haproxy.State) (why string) {
+	if c.Rule.Closed {
+		return "" // the rule matches no request already
+	}
+	next := nextRoute(c.Rule, st)
+	possible, _ := st.Dynamic.Live(c)
+	if possible && (next != "" || c.Rule.ByMap || st.Dynamic.Added[c.Rule.Backend()]) {
+		p.Actions = append(p.Actions, Action{ViaRuntime, c})
+	}
+	if next != "" && !canSkip(c.Rule, st) {
+		return "requests for it are to go on to " + next
+	}
+	return ""
+}
+
+// whyClosed says why the process must load a rule that is closed; empty if it need not: the domain then answers 503 with either rule.
+func whyClosed(c haproxy.SetRule, want haproxy.Config, st haproxy.State) string {
+	if c.Have.Closed {
+		return ""
+	}
+	if next := nextRoute(c.Have, st); next != "" {
+		return "requests for it are to go on to " + next
+	}
+	b, _ := backendOf(want, c.Want.Domain)
+	if slices.ContainsFunc(b.Servers, func(s haproxy.Server) bool { return s.State == haproxy.Ready }) {
+		return "servers of other domains track its servers, and no request is to reach these"
+	}
+	return ""
+}
+
+// nextRoute says, in words, where HAProxy sends the requests of a domain without the domain's rule; empty if it answers them with 503.
+func nextRoute(r haproxy.Rule, st haproxy.State) string {
 	b, _ := backendOf(st.Live, r.Domain)
 	own := strings.Fields(b.Options.Names)
 	for _, wildcard := range st.Wildcards {
@@ -157,46 +199,9 @@ func goesOn(r haproxy.Rule, st haproxy.State) string {
 	return ""
 }
 
-// unrule takes a rule out of the process, as far as that can do without it. why is why a reload has to; empty if it need not.
-func (p *Plan) unrule(c haproxy.RemoveRule, st haproxy.State) (why string) {
-	if c.Rule.Closed {
-		return "" // requests for the domain go on already
-	}
-	unpublish, _ := st.Dynamic.Live(c)
-	behind := goesOn(c.Rule, st)
-	if unpublish && (behind != "" || c.Rule.ByMap || st.Dynamic.Added[c.Rule.Backend()]) {
-		p.Actions = append(p.Actions, Action{ViaRuntime, c})
-	}
-	if behind != "" && !passesBy(c.Rule, st) {
-		return "requests for it are to go on to " + behind
-	}
-	return ""
-}
-
-// shuts reports whether a change is of a rule that is to take no request.
-func shuts(c haproxy.Change) bool {
-	set, ok := c.(haproxy.SetRule)
-	return ok && set.Want.Closed
-}
-
-// whyClosed is why the process has to load a rule that is closed; empty if it need not, as its domain answers 503 with either rule.
-func whyClosed(c haproxy.SetRule, want haproxy.Config, st haproxy.State) string {
-	if c.Have.Closed {
-		return ""
-	}
-	if behind := goesOn(c.Have, st); behind != "" {
-		return "requests for it are to go on to " + behind
-	}
-	b, _ := backendOf(want, c.Want.Domain)
-	if slices.ContainsFunc(b.Servers, func(s haproxy.Server) bool { return s.State == haproxy.Ready }) {
-		return "servers of other domains track its servers, and no request is to reach these"
-	}
-	return ""
-}
-
-// passesBy reports whether the process can let requests for a domain that goes away go on: its own rule cannot go, but the process may
-// pass it by, and an entry of the map can, though not the rule of a wildcard.
-func passesBy(r haproxy.Rule, st haproxy.State) bool {
+// canSkip reports whether the process can skip the rule of a removed domain. No process can remove a rule, but some can skip it, and an
+// entry of the map can be removed. The rule of a wildcard cannot.
+func canSkip(r haproxy.Rule, st haproxy.State) bool {
 	b, _ := backendOf(st.Live, r.Domain)
 	return st.Dynamic.Allowed || st.Dynamic.InSpare[b.Name] != "" || r.ByMap && haproxy.Wildcards(b.Options.Names) == ""
 }
