@@ -281,7 +281,7 @@ func (m *memory) removals(leaving []haproxy.ServerKey, have int, scope haproxy.S
 	for name, d := range m.domains {
 		if !scope.Has(name) && len(d.held) > 0 {
 			r.gone += len(d.held)
-			r.of(haproxy.ServerKey{Backend: haproxy.BackendName(name)}).gone += len(d.held)
+			r.of(name).gone += len(d.held)
 		}
 	}
 	for _, s := range leaving {

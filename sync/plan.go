@@ -32,7 +32,7 @@ type Plan struct {
 	// Reload holds the reasons for the reload, sorted; empty if there is no reload.
 	Reload []string
 
-	// dynamic are the domains that need no reload, although their backend or rules are new, or were added to the running process.
+	// dynamic is true for the domains that need no reload, although their backend or rules are new, or were added to the process.
 	dynamic    map[string]bool
 	cause      ReloadCause // of the reload: the first that applies of domain, options, server
 	needReload []string    // the domains that need the reload, sorted
