@@ -11,8 +11,8 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// record takes a look into the status, and logs what is new.
-func (s *Shadow) record(p *pass, err error, news []shadowEvent, took time.Duration) {
+// record writes the result of a look to the status, and logs what is new.
+func (s *Shadow) record(p *pass, err error, events []shadowEvent, took time.Duration) {
 	report, ways := p.report, viasOf(p.report.Plan)
 	var held *HeldError
 	if errors.As(err, &held) {
@@ -44,18 +44,18 @@ func (s *Shadow) record(p *pass, err error, news []shadowEvent, took time.Durati
 		}
 	}
 	st.Behind = time.Time{} // nothing waits for a shadow
-	if held != nil || report.Held != "" {
-		s.told.held.compare(s.log, []standing{{name: report.Held}})
-	} else {
-		s.told.held.compare(s.log, nil)
+	var holds []standing
+	if report.Held != "" || held != nil {
+		holds = []standing{{name: report.Held}}
 	}
+	s.told.held.compare(s.log, holds)
 	st.Shadow = s.shadowStatus(ways)
-	s.logEvents(p, ways, news, took)
+	s.logEvents(p, ways, events, took)
 	st.Reasons = st.reasons(true)
 	s.notify()
 }
 
-// logStandings logs what has come and gone. The caller holds s.mu.
+// logStandings logs which problems, pending hosts and overrides have come and gone. The caller holds s.mu.
 func (s *Shadow) logStandings(report Report) {
 	var problems []standing
 	for _, p := range report.Problems {
@@ -70,32 +70,37 @@ func (s *Shadow) logStandings(report Report) {
 	since.warnings = aged(since.warnings, report.Warnings)
 }
 
-// shadowStatus is what is found by now.
+// shadowStatus returns what the comparison has found so far.
 func (s *Shadow) shadowStatus(ways viaOf) *ShadowStatus {
 	c := s.comparison
 	st := &ShadowStatus{Agreed: c.agreed, Differed: c.differed, Acted: c.acted}
 	for _, l := range c.pending {
-		st.Changes = append(st.Changes, ShadowChange{entryChange(Action{ways.of(l.change), l.change}, nil), l.asked, l.since, l.state, l.why})
+		c := entryChange(Action{ways.of(l.change), l.change}, nil)
+		st.Changes = append(st.Changes, ShadowChange{c, l.asked, l.since, l.state, l.why})
 	}
 	slices.SortFunc(st.Changes, func(a, b ShadowChange) int {
-		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Object, b.Object), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Op, b.Op))
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Object, b.Object),
+			cmp.Compare(a.Name, b.Name), cmp.Compare(a.Op, b.Op))
 	})
 	return st
 }
 
-// logEvents logs and keeps what is new: an entry for each kind of news. The caller holds s.mu.
-func (s *Shadow) logEvents(p *pass, ways viaOf, news []shadowEvent, took time.Duration) {
+// logEvents logs the events, and keeps an entry for each kind of them. The caller holds s.mu.
+func (s *Shadow) logEvents(p *pass, ways viaOf, events []shadowEvent, took time.Duration) {
 	for _, kind := range []ShadowVerdict{WouldMake, Agreed, NotAnswered, Differs, DiffersNoMore} {
 		var of []difference
-		for _, n := range news {
-			if n.kind == kind {
-				of = append(of, n.difference)
+		for _, e := range events {
+			if e.kind == kind {
+				of = append(of, e.difference)
 			}
 		}
 		if len(of) == 0 {
 			continue
 		}
-		e := Entry{At: time.Now(), Seconds: took.Seconds(), Revision: p.snapshot.Revision, By: ByWatch, Shadow: kind, Reload: []string{}, Counts: map[Via]int{}, Changes: []EntryChange{}}
+		e := Entry{
+			At: time.Now(), Seconds: took.Seconds(), Revision: p.snapshot.Revision, By: ByWatch, Shadow: kind,
+			Reload: []string{}, Counts: map[Via]int{}, Changes: []EntryChange{},
+		}
 		if kind == WouldMake {
 			e.Reload = slices.Clone(p.report.Plan.Reload)
 		}
@@ -119,7 +124,7 @@ func (s *Shadow) logEvents(p *pass, ways viaOf, news []shadowEvent, took time.Du
 	}
 }
 
-// logChange logs a line about one change.
+// logChange logs one change of an event.
 func (s *Shadow) logChange(kind ShadowVerdict, c EntryChange, l difference) {
 	message, level := "", slog.LevelInfo
 	switch kind {

@@ -7,30 +7,31 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// A ShadowStatus is what a Shadow has found. It is never written to.
+// A ShadowStatus is what a Shadow has found. Nothing may write to it.
 type ShadowStatus struct {
-	// Changes are those that HAProxy does not have as hapsync would have made them, the oldest first.
+	// Changes are the ones that HAProxy does not have as hapsync would have made them, the oldest first.
 	Changes []ShadowChange
-	// Agreed counts the changes that the other tool made as hapsync would have, Differed those that it did not, and those of its own.
+	// Agreed counts the changes that the other tool made as hapsync would have made them. Differed counts those that it did not make,
+	// or made on its own.
 	Agreed, Differed int
-	// Acted is when the other tool changed HAProxy last; zero if it has not been seen to.
+	// Acted is when the other tool changed HAProxy last; zero if no change of it was seen.
 	Acted time.Time
 }
 
-// A ShadowState is what is to be thought of a change that HAProxy does not have as hapsync would have made it.
+// A ShadowState says whether the other tool is at fault for a ShadowChange.
 type ShadowState string
 
-// The states of such changes.
+// The states of a ShadowChange.
 const (
-	ShadowWaits      ShadowState = "waiting"    // the other tool may be about to make it
-	ShadowUnanswered ShadowState = "unanswered" // it has not, and has done nothing that shows that it has seen it
-	ShadowDiffers    ShadowState = "different"  // it has seen it and has not made it, or has made another one
+	ShadowWaits      ShadowState = "waiting"    // the other tool may still make it
+	ShadowUnanswered ShadowState = "unanswered" // it has not made it, and nothing shows that it has seen it
+	ShadowDiffers    ShadowState = "different"  // it has seen it but not made it, or made another change
 )
 
 // A ShadowChange is a change that HAProxy does not have as hapsync would have made it.
 type ShadowChange struct {
 	EntryChange
-	// Revision is the registry's that asks for it; 0 if it was so before the first look.
+	// Revision is the registry's revision that asks for it; 0 if that was before the first look.
 	Revision registry.Revision
 	Since    time.Time
 	State    ShadowState
@@ -48,28 +49,28 @@ func (s ShadowStatus) Count(state ShadowState) int {
 	return n
 }
 
-// A ShadowVerdict is what an entry of a shadow tells of its changes.
+// A ShadowVerdict is the kind of an Entry of a Shadow.
 type ShadowVerdict string
 
-// What is told of changes.
+// The verdicts on the changes of an Entry.
 const (
 	WouldMake     ShadowVerdict = "would"      // hapsync would make them now
-	Agreed        ShadowVerdict = "same"       // the other tool has made the same
+	Agreed        ShadowVerdict = "same"       // the other tool made the same changes
 	NotAnswered   ShadowVerdict = "unanswered" // nothing shows that it has seen them
-	Differs       ShadowVerdict = "different"  // it has not made them, or others
-	DiffersNoMore ShadowVerdict = "settled"    // HAProxy has them now, or they are no longer asked for
+	Differs       ShadowVerdict = "different"  // it did not make them, or made others
+	DiffersNoMore ShadowVerdict = "settled"    // HAProxy has them now, or the registry no longer asks for them
 )
 
-// shadowEvent is something new about one change.
+// A shadowEvent is something new about one change.
 type shadowEvent struct {
 	kind ShadowVerdict
 	difference
 }
 
-// A viaOf says by which way hapsync would make a change.
+// A viaOf says how hapsync would make the change of an object.
 type viaOf map[managedObject]Via
 
-// viasOf are the ways of a plan. Each change is made in the file; one that is made in the process as well counts as that.
+// viasOf returns the ways of a plan's changes. Each change is made in the file. If it is also made in the process, that way counts.
 func viasOf(p Plan) viaOf {
 	ways := viaOf{}
 	for _, a := range p.Actions {
