@@ -107,6 +107,59 @@ func newBackends(targets map[string]target) (n int) {
 	return n
 }
 
+// A target is a backend of the process, or one that the plan adds.
+type target struct {
+	haproxy.BackendOptions
+	added int // new servers
+	isNew bool
+}
+
+func targetsOf(live haproxy.Config, changes []haproxy.Change) map[string]target {
+	all := map[string]target{}
+	for _, b := range live.Backends {
+		all[b.Name] = target{BackendOptions: b.Options}
+	}
+	for _, c := range changes {
+		if add, ok := c.(haproxy.AddBackend); ok {
+			all[add.Name] = target{BackendOptions: add.Options, isNew: true}
+		}
+	}
+	for _, c := range changes {
+		if add, ok := c.(haproxy.AddServer); ok {
+			if b, found := all[add.Backend]; found {
+				b.added++
+				all[add.Backend] = b
+			}
+		}
+	}
+	return all
+}
+
+// live reports whether the Runtime API can make a change: the HAProxy version can do it, the backend's balance algorithm allows it, and
+// it does not take too long. If not, why says what prevents it.
+func live(c haproxy.Change, caps haproxy.Capabilities, backends map[string]target) (ok bool, why string) {
+	static := func(backend string) string {
+		if b := backends[backend]; !b.Dynamic() {
+			return "balance " + b.Balance
+		}
+		return ""
+	}
+	switch ch := c.(type) {
+	case haproxy.AddServer:
+		if n := backends[ch.Backend].added; n > maxLiveServers {
+			return false, fmt.Sprintf("%d new servers of a backend come sooner by a reload than one by one", n)
+		}
+		if s := static(ch.Backend); s != "" {
+			return false, s + " takes no server while it runs"
+		}
+	case haproxy.SetServer:
+		if s := static(ch.Backend); s != "" && ch.Have.Weight != ch.Want.Weight {
+			return false, s + " takes no weight while it runs"
+		}
+	}
+	return caps.Live(c)
+}
+
 // NeedsReload returns the first change of a new domain that the process cannot take, for a domain with keys of hosts only; nil if such a
 // domain needs no reload.
 func (l Layout) NeedsReload(st haproxy.State) haproxy.Change {

@@ -56,7 +56,9 @@ func (l limiter) limitDomains(backends []haproxy.Backend) []haproxy.Backend {
 		return backends
 	}
 	isNew := func(b haproxy.Backend) bool {
-		return !l.inFileOrProcess(b.Name, func(haproxy.Backend) bool { return true })
+		_, written := haproxy.FindBackend(l.st.File.Backends, b.Name)
+		_, runs := haproxy.FindBackend(l.st.Live.Backends, b.Name)
+		return !written && !runs
 	}
 	for _, b := range backends {
 		if !isNew(b) {
@@ -85,7 +87,7 @@ func (l limiter) limitHosts(backends []haproxy.Backend) []haproxy.Backend {
 			continue
 		}
 		isNew := func(s haproxy.Server) int {
-			if l.hasServer(b.Name, s) {
+			if found, _ := l.had(b.Name, s.Name); found {
 				return 0
 			}
 			return 1
@@ -125,10 +127,10 @@ func (l limiter) limitChecks(backends []haproxy.Backend) []haproxy.Backend {
 // newDescriptors returns how many descriptors a server of the backend needs that HAProxy does not need yet.
 func (l limiter) newDescriptors(b haproxy.Backend) func(haproxy.Server) int {
 	return func(s haproxy.Server) int {
-		switch {
-		case !l.hasServer(b.Name, s):
+		switch found, checked := l.had(b.Name, s.Name); {
+		case !found:
 			return b.DescriptorsOf(s)
-		case s.Check && !l.hasCheck(b.Name, s):
+		case s.Check && !checked:
 			return 1
 		}
 		return 0
@@ -144,7 +146,7 @@ func (l limiter) trim(b haproxy.Backend, cost func(haproxy.Server) int, room int
 		if n := cost(s); n > 0 {
 			if room -= n; room < 0 {
 				left = append(left, s.Name)
-				if !l.hasServer(b.Name, s) {
+				if found, _ := l.had(b.Name, s.Name); !found {
 					continue
 				}
 				s.Check = false
@@ -163,20 +165,12 @@ func (l limiter) leaveOut(backend, why string) {
 	l.limited[domain] = why
 }
 
-// inFileOrProcess reports whether holds is true for the backend in the file or in the process.
-func (l limiter) inFileOrProcess(backend string, holds func(haproxy.Backend) bool) bool {
-	return slices.ContainsFunc([]haproxy.Config{l.st.File, l.st.Live}, func(c haproxy.Config) bool {
-		b, found := haproxy.FindBackend(c.Backends, backend)
-		return found && holds(b)
-	})
-}
-
-func (l limiter) hasServer(backend string, s haproxy.Server) bool {
-	return l.inFileOrProcess(backend, func(b haproxy.Backend) bool { _, found := haproxy.FindServer(b, s.Name); return found })
-}
-
-func (l limiter) hasCheck(backend string, s haproxy.Server) bool {
-	return l.inFileOrProcess(backend, func(b haproxy.Backend) bool { old, _ := haproxy.FindServer(b, s.Name); return old.Check })
+// had reports whether HAProxy has a server, in the file or in the process, and whether it checks it there.
+func (l limiter) had(backend, server string) (found, checked bool) {
+	key := haproxy.ServerKey{Backend: backend, Name: server}
+	file, written := findServer(l.st.File, key)
+	live, runs := findServer(l.st.Live, key)
+	return written || runs, file.Check || live.Check
 }
 
 func sumOf(b haproxy.Backend, of func(haproxy.Server) int) int {

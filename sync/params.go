@@ -23,12 +23,14 @@ func lostParams(have haproxy.Config, edits []haproxy.Change) []string {
 			}
 		case haproxy.AddBackend:
 			if common != "" {
-				lost = append(lost, fmt.Sprintf("backend %s gets no %q, which stands behind the servers of all others; %s of the defaults", ch.Name, common, remedy))
+				lost = append(lost, fmt.Sprintf("backend %s gets no %q, which stands behind the servers of all others; %s of the defaults",
+					ch.Name, common, remedy))
 			}
 		case haproxy.AddServer:
 			b, _ := haproxy.FindBackend(have.Backends, ch.Backend)
 			if ch.Server.Params == "" && slices.ContainsFunc(b.Servers, hasParams) {
-				lost = append(lost, fmt.Sprintf("server %s gets none of the words behind the others of its backend, which are not the same for each; %s", ch.Key(), remedy))
+				lost = append(lost, fmt.Sprintf("server %s gets none of the words behind the others of its backend, which are not the same for each; %s",
+					ch.Key(), remedy))
 			}
 		}
 	}

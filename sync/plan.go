@@ -207,21 +207,6 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Chan
 	p.Reload, p.cause, p.needReload, p.options = reasons.lines(ruled), reasons.cause(), reasons.domains(), reasons.options()
 }
 
-// reasons returns the reasons for a reload that are no difference between the process and what is wanted.
-func (w wanted) reasons(st haproxy.State, edits []haproxy.Change) (r reasons) {
-	for _, c := range edits {
-		if w.retried[c.Domain()] {
-			r.add(c, "HAProxy refused to load it, and is asked again")
-		}
-	}
-	for _, c := range weightReloads(w.file, st) {
-		if !w.refused[c.Domain()] {
-			r.add(c, "its agent-check sets percentages of the weight that HAProxy has loaded, which is 0")
-		}
-	}
-	return r
-}
-
 // keepsServing reports whether a backend keeps a server that takes traffic. If it keeps none, and its new servers need a reload, the
 // old ones are removed with that reload and not before.
 func keepsServing(have, want haproxy.Config, backend string) bool {
@@ -230,59 +215,6 @@ func keepsServing(have, want haproxy.Config, backend string) bool {
 		stays = stays || have != nil && want != nil && want.State == haproxy.Ready && want.Weight > 0
 	})
 	return stays
-}
-
-// A target is a backend of the process, or one that the plan adds.
-type target struct {
-	haproxy.BackendOptions
-	added int // new servers
-	isNew bool
-}
-
-func targetsOf(live haproxy.Config, changes []haproxy.Change) map[string]target {
-	all := map[string]target{}
-	for _, b := range live.Backends {
-		all[b.Name] = target{BackendOptions: b.Options}
-	}
-	for _, c := range changes {
-		if add, ok := c.(haproxy.AddBackend); ok {
-			all[add.Name] = target{BackendOptions: add.Options, isNew: true}
-		}
-	}
-	for _, c := range changes {
-		if add, ok := c.(haproxy.AddServer); ok {
-			if b, found := all[add.Backend]; found {
-				b.added++
-				all[add.Backend] = b
-			}
-		}
-	}
-	return all
-}
-
-// live reports whether the Runtime API can make a change: the HAProxy version can do it, the backend's balance algorithm allows it, and
-// it does not take too long. If not, why says what prevents it.
-func live(c haproxy.Change, caps haproxy.Capabilities, backends map[string]target) (ok bool, why string) {
-	static := func(backend string) string {
-		if b := backends[backend]; !b.Dynamic() {
-			return "balance " + b.Balance
-		}
-		return ""
-	}
-	switch ch := c.(type) {
-	case haproxy.AddServer:
-		if n := backends[ch.Backend].added; n > maxLiveServers {
-			return false, fmt.Sprintf("%d new servers of a backend come sooner by a reload than one by one", n)
-		}
-		if s := static(ch.Backend); s != "" {
-			return false, s + " takes no server while it runs"
-		}
-	case haproxy.SetServer:
-		if s := static(ch.Backend); s != "" && ch.Have.Weight != ch.Want.Weight {
-			return false, s + " takes no weight while it runs"
-		}
-	}
-	return caps.Live(c)
 }
 
 func removes(c haproxy.Change) bool { return c.Op() == haproxy.OpRemove }

@@ -19,6 +19,21 @@ func (r *reasons) add(c haproxy.Change, why string) {
 	r.changes, r.whys = append(r.changes, c), append(r.whys, why)
 }
 
+// reasons returns reasons for a reload even if the process is as wanted.
+func (w wanted) reasons(st haproxy.State, edits []haproxy.Change) (r reasons) {
+	for _, c := range edits {
+		if w.retried[c.Domain()] {
+			r.add(c, "HAProxy refused to load it, and is asked again")
+		}
+	}
+	for _, c := range weightReloads(w.file, st) {
+		if !w.refused[c.Domain()] {
+			r.add(c, "its agent-check sets percentages of the weight that HAProxy has loaded, which is 0")
+		}
+	}
+	return r
+}
+
 func (r *reasons) cause() (cause ReloadCause) {
 	for _, c := range r.changes {
 		switch c.(type) {
@@ -44,8 +59,8 @@ func (r *reasons) domains() []string {
 
 // options are the domains with a change in place, sorted.
 func (r *reasons) options() []string {
-	inPlace := reasons{changes: slices.DeleteFunc(slices.Clone(r.changes), func(c haproxy.Change) bool { return c.Op() != haproxy.OpSet })}
-	return inPlace.domains()
+	inPlace := slices.DeleteFunc(slices.Clone(r.changes), func(c haproxy.Change) bool { return c.Op() != haproxy.OpSet })
+	return (&reasons{changes: inPlace}).domains()
 }
 
 // namedReasons is how many objects with the same reason are named. The others are counted.

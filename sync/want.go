@@ -74,9 +74,9 @@ func (l Layout) exactFrontends(domain string, st haproxy.State) []string {
 	return exact
 }
 
-// Desired returns the configuration that HAProxy should have, and a problem for each host that it does not follow: the host's
-// address is HAProxy's own, or its keys are unclear, or a key is overruled by the operator's own line. It leaves out a domain if
-// HAProxy has something else under its name. A host or an option with a bad value in the registry keeps its last good value.
+// Desired returns the configuration that HAProxy should have, and a problem for each key that it does not follow: the address is
+// HAProxy's own, the key is unclear, or the operator's own line overrules it. It leaves out a domain if HAProxy has something else under
+// its name. A host or an option with a bad value in the registry keeps its last good value.
 func (l Layout) Desired(snapshot registry.Snapshot, st haproxy.State) (haproxy.Config, []registry.Problem) {
 	var want haproxy.Config
 	var problems []registry.Problem
@@ -307,7 +307,9 @@ func desiredServers(d registry.Domain, b, file, live haproxy.Backend) []haproxy.
 }
 
 // holdUnclear moves hosts with unclear keys to HeldHosts if HAProxy has a server of ours for them. It returns their problems.
-func holdUnclear(d registry.Domain, file, live haproxy.Backend, others map[haproxy.ServerKey]haproxy.Other) (registry.Domain, []registry.Problem) {
+func holdUnclear(
+	d registry.Domain, file, live haproxy.Backend, others map[haproxy.ServerKey]haproxy.Other,
+) (registry.Domain, []registry.Problem) {
 	if len(d.Unclear) == 0 {
 		return d, nil
 	}
