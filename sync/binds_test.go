@@ -111,7 +111,7 @@ func TestProblemsOfHostsAtHAProxysOwnAddressesAreBounded(t *testing.T) {
 	}
 }
 
-func BenchmarkBoundOfTenThousandDomains(b *testing.B) {
+func BenchmarkOwnAddressesOfTenThousandDomains(b *testing.B) {
 	var s registry.Snapshot
 	for n := range 10_000 {
 		s.Domains = append(s.Domains, domain(fmt.Sprintf("d%05d.abc.com", n), host("s1", "10.0.1.1:80"), host("s2", "10.0.1.2:80")))

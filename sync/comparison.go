@@ -70,21 +70,21 @@ type observation struct {
 	at         time.Time
 	want       wanted
 	file, live haproxy.Config
-	withheld   heldRemovals
+	held       heldRemovals
 }
 
 // update records what the registry asks for, for some domains, from a revision on. was is a copy of what c.want has for them.
 func (c *comparison) update(revision registry.Revision, was, is haproxy.Config, at time.Time) {
 	for _, ch := range Diff(was, is) {
 		c.removed = c.removed || removes(ch) && ch.Object() == haproxy.ObjectServer
-		t := objectOf(ch)
-		line := c.timelines[t]
+		o := objectOf(ch)
+		line := c.timelines[o]
 		if line == nil {
-			line = newTimeline(t.in(was))
-			c.timelines[t] = line
+			line = newTimeline(o.in(was))
+			c.timelines[o] = line
 			c.steps++
 		}
-		line.steps = append(line.steps, step{revision, t.in(is), at, c.looks})
+		line.steps = append(line.steps, step{revision, o.in(is), at, c.looks})
 		c.steps++
 		if over := len(line.steps) - maxAsked; over > 0 {
 			line.steps = slices.Clone(line.steps[over:])
@@ -113,27 +113,27 @@ func put[T any](all []T, was, is *T, compare func(a, b T) int) []T {
 
 // forget drops timelines older than keptAsked, and, if there are more than maxSteps, the oldest. Pending differences keep their timelines.
 func (c *comparison) forget(now time.Time) {
-	maps.DeleteFunc(c.timelines, func(t managedObject, line *timeline) bool {
-		return c.pending[t] == nil && now.Sub(line.last().at) > keptAsked
+	maps.DeleteFunc(c.timelines, func(o managedObject, line *timeline) bool {
+		return c.pending[o] == nil && now.Sub(line.last().at) > keptAsked
 	})
 	c.steps = 0
 	var done []managedObject
-	for t, line := range c.timelines {
+	for o, line := range c.timelines {
 		c.steps += len(line.steps)
-		if c.pending[t] == nil {
-			done = append(done, t)
+		if c.pending[o] == nil {
+			done = append(done, o)
 		}
 	}
 	if c.steps <= maxSteps {
 		return
 	}
 	slices.SortFunc(done, func(a, b managedObject) int { return c.timelines[a].last().at.Compare(c.timelines[b].last().at) })
-	for _, t := range done {
+	for _, o := range done {
 		if c.steps <= maxSteps*3/4 {
 			break
 		}
-		c.steps -= len(c.timelines[t].steps)
-		delete(c.timelines, t)
+		c.steps -= len(c.timelines[o].steps)
+		delete(c.timelines, o)
 	}
 }
 
@@ -149,9 +149,9 @@ func (c *comparison) forgetRevisions() {
 // adjust follows changes of what is wanted without a change of the registry, for example because HAProxy's files changed.
 func (c *comparison) adjust(want haproxy.Config) {
 	for _, ch := range Diff(c.want, want) {
-		t := objectOf(ch)
-		if line := c.timelines[t]; line != nil {
-			line.last().value = t.in(want)
+		o := objectOf(ch)
+		if line := c.timelines[o]; line != nil {
+			line.last().value = o.in(want)
 		}
 	}
 }
@@ -184,14 +184,14 @@ func (c *comparison) observe(s observation) []shadowEvent {
 // noteChanges records what the other tool changed in one place, the file or the process.
 func (c *comparison) noteChanges(toolChanges map[managedObject]toolChange, where place, was, is, want haproxy.Config) {
 	for _, ch := range Diff(was, is) {
-		t := objectOf(ch)
-		value, line := t.in(is), c.timelines[t]
+		o := objectOf(ch)
+		value, line := o.in(is), c.timelines[o]
 		read, known := line.advance(where, value)
-		right := value == t.in(want)
+		right := value == o.in(want)
 		if known || right && line == nil {
 			c.seen, c.seenKnown = max(c.seen, read), true
 		}
-		toolChanges[t] = toolChange{ch, toolChanges[t].unrequested || !known && !right}
+		toolChanges[o] = toolChange{ch, toolChanges[o].unrequested || !known && !right}
 	}
 }
 
@@ -200,9 +200,9 @@ func (c *comparison) judge(s observation, toolChanges map[managedObject]toolChan
 	var events []shadowEvent
 	differs := map[managedObject]bool{}
 	for _, ch := range differences(s) {
-		t := objectOf(ch)
-		differs[t] = true
-		p, fresh := c.pendingFor(t, ch, s.at, toolChanges)
+		o := objectOf(ch)
+		differs[o] = true
+		p, fresh := c.pendingFor(o, ch, s.at, toolChanges)
 		if fresh && p.toolDid == nil {
 			events = append(events, shadowEvent{WouldMake, *p})
 		}
@@ -213,13 +213,13 @@ func (c *comparison) judge(s observation, toolChanges map[managedObject]toolChan
 			events = append(events, shadowEvent{NotAnswered, *p})
 		}
 	}
-	for t, p := range c.pending {
-		if differs[t] {
+	for o, p := range c.pending {
+		if differs[o] {
 			continue
 		}
-		delete(c.pending, t)
-		_, acted := toolChanges[t]
-		line := c.timelines[t]
+		delete(c.pending, o)
+		_, acted := toolChanges[o]
+		line := c.timelines[o]
 		switch {
 		case p.state == ShadowDiffers:
 			events = append(events, shadowEvent{DiffersNoMore, *p})
@@ -229,11 +229,11 @@ func (c *comparison) judge(s observation, toolChanges map[managedObject]toolChan
 			p.change = p.toolDid
 			events = append(events, c.countMade(s, *p)...)
 		}
-		delete(toolChanges, t)
+		delete(toolChanges, o)
 	}
-	for t, did := range toolChanges {
-		line := c.timelines[t]
-		if !differs[t] && c.isNew(line) { // it was asked for and made between two looks
+	for o, did := range toolChanges {
+		line := c.timelines[o]
+		if !differs[o] && c.isNew(line) { // it was asked for and made between two looks
 			events = append(events, c.countMade(s, difference{change: did.change, since: line.last().at, asked: line.last().revision})...)
 		}
 	}
@@ -245,31 +245,31 @@ func (c *comparison) judge(s observation, toolChanges map[managedObject]toolChan
 
 // countMade counts a change that the other tool made as the registry asks for. It counts as a difference if a safeguard of an agent would
 // have held it back.
-func (c *comparison) countMade(s observation, l difference) []shadowEvent {
-	held := s.withheld[l.change.Domain()]
-	if why := held[l.change.Key().Name]; why != "" && removes(l.change) {
+func (c *comparison) countMade(s observation, d difference) []shadowEvent {
+	held := s.held[d.change.Domain()]
+	if why := held[d.change.Key().Name]; why != "" && removes(d.change) {
 		c.differed++
-		l.state, l.why = ShadowDiffers, "the other tool has made it, and a safeguard of hapsync would have held it back: "+why
-		return []shadowEvent{{Differs, l}}
+		d.state, d.why = ShadowDiffers, "the other tool has made it, and a safeguard of hapsync would have held it back: "+why
+		return []shadowEvent{{Differs, d}}
 	}
-	if removes(l.change) && len(held) > 0 {
+	if removes(d.change) && len(held) > 0 {
 		return nil // part of a removal that was held back
 	}
 	c.agreed++
-	return []shadowEvent{{Agreed, l}}
+	return []shadowEvent{{Agreed, d}}
 }
 
 // pendingFor returns the pending difference of an object. It is a fresh one if the object had none, or something else is asked for now.
 func (c *comparison) pendingFor(
-	t managedObject, change haproxy.Change, at time.Time, toolChanges map[managedObject]toolChange,
+	o managedObject, change haproxy.Change, at time.Time, toolChanges map[managedObject]toolChange,
 ) (p *difference, fresh bool) {
 	var asked registry.Revision
-	line := c.timelines[t]
+	line := c.timelines[o]
 	if line != nil {
 		asked = line.last().revision
 	}
-	did, acted := toolChanges[t]
-	p = c.pending[t]
+	did, acted := toolChanges[o]
+	p = c.pending[o]
 	if fresh = p == nil || p.asked != asked; fresh {
 		next := &difference{since: at, firstLook: c.looks + 1, asked: asked, waitsSince: at}
 		if p != nil && p.state != ShadowDiffers {
@@ -279,7 +279,7 @@ func (c *comparison) pendingFor(
 			next.toolDid = did.change
 		}
 		p = next
-		c.pending[t] = p
+		c.pending[o] = p
 	}
 	p.change = change
 	if acted {
@@ -291,8 +291,8 @@ func (c *comparison) pendingFor(
 // withEarlyRemovals is a configuration with the servers that the other tool removed before hapsync saw the registry remove them.
 func (c *comparison) withEarlyRemovals(config haproxy.Config) haproxy.Config {
 	config.Backends = slices.Clone(config.Backends)
-	for t, p := range c.pending {
-		if gone, ok := p.toolDid.(haproxy.RemoveServer); ok && t.in(config) == nil {
+	for o, p := range c.pending {
+		if gone, ok := p.toolDid.(haproxy.RemoveServer); ok && o.in(config) == nil {
 			b, _ := haproxy.FindBackend(config.Backends, gone.Backend)
 			b.Name = gone.Backend
 			b.Servers = put(slices.Clone(b.Servers), nil, &gone.Server, byServer)

@@ -42,7 +42,7 @@ func (o overrides) observe(basis, want, live haproxy.Config, agents map[haproxy.
 				delete(o, key)
 				return
 			}
-			if i, there := slices.BinarySearchFunc(runs, *is, byServer); there {
+			if i, found := slices.BinarySearchFunc(runs, *is, byServer); found {
 				o.observeServer(key, *is, runs[i])
 			}
 		})

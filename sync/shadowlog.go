@@ -74,9 +74,9 @@ func (s *Shadow) logStandings(report Report) {
 func (s *Shadow) shadowStatus(ways viaOf) *ShadowStatus {
 	c := s.comparison
 	st := &ShadowStatus{Agreed: c.agreed, Differed: c.differed, Acted: c.acted}
-	for _, l := range c.pending {
-		c := entryChange(Action{ways.of(l.change), l.change}, nil)
-		st.Changes = append(st.Changes, ShadowChange{c, l.asked, l.since, l.state, l.why})
+	for _, d := range c.pending {
+		change := entryChange(Action{ways.of(d.change), d.change}, nil)
+		st.Changes = append(st.Changes, ShadowChange{change, d.asked, d.since, d.state, d.why})
 	}
 	slices.SortFunc(st.Changes, func(a, b ShadowChange) int {
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Object, b.Object),
@@ -104,8 +104,8 @@ func (s *Shadow) logEvents(p *pass, ways viaOf, events []shadowEvent, took time.
 		if kind == WouldMake {
 			e.Reload = slices.Clone(p.report.Plan.Reload)
 		}
-		for i, l := range of {
-			c := entryChange(Action{ways.of(l.change), l.change}, nil)
+		for i, d := range of {
+			c := entryChange(Action{ways.of(d.change), d.change}, nil)
 			e.Counts[c.Via]++
 			if i >= maxChanges {
 				e.More++
@@ -113,7 +113,7 @@ func (s *Shadow) logEvents(p *pass, ways viaOf, events []shadowEvent, took time.
 			}
 			e.Changes = append(e.Changes, c)
 			if i < loggedChanges {
-				s.logChange(kind, c, l)
+				s.logChange(kind, c, d)
 			}
 		}
 		if more := len(of) - loggedChanges; more > 0 {
@@ -125,7 +125,7 @@ func (s *Shadow) logEvents(p *pass, ways viaOf, events []shadowEvent, took time.
 }
 
 // logChange logs one change of an event.
-func (s *Shadow) logChange(kind ShadowVerdict, c EntryChange, l difference) {
+func (s *Shadow) logChange(kind ShadowVerdict, c EntryChange, d difference) {
 	message, level := "", slog.LevelInfo
 	switch kind {
 	case WouldMake:
@@ -145,12 +145,12 @@ func (s *Shadow) logChange(kind ShadowVerdict, c EntryChange, l difference) {
 			attrs = append(attrs, field[0], field[1])
 		}
 	}
-	attrs = append(attrs, "via", c.Via, "revision", l.asked)
+	attrs = append(attrs, "via", c.Via, "revision", d.asked)
 	if kind != WouldMake {
-		attrs = append(attrs, "after", time.Since(l.since).Round(time.Millisecond))
+		attrs = append(attrs, "after", time.Since(d.since).Round(time.Millisecond))
 	}
-	if l.why != "" {
-		attrs = append(attrs, "reason", l.why)
+	if d.why != "" {
+		attrs = append(attrs, "reason", d.why)
 	}
 	s.log.Log(context.Background(), level, message, attrs...)
 }

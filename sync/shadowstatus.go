@@ -74,8 +74,8 @@ type viaOf map[managedObject]Via
 func viasOf(p Plan) viaOf {
 	ways := viaOf{}
 	for _, a := range p.Actions {
-		if t := objectOf(a.Change); ways[t] == "" {
-			ways[t] = a.Via
+		if o := objectOf(a.Change); ways[o] == "" {
+			ways[o] = a.Via
 		}
 	}
 	return ways

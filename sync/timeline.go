@@ -18,41 +18,41 @@ type managedObject struct {
 }
 
 func objectOf(c haproxy.Change) managedObject {
-	t := managedObject{kind: c.Object(), key: c.Key()}
+	o := managedObject{kind: c.Object(), key: c.Key()}
 	switch ch := c.(type) {
 	case haproxy.AddRule:
-		t.frontend = ch.Rule.Frontend
+		o.frontend = ch.Rule.Frontend
 	case haproxy.SetRule:
-		t.frontend = ch.Want.Frontend
+		o.frontend = ch.Want.Frontend
 	case haproxy.RemoveRule:
-		t.frontend = ch.Rule.Frontend
+		o.frontend = ch.Rule.Frontend
 	}
-	return t
+	return o
 }
 
 // in returns the value of the object in a configuration; nil if it is not there.
-func (t managedObject) in(c haproxy.Config) any {
-	switch t.kind {
+func (o managedObject) in(c haproxy.Config) any {
+	switch o.kind {
 	case haproxy.ObjectRule:
-		rule := haproxy.Rule{Frontend: t.frontend, Domain: t.key.Domain()}
+		rule := haproxy.Rule{Frontend: o.frontend, Domain: o.key.Domain()}
 		if i, ok := slices.BinarySearchFunc(c.Rules, rule, byRule); ok {
 			return c.Rules[i]
 		}
 	case haproxy.ObjectBackend:
-		if b, ok := haproxy.FindBackend(c.Backends, t.key.Backend); ok {
+		if b, ok := haproxy.FindBackend(c.Backends, o.key.Backend); ok {
 			return b.Options
 		}
 	case haproxy.ObjectServer:
-		if s, ok := findServer(c, t.key); ok {
+		if s, ok := findServer(c, o.key); ok {
 			return s
 		}
 	}
 	return nil
 }
 
-func (t managedObject) compare(other managedObject) int {
-	return cmp.Or(cmp.Compare(t.key.Domain(), other.key.Domain()), cmp.Compare(t.kind, other.kind),
-		cmp.Compare(t.key.Name, other.key.Name), cmp.Compare(t.frontend, other.frontend))
+func (o managedObject) compare(other managedObject) int {
+	return cmp.Or(cmp.Compare(o.key.Domain(), other.key.Domain()), cmp.Compare(o.kind, other.kind),
+		cmp.Compare(o.key.Name, other.key.Name), cmp.Compare(o.frontend, other.frontend))
 }
 
 // A timeline is what the registry asked for of one object, in order of time. It has at least one step; the last one is asked for now.
