@@ -21,8 +21,8 @@ func bindsOf(addrs ...string) haproxy.Binds {
 	return b
 }
 
-// boundTo are the hosts that problems say are at HAProxy's own addresses.
-func boundTo(problems []registry.Problem) (names []string) {
+// atOwnAddresses are the hosts that problems say are at HAProxy's own addresses.
+func atOwnAddresses(problems []registry.Problem) (names []string) {
 	for _, p := range problems {
 		if strings.Contains(p.Reason, "HAProxy itself listens there: frontend webin (hapsync.cfg:2)") && strings.HasSuffix(p.Key, "/"+p.Domain+"/"+p.Host+"/ip") {
 			names = append(names, p.Domain+"/"+p.Host)
@@ -37,7 +37,7 @@ func TestAHostAtHAProxysOwnAddressIsLeftOutInEveryPass(t *testing.T) {
 	m.binds = bindsOf("0.0.0.0:80", "10.1.0.1:443")
 	told := func(t *testing.T, i inn, want ...string) {
 		t.Helper()
-		if s := i.Status(); !slices.Equal(boundTo(s.Last.Problems), want) || !s.Ready() || s.Applied != s.Seen {
+		if s := i.Status(); !slices.Equal(atOwnAddresses(s.Last.Problems), want) || !s.Ready() || s.Applied != s.Seen {
 			t.Errorf("%+v, ready %v, applied %d of %d, want %v", s.Last.Problems, s.Ready(), s.Applied, s.Seen, want)
 		}
 		for _, c := range []haproxy.Config{i.haproxy.now().file, i.haproxy.now().live} {

@@ -95,12 +95,7 @@ func (s *Syncer) Explain(ctx context.Context, domain, host string) (Explanation,
 	if e.HAProxy == nil {
 		servers, e.HAProxy = s.cfg.Process.Servers(ctx, domain)
 	}
-	e.Rules = slices.DeleteFunc(slices.Clone(p.state.Live.Rules), func(r haproxy.Rule) bool { return r.Domain != domain })
-	e.Ruled = slices.ContainsFunc(e.Rules, func(r haproxy.Rule) bool { return !r.Closed })
-	live, _ := backendOf(p.state.Live, domain)
-	e.maintenance = slices.Contains(strings.Split(live.Options.Lines, "\n"), maintenanceLine)
-	e.Spare = p.state.Dynamic.InSpare[haproxy.BackendName(domain)]
-	e.Names = strings.Fields(live.Options.Names)
+	e.explainDomain(p.state)
 	d, _ := domainOf(p.snapshot, domain)
 	e.Options = d.Options
 	b := explainer{Explanation: e, pass: p, kept: p.report.Kept}
@@ -112,8 +107,18 @@ func (s *Syncer) Explain(ctx context.Context, domain, host string) (Explanation,
 	return b.Explanation, ctx.Err()
 }
 
-// readDomain makes one domain the whole registry of a pass, for a user who may read no other domains. The safeguards do not see the
-// other domains then.
+// explainDomain sets what the process does with requests for the domain.
+func (e *Explanation) explainDomain(st haproxy.State) {
+	e.Rules = slices.DeleteFunc(slices.Clone(st.Live.Rules), func(r haproxy.Rule) bool { return r.Domain != e.Domain })
+	e.Ruled = slices.ContainsFunc(e.Rules, func(r haproxy.Rule) bool { return !r.Closed })
+	live, _ := backendOf(st.Live, e.Domain)
+	e.maintenance = slices.Contains(strings.Split(live.Options.Lines, "\n"), maintenanceLine)
+	e.Spare = st.Dynamic.InSpare[haproxy.BackendName(e.Domain)]
+	e.Names = strings.Fields(live.Options.Names)
+}
+
+// readDomain makes one domain the whole registry of a pass, for a user who may read no other domains. Without the others, it is not known
+// what a safeguard holds back.
 func (s *Syncer) readDomain(ctx context.Context, p *pass, domain string) error {
 	snapshot, err := s.cfg.Source.Domain(ctx, domain)
 	if err != nil {
