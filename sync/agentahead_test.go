@@ -296,7 +296,7 @@ func TestRandomChangesEndInLine(t *testing.T) {
 					i.registry.change(s, changed)
 					switch {
 					case countSnapshot(s).hosts < hosts:
-						elapse(departureWindow / 2) // else the safeguard holds them
+						elapse(removalWindow / 2) // else the safeguard holds them
 					case random.IntN(3) > 0:
 						synctest.Wait()
 					}

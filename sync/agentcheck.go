@@ -8,27 +8,26 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// leaveAgents is what is wanted of the process if HAProxy's agent-checks have their say: weight, maxconn and state of their servers are
-// as the process has them. What is new in the registry is wanted: what the file does not say yet. The registry's drain and
-// maint hold in any case; the drain is a state then, because an agent's next weight would end one by weight 0.
-func leaveAgents(process, asked haproxy.Config, st haproxy.State) haproxy.Config {
+// withAgentValues returns what is wanted of the process, with agent-checks considered: they set weight, maxconn and state of their
+// servers, so these stay as the process has them. But a value that is new in the registry, so that the file does not have it yet, is
+// wanted. The registry's drain and maint are always wanted. Drain is then a state and not weight 0, because the agent's next weight
+// would end weight 0.
+func withAgentValues(process, asked haproxy.Config, st haproxy.State) haproxy.Config {
 	if len(st.Agents) == 0 {
 		return process
 	}
 	out := process
 	out.Backends = slices.Clone(process.Backends)
 	for key := range st.Agents {
-		asks, _ := haproxy.FindBackend(asked.Backends, key.Backend)
-		want, wanted := haproxy.FindServer(asks, key.Name)
-		running, _ := haproxy.FindBackend(st.Live.Backends, key.Backend)
-		live, runs := haproxy.FindServer(running, key.Name)
+		b, _ := haproxy.FindBackend(asked.Backends, key.Backend)
+		want, wanted := haproxy.FindServer(b, key.Name)
+		live, runs := findServer(st.Live, key)
 		s := ownServer(out, key)
 		if !wanted || !runs || s == nil {
 			continue
 		}
-		written, _ := haproxy.FindBackend(st.File.Backends, key.Backend)
-		file, there := haproxy.FindServer(written, key.Name)
-		if !there {
+		file, written := findServer(st.File, key)
+		if !written {
 			file = want
 		}
 		*s = want
@@ -39,7 +38,7 @@ func leaveAgents(process, asked haproxy.Config, st haproxy.State) haproxy.Config
 		switch {
 		case want.State == haproxy.Maint:
 			s.State = haproxy.Maint
-		case want.Weight == 0 && asks.GivenTo(key.Name).ServerWeight() != 0:
+		case want.Weight == 0 && b.GivenTo(key.Name).ServerWeight() != 0:
 			s.State = haproxy.Drain
 		case file.State != want.State || file.Weight != want.Weight:
 			s.Weight, s.State = want.Weight, haproxy.Ready
@@ -48,12 +47,12 @@ func leaveAgents(process, asked haproxy.Config, st haproxy.State) haproxy.Config
 	return out
 }
 
-// withoutWeight are the changes that only a reload makes of servers with an agent-check: HAProxy has loaded them with weight 0, as the file
-// says of a drained one, and any percentage of that is 0. A server in maintenance waits for the end of that.
-func withoutWeight(want haproxy.Config, st haproxy.State) []haproxy.Change {
+// weightReloads returns the changes of agent-checked servers that need a reload, sorted by server: HAProxy has loaded the server with
+// weight 0, the file's word for drain, and every percentage of 0 is 0. A server in maintenance is not among them until that ends.
+func weightReloads(want haproxy.Config, st haproxy.State) []haproxy.Change {
 	var changes []haproxy.Change
 	for key, loaded := range st.Agents {
-		s, wanted := haproxy.FindServer(haproxy.Backend{Servers: serversOf(want, key.Backend)}, key.Name)
+		s, wanted := findServer(want, key)
 		if wanted && loaded == 0 && s.Weight > 0 && s.State == haproxy.Ready {
 			have := s
 			have.Weight = 0
@@ -64,27 +63,23 @@ func withoutWeight(want haproxy.Config, st haproxy.State) []haproxy.Change {
 	return changes
 }
 
-// agentChecked are the servers that an agent-check has given another weight or state than the registry and the file do, sorted.
+// agentChecked returns the servers that an agent-check gave another weight, state or maxconn than the registry, sorted.
 func agentChecked(asked haproxy.Config, st haproxy.State) []Override {
 	var list []Override
 	for key := range st.Agents {
-		want, wanted := haproxy.FindServer(haproxy.Backend{Servers: serversOf(asked, key.Backend)}, key.Name)
-		live, runs := haproxy.FindServer(haproxy.Backend{Servers: serversOf(st.Live, key.Backend)}, key.Name)
-		asked := want.State == haproxy.Maint || want.Weight == 0 // by the registry
-		if !wanted || !runs || asked || live.Weight == want.Weight && live.State == want.State && live.MaxConn == want.MaxConn {
-			continue
+		want, wanted := findServer(asked, key)
+		live, runs := findServer(st.Live, key)
+		stopped := want.State == haproxy.Maint || want.Weight == 0 // by the registry
+		same := live.Weight == want.Weight && live.State == want.State && live.MaxConn == want.MaxConn
+		if wanted && runs && !stopped && !same {
+			list = append(list, Override{Domain: key.Domain(), Host: key.Name, Live: describeServer(live), Registry: describeServer(want)})
 		}
-		domain, _ := haproxy.DomainOf(key.Backend)
-		list = append(list, Override{Domain: domain, Host: key.Name, Live: say(live), Registry: say(want)})
 	}
-	slices.SortFunc(list, func(a, b Override) int {
-		return cmp.Or(cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Host, b.Host))
-	})
+	slices.SortFunc(list, byOverride)
 	return list
 }
 
-// say is the state of a server in words.
-func say(s haproxy.Server) string {
+func describeServer(s haproxy.Server) string {
 	words := fmt.Sprintf("%s, weight %d", s.State, s.Weight)
 	if s.MaxConn > 0 {
 		words += fmt.Sprintf(", maxconn %d", s.MaxConn)

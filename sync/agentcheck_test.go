@@ -22,7 +22,7 @@ func TestOnlyAServerThatIsToTakeTrafficIsReloadedForTheWeightOfItsAgentCheck(t *
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			want := layout.complete(haproxy.Config{Backends: []haproxy.Backend{
+			want := layout.withRules(haproxy.Config{Backends: []haproxy.Backend{
 				{Name: key.Backend, Servers: []haproxy.Server{{Name: key.Name, Weight: c.weight, State: c.state}}},
 			}})
 			st := haproxy.State{File: want, Live: want, Agents: map[haproxy.ServerKey]int{key: c.loaded}}

@@ -32,7 +32,7 @@ func (a *Agent) logPass(report Report, err error, took time.Duration) {
 // backends that are still there, and no removals of servers that were logged before and still drain.
 func (a *Agent) unlogged(p *pass, plan Plan) Plan {
 	leaving := a.memory.leaving()
-	_, rest := plan.only(func(act Action) bool {
+	_, rest := plan.split(func(act Action) bool {
 		if slices.ContainsFunc(p.outcome.Refused, func(f haproxy.Failure) bool { return f.Change == act.Change }) {
 			return true
 		}

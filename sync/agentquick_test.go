@@ -23,7 +23,7 @@ func moved(revision registry.Revision, port uint16) registry.Snapshot {
 // portOf is the one of that server.
 func portOf(c haproxy.Config) uint16 {
 	b, _ := backendOf(c, "b.abc.com")
-	s, _ := serverOf(b, "server1")
+	s, _ := haproxy.FindServer(b, "server1")
 	return s.Addr.Port()
 }
 

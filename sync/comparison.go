@@ -12,33 +12,33 @@ import (
 )
 
 const (
-	// shadowPatience is how long the other tool may take until a difference counts: it may be in the middle of a reload.
+	// shadowPatience is how long the other tool may take before a difference counts: it may be in the middle of a reload.
 	shadowPatience = 15 * time.Second
-	// keptAsked is how long it is remembered what was asked for of an object, maxAsked how often that may have changed.
+	// keptAsked is how long an unchanged timeline is kept, maxAsked how many steps it may have.
 	keptAsked = time.Hour
 	maxAsked  = 32
-	// maxSteps is how many of these are remembered of all objects together.
+	// maxSteps is how many steps all timelines may have together.
 	maxSteps = 200_000
 )
 
-// A comparison follows what HAProxy ought to have and what it has, while another tool changes it. It is a function of what it is
-// told, in the order of time.
+// A comparison compares what HAProxy should have with what it has, while another tool changes it. It depends only on what its methods
+// are given, in order of time.
 //
-// What the other tool has seen of the registry is not known, but follows from what it does: once HAProxy comes to have what the
-// registry asks for since a revision, the tool has seen that revision. What it has left out of an earlier one is a difference; what came
-// later may be on its way. So a tool that skips a revision, is slow, or is away does not differ.
+// hapsync does not know what the other tool has seen of the registry, and concludes it from what the tool does: once HAProxy has what the
+// registry asks for since a revision, the tool has seen that revision. What the tool left out of that revision, or an earlier one, is a
+// difference. Later changes may be on their way. So a tool does not differ because it skips a revision, is slow, or is down.
 type comparison struct {
 	want       haproxy.Config // of the file, as of the last change of the registry or the last look
 	file, live haproxy.Config // as of the last look
-	looks      int            // so many were taken
-	removed    bool           // the registry has taken a server out since the last look
+	looks      int            // the number of looks so far
+	removed    bool           // the registry removed a server since the last look
 	steps      int            // of all timelines
 	timelines  map[managedObject]*timeline
 	pending    map[managedObject]*difference
-	// known is the revision that the other tool has seen at least; it is of use if knows is set. acted is when it changed HAProxy last.
-	known registry.Revision
-	knows bool
-	acted time.Time
+	// seen is a revision that the other tool has seen, or it has seen a later one. It is valid if seenKnown is set.
+	seen      registry.Revision
+	seenKnown bool
+	acted     time.Time // when the other tool changed HAProxy last
 
 	agreed, differed int
 }
@@ -49,42 +49,42 @@ func newComparison() *comparison {
 
 // A difference is a change that HAProxy does not have as hapsync would have made it.
 type difference struct {
-	change haproxy.Change
-	since  time.Time
-	born   int // the look that it began with
-	// asked is the revision since which this is asked for; 0 if it was so before the first look.
+	change    haproxy.Change
+	since     time.Time
+	firstLook int // the number of the look that found it
+	// asked is the revision since which the registry asks for this; 0 if it did so before the first look.
 	asked registry.Revision
-	// did is what the other tool did if that began it, because HAProxy was as it ought to be; nil if the registry began it.
-	did haproxy.Change
-	// unasked is set if HAProxy has what the registry has not asked for of late.
-	unasked bool
-	// evidence is since when the other tool is known to have left it so. clock is when its time began to run. Both begin again after each
-	// time in which HAProxy or the registry could not be read.
-	evidence, clock time.Time
-	state           ShadowState
-	why             string
+	// toolDid is the change of the other tool that made the difference: HAProxy was right before. It is nil if the registry changed.
+	toolDid haproxy.Change
+	// unrequested is set if HAProxy has what the registry did not ask for recently.
+	unrequested bool
+	// leftSince is when it was first known that the other tool leaves the difference. waitsSince is when the wait for the tool began.
+	// Both start again after a time in which HAProxy or the registry could not be read.
+	leftSince, waitsSince time.Time
+	state                 ShadowState
+	why                   string
 }
 
-// An observation is what one look has found.
+// An observation is what one look found.
 type observation struct {
 	at         time.Time
 	want       wanted
 	file, live haproxy.Config
-	withheld   withheld
+	held       heldRemovals
 }
 
-// update records what the registry asks for from a revision on, of some domains: was is what c.want has of them, and no part of it.
+// update records what the registry asks for, for some domains, from a revision on. was is a copy of what c.want has for them.
 func (c *comparison) update(revision registry.Revision, was, is haproxy.Config, at time.Time) {
 	for _, ch := range Diff(was, is) {
 		c.removed = c.removed || removes(ch) && ch.Object() == haproxy.ObjectServer
-		t := objectOf(ch)
-		line := c.timelines[t]
+		o := objectOf(ch)
+		line := c.timelines[o]
 		if line == nil {
-			line = newTimeline(t.of(was))
-			c.timelines[t] = line
+			line = newTimeline(o.in(was))
+			c.timelines[o] = line
 			c.steps++
 		}
-		line.steps = append(line.steps, step{revision, t.of(is), at, c.looks})
+		line.steps = append(line.steps, step{revision, o.in(is), at, c.looks})
 		c.steps++
 		if over := len(line.steps) - maxAsked; over > 0 {
 			line.steps = slices.Clone(line.steps[over:])
@@ -98,72 +98,72 @@ func (c *comparison) update(revision registry.Revision, was, is haproxy.Config, 
 	}
 }
 
-// put puts an element of a sorted slice in the place of another one of the same name, in place; nil stands for none.
+// put replaces was by is in a sorted slice, in place. Both have the same name; nil means none.
 func put[T any](all []T, was, is *T, compare func(a, b T) int) []T {
-	i, there := slices.BinarySearchFunc(all, *cmp.Or(was, is), compare)
+	i, found := slices.BinarySearchFunc(all, *cmp.Or(was, is), compare)
 	switch {
 	case is == nil:
 		return slices.Delete(all, i, i+1)
-	case there:
+	case found:
 		all[i] = *is
 		return all
 	}
 	return slices.Insert(all, i, *is)
 }
 
-// forget drops the timelines that are over and, where there are too many steps, the oldest. What is pending keeps its own.
+// forget drops timelines older than keptAsked, and, if there are more than maxSteps, the oldest. Pending differences keep their timelines.
 func (c *comparison) forget(now time.Time) {
-	maps.DeleteFunc(c.timelines, func(t managedObject, line *timeline) bool {
-		return c.pending[t] == nil && now.Sub(line.last().at) > keptAsked
+	maps.DeleteFunc(c.timelines, func(o managedObject, line *timeline) bool {
+		return c.pending[o] == nil && now.Sub(line.last().at) > keptAsked
 	})
 	c.steps = 0
 	var done []managedObject
-	for t, line := range c.timelines {
+	for o, line := range c.timelines {
 		c.steps += len(line.steps)
-		if c.pending[t] == nil {
-			done = append(done, t)
+		if c.pending[o] == nil {
+			done = append(done, o)
 		}
 	}
 	if c.steps <= maxSteps {
 		return
 	}
 	slices.SortFunc(done, func(a, b managedObject) int { return c.timelines[a].last().at.Compare(c.timelines[b].last().at) })
-	for _, t := range done {
+	for _, o := range done {
 		if c.steps <= maxSteps*3/4 {
 			break
 		}
-		c.steps -= len(c.timelines[t].steps)
-		delete(c.timelines, t)
+		c.steps -= len(c.timelines[o].steps)
+		delete(c.timelines, o)
 	}
 }
 
-// forgetRevisions is for a registry that counts its revisions from the start again: what the other tool has seen of this one is not known.
+// forgetRevisions is called for another registry, whose revisions start again: what the other tool has seen of it is not known.
 func (c *comparison) forgetRevisions() {
-	c.known, c.knows, c.steps = 0, false, 0
+	c.seen, c.seenKnown, c.steps = 0, false, 0
 	clear(c.timelines)
 	for _, p := range c.pending {
 		p.asked = 0
 	}
 }
 
-// adjust follows what is wanted for another reason than the registry: because HAProxy's files changed, for example.
+// adjust follows changes of what is wanted without a change of the registry, for example because HAProxy's files changed.
 func (c *comparison) adjust(want haproxy.Config) {
 	for _, ch := range Diff(c.want, want) {
-		t := objectOf(ch)
-		if line := c.timelines[t]; line != nil {
-			line.last().value = t.of(want)
+		o := objectOf(ch)
+		if line := c.timelines[o]; line != nil {
+			line.last().value = o.in(want)
 		}
 	}
 }
 
 // A toolChange is what the other tool did to an object between two looks.
 type toolChange struct {
-	change  haproxy.Change
-	unasked bool
+	change      haproxy.Change
+	unrequested bool
 }
 
-// take records what a look has found, and returns what is new.
-func (c *comparison) take(s observation) []shadowNews {
+// observe records what a look found, and returns what is new.
+func (c *comparison) observe(s observation) []shadowEvent {
 	toolChanges := map[managedObject]toolChange{}
 	if c.looks > 0 {
 		c.adjust(s.want.file)
@@ -173,127 +173,126 @@ func (c *comparison) take(s observation) []shadowNews {
 	if len(toolChanges) > 0 {
 		c.acted = s.at
 	}
-	news := c.judge(s, toolChanges)
+	events := c.judge(s, toolChanges)
 	c.want = haproxy.Config{Backends: slices.Clone(s.want.file.Backends), Rules: slices.Clone(s.want.file.Rules)}
 	c.file, c.live, c.removed = s.file, s.live, false
 	c.looks++
 	c.forget(s.at)
-	return news
+	return events
 }
 
-// noteChanges records what has changed in the file, or in the process.
+// noteChanges records what the other tool changed in one place, the file or the process.
 func (c *comparison) noteChanges(toolChanges map[managedObject]toolChange, where place, was, is, want haproxy.Config) {
 	for _, ch := range Diff(was, is) {
-		t := objectOf(ch)
-		value, line := t.of(is), c.timelines[t]
-		read, known := line.reach(where, value)
-		if good := value == t.of(want); good && line == nil {
-			known = true
+		o := objectOf(ch)
+		value, line := o.in(is), c.timelines[o]
+		read, known := line.advance(where, value)
+		right := value == o.in(want)
+		if known || right && line == nil {
+			c.seen, c.seenKnown = max(c.seen, read), true
 		}
-		if known {
-			c.known, c.knows = max(c.known, read), true
-		}
-		toolChanges[t] = toolChange{ch, toolChanges[t].unasked || !known && value != t.of(want)}
+		toolChanges[o] = toolChange{ch, toolChanges[o].unrequested || !known && !right}
 	}
 }
 
-// judge compares the differences with those of the look before, and returns what is new, sorted by what it is about.
-func (c *comparison) judge(s observation, toolChanges map[managedObject]toolChange) []shadowNews {
-	var news []shadowNews
-	changes := differences(s)
-	there := map[managedObject]bool{}
-	for _, ch := range changes {
-		t := objectOf(ch)
-		there[t] = true
-		p, fresh := c.at(t, ch, s.at, toolChanges)
-		if fresh && p.did == nil {
-			news = append(news, shadowNews{WouldMake, *p})
+// judge compares the differences with those of the look before, and returns what is new, sorted by kind and object.
+func (c *comparison) judge(s observation, toolChanges map[managedObject]toolChange) []shadowEvent {
+	var events []shadowEvent
+	differs := map[managedObject]bool{}
+	for _, ch := range differences(s) {
+		o := objectOf(ch)
+		differs[o] = true
+		p, fresh := c.pendingFor(o, ch, s.at, toolChanges)
+		if fresh && p.toolDid == nil {
+			events = append(events, shadowEvent{WouldMake, *p})
 		}
-		if was := p.state; c.weigh(p, s.at) != was && p.state == ShadowDiffers {
+		if was := p.state; c.assess(p, s.at) != was && p.state == ShadowDiffers {
 			c.differed++
-			news = append(news, shadowNews{Differs, *p})
+			events = append(events, shadowEvent{Differs, *p})
 		} else if p.state == ShadowUnanswered && was != ShadowUnanswered {
-			news = append(news, shadowNews{NotAnswered, *p})
+			events = append(events, shadowEvent{NotAnswered, *p})
 		}
 	}
-	for t, p := range c.pending {
-		if there[t] {
+	for o, p := range c.pending {
+		if differs[o] {
 			continue
 		}
-		delete(c.pending, t)
-		_, acted := toolChanges[t]
-		line := c.timelines[t]
+		delete(c.pending, o)
+		_, acted := toolChanges[o]
+		line := c.timelines[o]
 		switch {
 		case p.state == ShadowDiffers:
-			news = append(news, shadowNews{DiffersNoMore, *p})
-		case acted && p.did == nil:
-			news = append(news, c.made(s, *p)...)
-		case p.did != nil && line != nil && line.last().after >= p.born: // the other tool was ahead
-			p.change = p.did
-			news = append(news, c.made(s, *p)...)
+			events = append(events, shadowEvent{DiffersNoMore, *p})
+		case acted && p.toolDid == nil:
+			events = append(events, c.countMade(s, *p)...)
+		case p.toolDid != nil && line != nil && line.last().after >= p.firstLook: // the other tool was earlier
+			p.change = p.toolDid
+			events = append(events, c.countMade(s, *p)...)
 		}
-		delete(toolChanges, t)
+		delete(toolChanges, o)
 	}
-	for t, did := range toolChanges {
-		line := c.timelines[t]
-		if there[t] || !c.isNew(line) {
-			continue
+	for o, did := range toolChanges {
+		line := c.timelines[o]
+		if !differs[o] && c.isNew(line) { // it was asked for and made between two looks
+			events = append(events, c.countMade(s, difference{change: did.change, since: line.last().at, asked: line.last().revision})...)
 		}
-		news = append(news, c.made(s, difference{change: did.change, since: line.last().at, asked: line.last().revision})...) // before the look
 	}
-	slices.SortFunc(news, func(a, b shadowNews) int {
+	slices.SortFunc(events, func(a, b shadowEvent) int {
 		return cmp.Or(cmp.Compare(a.kind, b.kind), objectOf(a.change).compare(objectOf(b.change)))
 	})
-	return news
+	return events
 }
 
-// made counts a change that the other tool has made and the registry asks for: unless an agent would not have made it.
-func (c *comparison) made(s observation, l difference) []shadowNews {
-	held := s.withheld[l.change.Domain()]
-	if why := held[l.change.Key().Name]; why != "" && removes(l.change) {
+// countMade counts a change that the other tool made as the registry asks for. It counts as a difference if a safeguard of an agent would
+// have held it back.
+func (c *comparison) countMade(s observation, d difference) []shadowEvent {
+	held := s.held[d.change.Domain()]
+	if why := held[d.change.Key().Name]; why != "" && removes(d.change) {
 		c.differed++
-		l.state, l.why = ShadowDiffers, "the other tool has made it, and a safeguard of hapsync would have held it back: "+why
-		return []shadowNews{{Differs, l}}
+		d.state, d.why = ShadowDiffers, "the other tool has made it, and a safeguard of hapsync would have held it back: "+why
+		return []shadowEvent{{Differs, d}}
 	}
-	if removes(l.change) && len(held) > 0 {
-		return nil // the rest of it
+	if removes(d.change) && len(held) > 0 {
+		return nil // part of a removal that was held back
 	}
 	c.agreed++
-	return []shadowNews{{Agreed, l}}
+	return []shadowEvent{{Agreed, d}}
 }
 
-// at is the pending difference of an object, a fresh one if it was not pending, or something else is asked for now.
-func (c *comparison) at(t managedObject, change haproxy.Change, at time.Time, toolChanges map[managedObject]toolChange) (p *difference, fresh bool) {
+// pendingFor returns the pending difference of an object. It is a fresh one if the object had none, or something else is asked for now.
+func (c *comparison) pendingFor(
+	o managedObject, change haproxy.Change, at time.Time, toolChanges map[managedObject]toolChange,
+) (p *difference, fresh bool) {
 	var asked registry.Revision
-	line := c.timelines[t]
+	line := c.timelines[o]
 	if line != nil {
 		asked = line.last().revision
 	}
-	did, acted := toolChanges[t]
-	p = c.pending[t]
+	did, acted := toolChanges[o]
+	p = c.pending[o]
 	if fresh = p == nil || p.asked != asked; fresh {
-		next := &difference{since: at, born: c.looks + 1, asked: asked, clock: at}
+		next := &difference{since: at, firstLook: c.looks + 1, asked: asked, waitsSince: at}
 		if p != nil && p.state != ShadowDiffers {
 			next.since = p.since // HAProxy has been behind since then
 		}
 		if p == nil && acted && !c.isNew(line) {
-			next.did = did.change
+			next.toolDid = did.change
 		}
 		p = next
-		c.pending[t] = p
+		c.pending[o] = p
 	}
 	p.change = change
 	if acted {
-		p.unasked = did.unasked
+		p.unrequested = did.unrequested
 	}
 	return p, fresh
 }
 
-// withAhead is a configuration with the servers that the other tool has taken out of it before the registry was seen to do so.
-func (c *comparison) withAhead(config haproxy.Config) haproxy.Config {
+// withEarlyRemovals is a configuration with the servers that the other tool removed before hapsync saw the registry remove them.
+func (c *comparison) withEarlyRemovals(config haproxy.Config) haproxy.Config {
 	config.Backends = slices.Clone(config.Backends)
-	for t, p := range c.pending {
-		if gone, ok := p.did.(haproxy.RemoveServer); ok && t.of(config) == nil {
+	for o, p := range c.pending {
+		if gone, ok := p.toolDid.(haproxy.RemoveServer); ok && o.in(config) == nil {
 			b, _ := haproxy.FindBackend(config.Backends, gone.Backend)
 			b.Name = gone.Backend
 			b.Servers = put(slices.Clone(b.Servers), nil, &gone.Server, byServer)
@@ -303,37 +302,37 @@ func (c *comparison) withAhead(config haproxy.Config) haproxy.Config {
 	return config
 }
 
-// isNew reports whether the registry has asked for something else since the last look.
+// isNew reports whether the registry asked for something else since the last look.
 func (c *comparison) isNew(line *timeline) bool { return line != nil && line.last().after == c.looks }
 
-// weigh says what is to be thought of a pending change now. A verdict stays until something else is asked for.
-func (c *comparison) weigh(p *difference, now time.Time) ShadowState {
-	if p.clock.IsZero() {
-		p.clock = now
+// assess updates and returns the state of a pending difference. ShadowDiffers stays until the registry asks for something else.
+func (c *comparison) assess(p *difference, now time.Time) ShadowState {
+	if p.waitsSince.IsZero() {
+		p.waitsSince = now
 	}
 	why := ""
 	switch {
 	case p.state == ShadowDiffers:
 		return p.state
-	case p.unasked:
+	case p.unrequested:
 		why = "the other tool has made it something that the registry has not asked for"
-	case c.knows && c.known >= p.asked:
-		why = fmt.Sprintf("the other tool has since acted on revision %d, and has left it", c.known)
-		if p.did != nil {
-			why = fmt.Sprintf("the other tool has changed it, although it has acted on revision %d", c.known)
+	case c.seenKnown && c.seen >= p.asked:
+		why = fmt.Sprintf("the other tool has since acted on revision %d, and has left it", c.seen)
+		if p.toolDid != nil {
+			why = fmt.Sprintf("the other tool has changed it, although it has acted on revision %d", c.seen)
 		}
 	}
 	switch {
 	case why == "":
-		p.evidence = time.Time{}
-	case p.evidence.IsZero():
-		p.evidence = now
-	case now.Sub(p.evidence) >= shadowPatience:
+		p.leftSince = time.Time{}
+	case p.leftSince.IsZero():
+		p.leftSince = now
+	case now.Sub(p.leftSince) >= shadowPatience:
 		p.state, p.why = ShadowDiffers, why
 		return p.state
 	}
 	p.state, p.why = ShadowWaits, ""
-	if why == "" && now.Sub(p.clock) >= shadowPatience {
+	if why == "" && now.Sub(p.waitsSince) >= shadowPatience {
 		p.state, p.why = ShadowUnanswered, "the other tool has changed nothing since"
 		if c.acted.After(p.since) {
 			p.why = "the other tool has changed something since, but nothing that the registry has asked for since then"
@@ -342,15 +341,16 @@ func (c *comparison) weigh(p *difference, now time.Time) ShadowState {
 	return p.state
 }
 
-// pause says that HAProxy or the registry cannot be read now, or that hapsync would hold back all: this time is not the other tool's.
-func (c *comparison) pause() {
+// resetClocks is called if HAProxy or the registry cannot be read, or hapsync would hold everything back: such a time does not count
+// against the other tool.
+func (c *comparison) resetClocks() {
 	for _, p := range c.pending {
-		p.evidence, p.clock = time.Time{}, time.Time{}
+		p.leftSince, p.waitsSince = time.Time{}, time.Time{}
 	}
 }
 
-// differences are the changes, one for each object, that HAProxy needs to be as it ought to. As in a plan, the process need not lose
-// the rules and backends of domains that went.
+// differences returns the changes, one for each object, that bring HAProxy to what is wanted. As in a plan, the process may keep the rules
+// and backends of removed domains.
 func differences(s observation) []haproxy.Change {
 	changes := Diff(s.file, s.want.file)
 	seen := map[managedObject]bool{}

@@ -57,7 +57,7 @@ func (s *stage) asks(hosts ...string) {
 func (s *stage) has(hosts ...string) { s.have = configOf(hosts...) }
 
 func (s *stage) look() {
-	for _, n := range s.c.take(observation{s.now, wanted{file: s.want, process: s.want}, s.have, s.have, nil}) {
+	for _, n := range s.c.observe(observation{s.now, wanted{file: s.want, process: s.want}, s.have, s.have, nil}) {
 		s.told = append(s.told, fmt.Sprintf("%s %s/%s", n.kind, n.change.Domain(), n.change.Key().Name))
 	}
 }
@@ -243,7 +243,7 @@ func TestAComparisonTellsApart(t *testing.T) {
 			s.asks(a+"=1", a+"2=1", b+"=2")
 			s.has(a+"=1", b+"=2")
 			s.after(4 * time.Second)
-			s.c.pause()
+			s.c.resetClocks()
 			s.now = s.now.Add(time.Hour)
 			s.look()
 			s.stands(t, "waiting a.abc.com/s12")
@@ -274,7 +274,7 @@ func TestAProcessThatHasNotLoadedTheFileDiffersInTheEnd(t *testing.T) {
 	s := newStage("a.abc.com/s1=1")
 	s.asks("a.abc.com/s1=2")
 	take := func() {
-		s.c.take(observation{s.now, wanted{file: s.want, process: s.want}, s.have, configOf("a.abc.com/s1=1"), nil})
+		s.c.observe(observation{s.now, wanted{file: s.want, process: s.want}, s.have, configOf("a.abc.com/s1=1"), nil})
 	}
 	s.has("a.abc.com/s1=2")
 	take()

@@ -223,7 +223,7 @@ func (d *deployment) refusals() map[string]refusal {
 
 // wholeWith is the whole file as it should be, with some domains replaced; the zero Backend removes one.
 func (d *deployment) wholeWith(instead map[string]haproxy.Backend) haproxy.Config {
-	return d.layout.complete(withBackends(d.wantWhole, instead))
+	return d.layout.withRules(withBackends(d.wantWhole, instead))
 }
 
 // withBackends is a configuration with some domains replaced; the zero Backend removes one. Its rules are incomplete: see complete.

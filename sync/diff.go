@@ -7,9 +7,9 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// Diff is the changes that lead from have to want: additions, then changes in place, then removals, so that traffic is
-// made before it is broken; within these backends before their servers before the rules that lead to them (removals the
-// other way round), and by name. Both must be sorted; the result is empty where they are equal.
+// Diff returns the changes that lead from have to want: first additions, then changes in place, then removals, so that new servers
+// take traffic before old ones go. Each of these has backends first, then servers, then rules (removals in reverse), each by name.
+// Both configurations must be sorted. The result is empty if they are equal.
 func Diff(have, want haproxy.Config) []haproxy.Change {
 	var d differ
 	merge(have.Backends, want.Backends, byBackend, d.backend)
@@ -62,7 +62,7 @@ func (d *differ) rule(have, want *haproxy.Rule) {
 	}
 }
 
-// rank orders the kinds of changes.
+// rank is the place of a change in the order of Diff.
 func rank(c haproxy.Change) int {
 	object := slices.Index([]haproxy.Object{haproxy.ObjectBackend, haproxy.ObjectServer, haproxy.ObjectRule}, c.Object())
 	switch c.Op() {
@@ -74,8 +74,8 @@ func rank(c haproxy.Change) int {
 	return 8 - object
 }
 
-// merge walks two sorted slices at once and calls f with the elements that compare as equal; nil stands for what is on
-// one side only.
+// merge walks two sorted slices together and calls f with each pair of elements that compare as equal. An element that is only on
+// one side comes with nil for the other.
 func merge[T any](have, want []T, compare func(have, want T) int, f func(have, want *T)) {
 	for len(have)+len(want) > 0 {
 		order := 0
@@ -109,27 +109,18 @@ func byRule(a, b haproxy.Rule) int {
 	return cmp.Or(cmp.Compare(a.Frontend, b.Frontend), cmp.Compare(a.Domain, b.Domain))
 }
 
+// serversOf returns the servers of a backend; nil if there is no such backend.
 func serversOf(c haproxy.Config, backend string) []haproxy.Server {
-	i, ok := slices.BinarySearchFunc(c.Backends, haproxy.Backend{Name: backend}, byBackend)
-	if !ok {
-		return nil
-	}
-	return c.Backends[i].Servers
+	b, _ := haproxy.FindBackend(c.Backends, backend)
+	return b.Servers
 }
 
+// backendOf returns the backend of a domain.
 func backendOf(c haproxy.Config, domain string) (haproxy.Backend, bool) {
-	name := haproxy.BackendName(domain)
-	i, ok := slices.BinarySearchFunc(c.Backends, name, func(b haproxy.Backend, name string) int { return cmp.Compare(b.Name, name) })
-	if !ok {
-		return haproxy.Backend{}, false
-	}
-	return c.Backends[i], true
+	return haproxy.FindBackend(c.Backends, haproxy.BackendName(domain))
 }
 
-func serverOf(b haproxy.Backend, name string) (haproxy.Server, bool) {
-	i := slices.IndexFunc(b.Servers, func(s haproxy.Server) bool { return s.Name == name })
-	if i < 0 {
-		return haproxy.Server{}, false
-	}
-	return b.Servers[i], true
+func findServer(c haproxy.Config, key haproxy.ServerKey) (haproxy.Server, bool) {
+	b, _ := haproxy.FindBackend(c.Backends, key.Backend)
+	return haproxy.FindServer(b, key.Name)
 }

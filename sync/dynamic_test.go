@@ -163,14 +163,14 @@ func TestManyNewDomainsComeWithoutAReadingOfEverythingForEachTurn(t *testing.T) 
 		reads, reloads := i.haproxy.now().wholeReads, i.haproxy.now().reloads
 		s := revised(twoDomains(), 901)
 		var names []string
-		for n := range maxComing {
+		for n := range maxLiveDomains {
 			names = append(names, fmt.Sprintf("new%04d.abc.com", n))
 			s.Domains = append(s.Domains, domain(names[n], host("server1", "10.0.0.9:80")))
 		}
 		i.registry.change(s, names...)
 		elapse(5 * time.Second)
 		now := i.haproxy.now()
-		if len(now.live.Backends) != maxComing+2 || now.reloads != reloads {
+		if len(now.live.Backends) != maxLiveDomains+2 || now.reloads != reloads {
 			t.Errorf("%d backends, %d reloads", len(now.live.Backends), now.reloads-reloads)
 		}
 		if more := now.wholeReads - reads; more > 2 { // one for the many, one after the file was written
@@ -186,7 +186,7 @@ func TestMoreNewDomainsThanComeSoonerOneByOneTakeTheReload(t *testing.T) {
 	t.Parallel()
 	have, _ := layout.Desired(twoDomains(), haproxy.State{})
 	asked := twoDomains()
-	for n := range maxComing + 1 {
+	for n := range maxLiveDomains + 1 {
 		asked.Domains = append(asked.Domains, domain(fmt.Sprintf("new%04d.abc.com", n), host("server1", "10.0.0.9:80")))
 	}
 	want, _ := layout.Desired(asked, haproxy.State{})

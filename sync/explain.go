@@ -14,21 +14,21 @@ import (
 // An Explanation follows a domain from its keys to HAProxy's servers.
 type Explanation struct {
 	Domain   string
-	Revision registry.Revision // 0 where the registry could not be read
-	// Registry and HAProxy say why one of them could not be read; nil when it was.
+	Revision registry.Revision // 0 if the registry could not be read
+	// Registry and HAProxy say why one of them could not be read; nil if it was.
 	Registry error
 	HAProxy  error
-	// Held is what a safeguard holds back of all there is to do.
+	// Held says why a safeguard holds all changes back; empty if none does.
 	Held string
-	// Ruled is set when the process leads requests for the domain to its backend.
+	// Ruled is set if a rule of the process sends requests for the domain to its backend.
 	Ruled bool
-	// Rules are those that do it, sorted.
+	// Rules are the process's rules of the domain, sorted.
 	Rules []haproxy.Rule
-	// Names are the further names that these take, sorted.
+	// Names are the further names that these rules match, sorted.
 	Names []string
-	// Spare is the spare backend that the process has for the domain, until the next reload; empty where it is none.
+	// Spare is the spare backend that serves the domain until the next reload; empty if none does.
 	Spare string
-	// Options are what the registry says of the domain.
+	// Options are the domain's options in the registry.
 	Options registry.DomainOptions
 	Hosts   []ExplainedHost // sorted by name
 
@@ -36,22 +36,22 @@ type Explanation struct {
 	maintenance bool // HAProxy answers all requests for the domain itself
 }
 
-// An ExplainedHost is one host on its way.
+// An ExplainedHost follows one host from its keys to its server.
 type ExplainedHost struct {
 	Host string
-	// Verdict is "in rotation", "not in rotation" or "unknown"; Why says why.
+	// Verdict is InRotation, NotInRotation or Unknown. Why is the reason.
 	Verdict string
 	Why     string
 	Keys    []registry.Key
-	// Registered is what the keys make; nil where they make nothing. Missing says what a half-written host lacks.
+	// Registered is the host that the keys make; nil if they make none. Missing says what a half-written host lacks.
 	Registered *registry.Host
 	Missing    string
 	Problems   []registry.Problem
-	// Plan has the lines of what sync would do for the host and its domain.
+	// Plan says, line by line, what sync would do for the host and its domain.
 	Plan []string
-	// Server is the host's in the process; nil where there is none, or HAProxy could not be read.
+	// Server is the host's server in the process; nil if there is none, or HAProxy could not be read.
 	Server *haproxy.ServerStatus
-	// Override is what an operator set on HAProxy's socket, and stays; nil where nothing.
+	// Override is what an operator set on HAProxy's socket; nil if nothing.
 	Override *Override
 }
 
@@ -62,8 +62,8 @@ const (
 	Unknown       = "unknown"
 )
 
-// Explain says how a domain's hosts are, or one of them where host is not empty. It only reads, and says what it could
-// not read: it has an error of its own only for that of the context.
+// Explain explains the hosts of a domain, or only one of them if host is not empty. It only reads. The Explanation says what could not be
+// read; the error is the context's.
 func (s *Syncer) Explain(ctx context.Context, domain, host string) (Explanation, error) {
 	e := Explanation{Domain: domain}
 	p, err := s.prepare(ctx)
@@ -75,7 +75,7 @@ func (s *Syncer) Explain(ctx context.Context, domain, host string) (Explanation,
 		e.Registry = err
 		p.scope = haproxy.Domains(domain)
 		if p.state, e.HAProxy = s.cfg.Process.State(ctx, p.scope); errors.Is(err, registry.ErrDenied) {
-			if e.Registry = s.alone(ctx, p, domain); e.Registry == nil && e.HAProxy == nil {
+			if e.Registry = s.readDomain(ctx, p, domain); e.Registry == nil && e.HAProxy == nil {
 				p.compare(p.state)
 				p.keepOverrides()
 			}
@@ -95,25 +95,31 @@ func (s *Syncer) Explain(ctx context.Context, domain, host string) (Explanation,
 	if e.HAProxy == nil {
 		servers, e.HAProxy = s.cfg.Process.Servers(ctx, domain)
 	}
-	e.Rules = slices.DeleteFunc(slices.Clone(p.state.Live.Rules), func(r haproxy.Rule) bool { return r.Domain != domain })
-	e.Ruled = slices.ContainsFunc(e.Rules, func(r haproxy.Rule) bool { return !r.Closed })
-	live, _ := backendOf(p.state.Live, domain)
-	e.maintenance = slices.Contains(strings.Split(live.Options.Lines, "\n"), maintenanceLine)
-	e.Spare = p.state.Dynamic.InSpare[haproxy.BackendName(domain)]
-	e.Names = strings.Fields(live.Options.Names)
+	e.explainDomain(p.state)
 	d, _ := domainOf(p.snapshot, domain)
 	e.Options = d.Options
 	b := explainer{Explanation: e, pass: p, kept: p.report.Kept}
 	if !p.report.Compared {
-		notes, _ := s.cfg.File.Kept() // what cannot be read is as good as nothing
+		notes, _ := s.cfg.File.Kept() // unreadable notes count as none
 		b.kept = notedOverrides(notes).list()
 	}
 	b.Hosts = b.hosts(host, keys, servers)
 	return b.Explanation, ctx.Err()
 }
 
-// alone makes one domain the registry of a pass, for a user who may read no others. What a safeguard holds back is not known then.
-func (s *Syncer) alone(ctx context.Context, p *pass, domain string) error {
+// explainDomain sets what the process does with requests for the domain.
+func (e *Explanation) explainDomain(st haproxy.State) {
+	e.Rules = slices.DeleteFunc(slices.Clone(st.Live.Rules), func(r haproxy.Rule) bool { return r.Domain != e.Domain })
+	e.Ruled = slices.ContainsFunc(e.Rules, func(r haproxy.Rule) bool { return !r.Closed })
+	live, _ := backendOf(st.Live, e.Domain)
+	e.maintenance = slices.Contains(strings.Split(live.Options.Lines, "\n"), maintenanceLine)
+	e.Spare = st.Dynamic.InSpare[haproxy.BackendName(e.Domain)]
+	e.Names = strings.Fields(live.Options.Names)
+}
+
+// readDomain makes one domain the whole registry of a pass, for a user who may read no other domains. Without the others, it is not known
+// what a safeguard holds back.
+func (s *Syncer) readDomain(ctx context.Context, p *pass, domain string) error {
 	snapshot, err := s.cfg.Source.Domain(ctx, domain)
 	if err != nil {
 		return err
@@ -123,15 +129,15 @@ func (s *Syncer) alone(ctx context.Context, p *pass, domain string) error {
 	return nil
 }
 
-// An explainer is an Explanation in the making.
+// An explainer builds an Explanation.
 type explainer struct {
 	Explanation
 	pass *pass
-	// kept are the overrides, as plan shows them; those that an agent has noted where nothing could be compared.
+	// kept are the overrides that the pass found. If it could not compare, they come from an agent's notes.
 	kept []Override
 }
 
-// hosts are those that the registry or HAProxy has, or the one that is asked for.
+// hosts returns the hosts in the registry and in HAProxy, sorted by name. If only is not empty, it returns just that host.
 func (e explainer) hosts(only string, keys []registry.Key, servers []haproxy.ServerStatus) []ExplainedHost {
 	found := map[string]*ExplainedHost{}
 	at := func(name string) *ExplainedHost {
@@ -150,7 +156,7 @@ func (e explainer) hosts(only string, keys []registry.Key, servers []haproxy.Ser
 		}
 	}
 	d, _ := domainOf(e.pass.snapshot, e.Domain)
-	d, _ = withoutBound(d, e.prefix, e.pass.state.Binds)
+	d, _ = holdOwnAddresses(d, e.prefix, e.pass.state.Binds)
 	for i := range d.Hosts {
 		at(d.Hosts[i].Name).Registered = &d.Hosts[i]
 	}
@@ -172,7 +178,7 @@ func (e explainer) hosts(only string, keys []registry.Key, servers []haproxy.Ser
 	return hosts
 }
 
-// complete adds what the pass knows of a host.
+// complete adds what the pass found about a host, and the verdict.
 func (e explainer) complete(h ExplainedHost) ExplainedHost {
 	for _, p := range e.pass.report.Problems {
 		if p.Domain == e.Domain && (p.Host == "" || p.Host == h.Host) {

@@ -111,7 +111,7 @@ func (a *Agent) withWritten(j job, names []string) job {
 		}
 	}
 	j.scope = haproxy.Domains(append(names, j.scope.Names()...)...)
-	j.want, j.without = j.layout.complete(withBackends(j.want, also)), j.layout.complete(withBackends(j.without, also))
+	j.want, j.without = j.layout.withRules(withBackends(j.want, also)), j.layout.withRules(withBackends(j.without, also))
 	return j
 }
 
@@ -121,7 +121,7 @@ func (a *Agent) deployed(ctx context.Context, r result) {
 	a.deployer.busy = nil
 	a.cfg.Observe(FilePass, r.took)
 	if r.reloaded {
-		a.memory.loadedOptions(r.options)
+		a.memory.startCooldowns(r.options)
 	}
 	if r.reloaded || r.reloadError != nil {
 		a.alarms.reload, a.alarms.splayed = now.Add(a.cfg.ReloadInterval), false

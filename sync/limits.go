@@ -11,12 +11,12 @@ import (
 
 const (
 	defaultMaxHosts = 1000
-	// defaultMaxDomains is twice the number that hapsync is measured with: HAProxy tries the rules of all domains one by one, and
-	// at 10,000 that has become the most of a request's cost.
+	// defaultMaxDomains is twice the largest number in hapsync's measurements. HAProxy tries the rules of all domains one by one: with
+	// 10,000 domains, that is most of the cost of a request.
 	defaultMaxDomains = 20000
 )
 
-// An amount is how much is asked for: of one domain, or of several. The descriptors are those that HAProxy reserves for checks.
+// An amount is how much the registry asks for, for one domain or several. HAProxy reserves the descriptors for health checks.
 type amount struct{ domains, servers, descriptors int }
 
 func amountOf(b haproxy.Backend) amount { return amount{1, len(b.Servers), b.Descriptors()} }
@@ -29,40 +29,43 @@ func (a amount) minus(b amount) amount {
 	return amount{a.domains - b.domains, a.servers - b.servers, a.descriptors - b.descriptors}
 }
 
-// A limiter takes of what the registry asks for as much as the limits allow. What HAProxy has already stays, so that a new host
-// pushes no other one out; of what is new the first by name come in.
+// A limiter cuts what the registry asks for to the limits. What HAProxy already has stays, so that no new host displaces an old one.
+// New ones are taken in the order of their names.
 type limiter struct {
-	policy Policy
-	st     haproxy.State
-	others amount            // what is asked for outside the scope
-	over   map[string]string // what is left out, and why, by domain
+	policy  Policy
+	st      haproxy.State
+	others  amount            // what the registry asks for outside the scope
+	limited map[string]string // why something is left out, by domain
 }
 
-// limit is what is asked for within the limits, and what is left out, and why, by domain. others is what is asked for of the
-// domains outside the scope.
+// limit returns what is asked for within the limits, and, by domain, why something is left out. others is what the registry asks for
+// outside the scope.
 func (p Policy) limit(asked haproxy.Config, st haproxy.State, others amount) (haproxy.Config, map[string]string) {
 	l := limiter{p, st, others, map[string]string{}}
-	backends := l.domains(asked.Backends)
-	backends = l.hosts(backends)
-	asked.Backends = l.checks(backends)
-	return asked, l.over
+	backends := l.limitDomains(asked.Backends)
+	backends = l.limitHosts(backends)
+	asked.Backends = l.limitChecks(backends)
+	return asked, l.limited
 }
 
-// domains leaves out new domains.
-func (l limiter) domains(backends []haproxy.Backend) []haproxy.Backend {
+// limitDomains leaves out new domains.
+func (l limiter) limitDomains(backends []haproxy.Backend) []haproxy.Backend {
 	most := cmp.Or(l.policy.MaxDomains, defaultMaxDomains)
 	room := most - l.others.domains
 	if len(backends) <= room {
 		return backends
 	}
 	isNew := func(b haproxy.Backend) bool {
-		return !l.any(b.Name, func(haproxy.Backend) bool { return true })
+		_, written := haproxy.FindBackend(l.st.File.Backends, b.Name)
+		_, runs := haproxy.FindBackend(l.st.Live.Backends, b.Name)
+		return !written && !runs
 	}
 	for _, b := range backends {
 		if !isNew(b) {
 			room--
 		}
 	}
+	why := fmt.Sprintf("left out: hapsync takes %d domains at most, and has them; delete domains that are not needed, or raise --max-domains", most)
 	return slices.DeleteFunc(slices.Clone(backends), func(b haproxy.Backend) bool {
 		if !isNew(b) {
 			return false
@@ -70,76 +73,80 @@ func (l limiter) domains(backends []haproxy.Backend) []haproxy.Backend {
 		if room--; room >= 0 {
 			return false
 		}
-		l.leave(b.Name, fmt.Sprintf("left out: hapsync takes %d domains at most, and has them; delete domains that are not needed, or raise --max-domains", most))
+		l.leaveOut(b.Name, why)
 		return true
 	})
 }
 
-// hosts leaves out new hosts of domains that have too many.
-func (l limiter) hosts(backends []haproxy.Backend) []haproxy.Backend {
+// limitHosts leaves out new hosts of domains that have too many.
+func (l limiter) limitHosts(backends []haproxy.Backend) []haproxy.Backend {
 	most := cmp.Or(l.policy.MaxHosts, defaultMaxHosts)
 	backends = slices.Clone(backends)
 	for i, b := range backends {
-		if len(b.Servers) > most {
-			fresh := func(s haproxy.Server) int {
-				if l.has(b.Name, s) {
-					return 0
-				}
-				return 1
-			}
-			backends[i] = l.without(b, fresh, most-(len(b.Servers)-sumOf(b, fresh)), fmt.Sprintf("hapsync takes %d hosts of a domain at most; deregister some, or raise --max-hosts", most))
+		if len(b.Servers) <= most {
+			continue
 		}
+		isNew := func(s haproxy.Server) int {
+			if found, _ := l.had(b.Name, s.Name); found {
+				return 0
+			}
+			return 1
+		}
+		room := most - (len(b.Servers) - sumOf(b, isNew))
+		backends[i] = l.trim(b, isNew, room, fmt.Sprintf("hapsync takes %d hosts of a domain at most; deregister some, or raise --max-hosts", most))
 	}
 	return backends
 }
 
-// checks leaves out what HAProxy could not start with again: new checks for which it has no descriptors. Domains with few of them
-// come first.
-func (l limiter) checks(backends []haproxy.Backend) []haproxy.Backend {
+// limitChecks leaves out new servers and checks that HAProxy has no descriptors for, because HAProxy would not start again with them.
+// Domains that need few descriptors come first.
+func (l limiter) limitChecks(backends []haproxy.Backend) []haproxy.Backend {
 	room, known := l.st.Descriptors.Room()
 	room -= l.others.descriptors + (haproxy.Config{Backends: backends}).Descriptors()
 	if !known || room >= 0 {
 		return backends
 	}
-	order, fresh := make([]int, len(backends)), make([]int, len(backends))
+	order, cost := make([]int, len(backends)), make([]int, len(backends))
 	for i, b := range backends {
-		order[i], fresh[i] = i, sumOf(b, l.freshOf(b))
-		room += fresh[i]
+		order[i], cost[i] = i, sumOf(b, l.newDescriptors(b))
+		room += cost[i]
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(fresh[a], fresh[b]) })
-	why := fmt.Sprintf("HAProxy may have %d descriptors, and does not start if it may come to need more, some for the checks of each server among them; "+
-		"raise LimitNOFILE of its unit (or ulimit-n, fd-hard-limit), lower its maxconn, or put \"off\" into the domain's check key", l.st.Descriptors.Limit)
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(cost[a], cost[b]) })
+	why := fmt.Sprintf("HAProxy may have %d descriptors, and does not start if it may come to need more, "+
+		"some for the checks of each server among them; raise LimitNOFILE of its unit (or ulimit-n, fd-hard-limit), "+
+		"lower its maxconn, or put \"off\" into the domain's check key", l.st.Descriptors.Limit)
 	for _, i := range order {
-		if b := backends[i]; fresh[i] > room {
-			backends[i] = l.without(b, l.freshOf(b), room, why)
+		if b := backends[i]; cost[i] > room {
+			backends[i] = l.trim(b, l.newDescriptors(b), room, why)
 		}
-		room = max(0, room-fresh[i])
+		room = max(0, room-cost[i])
 	}
 	return slices.DeleteFunc(backends, func(b haproxy.Backend) bool { return len(b.Servers) == 0 })
 }
 
-// freshOf is how many descriptors a server of a backend needs that HAProxy does not need yet.
-func (l limiter) freshOf(b haproxy.Backend) func(haproxy.Server) int {
+// newDescriptors returns how many descriptors a server of the backend needs that HAProxy does not need yet.
+func (l limiter) newDescriptors(b haproxy.Backend) func(haproxy.Server) int {
 	return func(s haproxy.Server) int {
-		switch {
-		case !l.has(b.Name, s):
+		switch found, checked := l.had(b.Name, s.Name); {
+		case !found:
 			return b.DescriptorsOf(s)
-		case s.Check && !l.checked(b.Name, s):
+		case s.Check && !checked:
 			return 1
 		}
 		return 0
 	}
 }
 
-// without is a backend with only so much of what is fresh of its servers. One that HAProxy has without a check stays so.
-func (l limiter) without(b haproxy.Backend, fresh func(haproxy.Server) int, room int, why string) haproxy.Backend {
+// trim keeps the servers of a backend until their total cost exceeds room, and leaves out all later ones that cost something. A server
+// that HAProxy has without a check then stays without one.
+func (l limiter) trim(b haproxy.Backend, cost func(haproxy.Server) int, room int, why string) haproxy.Backend {
 	var kept []haproxy.Server
 	var left []string
 	for _, s := range b.Servers {
-		if n := fresh(s); n > 0 {
+		if n := cost(s); n > 0 {
 			if room -= n; room < 0 {
 				left = append(left, s.Name)
-				if !l.has(b.Name, s) {
+				if found, _ := l.had(b.Name, s.Name); !found {
 					continue
 				}
 				s.Check = false
@@ -148,30 +155,22 @@ func (l limiter) without(b haproxy.Backend, fresh func(haproxy.Server) int, room
 		kept = append(kept, s)
 	}
 	if b.Servers = kept; len(left) > 0 {
-		l.leave(b.Name, fmt.Sprintf("%s left out (%s): %s", registry.Count(len(left), "host"), nameSome(left), why))
+		l.leaveOut(b.Name, fmt.Sprintf("%s left out (%s): %s", registry.Count(len(left), "host"), nameSome(left), why))
 	}
 	return b
 }
 
-func (l limiter) leave(backend, why string) {
+func (l limiter) leaveOut(backend, why string) {
 	domain, _ := haproxy.DomainOf(backend)
-	l.over[domain] = why
+	l.limited[domain] = why
 }
 
-// any reports whether something holds of a backend as the file has it, or the process.
-func (l limiter) any(backend string, holds func(haproxy.Backend) bool) bool {
-	return slices.ContainsFunc([]haproxy.Config{l.st.File, l.st.Live}, func(c haproxy.Config) bool {
-		b, there := haproxy.FindBackend(c.Backends, backend)
-		return there && holds(b)
-	})
-}
-
-func (l limiter) has(backend string, s haproxy.Server) bool {
-	return l.any(backend, func(b haproxy.Backend) bool { _, there := haproxy.FindServer(b, s.Name); return there })
-}
-
-func (l limiter) checked(backend string, s haproxy.Server) bool {
-	return l.any(backend, func(b haproxy.Backend) bool { had, _ := haproxy.FindServer(b, s.Name); return had.Check })
+// had reports whether HAProxy has a server, in the file or in the process, and whether it checks it there.
+func (l limiter) had(backend, server string) (found, checked bool) {
+	key := haproxy.ServerKey{Backend: backend, Name: server}
+	file, written := findServer(l.st.File, key)
+	live, runs := findServer(l.st.Live, key)
+	return written || runs, file.Check || live.Check
 }
 
 func sumOf(b haproxy.Backend, of func(haproxy.Server) int) int {
@@ -182,7 +181,7 @@ func sumOf(b haproxy.Backend, of func(haproxy.Server) int) int {
 	return n
 }
 
-// overProblem is a domain of which something is left out.
-func overProblem(prefix, domain, why string) registry.Problem {
+// limitProblem says that something of a domain is left out.
+func limitProblem(prefix, domain, why string) registry.Problem {
 	return registry.Problem{Key: prefix + "/" + domain, Domain: domain, Reason: why}
 }

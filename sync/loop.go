@@ -83,7 +83,7 @@ func (a *Agent) scope(in inbox, now time.Time) (scope haproxy.Scope, ok bool) {
 	drains, held := due(a.alarms.drains.at, now), due(a.alarms.held, now)
 	deploys := a.deployer.busy == nil && a.mayDeploy(now)
 	names = append(names, a.memory.domainsWhere(func(d *domainState) bool {
-		return drains && d.isDraining() || held && d.isHeld() || due(d.retryAt(), now) || due(d.restEnds(), now) ||
+		return drains && d.isDraining() || held && d.isHeld() || due(d.retryAt(), now) || due(d.cooldownEnds(), now) ||
 			deploys && a.isDeployable(d, now)
 	})...)
 	return haproxy.Domains(names...), in.fresh || len(names) > 0
@@ -135,7 +135,7 @@ func (a *Agent) next() time.Time {
 	sooner(a.alarms.held)
 	for _, d := range a.memory.domains {
 		sooner(d.retryAt())
-		sooner(d.restEnds())
+		sooner(d.cooldownEnds())
 		switch {
 		case a.deployer.busy != nil:
 		case d.waits == waitsForReload && sameBackend(d.want, d.file):
@@ -214,7 +214,7 @@ func (a *Agent) noteUselessReload(p *pass) {
 	useless := map[string]refusal{}
 	for name, loaded := range a.alarms.loaded {
 		want, _ := backendOf(p.want.file, name)
-		if !slices.Contains(p.report.Plan.late, name) || !p.scope.Has(name) || !sameBackend(want, loaded) {
+		if !slices.Contains(p.report.Plan.needReload, name) || !p.scope.Has(name) || !sameBackend(want, loaded) {
 			continue // it needs no reload, or one for a newer change
 		}
 		asked, _ := backendOf(p.asked, name)
@@ -340,7 +340,7 @@ func (a *Agent) recheckOverLimit(before amount) {
 	if now := a.memory.total; now.domains >= before.domains && now.descriptors >= before.descriptors {
 		return
 	}
-	over := a.memory.domainsWhere(func(d *domainState) bool { return d.overLimit != "" })
+	over := a.memory.domainsWhere(func(d *domainState) bool { return d.limited != "" })
 	if len(over) > maxPartial {
 		a.alarms.whole = time.Now()
 		return

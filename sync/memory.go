@@ -26,13 +26,13 @@ type memory struct {
 	// identity is HAProxy's as the agent left it.
 	identity haproxy.Identity
 	// amounts is what the registry asks for, by domain, and total is their sum.
-	amounts    map[string]amount
-	total      amount
-	departures departures
-	overrides  overrides
-	unapplied  unappliedChanges
-	counts     snapshotCounts // of the last snapshot
-	notes      []byte         // as last saved
+	amounts        map[string]amount
+	total          amount
+	recentRemovals recentRemovals
+	overrides      overrides
+	unapplied      unappliedChanges
+	counts         snapshotCounts // of the last snapshot
+	notes          []byte         // as last saved
 }
 
 // A position is a state of the registry: its revision, and the last change below the prefix.
@@ -67,18 +67,18 @@ type domainState struct {
 	expired map[string]bool
 	// held are the hosts whose removal a safeguard holds back, sorted.
 	held []string
-	// bound are the hosts at HAProxy's own addresses.
-	bound   []registry.Problem
-	refused *refusal
-	// overLimit says what the limits leave out, and why; empty if nothing.
-	overLimit string
-	rest      rest // of its options
+	// ownAddress are the hosts at HAProxy's own addresses.
+	ownAddress []registry.Problem
+	refused    *refusal
+	// limited says what the limits leave out, and why; empty if nothing.
+	limited  string
+	cooldown cooldown // of its options
 }
 
 func newMemory() *memory {
 	return &memory{
 		domains: map[string]*domainState{}, amounts: map[string]amount{},
-		departures: departures{}, overrides: overrides{}, unapplied: unappliedChanges{},
+		recentRemovals: recentRemovals{}, overrides: overrides{}, unapplied: unappliedChanges{},
 	}
 }
 
@@ -97,7 +97,7 @@ func (m *memory) forget() {
 	now := time.Now()
 	maps.DeleteFunc(m.domains, func(_ string, d *domainState) bool {
 		idle := d.waits == waitsForNothing && !d.lags() && !d.isDraining()
-		remembered := d.isHeld() || d.refused != nil || d.overLimit != "" || len(d.expired) > 0 || len(d.bound) > 0 || !d.rest.over(now)
+		remembered := d.isHeld() || d.refused != nil || d.limited != "" || len(d.expired) > 0 || len(d.ownAddress) > 0 || !d.cooldown.forgotten(now)
 		return idle && !remembered
 	})
 }
@@ -163,12 +163,12 @@ func (d *domainState) retryAt() time.Time {
 	return d.refused.retry.at
 }
 
-// restEnds is when an option that waits may ask for a reload; zero if none waits.
-func (d *domainState) restEnds() time.Time {
-	if d.rest.key == "" {
+// cooldownEnds is when an option that waits may ask for a reload; zero if none waits.
+func (d *domainState) cooldownEnds() time.Time {
+	if d.cooldown.key == "" {
 		return time.Time{}
 	}
-	return d.rest.until
+	return d.cooldown.until
 }
 
 // leaving is sorted.
@@ -188,17 +188,17 @@ func (m *memory) isLeaving(c haproxy.Change) bool {
 	return d != nil && slices.Contains(d.leaving, c.Key().Name)
 }
 
-// wanted is what the file and the process should be: what the registry asks for, with overrides, refusals and resting options.
+// wanted is what the file and the process should be: what the registry asks for, with overrides, refusals and delayed options.
 func (m *memory) wanted(l Layout, asked haproxy.Config, st haproxy.State, scope haproxy.Scope) wanted {
 	w := wanted{
-		file: asked, process: leaveAgents(m.overrides.apply(asked), asked, st),
-		refused: map[string]bool{}, retried: map[string]bool{}, resting: map[string]string{},
+		file: asked, process: withAgentValues(m.overrides.apply(asked), asked, st),
+		refused: map[string]bool{}, retried: map[string]bool{}, delayed: map[string]string{},
 	}
 	now := time.Now()
 	file, process := map[string]haproxy.Backend{}, map[string]haproxy.Backend{}
 	for name, d := range m.domains {
-		if d.refused == nil && now.Before(d.rest.until) && scope.Has(name) {
-			w.restOptions(name, st, file, process)
+		if d.refused == nil && now.Before(d.cooldown.until) && scope.Has(name) {
+			w.delayOptions(name, st, file, process)
 		}
 		if d.refused == nil || !scope.Has(name) {
 			continue
@@ -220,7 +220,7 @@ func (m *memory) wanted(l Layout, asked haproxy.Config, st haproxy.State, scope 
 		}
 	}
 	if len(w.refused) > 0 {
-		w.file, w.process = l.complete(withBackends(w.file, file)), l.complete(withBackends(w.process, process))
+		w.file, w.process = l.withRules(withBackends(w.file, file)), l.withRules(withBackends(w.process, process))
 	}
 	return w
 }
@@ -293,11 +293,11 @@ func domainOf(s registry.Snapshot, name string) (registry.Domain, bool) {
 
 // removals are those of a pass; have is the number of managed servers, with those that were removed shortly before.
 func (m *memory) removals(leaving []haproxy.ServerKey, have int, scope haproxy.Scope) removals {
-	r := m.departures.with(leaving, have, time.Now())
+	r := m.recentRemovals.count(leaving, have, time.Now())
 	for name, d := range m.domains {
 		if !scope.Has(name) && len(d.held) > 0 {
 			r.gone += len(d.held)
-			r.of(haproxy.ServerKey{Backend: haproxy.BackendName(name)}).gone += len(d.held)
+			r.of(name).gone += len(d.held)
 		}
 	}
 	for _, s := range leaving {

@@ -9,27 +9,27 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// overrides are the weights and states that someone gave servers on HAProxy's socket. They stay until the registry says
-// something new about the host, or they are taken back.
+// overrides are the weights and states that an operator set on HAProxy's socket. An override ends when the registry says something new
+// about the host, or when the operator takes it back.
 type overrides map[haproxy.ServerKey]override
 
 type override struct {
 	Weight int
 	State  haproxy.ServerState
-	// Want is the server as the registry had it then: another one is something new.
+	// Want is the server as the registry had it then. A different one is something new.
 	Want haproxy.Server
 }
 
-// An Override is what someone set on HAProxy's socket, and the agent leaves as it is.
+// An Override is what an operator set on HAProxy's socket. The agent leaves it as it is.
 type Override struct {
 	// Domain and Host name the server.
 	Domain, Host string
-	// Live is what HAProxy has, such as "maint" or "weight 5"; Registry what the registry says instead.
+	// Live is what HAProxy has, such as "maint" or "weight 5". Registry is what the registry says instead.
 	Live, Registry string
 }
 
-// observe compares what the process has with what it was brought to. basis is what was wanted of it before: where want
-// differs from it, the registry says something new. What an agent-check has set is no override.
+// observe finds overrides: servers that are not as hapsync left them in the process. basis is what was wanted of the process before.
+// If want differs from it, the registry says something new about the server. What an agent-check set is no override.
 func (o overrides) observe(basis, want, live haproxy.Config, agents map[haproxy.ServerKey]int) {
 	for _, b := range want.Backends {
 		runs := serversOf(live, b.Name)
@@ -42,15 +42,14 @@ func (o overrides) observe(basis, want, live haproxy.Config, agents map[haproxy.
 				delete(o, key)
 				return
 			}
-			if i, there := slices.BinarySearchFunc(runs, *is, byServer); there {
-				o.take(key, *is, runs[i])
+			if i, found := slices.BinarySearchFunc(runs, *is, byServer); found {
+				o.observeServer(key, *is, runs[i])
 			}
 		})
 	}
 }
 
-// take compares one server with what it was brought to.
-func (o overrides) take(key haproxy.ServerKey, want, live haproxy.Server) {
+func (o overrides) observeServer(key haproxy.ServerKey, want, live haproxy.Server) {
 	if live.Weight == want.Weight && live.State == want.State {
 		delete(o, key)
 		return
@@ -58,7 +57,7 @@ func (o overrides) take(key haproxy.ServerKey, want, live haproxy.Server) {
 	o[key] = override{live.Weight, live.State, want}
 }
 
-// forget drops those of hosts of which something else is wanted now.
+// forget drops the overrides of hosts that the registry says something new about.
 func (o overrides) forget(want haproxy.Config) {
 	if len(o) == 0 {
 		return
@@ -73,19 +72,18 @@ func (o overrides) forget(want haproxy.Config) {
 	}
 }
 
-// keep drops those of hosts of a scope that are wanted no more.
-func (o overrides) keep(want haproxy.Config, scope haproxy.Scope) {
+// prune drops the overrides of hosts in the scope that are no longer wanted.
+func (o overrides) prune(want haproxy.Config, scope haproxy.Scope) {
 	maps.DeleteFunc(o, func(key haproxy.ServerKey, _ override) bool {
 		if !scope.Has(key.Domain()) {
 			return false
 		}
-		servers := serversOf(want, key.Backend)
-		_, wanted := slices.BinarySearchFunc(servers, haproxy.Server{Name: key.Name}, byServer)
+		_, wanted := findServer(want, key)
 		return !wanted
 	})
 }
 
-// apply is what is wanted of the process, where the file gets want.
+// apply returns what is wanted of the process if want is wanted of the file.
 func (o overrides) apply(want haproxy.Config) haproxy.Config {
 	if len(o) == 0 {
 		return want
@@ -100,8 +98,8 @@ func (o overrides) apply(want haproxy.Config) haproxy.Config {
 	return out
 }
 
-// ownServer is a server of a configuration whose backends are the caller's, to be changed; nil if there is none. Its backend gets
-// servers of its own.
+// ownServer returns a server that the caller may change; nil if there is none. The slice c.Backends must be the caller's own. The
+// servers of the backend are copied.
 func ownServer(c haproxy.Config, key haproxy.ServerKey) *haproxy.Server {
 	b, ok := slices.BinarySearchFunc(c.Backends, haproxy.Backend{Name: key.Backend}, byBackend)
 	if !ok {
@@ -115,7 +113,7 @@ func ownServer(c haproxy.Config, key haproxy.ServerKey) *haproxy.Server {
 	return &c.Backends[b].Servers[s]
 }
 
-// list is for people: sorted.
+// list returns the overrides as they are shown, sorted.
 func (o overrides) list() []Override {
 	list := make([]Override, 0, len(o))
 	for key, set := range o {
@@ -125,8 +123,10 @@ func (o overrides) list() []Override {
 		}
 		list = append(list, show)
 	}
-	slices.SortFunc(list, func(a, b Override) int {
-		return cmp.Or(cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Host, b.Host))
-	})
+	slices.SortFunc(list, byOverride)
 	return list
+}
+
+func byOverride(a, b Override) int {
+	return cmp.Or(cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Host, b.Host))
 }

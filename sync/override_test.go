@@ -283,7 +283,7 @@ func TestWhatAReloadTakesBackIsNobodysOverride(t *testing.T) {
 		i.registry.change(s, "b.abc.com")
 		elapse(10 * time.Second)
 		live, _ := backendOf(i.haproxy.now().live, "b.abc.com")
-		if server, _ := serverOf(live, "server1"); server.Weight != 114 || server.State != haproxy.Maint {
+		if server, _ := haproxy.FindServer(live, "server1"); server.Weight != 114 || server.State != haproxy.Maint {
 			t.Errorf("it is %+v", server)
 		}
 		if got := i.Status().Overrides; len(got) > 0 {

@@ -34,13 +34,13 @@ type pass struct {
 	// asked is what the registry asks for; want is what the file and the process should be.
 	asked haproxy.Config
 	want  wanted
-	// overLimit says by domain why the limits leave something out.
-	overLimit map[string]string
+	// limited says by domain why the limits leave something out.
+	limited map[string]string
 	// made are the changes that were sent to the process, and outcome is their result.
 	made    []haproxy.Change
 	outcome haproxy.Outcome
-	// bound are the hosts of the scope at HAProxy's own addresses.
-	bound []registry.Problem
+	// ownAddress are the hosts of the scope at HAProxy's own addresses.
+	ownAddress []registry.Problem
 	// deferred are the domains with changes that a later pass makes.
 	deferred map[string]bool
 	// held are the hosts whose removal is held back, by domain.
@@ -56,24 +56,24 @@ func (p *pass) compare(st haproxy.State) {
 	p.report = newReport(p.counts)
 	p.report.Compared, p.report.Down = true, st.Down
 	p.report.Version, p.report.OldWorkers = st.Capabilities.Version, st.OldWorkers
-	p.asked, p.bound = p.cfg.Layout.Desired(partOf(p.snapshot, p.scope), st)
-	problems := slices.Concat(LeftAlone(p.snapshot, st.Foreign), LeftAloneHosts(p.snapshot, st.NotOurs), p.bound)
-	p.asked = withoutTaken(p.asked, p.snapshot)
-	if p.asked, p.overLimit = p.cfg.Policy.limit(p.asked, st, p.memory.amountOutside(p.scope)); len(p.overLimit) > 0 {
-		p.asked = p.cfg.Layout.complete(p.asked)
+	p.asked, p.ownAddress = p.cfg.Layout.Desired(partOf(p.snapshot, p.scope), st)
+	problems := slices.Concat(LeftAlone(p.snapshot, st.Foreign), LeftAloneHosts(p.snapshot, st.NotOurs), p.ownAddress)
+	p.asked = withoutTakenAliases(p.asked, p.snapshot)
+	if p.asked, p.limited = p.cfg.Policy.limit(p.asked, st, p.memory.amountOutside(p.scope)); len(p.limited) > 0 {
+		p.asked = p.cfg.Layout.withRules(p.asked)
 	}
-	for domain, why := range p.overLimit {
-		problems = append(problems, overProblem(p.snapshot.Prefix, domain, why))
+	for domain, why := range p.limited {
+		problems = append(problems, limitProblem(p.snapshot.Prefix, domain, why))
 	}
 	p.report.Agents = agentChecked(p.asked, st)
 	p.want = p.memory.wanted(p.cfg.Layout, p.asked, st, p.scope)
 	problems = append(problems, p.memory.leftOut(p.snapshot.Prefix, p.scope, p.want.refused)...)
-	for domain, key := range p.want.resting {
-		problems = append(problems, p.memory.domains[domain].rest.waits(key).problem(p.snapshot.Prefix, domain))
+	for domain, key := range p.want.delayed {
+		problems = append(problems, p.memory.domains[domain].cooldown.withKey(key).problem(p.snapshot.Prefix, domain))
 	}
-	p.report.leaveOut(problems)
+	p.report.addProblems(problems)
 	p.report.Plan = p.plan(st)
-	p.report.Warnings = slices.Concat(st.Warnings, lostWords(st.File, Diff(st.File, p.want.file)))
+	p.report.Warnings = slices.Concat(st.Warnings, lostParams(st.File, Diff(st.File, p.want.file)))
 	if p.cfg.ForceRewrite && p.report.Plan.Rewrite == "" {
 		p.report.Plan = p.report.Plan.rewritten("--rewrite asks for it")
 	}
@@ -84,13 +84,13 @@ func (p *pass) plan(st haproxy.State) Plan { return p.memory.markExpired(newPlan
 // check asks the safeguards. They hold back the whole plan, with an error, or the removals of some domains. An empty plan passes: it
 // proves that nothing is wrong.
 func (p *pass) check() error {
-	of, leaving := p.memory.departures.servers(p.asked, p.state)
+	of, leaving := p.memory.recentRemovals.servers(p.asked, p.state)
 	have := 0
 	for _, n := range of {
 		have += n
 	}
 	if !p.scope.All() {
-		have = p.memory.total.servers + len(p.memory.departures)
+		have = p.memory.total.servers + len(p.memory.recentRemovals)
 	}
 	p.report.leaving = leaving
 	if p.report.Plan.Empty() || p.cfg.Policy.AllowMassRemoval {
@@ -138,8 +138,8 @@ func (p *pass) holdRemovals(held map[string]string) {
 	for _, b := range kept {
 		slices.SortFunc(b.Servers, byServer)
 	}
-	p.asked = withoutTaken(withBackends(p.asked, kept), p.snapshot)
-	p.asked = p.cfg.Layout.complete(p.asked)
+	p.asked = withoutTakenAliases(withBackends(p.asked, kept), p.snapshot)
+	p.asked = p.cfg.Layout.withRules(p.asked)
 	names := slices.Sorted(maps.Keys(p.held))
 	p.planWithHeld = p.report.Plan
 	p.want = p.memory.wanted(p.cfg.Layout, p.asked, p.state, p.scope)
@@ -244,7 +244,7 @@ func (p *pass) read(ctx context.Context) error {
 // apply makes the changes in the process that need not wait for the file. A *HeldError means that nothing was changed.
 func (p *pass) apply(ctx context.Context) error {
 	if !p.scope.All() && p.applyCached(ctx) {
-		p.report.Plan = p.plan(p.state).with(p.made)
+		p.report.Plan = p.plan(p.state).withMade(p.made)
 		return nil
 	}
 	made := p.made
@@ -266,7 +266,7 @@ func (p *pass) apply(ctx context.Context) error {
 			return err
 		}
 	}
-	p.report.Plan = p.report.Plan.with(made)
+	p.report.Plan = p.report.Plan.withMade(made)
 	p.made = slices.Concat(made, p.made)
 	return nil
 }
@@ -274,7 +274,7 @@ func (p *pass) apply(ctx context.Context) error {
 // differs reports whether HAProxy differs from the registry, overrides of operators aside.
 func (p *pass) differs() bool {
 	want := wanted{
-		file: p.asked, process: leaveAgents(p.asked, p.asked, p.state), refused: p.want.refused, retried: p.want.retried,
+		file: p.asked, process: withAgentValues(p.asked, p.asked, p.state), refused: p.want.refused, retried: p.want.retried,
 	}
 	return !newPlan(want, p.state).Empty()
 }
@@ -306,7 +306,7 @@ func (p *pass) slice(changes []haproxy.Change) []haproxy.Change {
 	for _, c := range changes[maxRun:] {
 		later[c], p.deferred[c.Domain()] = true, true
 	}
-	_, p.report.Plan = p.report.Plan.only(func(a Action) bool { return a.Via == ViaRuntime && later[a.Change] })
+	_, p.report.Plan = p.report.Plan.split(func(a Action) bool { return a.Via == ViaRuntime && later[a.Change] })
 	return changes[:maxRun]
 }
 
@@ -336,7 +336,7 @@ func (p *pass) job() job {
 	j := job{
 		layout: p.cfg.Layout, scope: p.scope, base: p.state.Digest, worker: p.state.Worker,
 		want: p.want.file, rewrite: plan.Rewrite, tracked: trackedIn(p.state.Needed),
-		late: plan.late, options: plan.options, reload: len(plan.Reload) > 0,
+		late: plan.needReload, options: plan.options, reload: len(plan.Reload) > 0,
 		report: &p.report, began: time.Now(),
 	}
 	for _, f := range p.outcome.Refused {
@@ -348,7 +348,7 @@ func (p *pass) job() job {
 	for _, name := range j.late {
 		before[name] = p.before(name)
 	}
-	j.without = j.layout.complete(withBackends(j.want, before))
+	j.without = j.layout.withRules(withBackends(j.want, before))
 	return j
 }
 

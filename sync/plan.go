@@ -7,14 +7,14 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// A Via is the way on which a change reaches HAProxy.
+// A Via is the way in which a change reaches HAProxy.
 type Via string
 
-// The ways of a change, in the order in which a pass takes them.
+// The ways of a change, in the order in which a pass uses them.
 const (
 	ViaRuntime     Via = "runtime"     // the Runtime API: at once, without a reload
 	ViaTransaction Via = "transaction" // a validated edit of the managed file
-	ViaRewrite     Via = "rewrite"     // the managed file written as a whole
+	ViaRewrite     Via = "rewrite"     // a new managed file
 )
 
 // An Action is a change and its way.
@@ -23,27 +23,26 @@ type Action struct {
 	Change haproxy.Change
 }
 
-// A Plan is what a pass would do. The zero Plan is "in line".
+// A Plan is what a pass would do. The zero Plan does nothing: HAProxy is in sync.
 type Plan struct {
-	// Actions are sorted: runtime first, then the file; in each, additions before removals.
+	// Actions are sorted: first runtime, then the file; in each, additions before removals.
 	Actions []Action
-	// Rewrite says why the whole file is written; empty where it is not.
+	// Rewrite says why the whole file is written; empty if it is not.
 	Rewrite string
-	// Reload holds the reasons of the reload, sorted; without one there is no reload.
+	// Reload holds the reasons for the reload, sorted; empty if there is no reload.
 	Reload []string
 
-	// coming are the domains that come to the process without a reload, or have.
-	coming map[string]bool
-	cause  ReloadCause // of the reload, the first that applies of domain, options, server
-	late   []string    // the domains that need the reload, sorted
-	// options are those of them of which an option, or a server, changes in place.
-	options []string
+	// dynamic is true for the domains that need no reload, although their backend or rules are new, or were added to the process.
+	dynamic    map[string]bool
+	cause      ReloadCause // of the reload: the first that applies of domain, options, server
+	needReload []string    // the domains that need the reload, sorted
+	options    []string    // of needReload, the domains with a change in place of an option or a server
 }
 
 // Empty reports whether there is nothing to do.
 func (p Plan) Empty() bool { return len(p.Actions) == 0 && p.Rewrite == "" && len(p.Reload) == 0 }
 
-// changes are those of the plan that go by one way.
+// changes returns the plan's changes that go one way.
 func (p Plan) changes(via Via) []haproxy.Change {
 	var changes []haproxy.Change
 	for _, a := range p.Actions {
@@ -59,7 +58,7 @@ func (p Plan) EditsFile() bool {
 	return p.Rewrite != "" || slices.ContainsFunc(p.Actions, func(a Action) bool { return a.Via == ViaTransaction })
 }
 
-// rewritten is the plan with a rewrite in the place of the transaction.
+// rewritten is the plan with a rewrite instead of the transaction.
 func (p Plan) rewritten(why string) Plan {
 	p.Rewrite = why
 	p.Actions = slices.Clone(p.Actions)
@@ -71,36 +70,36 @@ func (p Plan) rewritten(why string) Plan {
 	return p
 }
 
-// maxEdits is the number of changes up to which a transaction is taken: beyond it, client-native's edit of a new file
-// (124 ms for 1,000 domains of two hosts) costs more than the rest of the pass, and a rewrite some 3 ms.
+// maxEdits is the most changes that a transaction makes. With more of them, client-native's edit (124 ms for a new file with 1,000
+// domains of two hosts) costs more than the rest of the pass. A rewrite of that file takes 3 ms.
 const maxEdits = 2000
 
-// maxLive is the number of new servers of one backend up to which they are added live. Each costs HAProxy more the more the backend
-// has: on 3.2 500 took 40 ms and 4,000 took 2.4 s, on 3.0 and 3.4 20 ms and 0.5 s, and nothing else goes through its socket
-// meanwhile. A reload, which others do not wait for, takes some 0.6 s for 20,000.
-const maxLive = 500
+// maxLiveServers is the most new servers of one backend that are added live. Each one costs HAProxy more time the more servers the
+// backend has: 500 take 40 ms on 3.2, and 20 ms on 3.0 and 3.4; 4,000 take 2.4 s on 3.2, and 0.5 s on 3.0 and 3.4. Nothing else goes
+// through the socket during that time. A reload takes about 0.6 s for 20,000 servers, and other domains do not wait for it.
+const maxLiveServers = 500
 
-// wanted is what a scope is to be brought to.
+// wanted is what the domains of a scope should become.
 type wanted struct {
-	// file is what the managed file is to say, process what the process is to run: they differ where an operator has set
-	// something on the socket, or HAProxy has refused something.
+	// file is for the managed file, process for the process. They differ if an operator set something on the socket, or HAProxy
+	// refused something.
 	file, process haproxy.Config
-	// refused are the domains of which HAProxy has refused something, or whose options rest: no reload is made for them.
+	// refused are the domains for which no reload is made: HAProxy refused a change of theirs, or their options are delayed.
 	refused map[string]bool
-	// retried are those of which HAProxy has refused to load something that it gets again: by a reload, which tells.
+	// retried are the domains that HAProxy refused to load, and that it gets again: only a reload shows whether it takes them now.
 	retried map[string]bool
-	// resting are the domains whose options rest, with the key of the one that waits.
-	resting map[string]string
+	// delayed are the domains whose options wait for the end of their cooldown, with the key of such an option.
+	delayed map[string]string
 }
 
-// newPlan decides how HAProxy is brought to what is wanted; this is the only place that does.
+// newPlan decides how HAProxy gets what is wanted. No other function does.
 //
-//	file and want differ:    one transaction; a rewrite where the file is missing, a transaction would harm it, or cost more
-//	process and want differ: the Runtime API where the running process can take it, else one reload, with the reason
+//	file and want differ:    one transaction; a rewrite if the file is missing, or a transaction would harm it or cost more
+//	process and want differ: the Runtime API if the running process can do it, else one reload, with the reason
 //
-// A domain comes to the process as a whole or not at all (comingLive). Domains that went away need no reload, as a rule: their servers are
-// taken out live, and a backend without servers answers 503 as an unknown domain does. Where something stands behind our rules (st.Behind),
-// HAProxy is to pass these by, if it can. Without a process (st.Down) only the file is planned for.
+// A new domain is added to the process completely, or not at all (dynamicDomainsOf). A removed domain usually needs no reload: its
+// servers are removed live, and a backend without servers answers 503, as for an unknown domain. If something follows our rules
+// (st.Behind), HAProxy should skip the rules of the removed domain, if it can. Without a process (st.Down) the plan is only for the file.
 func newPlan(want wanted, st haproxy.State) Plan {
 	var p Plan
 	edits := Diff(st.File, want.file)
@@ -130,11 +129,11 @@ func rewriteReason(edits []haproxy.Change, st haproxy.State) string {
 		return ""
 	case st.NoEdit != "":
 		return st.NoEdit
-	case slices.ContainsFunc(edits, rulesByMap):
+	case slices.ContainsFunc(edits, changesMapRule):
 		return "a transaction would not change the rule that reads the map file"
-	case slices.ContainsFunc(edits, shuts):
+	case slices.ContainsFunc(edits, closesRule):
 		return closedRuleReason
-	case slices.ContainsFunc(edits, marksLines):
+	case slices.ContainsFunc(edits, changesMarkedLines):
 		return "a transaction would not keep hapsync's further lines in their order"
 	case len(edits) > maxEdits:
 		return fmt.Sprintf("%d changes are cheaper to write than to edit", len(edits))
@@ -142,31 +141,32 @@ func rewriteReason(edits []haproxy.Change, st haproxy.State) string {
 	return ""
 }
 
-// marksLines reports whether a change is of marked lines of a backend, or beside such.
-func marksLines(c haproxy.Change) bool {
-	marks := func(o haproxy.BackendOptions) bool { return o.Lines != "" || o.CheckHost != "" || o.Names != "" }
+// changesMarkedLines reports whether a change is about a backend with lines that hapsync marks.
+func changesMarkedLines(c haproxy.Change) bool {
+	marked := func(o haproxy.BackendOptions) bool { return o.Lines != "" || o.CheckHost != "" || o.Names != "" }
 	switch ch := c.(type) {
 	case haproxy.AddBackend:
-		return marks(ch.Options)
+		return marked(ch.Options)
 	case haproxy.SetBackend:
-		return marks(ch.Have) || marks(ch.Want)
+		return marked(ch.Have) || marked(ch.Want)
 	}
 	return false
 }
 
+// planProcess adds the changes for the Runtime API, and the reasons for a reload.
 func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Change) {
 	want := wanted.process
 	changes := Diff(st.Live, want)
-	running := runningOf(st.Live, changes)
-	news := comingLive(changes, st, running)
-	p.coming = news.coming
-	ruled := map[string]bool{} // domains whose new rule is a reason enough
-	late := map[string]bool{}  // backends with a server that only comes with the reload
+	targets := targetsOf(st.Live, changes)
+	dynamic := dynamicDomainsOf(changes, st, targets)
+	p.dynamic = dynamic.live
+	ruled := map[string]bool{} // domains with a new rule
+	late := map[string]bool{}  // backends with a new server that comes with the reload
 	reasons := wanted.reasons(st, edits)
 	for _, c := range changes {
 		switch ch := c.(type) {
 		case haproxy.RemoveRule:
-			if why := p.unrule(ch, st); why != "" && !wanted.refused[c.Domain()] {
+			if why := p.removeRule(ch, st); why != "" && !wanted.refused[c.Domain()] {
 				reasons.add(c, why)
 			}
 			continue
@@ -176,10 +176,10 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Chan
 			}
 			continue
 		case haproxy.AddServer:
-			if running[ch.Backend].fresh && !p.coming[c.Domain()] {
+			if targets[ch.Backend].isNew && !p.dynamic[c.Domain()] {
 				continue // comes with its backend
 			}
-			ok, _ := live(c, st.Capabilities, running)
+			ok, _ := live(c, st.Capabilities, targets)
 			late[ch.Backend] = late[ch.Backend] || !ok
 		case haproxy.AddRule:
 			ruled[ch.Rule.Domain] = true
@@ -191,120 +191,47 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Chan
 				continue
 			}
 		}
-		ok, why := live(c, st.Capabilities, running)
+		ok, why := live(c, st.Capabilities, targets)
 		named, _ := st.Dynamic.Live(c)
-		if ok || p.coming[c.Domain()] && (c.Op() == haproxy.OpAdd || named) {
-			p.Actions = append(p.Actions, Action{ViaRuntime, news.inProcess(c)})
+		if ok || p.dynamic[c.Domain()] && (c.Op() == haproxy.OpAdd || named) {
+			p.Actions = append(p.Actions, Action{ViaRuntime, dynamic.inProcess(c)})
 		} else if !wanted.refused[c.Domain()] {
-			reasons.add(c, news.why(c, why))
+			reasons.add(c, dynamic.why(c, why))
 		}
 	}
 	p.Actions = slices.DeleteFunc(p.Actions, func(a Action) bool {
 		backend := a.Change.Key().Backend
 		return removes(a.Change) && late[backend] && !keepsServing(st.Live, want, backend)
 	})
-	p.came(changes, st)
-	p.Reload, p.cause, p.late, p.options = reasons.lines(ruled), reasons.cause(), reasons.domains(), reasons.options()
+	p.addDynamic(changes, st)
+	p.Reload, p.cause, p.needReload, p.options = reasons.lines(ruled), reasons.cause(), reasons.domains(), reasons.options()
 }
 
-// reasons are those to load the file that no change of the process gives.
-func (w wanted) reasons(st haproxy.State, edits []haproxy.Change) (r reasons) {
-	for _, c := range edits {
-		if w.retried[c.Domain()] {
-			r.add(c, "HAProxy refused to load it, and is asked again")
-		}
-	}
-	for _, c := range withoutWeight(w.file, st) {
-		if !w.refused[c.Domain()] {
-			r.add(c, "its agent-check sets percentages of the weight that HAProxy has loaded, which is 0")
-		}
-	}
-	return r
-}
-
-// keepsServing reports whether a server that takes traffic stays in a backend. Where none does and those that come need a
-// reload, the ones that leave serve until then, and go with it.
+// keepsServing reports whether a backend keeps a server that takes traffic. If it keeps none, and its new servers need a reload, the
+// old ones are removed with that reload and not before.
 func keepsServing(have, want haproxy.Config, backend string) bool {
 	stays := false
-	for _, b := range want.Backends {
-		if b.Name != backend {
-			continue
-		}
-		merge(serversOf(have, backend), b.Servers, byServer, func(have, want *haproxy.Server) {
-			stays = stays || have != nil && want != nil && want.State == haproxy.Ready && want.Weight > 0
-		})
-	}
+	merge(serversOf(have, backend), serversOf(want, backend), byServer, func(have, want *haproxy.Server) {
+		stays = stays || have != nil && want != nil && want.State == haproxy.Ready && want.Weight > 0
+	})
 	return stays
 }
 
-// running is what a plan asks of a backend that the process has.
-type running struct {
-	haproxy.BackendOptions
-	added int  // servers
-	fresh bool // it is to be added
-}
-
-func runningOf(live haproxy.Config, changes []haproxy.Change) map[string]running {
-	all := map[string]running{}
-	for _, b := range live.Backends {
-		all[b.Name] = running{BackendOptions: b.Options}
-	}
-	for _, c := range changes {
-		if add, ok := c.(haproxy.AddBackend); ok {
-			all[add.Name] = running{BackendOptions: add.Options, fresh: true}
-		}
-	}
-	for _, c := range changes {
-		if add, ok := c.(haproxy.AddServer); ok {
-			if b, there := all[add.Backend]; there {
-				b.added++
-				all[add.Backend] = b
-			}
-		}
-	}
-	return all
-}
-
-// live adds to what the version can do what the backend's algorithm allows, and what takes too long.
-func live(c haproxy.Change, caps haproxy.Capabilities, backends map[string]running) (ok bool, why string) {
-	static := func(backend string) string {
-		if b := backends[backend]; !b.Dynamic() {
-			return "balance " + b.Balance
-		}
-		return ""
-	}
-	switch ch := c.(type) {
-	case haproxy.AddServer:
-		if n := backends[ch.Backend].added; n > maxLive {
-			return false, fmt.Sprintf("%d new servers of a backend come sooner by a reload than one by one", n)
-		}
-		if s := static(ch.Backend); s != "" {
-			return false, s + " takes no server while it runs"
-		}
-	case haproxy.SetServer:
-		if s := static(ch.Backend); s != "" && ch.Have.Weight != ch.Want.Weight {
-			return false, s + " takes no weight while it runs"
-		}
-	}
-	return caps.Live(c)
-}
-
-// removes reports whether a change takes something out of the process.
 func removes(c haproxy.Change) bool { return c.Op() == haproxy.OpRemove }
 
-// structural are the domains that have to wait for the file: more than their servers change, so that the file has to be
-// accepted, and mostly loaded, before anything of it is done in the process. One that comes without a reload waits for nothing.
+// structural returns the domains that must wait for the file: more than their servers change, so HAProxy must accept the file, and
+// usually load it, before the process gets their changes. A dynamic domain does not wait.
 func (p Plan) structural() map[string]bool {
 	waits := map[string]bool{}
 	for _, a := range p.Actions {
-		if a.Via != ViaRuntime && a.Change.Object() != haproxy.ObjectServer && !p.coming[a.Change.Domain()] {
+		if a.Via != ViaRuntime && a.Change.Object() != haproxy.ObjectServer && !p.dynamic[a.Change.Domain()] {
 			waits[a.Change.Domain()] = true
 		}
 	}
 	return waits
 }
 
-// early are the changes in the process that are made before the file is written: what moves traffic. A domain that waits for a
+// early returns the changes that are made in the process before the file is written. They move traffic. A domain that waits for a
 // reload loses no server before it.
 func (p Plan) early() []haproxy.Change {
 	waits := p.structural()
@@ -312,12 +239,12 @@ func (p Plan) early() []haproxy.Change {
 		if waits[c.Domain()] {
 			return true
 		}
-		_, late := slices.BinarySearch(p.late, c.Domain())
+		_, late := slices.BinarySearch(p.needReload, c.Domain())
 		return late && removes(c)
 	})
 }
 
-// domains are those of the plan's actions, sorted.
+// domains are the domains of the plan's actions, sorted.
 func (p Plan) domains() []string {
 	domains := make([]string, len(p.Actions))
 	for i, a := range p.Actions {
@@ -327,9 +254,9 @@ func (p Plan) domains() []string {
 	return slices.Compact(domains)
 }
 
-// with is the plan with changes of servers that were made before it. Those that are in it had not come into effect. A server that was
-// removed and is there yet stands in it as it was, and not as HAProxy has it by now, which is drained.
-func (p Plan) with(made []haproxy.Change) Plan {
+// withMade is the plan, preceded by changes of servers that were made before it. A change that is also in the plan had no effect and
+// appears once. If a removed server is still there, the plan shows it as it was before, and not drained, as HAProxy has it now.
+func (p Plan) withMade(made []haproxy.Change) Plan {
 	var actions []Action
 	for _, c := range made {
 		a := Action{ViaRuntime, c}
@@ -346,8 +273,8 @@ func (p Plan) with(made []haproxy.Change) Plan {
 	return p
 }
 
-// only is the part of a plan whose actions are told by keep; reloads and a rewrite are of the rest.
-func (p Plan) only(keep func(Action) bool) (part, rest Plan) {
+// split divides a plan into the actions for which keep is true, and the rest. The rest also has the reload and the rewrite.
+func (p Plan) split(keep func(Action) bool) (part, rest Plan) {
 	rest = p
 	rest.Actions = nil
 	for _, a := range p.Actions {
@@ -360,10 +287,10 @@ func (p Plan) only(keep func(Action) bool) (part, rest Plan) {
 	return part, rest
 }
 
-// waiting are the domains of which something waits for the file or a reload.
+// waiting returns the domains with a change that waits for the file or a reload.
 func (p Plan) waiting(st haproxy.State) map[string]bool {
 	waits := p.structural()
-	for _, name := range p.late {
+	for _, name := range p.needReload {
 		waits[name] = true
 	}
 	if st.Down != nil {
@@ -374,9 +301,9 @@ func (p Plan) waiting(st haproxy.State) map[string]bool {
 	return waits
 }
 
-// without is the plan without what it would do to some domains, which HAProxy refused, and with what was done in the file instead.
-func (p Plan) without(refused map[string]refusal, done []Action) Plan {
-	_, rest := p.only(func(a Action) bool { return has(refused, a.Change.Domain()) })
+// withoutRefused is the plan with other actions for the domains that HAProxy refused: what was done in the file instead.
+func (p Plan) withoutRefused(refused map[string]refusal, done []Action) Plan {
+	_, rest := p.split(func(a Action) bool { return has(refused, a.Change.Domain()) })
 	via := ViaTransaction
 	if p.Rewrite != "" {
 		via = ViaRewrite
@@ -386,8 +313,8 @@ func (p Plan) without(refused map[string]refusal, done []Action) Plan {
 			rest.Actions = append(rest.Actions, Action{via, a.Change})
 		}
 	}
-	rest.late = slices.DeleteFunc(slices.Clone(p.late), func(name string) bool { _, ok := refused[name]; return ok })
-	if len(rest.late) == 0 {
+	rest.needReload = slices.DeleteFunc(slices.Clone(p.needReload), func(name string) bool { return has(refused, name) })
+	if len(rest.needReload) == 0 {
 		rest.Reload = nil
 	}
 	return rest

@@ -11,119 +11,119 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// Policy holds the safeguards: limits of what the registry may ask for, and filters over a finished plan.
+// Policy holds the safeguards: limits of what the registry may ask for, and checks of a finished plan.
 type Policy struct {
-	// MaxRemoval is the share of the managed servers, in percent (1..100), that one pass may remove where
-	// there are more than five; 0 means 50.
+	// MaxRemoval is the share of the managed servers, in percent (1..100), that one pass may remove if there are more than five;
+	// 0 means 50.
 	MaxRemoval int
-	// MaxHosts is how many hosts of a domain HAProxy gets, MaxDomains how many domains; 0 means 1000 and 20000. What it has
-	// already stays.
+	// MaxHosts is the most hosts of a domain that HAProxy gets, MaxDomains the most domains; 0 means 1000 and 20000. What HAProxy
+	// already has stays.
 	MaxHosts, MaxDomains int
 	// AllowMassRemoval confirms a removal that would be held.
 	AllowMassRemoval bool
 }
 
-// handful is the number of servers up to which any of them may go at once, as long as one stays.
-const handful = 5
+// fewServers is how many managed servers there may be so that MaxRemoval does not apply: any of them may go at once, if one stays.
+const fewServers = 5
 
-// A HeldError is a plan that a safeguard holds back. Nothing was touched.
+// A HeldError is a plan that a safeguard holds back. Nothing was changed.
 type HeldError struct{ Reason string }
 
 func (e *HeldError) Error() string { return "held: " + e.Reason }
 
-// departures are when servers were first found to be unwanted, within the last while: many small steps are as bad as one
-// big one.
-type departures map[haproxy.ServerKey]time.Time
+// recentRemovals has the servers that became unwanted recently, and when that was first found: many small removals are as bad as one
+// large one.
+type recentRemovals map[haproxy.ServerKey]time.Time
 
 const (
-	// departureWindow is how long a removal counts for the next one's safeguard.
-	departureWindow = time.Minute
-	// oneMoment is how long removals count as made together: none of them is a single one.
-	oneMoment = time.Second
+	// removalWindow is how long a removal counts for the safeguard of later removals.
+	removalWindow = time.Minute
+	// burstWindow is how long removals count as made together. None of them is then the removal of a single server.
+	burstWindow = time.Second
 )
 
-// take adds those that leave, drops those that are wanted again, and forgets what is long ago.
-func (d departures) take(leaving []haproxy.ServerKey, want haproxy.Config, now time.Time) {
+// update adds the servers that leave, and drops those that are wanted again and those older than removalWindow.
+func (recent recentRemovals) update(leaving []haproxy.ServerKey, want haproxy.Config, now time.Time) {
 	for _, s := range leaving {
-		if _, known := d[s]; !known {
-			d[s] = now
+		if !has(recent, s) {
+			recent[s] = now
 		}
 	}
 	for _, b := range want.Backends {
 		for _, s := range b.Servers {
-			delete(d, haproxy.ServerKey{Backend: b.Name, Name: s.Name})
+			delete(recent, haproxy.ServerKey{Backend: b.Name, Name: s.Name})
 		}
 	}
-	d.forget(now)
+	recent.forget(now)
 }
 
-func (d departures) forget(now time.Time) {
-	maps.DeleteFunc(d, func(_ haproxy.ServerKey, at time.Time) bool { return now.Sub(at) > departureWindow })
+func (recent recentRemovals) forget(now time.Time) {
+	maps.DeleteFunc(recent, func(_ haproxy.ServerKey, at time.Time) bool { return now.Sub(at) > removalWindow })
 }
 
-// removals are those of a pass, and what went shortly before.
+// removals counts the servers that a pass removes, together with recent removals.
 type removals struct {
-	// have is the number of managed servers, with those that went shortly before.
+	// have is the number of managed servers, recently removed ones included.
 	have int
-	// first leave with this pass, moment with it or a moment ago, gone with it or shortly before, or are held back.
-	first, moment, gone int
-	// expired is set when some go because their lease ended, and not because they were deleted.
+	// first counts the servers that this pass is the first to remove, burst those and the ones of the last burstWindow. gone counts
+	// all that leave, left recently, or are held back.
+	first, burst, gone int
+	// expired is set if a server leaves because its lease ended, and not because its keys were deleted.
 	expired bool
-	// domains are those that lose servers with this pass or lost some shortly before.
+	// domains are the domains that lose servers with this pass, or lost some recently.
 	domains map[string]*share
 }
 
-// A share is what a domain loses.
+// A share is what removals counts for one domain.
 type share struct{ have, gone, first int }
 
-// with counts what a pass adds.
-func (d departures) with(leaving []haproxy.ServerKey, have int, now time.Time) removals {
-	r := removals{have: have, gone: len(d), domains: map[string]*share{}}
-	for s := range d {
-		r.of(s).gone++
+// count counts the removals of a pass and the recent ones.
+func (recent recentRemovals) count(leaving []haproxy.ServerKey, have int, now time.Time) removals {
+	r := removals{have: have, gone: len(recent), domains: map[string]*share{}}
+	for s := range recent {
+		r.of(s.Domain()).gone++
 	}
 	for _, s := range leaving {
-		if _, known := d[s]; !known {
+		if !has(recent, s) {
 			r.first++
-			r.of(s).gone++
-			r.of(s).first++
+			r.of(s.Domain()).gone++
+			r.of(s.Domain()).first++
 		}
 	}
 	r.gone += r.first
-	r.moment = r.first
-	for _, at := range d {
-		if now.Sub(at) < oneMoment {
-			r.moment++
+	r.burst = r.first
+	for _, at := range recent {
+		if now.Sub(at) < burstWindow {
+			r.burst++
 		}
 	}
 	return r
 }
 
-func (r removals) of(s haproxy.ServerKey) *share {
-	domain := s.Domain()
+func (r removals) of(domain string) *share {
 	if r.domains[domain] == nil {
 		r.domains[domain] = &share{}
 	}
 	return r.domains[domain]
 }
 
-// check holds a pass where the registry is empty: an answer of etcd's with nothing in it is what a wrong
-// prefix, an empty cluster and a lost data directory look like, too. Else it names the domains whose removals are held back, and
-// why: those of which too much goes while too much goes of all together. A domain that loses servers while no other one does is
-// not held back.
+// check returns a *HeldError if the registry is empty: a wrong prefix, an empty cluster and a lost data directory look the same.
+// Otherwise it returns the domains whose removals are held back, each with why: if too many servers leave in total, these are the
+// domains that lose too many of theirs. Nothing is held back if only one domain loses servers and others keep theirs.
 func (p Policy) check(r removals, keys int) (held map[string]string, err error) {
 	if p.AllowMassRemoval || r.first == 0 {
 		return nil, nil
 	}
 	limit := cmp.Or(p.MaxRemoval, 50)
-	single := r.moment == 1 && !r.expired
+	single := r.burst == 1 && !r.expired
 	why := ""
 	switch {
 	case keys == 0:
-		return nil, &HeldError{fmt.Sprintf("the registry has no key below the prefix, but HAProxy has %s (are the prefix and --domains right?)", registry.Count(r.have, "managed server"))}
-	case r.gone == r.have && r.moment > 1:
+		return nil, &HeldError{fmt.Sprintf("the registry has no key below the prefix, but HAProxy has %s (are the prefix and --domains right?)",
+			registry.Count(r.have, "managed server"))}
+	case r.gone == r.have && r.burst > 1:
 		why = fmt.Sprintf("all %s would be removed", registry.Count(r.have, "managed server"))
-	case r.have > handful && !single && r.gone*100 > r.have*limit:
+	case r.have > fewServers && !single && r.gone*100 > r.have*limit:
 		why = fmt.Sprintf("%d of %s would be removed, which is more than %d%%", r.gone, registry.Count(r.have, "managed server"), limit)
 	}
 	if why == "" || len(r.domains) == 1 && r.gone < r.have && r.others() {
@@ -138,7 +138,7 @@ func (p Policy) check(r removals, keys int) (held map[string]string, err error) 
 	return held, nil
 }
 
-// others reports whether there are servers of domains that lose none.
+// others reports whether there are servers in domains that lose none.
 func (r removals) others() bool {
 	have := 0
 	for _, s := range r.domains {
@@ -147,8 +147,7 @@ func (r removals) others() bool {
 	return have < r.have
 }
 
-// sameRegistry holds what comes from a registry that may not be the one that HAProxy was brought in line with: a
-// new cluster, or one restored from a backup.
+// sameRegistry returns a *HeldError if the registry may be another one than before: a new cluster, or one restored from a backup.
 func sameRegistry(earlier, now registry.Snapshot) error {
 	switch {
 	case earlier.Revision == 0, earlier.Prefix != now.Prefix:
@@ -161,9 +160,9 @@ func sameRegistry(earlier, now registry.Snapshot) error {
 	return nil
 }
 
-// servers are those that the file or the process has, or that went shortly before, by domain, and, sorted, those of them that
-// are not wanted.
-func (d departures) servers(want haproxy.Config, st haproxy.State) (have map[string]int, leaving []haproxy.ServerKey) {
+// servers counts the servers of each domain in the file and the process, recently removed ones included. leaving are those of them
+// that are in the file or the process but not wanted, sorted.
+func (recent recentRemovals) servers(want haproxy.Config, st haproxy.State) (have map[string]int, leaving []haproxy.ServerKey) {
 	seen := map[haproxy.ServerKey]bool{}
 	for _, c := range []haproxy.Config{st.File, st.Live} {
 		for _, b := range c.Backends {
@@ -176,7 +175,7 @@ func (d departures) servers(want haproxy.Config, st haproxy.State) (have map[str
 	for s := range seen {
 		have[s.Domain()]++
 	}
-	for s := range d {
+	for s := range recent {
 		if !seen[s] {
 			have[s.Domain()]++
 		}

@@ -128,7 +128,7 @@ func TestARefusedDomainHoldsBackNoOther(t *testing.T) {
 		syncer := newSyncer(t, source{snapshot: snapshot}, m, Policy{AllowMassRemoval: true})
 		before, _ := m.State(t.Context(), haproxy.Everything())
 		full, unclear := layout.Desired(snapshot, before)
-		full = withoutTaken(full, snapshot)
+		full = withoutTakenAliases(full, snapshot)
 		report, err := syncer.Sync(t.Context())
 		if err != nil {
 			t.Fatal(err)

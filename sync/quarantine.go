@@ -187,7 +187,7 @@ func withoutRemovals(have, want haproxy.Backend) (b haproxy.Backend, removed []s
 	b = want
 	b.Servers = slices.Clone(want.Servers)
 	for _, s := range have.Servers {
-		if _, stays := serverOf(want, s.Name); stays {
+		if _, stays := haproxy.FindServer(want, s.Name); stays {
 			continue
 		}
 		s.State = haproxy.Maint

@@ -9,14 +9,29 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// reasons collects why a reload is needed.
+// reasons collects the changes that need a reload, each with why.
 type reasons struct {
 	changes []haproxy.Change
-	whys    []string
+	whys    []string // one for each change
 }
 
 func (r *reasons) add(c haproxy.Change, why string) {
 	r.changes, r.whys = append(r.changes, c), append(r.whys, why)
+}
+
+// reasons returns reasons for a reload even if the process is as wanted.
+func (w wanted) reasons(st haproxy.State, edits []haproxy.Change) (r reasons) {
+	for _, c := range edits {
+		if w.retried[c.Domain()] {
+			r.add(c, "HAProxy refused to load it, and is asked again")
+		}
+	}
+	for _, c := range weightReloads(w.file, st) {
+		if !w.refused[c.Domain()] {
+			r.add(c, "its agent-check sets percentages of the weight that HAProxy has loaded, which is 0")
+		}
+	}
+	return r
 }
 
 func (r *reasons) cause() (cause ReloadCause) {
@@ -33,7 +48,7 @@ func (r *reasons) cause() (cause ReloadCause) {
 	return cause
 }
 
-// domains are those of the changes, sorted.
+// domains are the domains of the changes, sorted.
 func (r *reasons) domains() []string {
 	names := map[string]bool{}
 	for _, c := range r.changes {
@@ -42,20 +57,20 @@ func (r *reasons) domains() []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// options are the domains of the changes in place, sorted.
+// options are the domains with a change in place, sorted.
 func (r *reasons) options() []string {
-	inPlace := reasons{changes: slices.DeleteFunc(slices.Clone(r.changes), func(c haproxy.Change) bool { return c.Op() != haproxy.OpSet })}
-	return inPlace.domains()
+	inPlace := slices.DeleteFunc(slices.Clone(r.changes), func(c haproxy.Change) bool { return c.Op() != haproxy.OpSet })
+	return (&reasons{changes: inPlace}).domains()
 }
 
-// namedReasons is how many objects are named for a reason before they are counted.
+// namedReasons is how many objects with the same reason are named. The others are counted.
 const namedReasons = 3
 
-// lines puts the objects that share a reason together. A new backend goes without saying where its domain's rule is new: both are a new
-// domain.
+// lines joins objects with the same reason to sorted lines. A new domain has a new backend and a new rule: only the rule is named.
+// ruled are the domains with a new rule.
 func (r *reasons) lines(ruled map[string]bool) []string {
 	objects := map[string][]string{}
-	fresh := map[string]bool{}
+	fresh := map[string]bool{} // domains with a new backend
 	for _, c := range r.changes {
 		if add, ok := c.(haproxy.AddBackend); ok {
 			fresh[add.Domain()] = true

@@ -16,7 +16,7 @@ func (a *Agent) record(in inbox, p *pass, err error, took time.Duration) {
 	report := p.report
 	if err == nil {
 		waits := report.Plan.waiting(p.state)
-		report.Plan, p.report.Plan = report.Plan.only(func(act Action) bool {
+		report.Plan, p.report.Plan = report.Plan.split(func(act Action) bool {
 			return act.Via == ViaRuntime && !waits[act.Change.Domain()]
 		})
 		report.Applied = p.report.Plan.Empty()
@@ -29,7 +29,7 @@ func (a *Agent) record(in inbox, p *pass, err error, took time.Duration) {
 	held := a.recordHeld(&report, p, err)
 	if err == nil { // a change that is tried again stays a problem until HAProxy has accepted it
 		report.remembered = a.memory.leftOut(s.prefix, haproxy.Domains(), nil)
-		report.leaveOut(report.remembered)
+		report.addProblems(report.remembered)
 		a.forgetFailure(p)
 	}
 	if s.Failed = cmp.Or(s.jobFailed, a.memory.reloadRefusal()); err != nil && !held {
@@ -81,7 +81,7 @@ func (a *Agent) recordHeld(report *Report, p *pass, err error) bool {
 func (a *Agent) logProcess(report *Report, p *pass, err error, deferred bool, took time.Duration) {
 	if errors.Is(err, context.Canceled) { // the agent ends: log what the pass has changed
 		if made := p.accepted(); len(made) > 0 {
-			report.Plan, err = Plan{}.with(made), nil
+			report.Plan, err = Plan{}.withMade(made), nil
 		}
 	}
 	report.Plan = a.unlogged(p, report.Plan)
@@ -141,7 +141,7 @@ func (a *Agent) recordWritten(r result, err error) {
 		return slices.Contains(s.Last.remembered, p)
 	})
 	s.Last.remembered = a.memory.leftOut(s.prefix, haproxy.Domains(), nil)
-	s.Last.leaveOut(s.Last.remembered)
+	s.Last.addProblems(s.Last.remembered)
 	a.updateProgress(a.memory.confirmed)
 	a.logConditions()
 	a.cfg.Logger.Info("filed", "revision", s.Filed, "changes", len(r.changes), "took", r.took.Round(time.Microsecond))
@@ -162,11 +162,11 @@ func (a *Agent) recordReport(r result, err error) {
 		if r.err != nil {
 			done = nil
 		}
-		report.Plan = report.Plan.without(r.refused, done)
+		report.Plan = report.Plan.withoutRefused(r.refused, done)
 		if r.err == nil && r.digest == r.base {
 			report.Plan.Rewrite = "" // it was only for what was refused
 		}
-		report.leaveOut(a.memory.leftOut(s.prefix, haproxy.Domains(), nil))
+		report.addProblems(a.memory.leftOut(s.prefix, haproxy.Domains(), nil))
 	}
 	report.Reloaded = r.reloaded
 	report.Postponed = !r.reload && len(report.Plan.Reload) > 0
@@ -182,7 +182,7 @@ func (a *Agent) recordReport(r result, err error) {
 		report.Plan.Reload = nil
 	}
 	filed := report
-	_, filed.Plan = report.Plan.only(func(act Action) bool { return act.Via == ViaRuntime }) // logged with the passes
+	_, filed.Plan = report.Plan.split(func(act Action) bool { return act.Via == ViaRuntime }) // logged with the passes
 	a.logPass(filed, err, r.took)
 	s.Last = report
 	s.count(report, err, false)

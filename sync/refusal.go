@@ -91,7 +91,7 @@ func (m *memory) retryRefused(reloads bool) {
 			d.refused.retry.at = time.Now()
 		}
 		if reloads {
-			d.rest.until = time.Now()
+			d.cooldown.until = time.Now()
 		}
 	}
 }
@@ -111,12 +111,12 @@ func (m *memory) leftOut(prefix string, scope haproxy.Scope, refused map[string]
 	var left []registry.Problem
 	for name, d := range m.domains {
 		if !scope.Has(name) {
-			left = append(left, d.bound...)
-			if d.overLimit != "" {
-				left = append(left, overProblem(prefix, name, d.overLimit))
+			left = append(left, d.ownAddress...)
+			if d.limited != "" {
+				left = append(left, limitProblem(prefix, name, d.limited))
 			}
-			if d.rest.key != "" {
-				left = append(left, d.rest.problem(prefix, name))
+			if d.cooldown.key != "" {
+				left = append(left, d.cooldown.problem(prefix, name))
 			}
 		}
 		if d.refused != nil && (!scope.Has(name) || refused[name]) {

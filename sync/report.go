@@ -10,52 +10,52 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// A Report is what a pass found, meant to do and did.
+// A Report is what a pass found, planned and did.
 type Report struct {
 	Revision registry.Revision
-	// By is what the pass was made for.
+	// By says who or what asked for the pass.
 	By Asker
-	// Domains and Hosts count what the registry has in a good state.
+	// Domains and Hosts count the valid ones in the registry.
 	Domains, Hosts int
 	Plan           Plan
-	// File is what the managed file is to say; only Syncer.Plan tells.
+	// File is what the managed file should say; only Syncer.Plan sets it.
 	File haproxy.Config
-	// Problems are the registry's, and what was left alone or refused in HAProxy, sorted by key.
+	// Problems are the registry's problems, and what was left alone in HAProxy or refused by it, sorted by key.
 	Problems []registry.Problem
-	// Ignored are the keys that mean nothing.
+	// Ignored are the keys without a meaning.
 	Ignored registry.Ignored
-	// Pending hosts, as "domain/host: what is missing", sorted.
+	// Pending are the half-written hosts, as "domain/host: what is missing", sorted.
 	Pending []string
 	// Warnings are what an operator should fix in HAProxy's configuration.
 	Warnings []string
-	// Kept is what an operator set on HAProxy's socket, and is left as it is.
+	// Kept is what an operator set on HAProxy's socket. It stays.
 	Kept []Override
-	// Agents is what HAProxy's agent-checks have set, and is left as it is.
+	// Agents is what HAProxy's agent-checks set. It stays.
 	Agents []Override
-	// Refused holds what the running process did not take, so that it came by a reload.
+	// Refused are the changes that the running process refused. A reload made them instead.
 	Refused []string
-	// Held says why a safeguard holds the plan back; empty where none does.
+	// Held says why a safeguard holds the plan back; empty if none does.
 	Held string
-	// Compared is set when both sides were read. Without it nothing is known of HAProxy, and the plan is empty.
+	// Compared is set if the registry and HAProxy were read. Otherwise nothing is known of HAProxy, and the plan is empty.
 	Compared bool
-	// Down says why the process could not be reached; nil when it was.
+	// Down says why the process could not be reached; nil if it was.
 	Down error
-	// Reloaded is set when HAProxy was reloaded, Postponed when that is left to a later pass.
+	// Reloaded is set if HAProxy was reloaded, Postponed if a later pass reloads it.
 	Reloaded, Postponed bool
 	// Draining is the number of removed servers that still have sessions.
 	Draining int
-	// Drift counts the changes of the plan that undo what was done to HAProxy by hand: the registry says nothing new about
-	// their domains. Only an agent knows.
+	// Drift counts the changes of the plan that undo manual changes of HAProxy: the registry says nothing new about their domains.
+	// Only an agent sets it.
 	Drift int
-	// OldWorkers is the number of HAProxy's processes that finish what they have; a quick pass does not look.
+	// OldWorkers is the number of old HAProxy processes that still finish their sessions. A pass over some domains does not count them.
 	OldWorkers int
-	// leaving are the servers that the pass found and that are not wanted.
+	// leaving are the unwanted servers that the pass found.
 	leaving []haproxy.ServerKey
-	// remembered are those of the problems that an agent's memory had: a job may end them.
+	// remembered are the problems that come from an agent's memory: a job may end them.
 	remembered []registry.Problem
-	// Version is the process's; zero where it was not read.
+	// Version is the version of the process; zero if it was not read.
 	Version haproxy.Version
-	// Applied is set when the plan was carried out (or there was nothing to do), not only made.
+	// Applied is set if the plan was carried out, or had nothing to do.
 	Applied bool
 }
 
@@ -66,41 +66,36 @@ func newReport(t snapshotCounts) Report {
 	}
 }
 
-func (r *Report) leaveOut(problems []registry.Problem) {
+func (r *Report) addProblems(problems []registry.Problem) {
 	r.Problems = append(r.Problems, problems...)
 	slices.SortStableFunc(r.Problems, func(a, b registry.Problem) int { return cmp.Compare(a.Key, b.Key) })
 	r.Problems = slices.Compact(r.Problems)
 }
 
-// A ReloadCause is the kind of thing that a reload was made for.
+// A ReloadCause is the kind of change that needed a reload.
 type ReloadCause string
 
 // The causes of reloads.
 const (
 	ReloadDomain  ReloadCause = "domain"  // a new domain: its rules and backend
 	ReloadOptions ReloadCause = "options" // the options of a backend
-	ReloadServer  ReloadCause = "server"  // a server that the running process cannot take, or not change so
-	ReloadRefused ReloadCause = "refused" // a change that the running process was to take, and did not
+	ReloadServer  ReloadCause = "server"  // a server that the running process cannot add or change
+	ReloadRefused ReloadCause = "refused" // a change that the running process refused
 )
 
-// cause is what the pass's reload was made for.
+// cause is the cause of the pass's reload.
 func (r Report) cause() ReloadCause { return cmp.Or(r.Plan.cause, ReloadRefused) }
 
-// LeftOut reports whether a problem keeps some domain or host from being followed (exit code 6).
+// LeftOut reports whether a domain or host is not followed because of a problem (exit code 6).
 func (r Report) LeftOut() bool { return slices.ContainsFunc(r.Problems, registry.Problem.Holds) }
 
-// Summary counts the actions by way.
+// Summary is the number of actions of each Via, and of reloads, as text.
 func (p Plan) Summary() string {
-	return summary(p.counts(), p.Rewrite != "", len(p.Reload) > 0)
-}
-
-// counts are the actions by way.
-func (p Plan) counts() map[Via]int {
 	counts := map[Via]int{}
 	for _, a := range p.Actions {
 		counts[a.Via]++
 	}
-	return counts
+	return summary(counts, p.Rewrite != "", len(p.Reload) > 0)
 }
 
 func summary(counts map[Via]int, rewritten, reloaded bool) string {
@@ -117,7 +112,7 @@ func summary(counts map[Via]int, rewritten, reloaded bool) string {
 	return strings.Join(append(parts, fmt.Sprintf("reload=%d", reloads)), " ")
 }
 
-// first is the first thing that a plan would do, in words.
+// first describes the most important thing that the plan would do.
 func (p Plan) first() string {
 	switch {
 	case len(p.Reload) > 0:

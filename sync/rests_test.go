@@ -50,7 +50,7 @@ func TestHAProxyIsInLineSoonAfterTheRegistryRests(t *testing.T) {
 					i.haproxy.change(func() { i.haproxy.lingers, i.haproxy.stubborn = nil, nil })
 					elapse(inLineWithin)
 					if rests := func(p registry.Problem) bool { return strings.Contains(p.Reason, "again and again") }; slices.ContainsFunc(i.Status().Last.Problems, rests) {
-						elapse(restLast + inLineWithin)
+						elapse(maxCooldown + inLineWithin)
 					}
 					s.rests(t, fmt.Sprintf("round %d: %q", round, what))
 				}
@@ -139,7 +139,7 @@ func (s *stir) finishes(t *testing.T, when string) {
 	st, live := s.Status(), s.haproxy.now().live
 	for key, at := range s.gone {
 		b, _ := backendOf(live, key.Domain())
-		if _, there := serverOf(b, key.Name); there && st.Applied >= at && !slices.Contains(st.leaving, key) {
+		if _, there := haproxy.FindServer(b, key.Name); there && st.Applied >= at && !slices.Contains(st.leaving, key) {
 			t.Fatalf("%s: %s, taken out at %d (applied %d), is there, and not called leaving", when, key, at, st.Applied)
 		}
 	}

@@ -9,22 +9,22 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// verdict says whether a host is in rotation, and why: what HAProxy does counts, and what the registry says explains it.
+// verdict says whether a host is in rotation, and why. HAProxy decides whether, the registry explains why.
 func (e explainer) verdict(h ExplainedHost) (verdict, why string) {
 	switch {
 	case e.HAProxy != nil && h.notWanted() && e.Registry == nil:
-		return NotInRotation, e.origin(h)
+		return NotInRotation, e.inRegistry(h)
 	case e.HAProxy != nil:
-		return Unknown, e.origin(h) + "; what HAProxy does is not known: " + e.HAProxy.Error()
+		return Unknown, e.inRegistry(h) + "; what HAProxy does is not known: " + e.HAProxy.Error()
 	case h.Server == nil:
-		return NotInRotation, e.absent(h)
+		return NotInRotation, e.whyAbsent(h)
 	case !e.Ruled:
 		return NotInRotation, "HAProxy has no use_backend rule for the domain yet: it comes with a reload"
 	case e.maintenance:
 		return NotInRotation, "the domain is in maintenance: HAProxy answers all its requests with 503 (the key maintenance is true)"
 	}
 	s := *h.Server
-	if why := e.stopped(h); why != "" {
+	if why := e.whyStopped(h); why != "" {
 		return NotInRotation, why
 	}
 	why = fmt.Sprintf("%s, weight %d, at %s", s.Status, s.Weight, s.Addr)
@@ -37,18 +37,18 @@ func (e explainer) verdict(h ExplainedHost) (verdict, why string) {
 	case h.unregistered():
 		why += "; it is not registered any more, and leaves"
 	case h.Registered == nil:
-		why += "; with its last good values: " + e.origin(h)
+		why += "; with its last good values: " + e.inRegistry(h)
 	case len(h.Plan) > 0:
 		why += "; it is not in line with the registry: see the plan"
 	}
 	return InRotation, why
 }
 
-// notWanted reports whether the registry asks for no server.
-func (h ExplainedHost) notWanted() bool { return h.Registered == nil && h.held() == nil }
+// notWanted reports whether the registry wants no server for the host.
+func (h ExplainedHost) notWanted() bool { return h.Registered == nil && h.problem() == nil }
 
-// held is the first problem of the host; nil where it has none.
-func (h ExplainedHost) held() *registry.Problem {
+// problem is the first problem of the host itself; nil if it has none.
+func (h ExplainedHost) problem() *registry.Problem {
 	for i := range h.Problems {
 		if h.Problems[i].Host == h.Host {
 			return &h.Problems[i]
@@ -57,14 +57,14 @@ func (h ExplainedHost) held() *registry.Problem {
 	return nil
 }
 
-// unregistered reports whether the registry has nothing of the host.
+// unregistered reports whether the registry has no key and no problem of the host.
 func (h ExplainedHost) unregistered() bool {
-	return len(h.Keys) == 0 && h.Registered == nil && h.Missing == "" && h.held() == nil
+	return len(h.Keys) == 0 && h.Registered == nil && h.Missing == "" && h.problem() == nil
 }
 
-// origin is what the registry says of a host.
-func (e explainer) origin(h ExplainedHost) string {
-	switch p := h.held(); {
+// inRegistry describes what the registry says of a host.
+func (e explainer) inRegistry(h ExplainedHost) string {
+	switch p := h.problem(); {
 	case e.Registry != nil:
 		return "what the registry says is not known: " + e.Registry.Error()
 	case p != nil:
@@ -79,10 +79,10 @@ func (e explainer) origin(h ExplainedHost) string {
 	return "the registry has it as " + string(h.Registered.State)
 }
 
-// absent says why HAProxy has no server of the host.
-func (e explainer) absent(h ExplainedHost) string {
+// whyAbsent says why HAProxy has no server of the host.
+func (e explainer) whyAbsent(h ExplainedHost) string {
 	if e.Registry != nil || h.Registered == nil {
-		return e.origin(h)
+		return e.inRegistry(h)
 	}
 	for _, p := range h.Problems {
 		if p.Host == "" {
@@ -95,15 +95,15 @@ func (e explainer) absent(h ExplainedHost) string {
 	return "it is registered, and not in HAProxy yet: hapsync sync, or the agent, does what the plan says"
 }
 
-// stopped says why the server of a host gets no requests, or none of new clients; empty where it does.
-func (e explainer) stopped(h ExplainedHost) string {
+// whyStopped says why a server gets no requests, or none of new clients; empty if it gets them.
+func (e explainer) whyStopped(h ExplainedHost) string {
 	s := *h.Server
 	word, _, _ := strings.Cut(s.Status, " ")
 	switch {
 	case word == "MAINT":
-		return "HAProxy has it in maintenance: " + e.cause(h, registry.Maint)
+		return "HAProxy has it in maintenance: " + e.stoppedBy(h, registry.Maint)
 	case word == "DRAIN", s.Weight == 0:
-		return "HAProxy lets only clients with its cookie in: " + e.cause(h, registry.Drain)
+		return "HAProxy lets only clients with its cookie in: " + e.stoppedBy(h, registry.Drain)
 	case word == "DOWN" && (s.Check == "" || s.Check == "INI"):
 		return "its first check is not done yet"
 	case word == "DOWN", word == "NOLB":
@@ -112,17 +112,17 @@ func (e explainer) stopped(h ExplainedHost) string {
 	return ""
 }
 
-// cause says who stopped a server.
-func (e explainer) cause(h ExplainedHost, state registry.HostState) string {
+// stoppedBy says who put a server into maintenance or drain.
+func (e explainer) stoppedBy(h ExplainedHost, state registry.HostState) string {
 	switch {
 	case h.Override != nil:
 		return fmt.Sprintf("%s was set on its socket, the registry says %s", h.Override.Live, h.Override.Registry)
 	case e.Registry != nil:
-		return e.origin(h)
+		return e.inRegistry(h)
 	case h.unregistered():
 		return "it is not registered any more, and leaves"
 	case h.Registered == nil:
-		return e.origin(h)
+		return e.inRegistry(h)
 	case h.Registered.State == state && state == registry.Maint:
 		return "its state is maint in the registry (hapsync ready ends that, or its --check when that has set it)"
 	case h.Registered.State == state:

@@ -19,56 +19,57 @@ type ShadowConfig struct {
 	Looker   Looker
 	Layout   Layout
 	Policy   Policy
-	// Resync is how often everything is compared although nothing is known to have changed. The default is 60 s.
+	// Resync is how often everything is compared even if no change is known. The default is 60 s.
 	Resync time.Duration
-	// Observe is called with how long each look took; nil if not needed.
+	// Observe is called with the duration of each look; nil if not needed.
 	Observe func(PassKind, time.Duration)
-	// Begin is called when a look begins, and what it returns when that ends; nil if not needed.
+	// Begin is called at the start of a look, and the function that it returns at the end; nil if not needed.
 	Begin func() (end func())
-	// Journal is given an entry for each kind of news, and must not wait for anything; nil means that no one keeps them.
+	// Journal gets an entry for each kind of event, and must not block; nil if not needed.
 	Journal func(Entry)
 	Logger  *slog.Logger
-	// Subject names what is compared, besides the Layout: the prefix, and HAProxy's files. A Shadow inherits nothing of one with another
-	// subject.
+	// Subject names what is compared, beside the Layout: the prefix, and HAProxy's files. A Shadow inherits nothing from a Shadow with
+	// another subject.
 	Subject string
 }
 
-// comparesAs reports whether what a Shadow with one configuration has found is of use to one with the other.
+// comparesAs reports whether two configurations compare the same things.
 func (c ShadowConfig) comparesAs(other ShadowConfig) bool {
 	a, b := c.Layout, other.Layout
-	return c.Subject == other.Subject && slices.Equal(a.Frontends, b.Frontends) && a.Cookie == b.Cookie && a.HostMatch == b.HostMatch && a.Routing == b.Routing
+	return c.Subject == other.Subject && slices.Equal(a.Frontends, b.Frontends) &&
+		a.Cookie == b.Cookie && a.HostMatch == b.HostMatch && a.Routing == b.Routing
 }
 
 const (
-	// maxUpdates is the number of updates that wait for the loop. What comes then is joined with the last one of them.
+	// maxUpdates is how many updates wait for the loop. Later updates are merged into the last of them.
 	maxUpdates = 32
-	// lookGap is the least time between two looks, and lookPart bounds the time that looks take: one part in so many.
+	// lookGap is the least time between two looks. Looks take one part in lookPart of the time at most.
 	lookGap  = 100 * time.Millisecond
 	lookPart = 10
 )
 
-// A Shadow follows the registry beside another tool that keeps HAProxy in line, says what an Agent would do, and compares that with
-// what the other tool does. It has no way to change anything: all that it has of HAProxy is a Looker.
+// A Shadow follows the registry beside another tool that updates HAProxy, says what an Agent would do, and compares that with what the
+// other tool does. It cannot change anything: it reaches HAProxy only through a Looker.
 type Shadow struct {
 	cfg ShadowConfig
 	view
-	updates []registry.Update // what was told since the last step, in order, maxUpdates at most; guarded by view.mu
+	updates []registry.Update // since the last step, in order, at most maxUpdates; guarded by view.mu
 
-	// The rest is the loop's.
-	memory     *memory
-	comparison *comparison
-	withheld   withheld
-	told       conditionLogs
-	snapshot   registry.Snapshot
-	state      haproxy.State // as of the last good look; zero before
-	seen       haproxy.Identity
-	due        bool // a look is due, as soon as the pace allows
-	soonest    time.Time
-	next       time.Time // when a look is due although nothing has come in
-	resync     time.Time
+	// Only the loop uses the fields below.
+	memory       *memory
+	comparison   *comparison
+	heldRemovals heldRemovals
+	logged       conditionLogs
+	snapshot     registry.Snapshot
+	state        haproxy.State // as of the last good look; zero before
+	seen         haproxy.Identity
+	due          bool      // a look is due, but not before soonest
+	soonest      time.Time // of the next look
+	next         time.Time // when a look is due without a known change
+	resync       time.Time // when the registry is listed again
 }
 
-// NewShadow returns a Shadow, or an error where the configuration makes no sense.
+// NewShadow returns a Shadow, or an error if the configuration is invalid.
 func NewShadow(cfg ShadowConfig) (*Shadow, error) {
 	if cfg.Follower == nil || cfg.Looker == nil || cfg.Logger == nil {
 		return nil, errors.New("a follower, a looker and a logger are needed")
@@ -85,20 +86,23 @@ func NewShadow(cfg ShadowConfig) (*Shadow, error) {
 	if cfg.Journal == nil {
 		cfg.Journal = func(Entry) {}
 	}
-	s := &Shadow{cfg: cfg, view: newView(cfg.Follower, cfg.Looker, cfg.Logger), memory: newMemory(), comparison: newComparison(), withheld: withheld{}, told: newConditionLogs()}
+	s := &Shadow{
+		cfg: cfg, view: newView(cfg.Follower, cfg.Looker, cfg.Logger), memory: newMemory(),
+		comparison: newComparison(), heldRemovals: heldRemovals{}, logged: newConditionLogs(),
+	}
 	s.status.Shadow = &ShadowStatus{}
 	return s, checkPolicy(cfg.Layout, cfg.Policy)
 }
 
-// Inherit takes over what a shadow that has ended has found, if both compare the same. It is called before Run.
+// Inherit takes over the results of a Shadow that has ended, if both compare the same things. It must be called before Run.
 func (s *Shadow) Inherit(from *Shadow) {
 	if !s.cfg.comparesAs(from.cfg) {
 		return
 	}
-	s.memory, s.comparison, s.withheld, s.told = from.memory, from.comparison, from.withheld, from.told
+	s.memory, s.comparison, s.heldRemovals, s.logged = from.memory, from.comparison, from.heldRemovals, from.logged
 	s.snapshot, s.state, s.status = from.snapshot, from.state, from.Status()
-	s.status.Lost = ""                         // another follower has yet to say so
-	s.status.Reasons = s.status.reasons(false) // nothing is judged before the registry is read again
+	s.status.Lost = ""                         // the new follower has not lost the registry
+	s.status.Reasons = s.status.reasons(false) // the registry is not read yet
 }
 
 // Run follows the registry and looks at HAProxy until ctx ends. The error is ctx's.
@@ -122,7 +126,7 @@ func (s *Shadow) Run(ctx context.Context) error {
 	}
 }
 
-// receive keeps each update: what was asked for in between counts as well.
+// receive keeps each update, because the comparison needs every step of what the registry asked for.
 func (s *Shadow) receive(u registry.Update) {
 	s.mu.Lock()
 	if last := len(s.updates) - 1; last+1 < maxUpdates {
@@ -134,7 +138,7 @@ func (s *Shadow) receive(u registry.Update) {
 	s.updated(u)
 }
 
-// joined is one update in the place of two.
+// joined merges two updates into one.
 func joined(first, second registry.Update) registry.Update {
 	u := registry.Update{Snapshot: second.Snapshot, All: first.All || second.All}
 	if names := slices.Concat(first.Changed, second.Changed); !u.All {
@@ -147,7 +151,7 @@ func joined(first, second registry.Update) registry.Update {
 	return u
 }
 
-// pause is how long there is nothing to do, unless something comes in.
+// pause is how long the loop waits without an update.
 func (s *Shadow) pause() time.Duration {
 	if s.due {
 		return max(minPause, time.Until(s.soonest))
@@ -155,7 +159,7 @@ func (s *Shadow) pause() time.Duration {
 	return pollInterval
 }
 
-// poll sees whether HAProxy is another one than before, at next to no cost.
+// poll makes a look due if HAProxy was restarted, reloaded or edited, or the time has come. It costs almost nothing.
 func (s *Shadow) poll(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, partialTimeout)
 	defer cancel()
@@ -168,7 +172,7 @@ func (s *Shadow) poll(ctx context.Context) {
 	}
 }
 
-// step takes what has come in, and looks if that is due.
+// step follows new updates, and looks if a look is due.
 func (s *Shadow) step(ctx context.Context) {
 	in := s.takeInbox()
 	s.mu.Lock()
@@ -187,7 +191,7 @@ func (s *Shadow) step(ctx context.Context) {
 	}
 }
 
-// updateAll follows updates, one after the other, until ctx ends.
+// updateAll follows updates in order, until ctx ends.
 func (s *Shadow) updateAll(ctx context.Context, updates []registry.Update) {
 	defer s.cfg.Begin()()
 	for _, u := range updates {
@@ -198,7 +202,7 @@ func (s *Shadow) updateAll(ctx context.Context, updates []registry.Update) {
 	}
 }
 
-// update follows what the registry asks for now.
+// update follows one update of the registry.
 func (s *Shadow) update(u registry.Update) {
 	names := u.Changed
 	if u.All {
@@ -217,21 +221,21 @@ func (s *Shadow) update(u registry.Update) {
 	scope := haproxy.Domains(names...)
 	part, _ := s.cfg.Layout.Desired(partOf(u.Snapshot, scope), s.state)
 	backends := backendNames(names)
-	part = withoutTaken(part.Only(backends, s.cfg.Layout.Frontends), u.Snapshot)
+	part = withoutTakenAliases(part.Only(backends, s.cfg.Layout.Frontends), u.Snapshot)
 	s.comparison.update(u.Snapshot.Revision, s.comparison.want.Only(backends, s.cfg.Layout.Frontends), part, time.Now())
 }
 
-// checkRemovals asks the safeguards about what the registry has taken out since the last look, in HAProxy as it was before the other
-// tool made it: that may have been before the last look, or since.
+// checkRemovals asks the safeguards about the servers that the registry removed since the last look. It takes HAProxy as it was before
+// the other tool removed them, before or after that look.
 func (s *Shadow) checkRemovals() {
 	if !s.comparison.removed {
 		return
 	}
 	p, st := s.newPass(), s.state
-	st.File, st.Live = s.comparison.withAhead(st.File), s.comparison.withAhead(st.Live)
+	st.File, st.Live = s.comparison.withEarlyRemovals(st.File), s.comparison.withEarlyRemovals(st.Live)
 	p.compare(st)
 	err := p.check()
-	s.withheld.take(p, err)
+	s.heldRemovals.update(p, err)
 	if err == nil {
 		s.memory.count(p)
 	}
@@ -255,9 +259,10 @@ func backendNames(domains []string) []string {
 	return names
 }
 
-// changedDomains are those that the registry says something else of.
+// changedDomains are the domains that differ between two snapshots, sorted.
 func changedDomains(was, is registry.Snapshot) (names []string) {
-	merge(was.Domains, is.Domains, func(a, b registry.Domain) int { return cmp.Compare(a.Name, b.Name) }, func(was, is *registry.Domain) {
+	byName := func(a, b registry.Domain) int { return cmp.Compare(a.Name, b.Name) }
+	merge(was.Domains, is.Domains, byName, func(was, is *registry.Domain) {
 		switch {
 		case was == nil:
 			names = append(names, is.Name)
@@ -280,13 +285,13 @@ func (s *Shadow) look(ctx context.Context) {
 	}
 	now := time.Now()
 	took := now.Sub(began)
-	var news []shadowNews
+	var events []shadowEvent
 	if err == nil && p.state.Down == nil && s.followed() {
-		news = s.comparison.take(observation{now, p.want, p.state.File, p.state.Live, s.withheld})
+		events = s.comparison.observe(observation{now, p.want, p.state.File, p.state.Live, s.heldRemovals})
 		s.state = p.state
-		s.withheld.forget(p.state)
+		s.heldRemovals.forget(p.state)
 	} else {
-		s.comparison.pause()
+		s.comparison.resetClocks()
 	}
 	s.due, s.soonest = false, now.Add(max(lookGap, lookPart*took))
 	s.next = now.Add(s.cfg.Resync)
@@ -294,17 +299,17 @@ func (s *Shadow) look(ctx context.Context) {
 		s.next = now.Add(max(pollInterval, lookPart*took))
 	}
 	s.cfg.Observe(WholePass, took)
-	s.record(p, err, news, took)
+	s.record(p, err, events, took)
 }
 
-// followed reports whether what is known of the registry is up to date.
+// followed reports whether the snapshot of the registry is up to date.
 func (s *Shadow) followed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.status.Lost == ""
 }
 
-// compare is a pass up to where it would begin to change something. A *HeldError means that an agent would hold all back.
+// compare makes a pass without any change. A *HeldError means that an agent would hold everything back.
 func (s *Shadow) compare(ctx context.Context, p *pass) error {
 	st, err := s.cfg.Looker.State(ctx, p.scope)
 	if err != nil {
@@ -322,7 +327,7 @@ func (s *Shadow) compare(ctx context.Context, p *pass) error {
 		s.memory.worker, s.memory.identity = st.Worker, st.Identity()
 	}
 	err = p.check()
-	s.withheld.take(p, err)
+	s.heldRemovals.update(p, err)
 	if err == nil {
 		s.memory.count(p)
 		s.memory.otherRegistry, s.memory.confirmed = nil, p.snapshot
@@ -330,7 +335,7 @@ func (s *Shadow) compare(ctx context.Context, p *pass) error {
 	return err
 }
 
-// loaded reports whether the process has what the file says: what it has else, from then on, was set on its socket.
+// loaded reports whether the process has what the file says. Every later difference was set on its socket.
 func loaded(st haproxy.State) bool {
 	return len(differences(observation{want: wanted{file: st.File, process: st.File}, file: st.File, live: st.Live})) == 0
 }

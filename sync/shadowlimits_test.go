@@ -218,8 +218,8 @@ func TestAShadowForgetsAHoldThatTheOtherToolOverrode(t *testing.T) {
 		s.acts(registry.Snapshot{})
 		elapse(48 * time.Hour)
 		s.counts(t, 0, 3, 0)
-		if len(s.withheld) > 0 {
-			t.Errorf("withheld: %v", s.withheld)
+		if len(s.heldRemovals) > 0 {
+			t.Errorf("withheld: %v", s.heldRemovals)
 		}
 		renewed := registry.Snapshot{Prefix: "/services/web", Revision: 814, Keys: 4, Domains: []registry.Domain{
 			domain("a.abc.com", host("server3", "10.0.0.3:1"), host("server4", "10.0.0.4:1")), domain("c.abc.com", host("server1", "10.0.0.5:1")),

@@ -68,7 +68,7 @@ func TestADomainThatCannotComeTakesNoSpareBackend(t *testing.T) {
 	have, _ := layout.Desired(twoDomains(), haproxy.State{})
 	snapshot := twoDomains()
 	var many []registry.Host
-	for i := range maxLive + 1 {
+	for i := range maxLiveServers + 1 {
 		many = append(many, host(fmt.Sprintf("s%04d", i), "10.0.0.9:80"))
 	}
 	snapshot.Domains = append(snapshot.Domains, registry.Domain{Name: "d.abc.com", Hosts: many},

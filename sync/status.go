@@ -106,9 +106,9 @@ func (s *Status) hold(p *pass, err error) {
 		s.HeldPlan = p.report.Plan
 		return
 	}
-	held, _ := p.planWithHeld.only(func(a Action) bool { return len(p.held[a.Change.Domain()]) > 0 })
+	held, _ := p.planWithHeld.split(func(a Action) bool { return len(p.held[a.Change.Domain()]) > 0 })
 	if !p.scope.All() {
-		others, _ := s.HeldPlan.only(func(a Action) bool { return !p.scope.Has(a.Change.Domain()) })
+		others, _ := s.HeldPlan.split(func(a Action) bool { return !p.scope.Has(a.Change.Domain()) })
 		held.Actions = append(others.Actions, held.Actions...)
 	}
 	s.HeldPlan = held

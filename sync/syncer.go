@@ -151,7 +151,7 @@ func (p *pass) keepOverrides() {
 		i, there := slices.BinarySearchFunc(servers, haproxy.Server{Name: key.Name}, byServer)
 		return !there || servers[i].Weight != set.Weight || servers[i].State != set.State
 	})
-	if noted.keep(p.asked, p.scope); len(noted) == 0 {
+	if noted.prune(p.asked, p.scope); len(noted) == 0 {
 		return
 	}
 	p.memory.overrides = noted
@@ -169,7 +169,7 @@ func (p *pass) holdNeeded() {
 		}
 		want, there := backendOf(p.want.file, key.Domain())
 		if key.Name != "" {
-			_, there = serverOf(want, key.Name)
+			_, there = haproxy.FindServer(want, key.Name)
 		}
 		return there
 	}
@@ -179,7 +179,7 @@ func (p *pass) holdNeeded() {
 		for _, key := range needed {
 			needs := p.state.Needed[key]
 			have, _ := backendOf(p.state.File, key.Domain())
-			_, there := serverOf(have, key.Name)
+			_, there := haproxy.FindServer(have, key.Name)
 			i := slices.IndexFunc(needs, func(n haproxy.Need) bool { return stays(n.Of) })
 			if there && i >= 0 && !stays(key) {
 				want, _ := backendOf(p.want.file, key.Domain())
@@ -263,7 +263,7 @@ func (p *pass) deployed(r result) {
 	}
 	p.want = p.memory.wanted(p.cfg.Layout, p.asked, p.state, p.scope)
 	p.report.Plan = p.plan(p.state) // what was done
-	p.report.leaveOut(p.memory.leftOut(p.snapshot.Prefix, p.scope, p.want.refused))
+	p.report.addProblems(p.memory.leftOut(p.snapshot.Prefix, p.scope, p.want.refused))
 }
 
 // finish reads HAProxy back, makes the changes in the process that had to wait for the file, and checks that nothing is left to do.

@@ -13,7 +13,7 @@ import (
 func (m *memory) take(p *pass, running *job) {
 	found := findings{
 		structural: p.report.Plan.structural(), reload: map[string]bool{}, edited: map[string]bool{},
-		leaving: map[string][]string{}, bound: map[string][]registry.Problem{},
+		leaving: map[string][]string{}, ownAddress: map[string][]registry.Problem{},
 	}
 	found.collect(p)
 	for _, name := range p.touched() {
@@ -30,11 +30,11 @@ type findings struct {
 	reload     map[string]bool // a change needs a reload
 	edited     map[string]bool // the file has to change
 	leaving    map[string][]string
-	bound      map[string][]registry.Problem
+	ownAddress map[string][]registry.Problem
 }
 
 func (f findings) collect(p *pass) {
-	for _, name := range p.report.Plan.late {
+	for _, name := range p.report.Plan.needReload {
 		f.reload[name] = true
 	}
 	for _, r := range p.outcome.Refused {
@@ -48,8 +48,8 @@ func (f findings) collect(p *pass) {
 	for _, c := range p.outcome.Draining {
 		f.leaving[c.Domain()] = append(f.leaving[c.Domain()], c.Server.Name)
 	}
-	for _, problem := range p.bound {
-		f.bound[problem.Domain] = append(f.bound[problem.Domain], problem)
+	for _, problem := range p.ownAddress {
+		f.ownAddress[problem.Domain] = append(f.ownAddress[problem.Domain], problem)
 	}
 }
 
@@ -58,9 +58,9 @@ func (p *pass) touched() []string {
 	if !p.scope.All() {
 		return p.scope.Names()
 	}
-	names := slices.Concat(slices.Collect(maps.Keys(p.memory.domains)), p.report.Plan.domains(), p.report.Plan.late,
-		slices.Collect(maps.Keys(p.held)), slices.Collect(maps.Keys(p.overLimit)), slices.Collect(maps.Keys(p.deferred)))
-	for _, problem := range p.bound {
+	names := slices.Concat(slices.Collect(maps.Keys(p.memory.domains)), p.report.Plan.domains(), p.report.Plan.needReload,
+		slices.Collect(maps.Keys(p.held)), slices.Collect(maps.Keys(p.limited)), slices.Collect(maps.Keys(p.deferred)))
+	for _, problem := range p.ownAddress {
 		names = append(names, problem.Domain)
 	}
 	slices.Sort(names)
@@ -72,7 +72,7 @@ func (m *memory) takeDomain(name string, p *pass, found findings, running *job) 
 	live, _ := backendOf(p.state.Live, name)
 	d.leaving = slices.Concat(found.leaving[name], p.stillLeaving(d.leaving, live))
 	slices.Sort(d.leaving)
-	d.held, d.bound, d.overLimit, d.rest.key = p.held[name], found.bound[name], p.overLimit[name], p.want.resting[name]
+	d.held, d.ownAddress, d.limited, d.cooldown.key = p.held[name], found.ownAddress[name], p.limited[name], p.want.delayed[name]
 	d.want, _ = backendOf(p.want.file, name)
 	d.file, _ = backendOf(p.state.File, name)
 	inJob := running != nil && running.scope.Has(name)
@@ -117,8 +117,8 @@ func (m *memory) count(p *pass) {
 		m.amounts[name] = amountOf(b)
 		m.total = m.total.plus(m.amounts[name])
 	}
-	m.overrides.keep(p.asked, p.scope)
-	m.departures.take(p.report.leaving, p.asked, time.Now())
+	m.overrides.prune(p.asked, p.scope)
+	m.recentRemovals.update(p.report.leaving, p.asked, time.Now())
 }
 
 // undoes reports whether the job, which may be nil, makes HAProxy load a domain in a state that is no longer wanted. edited is set if

@@ -9,8 +9,8 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// A managedObject is what changes are about: a server, the options of a backend, or a rule. The value stays the same if the object changes
-// or goes.
+// A managedObject is what a change is about: a server, the options of a backend, or a rule. It stays the same if the object changes or is
+// removed.
 type managedObject struct {
 	kind     haproxy.Object
 	key      haproxy.ServerKey
@@ -18,49 +18,47 @@ type managedObject struct {
 }
 
 func objectOf(c haproxy.Change) managedObject {
-	t := managedObject{kind: c.Object(), key: c.Key()}
+	o := managedObject{kind: c.Object(), key: c.Key()}
 	switch ch := c.(type) {
 	case haproxy.AddRule:
-		t.frontend = ch.Rule.Frontend
+		o.frontend = ch.Rule.Frontend
 	case haproxy.SetRule:
-		t.frontend = ch.Want.Frontend
+		o.frontend = ch.Want.Frontend
 	case haproxy.RemoveRule:
-		t.frontend = ch.Rule.Frontend
+		o.frontend = ch.Rule.Frontend
 	}
-	return t
+	return o
 }
 
-// of is what a configuration has of the object; nil if it has none.
-func (t managedObject) of(c haproxy.Config) any {
-	if t.kind == haproxy.ObjectRule {
-		rule := haproxy.Rule{Frontend: t.frontend, Domain: t.key.Domain()}
+// in returns the value of the object in a configuration; nil if it is not there.
+func (o managedObject) in(c haproxy.Config) any {
+	switch o.kind {
+	case haproxy.ObjectRule:
+		rule := haproxy.Rule{Frontend: o.frontend, Domain: o.key.Domain()}
 		if i, ok := slices.BinarySearchFunc(c.Rules, rule, byRule); ok {
 			return c.Rules[i]
 		}
-		return nil
-	}
-	b, ok := haproxy.FindBackend(c.Backends, t.key.Backend)
-	switch {
-	case !ok:
-		return nil
-	case t.kind == haproxy.ObjectBackend:
-		return b.Options
-	}
-	if s, ok := haproxy.FindServer(b, t.key.Name); ok {
-		return s
+	case haproxy.ObjectBackend:
+		if b, ok := haproxy.FindBackend(c.Backends, o.key.Backend); ok {
+			return b.Options
+		}
+	case haproxy.ObjectServer:
+		if s, ok := findServer(c, o.key); ok {
+			return s
+		}
 	}
 	return nil
 }
 
-func (t managedObject) compare(other managedObject) int {
-	return cmp.Or(cmp.Compare(t.key.Domain(), other.key.Domain()), cmp.Compare(t.kind, other.kind),
-		cmp.Compare(t.key.Name, other.key.Name), cmp.Compare(t.frontend, other.frontend))
+func (o managedObject) compare(other managedObject) int {
+	return cmp.Or(cmp.Compare(o.key.Domain(), other.key.Domain()), cmp.Compare(o.kind, other.kind),
+		cmp.Compare(o.key.Name, other.key.Name), cmp.Compare(o.frontend, other.frontend))
 }
 
-// A timeline is what was asked for of an object, one after the other; the last is asked for now. There is at least one step.
+// A timeline is what the registry asked for of one object, in order of time. It has at least one step; the last one is asked for now.
 type timeline struct {
 	steps []step
-	// reached are the revisions of the steps that HAProxy's file and its process are known to have come to; -1 for none.
+	// reached is the revision of the last step that HAProxy is known to have made, in each place; -1 for none.
 	reached map[place]registry.Revision
 }
 
@@ -76,19 +74,20 @@ func newTimeline(value any) *timeline {
 	return &timeline{steps: []step{{value: value, after: -1}}, reached: map[place]registry.Revision{inFile: -1, inProcess: -1}}
 }
 
-// A step is what is asked for from a revision on; 0 stands for before the first look.
+// A step is what the registry asks for from a revision on; 0 means before the first look.
 type step struct {
 	revision registry.Revision
 	value    any
 	at       time.Time // zero for revision 0
-	after    int       // the number of looks that came before
+	after    int       // the number of looks before it
 }
 
 func (l *timeline) last() *step { return &l.steps[len(l.steps)-1] }
 
-// reach records that HAProxy has come to have a value, and returns the revision that the other tool has seen at least; not known if the
-// value was not asked for. Of several steps with the value it is the first one after that which HAProxy had.
-func (l *timeline) reach(where place, value any) (read registry.Revision, known bool) {
+// advance records that HAProxy now has a value in a place. It returns the revision of the step with that value: the other tool has seen
+// at least that. If several steps have the value, it is the first one after reached, or else the last. It is not known if the registry
+// did not ask for the value.
+func (l *timeline) advance(where place, value any) (read registry.Revision, known bool) {
 	if l == nil {
 		return 0, false
 	}

@@ -12,42 +12,42 @@ import (
 
 // A Layout says which frontends carry the rules.
 type Layout struct {
-	// Frontends are those that get an ACL and a use_backend rule for each domain.
+	// Frontends get an ACL and a use_backend rule for each domain.
 	Frontends []string
-	// Cookie is that of domains that have no key for it, as the key has it; empty for haproxy.StickyCookie.
+	// Cookie is the default for domains without the key cookie, in the key's syntax; empty means haproxy.StickyCookie.
 	Cookie string
-	// HostMatch says which Host headers rules take.
+	// HostMatch says which Host headers match a rule.
 	HostMatch HostMatch
-	// Routing says how requests find a domain's backend.
+	// Routing says how a request finds the backend of its domain.
 	Routing Routing
 }
 
-// A Routing is the way from a frontend to the backend of a domain.
+// A Routing says how a frontend finds the backend of a domain.
 type Routing string
 
-// The ways. The zero value is RoutingACL.
+// The zero value means RoutingACL.
 const (
-	// RoutingACL is a use_backend rule for each domain: HAProxy tries one after the other.
+	// RoutingACL uses one use_backend rule for each domain. HAProxy tries them one after the other.
 	RoutingACL Routing = "acl"
-	// RoutingMap is one rule for all domains, which looks the Host up in the map file. Wildcards have rules.
+	// RoutingMap uses one rule for all domains, which looks up the Host in the map file. Only wildcards have rules of their own.
 	RoutingMap Routing = "map"
 )
 
-// A HostMatch says which Host headers a rule takes.
+// A HostMatch says which Host headers match a rule.
 type HostMatch string
 
-// What rules take. The zero value is MatchAuto.
+// The zero value means MatchAuto.
 const (
-	// MatchAuto leaves each rule as the file has it; a new one is like those of its frontend, and MatchAnyPort in a new file.
+	// MatchAuto keeps each rule as it is in the file. A new rule is like the others of its frontend. In a new file it matches any port.
 	MatchAuto HostMatch = "auto"
-	// MatchExact takes the domain without a port alone.
+	// MatchExact matches the domain only without a port.
 	MatchExact HostMatch = "exact"
-	// MatchAnyPort takes the domain with any port, or none.
+	// MatchAnyPort matches the domain with and without a port.
 	MatchAnyPort HostMatch = "any-port"
 )
 
-// exact are the frontends whose rule for a domain takes it without a port alone.
-func (l Layout) exact(domain string, st haproxy.State) []string {
+// exactFrontends are the frontends whose rule for the domain matches only without a port.
+func (l Layout) exactFrontends(domain string, st haproxy.State) []string {
 	switch l.HostMatch {
 	case MatchExact:
 		return l.Frontends
@@ -56,72 +56,87 @@ func (l Layout) exact(domain string, st haproxy.State) []string {
 	}
 	var exact []string
 	for _, f := range l.Frontends {
-		if l.Routing == RoutingMap { // one rule for all: no request is to be lost by it
+		if l.Routing == RoutingMap { // one rule for all domains: any port if one rule matches it, so that no request is lost
 			if st.Exact[f] && !st.AnyPort[f] {
 				exact = append(exact, f)
 			}
 			continue
 		}
-		i, there := slices.BinarySearchFunc(st.File.Rules, haproxy.Rule{Frontend: f, Domain: domain}, byRule)
-		there = there && !st.File.Rules[i].Closed
-		if there && !st.File.Rules[i].AnyPort || !there && st.Exact[f] {
+		isExact := st.Exact[f]
+		i, found := slices.BinarySearchFunc(st.File.Rules, haproxy.Rule{Frontend: f, Domain: domain}, byRule)
+		if found && !st.File.Rules[i].Closed {
+			isExact = !st.File.Rules[i].AnyPort
+		}
+		if isExact {
 			exact = append(exact, f)
 		}
 	}
 	return exact
 }
 
-// Desired is the configuration that HAProxy should have, and the hosts whose address is HAProxy's own. Domains that HAProxy's
-// configuration has something else for are left alone. What the registry has in a bad state stays as the file has it:
-// a host or an option that was good keeps its last good value.
+// Desired returns the configuration that HAProxy should have, and a problem for each key that it does not follow: the address is
+// HAProxy's own, the key is unclear, or the operator's own line overrules it. It leaves out a domain if HAProxy has something else under
+// its name. A host or an option with a bad value in the registry keeps its last good value.
 func (l Layout) Desired(snapshot registry.Snapshot, st haproxy.State) (haproxy.Config, []registry.Problem) {
 	var want haproxy.Config
 	var problems []registry.Problem
 	bad := badNamesOf(snapshot)
-	for _, d := range bad.with(snapshot.Domains) {
-		if _, taken := st.Foreign[d.Name]; taken {
+	for _, d := range bad.holdHosts(snapshot.Domains) {
+		if has(st.Foreign, d.Name) {
 			continue
 		}
-		d, bound := withoutBound(d, snapshot.Prefix, st.Binds)
-		problems = append(problems, bound...)
-		file, _ := backendOf(st.File, d.Name)
-		live, _ := backendOf(st.Live, d.Name)
-		d, unclear := withUnclear(d, file, live, st.NotOurs)
-		problems = append(problems, unclear...)
-		if file.Name == "" {
-			file.Given, file.Own = st.Given, st.Own
-		}
-		b := l.desiredBackend(d, file, live)
-		if st.Unclaimed {
-			b.Typed = untold(d, file)
-		}
-		b.Servers = slices.DeleteFunc(b.Servers, func(s haproxy.Server) bool {
-			_, other := st.NotOurs[haproxy.ServerKey{Backend: b.Name, Name: s.Name}]
-			return other
-		})
+		b, found := l.desiredBackend(d, snapshot.Prefix, st)
+		problems = append(problems, found...)
 		if len(b.Servers) > 0 {
-			b.Exact = l.exact(d.Name, st)
-			var named []registry.Problem
-			b.Options.Lines, named = linesOf(d, snapshot.Prefix, file)
-			problems = append(problems, named...)
 			want.Backends = append(want.Backends, b)
 		}
 	}
 	slices.SortFunc(want.Backends, byBackend)
-	want.Backends = append(want.Backends, bad.keep(want, st.File)...)
-	want.Backends = append(want.Backends, keptBackends(want, st)...)
+	want.Backends = append(want.Backends, bad.backends(want, st.File)...)
+	want.Backends = append(want.Backends, keptForOthers(want, st)...)
 	for i, b := range want.Backends {
 		want.Backends[i].ByMap = nil
 		if l.Routing == RoutingMap {
 			domain, _ := haproxy.DomainOf(b.Name)
-			want.Backends[i].ByMap, want.Backends[i].Exact = l.Frontends, l.exact(domain, st)
+			want.Backends[i].ByMap, want.Backends[i].Exact = l.Frontends, l.exactFrontends(domain, st)
 		}
 	}
-	return l.complete(want), problems
+	return l.withRules(want), problems
 }
 
-// untold are the words that operators have typed behind servers of a backend, if all that keys say is there because of the keys.
-func untold(d registry.Domain, file haproxy.Backend) map[string]haproxy.Given {
+// desiredBackend returns the backend that a domain should have. Without servers it is not wanted.
+func (l Layout) desiredBackend(d registry.Domain, prefix string, st haproxy.State) (haproxy.Backend, []registry.Problem) {
+	d, problems := holdOwnAddresses(d, prefix, st.Binds)
+	file, _ := backendOf(st.File, d.Name)
+	live, _ := backendOf(st.Live, d.Name)
+	d, unclear := holdUnclear(d, file, live, st.NotOurs)
+	problems = append(problems, unclear...)
+	if file.Name == "" {
+		file.Given, file.Own = st.Given, st.Own
+	}
+	b := haproxy.Backend{
+		Name: haproxy.BackendName(d.Name), Options: l.desiredOptions(d, file),
+		Given: file.Given, Own: file.Own, Typed: file.Typed,
+	}
+	b.Servers = desiredServers(d, b, file, live)
+	if st.Unclaimed {
+		b.Typed = typedWithoutKeys(d, file)
+	}
+	b.Servers = slices.DeleteFunc(b.Servers, func(s haproxy.Server) bool {
+		return has(st.NotOurs, haproxy.ServerKey{Backend: b.Name, Name: s.Name})
+	})
+	if len(b.Servers) == 0 {
+		return b, problems
+	}
+	b.Exact = l.exactFrontends(d.Name, st)
+	var overruled []registry.Problem
+	b.Options.Lines, overruled = linesOf(d, prefix, file)
+	return b, append(problems, overruled...)
+}
+
+// typedWithoutKeys returns what the operator typed for single servers of the backend. It assumes that a value comes from a key,
+// and not from the operator, if the host has that key.
+func typedWithoutKeys(d registry.Domain, file haproxy.Backend) map[string]haproxy.Given {
 	typed := maps.Clone(file.Typed)
 	for _, h := range d.Hosts {
 		own, ok := typed[h.Name]
@@ -145,8 +160,8 @@ func untold(d registry.Domain, file haproxy.Backend) map[string]haproxy.Given {
 	return typed
 }
 
-// badNames are domains and hosts of the registry whose names cannot be used. What HAProxy's file has under these names, as where
-// another tool wrote it, stays as it is.
+// badNames are the domains and hosts in the registry with invalid names. The file may have such names, for example if another tool
+// wrote them. They stay in the file as they are.
 type badNames struct {
 	domains []string
 	hosts   map[string][]string // by domain
@@ -164,8 +179,8 @@ func badNamesOf(snapshot registry.Snapshot) badNames {
 	return bad
 }
 
-// with are domains with their hosts of bad names, which are held like those of bad values.
-func (bad badNames) with(domains []registry.Domain) []registry.Domain {
+// holdHosts returns the domains with their badly named hosts among HeldHosts, like hosts with a bad value.
+func (bad badNames) holdHosts(domains []registry.Domain) []registry.Domain {
 	if len(bad.hosts) == 0 {
 		return domains
 	}
@@ -184,8 +199,8 @@ func (bad badNames) with(domains []registry.Domain) []registry.Domain {
 	return all
 }
 
-// keep are the backends that the file has for domains of bad names. want is sorted.
-func (bad badNames) keep(want, file haproxy.Config) []haproxy.Backend {
+// backends are the backends in the file for domains with bad names. want is sorted.
+func (bad badNames) backends(want, file haproxy.Config) []haproxy.Backend {
 	var kept []haproxy.Backend
 	for _, name := range bad.domains {
 		_, wanted := backendOf(want, name)
@@ -196,8 +211,8 @@ func (bad badNames) keep(want, file haproxy.Config) []haproxy.Backend {
 	return kept
 }
 
-// keptBackends are those that the file has servers in that are not hapsync's: they stay when there is no host of ours.
-func keptBackends(want haproxy.Config, st haproxy.State) []haproxy.Backend {
+// keptForOthers are the unwanted backends that stay, without servers of ours, because the file has a server of the operator there.
+func keptForOthers(want haproxy.Config, st haproxy.State) []haproxy.Backend {
 	written := map[string]bool{}
 	for key, other := range st.NotOurs {
 		written[key.Backend] = written[key.Backend] || other.Written
@@ -214,13 +229,13 @@ func keptBackends(want haproxy.Config, st haproxy.State) []haproxy.Backend {
 	return kept
 }
 
-// LeftAloneHosts are the hosts that HAProxy has another server for, under their names, sorted.
+// LeftAloneHosts returns a problem for each host if HAProxy has a server of that name that is not hapsync's; sorted by key.
 func LeftAloneHosts(snapshot registry.Snapshot, others map[haproxy.ServerKey]haproxy.Other) []registry.Problem {
 	var left []registry.Problem
 	for key, other := range others {
-		name, _ := haproxy.DomainOf(key.Backend)
-		d, there := domainOf(snapshot, name)
-		if !there || !slices.ContainsFunc(d.Hosts, func(h registry.Host) bool { return h.Name == key.Name }) {
+		name := key.Domain()
+		d, _ := domainOf(snapshot, name)
+		if !slices.ContainsFunc(d.Hosts, func(h registry.Host) bool { return h.Name == key.Name }) {
 			continue
 		}
 		left = append(left, registry.Problem{
@@ -233,11 +248,11 @@ func LeftAloneHosts(snapshot registry.Snapshot, others map[haproxy.ServerKey]hap
 	return left
 }
 
-// LeftAlone are the domains that HAProxy's configuration has something else for, under their names, sorted.
+// LeftAlone returns a problem for each domain if HAProxy's configuration has something else under its name; sorted by domain.
 func LeftAlone(snapshot registry.Snapshot, foreign map[string]string) []registry.Problem {
 	var left []registry.Problem
 	for _, name := range slices.Sorted(maps.Keys(foreign)) {
-		if d, there := domainOf(snapshot, name); there && !d.Ignored() {
+		if d, found := domainOf(snapshot, name); found && !d.Ignored() {
 			left = append(left, registry.Problem{
 				Key:    snapshot.Prefix + "/" + name,
 				Reason: "left alone: HAProxy has " + foreign[name] + ", which is not hapsync's; rename that, or the domain",
@@ -248,58 +263,63 @@ func LeftAlone(snapshot registry.Snapshot, foreign map[string]string) []registry
 	return left
 }
 
-// complete sorts the backends and gives each its rules.
-func (l Layout) complete(want haproxy.Config) haproxy.Config {
+// withRules sorts the backends and adds the rules of each.
+func (l Layout) withRules(want haproxy.Config) haproxy.Config {
 	slices.SortFunc(want.Backends, byBackend)
 	want.Rules = nil
 	for _, f := range l.Frontends {
 		for _, b := range want.Backends {
 			domain, _ := haproxy.DomainOf(b.Name)
-			want.Rules = append(want.Rules, haproxy.Rule{Frontend: f, Domain: domain,
-				AnyPort: !b.Closed && !slices.Contains(b.Exact, f), ByMap: slices.Contains(b.ByMap, f), Closed: b.Closed})
+			want.Rules = append(want.Rules, haproxy.Rule{
+				Frontend: f, Domain: domain, Closed: b.Closed,
+				AnyPort: !b.Closed && !slices.Contains(b.Exact, f), ByMap: slices.Contains(b.ByMap, f),
+			})
 		}
 	}
 	slices.SortFunc(want.Rules, byRule)
 	return want
 }
 
-func (l Layout) desiredBackend(d registry.Domain, file, live haproxy.Backend) haproxy.Backend {
-	b := haproxy.Backend{Name: haproxy.BackendName(d.Name), Options: l.desiredOptions(d, file), Given: file.Given, Own: file.Own, Typed: file.Typed}
+// desiredServers returns the sorted servers of a domain's backend b, which has everything but its servers.
+func desiredServers(d registry.Domain, b, file, live haproxy.Backend) []haproxy.Server {
 	checked, shared := d.Options.Check != "off", file.SharedWords()
 	if d.Held && len(file.Servers) > 0 {
 		checked = slices.ContainsFunc(file.Servers, func(s haproxy.Server) bool { return s.Check })
 	}
-	b.Servers = make([]haproxy.Server, 0, len(d.Hosts)+len(d.HeldHosts))
+	servers := make([]haproxy.Server, 0, len(d.Hosts)+len(d.HeldHosts))
 	for _, h := range d.Hosts {
-		b.Servers = append(b.Servers, desiredServer(h, checked, file, shared))
+		servers = append(servers, desiredServer(h, checked, file, shared))
 	}
 	for _, name := range d.HeldHosts {
 		if s, ok := lastGood(name, checked, file, live); ok {
-			b.Servers = append(b.Servers, s)
+			servers = append(servers, s)
 		}
 	}
-	for i := range b.Servers {
-		b.Servers[i].Cookie = ""
+	for i := range servers {
+		servers[i].Cookie = ""
 		if b.Options.Cookie != "" {
-			b.Servers[i].Cookie = b.Servers[i].Name
+			servers[i].Cookie = servers[i].Name
 		}
-		b.Servers[i].Check = b.Servers[i].Check && !b.Tracks(b.Servers[i])
+		servers[i].Check = servers[i].Check && !b.Tracks(servers[i])
 	}
-	slices.SortFunc(b.Servers, byServer)
-	return b
+	slices.SortFunc(servers, byServer)
+	return servers
 }
 
-// withUnclear takes those of a domain's unclear keys for hosts with a bad value that HAProxy has a server of ours for.
-func withUnclear(d registry.Domain, file, live haproxy.Backend, others map[haproxy.ServerKey]haproxy.Other) (registry.Domain, []registry.Problem) {
+// holdUnclear moves hosts with unclear keys to HeldHosts if HAProxy has a server of ours for them. It returns their problems.
+func holdUnclear(
+	d registry.Domain, file, live haproxy.Backend, others map[haproxy.ServerKey]haproxy.Other,
+) (registry.Domain, []registry.Problem) {
 	if len(d.Unclear) == 0 {
 		return d, nil
 	}
 	var lost []registry.Problem
 	d.HeldHosts = slices.Clone(d.HeldHosts)
 	for _, p := range d.Unclear {
-		_, written := serverOf(file, p.Host)
-		_, runs := serverOf(live, p.Host)
-		if _, other := others[haproxy.ServerKey{Backend: haproxy.BackendName(d.Name), Name: p.Host}]; !other && (written || runs) {
+		_, written := haproxy.FindServer(file, p.Host)
+		_, runs := haproxy.FindServer(live, p.Host)
+		ours := !has(others, haproxy.ServerKey{Backend: haproxy.BackendName(d.Name), Name: p.Host})
+		if ours && (written || runs) {
 			d.HeldHosts = append(d.HeldHosts, p.Host)
 			lost = append(lost, p)
 		}
@@ -308,11 +328,11 @@ func withUnclear(d registry.Domain, file, live haproxy.Backend, others map[hapro
 	return d, lost
 }
 
-// lastGood is the server of a host that has turned bad, as it was: what can change live as the process has it, because
+// lastGood returns the server of a host before the host's keys turned bad. What can change live comes from the process, because
 // the file may lag behind.
 func lastGood(name string, checked bool, file, live haproxy.Backend) (haproxy.Server, bool) {
-	s, written := serverOf(file, name)
-	l, runs := serverOf(live, name)
+	s, written := haproxy.FindServer(file, name)
+	l, runs := haproxy.FindServer(live, name)
 	switch {
 	case !written:
 		s = l
@@ -326,34 +346,8 @@ func lastGood(name string, checked bool, file, live haproxy.Backend) (haproxy.Se
 	return s, s.Addr.IsValid()
 }
 
-// Plain are the options of a new domain that has no keys for them.
-func (l Layout) Plain() haproxy.BackendOptions {
-	return l.desiredOptions(registry.Domain{}, haproxy.Backend{})
-}
-
-func (l Layout) desiredOptions(d registry.Domain, file haproxy.Backend) haproxy.BackendOptions {
-	options := haproxy.BackendOptions{
-		Balance: cmp.Or(d.Options.Balance, "roundrobin"),
-		Cookie:  l.cookieOf(d, file),
-		Names:   d.Options.Aliases,
-	}
-	check := registry.CheckOf(d.Options.Check)
-	if check.Path != "" {
-		options.Check = check.Path
-		if check.Host != d.Name {
-			options.CheckHost = check.Host
-		}
-	}
-	if check.Path != "" && slices.Contains(file.Own, haproxy.OwnHTTPCheck) || d.Held && file.Name != "" {
-		options.Check, options.CheckHost = file.Options.Check, file.Options.CheckHost
-	}
-	if d.Held && file.Name != "" {
-		options.Balance, options.Names = file.Options.Balance, file.Options.Names
-	}
-	return options
-}
-
-// desiredServer takes drain as weight 0: the same to HAProxy, and what a file can say. A new one gets the words that the others share.
+// desiredServer returns the server of a host. Drain becomes weight 0: HAProxy treats both the same, and a file has no word for drain.
+// A new server gets the parameters that all others of the backend share.
 func desiredServer(h registry.Host, checked bool, file haproxy.Backend, shared string) haproxy.Server {
 	s := haproxy.Server{
 		Name: h.Name, Addr: h.Addr, Check: checked,
@@ -378,7 +372,7 @@ func desiredServer(h registry.Host, checked bool, file haproxy.Backend, shared s
 	case registry.Maint:
 		s.State = haproxy.Maint
 	}
-	if old, ok := serverOf(file, h.Name); ok && old.Addr.IsValid() {
+	if old, ok := haproxy.FindServer(file, h.Name); ok && old.Addr.IsValid() {
 		s.Params = old.Params
 	}
 	return s

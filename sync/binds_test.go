@@ -21,8 +21,8 @@ func bindsOf(addrs ...string) haproxy.Binds {
 	return b
 }
 
-// boundTo are the hosts that problems say are at HAProxy's own addresses.
-func boundTo(problems []registry.Problem) (names []string) {
+// atOwnAddresses are the hosts that problems say are at HAProxy's own addresses.
+func atOwnAddresses(problems []registry.Problem) (names []string) {
 	for _, p := range problems {
 		if strings.Contains(p.Reason, "HAProxy itself listens there: frontend webin (hapsync.cfg:2)") && strings.HasSuffix(p.Key, "/"+p.Domain+"/"+p.Host+"/ip") {
 			names = append(names, p.Domain+"/"+p.Host)
@@ -37,7 +37,7 @@ func TestAHostAtHAProxysOwnAddressIsLeftOutInEveryPass(t *testing.T) {
 	m.binds = bindsOf("0.0.0.0:80", "10.1.0.1:443")
 	told := func(t *testing.T, i inn, want ...string) {
 		t.Helper()
-		if s := i.Status(); !slices.Equal(boundTo(s.Last.Problems), want) || !s.Ready() || s.Applied != s.Seen {
+		if s := i.Status(); !slices.Equal(atOwnAddresses(s.Last.Problems), want) || !s.Ready() || s.Applied != s.Seen {
 			t.Errorf("%+v, ready %v, applied %d of %d, want %v", s.Last.Problems, s.Ready(), s.Applied, s.Seen, want)
 		}
 		for _, c := range []haproxy.Config{i.haproxy.now().file, i.haproxy.now().live} {
@@ -106,12 +106,12 @@ func TestProblemsOfHostsAtHAProxysOwnAddressesAreBounded(t *testing.T) {
 	for n := range 300 {
 		d.Hosts = append(d.Hosts, host(fmt.Sprintf("s%03d", n), "10.0.0.9:80"))
 	}
-	if d, bound := withoutBound(d, "/p", bindsOf("10.0.0.9:80")); len(d.Hosts) != 0 || len(d.HeldHosts) != 300 || len(bound) != maxBound {
+	if d, bound := holdOwnAddresses(d, "/p", bindsOf("10.0.0.9:80")); len(d.Hosts) != 0 || len(d.HeldHosts) != 300 || len(bound) != maxAddressProblems {
 		t.Errorf("%d, %d, %d", len(d.Hosts), len(d.HeldHosts), len(bound))
 	}
 }
 
-func BenchmarkBoundOfTenThousandDomains(b *testing.B) {
+func BenchmarkOwnAddressesOfTenThousandDomains(b *testing.B) {
 	var s registry.Snapshot
 	for n := range 10_000 {
 		s.Domains = append(s.Domains, domain(fmt.Sprintf("d%05d.abc.com", n), host("s1", "10.0.1.1:80"), host("s2", "10.0.1.2:80")))
@@ -119,7 +119,7 @@ func BenchmarkBoundOfTenThousandDomains(b *testing.B) {
 	binds := bindsOf("0.0.0.0:80", "0.0.0.0:443", "127.0.0.1:8404")
 	for b.Loop() {
 		for _, d := range s.Domains {
-			withoutBound(d, s.Prefix, binds)
+			holdOwnAddresses(d, s.Prefix, binds)
 		}
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// record takes a look into the status, and logs what is new.
-func (s *Shadow) record(p *pass, err error, news []shadowNews, took time.Duration) {
+// record writes the result of a look to the status, and logs what is new.
+func (s *Shadow) record(p *pass, err error, events []shadowEvent, took time.Duration) {
 	report, ways := p.report, viasOf(p.report.Plan)
 	var held *HeldError
 	if errors.As(err, &held) {
@@ -37,70 +37,75 @@ func (s *Shadow) record(p *pass, err error, news []shadowNews, took time.Duratio
 		st.HAProxy = report.Version
 	}
 	if err == nil {
-		s.tellStandings(report)
+		s.logStandings(report)
 		st.Overrides = s.memory.overrides.list()
 		if report.Plan.Empty() && report.Down == nil && report.Held == "" {
 			st.Applied, st.Filed, st.Has, st.AppliedAt = p.snapshot.Revision, p.snapshot.Revision, p.snapshot.Changed, time.Now()
 		}
 	}
 	st.Behind = time.Time{} // nothing waits for a shadow
-	if held != nil || report.Held != "" {
-		s.told.held.update(s.log, []condition{{name: report.Held}})
-	} else {
-		s.told.held.update(s.log, nil)
+	var holds []condition
+	if report.Held != "" || held != nil {
+		holds = []condition{{name: report.Held}}
 	}
+	s.logged.held.update(s.log, holds)
 	st.Shadow = s.shadowStatus(ways)
-	s.tell(p, ways, news, took)
+	s.logEvents(p, ways, events, took)
 	st.Reasons = st.reasons(true)
 	s.notify()
 }
 
-// tellStandings logs what has come and gone. The caller holds s.mu.
-func (s *Shadow) tellStandings(report Report) {
+// logStandings logs which problems, pending hosts and overrides have come and gone. The caller holds s.mu.
+func (s *Shadow) logStandings(report Report) {
 	var problems []condition
 	for _, p := range report.Problems {
 		problems = append(problems, condition{p.Key, p.Reason})
 	}
-	s.told.problems.update(s.log, problems)
-	s.status.Oldest = s.told.problems.oldest()
-	s.told.pending.update(s.log, conditionsOf(report.Pending, pendingCondition))
-	s.told.overrides.update(s.log, conditionsOf(s.memory.overrides.list(), overrideCondition))
+	s.logged.problems.update(s.log, problems)
+	s.status.Oldest = s.logged.problems.oldest()
+	s.logged.pending.update(s.log, conditionsOf(report.Pending, pendingCondition))
+	s.logged.overrides.update(s.log, conditionsOf(s.memory.overrides.list(), overrideCondition))
 	since := &s.status.firstSeen
-	since.problems, since.pending, since.overrides = s.told.problems.since, s.told.pending.since, s.told.overrides.since
+	since.problems, since.pending, since.overrides = s.logged.problems.since, s.logged.pending.since, s.logged.overrides.since
 	since.warnings = firstSeenOf(since.warnings, report.Warnings)
 }
 
-// shadowStatus is what is found by now.
+// shadowStatus returns what the comparison has found so far.
 func (s *Shadow) shadowStatus(ways viaOf) *ShadowStatus {
 	c := s.comparison
 	st := &ShadowStatus{Agreed: c.agreed, Differed: c.differed, Acted: c.acted}
-	for _, l := range c.pending {
-		st.Changes = append(st.Changes, ShadowChange{entryChange(Action{ways.of(l.change), l.change}, nil), l.asked, l.since, l.state, l.why})
+	for _, d := range c.pending {
+		change := entryChange(Action{ways.of(d.change), d.change}, nil)
+		st.Changes = append(st.Changes, ShadowChange{change, d.asked, d.since, d.state, d.why})
 	}
 	slices.SortFunc(st.Changes, func(a, b ShadowChange) int {
-		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Object, b.Object), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Op, b.Op))
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Object, b.Object),
+			cmp.Compare(a.Name, b.Name), cmp.Compare(a.Op, b.Op))
 	})
 	return st
 }
 
-// tell logs and keeps what is new: an entry for each kind of news. The caller holds s.mu.
-func (s *Shadow) tell(p *pass, ways viaOf, news []shadowNews, took time.Duration) {
+// logEvents logs the events, and keeps an entry for each kind of them. The caller holds s.mu.
+func (s *Shadow) logEvents(p *pass, ways viaOf, events []shadowEvent, took time.Duration) {
 	for _, kind := range []ShadowVerdict{WouldMake, Agreed, NotAnswered, Differs, DiffersNoMore} {
 		var of []difference
-		for _, n := range news {
-			if n.kind == kind {
-				of = append(of, n.difference)
+		for _, e := range events {
+			if e.kind == kind {
+				of = append(of, e.difference)
 			}
 		}
 		if len(of) == 0 {
 			continue
 		}
-		e := Entry{At: time.Now(), Seconds: took.Seconds(), Revision: p.snapshot.Revision, By: ByWatch, Shadow: kind, Reload: []string{}, Counts: map[Via]int{}, Changes: []EntryChange{}}
+		e := Entry{
+			At: time.Now(), Seconds: took.Seconds(), Revision: p.snapshot.Revision, By: ByWatch, Shadow: kind,
+			Reload: []string{}, Counts: map[Via]int{}, Changes: []EntryChange{},
+		}
 		if kind == WouldMake {
 			e.Reload = slices.Clone(p.report.Plan.Reload)
 		}
-		for i, l := range of {
-			c := entryChange(Action{ways.of(l.change), l.change}, nil)
+		for i, d := range of {
+			c := entryChange(Action{ways.of(d.change), d.change}, nil)
 			e.Counts[c.Via]++
 			if i >= maxChanges {
 				e.More++
@@ -108,7 +113,7 @@ func (s *Shadow) tell(p *pass, ways viaOf, news []shadowNews, took time.Duration
 			}
 			e.Changes = append(e.Changes, c)
 			if i < loggedChanges {
-				s.logNews(kind, c, l)
+				s.logChange(kind, c, d)
 			}
 		}
 		if more := len(of) - loggedChanges; more > 0 {
@@ -119,8 +124,8 @@ func (s *Shadow) tell(p *pass, ways viaOf, news []shadowNews, took time.Duration
 	}
 }
 
-// logNews logs a line about one change.
-func (s *Shadow) logNews(kind ShadowVerdict, c EntryChange, l difference) {
+// logChange logs one change of an event.
+func (s *Shadow) logChange(kind ShadowVerdict, c EntryChange, d difference) {
 	message, level := "", slog.LevelInfo
 	switch kind {
 	case WouldMake:
@@ -140,12 +145,12 @@ func (s *Shadow) logNews(kind ShadowVerdict, c EntryChange, l difference) {
 			attrs = append(attrs, field[0], field[1])
 		}
 	}
-	attrs = append(attrs, "via", c.Via, "revision", l.asked)
+	attrs = append(attrs, "via", c.Via, "revision", d.asked)
 	if kind != WouldMake {
-		attrs = append(attrs, "after", time.Since(l.since).Round(time.Millisecond))
+		attrs = append(attrs, "after", time.Since(d.since).Round(time.Millisecond))
 	}
-	if l.why != "" {
-		attrs = append(attrs, "reason", l.why)
+	if d.why != "" {
+		attrs = append(attrs, "reason", d.why)
 	}
 	s.log.Log(context.Background(), level, message, attrs...)
 }

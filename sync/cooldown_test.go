@@ -68,7 +68,7 @@ func TestOptionsThatChangeAgainAndAgainAskForFewReloads(t *testing.T) {
 				}
 
 				last = flap(i, last, 1, change)
-				elapse(restLast)
+				elapse(maxCooldown)
 				want, _ := layout.Desired(last, haproxy.State{})
 				if now := i.haproxy.now(); len(Diff(now.live, want)) > 0 || len(Diff(now.file, want)) > 0 {
 					t.Errorf("in the end the process has %v", Diff(now.live, want))
@@ -77,7 +77,7 @@ func TestOptionsThatChangeAgainAndAgainAskForFewReloads(t *testing.T) {
 					t.Errorf("in the end applied %d of %d, problems: %v", s.Applied, last.Revision, s.Last.Problems)
 				}
 
-				elapse(2 * restLast)
+				elapse(2 * maxCooldown)
 				before = i.haproxy.now().reloads
 				flap(i, last, 2, change)
 				if n := i.haproxy.now().reloads - before; n != 1 {
