@@ -50,8 +50,8 @@ type group struct {
 	domain   []registry.Domain   // like decoded, with the aliases that it gets
 	problems []registry.Problem  // like bad, with the aliases that it does not get
 	ignored  registry.Ignored
-	moves    map[string]move
-	leads    map[string]int // of ip over port, by the path of the host; never 0
+	moves    map[string]move // by the path of the host
+	leads    map[string]int  // of ip over port, by the path of the host; never 0
 }
 
 // itself is the group of the prefix. No domain has a slash.
