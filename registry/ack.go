@@ -5,20 +5,21 @@ import (
 	"slices"
 )
 
-// An Ack is what the agents are to acknowledge about a write to a host.
+// An Ack is a write to a host that the agents have to acknowledge.
 type Ack struct {
-	// Revision is that of the write.
+	// Revision of the write.
 	Revision Revision
-	// Domain and Host name the host that it is about.
+	// Domain and Host name the host that was written.
 	Domain, Host string
-	// Finished asks, too, that no session is left on the host's server.
+	// Finished also requires that no session is left on the host's server.
 	Finished bool
 
+	// known are the agents that earlier calls of Missing saw.
 	known map[string]bool
 }
 
-// Missing says, a line for each agent, what is not as it is to be; no line means that all is. Agents that an earlier call
-// was told of and that are gone are missing: their HAProxy may go on without the write.
+// Missing returns one sorted line for each agent that has not acknowledged the write; none if all have. An agent that an
+// earlier call saw and that is gone is missing: its HAProxy may still run, without the write.
 func (k *Ack) Missing(agents []AgentReport) []string {
 	if k.known == nil {
 		k.known = map[string]bool{}
@@ -46,7 +47,7 @@ func (k *Ack) Missing(agents []AgentReport) []string {
 func (k *Ack) missingFrom(a AgentReport) string {
 	switch {
 	case a.Applied >= k.Revision:
-	case a.Reached >= k.Revision && a.WaitingMore == 0 && !slices.Contains(a.Waiting, k.Domain): // others keep Applied back
+	case a.Reached >= k.Revision && a.WaitingMore == 0 && !slices.Contains(a.Waiting, k.Domain): // other domains keep Applied back
 	case a.Held != "":
 		return "it holds its changes back: " + a.Held
 	case a.Reason != "":
@@ -68,18 +69,11 @@ func (k *Ack) missingFrom(a AgentReport) string {
 	at := slices.IndexFunc(a.Leaving, func(l Leaving) bool { return l.Domain == k.Domain && l.Host == k.Host })
 	switch {
 	case at >= 0:
-		return fmt.Sprintf("%s left on host %s/%s", sessions(a.Leaving[at].Sessions), k.Domain, k.Host)
+		return fmt.Sprintf("%s left on host %s/%s", Count(a.Leaving[at].Sessions, "session"), k.Domain, k.Host)
 	case a.Unknown != "":
 		return "its sessions cannot be counted: " + a.Unknown
 	case a.More > 0:
 		return fmt.Sprintf("it has more servers with sessions than it can tell of: %d more", a.More)
 	}
 	return ""
-}
-
-func sessions(n int) string {
-	if n == 1 {
-		return "1 session"
-	}
-	return fmt.Sprintf("%d sessions", n)
 }

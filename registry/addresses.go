@@ -7,11 +7,11 @@ import (
 	"slices"
 )
 
-// Addresses says which addresses hosts may have. The zero value takes all but those that no other machine can have.
+// Addresses says which addresses hosts may have. The zero value allows all addresses that another machine can have.
 type Addresses struct {
 	// Only are the networks that addresses must be in; empty for all.
 	Only []netip.Prefix
-	// Loopback takes loopback addresses too, where Only has them or is empty.
+	// Loopback also allows loopback addresses, if Only has them or is empty.
 	Loopback bool
 }
 
@@ -23,12 +23,12 @@ type special struct {
 
 const loopback = "a loopback address"
 
-// localNAT64 is the range whose addresses stand for IPv4 ones in a way that is each site's own (RFC 8215).
+// localNAT64 is the range of local-use NAT64 (RFC 8215). Each site chooses how its addresses embed IPv4 addresses.
 func localNAT64() netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom16([16]byte{1: 0x64, 2: 0xff, 3: 0x9b, 5: 1}), 48)
 }
 
-// specialOf is the range that an address is in; the zero value is none.
+// specialOf returns the special range of an address; the zero value if there is none.
 func specialOf(ip netip.Addr) special {
 	what, bits4, bits6 := "", 0, 0
 	switch {
@@ -72,7 +72,7 @@ func ParseNetworks(words ...string) ([]netip.Prefix, error) {
 	return networks, nil
 }
 
-// Check returns why a host may not have an address, and what takes it.
+// Check returns why a host may not have an address, and which flag allows it.
 func (a Addresses) Check(addr netip.AddrPort) error {
 	if err := a.check(addr.Addr()); err != nil {
 		return fmt.Errorf("address %s is refused: %w", addr, err)
@@ -84,20 +84,20 @@ func (a Addresses) check(ip netip.Addr) error {
 	if len(a.Only) > 0 && !slices.ContainsFunc(a.Only, func(p netip.Prefix) bool { return p.Contains(ip) }) {
 		return errors.New("it is in none of the networks of --addresses")
 	}
-	if r := specialOf(ip); !a.opens(r, ip) {
+	if r := specialOf(ip); !a.allows(r, ip) {
 		return fmt.Errorf("it is %s, which is no other machine's; %s takes it", r.what, r.remedy())
 	}
 	for _, inner := range embedded(ip) {
-		if r := specialOf(inner); !a.opens(r, inner) {
+		if r := specialOf(inner); !a.allows(r, inner) {
 			return fmt.Errorf("it stands for %s, %s, which is no other machine's; %s takes it", inner, r.what, r.remedy())
 		}
 	}
 	return nil
 }
 
-// opens reports whether an address of a range is taken: where it is in a network that lies within the range. One that has more than
-// the range does not mean it.
-func (a Addresses) opens(r special, ip netip.Addr) bool {
+// allows reports whether an address of a special range is allowed: if Only has a network that contains the address and lies
+// within the range. A network larger than the range, such as 0.0.0.0/0, does not allow it.
+func (a Addresses) allows(r special, ip netip.Addr) bool {
 	return r.what == "" || r.what == loopback && a.Loopback ||
 		slices.ContainsFunc(a.Only, func(p netip.Prefix) bool { return p.Bits() >= r.Bits() && p.Contains(ip) })
 }
@@ -109,8 +109,8 @@ func (r special) remedy() string {
 	return "--addresses " + r.String()
 }
 
-// embedded are the IPv4 addresses that an IPv6 address stands for: compatible (::a.b.c.d), NAT64, 6to4, and Teredo's server and
-// client.
+// embedded returns the IPv4 addresses that an IPv6 address embeds: IPv4-compatible (::a.b.c.d), NAT64, 6to4, and Teredo's
+// server and client.
 func embedded(ip netip.Addr) []netip.Addr {
 	if !ip.Is6() || ip.IsLoopback() {
 		return nil

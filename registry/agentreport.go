@@ -8,47 +8,46 @@ import (
 	"time"
 )
 
-// DefaultReportPrefix is where agents report.
+// DefaultReportPrefix is the prefix of the agents' reports.
 const DefaultReportPrefix = "/hapsync/agents"
 
-// reportVersion is raised when a field of an AgentReport changes its meaning or goes away.
+// reportVersion is raised when a field of an AgentReport changes its meaning or is removed.
 const reportVersion = 1
 
-// An AgentReport is what an agent tells of itself, as JSON under one key.
+// An AgentReport is an agent's report about itself, as JSON in one key.
 type AgentReport struct {
 	// Name is the last part of the key.
-	Name string `json:"-"`
-	// Lease is that of the key; 0 for none.
-	Lease   int64 `json:"-"`
-	Version int   `json:"version" doc:"1"`
-	// Time is when the report was made, by the clock of the agent's machine, which others need not agree with: nothing has
-	// changed since, as long as the key is there.
+	Name    string `json:"-"`
+	Lease   int64  `json:"-"` // of the key; 0 for none
+	Version int    `json:"version" doc:"1"`
+	// Time is when the report was made, by the clock of the agent's machine. Other clocks may differ. As long as the key
+	// exists, the report is current.
 	Time time.Time `json:"time" doc:"when the report was made, by the clock of the agent's machine"`
-	// Prefix is that of the registry that the agent follows.
+	// Prefix of the registry that the agent follows.
 	Prefix string `json:"prefix" doc:"the prefix that the agent follows"`
-	// Heard is the last change below the prefix that the agent has heard of, Applied the last one that its HAProxy has.
+	// Heard is the last change below the prefix that the agent knows; Applied is the last one that its HAProxy has.
 	Heard   Revision `json:"heard" doc:"the last change that it has heard of"`
 	Applied Revision `json:"applied" doc:"the last change that its HAProxy has"`
-	// Reached is the last change that the agent has dealt with for all domains but those that Waiting names, if it is later than
-	// Applied: what they lack keeps Applied back. WaitingMore counts those that are not named.
+	// Reached is the last change that is applied to all domains except those in Waiting, if it is later than Applied. Those
+	// domains keep Applied back. WaitingMore counts the ones that Waiting does not name.
 	Reached     Revision `json:"reached,omitempty" doc:"the last change that is dealt with, but for the domains that 'waiting' names, if that is later than 'applied'"`
 	Waiting     []string `json:"waiting,omitempty" doc:"domains that keep 'applied' back: they wait for the file or a reload, or are held"`
 	WaitingMore int      `json:"waiting_more,omitempty" doc:"how many it does not name"`
-	// AppliedAt is when it did, by the same clock as Time; zero where nothing is applied yet.
+	// AppliedAt is when Applied was reached, by the same clock as Time; zero if nothing is applied yet.
 	AppliedAt time.Time `json:"applied_at,omitzero" doc:"when it did, by the same clock"`
-	// BehindSeconds is for how long something had been heard of and not applied when the report was made; 0 where nothing
-	// was. It stays true while a clock jumps.
+	// BehindSeconds is for how long a known change had not been applied when the report was made; 0 if all were. It is
+	// measured, and stays right if a clock jumps.
 	BehindSeconds float64 `json:"behind_seconds,omitempty" doc:"for how long something had not been applied when the report was made"`
-	// Held is what a safeguard holds back, Reason the first reason why the agent is not ready; empty where there is none.
+	// Held is what a safeguard holds back, Reason the first reason why the agent is not ready; empty if there is none.
 	Held   string `json:"held,omitempty" doc:"what a safeguard holds back"`
 	Reason string `json:"reason,omitempty" doc:"the first reason why the agent is not ready"`
-	// Problems counts the keys and domains that are left out; LeftOut names some of them, as "domain" or "domain/host", and
-	// LeftOutMore counts those that it does not name.
+	// Problems counts the keys and domains that are left out. LeftOut names some of them, as "domain" or "domain/host";
+	// LeftOutMore counts the rest.
 	Problems    int      `json:"problems" doc:"how many keys and domains are left out"`
 	LeftOut     []string `json:"left_out,omitempty" doc:"some of them, as 'domain' or 'domain/host'"`
 	LeftOutMore int      `json:"left_out_more,omitempty" doc:"how many it does not name"`
-	// Leaving are the servers in drain or maint, and the removed ones, that still have sessions. More counts those that
-	// are not listed; Unknown says why the sessions could not be counted, and is empty where they were.
+	// Leaving are the servers in drain or maint, and removed servers, that still have sessions. More counts those that are not
+	// listed. Unknown says why the sessions could not be counted; empty if they were.
 	Leaving []Leaving `json:"leaving,omitempty" doc:"servers in drain or maint, and removed ones, that still have sessions"`
 	More    int       `json:"more,omitempty" doc:"how many of those it does not list"`
 	Unknown string    `json:"unknown,omitempty" doc:"why the sessions could not be counted"`
@@ -57,37 +56,38 @@ type AgentReport struct {
 	Hapsync string `json:"hapsync" doc:"version of hapsync"`
 }
 
-// A Leaving server gets no new clients, but has sessions. Their number is as of the report's time.
+// A Leaving server gets no new clients, but still has sessions.
 type Leaving struct {
 	Domain   string `json:"domain" doc:"the domain"`
 	Host     string `json:"host" doc:"the host"`
 	Sessions int    `json:"sessions" doc:"sessions as of the report's time"`
 }
 
-// Same reports whether two reports say the same, but for times and for how many sessions are left.
+// Same reports whether two reports are equal, apart from times and numbers of sessions.
 func (r AgentReport) Same(other AgentReport) bool {
-	return r.Prefix == other.Prefix && r.Heard == other.Heard && r.Applied == other.Applied && r.Held == other.Held &&
-		r.Reason == other.Reason && r.Problems == other.Problems && slices.Equal(r.LeftOut, other.LeftOut) && r.LeftOutMore == other.LeftOutMore &&
-		slices.EqualFunc(r.Leaving, other.Leaving, func(a, b Leaving) bool { return a.Domain == b.Domain && a.Host == b.Host }) &&
-		r.Reached == other.Reached && slices.Equal(r.Waiting, other.Waiting) && r.WaitingMore == other.WaitingMore &&
-		r.More == other.More && r.Unknown == other.Unknown && r.HAProxy == other.HAProxy && r.Hapsync == other.Hapsync
+	sameHost := func(a, b Leaving) bool { return a.Domain == b.Domain && a.Host == b.Host }
+	return r.Prefix == other.Prefix && r.HAProxy == other.HAProxy && r.Hapsync == other.Hapsync &&
+		r.Heard == other.Heard && r.Applied == other.Applied && r.Reached == other.Reached &&
+		r.Held == other.Held && r.Reason == other.Reason && r.Problems == other.Problems &&
+		slices.Equal(r.LeftOut, other.LeftOut) && r.LeftOutMore == other.LeftOutMore &&
+		slices.Equal(r.Waiting, other.Waiting) && r.WaitingMore == other.WaitingMore &&
+		slices.EqualFunc(r.Leaving, other.Leaving, sameHost) && r.More == other.More && r.Unknown == other.Unknown
 }
 
 const (
-	// maxReport is more bytes than any report has.
-	maxReport = 256 << 10
-	// maxBehind is more seconds than any agent is behind, and less than a time.Duration may have.
-	maxBehind = 1e9
+	maxReport = 256 << 10 // bytes
+	maxBehind = 1e9       // seconds; a time.Duration can hold it
 )
 
-// Encode returns the report as its key has it.
+// Encode returns the value of the report's key.
 func (r AgentReport) Encode() (string, error) {
 	r.Version = reportVersion
 	text, err := json.Marshal(r)
 	return string(text), err
 }
 
-// DecodeReport reads what anybody may have written: no text in it has a byte that does not print.
+// DecodeReport reads the report of the agent with that name. Anybody may have written it, so unprintable bytes in it are
+// escaped.
 func DecodeReport(name string, value []byte) (AgentReport, error) {
 	if err := CheckHost(name); err != nil {
 		return AgentReport{}, errors.New("the name of an agent has letters, digits, \"_\", \".\" and \"-\", 64 at most")
@@ -100,7 +100,8 @@ func DecodeReport(name string, value []byte) (AgentReport, error) {
 		return AgentReport{}, fmt.Errorf("it is no report of an agent's: %s", OneLine(err.Error()))
 	}
 	if r.Version != reportVersion {
-		return AgentReport{}, fmt.Errorf("it is a report of version %d, and this hapsync reads version %d: use the same hapsync everywhere", r.Version, reportVersion)
+		return AgentReport{}, fmt.Errorf("it is a report of version %d, and this hapsync reads version %d: use the same hapsync everywhere",
+			r.Version, reportVersion)
 	}
 	r.Name = name
 	r.BehindSeconds = min(max(r.BehindSeconds, 0), maxBehind)
@@ -119,13 +120,13 @@ func DecodeReport(name string, value []byte) (AgentReport, error) {
 	return r, nil
 }
 
-// A Roster is the agents that live: the key of each ends with its lease.
+// A Roster is the agents that are alive: the key of each agent ends with its lease.
 type Roster struct {
-	// Agents follow the client's prefix; they are sorted by name. Others is the number of those that follow another one.
+	// Agents follow the client's prefix; they are sorted by name. Others counts the agents that follow another prefix.
 	Agents []AgentReport
 	Others int
-	// Problems are keys that are no report.
+	// Problems are keys that are not a report.
 	Problems []Problem
-	// Unreadable are those of agents that live, a line each: what they have done is not known.
+	// Unreadable has a line for each living agent whose report cannot be read. What such an agent has applied is not known.
 	Unreadable []string
 }

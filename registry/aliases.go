@@ -14,8 +14,8 @@ const (
 	aliasesKey     = "aliases"
 )
 
-// parseAliases takes the names of CheckAlias with one space between them, 100 and 4096 bytes at most. It returns them in lower
-// case, sorted, each once.
+// parseAliases takes names that pass CheckAlias, with one space between them: 100 names and 4096 bytes at most. It returns them
+// in lower case, sorted, without duplicates.
 func parseAliases(value string) (string, error) {
 	if len(value) > maxAliasesSize {
 		return "", fmt.Errorf("aliases %s is longer than %d bytes", Quote(value), maxAliasesSize)
@@ -38,10 +38,10 @@ func parseAliases(value string) (string, error) {
 	return strings.Join(names, " "), nil
 }
 
-// Names are the aliases, one by one.
+// Names splits Aliases.
 func (o DomainOptions) Names() []string { return strings.Fields(o.Aliases) }
 
-// CutValue is the value of a key, or so much of one that is longer than any good one that it is bad.
+// CutValue returns the value of a key. A value that is too long to be good is cut, but stays too long.
 func CutValue(prefix, key string, value []byte) string {
 	most := MaxValue
 	if isAliases(prefix, key) {
@@ -50,13 +50,13 @@ func CutValue(prefix, key string, value []byte) string {
 	return string(value[:min(len(value), most)])
 }
 
-// isAliases reports whether a key is the aliases of a domain.
+// isAliases reports whether a key is the key aliases of a domain.
 func isAliases(prefix, key string) bool {
 	domain, ok := strings.CutSuffix(key, "/"+aliasesKey)
 	return ok && len(domain) > len(prefix) && strings.LastIndexByte(domain, '/') == len(prefix)
 }
 
-// CutCreated is the revision that a key was created at, if that is of a meaning: see KeyValue.
+// CutCreated returns the revision that created the key, if KeyValue.Created has it; else 0.
 func CutCreated(prefix, key string, created int64) Revision {
 	if !isAliases(prefix, key) {
 		return 0
@@ -64,10 +64,10 @@ func CutCreated(prefix, key string, created int64) Revision {
 	return Revision(created)
 }
 
-// Aliases says which domain has an alias that several ask for: the one whose key aliases is the oldest. A domain of the registry has its
-// own name before all of them. The zero value knows of none.
+// Aliases decides which domain gets an alias that several ask for: the domain whose key aliases is the oldest. A name that is a
+// domain of the registry itself is never an alias. The zero value is empty.
 type Aliases struct {
-	claims map[string][]claim // by alias; the first one is the oldest, the others are in no order
+	claims map[string][]claim // by alias; the oldest claim comes first, the others are not sorted
 }
 
 // A claim is a domain that asks for an alias. It is comparable.
@@ -80,36 +80,36 @@ func (c claim) compare(other claim) int {
 	return cmp.Or(cmp.Compare(c.since, other.since), cmp.Compare(c.domain, other.domain))
 }
 
-// Change takes what a domain asked for before and what it asks for now; the zero Domain asks for nothing. It returns the domains for
-// which Share may say something else than before.
+// Change replaces the claims of domain was by those of domain is; the zero Domain has none. It returns the domains for which
+// Share may now return something else.
 func (a *Aliases) Change(was, is Domain) (others []string) {
 	if was.Name == is.Name && was.Options.Aliases == is.Options.Aliases && was.AliasesSince == is.AliasesSince {
 		return nil
 	}
-	first := map[string]claim{} // of the names that it asks for, before the change
+	first := map[string]claim{} // before the change
 	for _, name := range append(was.Options.Names(), is.Options.Names()...) {
 		first[name] = a.first(name)
 	}
 	a.drop(was)
 	a.add(is)
-	told := func(name string) {
+	affects := func(name string) {
 		for _, c := range a.claims[name] {
 			others = append(others, c.domain)
 		}
 	}
 	for name, before := range first {
 		if a.first(name) != before {
-			told(name)
+			affects(name)
 		}
 	}
 	if was.Name != is.Name {
-		told(was.Name)
-		told(is.Name)
+		affects(was.Name)
+		affects(is.Name)
 	}
 	return others
 }
 
-// first is the domain that has an alias unless it is one of the registry; zero where none asks for it.
+// first returns the oldest claim of an alias; zero if there is none.
 func (a *Aliases) first(name string) claim {
 	if claims := a.claims[name]; len(claims) > 0 {
 		return claims[0]
@@ -149,11 +149,11 @@ func (a *Aliases) drop(d Domain) {
 	}
 }
 
-// namedLost is how many of the names that a domain does not get are named.
-const namedLost = 3
+// maxLostShown is how many lost aliases a problem names.
+const maxLostShown = 3
 
-// Share leaves a domain those of its aliases that it has, and names the others: none of them is outside served. registered tells the domains
-// of the registry.
+// Share returns the domain with only the aliases that it gets, and a problem that names the others. An alias must match served.
+// registered reports whether a name is a domain of the registry.
 func (a *Aliases) Share(prefix string, d Domain, served Patterns, registered func(domain string) bool) (Domain, []Problem) {
 	if d.Options.Aliases == "" {
 		return d, nil
@@ -185,15 +185,16 @@ func (a *Aliases) Share(prefix string, d Domain, served Patterns, registered fun
 	if len(lost) > outside {
 		remedies = append(remedies, "a name leads to one domain, by the older of the keys; delete it from the others")
 	}
-	if more := len(lost) - namedLost; more > 0 {
-		lost = append(lost[:namedLost], fmt.Sprintf("%d more", more))
+	if more := len(lost) - maxLostShown; more > 0 {
+		lost = append(lost[:maxLostShown], fmt.Sprintf("%d more", more))
 	}
-	p := NewProblem(prefix+"/"+d.Name+"/"+aliasesKey, fmt.Errorf("the domain does not get %s: %s", strings.Join(lost, ", "), strings.Join(remedies, "; ")))
+	p := NewProblem(prefix+"/"+d.Name+"/"+aliasesKey,
+		fmt.Errorf("the domain does not get %s: %s", strings.Join(lost, ", "), strings.Join(remedies, "; ")))
 	p.Domain = d.Name
 	return d, []Problem{p}
 }
 
-// ShareAliases leaves each of all domains, which are sorted, those of its aliases that it has, and names the others, as Share does.
+// ShareAliases calls Share for all domains, and changes them in place. The domains are sorted.
 func ShareAliases(prefix string, domains []Domain, served Patterns) (lost []Problem) {
 	var all Aliases
 	for _, d := range domains {

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// A Check is the key check of a domain, taken apart.
+// A Check is a parsed value of the key check of a domain.
 type Check struct {
-	// Path is that of an HTTP check; empty for a mere connection, or none at all.
+	// Path of an HTTP check; empty for a TCP check, or none.
 	Path string
-	// Status are the codes of a good answer, such as "200-299,401", Host is what it asks for; empty for HAProxy's 200 to 399, and for
-	// the domain.
+	// Status are the codes of a good answer, such as "200-299,401"; empty for HAProxy's 200 to 399. Host is the Host header;
+	// empty for the name of the domain.
 	Status, Host string
-	// Inter is the time between two checks, such as "2s"; Rise and Fall are how many good ones bring a server up, and bad ones take it
-	// down. Empty for what HAProxy's configuration says.
+	// Inter is the time between two checks, such as "2s". After Rise good checks a server is up, after Fall bad ones it is
+	// down. Empty means what HAProxy's configuration says.
 	Inter, Rise, Fall string
 }
 
@@ -27,10 +27,10 @@ const (
 	maxChecked   = maxCheck + len(" status=") + maxCodes*len("200-299,") + len(" host=") + maxCheckHost + len(" inter=3600s rise=100 fall=100")
 )
 
-// checkWords is the order in which the words behind a check are kept.
+// checkWords is the order in which the words after a check are kept.
 var checkWords = []string{"status", "host", "inter", "rise", "fall"}
 
-// CheckOf takes a good value of the key check apart.
+// CheckOf parses a good value of the key check.
 func CheckOf(value string) (c Check) {
 	words := strings.Split(value, " ")
 	if strings.HasPrefix(words[0], "/") {
@@ -45,8 +45,8 @@ func CheckOf(value string) (c Check) {
 	return c
 }
 
-// parseCheck takes "off", "tcp" or a path, and behind the latter two some of status=200-399, host=a.abc.com (both for a path alone),
-// inter=2s, rise=2 and fall=3, each once. It returns them in that order.
+// parseCheck takes "off", "tcp" or a path. After "tcp" or a path come some of status=200-399, host=a.abc.com (both after a path
+// only), inter=2s, rise=2 and fall=3, each once. It returns them in that order.
 func parseCheck(value string) (string, error) {
 	if len(value) > maxChecked {
 		return "", fmt.Errorf("check %s is longer than %d bytes", Quote(value), maxChecked)
@@ -76,8 +76,8 @@ func parseCheck(value string) (string, error) {
 	return strings.Clone(strings.Join(append([]string{words[0]}, found...), " ")), nil
 }
 
-// checkPath takes the characters that RFC 3986 has for a path and a query, but for those that
-// mean something in HAProxy's configuration.
+// checkPath allows the characters that RFC 3986 allows in a path and a query, except those with a meaning in HAProxy's
+// configuration.
 func checkPath(path string) error {
 	if len(path) > maxCheck {
 		return fmt.Errorf("check %s is longer than %d bytes", Quote(path), maxCheck)
@@ -113,12 +113,13 @@ func badCheckWord(name, word, argument string) string {
 			return "has " + name + " " + Quote(argument) + ", which is not a number of 1 to 100"
 		}
 	default:
-		return "has " + Quote(word) + ", which is none of status=200-399, host=a.abc.com, inter=2s, rise=2, fall=3, with one space between them (a space in a path is %20)"
+		return "has " + Quote(word) + ", which is none of status=200-399, host=a.abc.com, inter=2s, rise=2, fall=3, " +
+			"with one space between them (a space in a path is %20)"
 	}
 	return ""
 }
 
-// goodCodes reports whether a value is codes of HTTP answers, and ranges of them, with commas between them.
+// goodCodes reports whether a value is a list of HTTP status codes and ranges, with commas between them.
 func goodCodes(value string) bool {
 	list := strings.Split(value, ",")
 	return len(list) <= maxCodes && !slices.ContainsFunc(list, func(codes string) bool {

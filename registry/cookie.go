@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// CookieOff is the value of the key cookie for no cookie at all.
+// CookieOff is the value of the key cookie for no cookie.
 const CookieOff = "off"
 
 var (
@@ -41,8 +41,8 @@ func parseCookie(value string) (string, error) {
 	return strings.Clone(strings.Join(append([]string{name}, found...), " ")), nil
 }
 
-// inOrderOf returns words such as name=argument in the order of their names, or why they are bad, which bad says of each, and of
-// those that have none of the names. No name may be there twice.
+// inOrderOf sorts words such as name=argument into the order of names. It returns why they are bad if bad says so of one of
+// them, or if a name comes twice. bad must refuse a word whose name is not in names.
 func inOrderOf(names, words []string, bad func(name, word, argument string) string) (found []string, why string) {
 	found = make([]string, len(names))
 	for _, word := range words {
@@ -74,14 +74,15 @@ func badCookieWord(option, word, argument string) string {
 			return "has " + option + " " + Quote(argument) + ", which is no time such as 30m or 8h, 365d at most"
 		}
 	default:
-		return "has " + Quote(word) + ", which is none of httponly, secure, samesite=lax, samesite=strict, samesite=none, maxidle=30m, maxlife=8h, with one space between them"
+		return "has " + Quote(word) + ", which is none of httponly, secure, samesite=lax, samesite=strict, samesite=none, " +
+			"maxidle=30m, maxlife=8h, with one space between them"
 	}
 	return ""
 }
 
 const maxCookieTime = 365 * 24 * time.Hour
 
-// parseTime reads a whole number with its unit, s, m, h or d.
+// parseTime reads a whole number with its unit: s, m, h or d.
 func parseTime(value string) (time.Duration, bool) {
 	if !wholeTime.MatchString(value) {
 		return 0, false
@@ -95,7 +96,7 @@ func parseTime(value string) (time.Duration, bool) {
 	return time.Duration(n) * unit, true
 }
 
-// CookieTime is the value of maxidle or maxlife of a good cookie.
+// CookieTime parses maxidle or maxlife of a good cookie.
 func CookieTime(value string) time.Duration {
 	d, _ := parseTime(value)
 	return d

@@ -10,24 +10,24 @@ import (
 	"strings"
 )
 
-// A KeyValue is a key as it is in etcd, and its value. Neither is to be trusted. It is comparable.
+// A KeyValue is a key in etcd and its value. Neither is to be trusted. It is comparable.
 type KeyValue struct {
 	Key, Value string
-	// Created is the revision at which etcd has it since, of keys whose age means something, aliases; of all others 0.
+	// Created is the revision that created the key, but only for the key aliases, whose age matters; otherwise 0.
 	Created Revision
 }
 
-// Limits of what is kept of the registry. What is cut off was bad already.
+// Limits of what is kept of the registry. What is cut off was bad anyway.
 const (
-	// MaxValue is more bytes than any good value has but for aliases.
+	// MaxValue is longer, in bytes, than any good value except that of aliases.
 	MaxValue = maxChecked + 1
-	// maxProblems are kept of one domain, and of all names that cannot be one. The last one then counts the others.
+	// maxProblems are kept of one domain, and of all names that cannot be a domain. One more problem counts the rest.
 	maxProblems = 100
-	// maxIgnored names are given as examples of ignored keys.
+	// maxIgnored names are kept as examples of ignored keys.
 	maxIgnored = 5
 )
 
-// CutKey returns the key, or so much of one that is longer than any good one that it is bad and stays apart from others.
+// CutKey returns the key. A key that is too long to be good is cut; a hash keeps it different from others.
 func CutKey(prefix, key string) string {
 	longest := max(maxKey, len(prefix)+maxDomain+MaxHost+len("///maxconn"))
 	if len(key) <= longest {
@@ -37,14 +37,14 @@ func CutKey(prefix, key string) string {
 	return key[:longest] + "..." + hex.EncodeToString(sum[:8])
 }
 
-// Ignored are the keys that are not in the layout. They hold nothing.
+// Ignored counts the keys that mean nothing to hapsync. They do not hold anything.
 type Ignored struct {
 	Keys int
-	// Names has some of the names that the last part of the keys has, sorted and printable.
+	// Names are some of the last parts of those keys, sorted and printable.
 	Names []string
 }
 
-// String is one line that says how many there are and how some are called; empty for none.
+// String is one line with the count and the names; empty if there are no such keys.
 func (i Ignored) String() string {
 	keys := "keys mean"
 	switch i.Keys {
@@ -56,7 +56,7 @@ func (i Ignored) String() string {
 	return fmt.Sprintf("%d %s nothing to hapsync, such as %s", i.Keys, keys, strings.Join(i.Names, ", "))
 }
 
-// with counts a key.
+// with counts one more key.
 func (i Ignored) with(name string) Ignored {
 	i.Keys++
 	if name == "" {
@@ -73,7 +73,7 @@ func (i Ignored) named(name string) Ignored {
 	return i
 }
 
-// Add returns both together.
+// Add returns the sum of both.
 func (i Ignored) Add(other Ignored) Ignored {
 	i.Keys += other.Keys
 	for _, name := range other.Names {
@@ -82,10 +82,9 @@ func (i Ignored) Add(other Ignored) Ignored {
 	return i
 }
 
-// Decode reads the keys below the prefix, in whatever order they come. It does not change kvs, and
-// what it returns shares no memory with them. Keys that are neither the prefix nor below it are
-// passed over. The domains and all lists in them are sorted by name, the problems by key. Of each domain 100 problems are kept.
-// A host whose address is refused has a bad value.
+// Decode reads the keys below the prefix, in any order. It does not change kvs, and its results share no memory with kvs. It
+// skips keys that are neither the prefix nor below it. The domains and all lists in them are sorted by name, the problems by
+// key. It returns at most 100 problems of each domain. A host whose address is refused has a bad value.
 func Decode(prefix string, kvs []KeyValue, addresses Addresses) ([]Domain, []Problem, Ignored) {
 	prefix = strings.TrimRight(prefix, "/")
 	d := decoder{root: prefix + "/", addresses: addresses}
@@ -102,18 +101,18 @@ func Decode(prefix string, kvs []KeyValue, addresses Addresses) ([]Domain, []Pro
 	return domains, d.problems, d.ignored
 }
 
-// decoder collects what Decode returns.
+// decoder collects the results of Decode.
 type decoder struct {
 	root      string // the prefix and a slash
 	addresses Addresses
 	spellings []spelling
-	unclear   []Domain // of spellings that have nothing else
+	unclear   []Domain // of spellings with only unclear keys
 	problems  []Problem
 	unnamed   []Problem // of names that cannot be a domain
 	ignored   Ignored
 }
 
-// cut returns the first problems, and one that counts the others.
+// cut returns the first maxProblems problems, and one more that counts the rest.
 func cut(problems []Problem, key, what string) []Problem {
 	more := len(problems) - maxProblems
 	if more <= 0 {
@@ -127,14 +126,14 @@ func (d *decoder) report(key string, err error) {
 	d.problems = append(d.problems, NewProblem(key, err))
 }
 
-// leaveOut reports a problem that keeps a whole domain out.
+// leaveOut reports a problem that leaves out a whole domain.
 func (d *decoder) leaveOut(key, name string, err error) {
 	p := NewProblem(key, err)
 	p.Domain = Quote(name)
 	d.problems = append(d.problems, p)
 }
 
-// below returns those of the ordered keys that name something below the prefix.
+// below returns the keys below the prefix. The keys are sorted.
 func (d *decoder) below(kvs []KeyValue) []KeyValue {
 	from, there := slices.BinarySearchFunc(kvs, d.root, KeyOrder)
 	if there {
@@ -178,7 +177,7 @@ func (d *decoder) domain(name string, keys []KeyValue) {
 	d.spellings = append(d.spellings, s)
 }
 
-// domains folds the spellings. Where several are one domain, one wins and each other is a problem.
+// domains merges the spellings of each domain: one spelling wins, each other one is a problem.
 func (d *decoder) domains() []Domain {
 	slices.SortFunc(d.spellings, func(a, b spelling) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.spelled, b.spelled))
@@ -195,7 +194,7 @@ func (d *decoder) domains() []Domain {
 	return domains
 }
 
-// withUnclear are the sorted domains with those that have nothing but unclear keys. Of several spellings the first one counts.
+// withUnclear adds the domains that have only unclear keys to the sorted domains. Of several spellings the first one counts.
 func (d *decoder) withUnclear(domains []Domain) []Domain {
 	for _, u := range d.unclear {
 		at, there := slices.BinarySearchFunc(domains, u.Name, func(d Domain, name string) int { return cmp.Compare(d.Name, name) })
@@ -206,8 +205,7 @@ func (d *decoder) withUnclear(domains []Domain) []Domain {
 	return domains
 }
 
-// fold returns the domain as the winner of its spellings, which are sorted, has it. The winner is
-// the spelling in lower case where it is there: it sorts last. Else it is the one that sorts first.
+// fold merges the sorted spellings of one domain. The spelling in lower case wins, which sorts last; without it the first one.
 func (d *decoder) fold(same []spelling) Domain {
 	winner := 0
 	if last := len(same) - 1; same[last].spelled == same[last].Name {
@@ -224,7 +222,7 @@ func (d *decoder) fold(same []spelling) Domain {
 	return same[winner].Domain
 }
 
-// runs goes over the ordered keys in runs that have the same segment at the offset.
+// runs splits the sorted keys into runs with the same segment at the offset.
 func runs(kvs []KeyValue, at int) iter.Seq2[string, []KeyValue] {
 	return func(yield func(string, []KeyValue) bool) {
 		for len(kvs) > 0 {
@@ -245,8 +243,7 @@ func segment(key string, at int) string {
 	return name
 }
 
-// inOrder returns the keys in the order of their segments, each key once. It copies kvs unless
-// they are so already.
+// inOrder returns the keys in KeyOrder without duplicates. It copies kvs only if it has to.
 func inOrder(kvs []KeyValue) []KeyValue {
 	if ordered(kvs) {
 		return kvs
@@ -267,9 +264,8 @@ func ordered(kvs []KeyValue) bool {
 	return true
 }
 
-// KeyOrder is the order of bytes but for the slash, which comes before all others: so all keys
-// below a name follow each other, and names come in their own order. In etcd's order,
-// "a.com/ip" comes after "a.com-x/ip".
+// KeyOrder compares bytes, but a slash comes before all other bytes. So all keys below a name are adjacent, and names are in
+// their own order. In etcd's order "a.com/ip" comes after "a.com-x/ip".
 func KeyOrder(kv KeyValue, key string) int {
 	n := min(len(kv.Key), len(key))
 	for i := range n {

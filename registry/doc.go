@@ -1,7 +1,7 @@
-// Package registry has the words of the service registry, and its rules: which keys mean what, and what a name or a value may
-// be. It is pure: the packages below it have the wires.
+// Package registry has the types and the rules of the service registry: what each key means, and which names and values are
+// good. It is pure; the packages below it do the I/O.
 //
-// The keys are written by anything that can put a key, with nothing but etcdctl if need be:
+// Any program that can put a key into etcd writes the keys; etcdctl is enough:
 //
 //	/services/web/<domain>/<host>/ip       10.0.0.1          required
 //	/services/web/<domain>/<host>/port     10000             required
@@ -13,21 +13,20 @@
 //	/services/web/<domain>/check           a URL path, "tcp" or "off", and words such as inter=2s
 //	/services/web/<domain>/aliases         www.abc.com *.abc.com
 //
-// [Decode] turns keys into [Domain] values and knows nothing of etcd. It is total: whatever the
-// keys and the values are, it returns what could be read, and a [Problem] for what could not.
-// Nothing in a Domain or a Host has a byte that was not checked, so a caller that writes a file or a
-// socket from them need not check again. Three things keep one bad key from doing harm:
+// [Decode] turns keys into [Domain] values. It accepts any keys and values: it returns what it could read, and a [Problem] for
+// each key that it could not. Every byte of a Domain or a Host has been checked, so a caller can write it into a file or a socket.
+// Three rules keep one bad key from doing harm:
 //
-//   - A host that is half written is [Pending], which is no problem: two puts are not one write.
-//   - A host with a bad value is held: it is in Domain.HeldHosts and not in Domain.Hosts, so that
-//     the last good one can stay. The same goes for the options of a domain and Domain.Held.
-//   - A key that is not in the layout holds nothing. It is counted and passed over. One that would be a host if it had an
-//     address is in Domain.Unclear, too: where HAProxy has a server of that name, it was one.
+//   - A half-written host is [Pending], which is no problem: two puts are not one write.
+//   - A host with a bad value is held: it is in Domain.HeldHosts and not in Domain.Hosts, so that the last good one can stay.
+//     Domain.Held does the same for the options of a domain.
+//   - A key without a meaning is counted and ignored. If it would be a host with an address as its value, it is in
+//     Domain.Unclear, too: it was a host if HAProxy has a server of that name.
 //
-// A [Snapshot] is what the registry said at one revision, complete and checked; an [Update] is a Snapshot with what differs from
-// the one before. A wrong prefix is an empty snapshot and not an error, because etcd does not know of prefixes: a caller that
-// acts on a snapshot must beware of an empty one. An [AgentReport] is what an agent says of itself in the registry.
+// A [Snapshot] is the registry at one revision, complete and checked. An [Update] is a Snapshot with the difference from the one
+// before. A wrong prefix gives an empty snapshot and no error, because etcd has no prefixes: a caller must be careful with an
+// empty snapshot. An [AgentReport] is an agent's report about itself.
 //
-// Below it: mirror (the registry in memory), etcd (the only package that imports etcd's client), health (probes), registrar (the
-// life of a registered host) and docker (containers as hosts).
+// Packages below this one: mirror (the registry in memory), etcd (the only package that imports etcd's client), health (probes),
+// registrar (the life of a registered host) and docker (containers as hosts).
 package registry

@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// A spelling is a domain with its name as the keys have it, in upper and lower case.
+// A spelling is a domain with its name as the keys write it, in upper and lower case.
 type spelling struct {
 	Domain
 	addresses Addresses
 	spelled   string
 	first     string // the first key
-	readable  bool   // a key is one of the layout, whatever its value
+	readable  bool   // it has a key of the layout, with any value
 	problems  []Problem
 	ignored   Ignored
 }
@@ -29,15 +29,15 @@ func (s *spelling) report(key string, err error) {
 	s.problems = append(s.problems, NewProblem(key, err))
 }
 
-// hold reports a problem that holds the host, or the options of the domain where host is empty.
+// hold reports a problem that holds a host, or the options of the domain if host is empty.
 func (s *spelling) hold(key, host string, err error) {
 	p := NewProblem(key, err)
 	p.Domain, p.Host = s.Name, host
 	s.problems = append(s.problems, p)
 }
 
-// child reads the keys with one name below the domain: the option of that name, the host of that
-// name, or both. The attributes of the host begin at the offset.
+// child reads the keys of one name below the domain: an option, a host, or both. The attributes of the host begin at the
+// offset.
 func (s *spelling) child(name string, keys []KeyValue, at int) {
 	if len(keys[0].Key) < at && IsOption(name) {
 		s.option(name, keys[0])
@@ -55,12 +55,12 @@ func (s *spelling) option(name string, kv KeyValue) {
 	}
 	if err := s.Options.set(name, kv.Value); err != nil {
 		s.Held = true
-		s.hold(kv.Key, "", trimmed(err, kv.Value, new(DomainOptions), name))
+		s.hold(kv.Key, "", spaceError(err, kv.Value, new(DomainOptions), name))
 	}
 }
 
 func (s *spelling) host(name string, keys []KeyValue, at int) {
-	if below := keys[1:]; len(keys[0].Key) < at && (isAttribute(name) || meansNothing(keys[0].Value, below, at)) {
+	if below := keys[1:]; len(keys[0].Key) < at && (isAttribute(name) || isIgnored(keys[0].Value, below, at)) {
 		s.ignored = s.ignored.with(name)
 		s.unclear(name, keys[0], below, at)
 		keys = below
@@ -79,7 +79,7 @@ func (s *spelling) host(name string, keys []KeyValue, at int) {
 		if len(kv.Key) >= at {
 			attr = kv.Key[at:]
 		}
-		if attr != Itself || len(kv.Key) < at { // a slash at the end is no attribute
+		if attr != Itself || len(kv.Key) < at { // a trailing slash is no attribute
 			err = h.set(attr, kv.Value)
 		}
 		if errors.Is(err, errUnknown) {
@@ -89,7 +89,7 @@ func (s *spelling) host(name string, keys []KeyValue, at int) {
 		readable = true
 		if err != nil {
 			held = true
-			s.hold(kv.Key, h.Name, trimmed(err, kv.Value, new(draft), attr))
+			s.hold(kv.Key, h.Name, spaceError(err, kv.Value, new(draft), attr))
 		}
 	}
 	if readable {
@@ -98,8 +98,8 @@ func (s *spelling) host(name string, keys []KeyValue, at int) {
 	}
 }
 
-// unclear takes note of a key with the name of a host that means nothing, unless keys below it make a host, whose attributes begin
-// at the offset.
+// unclear notes an ignored key that has the name of a host, unless keys below it make a host. The host's attributes begin at
+// the offset.
 func (s *spelling) unclear(name string, itself KeyValue, below []KeyValue, at int) {
 	isHost := slices.ContainsFunc(below, func(kv KeyValue) bool { return isAttribute(kv.Key[at:]) })
 	if isHost || isAttribute(name) || CheckHost(name) != nil {
@@ -111,10 +111,10 @@ func (s *spelling) unclear(name string, itself KeyValue, below []KeyValue, at in
 	s.Unclear = append(s.Unclear, p)
 }
 
-// meansNothing reports whether a key with the name of a host is none of its address: by its value, and by the keys of the
-// host below it, whose attributes begin at the offset.
-func meansNothing(value string, below []KeyValue, at int) bool {
-	if meansAddress(value) {
+// isIgnored reports whether a key with the name of a host is ignored because it is not the host's address. It judges by the
+// value, and by the host's keys below it, whose attributes begin at the offset.
+func isIgnored(value string, below []KeyValue, at int) bool {
+	if looksLikeAddress(value) {
 		return false
 	}
 	known := false
@@ -129,7 +129,7 @@ func meansNothing(value string, below []KeyValue, at int) bool {
 	return !known && value != ""
 }
 
-// add takes a host whose keys have been read, and are below that of the domain.
+// add adds a host after its keys have been read. domain is the key of its domain.
 func (s *spelling) add(h draft, held bool, domain string) {
 	missing, err := h.complete()
 	if err == nil && missing == "" {
@@ -149,15 +149,15 @@ func (s *spelling) add(h draft, held bool, domain string) {
 	}
 }
 
-// A draft is a host as far as its keys have been read.
+// A draft is a host whose keys are being read.
 type draft struct {
 	Host
-	ip   netip.Addr     // not valid until the key was read
-	port uint16         // likewise 0
-	one  netip.AddrPort // of the key that is the host itself; likewise not valid
+	ip   netip.Addr     // invalid until the key is read
+	port uint16         // 0 until the key is read
+	one  netip.AddrPort // of the key that is the host itself; invalid until it is read
 }
 
-// complete sets the address, and says which key lacks for it, or that two keys have different ones.
+// complete sets the address. It returns the keys that are missing, or an error if two keys contradict each other.
 func (h *draft) complete() (missing string, err error) {
 	h.Addr, h.OneKey = netip.AddrPortFrom(h.ip, h.port), h.one.IsValid()
 	if !h.OneKey {

@@ -6,42 +6,42 @@ import (
 	"strconv"
 )
 
-// Itself is the attribute of the key that is a host with its address as ip:port.
+// Itself is the attribute of the key that is the host itself, with its address as ip:port.
 const Itself = ""
 
-// IsOption reports whether the key of this name below a domain is an option of it, and no host.
+// IsOption reports whether a key of this name below a domain is an option, and no host.
 func IsOption(name string) bool {
 	return !errors.Is(new(DomainOptions).set(name, ""), errUnknown)
 }
 
-// isAttribute reports whether the key of this name below a host is one of the layout.
+// isAttribute reports whether a key of this name below a host has a meaning.
 func isAttribute(name string) bool {
 	return name != Itself && !errors.Is(new(draft).set(name, ""), errUnknown)
 }
 
-// IsHost reports whether the key of this name below a domain is a host with its address.
+// IsHost reports whether a key of this name below a domain is a host with its address.
 func IsHost(name, value string) bool {
-	return !IsOption(name) && !isAttribute(name) && meansAddress(value)
+	return !IsOption(name) && !isAttribute(name) && looksLikeAddress(value)
 }
 
-// CheckValue returns what is wrong with the value of an attribute of a host, by the rules of Decode.
+// CheckValue returns what is wrong with the value of an attribute of a host.
 func CheckValue(attribute, value string) error {
 	if err := new(draft).set(attribute, value); err != nil {
-		return trimmed(err, value, new(draft), attribute)
+		return spaceError(err, value, new(draft), attribute)
 	}
 	return nil
 }
 
-// CheckOption returns what is wrong with the value of an option of a domain, by the rules of Decode.
+// CheckOption returns what is wrong with the value of an option of a domain.
 func CheckOption(name, value string) error {
 	if err := new(DomainOptions).set(name, value); err != nil {
-		return trimmed(err, value, new(DomainOptions), name)
+		return spaceError(err, value, new(DomainOptions), name)
 	}
 	return nil
 }
 
-// ParseHost returns the host whose keys have the values, by attribute, by the rules of Decode. The optional ones may be
-// absent; which of several bad ones the error names is left open.
+// ParseHost returns the host with these values, by attribute. The optional ones may be missing. If several values are bad, the
+// error names any of them.
 func ParseHost(name string, values map[string]string) (Host, error) {
 	if err := CheckHost(name); err != nil {
 		return Host{}, err
@@ -49,7 +49,7 @@ func ParseHost(name string, values map[string]string) (Host, error) {
 	h := draft{Host: newHost(name)}
 	for attribute, value := range values {
 		if err := h.set(attribute, value); err != nil {
-			return Host{}, trimmed(err, value, new(draft), attribute)
+			return Host{}, spaceError(err, value, new(draft), attribute)
 		}
 	}
 	missing, err := h.complete()
@@ -60,7 +60,7 @@ func ParseHost(name string, values map[string]string) (Host, error) {
 	return h.Host, err
 }
 
-// Values are the keys of the host with its Values, by attribute: those that it needs, the state, and what is set.
+// Values returns the values of the host's keys, by attribute: the address, the state, and the optional ones that are set.
 func (h Host) Values() map[string]string {
 	v := map[string]string{"state": string(h.State)}
 	if h.OneKey {
@@ -80,7 +80,7 @@ func (h Host) Values() map[string]string {
 	return v
 }
 
-// AddressKey is the key that has the host's address, below the key of its domain.
+// AddressKey is the key of the host's address; domain is the key of its domain.
 func (h Host) AddressKey(domain string) string {
 	if h.OneKey {
 		return domain + "/" + h.Name

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// MaxHost is the most bytes of the name of a host.
+// MaxHost is the maximum length of a host's name, in bytes.
 const MaxHost = 64
 
 const (
@@ -15,7 +15,7 @@ const (
 	maxLabel  = 63
 )
 
-// CheckDomain returns what is wrong with the name of a domain. It takes RFC 1123 host names in upper and lower case.
+// CheckDomain returns what is wrong with the name of a domain. It accepts RFC 1123 host names in upper and lower case.
 func CheckDomain(name string) error {
 	switch {
 	case name == "":
@@ -26,7 +26,8 @@ func CheckDomain(name string) error {
 	return nameError("domain", name, badName(name))
 }
 
-// CheckAlias returns what is wrong with a further name of a domain. It takes the names of CheckDomain, and *.abc.com for all below one.
+// CheckAlias returns what is wrong with an alias. It accepts what CheckDomain accepts, and *.abc.com for all names below
+// abc.com.
 func CheckAlias(name string) error {
 	if name == "*" {
 		return fmt.Errorf("name %s is each name: HAProxy's default_backend is for those that no domain has", Quote(name))
@@ -39,7 +40,7 @@ func CheckAlias(name string) error {
 	return nameError("name", name, why)
 }
 
-// nameError is the error that something has a bad name; nil where nothing is wrong with it.
+// nameError is the error for a bad name; nil if why is empty.
 func nameError(what, name, why string) error {
 	if why == "" {
 		return nil
@@ -96,21 +97,21 @@ func letterOrDigit(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
-// firstRune returns the first character in quotes, or the first byte where it is none.
+// firstRune returns the first character in quotes, or the first byte if it is not valid UTF-8.
 func firstRune(text string) string {
 	_, size := utf8.DecodeRuneInString(text)
 	return Quote(text[:size])
 }
 
-// Patterns are domains, as a.abc.com, or *.abc.com for all below it; none means any domain.
+// Patterns match domains: a.abc.com matches itself, *.abc.com all names below it. Empty Patterns match any domain.
 type Patterns []string
 
-// CheckPattern returns what is wrong with one of Patterns.
+// CheckPattern returns what is wrong with one pattern.
 func CheckPattern(pattern string) error {
 	return CheckDomain(strings.TrimPrefix(pattern, "*."))
 }
 
-// Match reports whether a domain is one of them, or all names are that a wildcard stands for.
+// Match reports whether a pattern matches the domain. A wildcard matches if a pattern matches all of its names.
 func (p Patterns) Match(domain string) bool {
 	domain = strings.ToLower(domain)
 	return len(p) == 0 || slices.ContainsFunc(p, func(pattern string) bool {

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// DefaultPrefix is where the services are.
+// DefaultPrefix is the default prefix of the services.
 const DefaultPrefix = "/services/web"
 
-// CheckPrefix returns the prefix without a slash at its end, or what is wrong with it.
+// CheckPrefix returns the prefix without its trailing slash, or what is wrong with it.
 func CheckPrefix(prefix string) (string, error) {
 	if !strings.HasPrefix(prefix, "/") {
 		return "", fmt.Errorf("prefix %s does not start with a slash: etcd would take it for other keys, give one such as %s",
@@ -21,7 +21,7 @@ func CheckPrefix(prefix string) (string, error) {
 	return prefix, nil
 }
 
-// CheckReportPrefix returns the prefix without a slash at its end, or what is wrong with it for those who follow services.
+// CheckReportPrefix does the same for the prefix of the reports, which must not overlap with that of the services.
 func CheckReportPrefix(prefix, services string) (string, error) {
 	prefix, err := CheckPrefix(prefix)
 	if err != nil {

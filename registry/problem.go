@@ -12,24 +12,24 @@ var (
 	errDomainKey = errors.New("the key is a domain without anything below it: the keys are <domain>/<host>/ip and so on, delete it")
 )
 
-// MaxQuoted and maxKey are the most bytes of a value or a name, and of a key, that a person gets to read.
+// MaxQuoted and maxKey are how many bytes of a value or a name, and of a key, are shown.
 const (
 	MaxQuoted = 64
 	maxKey    = 512
 )
 
-// NewProblem is a key that cannot be used.
+// NewProblem is a key that cannot be used, and why.
 func NewProblem(key string, err error) Problem {
 	return Problem{Key: Printable(key), Reason: err.Error()}
 }
 
-// CompareProblems is the order of the problems of a snapshot.
+// CompareProblems is the order of a snapshot's problems.
 func CompareProblems(a, b Problem) int {
 	return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Reason, b.Reason),
 		cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Host, b.Host))
 }
 
-// Quote returns the text in quotes, in printable ASCII, cut off where it is long.
+// Quote returns the text in quotes, in printable ASCII, cut off if it is long.
 func Quote(text string) string {
 	if len(text) > MaxQuoted {
 		return strconv.QuoteToASCII(text[:MaxQuoted]) + "..."
@@ -37,7 +37,8 @@ func Quote(text string) string {
 	return strconv.QuoteToASCII(text)
 }
 
-// Printable returns a copy of the key, quoted where a reader could take it for something else.
+// Printable returns a copy of the key, cut off if it is long. It is in quotes if it has a space, a quote, a backslash or a byte
+// that does not print.
 func Printable(key string) string {
 	cut := ""
 	if len(key) > maxKey {
@@ -51,14 +52,14 @@ func Printable(key string) string {
 	return strings.Clone(key) + cut
 }
 
-// OneLine escapes what does not print, and what could be more than a line.
+// OneLine escapes what does not print, and line ends. It cuts the text off at 512 bytes.
 func OneLine(text string) string {
 	const most = 512
 	quoted := strconv.QuoteToASCII(text[:min(len(text), most)])
 	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
 }
 
-// Count is a number with what it counts, in the plural but for 1.
+// Count is a number and what it counts, such as "1 host" or "2 hosts".
 func Count(n int, what string) string {
 	if n == 1 {
 		return "1 " + what

@@ -8,33 +8,32 @@ import (
 	"time"
 )
 
-// ErrUnavailable is wrapped by all errors of an etcd that does not let the registry be read.
+// ErrUnavailable is wrapped by all errors that keep the registry from being read.
 var ErrUnavailable = errors.New("registry not reachable")
 
-// ErrDenied is wrapped, too, where etcd answers and the user has no permission.
+// ErrDenied is wrapped, too, if etcd answers that the user has no permission.
 var ErrDenied = errors.New("no permission")
 
 // A Revision is etcd's revision of the whole store: it grows with every write.
 type Revision int64
 
-// A Snapshot is the registry as it was at one revision: complete, checked and sorted.
+// A Snapshot is the registry at one revision: complete, checked and sorted.
 type Snapshot struct {
-	// Prefix is the key below which it was read, without a slash at its end.
+	// Prefix of its keys, without a trailing slash.
 	Prefix string
-	// ClusterID names the etcd cluster; a restored or re-created one has another.
+	// ClusterID of the etcd cluster; a restored or re-created cluster has another.
 	ClusterID uint64
 	Revision  Revision
-	// Changed is the last change below the prefix that is in it, or, if the watch has begun again since, the revision of
-	// the listing. Where a host is about to change its address it is the one before. Only Follow tells.
+	// Changed is the last change below the prefix that the snapshot has, or the revision of the last listing if that is later.
+	// While an address change waits for its second key, it is the revision before that change. Only Follow sets it.
 	Changed Revision
 	// Domains are sorted by name; each has at least one key that could be read, or one that is Unclear.
 	Domains []Domain
 	// Problems are sorted by key.
 	Problems []Problem
-	// Ignored are the keys that mean nothing.
+	// Ignored are the keys without a meaning.
 	Ignored Ignored
-	// Keys counts the keys below the prefix, good and bad; a key that is the prefix itself is not
-	// counted. Zero may mean a wrong prefix.
+	// Keys counts the keys below the prefix, good and bad, without the prefix itself. Zero may mean a wrong prefix.
 	Keys int
 }
 
@@ -45,26 +44,26 @@ type Domain struct {
 	Options DomainOptions
 	// Hosts are complete and good, sorted by name.
 	Hosts []Host
-	// Pending are the hosts without ip or port so far, sorted by name. None has a bad value.
+	// Pending are the hosts that have no ip or port yet, sorted by name. None has a bad value.
 	Pending []Pending
-	// Held is set where an option of the domain cannot be read: the last good ones stay. Options
-	// then has only those that could be read.
+	// Held is set if an option of the domain cannot be read: the last good options stay. Options then has only those that could
+	// be read.
 	Held bool
-	// AliasesSince is the revision that the key aliases was created at: of two domains that ask for one alias the older key has it.
+	// AliasesSince is the revision that created the key aliases. If two domains ask for one alias, the older key gets it.
 	AliasesSince Revision
-	// HeldHosts names the hosts with a bad value, sorted: the last good ones stay.
+	// HeldHosts are the names of the hosts with a bad value, sorted: the last good ones stay.
 	HeldHosts []string
-	// Unclear are keys that would be hosts if their values were addresses, sorted. They mean nothing, and are counted as ignored,
-	// unless HAProxy has a server of that name: then it is a host with a bad value.
+	// Unclear are keys that would be hosts if their values were addresses, sorted. They count as ignored, unless HAProxy has a
+	// server of that name: then the key is a host with a bad value.
 	Unclear []Problem
 }
 
-// Ignored reports whether the domain has nothing but Unclear keys.
+// Ignored reports whether the domain has only Unclear keys.
 func (d Domain) Ignored() bool {
 	return len(d.Unclear) > 0 && !d.Held && d.Options == DomainOptions{} && len(d.Hosts)+len(d.Pending)+len(d.HeldHosts) == 0
 }
 
-// Equal reports whether two domains say the same.
+// Equal compares all but AliasesSince.
 func (d Domain) Equal(other Domain) bool {
 	return d.Name == other.Name && d.Options == other.Options && d.Held == other.Held && slices.Equal(d.Hosts, other.Hosts) &&
 		slices.Equal(d.Pending, other.Pending) && slices.Equal(d.HeldHosts, other.HeldHosts) &&
@@ -75,28 +74,29 @@ func (d Domain) Equal(other Domain) bool {
 type DomainOptions struct {
 	// Balance is one of roundrobin, static-rr, leastconn, first, random, source and uri.
 	Balance string
-	// Check is "off", "tcp" or a URL path of 256 bytes at most, with a query maybe, that starts with a slash and has no space, quote,
-	// backslash, "#", ";" or "$"; and then, but for "off", the words that CheckOf takes apart, in this order.
+	// Check is "off", "tcp" or a URL path of at most 256 bytes, possibly with a query, that starts with a slash and has no
+	// space, quote, backslash, "#", ";" or "$". After "tcp" or a path there may be words, in the order of CheckOf.
 	Check string
-	// Cookie is "off", or a name of letters, digits, "_", "." and "-", and then some of httponly, secure, samesite=lax|strict|none,
-	// maxidle=30m and maxlife=8h, in this order.
+	// Cookie is "off", or a name of letters, digits, "_", "." and "-", followed by some of httponly, secure,
+	// samesite=lax|strict|none, maxidle=30m and maxlife=8h, in this order.
 	Cookie string
-	// TimeoutServer is a whole number with its unit, such as 30s, of a day at most.
+	// TimeoutServer is a whole number with its unit, such as 30s, one day at most.
 	TimeoutServer string
-	// TLS says whether HAProxy speaks TLS to the hosts: "off", "verify" or "noverify", without a look at their certificates.
+	// TLS says whether HAProxy uses TLS to the hosts: "off", "verify", or "noverify", which does not check their certificates.
 	TLS string
-	// Aliases are further names that lead to the domain, such as "*.abc.com www.abc.com": sorted, with one space between them, in lower
+	// Aliases are more names of the domain, such as "*.abc.com www.abc.com": sorted, with one space between them, in lower
 	// case. "*." stands for one or more labels.
 	Aliases string
-	// RedirectHTTPS sends clients without TLS to the same place with it; Maintenance answers all of them with 503.
+	// RedirectHTTPS redirects clients without TLS to https. Maintenance answers all clients with 503.
 	RedirectHTTPS, Maintenance bool
 }
 
-// String is what a person reads of the options that are set; empty where none is.
+// String lists the options that are set, for people; empty if there are none.
 func (o DomainOptions) String() string {
 	var words []string
 	for _, w := range []struct{ name, value string }{
-		{aliasesKey, o.Aliases}, {"balance", o.Balance}, {"check", o.Check}, {"cookie", o.Cookie}, {"timeout-server", o.TimeoutServer}, {"tls", o.TLS},
+		{aliasesKey, o.Aliases}, {"balance", o.Balance}, {"check", o.Check}, {"cookie", o.Cookie},
+		{"timeout-server", o.TimeoutServer}, {"tls", o.TLS},
 	} {
 		if w.value != "" {
 			words = append(words, w.name+" "+w.value)
@@ -115,17 +115,17 @@ func (o DomainOptions) String() string {
 type Host struct {
 	// Name is 1 to 64 letters, digits, "_", "." and "-".
 	Name string
-	// Addr has a unicast IPv4 or IPv6 address without a zone, never an IPv4-mapped one, and a
-	// port that is not 0.
+	// Addr is a unicast IPv4 or IPv6 address without a zone, never IPv4-mapped, and a port that is not 0.
 	Addr netip.AddrPort
-	// OneKey is set where the address is the value of one key, the host itself, and not of ip and port.
+	// OneKey is set if the address is in one key, the host itself, and not in ip and port.
 	OneKey bool
-	// Weight is 0..256; 1 where the key is not set.
+	// Weight is 0..256; 1 if the key is not set.
 	Weight int
 	// MaxConn is the limit of concurrent connections, 1000000 at most; 0 means none.
 	MaxConn int
 	Backup  bool
-	// Unset says which of the three, and the state, have no key: HAProxy's own configuration decides them, its default-server for one.
+	// Unset says which of Weight, MaxConn, Backup and State have no key. HAProxy's configuration decides those, for example by
+	// default-server.
 	Unset Unset
 	State HostState
 }
@@ -138,70 +138,69 @@ func newHost(name string) Host {
 	return Host{Name: name, Weight: 1, Unset: Unset{true, true, true, true}, State: Ready}
 }
 
-// A HostState says whether a host takes requests.
+// A HostState says which requests a host gets.
 type HostState string
 
 // The states of a host.
 const (
-	Ready HostState = "ready" // takes requests
-	Drain HostState = "drain" // takes only requests that carry its cookie
-	Maint HostState = "maint" // takes none
+	Ready HostState = "ready" // gets requests
+	Drain HostState = "drain" // gets only requests with its cookie
+	Maint HostState = "maint" // gets none
 )
 
-// Pending is a host that is half written.
+// Pending is a half-written host.
 type Pending struct {
 	Host string `json:"host" doc:"name of the host"`
-	// Missing is what is not there yet: "ip", "port" or "ip and port".
+	// Missing is what is missing: "ip", "port" or "ip and port".
 	Missing string `json:"missing" doc:"the key that is not there yet"`
 }
 
-// A Problem is a key that cannot be used, and why. It is never fatal. The keys of a domain or a
-// host whose name cannot be used are one Problem.
+// A Problem is a key that cannot be used, and why. It is never fatal. All keys of a domain or a host with a bad name are one
+// Problem.
 type Problem struct {
-	// Key as in etcd, the first one where there are several; quoted where it has a space, a quote
-	// or a byte that does not print, cut off where it is longer than any good key could be.
+	// Key in etcd; the first one if there are several. It is in quotes if it has a space, a quote or a byte that does not
+	// print. It is cut off if it is longer than any good key.
 	Key string `json:"key" doc:"the key"`
 	// Reason is one line of printable text that names what is wrong and what would be right.
 	Reason string `json:"reason" doc:"what is wrong with it"`
-	// Domain and Host say what is held back or left out by it: a host, or, where Host is empty, a domain or its
-	// options. A name that is itself bad is quoted, so that it equals no good one. Both are empty where nothing is.
+	// Domain and Host say what the problem holds or leaves out: a host, or a domain or its options if Host is empty. A bad name
+	// is in quotes, so that it never equals a good one. Both are empty if the problem holds nothing.
 	Domain string `json:"domain,omitempty" doc:"the domain that it belongs to, if it is known"`
 	Host   string `json:"host,omitempty" doc:"the host that it belongs to, if it is known"`
 }
 
-// Holds reports whether the problem keeps a host, a domain or its options from being followed.
+// Holds reports whether the problem keeps hapsync from following a host, a domain or its options.
 func (p Problem) Holds() bool { return p.Domain != "" }
 
-// An Update is what Follow tells: the registry as it is now, and what to look at again.
+// An Update is the registry as it is now, and what to look at again.
 type Update struct {
-	// Snapshot is whole. It is not written to any more: it may be kept, and shared. A Snapshot of
-	// another cluster, or of a lower revision than the one before, comes from an etcd that was
-	// re-created or restored: whether to follow it is for the caller to decide.
+	// Snapshot is complete. It never changes, so a caller may keep and share it. A Snapshot of another cluster, or of a lower
+	// revision than the one before, comes from an etcd that was re-created or restored: the caller decides whether to follow
+	// it.
 	Snapshot Snapshot
-	// Changed names the domains that differ from the update before, sorted; nil with All. It may be
-	// empty: then only Revision, Keys or Problems differ.
+	// Changed are the domains that differ from the update before, sorted; nil with All. If it is empty, only Revision, Keys or
+	// Problems differ.
 	Changed []string
-	// Heard is when etcd told of the first of the changes of each domain of Changed: a host that waits for its other key may have
-	// waited since then. The zero time stands for a change that a listing found.
+	// Heard is when etcd sent the first change of each domain in Changed. It can be some time ago if a host waited for its
+	// second key. The zero time means that a listing found the change.
 	Heard map[string]time.Time
-	// All says that everything is to be looked at: at the start, after Relist, and when etcd is back.
+	// All says to look at everything: at the start, after Relist, and when etcd is back.
 	All bool
-	// Expired has "domain/host" of the hosts that are no more because their lease ended: they died, and
-	// need no drain. A caller that takes out a host that lives must delete its keys before its lease, and
-	// leave some time between the two.
+	// Expired has "domain/host" of the hosts that are gone because their lease ended: they died and need no drain. A caller
+	// that removes a living host must delete its keys some time before its lease.
 	Expired []string
 }
 
-// A Key is a key of a domain as it is in etcd.
+// A Key is a key of a domain in etcd.
 type Key struct {
-	// Key and Value are printable, cut off where they are long.
+	// Key and Value are printable, cut off if they are long.
 	Key   string `json:"key" doc:"the key"`
 	Value string `json:"value" doc:"its value, cut off if it is long"`
-	// Host is the part of the key after the domain, where there is one with something below, or with an address.
+	// Host is the part of the key after the domain, if it is a host.
 	Host string `json:"host,omitempty" doc:"the host that it belongs to"`
-	// Revision is that of the last put.
+	// Revision of the last put.
 	Revision Revision `json:"revision" doc:"revision of its last put"`
-	// Lease is in hexadecimal, as etcdctl has it; empty for a key without one. Left is how long it goes on unless it is kept
+	// Lease is in hexadecimal, as in etcdctl; empty for a key without one. Left is how long the lease lives unless it is kept
 	// alive.
 	Lease       string        `json:"lease,omitempty" doc:"its lease, in hexadecimal as etcdctl has it"`
 	Left        time.Duration `json:"-"`

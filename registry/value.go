@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// errUnknown is what set returns for a name that is not in the layout.
+// errUnknown is returned by set for a name without a meaning.
 var errUnknown = errors.New("unknown attribute")
 
-// trimmed returns the reason why the value is bad: white space around it where it is that alone,
-// because etcdctl takes a value with its line end from a file, which is hard to see; else err.
-func trimmed(err error, value string, scratch interface {
+// spaceError returns a better error if only white space around the value makes it bad, which is hard to see: etcdctl keeps the
+// line end of a value that it reads from a file. Otherwise it returns err.
+func spaceError(err error, value string, scratch interface {
 	set(name, value string) error
 }, name string) error {
 	without := strings.TrimSpace(value)
@@ -56,7 +56,7 @@ func parseIP(value string) (netip.Addr, error) {
 	return ip, nil
 }
 
-// parseAddress takes ip:port, an IPv6 address in brackets.
+// parseAddress takes ip:port, with an IPv6 address in brackets.
 func parseAddress(value string) (netip.AddrPort, error) {
 	bad := func(why string) (netip.AddrPort, error) {
 		return netip.AddrPort{}, fmt.Errorf("address %s %s", Quote(value), why)
@@ -89,8 +89,9 @@ func parseAddress(value string) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(ip, uint16(port)), nil
 }
 
-// meansAddress reports whether a value looks like an address, good or bad: it begins with one, or is something with a port.
-func meansAddress(value string) bool {
+// looksLikeAddress reports whether a value looks like an address, good or bad: it begins with an IP address, or ends with a
+// port.
+func looksLikeAddress(value string) bool {
 	value = strings.TrimSpace(value)
 	if strings.HasPrefix(value, "[") && strings.Contains(value, "]") {
 		_, err := netip.ParseAddr(value[1:strings.IndexByte(value, ']')])
@@ -132,7 +133,7 @@ func parseNumber(name, value string, low, high int) (int, error) {
 	return int(n), nil
 }
 
-// parseWord returns the one of the words that the value is.
+// parseWord returns the word that equals the value.
 func parseWord[W ~string](name, value string, words ...W) (W, error) {
 	if i := slices.Index(words, W(value)); i >= 0 {
 		return words[i], nil
@@ -149,7 +150,7 @@ func parseBool(name, value string) (bool, error) {
 	return word == "true", err
 }
 
-// parseTimeout takes a whole number with its unit, of a day at most.
+// parseTimeout takes a whole number with its unit, one day at most.
 func parseTimeout(name, value string) (string, error) {
 	if d, ok := parseTime(value); !ok || d > 24*time.Hour {
 		return "", fmt.Errorf("%s %s is no time such as 30s or 5m, 1s to 24h", name, Quote(value))

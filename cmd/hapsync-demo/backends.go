@@ -15,7 +15,7 @@ type backend struct {
 	server *http.Server
 }
 
-// startBackend serves on the port if that is free, else on any.
+// startBackend listens on the port, or on another one if that is taken.
 func startBackend(name string, port int) (*backend, error) {
 	l, err := listen(port)
 	if err != nil {

@@ -17,7 +17,7 @@ type store struct {
 	endpoint string // its URL for clients
 }
 
-// startEtcd starts etcd with its data in dir, on port 2379 if that is free, and returns when it answers.
+// startEtcd starts etcd with its data in dir, on port 2379 if that is free, and waits until it answers.
 func startEtcd(ctx context.Context, dir string) (*store, error) {
 	client, err := freeAddr(2379)
 	if err != nil {
@@ -30,7 +30,7 @@ func startEtcd(ctx context.Context, dir string) (*store, error) {
 	cfg := embed.NewConfig()
 	cfg.Dir = dir
 	cfg.LogLevel = "fatal"
-	cfg.UnsafeNoFsync = true // the data goes with the demo
+	cfg.UnsafeNoFsync = true // the data is deleted with the demo
 	cfg.ListenClientUrls = []url.URL{{Scheme: "http", Host: client}}
 	cfg.AdvertiseClientUrls = cfg.ListenClientUrls
 	cfg.ListenPeerUrls = []url.URL{{Scheme: "http", Host: peer}}

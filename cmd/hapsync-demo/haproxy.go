@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// A proxy is HAProxy in master-worker mode: the master, its workers, and the log of what they print.
+// A proxy is HAProxy in master-worker mode, and the log of its output.
 type proxy struct {
 	cmd    *exec.Cmd
 	socket string // the stats socket
@@ -24,7 +24,7 @@ type proxy struct {
 	err    error         // how it exited; read it after done
 }
 
-// startProxy starts HAProxy on the files and returns when it answers on its stats socket.
+// startProxy starts HAProxy with the files and waits until it answers on its stats socket.
 func (p *playground) startProxy(ctx context.Context) error {
 	args := []string{"-W", "-S", filepath.Join(p.runDir(), "haproxy-master.sock"), "-f", p.baseFile(), "-f", p.managedFile()}
 	p.out.command("haproxy " + strings.Join(quoted(args), " "))
@@ -72,7 +72,7 @@ func (x *proxy) ready(ctx context.Context) error {
 	}
 }
 
-// worker asks the process that serves for its process id: a reload changes it.
+// worker returns the process ID of the present worker. A reload changes it.
 func (x *proxy) worker(ctx context.Context) (string, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", x.socket)
@@ -98,7 +98,7 @@ func (x *proxy) worker(ctx context.Context) (string, error) {
 	return "", fmt.Errorf("%s: no Pid in the reply to show info", x.socket)
 }
 
-// exit says how HAProxy ended and what it last printed. Call it when done is closed.
+// exit returns how HAProxy ended, with the end of its output. Call it after done is closed.
 func (x *proxy) exit() error {
 	err := x.err
 	if err == nil {
@@ -110,7 +110,7 @@ func (x *proxy) exit() error {
 	return fmt.Errorf("%w\n%s", err, bytes.Join(last, []byte("\n")))
 }
 
-// stop ends the master and its workers, old ones included, and returns when all of them are gone.
+// stop ends the master and all workers, old ones too, and waits for their end.
 func (x *proxy) stop() {
 	group := -x.cmd.Process.Pid
 	_ = syscall.Kill(group, syscall.SIGTERM)

@@ -1,6 +1,5 @@
-// Command hapsync-demo is the playground: etcd, HAProxy and a few web servers on this machine, nothing to configure,
-// and a tour that shows what hapsync does with them. It runs the real hapsync binary, checks each thing that it shows,
-// and ends every process that it started.
+// Command hapsync-demo is the playground: etcd, HAProxy and a few web servers on this machine, without configuration, and a
+// tour of hapsync. It runs the real hapsync binary, checks everything that it shows, and ends all processes that it started.
 package main
 
 import (
@@ -19,7 +18,7 @@ import (
 	"github.com/mattn/go-isatty"
 )
 
-// The exit codes.
+// Exit codes.
 const (
 	exitOK          = 0
 	exitFailed      = 1
@@ -27,7 +26,7 @@ const (
 	exitInterrupted = 130
 )
 
-// options are what the command line says.
+// options are the command line.
 type options struct {
 	hapsync string // the path of the binary
 	haproxy string // the path of the binary
@@ -35,7 +34,7 @@ type options struct {
 }
 
 func main() {
-	// Linux ends the children with the thread that started them (Pdeathsig): the main one lives as long as the process.
+	// Linux ends the children together with the thread that started them (Pdeathsig). The main thread lives as long as the process.
 	runtime.LockOSThread()
 	os.Exit(run(os.Args[1:]))
 }
@@ -65,7 +64,7 @@ func run(args []string) int {
 	return exitFailed
 }
 
-// parse reads the command line and finds the binaries. What is wrong is written to stderr.
+// parse reads the command line and finds the binaries. It writes errors to stderr.
 func parse(args []string, stderr io.Writer) (options, error) {
 	var opts options
 	flags := flag.NewFlagSet("hapsync-demo", flag.ContinueOnError)
@@ -92,7 +91,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	return opts, err
 }
 
-// unattended reports whether no person is there who could press ^C: standard input is closed, or no terminal.
+// unattended reports whether nobody can press ^C: standard input is closed, or no terminal.
 func unattended(stdin *os.File) bool { return !isatty.IsTerminal(stdin.Fd()) }
 
 // find turns the names of the binaries into absolute paths.

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// printNext says what the reader can try from a second terminal.
+// printNext prints what to try in a second terminal.
 func (p *playground) printNext() {
 	spare := p.backends[4]
 	exports := []string{"ETCDCTL_API=3", "ETCDCTL_ENDPOINTS=" + p.etcd.endpoint}

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// A playground is all that the demo starts, and where it is.
+// A playground is everything that the demo starts.
 type playground struct {
 	opts options
 	out  *printer
@@ -21,13 +21,13 @@ type playground struct {
 	etcd     *store
 	proxy    *proxy
 	backends []*backend
-	web      string // where HAProxy serves the domains
-	stats    string // where its statistics page is
+	web      string // address where HAProxy serves the domains
+	stats    string // address of its statistics page
 	agent    *agent
-	listen   string // where the agent answers; empty until it is started
+	listen   string // address of the agent; empty until it is started
 }
 
-// play opens the playground, gives the tour, and stays until ctx is done unless it is to exit.
+// play gives the tour, and then waits until ctx ends unless opts.exit is set.
 func play(ctx context.Context, opts options, out *printer) (err error) {
 	dir, err := newDir()
 	if err != nil {
@@ -51,7 +51,7 @@ func play(ctx context.Context, opts options, out *printer) (err error) {
 	}
 }
 
-// close ends all that runs and removes the directory.
+// close ends everything and removes the directory.
 func (p *playground) close() error {
 	if p.agent != nil {
 		p.agent.stop()
@@ -73,7 +73,7 @@ func (p *playground) baseFile() string        { return p.path("haproxy.cfg") }
 func (p *playground) managedFile() string     { return p.path("hapsync.cfg") }
 func (p *playground) runDir() string          { return p.path("run") }
 
-// environ is what hapsync is told by its environment, as in the block that the tour ends with.
+// environ is hapsync's environment, as the end of the tour prints it.
 func (p *playground) environ() []string {
 	env := []string{
 		"HAPSYNC_CONFIG_FILE=/dev/null",
@@ -91,7 +91,7 @@ func (p *playground) environ() []string {
 	return env
 }
 
-// hapsync runs the real binary, shows its command line and what it prints, and returns that. A code other than 0 is an error.
+// hapsync runs the real binary, shows its command line and its output, and returns the output. A code other than 0 is an error.
 func (p *playground) hapsync(ctx context.Context, args ...string) (string, error) {
 	p.out.command("hapsync " + strings.Join(quoted(args), " "))
 	said, code, err := p.quietly(ctx, args...)
@@ -102,7 +102,7 @@ func (p *playground) hapsync(ctx context.Context, args ...string) (string, error
 	return said, err
 }
 
-// quietly runs the real binary and returns what it prints and its exit code.
+// quietly runs the real binary and returns its output and its exit code.
 func (p *playground) quietly(ctx context.Context, args ...string) (said string, code int, err error) {
 	cmd := exec.CommandContext(ctx, p.opts.hapsync, args...)
 	cmd.Env = append(withoutOurs(os.Environ()), p.environ()...)
@@ -117,7 +117,7 @@ func (p *playground) quietly(ctx context.Context, args ...string) (said string, 
 	return string(output), cmd.ProcessState.ExitCode(), nil
 }
 
-// withoutOurs drops what a user's shell says to hapsync and etcdctl: the playground has its own.
+// withoutOurs drops the user's variables for hapsync and etcdctl. The playground has its own.
 func withoutOurs(environ []string) []string {
 	var kept []string
 	for _, v := range environ {
@@ -128,7 +128,7 @@ func withoutOurs(environ []string) []string {
 	return kept
 }
 
-// newDir makes a directory that only this user can enter, with a short name where that is free.
+// newDir makes a directory that only this user can enter, with a short name if that is free.
 func newDir() (string, error) {
 	dir := filepath.Join(os.TempDir(), "hapsync-demo")
 	if os.Mkdir(dir, 0o700) == nil {
@@ -137,7 +137,7 @@ func newDir() (string, error) {
 	return os.MkdirTemp("", "hapsync-demo-")
 }
 
-// listen takes the port on 127.0.0.1, or any free one where it is taken.
+// listen listens on 127.0.0.1, on the port or, if that is taken, on any free one.
 func listen(port int) (net.Listener, error) {
 	if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
 		return l, nil
@@ -145,7 +145,7 @@ func listen(port int) (net.Listener, error) {
 	return net.Listen("tcp", "127.0.0.1:0")
 }
 
-// freeAddr returns 127.0.0.1 with the port if that is free, else with another one. Others bind it, so it may be gone by then.
+// freeAddr returns a free address on 127.0.0.1, with the port if possible. Another process may take it before it is used.
 func freeAddr(port int) (string, error) {
 	l, err := listen(port)
 	if err != nil {

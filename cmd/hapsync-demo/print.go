@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// A printer writes the tour for a person.
+// A printer prints the tour.
 type printer struct {
 	w             io.Writer
-	bold, ok, off string // escape sequences; empty where the output is plain
+	bold, ok, off string // escape sequences; empty for plain output
 	step          int
 }
 
-// newPrinter returns a printer with colours where f is a terminal that wants them.
+// newPrinter returns a printer. It uses colors if f is a terminal that supports them.
 func newPrinter(f *os.File) *printer {
 	p := &printer{w: f}
 	info, err := f.Stat()
@@ -25,7 +25,7 @@ func newPrinter(f *os.File) *printer {
 	return p
 }
 
-// heading starts a step.
+// heading begins a step.
 func (p *printer) heading(title string) {
 	p.step++
 	fmt.Fprintf(p.w, "\n%s%d. %s%s\n\n", p.bold, p.step, title, p.off)
@@ -33,22 +33,22 @@ func (p *printer) heading(title string) {
 
 func (p *printer) text(format string, args ...any) { fmt.Fprintf(p.w, format+"\n", args...) }
 
-// command shows a command line as the reader could type it.
+// command prints a command line that the reader could type.
 func (p *printer) command(line string) { fmt.Fprintf(p.w, "  %s$ %s%s\n", p.bold, line, p.off) }
 
-// output shows what a command printed.
+// output prints a command's output.
 func (p *printer) output(text string) {
 	for line := range strings.Lines(text) {
 		fmt.Fprintln(p.w, strings.TrimRight("  "+line, " \n"))
 	}
 }
 
-// checked says what was looked at and found right.
+// checked prints the result of a check that passed.
 func (p *printer) checked(format string, args ...any) {
 	fmt.Fprintf(p.w, "  %sok%s: %s\n", p.ok, p.off, fmt.Sprintf(format, args...))
 }
 
-// quoted returns the words as a shell reads them back.
+// quoted quotes the words for a shell.
 func quoted(words []string) []string {
 	var out []string
 	for _, w := range words {

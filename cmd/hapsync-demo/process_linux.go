@@ -2,8 +2,8 @@ package main
 
 import "syscall"
 
-// ownGroup puts a child into a process group of its own, which the demo ends as a whole; the terminal's ^C reaches only
-// the demo. Linux ends the child even where the demo is killed and cannot.
+// ownGroup puts a child into a process group of its own: the demo ends the whole group, and only the demo gets the terminal's
+// ^C. Linux ends the child if the demo is killed.
 func ownGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 }

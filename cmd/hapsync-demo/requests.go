@@ -16,12 +16,12 @@ const cookieName = "SERVERID"
 type answer struct {
 	code   int
 	body   string
-	cookie string // the server that the client is to come back to; empty where none was set
+	cookie string // the server in the cookie; empty if no cookie was set
 }
 
 func (a answer) String() string { return fmt.Sprintf("%d %q", a.code, strings.TrimSpace(a.body)) }
 
-// from is an error unless the answer is the backend's.
+// from returns an error unless the backend sent the answer.
 func (a answer) from(b *backend) error {
 	if a.code != http.StatusOK || a.body != b.name+"\n" {
 		return fmt.Errorf("got %s, not the answer of %q", a, b.name)
@@ -29,7 +29,7 @@ func (a answer) from(b *backend) error {
 	return nil
 }
 
-// ask requests the domain over a connection of its own, with the cookie of a server unless that is empty.
+// ask requests the domain over a new connection, with the cookie of a server unless that is empty.
 func (p *playground) ask(ctx context.Context, domain, server string) (answer, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.web+"/", nil)
 	if err != nil {
@@ -58,7 +58,7 @@ func (p *playground) ask(ctx context.Context, domain, server string) (answer, er
 	return a, nil
 }
 
-// curl shows the command line that asks as ask does.
+// curl prints the command line for the same request as ask.
 func (p *playground) curl(domain, server string) { p.out.command(p.curlLine(domain, server)) }
 
 func (p *playground) curlLine(domain, server string) string {
@@ -92,7 +92,7 @@ func (p *playground) roundRobin(ctx context.Context) error {
 	return nil
 }
 
-// turns asks for a.abc.com four times. It is an error unless its two hosts take turns.
+// turns requests a.abc.com four times. It returns an error unless its two hosts take turns.
 func (p *playground) turns(ctx context.Context) (bodies []string, err error) {
 	for range 4 {
 		a, err := p.ask(ctx, domainA, "")

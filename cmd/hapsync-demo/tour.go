@@ -15,7 +15,7 @@ const (
 	domainNone = "unknown.abc.com"
 )
 
-// tour starts everything and shows hapsync at work, a step at a time. The first thing that is not as it should be ends it.
+// tour starts everything and shows hapsync at work, step by step. It ends at the first failed check.
 func (p *playground) tour(ctx context.Context) error {
 	for _, step := range []struct {
 		title string
@@ -75,7 +75,7 @@ func (p *playground) startRegistry(ctx context.Context) (err error) {
 	return err
 }
 
-// init shows what hapsync init writes. What it says about systemd is not for a playground; the next step is how HAProxy starts.
+// init runs hapsync init. It cuts the part about systemd, because the next step starts HAProxy.
 func (p *playground) init(ctx context.Context) error {
 	args := []string{
 		"init", "--base-file", p.baseFile(), "--managed-file", p.managedFile(),
@@ -95,7 +95,7 @@ func (p *playground) init(ctx context.Context) error {
 	return nil
 }
 
-// register puts the hosts of the walk-through into etcd.
+// register puts the hosts into etcd.
 func (p *playground) register(ctx context.Context) error {
 	for i, host := range []string{domainA + "/server1", domainA + "/server2", domainB + "/server1"} {
 		if err := p.put(ctx, host+"/ip", "127.0.0.1"); err != nil {
@@ -113,7 +113,7 @@ func (p *playground) register(ctx context.Context) error {
 	return contains("hapsync list", listed, domainA, domainB, "server2", p.backends[1].port)
 }
 
-// put writes a key, shown as what does the same in a shell.
+// put writes a key, and prints the etcdctl command that does the same.
 func (p *playground) put(ctx context.Context, key, value string) error {
 	p.out.command("etcdctl put " + prefix + key + " " + value)
 	if err := p.etcd.put(ctx, prefix+key, value); err != nil {
@@ -154,7 +154,7 @@ func (p *playground) firstSync(ctx context.Context) error {
 	return contains("the managed file", string(text), "acl is_"+domainA, "use_backend "+domainB+"_cluster", "server server2 ")
 }
 
-// move gives server1 of a.abc.com another port. The process that serves must stay the same.
+// move gives server1 of a.abc.com another port. HAProxy must not reload.
 func (p *playground) move(ctx context.Context) error {
 	before, err := p.worker(ctx)
 	if err != nil {
@@ -174,14 +174,10 @@ func (p *playground) move(ctx context.Context) error {
 	if _, err := p.hapsync(ctx, "sync"); err != nil {
 		return err
 	}
-	after, err := p.worker(ctx)
-	if err != nil {
+	if err := p.notReloaded(ctx, before); err != nil {
 		return err
 	}
-	if after != before {
-		return fmt.Errorf("HAProxy was reloaded: process %s served before, %s does now", before, after)
-	}
-	p.out.checked("no reload: HAProxy's worker is process %s as before", after)
+	p.out.checked("no reload: HAProxy's worker is process %s as before", before)
 	p.curl(domainA, "server1")
 	answer, err := p.ask(ctx, domainA, "server1")
 	if err != nil {
@@ -195,7 +191,7 @@ func (p *playground) move(ctx context.Context) error {
 	return nil
 }
 
-// inLine runs a second sync, which has nothing to do.
+// inLine runs another sync, which has nothing to do.
 func (p *playground) inLine(ctx context.Context) error {
 	said, err := p.hapsync(ctx, "sync")
 	if err != nil {
@@ -208,7 +204,7 @@ func (p *playground) inLine(ctx context.Context) error {
 	return nil
 }
 
-// worker is the process id of the HAProxy that serves.
+// worker is the process ID of HAProxy's present worker.
 func (p *playground) worker(ctx context.Context) (string, error) {
 	pid, err := p.proxy.worker(ctx)
 	if err != nil {
@@ -217,7 +213,16 @@ func (p *playground) worker(ctx context.Context) (string, error) {
 	return pid, nil
 }
 
-// contains is an error where the output of a command lacks one of the words.
+// notReloaded returns an error if the worker is another process than before.
+func (p *playground) notReloaded(ctx context.Context, before string) error {
+	after, err := p.worker(ctx)
+	if err == nil && after != before {
+		err = fmt.Errorf("HAProxy was reloaded: process %s served before, %s does now", before, after)
+	}
+	return err
+}
+
+// contains returns an error if the output of a command lacks one of the words.
 func contains(command, output string, words ...string) error {
 	for _, w := range words {
 		if !strings.Contains(output, w) {

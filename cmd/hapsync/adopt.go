@@ -57,7 +57,7 @@ func (p program) adopt(c *cli.Context) error {
 		return planErr
 	}
 	t := p.takeover(c, file)
-	page := render.Adoption{Report: render.Report{Report: report}, File: file, Switch: t.forth(report.Plan), Back: t.back()}
+	page := render.Adoption{Report: render.Report{Report: report}, File: file, Switch: t.switchSteps(report.Plan), Back: t.backSteps()}
 	if err := p.write(c, page); err != nil && planErr == nil {
 		return fmt.Errorf("write the steps: %w", err)
 	}
@@ -67,14 +67,15 @@ func (p program) adopt(c *cli.Context) error {
 	return planVerdict(c, report)
 }
 
-// A takeover is what the steps say of this machine.
+// A takeover is what the steps need to know of this machine.
 type takeover struct {
 	file, backup, unit, binary string
-	// args are the flags that the commands need, with a space before each; settings the same for the config file.
+	// args are the flags that the commands need, each with a space before it. settings are the same as lines of the config
+	// file.
 	args     string
 	settings []string
 	secret   string // the user of etcd whose password is in no file; empty for none
-	account  bool   // there is a user hapsync, whom the agent runs as
+	account  bool   // the user hapsync exists, which the agent runs as
 }
 
 func (p program) takeover(c *cli.Context, file string) takeover {
@@ -120,7 +121,7 @@ func (p program) takeover(c *cli.Context, file string) takeover {
 	return t
 }
 
-// given reports whether a setting is on the command line or in the environment: the commands need it, too.
+// given reports whether a setting is on the command line or in the environment: then the commands need it, too.
 func (p program) given(s *cli.Setting) bool {
 	named := slices.ContainsFunc(p.args, func(arg string) bool {
 		name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
@@ -129,9 +130,10 @@ func (p program) given(s *cli.Setting) bool {
 	return named || slices.ContainsFunc(s.Env, func(name string) bool { return p.getenv(name) != "" })
 }
 
-// forth are the steps to hapsync.
-func (t takeover) forth(plan sync.Plan) []render.AdoptStep {
-	check := render.AdoptStep{What: "Look whether hapsync can reach and do all that it needs; each line that is not ok says what to do", Commands: []string{"hapsync check" + t.args}}
+// switchSteps are the steps to hapsync.
+func (t takeover) switchSteps(plan sync.Plan) []render.AdoptStep {
+	check := render.AdoptStep{What: "Look whether hapsync can reach and do all that it needs; each line that is not ok says what to do",
+		Commands: []string{"hapsync check" + t.args}}
 	if t.account {
 		check.Commands = append(check.Commands, "runuser -u hapsync -- hapsync check"+t.args)
 	}
@@ -150,30 +152,33 @@ func (t takeover) forth(plan sync.Plan) []render.AdoptStep {
 		{What: "Stop " + t.unit + ": two tools must not write one file", Commands: []string{"systemctl disable --now " + shellWord(t.unit)}},
 	}
 	if t.account {
-		steps = append(steps, render.AdoptStep{What: "Give the file and its directory to the agent's user, which has to replace the file; this user is then as strong as root",
+		steps = append(steps, render.AdoptStep{
+			What:     "Give the file and its directory to the agent's user, which has to replace the file; this user is then as strong as root",
 			Commands: []string{"chown hapsync: " + t.places()}})
 	}
-	return append(steps, []render.AdoptStep{
-		{What: apply, Commands: []string{"hapsync sync" + t.args}},
-		{What: "Start the agent; one that has run as a shadow reads its settings", Commands: []string{"systemctl enable hapsync-agent", "systemctl restart hapsync-agent"}},
-		{What: "Verify: the agent is ready, and the plan is empty", Commands: []string{"hapsync status", "hapsync plan --detailed-exitcode" + t.args}},
-	}...)
+	return append(steps,
+		render.AdoptStep{What: apply, Commands: []string{"hapsync sync" + t.args}},
+		render.AdoptStep{What: "Start the agent; one that has run as a shadow reads its settings",
+			Commands: []string{"systemctl enable hapsync-agent", "systemctl restart hapsync-agent"}},
+		render.AdoptStep{What: "Verify: the agent is ready, and the plan is empty",
+			Commands: []string{"hapsync status", "hapsync plan --detailed-exitcode" + t.args}})
 }
 
 // places are the file and its directory.
 func (t takeover) places() string { return shellWord(filepath.Dir(t.file)) + " " + shellWord(t.file) }
 
-// back are the steps to the other tool.
-func (t takeover) back() []render.AdoptStep {
+// backSteps are the steps back to the other tool.
+func (t takeover) backSteps() []render.AdoptStep {
 	steps := []render.AdoptStep{
 		{What: "Stop the agent: HAProxy and the file stay as they are", Commands: []string{"systemctl disable --now hapsync-agent"}},
 	}
 	if t.account {
 		steps = append(steps, render.AdoptStep{What: "Give the file and its directory back to root", Commands: []string{"chown root: " + t.places()}})
 	}
-	return append(steps, []render.AdoptStep{
-		{What: "Start " + t.unit + ", which renders the file from the registry", Commands: []string{"systemctl enable --now " + shellWord(t.unit)}},
-		{What: "Verify that HAProxy accepts the file", Commands: []string{shellWord(t.binary) + " -c -f " + shellWord(t.file)}},
-		{What: "Only if " + t.unit + " does not render it: put the file back, with the hosts as they were then", Commands: []string{"cp -p " + shellWord(t.backup) + " " + shellWord(t.file), "systemctl reload haproxy"}},
-	}...)
+	return append(steps,
+		render.AdoptStep{What: "Start " + t.unit + ", which renders the file from the registry",
+			Commands: []string{"systemctl enable --now " + shellWord(t.unit)}},
+		render.AdoptStep{What: "Verify that HAProxy accepts the file", Commands: []string{shellWord(t.binary) + " -c -f " + shellWord(t.file)}},
+		render.AdoptStep{What: "Only if " + t.unit + " does not render it: put the file back, with the hosts as they were then",
+			Commands: []string{"cp -p " + shellWord(t.backup) + " " + shellWord(t.file), "systemctl reload haproxy"}})
 }

@@ -41,13 +41,15 @@ func (p program) agentCommand() *cli.Command {
 		cli.Text(cli.Spec{Name: "reload-interval", Value: "2s", Check: cli.Duration,
 			Usage: "least `TIME` between two reloads; the first comes at once, a postponed one stays pending"}),
 		cli.Text(cli.Spec{Name: "reload-splay", Value: "0s", Check: pause,
-			Usage: "most `TIME` that a reload is delayed: each agent draws a part of it for each reload, so that a fleet does not reload at once; 0s for no delay"}),
+			Usage: "most `TIME` that a reload is delayed: each agent draws a part of it for each reload, " +
+				"so that a fleet does not reload at once; 0s for no delay"}),
 		cli.Text(cli.Spec{Name: "settle", Value: "100ms", Check: cli.Duration,
 			Usage: "`TIME` for which a host keeps its address if only one of its ip and port is put, and that key has not been changed alone before"}),
 		maxRemovalFlag(),
 		cli.Text(cli.Spec{Name: "name", Check: registry.CheckHost, Fallback: "the machine's host name", Usage: "`NAME` of the agent in its reports"}),
 		reportPrefixFlag(),
-		cli.Toggle(cli.Spec{Name: "shadow", Usage: "change nothing, beside another tool such as confd: say what would be done, and whether the other tool does the same"}),
+		cli.Toggle(cli.Spec{Name: "shadow", Usage: "change nothing, beside another tool such as confd: " +
+			"say what would be done, and whether the other tool does the same"}),
 		cli.Toggle(cli.Spec{Name: "no-report", Usage: "do not tell in the registry what is applied: commands with --wait do not wait for this agent"}),
 		&cli.BoolFlag{Name: "print-unit", DisableDefaultText: true, Usage: "print a systemd unit for the agent, and how to install it; do nothing else"},
 		&cli.BoolFlag{Name: "print-config", DisableDefaultText: true, Usage: "print an example of the file for --config-file; do nothing else"},
@@ -95,26 +97,26 @@ func (p program) agent(c *cli.Context) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	p.waits = nil // its log tells
-	s := daemon.New(daemonBuild())
-	j, err := p.newJob(c, s)
+	p.progress = nil // the log says it
+	s := daemon.New(agentBuild())
+	j, err := p.newAgent(c, s)
 	if err != nil {
 		return err
 	}
-	return s.Run(c.Context, j, hangups, func(now *daemon.Agent) (*daemon.Agent, error) { return p.nextJob(c.Context, now, s) })
+	return s.Run(c.Context, j, hangups, func(now *daemon.Agent) (*daemon.Agent, error) { return p.nextAgent(c.Context, now, s) })
 }
 
-// daemonBuild is what the agent says of itself.
-func daemonBuild() daemon.Build {
+// agentBuild is the build that the agent reports.
+func agentBuild() daemon.Build {
 	b := thisBuild()
 	return daemon.Build{Version: b.Version, Commit: b.Commit, Go: b.Go}
 }
 
-// gcPercent trades CPU, of which an agent needs little, for memory: at work on 10,000 domains it takes about a fifth less.
+// gcPercent trades CPU, of which an agent needs little, for memory: at 10,000 domains it saves about a fifth.
 const gcPercent = 40
 
-// newJob makes what the settings ask for. An etcd that is away is no error.
-func (p program) newJob(c *cli.Context, s *daemon.Daemon) (*daemon.Agent, error) {
+// newAgent makes the agent that the settings describe. An etcd that is unavailable is no error.
+func (p program) newAgent(c *cli.Context, s *daemon.Daemon) (*daemon.Agent, error) {
 	settings, err := p.haproxySettings(c)
 	if err != nil {
 		return nil, err
@@ -152,9 +154,9 @@ func (p program) newJob(c *cli.Context, s *daemon.Daemon) (*daemon.Agent, error)
 		Version:   thisBuild().Version,
 	}
 	if shadow {
-		err = lookOnly(c, j, s, source, target, layout(c, settings))
+		err = setShadow(c, j, s, source, target, layout(c, settings))
 	} else {
-		err = p.keepInLine(c, j, s, source, target, layout(c, settings))
+		err = p.setActive(c, j, s, source, target, layout(c, settings))
 	}
 	if err != nil {
 		return nil, errors.Join(err, source.Close())
@@ -162,8 +164,8 @@ func (p program) newJob(c *cli.Context, s *daemon.Daemon) (*daemon.Agent, error)
 	return j, nil
 }
 
-// keepInLine makes the agent one that keeps HAProxy in line.
-func (p program) keepInLine(c *cli.Context, j *daemon.Agent, s *daemon.Daemon, source source, target target, layout sync.Layout) (err error) {
+// setActive makes the agent one that keeps HAProxy in line.
+func (p program) setActive(c *cli.Context, j *daemon.Agent, s *daemon.Daemon, source source, target target, layout sync.Layout) (err error) {
 	j.Watchdog.File = target
 	j.Certs = watchedCerts(c, target, j.Log)
 	var keep func(sync.Entry)
@@ -190,8 +192,8 @@ func (p program) keepInLine(c *cli.Context, j *daemon.Agent, s *daemon.Daemon, s
 	return err
 }
 
-// lookOnly makes the agent a shadow. What that gets of HAProxy has no method that changes anything, and its history is in memory.
-func lookOnly(c *cli.Context, j *daemon.Agent, s *daemon.Daemon, source source, looker sync.Looker, layout sync.Layout) (err error) {
+// setShadow makes the agent a shadow. Its HAProxy has no method that changes anything, and its history is in memory.
+func setShadow(c *cli.Context, j *daemon.Agent, s *daemon.Daemon, source source, looker sync.Looker, layout sync.Layout) (err error) {
 	history := new(journal.Memory)
 	j.Subject.History, j.Subject.Confirm = history.Read, "" // there is nothing to confirm
 	j.Sync, err = sync.NewShadow(sync.ShadowConfig{
@@ -209,7 +211,7 @@ func lookOnly(c *cli.Context, j *daemon.Agent, s *daemon.Daemon, source source, 
 	return err
 }
 
-// compared are the settings that say what a shadow compares, besides its layout. Another member of the etcd cluster is none.
+// compared identifies what a shadow compares, besides its layout. The endpoints of etcd do not matter.
 func compared(c *cli.Context) string {
 	return fmt.Sprintf("%q", []string{
 		c.String("prefix"), fmt.Sprintf("%q", c.StringSlice("domains")), fmt.Sprintf("%q", c.StringSlice("addresses")), c.String("allow-loopback"),
@@ -217,7 +219,7 @@ func compared(c *cli.Context) string {
 	})
 }
 
-// subject is what the page and the API have of the settings.
+// subject is the part of the settings that the page and the API show.
 func (p program) subject(c *cli.Context, source source, announce *etcd.AnnounceConfig) web.Subject {
 	s := web.Subject{
 		Name: "hapsync", Hapsync: thisBuild().Version, Endpoints: cli.Words(c.StringSlice("endpoints")...), DrainTimeout: c.Duration("drain-timeout"),
@@ -241,7 +243,7 @@ func (p program) subject(c *cli.Context, source source, announce *etcd.AnnounceC
 	return s
 }
 
-// shellWord is a text as a shell takes it for one word.
+// shellWord quotes a text for a shell, if it has to.
 func shellWord(text string) string {
 	if !strings.ContainsFunc(text, func(r rune) bool {
 		return !strings.ContainsRune("/._-:,=@+", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
@@ -251,13 +253,13 @@ func shellWord(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
-// nextJob settles flags, environment and config file again. It returns no job where the settings are what they were.
-func (p program) nextJob(ctx context.Context, now *daemon.Agent, s *daemon.Daemon) (*daemon.Agent, error) {
+// nextAgent reads flags, environment and config file again. It returns nil if the settings have not changed.
+func (p program) nextAgent(ctx context.Context, now *daemon.Agent, s *daemon.Daemon) (*daemon.Agent, error) {
 	var next *daemon.Agent
 	app := p.app()
 	app.Command("agent").Action = func(c *cli.Context) (err error) {
 		if fingerprint(c) != now.Settings {
-			next, err = p.newJob(c, s)
+			next, err = p.newAgent(c, s)
 		}
 		return err
 	}
@@ -265,7 +267,7 @@ func (p program) nextJob(ctx context.Context, now *daemon.Agent, s *daemon.Daemo
 	return next, err
 }
 
-// fingerprint tells settings apart. Of the files that they name it has those that are read at the start only.
+// fingerprint identifies the settings, and the content of the files that are read only at the start.
 func fingerprint(c *cli.Context) string {
 	var b strings.Builder
 	for _, f := range c.Command.Flags {
@@ -279,25 +281,27 @@ func fingerprint(c *cli.Context) string {
 		}
 	}
 	for _, name := range []string{"cacert", "password-file"} {
-		content, _ := os.ReadFile(c.String(name)) // a job that cannot read it says so
+		content, _ := os.ReadFile(c.String(name)) // newAgent returns the error
 		fmt.Fprintf(&b, "%x\n", sha256.Sum256(content))
 	}
 	return b.String()
 }
 
-// listenFlag is where the agent answers, and where hapsync status asks it.
+// listenFlag is where the agent answers, and where hapsync status asks.
 func listenFlag() cli.Flag {
 	check := func(s string) error {
 		_, err := daemon.ParseAddress(s)
 		return err
 	}
 	return cli.Text(cli.Spec{Name: "listen", Value: "127.0.0.1:9101", Check: check,
-		Usage: "`ADDRESS` where the agent has its page, and answers /healthz, /readyz, /metrics, /status and /api/v1: host:port, unix:/path or /path; off for none"})
+		Usage: "`ADDRESS` where the agent has its page, and answers /healthz, /readyz, /metrics, /status and /api/v1: " +
+			"host:port, unix:/path or /path; off for none"})
 }
 
 func webConfigFlag() cli.Flag {
-	return cli.Text(cli.Spec{Name: "web-config-file", Usage: "YAML `FILE` of Prometheus' exporter-toolkit, with the certificate and the passwords (bcrypt) of the address where the agent answers"})
+	return cli.Text(cli.Spec{Name: "web-config-file", Usage: "YAML `FILE` of Prometheus' exporter-toolkit, " +
+		"with the certificate and the passwords (bcrypt) of the address where the agent answers"})
 }
 
-// longestPass is what no pass takes, reload apart: beyond it the pass loop counts as stuck.
+// longestPass is longer than any pass, apart from its reload. After that time the loop counts as stuck.
 const longestPass = 10 * time.Minute

@@ -40,7 +40,7 @@ func (p program) agents(c *cli.Context) error {
 		return err
 	}
 	defer client.Close()
-	end := p.waits.on("%s", etcdOf(c))
+	end := p.progress.on("%s", etcdOf(c))
 	out, err := readRoster(c.Context, client, c.String("prefix"), prefix)
 	end()
 	if err != nil {
@@ -52,7 +52,7 @@ func (p program) agents(c *cli.Context) error {
 	return nil
 }
 
-// A reporter is etcd as it has the agents' reports.
+// A reporter reads the agents' reports from etcd.
 type reporter interface {
 	LastChange(ctx context.Context) (registry.Revision, error)
 	Agents(ctx context.Context, prefix string) (registry.Roster, error)
@@ -61,7 +61,7 @@ type reporter interface {
 
 // readRoster reads the reports of the agents that follow a prefix.
 func readRoster(ctx context.Context, client reporter, prefix, reports string) (render.Roster, error) {
-	last, err := client.LastChange(ctx) // before the reports: a later one would make liars of them
+	last, err := client.LastChange(ctx) // first: a change after the reports would make them look late
 	denied := errors.Is(err, registry.ErrDenied)
 	if err != nil && !denied {
 		return render.Roster{}, err
@@ -70,9 +70,9 @@ func readRoster(ctx context.Context, client reporter, prefix, reports string) (r
 	if err != nil {
 		return render.Roster{}, err
 	}
-	for _, a := range all.Agents {
-		if denied {
-			last = max(last, a.Heard) // all that is known to a user who may not read all services
+	if denied { // the user may not read all services: the reports are all that is known
+		for _, a := range all.Agents {
+			last = max(last, a.Heard)
 		}
 	}
 	out := render.Roster{Version: 1, Prefix: prefix, Revision: last, Agents: []render.RosterLine{}, Others: all.Others, Problems: all.Problems}

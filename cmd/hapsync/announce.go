@@ -14,7 +14,7 @@ func reportPrefixFlag() cli.Flag {
 	return cli.Text(cli.Spec{Name: "report-prefix", Value: registry.DefaultReportPrefix, Usage: "`KEY` below which agents report"})
 }
 
-// reportPrefix is where agents report.
+// reportPrefix is the prefix of the agents' reports.
 func reportPrefix(c *cli.Context) (string, error) {
 	prefix, err := registry.CheckReportPrefix(c.String("report-prefix"), c.String("prefix"))
 	if err != nil {
@@ -23,7 +23,7 @@ func reportPrefix(c *cli.Context) (string, error) {
 	return prefix, nil
 }
 
-// announceConfig says where the agent reports; nil where it does not.
+// announceConfig says where the agent reports; nil if it does not.
 func (p program) announceConfig(c *cli.Context, log *slog.Logger) (*etcd.AnnounceConfig, error) {
 	if c.Bool("no-report") {
 		return nil, nil

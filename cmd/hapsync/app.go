@@ -21,7 +21,7 @@ EXAMPLE:
    hapsync agent    # do it again at each change, for as long as it runs
 `
 
-// app is the whole command line. It is made for each run: urfave keeps state in flags and commands.
+// app is the whole command line. It is made for each run, because urfave keeps state in flags and commands.
 func (p program) app() *cli.App {
 	commands := []*cli.Command{
 		p.initCommand(), p.checkCommand(), p.adoptCommand(), p.completionCommand(), p.versionCommand(),

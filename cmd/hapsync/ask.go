@@ -26,19 +26,19 @@ import (
 // errNoAgent is wrapped if no agent listens.
 var errNoAgent = errors.New("no agent answers")
 
-// An inquiry is what a command needs to ask an agent.
+// An inquiry is an HTTP client for one agent.
 type inquiry struct {
-	where  string // for people: without a password
+	where  string // for people, without a password
 	base   url.URL
 	client http.Client
 }
 
 func agentURLFlag() cli.Flag {
-	return cli.Text(cli.Spec{Name: "agent-url", // checked where no error repeats it
+	return cli.Text(cli.Spec{Name: "agent-url", // not checked here: the error would show the password
 		Usage: "`URL` of the agent to ask, instead of --listen, as https://USER:PASSWORD@lb1:9101; one with a password is given by the variable"})
 }
 
-// agentURL reads an --agent-url. Its errors do not repeat it: it may have a password.
+// agentURL parses an --agent-url. Its errors do not repeat it, because it may have a password.
 func agentURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
@@ -47,7 +47,7 @@ func agentURL(s string) (*url.URL, error) {
 	return u, nil
 }
 
-// newInquiry is what the flags say.
+// newInquiry is the inquiry that the flags describe.
 func newInquiry(c *cli.Context) (q inquiry, err error) {
 	transport := &http.Transport{DisableKeepAlives: true}
 	q.client.Transport = transport
@@ -81,7 +81,7 @@ func newInquiry(c *cli.Context) (q inquiry, err error) {
 	return q, nil
 }
 
-// get asks for a path, and returns what is answered, up to 64 MB. The error wraps errNoAgent if no agent listens.
+// get returns the agent's answer for a path, up to 64 MB. The error wraps errNoAgent if no agent listens.
 func (q inquiry) get(ctx context.Context, path string) (code int, body []byte, err error) {
 	if q.where == "" {
 		return 0, nil, fmt.Errorf("%w: --listen is off", errNoAgent)
@@ -100,20 +100,21 @@ func (q inquiry) get(ctx context.Context, path string) (code int, body []byte, e
 		return 0, nil, q.failed(err)
 	}
 	defer response.Body.Close()
-	const most = 64 << 20 // a report of 100,000 problems, of an early version
+	const most = 64 << 20 // enough for 100,000 problems
 	body, err = io.ReadAll(io.LimitReader(response.Body, most))
 	switch {
 	case err != nil:
 		return 0, nil, q.failed(err)
 	case response.StatusCode == http.StatusUnauthorized:
-		return 0, nil, q.failed(errors.New("it wants another user or password (basic_auth_users of its --web-config-file): HAPSYNC_AGENT_URL=https://USER:PASSWORD@HOST:PORT"))
+		return 0, nil, q.failed(errors.New("it wants another user or password (basic_auth_users of its --web-config-file): " +
+			"HAPSYNC_AGENT_URL=https://USER:PASSWORD@HOST:PORT"))
 	case bytes.Contains(body, []byte("HTTP request to an HTTPS server")):
 		return 0, nil, q.failed(errors.New("it wants TLS: give its --web-config-file, or --agent-url https://HOST:PORT"))
 	}
 	return response.StatusCode, body, nil
 }
 
-// failed is an error of a request, with the way out.
+// failed is an error of a request, with a remedy.
 func (q inquiry) failed(err error) error {
 	var whole *url.Error
 	if errors.As(err, &whole) {
@@ -126,7 +127,7 @@ func (q inquiry) failed(err error) error {
 	return fmt.Errorf("ask the agent on %s: %w", q.where, err)
 }
 
-// status is how the agent is.
+// status is the agent's status.
 func (q inquiry) status(ctx context.Context) (render.Status, error) {
 	code, body, err := q.get(ctx, "/status")
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/hapsync/hapsync/haproxy/certfile"
 )
 
-// certsFlag names the directory of certificates that the agent watches.
+// certsFlag is the directory of certificates that the agent watches.
 func certsFlag() cli.Flag {
 	return cli.Text(cli.Spec{Name: "certs", Check: certfile.CheckDir,
 		Usage: "`DIRECTORY` that HAProxy loads certificates from (bind ... ssl crt DIRECTORY): new and changed ones are put into it without a reload"})
@@ -63,7 +63,7 @@ func (p program) certs(c *cli.Context) error {
 	var loaded []haproxy.Certificate
 	if c.Bool("load") {
 		select {
-		case <-time.After(certfile.Fresh): // it runs where a file was just written
+		case <-time.After(certfile.Fresh): // a script may have written a file just before
 		case <-c.Done():
 			return c.Err()
 		}
@@ -83,7 +83,7 @@ func (p program) certs(c *cli.Context) error {
 	return err
 }
 
-// watchedCerts is what the agent does about certificates; nil where no directory is named.
+// watchedCerts is the agent's watch of the certificates; nil if no directory is given.
 func watchedCerts(c *cli.Context, loader daemon.CertLoader, log *slog.Logger) *daemon.Certs {
 	dir := c.String("certs")
 	if dir == "" {
@@ -92,7 +92,7 @@ func watchedCerts(c *cli.Context, loader daemon.CertLoader, log *slog.Logger) *d
 	return &daemon.Certs{Dir: dir, Loader: loader, Log: log}
 }
 
-// checkCertificates says what an operator should know of the certificates, if a directory is named.
+// checkCertificates returns the warnings about certificates; nil if no directory is given.
 func checkCertificates(ctx context.Context, dir string, instance target) []haproxy.Finding {
 	if dir == "" {
 		return nil

@@ -4,12 +4,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
-	"github.com/hapsync/hapsync/registry"
-
 	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+	"github.com/hapsync/hapsync/registry/etcd"
 	"github.com/hapsync/hapsync/sync"
 )
 
@@ -38,11 +39,11 @@ func (p program) check(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	failed := p.tell(append(found, checkSecrets(c)...), exitRegistry)
-	return cmp.Or(failed, p.tell(p.checkHAProxy(c, settings), exitHAProxy))
+	failed := p.printFindings(append(found, checkSecrets(c)...), exitRegistry)
+	return cmp.Or(failed, p.printFindings(p.checkHAProxy(c, settings), exitHAProxy))
 }
 
-// A checkError is the first failure; its reason is on standard output already.
+// A checkError is the first failure. Its reason has been printed.
 type checkError struct {
 	what string
 	code int
@@ -50,8 +51,8 @@ type checkError struct {
 
 func (e checkError) Error() string { return "check: " + e.what + " failed, see above" }
 
-// tell prints a line for each finding, and returns the first failure.
-func (p program) tell(found []haproxy.Finding, code int) error {
+// printFindings prints a line for each finding, and returns the first failure.
+func (p program) printFindings(found []haproxy.Finding, code int) error {
 	var failed error
 	for _, f := range found {
 		p.say("%s\n", findingLine(f))
@@ -78,16 +79,17 @@ func (p program) checkHAProxy(c *cli.Context, settings haproxy.Settings) []hapro
 	if err != nil {
 		return []haproxy.Finding{{Level: haproxy.LevelFail, What: "haproxy", Detail: err.Error()}}
 	}
-	defer p.waits.on("HAProxy, and haproxy -c")()
-	found := append(instance.Check(c.Context), checkNewDomains(c.Context, instance, layout(c, settings), cmp.Or(settings.BaseFile, settings.ManagedFile))...)
+	defer p.progress.on("HAProxy, and haproxy -c")()
+	base := cmp.Or(settings.BaseFile, settings.ManagedFile)
+	found := append(instance.Check(c.Context), checkNewDomains(c.Context, instance, layout(c, settings), base)...)
 	return append(found, checkCertificates(c.Context, c.String("certs"), instance)...)
 }
 
-// checkNewDomains says whether new domains come without a reload, if HAProxy can take that, and what stands in the way if they do not.
+// checkNewDomains says whether new domains come without a reload, and if they do not, why.
 func checkNewDomains(ctx context.Context, instance target, l sync.Layout, base string) []haproxy.Finding {
 	st, err := instance.State(ctx, haproxy.Everything())
 	if err != nil || st.Down != nil {
-		return nil // what is wrong has been said
+		return nil // another check has said it
 	}
 	if !st.Capabilities.Backends {
 		return checkSpares(l, st)
@@ -105,7 +107,8 @@ func checkNewDomains(ctx context.Context, instance target, l sync.Layout, base s
 		f.Remedy = fmt.Sprintf(`in %s give the defaults that hold for the managed file a name, such as web; below it write "defaults domain from web" with %s, `+
 			`then "defaults from web" as the last line, and reload HAProxy`, base, lines)
 	case haproxy.AddRule:
-		f.Detail = fmt.Sprintf("the next one takes a reload: HAProxy has loaded no rule of frontend %s that reads the map file and comes right behind the rules of all domains", change.Rule.Frontend)
+		f.Detail = fmt.Sprintf("the next one takes a reload: HAProxy has loaded no rule of frontend %s that reads the map file "+
+			"and comes right behind the rules of all domains", change.Rule.Frontend)
 		f.Remedy = "hapsync writes that rule with the next new domain; if it is there, move your use_backend rules out from between hapsync's, and reload HAProxy"
 	}
 	if !st.Dynamic.Allowed {
@@ -114,17 +117,18 @@ func checkNewDomains(ctx context.Context, instance target, l sync.Layout, base s
 	return []haproxy.Finding{f}
 }
 
-// checkSpares says whether the next new domain comes without a reload in a spare backend.
+// checkSpares says whether the next new domain comes without a reload, in a spare backend.
 func checkSpares(l sync.Layout, st haproxy.State) []haproxy.Finding {
 	f := haproxy.Finding{Level: haproxy.LevelOK, What: "new domains"}
 	free, ready := st.Dynamic.Spares[l.Plain()]
 	switch {
 	case st.Dynamic.Spares == nil || !st.Capabilities.CookieLive || len(st.Dynamic.Spares) == 0 && len(st.File.Rules) == 0:
-		return nil // none are to be there, or of use, or the first domain brings them
+		return nil // spare backends are off, of no use, or come with the first domain
 	case len(st.Dynamic.Spares) == 0:
 		f.Level = haproxy.LevelWarn
 		f.Detail = "the next one takes a reload: HAProxy has loaded no spare backend"
-		f.Remedy = "hapsync writes them with the next new domain; if they are there, take your lines and comments out of them, and the lines that name them, and reload HAProxy"
+		f.Remedy = "hapsync writes them with the next new domain; if they are there, " +
+			"take your lines and comments out of them, and the lines that name them, and reload HAProxy"
 	case !ready:
 		f.Detail = "the next one takes a reload: the spare backends that HAProxy has loaded have another balance or cookie"
 	case free == 0:
@@ -139,7 +143,7 @@ func checkSpares(l sync.Layout, st haproxy.State) []haproxy.Finding {
 	return []haproxy.Finding{f}
 }
 
-// checkRegistry returns an error only for settings that cannot be followed.
+// checkRegistry returns an error only for bad settings.
 func (p program) checkRegistry(c *cli.Context) ([]haproxy.Finding, error) {
 	source, err := p.registry(c)
 	if err != nil {
@@ -170,4 +174,33 @@ func (p program) checkRegistry(c *cli.Context) ([]haproxy.Finding, error) {
 
 func unreachable(err error) []haproxy.Finding {
 	return []haproxy.Finding{{Level: haproxy.LevelFail, What: "registry", Detail: err.Error()}}
+}
+
+// checkMembers says what is wrong with the members of etcd.
+func checkMembers(members []etcd.Member) (found []haproxy.Finding) {
+	warn := func(what, detail, remedy string) {
+		found = append(found, haproxy.Finding{Level: haproxy.LevelWarn, What: what, Detail: detail, Remedy: remedy})
+	}
+	var alarms []string
+	for _, m := range members {
+		alarms = append(alarms, m.Alarms...)
+		switch {
+		case m.Err != nil:
+			warn("endpoint", m.Endpoint+" does not answer: "+m.Err.Error(), "the others are enough as long as one of them answers")
+		case m.Learner:
+			warn("endpoint", m.Endpoint+" is a learner, which answers no request", "it is passed over until `etcdctl member promote`")
+		case m.NoLeader:
+			warn("endpoint", m.Endpoint+" has no leader", "it has lost the other members")
+		}
+	}
+	slices.Sort(alarms)
+	for _, alarm := range slices.Compact(alarms) {
+		switch alarm {
+		case "NOSPACE":
+			warn("alarm", "etcd takes no writes, because it is over its quota (NOSPACE)", "compact it, defragment it, then `etcdctl alarm disarm`")
+		default:
+			warn("alarm", "etcd has the alarm "+alarm, "`etcdctl alarm list`")
+		}
+	}
+	return found
 }

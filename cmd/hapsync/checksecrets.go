@@ -28,17 +28,18 @@ func checkSecrets(c *cli.Context) (found []haproxy.Finding) {
 	for _, name := range []string{"password-file", "key"} {
 		if path := c.String(name); path != "" {
 			if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o004 != 0 {
-				warn(strings.ReplaceAll(name, "-", " "), fmt.Sprintf("every user of this machine can read %s (mode %#o)", path, info.Mode().Perm()), "chmod o= "+path)
+				warn(strings.ReplaceAll(name, "-", " "),
+					fmt.Sprintf("every user of this machine can read %s (mode %#o)", path, info.Mode().Perm()), "chmod o= "+path)
 			}
 		}
 	}
 	return append(found, checkConfigFile(c.String("config-file"))...)
 }
 
-// checkConfigFile names the file that settings come from, and says who else can change it.
+// checkConfigFile names the config file, and says who else can change it.
 func checkConfigFile(path string) []haproxy.Finding {
 	info, err := os.Stat(path)
-	if err != nil || !info.Mode().IsRegular() { // none, or /dev/null
+	if err != nil || !info.Mode().IsRegular() { // no file, or /dev/null
 		return nil
 	}
 	found := haproxy.Finding{Level: haproxy.LevelOK, What: "config file", Detail: path}
@@ -54,7 +55,7 @@ func checkConfigFile(path string) []haproxy.Finding {
 	return []haproxy.Finding{found}
 }
 
-// inClear reports whether what is sent to an endpoint goes over a network without TLS.
+// inClear reports whether requests to an endpoint cross a network without TLS.
 func inClear(endpoint string) bool {
 	if !strings.Contains(endpoint, "://") {
 		endpoint = "http://" + endpoint

@@ -45,13 +45,13 @@ func (p program) completion(c *cli.Context) error {
 	return err
 }
 
-// longOptions mends what urfave writes for a flag with a second long name, and takes out the quotes of placeholders.
+// longOptions fixes urfave's output for flags with a second long name, and removes the quotes of placeholders.
 func longOptions(fish string) string {
 	fish = regexp.MustCompile(` -s ([a-z][a-z-]+)`).ReplaceAllString(fish, " -l $1")
 	return strings.ReplaceAll(fish, "`", "")
 }
 
-// The words are passed on as they are, without eval: a half-typed $(command) must not run.
+// bashCompletion passes the words on without eval: a half-typed $(command) must not run.
 const bashCompletion = `# bash completion for hapsync
 _hapsync() {
     local cur=${COMP_WORDS[COMP_CWORD]}

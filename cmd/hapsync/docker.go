@@ -21,15 +21,15 @@ func dockerFlags() []cli.Flag {
 	}
 }
 
-// ofContainers are the flags whose place labels take, and the labels.
-func ofContainers() [][2]string {
+// replacedByLabels are flags that do not go with --docker, and the labels that replace them.
+func replacedByLabels() [][2]string {
 	return [][2]string{{"domain", docker.LabelDomain}, {"port", docker.LabelPort}, {"weight", docker.LabelWeight},
 		{"check", docker.LabelCheck}, {"maxconn", ""}, {"backup", ""}}
 }
 
 // registerContainers is hapsync register --docker.
 func (p program) registerContainers(c *cli.Context) error {
-	conf, err := p.containers(c)
+	conf, err := p.dockerConfig(c)
 	if err != nil {
 		return err
 	}
@@ -47,12 +47,12 @@ func (p program) registerContainers(c *cli.Context) error {
 	return nil
 }
 
-// containers are what the flags say of them.
-func (p program) containers(c *cli.Context) (docker.Config, error) {
+// dockerConfig is what the flags say.
+func (p program) dockerConfig(c *cli.Context) (docker.Config, error) {
 	if words := c.Args().Slice(); len(words) > 0 {
 		return docker.Config{}, cli.Usagef(c, "--docker takes no command: %q", words[0])
 	}
-	for _, flag := range ofContainers() {
+	for _, flag := range replacedByLabels() {
 		switch value := c.String(flag[0]); {
 		case value == "" || value == "false":
 		case flag[1] == "":
@@ -66,7 +66,10 @@ func (p program) containers(c *cli.Context) (docker.Config, error) {
 	if err != nil {
 		return docker.Config{}, err
 	}
-	settings := docker.Settings{Machine: c.String("host"), Internal: c.Bool("internal"), RegistratorNames: c.Bool("registrator-names"), OneKey: c.Bool("one-key"), Domains: domains}
+	settings := docker.Settings{
+		Machine: c.String("host"), Internal: c.Bool("internal"), RegistratorNames: c.Bool("registrator-names"),
+		OneKey: c.Bool("one-key"), Domains: domains,
+	}
 	if settings.Machine == "" {
 		name, err := os.Hostname()
 		if err != nil {
@@ -84,7 +87,7 @@ func (p program) containers(c *cli.Context) (docker.Config, error) {
 	}, err
 }
 
-// machineIP is what --ip says, or else the local address that leads to etcd.
+// machineIP is --ip, or else the local address of the route to etcd.
 func machineIP(c *cli.Context, log *slog.Logger) (netip.Addr, error) {
 	if value := c.String("ip"); value != "" {
 		ip, err := netip.ParseAddr(value)

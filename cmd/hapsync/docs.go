@@ -12,7 +12,7 @@ import (
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/web"
 )
 
-// The groups of commands, in the order of the help.
+// Groups of commands, in the order of the help.
 const (
 	groupSetUp = "Set up"
 	groupSync  = "Bring HAProxy in line"
@@ -60,7 +60,7 @@ func (p program) docs(c *cli.Context) error {
 	return nil
 }
 
-// reference is what the pages say.
+// reference is the content of the pages.
 func (p program) reference() reference.Program {
 	pages := map[string]cli.Page{}
 	p.record = func(command string, page cli.Page) { pages[command] = page }
@@ -73,7 +73,7 @@ func (p program) reference() reference.Program {
 	return out
 }
 
-// outputs are what commands print with -o json.
+// outputs describes what commands print with -o json.
 func outputs() []reference.Output {
 	nested := map[string]string{
 		"Agent": "`agent`", "registryJSON": "`registry`", "haproxyJSON": "`haproxy`", "waitJSON": "`waiting`",

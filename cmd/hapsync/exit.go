@@ -14,7 +14,7 @@ import (
 	"github.com/hapsync/hapsync/sync"
 )
 
-// The exit codes.
+// Exit codes.
 const (
 	exitOK          = 0
 	exitError       = 1
@@ -28,7 +28,7 @@ const (
 	exitInterrupted = 130
 )
 
-// An exitMeaning is what an exit code says.
+// An exitMeaning says what an exit code means.
 type exitMeaning struct {
 	code    int
 	meaning string
@@ -50,7 +50,7 @@ func exitMeanings() []exitMeaning {
 	}
 }
 
-// exitCodeHelp is the part of --help on exit codes.
+// exitCodeHelp is the part of --help about exit codes.
 func exitCodeHelp() string {
 	var b strings.Builder
 	b.WriteString("\nEXIT CODES:\n")
@@ -60,15 +60,16 @@ func exitCodeHelp() string {
 	return b.String()
 }
 
-// What a command ends with though nothing went wrong on the way.
+// Results of a command without a failure.
 var (
-	errChanges    = errors.New("there are changes")
-	errLeftOut    = errors.New("applied, but some domain or host is left out: the problems above name the keys to fix (hapsync plan shows them again)")
+	errChanges = errors.New("there are changes")
+	errLeftOut = errors.New("applied, but some domain or host is left out: " +
+		"the problems above name the keys to fix (hapsync plan shows them again)")
 	errNotRunning = errors.New("the file is in line, but no running HAProxy was reached")
 	errNotReached = errors.New("the running HAProxy was not reached, so that only the file is compared")
 )
 
-// exitCode is that of a command that returned err, if ctx ends with a signal only.
+// exitCode is the exit code of a command that returned err. ctx ends only by a signal.
 func exitCode(ctx context.Context, err error) int {
 	if err == nil {
 		return exitOK
@@ -80,7 +81,7 @@ func exitCode(ctx context.Context, err error) int {
 	if errors.As(err, &child) {
 		return child.Code
 	}
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) { // else the pass that had begun was finished
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) { // otherwise the pass was finished despite the signal
 		return exitInterrupted
 	}
 	for _, known := range []struct {
@@ -121,7 +122,7 @@ func exitCodeOfType(err error) int {
 	return exitError
 }
 
-// explain says on standard error what went wrong, once, and the way out.
+// explain prints the error on standard error, with a remedy.
 func (p program) explain(code int, err error) {
 	var child registrar.ChildError
 	if code == exitOK || code == exitChanges || errors.As(err, &child) && child.Err == nil {

@@ -52,7 +52,7 @@ func (p program) explainDomain(c *cli.Context) error {
 	return explained(e)
 }
 
-// explained is the error of what was shown.
+// explained is the error of an explanation that was shown.
 func explained(e sync.Explanation) error {
 	if e.Registry != nil || e.HAProxy != nil {
 		return errors.Join(e.Registry, e.HAProxy)

@@ -29,7 +29,7 @@ func drainFlag() cli.Flag {
 		Usage: "`TIME` in drain before the host leaves; 0s for none"})
 }
 
-// pause is a duration that may be 0.
+// pause checks a duration that may be 0.
 func pause(s string) error {
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 {
@@ -38,7 +38,7 @@ func pause(s string) error {
 	return nil
 }
 
-// hostName are the domain and the host that the flags name.
+// hostName is the domain and the host of the flags.
 func hostName(c *cli.Context) (domain, host string, err error) {
 	if domain = c.String("domain"); domain == "" {
 		return "", "", cli.Usagef(c, "--domain: no domain given")
@@ -55,8 +55,8 @@ func hostName(c *cli.Context) (domain, host string, err error) {
 	return domain, host, nil
 }
 
-// namedHost are the domain and the host as arguments, "a.abc.com/web1" (as they are printed) or "a.abc.com web1"; without
-// arguments, those that the flags name.
+// namedHost is the domain and the host of the arguments, "a.abc.com/web1" or "a.abc.com web1"; without arguments, those of the
+// flags.
 func namedHost(c *cli.Context, args []string) (domain, host string, err error) {
 	if len(args) == 0 {
 		return hostName(c)
@@ -74,7 +74,7 @@ func namedHost(c *cli.Context, args []string) (domain, host string, err error) {
 	return domain, host, nil
 }
 
-// splitName reads "domain/host", "domain host" or "domain".
+// splitName parses "domain/host", "domain host" or "domain".
 func splitName(args []string) (domain, host string, err error) {
 	for _, arg := range args {
 		if strings.HasPrefix(arg, "-") {
@@ -119,7 +119,7 @@ func (p program) deregister(c *cli.Context) error {
 		return err
 	}
 	defer client.Close()
-	end := p.waits.on("%s, and for the drain of %s", etcdOf(c), c.Duration("drain"))
+	end := p.progress.on("%s, and for the drain of %s", etcdOf(c), c.Duration("drain"))
 	at, undrained, err := client.Deregister(c.Context, domain, host, c.Duration("drain"))
 	end()
 	if err != nil {
@@ -202,7 +202,7 @@ func (p program) setHost(c *cli.Context, name []string, attribute, value string)
 		return err
 	}
 	defer client.Close()
-	end := p.waits.on("%s", etcdOf(c))
+	end := p.progress.on("%s", etcdOf(c))
 	at, err := client.SetHost(c.Context, domain, host, attribute, value)
 	end()
 	if err != nil {
@@ -213,7 +213,7 @@ func (p program) setHost(c *cli.Context, name []string, attribute, value string)
 	return p.await(c, client, wait, registry.Ack{Revision: at, Domain: strings.ToLower(domain), Host: host, Finished: leaves})
 }
 
-// client is the registry for those who write; nothing is asked yet. What is wrong with the settings is an error of usage.
+// client is the registry for writing. It does not connect yet. Bad settings are a usage error.
 func (p program) client(c *cli.Context) (*etcd.Client, error) {
 	cfg, err := p.registryConfig(c)
 	if err != nil {
@@ -226,7 +226,7 @@ func (p program) client(c *cli.Context) (*etcd.Client, error) {
 	return client, nil
 }
 
-// number is a flag's check that a count is at least 1.
+// number checks a number of 1 to 1000.
 func number(s string) error {
 	if n, err := strconv.Atoi(s); err != nil || n < 1 || n > 1000 {
 		return errors.New("must be a number, 1 to 1000")

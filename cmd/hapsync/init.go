@@ -32,7 +32,8 @@ func (p program) initCommand() *cli.Command {
 		cli.Text(cli.Spec{Name: "https", Check: cli.ConfigWord,
 			Usage: "`DIRECTORY` of certificates, such as /etc/haproxy/certs: the first frontend also listens with TLS, and offers HTTP/2"}),
 		cli.Text(cli.Spec{Name: "https-bind", Value: ":443", Check: cli.ConfigWord, Usage: "`ADDRESS` for --https"}),
-		cli.Toggle(cli.Spec{Name: "systemd", Usage: "also make HAProxy's unit start it with both files and a master's socket for the group haproxy: create " + dropIn}),
+		cli.Toggle(cli.Spec{Name: "systemd",
+			Usage: "also make HAProxy's unit start it with both files and a master's socket for the group haproxy: create " + dropIn}),
 	}
 	return p.environment().Command(&cli.Command{
 		Name:     "init",
@@ -124,7 +125,7 @@ func defaultStateFile(s setup) string {
 	return filepath.Join(filepath.Dir(s.managedFile), "hapsync.state")
 }
 
-// checkSetup refuses what would not be one word each in HAProxy's configuration, or could not be told apart there.
+// checkSetup refuses values that are not one word each in HAProxy's configuration, or that would clash there.
 func checkSetup(c *cli.Context, s setup) error {
 	if len(s.binds) != len(s.frontends) {
 		return cli.Usagef(c, "--bind: %s for %s: give one --bind for each --frontend, in the same order",
@@ -159,7 +160,7 @@ func checkSetup(c *cli.Context, s setup) error {
 	return nil
 }
 
-// create writes what is missing: first what the base file names, so that a base file is never there without it.
+// create writes the missing files. The base file comes after the files that it names.
 func (p program) create(s setup) error {
 	needs := func(string) bool { return true }
 	if have, err := os.ReadFile(s.baseFile); err == nil {
@@ -171,7 +172,7 @@ func (p program) create(s setup) error {
 		}
 	}
 	if needs(s.stateFile) {
-		if err := p.makeFile(s.stateFile, forAll(), "1\n"); err != nil { // the version of its format, and no server
+		if err := p.makeFile(s.stateFile, forAll(), "1\n"); err != nil { // the version of the format, and no server
 			return err
 		}
 	}
@@ -196,7 +197,8 @@ func (p program) create(s setup) error {
 	if err := p.makeFile(s.managedFile, forAll(), s.managed()); err != nil || !s.systemd {
 		return err
 	}
-	return p.makeFile(dropIn, forAll(), "# Written once by \"hapsync init --systemd\".\n"+s.unit(s.masterSocket()+",mode,660,group,haproxy"))
+	unit := s.unit(s.masterSocket() + ",mode,660,group,haproxy")
+	return p.makeFile(dropIn, forAll(), "# Written once by \"hapsync init --systemd\".\n"+unit)
 }
 
 func (p program) makeDir(path string) error {
@@ -210,7 +212,7 @@ func (p program) makeDir(path string) error {
 	return nil
 }
 
-// makeSecretDir makes a directory that its owner and a group can look into.
+// makeSecretDir makes a directory that only its owner and a group can read.
 func (p program) makeSecretDir(path string, group int) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil
@@ -225,7 +227,7 @@ func (p program) makeSecretDir(path string, group int) error {
 	return nil
 }
 
-// readable says who may read a file beside its owner: all, or a group; -1 is that of this process.
+// readable says who may read a file besides its owner: all, or a group. Group -1 is that of this process.
 type readable struct {
 	mode  fs.FileMode
 	group int
@@ -233,7 +235,7 @@ type readable struct {
 
 func forAll() readable { return readable{0o644, -1} }
 
-// secret is for HAProxy's own account, whose group the agent has, too: the file has a password in it.
+// secret allows HAProxy's group, which the agent has, too: the file has a password.
 func (s setup) secret() readable {
 	r := readable{0o640, -1}
 	if group, err := user.LookupGroup(s.account.name); err == nil {
@@ -242,7 +244,7 @@ func (s setup) secret() readable {
 	return r
 }
 
-// makeFile creates a file as a whole or not at all, and never over another.
+// makeFile creates a file completely or not at all, and never replaces a file.
 func (p program) makeFile(path string, who readable, content string) error {
 	if _, err := os.Lstat(path); err == nil {
 		p.say("kept     %s (it exists: init never changes a file)\n", path)
@@ -266,12 +268,12 @@ func writeNew(path string, who readable, content string) error {
 	_, err = tmp.WriteString(content)
 	err = errors.Join(err, ownedAs(tmp, filepath.Dir(path)), tmp.Chown(-1, who.group), tmp.Chmod(who.mode), tmp.Sync(), tmp.Close())
 	if err == nil {
-		err = os.Link(tmp.Name(), path) // unlike a rename, it refuses where path exists
+		err = os.Link(tmp.Name(), path) // unlike a rename, it fails if path exists
 	}
 	return errors.Join(err, os.Remove(tmp.Name()))
 }
 
-// ownedAs gives what root makes in another user's directory to that user: the agent's files are the agent's.
+// ownedAs gives a file that root makes in another user's directory to that user, such as the agent's.
 func ownedAs(file *os.File, dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil || os.Geteuid() != 0 {

@@ -20,11 +20,11 @@ type setup struct {
 	runDir                string
 	stateFile             string
 	account               account
-	binary                string // as it is called
-	exact                 bool   // whether rules take hosts without a port alone
-	byMap                 bool   // whether one rule stands for those of all domains
-	systemd               bool   // whether HAProxy's unit is told of the files
-	certs, tlsBind        string // directory of certificates, empty for no TLS; and where to listen with them
+	binary                string // as --haproxy-bin names it
+	exact                 bool   // rules match only hosts without a port
+	byMap                 bool   // one rule with a map serves all domains
+	systemd               bool   // write a drop-in for HAProxy's unit
+	certs, tlsBind        string // directory of certificates, empty for no TLS; and the address to listen on
 }
 
 func (s setup) oneFile() bool         { return s.baseFile == s.managedFile }
@@ -34,7 +34,7 @@ func (s setup) masterSocket() string  { return filepath.Join(s.runDir, "haproxy-
 // statsUser may see the statistics page.
 const statsUser = "hapsync"
 
-// base is the operator's file to begin with. It runs as any user, on HAProxy 2.6 and later.
+// base is the first content of the base file. It runs as any user, on HAProxy 2.6 and later.
 func (s setup) base() string {
 	workers, group := "", ""
 	if s.account.name != "" {
@@ -47,7 +47,7 @@ func (s setup) base() string {
 	return fmt.Sprintf(baseText, s.runtimeSocket(), group, s.masterSocket(), s.stateFile, workers, s.statsBind, statsUser, s.statsPassword)
 }
 
-// managed holds the frontends that get hapsync's rules, without any yet but the one that reads the map.
+// managed is the frontends without any domain's rules. Only the rule that reads the map is there.
 func (s setup) managed() string {
 	var b strings.Builder
 	for i, name := range s.frontends {
@@ -69,11 +69,10 @@ func (s setup) managed() string {
 	return b.String()
 }
 
-// An account is one that HAProxy's workers run as; without a name, the one that starts HAProxy.
+// An account is the user that HAProxy's workers run as; without a name, the user that starts HAProxy.
 type account struct{ name, home string }
 
-// workerAccount is the account that Debian's package makes, with its home if that is there; only root can give
-// its rights up for it.
+// workerAccount is the account of Debian's package, with its home if that exists. Only root can switch to it.
 func workerAccount(uid int) account {
 	const name = "haproxy"
 	if uid != 0 {
@@ -92,7 +91,7 @@ func workerAccount(uid int) account {
 	return account{name, found.HomeDir}
 }
 
-// tlsText may stand without any certificate: strict-sni lets HAProxy start so, and refuses clients that ask for a name without one.
+// tlsText works without any certificate: with strict-sni HAProxy starts, and refuses clients that ask for a name without one.
 const tlsText = `    bind %s ssl crt %s alpn h2,http/1.1 strict-sni
     # hosts read here how a client came
     http-request set-header X-Forwarded-Proto http

@@ -13,12 +13,11 @@ import (
 	"github.com/hapsync/hapsync/haproxy/configfile"
 )
 
-// tryOut has haproxy check what init would write, before it is written: a file that is there is kept as it is by each later
-// init, and a bad one would stay.
+// tryOut has haproxy check the files before init writes them: later runs keep existing files, so a bad one would stay.
 func (p program) tryOut(ctx context.Context, s setup) error {
 	path, err := exec.LookPath(s.binary)
 	if err != nil {
-		return nil //nolint:nilerr // said by validate
+		return nil //nolint:nilerr // validate says it
 	}
 	dir, err := tryoutDir(s)
 	if err != nil {
@@ -27,7 +26,7 @@ func (p program) tryOut(ctx context.Context, s setup) error {
 	defer os.RemoveAll(dir)
 	files, trial := s.files(), s
 	if _, err := os.Stat(s.certs); err != nil && s.certs != "" {
-		trial.certs = filepath.Join(dir, "certs") // an empty one, as it will be
+		trial.certs = filepath.Join(dir, "certs") // empty, like the one that init makes
 		if err := os.Mkdir(trial.certs, 0o700); err != nil {
 			return err
 		}
@@ -36,7 +35,7 @@ func (p program) tryOut(ctx context.Context, s setup) error {
 	if s.oneFile() {
 		texts = []string{trial.base() + "\n" + trial.managed()}
 	}
-	empty := filepath.Join(dir, "empty.map") // in the place of the map file, which is not there yet
+	empty := filepath.Join(dir, "empty.map") // instead of the map file, which does not exist yet
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		return err
 	}
@@ -60,8 +59,7 @@ func (p program) tryOut(ctx context.Context, s setup) error {
 	return nil
 }
 
-// tryoutDir makes a directory for what is tried out: among the temporary files, or, if they are read-only as in a container, beside
-// the managed file.
+// tryoutDir makes a temporary directory; beside the managed file if the usual place is read-only, as in a container.
 func tryoutDir(s setup) (string, error) {
 	dir, err := os.MkdirTemp("", "hapsync-init-")
 	if err == nil {
@@ -74,7 +72,7 @@ func tryoutDir(s setup) (string, error) {
 	return beside, nil
 }
 
-// validate has haproxy check the files. Without a haproxy there is nothing to validate with, which is said.
+// validate has haproxy check the files. Without a haproxy it prints that.
 func (p program) validate(ctx context.Context, s setup) error {
 	path, err := exec.LookPath(s.binary)
 	if err != nil {
@@ -99,7 +97,7 @@ func (s setup) files() []string {
 	return []string{s.baseFile, s.managedFile}
 }
 
-// dropIn is what systemd reads beside HAProxy's unit.
+// dropIn is a file that systemd reads together with HAProxy's unit.
 const dropIn = "/etc/systemd/system/haproxy.service.d/hapsync.conf"
 
 // unit is the text of the drop-in.
@@ -115,7 +113,7 @@ ExecReload=/bin/kill -USR2 $MAINPID
 
 func (s setup) fileArgs() string { return "-f " + strings.Join(s.files(), " -f ") }
 
-// printStart says how HAProxy is started with the files, and what comes next.
+// printStart prints how to start HAProxy, and what comes next.
 func (p program) printStart(s setup) {
 	named := s.namedMaster()
 	master := cmp.Or(named, s.masterSocket())
@@ -124,8 +122,8 @@ func (p program) printStart(s setup) {
 		options += " -f " + s.managedFile
 	}
 	if named == "" {
-		p.say("\nHAProxy after 3.0 does not tell its master's socket. Write it into the global section of %s:\n\n    setenv HAPSYNC_MASTER_SOCKET %s\n",
-			s.baseFile, s.masterSocket())
+		p.say("\nHAProxy after 3.0 does not tell its master's socket. Write it into the global section of %s:\n\n"+
+			"    setenv HAPSYNC_MASTER_SOCKET %s\n", s.baseFile, s.masterSocket())
 	}
 	if s.systemd {
 		p.say("\nNext, which also tells systemd of the new file:\n\n    systemctl enable --now hapsync-agent\n    systemctl restart haproxy\n")
@@ -150,7 +148,8 @@ and then "systemctl restart haproxy". Next:
     hapsync sync%[5]s
 `, master, s.fileArgs(), s.baseFile, options, s.flagArgs(), s.binary, indent(s.unit(master)))
 	if text, err := os.ReadFile(s.baseFile); err == nil && strings.Contains(string(text), "stats auth "+statsUser+":") {
-		p.say("\nThe statistics page is /stats on %s, for the user %s with the password behind \"stats auth\" in %s.\n", s.statsBind, statsUser, s.baseFile)
+		p.say("\nThe statistics page is /stats on %s, for the user %s with the password behind \"stats auth\" in %s.\n",
+			s.statsBind, statsUser, s.baseFile)
 	}
 }
 
@@ -158,7 +157,7 @@ func indent(text string) string {
 	return "    " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n    ") + "\n"
 }
 
-// namedMaster is the master's socket that the base file names; empty if it names none: init may not have written it.
+// namedMaster is the master socket in the base file; empty if there is none. init may not have written that file.
 func (s setup) namedMaster() string {
 	text, err := os.ReadFile(s.baseFile)
 	if err != nil {
@@ -171,7 +170,7 @@ func (s setup) namedMaster() string {
 	return string(m[1])
 }
 
-// program is the absolute path of haproxy, which systemd wants; Debian's where there is none yet.
+// program is the absolute path of haproxy, which systemd needs; Debian's path if haproxy is not installed yet.
 func (s setup) program() string {
 	path, err := exec.LookPath(s.binary)
 	if err == nil {

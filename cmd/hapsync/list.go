@@ -20,7 +20,9 @@ func (p program) listCommand() *cli.Command {
 		Usage:    "show the domains and hosts in the registry, pending and bad ones included",
 		Flags: append([]cli.Flag{cli.OutputFlag(), cli.Text(cli.Spec{Name: "domain", Check: registry.CheckDomain,
 			Usage: "read the keys of one `DOMAIN` alone, as a user does who may read no others"}),
-			&cli.BoolFlag{Name: "answers", DisableDefaultText: true, Usage: "ask etcd for next to nothing, whatever the user may read, and print nothing: for health checks"}}, cli.SharedFlags(cli.HAProxy)...),
+			&cli.BoolFlag{Name: "answers", DisableDefaultText: true,
+				Usage: "ask etcd for next to nothing, whatever the user may read, and print nothing: for health checks"},
+		}, cli.SharedFlags(cli.HAProxy)...),
 		Action: p.list,
 	}, cli.Page{
 		Description: `Shows what is in the registry, all of it at one revision: each domain with its hosts, hosts that lack their
@@ -67,7 +69,7 @@ func (p program) list(c *cli.Context) error {
 	return nil
 }
 
-// besideFiles adds the domains and hosts that are left out because of what HAProxy's files have, where there are such files.
+// besideFiles adds the domains and hosts that are left out because of HAProxy's files, if there are such files.
 func (p program) besideFiles(c *cli.Context, snapshot registry.Snapshot) registry.Snapshot {
 	settings, err := p.haproxySettings(c)
 	if err != nil {

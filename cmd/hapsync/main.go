@@ -1,7 +1,7 @@
 // Command hapsync keeps HAProxy in line with a service registry in etcd.
 //
-// One file per command; internal/cli turns the command line, the environment
-// and the config file into settings; exit.go turns errors into exit codes and into what a person reads.
+// Each command has a file. internal/cli turns the command line, the environment and the config file into settings. exit.go
+// turns errors into exit codes and messages.
 package main
 
 import (
@@ -24,7 +24,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	p := program{stdout: os.Stdout, stderr: os.Stderr, getenv: environment(), dial: dial, open: open, journal: journal.Beside,
+	p := program{stdout: os.Stdout, stderr: os.Stderr, getenv: takeSecrets(), dial: dial, open: open, journal: journal.Beside,
 		configFile: cli.DefaultConfigFile}
 	os.Exit(p.run(ctx, os.Args))
 }
@@ -34,9 +34,9 @@ func secrets() []string {
 	return []string{"HAPSYNC_PASSWORD", "ETCDCTL_PASSWORD", "HAPSYNC_USER", "ETCDCTL_USER", "HAPSYNC_AGENT_URL"}
 }
 
-// environment takes the secrets out of the environment, so that no child gets them: a wrapped command, a check, haproxy -c, a
-// reload command. It is called before anything runs, and returns what os.Getenv has returned until then.
-func environment() func(string) string {
+// takeSecrets removes the secrets from the environment, so that no child gets them: a wrapped command, a check, haproxy -c, a
+// reload command. It is called before anything runs. It returns a getenv that still knows the secrets.
+func takeSecrets() func(string) string {
 	kept := map[string]string{}
 	for _, name := range secrets() {
 		kept[name] = os.Getenv(name)
@@ -50,20 +50,20 @@ func environment() func(string) string {
 	}
 }
 
-// A program is hapsync with what it gets from outside.
+// A program is hapsync and its connections to the outside.
 type program struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	dial           func(etcd.Config) (source, error)
 	open           func(haproxy.Settings) (target, error)
-	journal        func(managed string) (path string) // where the journal is if --journal does not say
-	configFile     string                             // is read where no other one is named; empty for none
-	args           []string                           // the command line, program name included
-	waits          *waits                             // what a person is told who waits; nil where no one looks
-	record         func(string, cli.Page)             // is told the help of each command; nil if not needed
+	journal        func(managed string) (path string) // the default of --journal
+	configFile     string                             // the default of --config-file; empty for none
+	args           []string                           // the command line, with the program's name
+	progress       *progress                          // on the terminal; nil if standard error is none
+	record         func(string, cli.Page)             // gets the help of each command; may be nil
 }
 
-// A source is a registry that can be hung up.
+// A source is the registry. It must be closed.
 type source interface {
 	sync.Source
 	sync.Follower
@@ -73,7 +73,7 @@ type source interface {
 	Close() error
 }
 
-// A target is a HAProxy that can be locked against other writers, and looked at by check and list.
+// A target is one HAProxy: its process and its files.
 type target interface {
 	sync.Process
 	sync.File
@@ -84,16 +84,16 @@ type target interface {
 	Preview(want haproxy.Config) (have, next string, err error)
 }
 
-// environment is what settings come from beside the command line.
+// environment is where settings come from, apart from the command line.
 func (p program) environment() cli.Environment {
 	stderr := p.stderr
-	if p.waits != nil {
-		stderr = p.waits
+	if p.progress != nil {
+		stderr = p.progress
 	}
 	return cli.Environment{Getenv: p.getenv, Stderr: stderr, Record: p.record, ConfigFile: p.configFile}
 }
 
-// say tells a person what happens. If standard output fails, there is no other place to say so.
+// say prints a message. If standard output fails, the error can go nowhere.
 func (p program) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(p.stdout, format, args...)
 }
@@ -114,9 +114,9 @@ func open(s haproxy.Settings) (target, error) {
 	return driver.Driver{Instance: instance}, nil
 }
 
-// run carries out one command line, program name included, and returns the exit code.
+// run executes one command line, with the program's name, and returns the exit code.
 func (p program) run(ctx context.Context, args []string) int {
-	p.args, p.waits = args, p.newWaits()
+	p.args, p.progress = args, p.newProgress()
 	err := p.app().RunContext(ctx, args)
 	code := exitCode(ctx, err)
 	p.explain(code, err)

@@ -53,11 +53,11 @@ func (p program) plan(c *cli.Context) error {
 	return planVerdict(c, report)
 }
 
-// planVerdict is what a plan without an error still ends with.
+// planVerdict is the error of a plan that was made.
 func planVerdict(c *cli.Context, report sync.Report) error {
 	switch {
 	case report.Down != nil && (c.String("runtime-socket") != "" || errors.Is(report.Down, haproxy.ErrRuns)):
-		return fmt.Errorf("%w: %w", errNotReached, report.Down) // not merely not started: what was named is wrong
+		return fmt.Errorf("%w: %w", errNotReached, report.Down) // HAProxy should be reachable: the socket is wrong
 	case !c.Bool("detailed-exitcode"):
 		return nil
 	case !report.Plan.Empty():
@@ -68,7 +68,7 @@ func planVerdict(c *cli.Context, report sync.Report) error {
 	return nil
 }
 
-// makePlan makes and shows the plan. A plan that would be held is shown too.
+// makePlan makes and shows the plan, even if a safeguard would hold it.
 func (p program) makePlan(c *cli.Context) (sync.Report, error) {
 	pass, err := p.prepare(c)
 	if err != nil {
@@ -83,7 +83,7 @@ func (p program) makePlan(c *cli.Context) (sync.Report, error) {
 	return report, p.show(c, report, err)
 }
 
-// showDiff shows what a plan would change in the managed file.
+// showDiff prints what would change in the managed file.
 func (p program) showDiff(c *cli.Context, pass pass, report sync.Report) error {
 	if !report.Plan.EditsFile() {
 		return nil

@@ -230,13 +230,13 @@ func TestAdoptGivesTheFileToTheAgentsUserAndBack(t *testing.T) {
 		return all
 	}
 	const places = " /etc/haproxy /etc/haproxy/haproxy.cfg"
-	forth := commands(file.forth(sync.Plan{}))
+	forth := commands(file.switchSteps(sync.Plan{}))
 	given, applied := slices.Index(forth, "chown hapsync:"+places), slices.Index(forth, "hapsync sync")
-	if given < 0 || given > applied || !slices.Contains(commands(file.back()), "chown root:"+places) {
-		t.Errorf("%q, and back %q", forth, commands(file.back()))
+	if given < 0 || given > applied || !slices.Contains(commands(file.backSteps()), "chown root:"+places) {
+		t.Errorf("%q, and back %q", forth, commands(file.backSteps()))
 	}
 	file.account = false
-	if forth := strings.Join(commands(file.forth(sync.Plan{})), "\n"); strings.Contains(forth, "chown") {
+	if forth := strings.Join(commands(file.switchSteps(sync.Plan{})), "\n"); strings.Contains(forth, "chown") {
 		t.Errorf("there is no such user: %s", forth)
 	}
 }

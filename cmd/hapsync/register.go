@@ -32,7 +32,8 @@ func (p program) registerCommand() *cli.Command {
 		cli.Text(cli.Spec{Name: "weight", Check: value("weight"), Fallback: "1", Usage: "`WEIGHT` of the host, 0 to 256, relative to the others"}),
 		cli.Text(cli.Spec{Name: "maxconn", Check: value("maxconn"), Fallback: "no limit", Usage: "most concurrent `CONNECTIONS`"}),
 		cli.Toggle(cli.Spec{Name: "backup", Usage: "use the host only when all others are down"}),
-		cli.Toggle(cli.Spec{Name: "one-key", Usage: "write the address as ip:port into one key, the host itself, as other tools read it, and not as the keys ip and port"}),
+		cli.Toggle(cli.Spec{Name: "one-key",
+			Usage: "write the address as ip:port into one key, the host itself, as other tools read it, and not as the keys ip and port"}),
 		cli.Text(cli.Spec{Name: "ttl", Value: "15s", Check: leaseTime, Usage: "`TIME` after which a host that has died is out of the registry"}),
 		drainFlag(),
 		cli.Toggle(cli.Spec{Name: "wait", Usage: "leave again unless every agent that reports applies the registration in time"}),
@@ -82,7 +83,7 @@ hapsync register --docker`,
 	})
 }
 
-// leaseTime is what etcd takes for the time of a lease.
+// leaseTime checks the TTL of a lease.
 func leaseTime(s string) error {
 	if d, err := time.ParseDuration(s); err != nil || d < 2*time.Second || d%time.Second != 0 {
 		return errors.New("must be whole seconds, 2s or more, such as 15s")
@@ -131,7 +132,7 @@ func untilHangup(ctx context.Context) (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(ctx, syscall.SIGHUP)
 }
 
-// taken says the way out where another has the name.
+// taken adds a remedy to the error that another host has the name.
 func taken(err error) error {
 	var held *etcd.HeldError
 	if errors.As(err, &held) {
@@ -140,7 +141,7 @@ func taken(err error) error {
 	return err
 }
 
-// registration is what the flags ask for.
+// registration is what the flags describe.
 func (p program) registration(c *cli.Context, client *etcd.Client, command bool) (registrar.Config, error) {
 	log := p.environment().Logger(c)
 	waiter, err := newWaiter(c)
@@ -177,7 +178,8 @@ func (p program) registration(c *cli.Context, client *etcd.Client, command bool)
 		conf.Check = &times
 	case command:
 		conf.UntilGood = true
-		conf.Check = &health.Check{Probe: health.TCP(host.Addr.String()), Interval: 100 * time.Millisecond, Timeout: time.Second, Rise: 1, Fall: 1}
+		conf.Check = &health.Check{Probe: health.TCP(host.Addr.String()), Rise: 1, Fall: 1,
+			Interval: 100 * time.Millisecond, Timeout: time.Second}
 	}
 	return conf, nil
 }
@@ -187,7 +189,7 @@ func checkTimes(c *cli.Context) health.Check {
 	return health.Check{Interval: c.Duration("interval"), Timeout: c.Duration("timeout"), Rise: c.Int("rise"), Fall: c.Int("fall")}
 }
 
-// checkSpec is the check of the flag --check.
+// checkSpec checks the flag --check.
 func checkSpec(value string) error {
 	_, err := health.Parse(value)
 	return err
@@ -222,9 +224,9 @@ func (p program) hostOf(c *cli.Context, log *slog.Logger) (registry.Host, error)
 	if err != nil {
 		return registry.Host{}, cli.Usage(c, err)
 	}
-	taken, err := addresses(c)
+	allowed, err := addresses(c)
 	if err == nil {
-		err = taken.Check(host.Addr)
+		err = allowed.Check(host.Addr)
 	}
 	if err != nil {
 		return registry.Host{}, cli.Usage(c, err)
@@ -233,8 +235,7 @@ func (p program) hostOf(c *cli.Context, log *slog.Logger) (registry.Host, error)
 	return host, nil
 }
 
-// localIP is the address that this machine has for packets to the first of the endpoints to which there is a way. It
-// sends none.
+// localIP is this machine's address on the route to the first endpoint that has a route. It sends no packet.
 func localIP(ctx context.Context, endpoints []string) (netip.Addr, error) {
 	err := errors.New("no endpoint")
 	for _, endpoint := range endpoints {

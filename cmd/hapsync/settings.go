@@ -13,7 +13,7 @@ import (
 	"github.com/hapsync/hapsync/sync"
 )
 
-// registryConfig is what the Registry flags say; etcd.Dial checks it.
+// registryConfig is what the Registry flags say; etcd.New checks it.
 func (p program) registryConfig(c *cli.Context) (etcd.Config, error) {
 	cfg := etcd.Config{
 		Endpoints:    cli.Words(c.StringSlice("endpoints")...),
@@ -43,7 +43,7 @@ func (p program) registryConfig(c *cli.Context) (etcd.Config, error) {
 	return cfg, nil
 }
 
-// addresses says which ones hosts may have.
+// addresses says which addresses hosts may have.
 func addresses(c *cli.Context) (registry.Addresses, error) {
 	networks, err := registry.ParseNetworks(cli.Words(c.StringSlice("addresses")...)...)
 	if err != nil {
@@ -52,7 +52,7 @@ func addresses(c *cli.Context) (registry.Addresses, error) {
 	return registry.Addresses{Only: networks, Loopback: c.Bool("allow-loopback")}, nil
 }
 
-// patterns are the domains that --domains names.
+// patterns are the domains of --domains.
 func patterns(c *cli.Context) (registry.Patterns, error) {
 	found := registry.Patterns(cli.Words(c.StringSlice("domains")...))
 	for _, pattern := range found {
@@ -93,18 +93,21 @@ func (p program) haproxySettings(c *cli.Context) (haproxy.Settings, error) {
 	return settings, nil
 }
 
-// journalFile is where passes are kept; ok is false where none are.
+// journalFile is the journal; ok is false if none is kept.
 func (p program) journalFile(c *cli.Context) (file journal.File, ok bool) {
 	managed := c.String("managed-file")
 	path := cmp.Or(c.String("journal"), p.journal(managed))
 	return journal.File{Path: path, Size: int64(c.Int("journal-size")) << 20, Managed: managed}, path != "off"
 }
 
-// proxyName holds the characters that HAProxy takes in the name of a frontend.
+// proxyName are the characters that HAProxy allows in the name of a frontend.
 const proxyName = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:"
 
 func layout(c *cli.Context, settings haproxy.Settings) sync.Layout {
-	return sync.Layout{Frontends: settings.Frontends, Cookie: c.String("cookie"), HostMatch: sync.HostMatch(c.String("host-match")), Routing: sync.Routing(c.String("routing"))}
+	return sync.Layout{
+		Frontends: settings.Frontends, Cookie: c.String("cookie"),
+		HostMatch: sync.HostMatch(c.String("host-match")), Routing: sync.Routing(c.String("routing")),
+	}
 }
 
 func policy(c *cli.Context) sync.Policy {

@@ -69,7 +69,7 @@ func (p program) status(c *cli.Context) error {
 	return verdictOf(status)
 }
 
-// verdictOf is the first of what stands in the way.
+// verdictOf is the error of a status that was shown: the first reason why the agent is not ready.
 func verdictOf(s render.Status) error {
 	const why = "the agent is not ready, see above"
 	switch {
@@ -85,7 +85,7 @@ func verdictOf(s render.Status) error {
 	return notReadyError{why, exitError}
 }
 
-// statusWithoutAgent shows what sync would do: registry, file and process as they are now.
+// statusWithoutAgent shows what sync would do, without asking the agent.
 func (p program) statusWithoutAgent(c *cli.Context, why error) error {
 	report, err := p.planOnly(c)
 	if c.String("output") == "json" {

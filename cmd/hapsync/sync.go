@@ -63,7 +63,7 @@ func (p program) sync(c *cli.Context) (err error) {
 		return err
 	}
 	if p.getenv("GOGC") == "" {
-		debug.SetGCPercent(150) // one pass and gone: at 10,000 domains a tenth less CPU for some 20 MB
+		debug.SetGCPercent(150) // for one pass: at 10,000 domains a tenth less CPU for some 20 MB
 	}
 	pass, err := p.prepare(c)
 	if err != nil {
@@ -76,11 +76,11 @@ func (p program) sync(c *cli.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	began := time.Now()
-	end := p.waits.on("the sync")
+	end := p.progress.on("the sync")
 	report, err := pass.syncer.Sync(c.Context)
 	end()
 	if entry := report.Entry(err, time.Since(began)); !entry.Empty() {
-		p.keep(c, entry)
+		p.appendJournal(c, entry)
 	}
 	if err := p.show(c, report, err); err != nil {
 		return err
@@ -88,8 +88,8 @@ func (p program) sync(c *cli.Context) (err error) {
 	return verdict(report)
 }
 
-// keep writes what was done into the journal. That it cannot is no reason to fail.
-func (p program) keep(c *cli.Context, entry sync.Entry) {
+// appendJournal writes the entry into the journal. An error is only logged.
+func (p program) appendJournal(c *cli.Context, entry sync.Entry) {
 	file, ok := p.journalFile(c)
 	if !ok {
 		return
@@ -99,7 +99,7 @@ func (p program) keep(c *cli.Context, entry sync.Entry) {
 	}
 }
 
-// verdict is what a pass without an error still ends with.
+// verdict is the error of a pass that did not fail.
 func verdict(report sync.Report) error {
 	switch {
 	case report.Down != nil:
@@ -110,14 +110,14 @@ func verdict(report sync.Report) error {
 	return nil
 }
 
-// A pass is all that sync and plan need.
+// A pass is what sync and plan need.
 type pass struct {
 	syncer *sync.Syncer
 	source source
 	target target
 }
 
-// prepare opens HAProxy first: what is wrong on this machine needs no registry.
+// prepare opens HAProxy first: what is wrong on this machine is found without the registry.
 func (p program) prepare(c *cli.Context) (pass, error) {
 	settings, err := p.haproxySettings(c)
 	if err != nil {
@@ -127,8 +127,8 @@ func (p program) prepare(c *cli.Context) (pass, error) {
 	if err != nil {
 		return pass{}, err
 	}
-	if p.waits != nil {
-		target = &patientTarget{target: target, waits: p.waits}
+	if p.progress != nil {
+		target = &progressTarget{target: target, progress: p.progress}
 	}
 	source, err := p.registry(c)
 	if err != nil {
@@ -150,7 +150,7 @@ func (p program) prepare(c *cli.Context) (pass, error) {
 	return pass{syncer, source, target}, nil
 }
 
-// registry is what the settings name; nothing is asked yet. What is wrong with them is an error of usage.
+// registry is the registry of the settings. It does not connect yet. Bad settings are a usage error.
 func (p program) registry(c *cli.Context) (source, error) {
 	cfg, err := p.registryConfig(c)
 	if err != nil {
@@ -160,14 +160,14 @@ func (p program) registry(c *cli.Context) (source, error) {
 	if err != nil {
 		return nil, cli.Usage(c, err)
 	}
-	if p.waits != nil {
-		source = patientSource{source, p.waits, etcdOf(c)}
+	if p.progress != nil {
+		source = progressSource{source, p.progress, etcdOf(c)}
 	}
 	return source, nil
 }
 
-// show writes the report, also that of a pass that failed part way, and returns the pass's error. Where nothing could be
-// compared there is only the error.
+// show writes the report, even of a pass that failed half-way, and returns the pass's error. If nothing was compared, it writes
+// nothing.
 func (p program) show(c *cli.Context, report sync.Report, passErr error) error {
 	page := render.Report{Report: report, Summary: c.Bool("summary"), Domain: strings.ToLower(c.String("domain"))}
 	var held *sync.HeldError

@@ -113,7 +113,7 @@ func jobOf(t *testing.T, b *bench, args ...string) (j *daemon.Agent, err error) 
 	p := b.program(new(bytes.Buffer), new(bytes.Buffer))
 	app := p.app()
 	app.Command("agent").Action = func(c *cli.Context) error {
-		j, err = p.newJob(c, daemon.New(daemon.Build{}))
+		j, err = p.newAgent(c, daemon.New(daemon.Build{}))
 		return err
 	}
 	return j, app.RunContext(t.Context(), append([]string{"hapsync", "agent"}, args...))

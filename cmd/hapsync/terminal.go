@@ -26,7 +26,7 @@ func (p program) watch(c *cli.Context, agent inquiry) error {
 			err = status.WriteText(&text)
 		}
 		if c.Err() != nil {
-			return nil //nolint:nilerr // the interrupt is how it ends
+			return nil //nolint:nilerr // an interrupt is the normal end
 		}
 		if err != nil {
 			text.WriteString("agent        " + err.Error() + "\n")
@@ -53,7 +53,7 @@ func (p program) watch(c *cli.Context, agent inquiry) error {
 	}
 }
 
-// write writes a page in the format of --output, with colours where they are wanted.
+// write writes a page in the format of --output, with colors if they are wanted.
 func (p program) write(c *cli.Context, page render.Page) error {
 	if format := c.String("output"); format == "json" || !p.colored(c) {
 		return render.Write(p.stdout, format, page)
@@ -66,7 +66,7 @@ func (p program) write(c *cli.Context, page render.Page) error {
 	return err
 }
 
-// colored reports whether output for people has colours.
+// colored reports whether output for people has colors.
 func (p program) colored(c *cli.Context) bool {
 	switch c.String("color") {
 	case "always":

@@ -9,7 +9,8 @@ import (
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 )
 
-// These are set by the linker, -ldflags "-X main.version=v1.2.3". Commit and date are needed only if Go does not see the repository.
+// version, commit and date are set by the linker, with -ldflags "-X main.version=v1.2.3". Commit and date are needed only if Go
+// does not see the repository.
 var version, commit, date string
 
 func (p program) versionCommand() *cli.Command {
@@ -25,7 +26,7 @@ func (p program) versionCommand() *cli.Command {
 	})
 }
 
-// A build is what the program was built from; a field is empty where the build does not say.
+// A build is what the program was built from; a field is empty if the build does not say.
 type build struct {
 	Version      string `json:"version" doc:"version of hapsync"`
 	Commit       string `json:"commit" doc:"commit that it was built from; empty if the build does not say"`
@@ -35,7 +36,7 @@ type build struct {
 	ConfigParser string `json:"config_parser" doc:"version of haproxytech/config-parser"`
 }
 
-// thisBuild reads the build out of the running program.
+// thisBuild reads the build of the running program.
 func thisBuild() build {
 	b := build{Version: cmp.Or(version, "(devel)"), Commit: commit, Date: date}
 	info, ok := debug.ReadBuildInfo()
@@ -68,7 +69,8 @@ func (p program) printVersion(c *cli.Context) error {
 	if c.String("output") == "json" {
 		return render.JSON(p.stdout, b)
 	}
-	_, err := fmt.Fprintf(p.stdout, "hapsync %s\ncommit         %s\ndate           %s\ngo             %s\nclient-native  %s\nconfig-parser  %s\n",
-		b.Version, render.Dash(b.Commit), render.Dash(b.Date), render.Dash(b.Go), render.Dash(b.ClientNative), render.Dash(b.ConfigParser))
+	const format = "hapsync %s\ncommit         %s\ndate           %s\ngo             %s\nclient-native  %s\nconfig-parser  %s\n"
+	_, err := fmt.Fprintf(p.stdout, format, b.Version,
+		render.Dash(b.Commit), render.Dash(b.Date), render.Dash(b.Go), render.Dash(b.ClientNative), render.Dash(b.ConfigParser))
 	return err
 }

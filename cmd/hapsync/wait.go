@@ -14,7 +14,7 @@ import (
 	"github.com/hapsync/hapsync/registry/etcd"
 )
 
-// errNotYet is wrapped where something is not in effect.
+// errNotYet is wrapped if something is not in effect.
 var errNotYet = errors.New("not in effect")
 
 // waitPoll is how often the agents' reports are read.
@@ -28,11 +28,11 @@ func waitFlags() []cli.Flag {
 	}
 }
 
-// A waiter waits for agents; nil does not.
+// A waiter waits for agents; nil does not wait.
 type waiter struct {
 	prefix  string
 	timeout time.Duration
-	// stands says, in front of an error, that what was written stays although it is not in effect; empty where it does not.
+	// stands begins an error: what was written stays although it is not in effect. Empty if it does not stay.
 	stands string
 }
 
@@ -45,12 +45,12 @@ func newWaiter(c *cli.Context) (*waiter, error) {
 	return &waiter{prefix: prefix, timeout: c.Duration("wait-timeout")}, err
 }
 
-// wait returns when every agent has done what the ack asks for, and how many there are. An error that wraps
-// errNotYet names those that have not. Meanwhile the waits say which.
-func (w *waiter) wait(ctx context.Context, client *etcd.Client, ack registry.Ack, waits *waits) (agents int, err error) {
+// wait returns when every agent has acknowledged the write, and how many agents there are. An error that wraps errNotYet names
+// the missing ones. Meanwhile the terminal shows them.
+func (w *waiter) wait(ctx context.Context, client *etcd.Client, ack registry.Ack, line *progress) (agents int, err error) {
 	var lacks atomic.Value
 	lacks.Store("the agents' reports")
-	defer waits.begin(func(took time.Duration) string {
+	defer line.begin(func(took time.Duration) string {
 		return fmt.Sprintf("waiting for %s; %s left", lacks.Load(), seconds(w.timeout-took))
 	})()
 	deadline := time.NewTimer(w.timeout)
@@ -62,7 +62,7 @@ func (w *waiter) wait(ctx context.Context, client *etcd.Client, ack registry.Ack
 		roster, err := client.Agents(ctx, w.prefix)
 		if err == nil {
 			if !began && len(roster.Agents)+len(roster.Unreadable) == 0 {
-				return 0, w.nobody(roster)
+				return 0, w.noAgents(roster)
 			}
 			began = true
 			if missing = append(ack.Missing(roster.Agents), roster.Unreadable...); len(missing) == 0 {
@@ -77,13 +77,14 @@ func (w *waiter) wait(ctx context.Context, client *etcd.Client, ack registry.Ack
 			if err != nil {
 				return 0, err
 			}
-			return 0, fmt.Errorf("%w after %s: %s%s:\n  %s", errNotYet, w.timeout, w.stands, notDone(len(missing)), strings.Join(missing, "\n  "))
+			return 0, fmt.Errorf("%w after %s: %s%s:\n  %s", errNotYet, w.timeout, w.stands, notDone(len(missing)),
+				strings.Join(missing, "\n  "))
 		case <-poll.C:
 		}
 	}
 }
 
-// first is the first of the lines, and how many more there are.
+// first is the first line, and how many more there are.
 func first(lines []string) string {
 	if more := len(lines) - 1; more > 0 {
 		return fmt.Sprintf("%s, and %d more", lines[0], more)
@@ -98,7 +99,7 @@ func notDone(n int) string {
 	return fmt.Sprintf("%d agents have not done it", n)
 }
 
-func (w *waiter) nobody(roster registry.Roster) error {
+func (w *waiter) noAgents(roster registry.Roster) error {
 	why := "is hapsync agent running, and may it write there?"
 	if roster.Others > 0 {
 		why = fmt.Sprintf("%s there follow another --prefix", registry.Count(roster.Others, "agent"))
@@ -106,13 +107,13 @@ func (w *waiter) nobody(roster registry.Roster) error {
 	return fmt.Errorf("%w: %sno agent reports below %s: %s", errNotYet, w.stands, w.prefix, why)
 }
 
-// await waits where --wait asks for it, and says so.
+// await waits if --wait says so, and prints the result.
 func (p program) await(c *cli.Context, client *etcd.Client, w *waiter, ack registry.Ack) error {
 	if w == nil {
 		return nil
 	}
 	w.stands = fmt.Sprintf("the write stands at revision %d, but ", ack.Revision)
-	n, err := w.wait(c.Context, client, ack, p.waits)
+	n, err := w.wait(c.Context, client, ack, p.progress)
 	if err != nil {
 		return err
 	}

@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// address is where HAProxy reaches a port of the container; port 0 stands for the only one that there is. What stands in the
-// way is a problem that names no container.
+// address is where HAProxy reaches a port of the container; port 0 means its only port. The Problem names no container.
 func (s Settings) address(c Container, port uint16) (netip.AddrPort, *Problem) {
 	switch {
 	case s.Internal:
@@ -69,7 +68,7 @@ func (s Settings) publishedAddress(c Container, port uint16) (netip.AddrPort, *P
 	return s.reached(port, at)
 }
 
-// reached chooses from the addresses of a published port: the machine's own, or else one that is not the machine's alone.
+// reached chooses one of the addresses of a published port: the machine's own, or else one that other machines can reach.
 func (s Settings) reached(port uint16, at []netip.AddrPort) (netip.AddrPort, *Problem) {
 	for _, a := range at {
 		if a.Addr() == s.IP || a.Addr().IsUnspecified() && a.Addr().Is4() == s.IP.Is4() {
@@ -85,12 +84,12 @@ func (s Settings) reached(port uint16, at []netip.AddrPort) (netip.AddrPort, *Pr
 		return netip.AddrPort{}, &Problem{Label: LabelPort, Reason: fmt.Sprintf(
 			"port %d of the container is not published for addresses of the kind of %s: publish it with -p %[1]d, or give another --ip", port, s.IP)}
 	}
-	return netip.AddrPort{}, &Problem{Label: LabelPort, Reason: fmt.Sprintf("port %d of the container is published on %s only, which "+
-		"no other machine reaches: publish it without that address, or start hapsync with --internal, or with --ip %[2]s --allow-loopback where HAProxy runs on this machine",
-		port, at[0].Addr())}
+	return netip.AddrPort{}, &Problem{Label: LabelPort, Reason: fmt.Sprintf(
+		"port %d of the container is published on %s only, which no other machine reaches: publish it without that address, "+
+			"or start hapsync with --internal, or with --ip %[2]s --allow-loopback where HAProxy runs on this machine", port, at[0].Addr())}
 }
 
-// onlyPort is the port, or the only one of the ports where it is 0.
+// onlyPort returns port, or if it is 0 the only one of the ports.
 func onlyPort(port uint16, ports []uint16, has string) (uint16, *Problem) {
 	switch {
 	case port != 0:

@@ -19,16 +19,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// answerTime is how long the engine may take for one answer.
-const answerTime = 10 * time.Second
+// answerTimeout is the timeout of one answer of the engine.
+const answerTimeout = 10 * time.Second
 
 // An Engine is a Docker engine. Its methods may be called by several goroutines at once.
 type Engine struct {
 	api *client.Client
 }
 
-// Open returns the engine at an address such as unix:///run/docker.sock or tcp://127.0.0.1:2375; empty means the one that the
-// docker command finds, by DOCKER_HOST and its companions. It does not connect.
+// Open returns the engine at an address such as unix:///run/docker.sock or tcp://127.0.0.1:2375. Empty means the engine that
+// the docker command would use: DOCKER_HOST and related variables. It does not connect.
 func Open(address string) (*Engine, error) {
 	find := []client.Opt{client.FromEnv}
 	if address != "" {
@@ -41,19 +41,19 @@ func Open(address string) (*Engine, error) {
 	return &Engine{api: api}, nil
 }
 
-// Close ends the idle connections.
+// Close closes idle connections.
 func (e *Engine) Close() error { return e.api.Close() }
 
-// Host is where the engine is.
+// Host is the address of the engine.
 func (e *Engine) Host() string { return e.api.DaemonHost() }
 
-// Containers are those that run, sorted by name: all of them, or those with the label.
+// Containers are the running containers, sorted by name; only those with the label, if it is not empty.
 func (e *Engine) Containers(ctx context.Context, label string) ([]Container, error) {
 	options := client.ContainerListOptions{}
 	if label != "" {
 		options.Filters = make(client.Filters).Add("label", label)
 	}
-	short, cancel := context.WithTimeout(ctx, answerTime)
+	short, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	list, err := e.api.ContainerList(short, options)
 	if err != nil {
@@ -63,7 +63,7 @@ func (e *Engine) Containers(ctx context.Context, label string) ([]Container, err
 	for _, summary := range list.Items {
 		c, err := e.inspect(ctx, summary)
 		if errdefs.IsNotFound(err) {
-			continue // it has gone meanwhile
+			continue // it is gone
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -77,13 +77,13 @@ func (e *Engine) Containers(ctx context.Context, label string) ([]Container, err
 	return running, nil
 }
 
-// inspect reads one container. One that has stopped meanwhile is not Started.
+// inspect reads one container. If it has stopped, Started is zero.
 func (e *Engine) inspect(ctx context.Context, summary container.Summary) (Container, error) {
 	c := Container{ID: summary.ID, Name: summary.ID}
 	if len(summary.Names) > 0 {
 		c.Name = strings.TrimPrefix(summary.Names[0], "/")
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	answer, err := e.api.ContainerInspect(ctx, summary.ID, client.ContainerInspectOptions{})
 	if err != nil {
@@ -112,10 +112,10 @@ func (e *Engine) inspect(ctx context.Context, summary container.Summary) (Contai
 	return c, nil
 }
 
-// The engine's numbers of the first and the last real-time signal, which the kernel's names do not have.
+// rtMin and rtMax are the engine's numbers of the real-time signals, which have no names in the kernel.
 const rtMin, rtMax = 34, 64
 
-// signalNumber takes "SIGQUIT", "QUIT", "3" and "SIGRTMIN+3", as the engine does, and "" for the default.
+// signalNumber accepts "SIGQUIT", "QUIT", "3" and "SIGRTMIN+3", like the engine, and "" for the default.
 func signalNumber(name string) string {
 	if n, err := strconv.Atoi(name); err == nil {
 		return strconv.Itoa(n)
@@ -182,26 +182,26 @@ func networks(settings map[string]*network.EndpointSettings) (all []Network) {
 	return all
 }
 
-// An Event is something that has happened to a container.
+// An Event is something that happened to a container.
 type Event struct {
 	Container string // its ID
-	// Signal is the number of the one that the container was sent; empty where the event is of another kind.
+	// Signal is the number of the signal that the container got; empty for other events.
 	Signal string
-	// Start is set where the container has started.
+	// Start is set if the container has started.
 	Start bool
 	Time  time.Time
 }
 
-// ErrEvents is wrapped by the errors of an engine that answers, but whose stream of events has ended or never began.
+// ErrEvents is wrapped by errors of an engine that answers, but whose stream of events ended or never began.
 var ErrEvents = errors.New("follow the events")
 
-// Follow tells of the events that may change what Containers returns, until the stream of events breaks or the context
-// ends: it never returns nil. It calls following when the stream is there, before the first event.
+// Follow calls tell with each event that may change what Containers returns, until the stream breaks or the context ends; it
+// never returns nil. It calls following when the stream is open, before the first event.
 func (e *Engine) Follow(ctx context.Context, following func(), tell func(Event)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	short, stop := context.WithTimeout(ctx, answerTime)
-	_, err := e.api.Ping(short, client.PingOptions{}) // else nothing bounds the wait for the stream
+	short, stop := context.WithTimeout(ctx, answerTimeout)
+	_, err := e.api.Ping(short, client.PingOptions{}) // opening the stream has no timeout
 	stop()
 	if err != nil {
 		return err

@@ -11,26 +11,26 @@ import (
 
 // Settings say how containers become hosts.
 type Settings struct {
-	// Machine is the first part of the names of hosts whose container gives none.
+	// Machine is the first part of a host's name, if the container names none.
 	Machine string
-	// IP is where the published ports of this machine are reached.
+	// IP is where HAProxy reaches the published ports of this machine.
 	IP netip.Addr
-	// Internal takes the addresses that containers have in their networks, instead of the published ones.
+	// Internal uses the containers' addresses in their networks, not the published ports.
 	Internal bool
-	// RegistratorNames takes SERVICE_NAME and SERVICE_<port>_NAME, too.
+	// RegistratorNames also accepts SERVICE_NAME and SERVICE_<port>_NAME.
 	RegistratorNames bool
-	// OneKey registers hosts as one key, not as ip and port.
+	// OneKey registers hosts in one key, not as ip and port.
 	OneKey bool
 	// Domains are those that containers may serve.
 	Domains registry.Patterns
-	// Addresses says which ones hosts may have.
+	// Addresses says which addresses hosts may have.
 	Addresses registry.Addresses
 }
 
-// maxServices are the most domains that one container may name.
+// maxServices is how many domains one container may name.
 const maxServices = 32
 
-// Label is the one that all containers have that matter; empty where others may matter.
+// Label is a label that every relevant container has; empty if there is no such label.
 func (s Settings) Label() string {
 	if s.RegistratorNames {
 		return ""
@@ -38,23 +38,22 @@ func (s Settings) Label() string {
 	return LabelDomain
 }
 
-// A Host is what a container is to be in the registry under one name.
+// A Host is a container as a host in the registry, under one name.
 type Host struct {
 	ID, Container string // the container's ID and its name
 	Domain        string // in lower case
-	registry.Host        // ready, or maint where the container is not healthy, or paused
-	// Check is "tcp", a path that is to answer, or empty.
+	registry.Host        // ready, or maint if the container is paused or not healthy
+	// Check is "tcp", an HTTP path, or empty.
 	Check string
 }
 
 // A Key is the place of a host in the registry.
 type Key struct{ Domain, Host string }
 
-// Key is the place of the host.
 func (h Host) Key() Key { return Key{h.Domain, h.Name} }
 
-// Hosts are what the containers are to be in the registry, sorted, each key once; and the problems, sorted. A key that several
-// containers want is that of the one that has it in held, by ID, or else of the first one.
+// Hosts returns the hosts of the containers, sorted, each key once; and the problems, sorted. If several containers want one
+// key, it goes to the one whose ID is in held, or else to the first one.
 func (s Settings) Hosts(running []Container, held map[Key]string) ([]Host, []Problem) {
 	var hosts []Host
 	var problems []Problem
@@ -87,7 +86,7 @@ func (s Settings) Hosts(running []Container, held map[Key]string) ([]Host, []Pro
 	return once, slices.Compact(problems)
 }
 
-// compareHeld puts the one before that has the key already.
+// compareHeld puts first the host that holds the key already.
 func compareHeld(a, b Host, held map[Key]string) int {
 	holder, there := held[a.Key()]
 	switch {
@@ -101,7 +100,7 @@ func compareHeld(a, b Host, held map[Key]string) int {
 	return 0
 }
 
-// hostsOf are those of one container. One that Docker's HEALTHCHECK has not judged yet has none.
+// hostsOf returns the hosts of one container: none while Docker's HEALTHCHECK is starting.
 func (s Settings) hostsOf(c Container) ([]Host, []Problem) {
 	if c.Unread != nil {
 		return nil, []Problem{{Reason: c.Unread.Error()}}

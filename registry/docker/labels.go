@@ -10,7 +10,7 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// The labels of a container.
+// Labels of a container.
 const (
 	LabelDomain  = "hapsync.domain"
 	LabelHost    = "hapsync.host"
@@ -24,10 +24,10 @@ func labels() []string {
 	return []string{LabelDomain, LabelHost, LabelPort, LabelWeight, LabelCheck, LabelNetwork}
 }
 
-// A Problem keeps a container, or a name of it, out of the registry, or says that a label of it is passed over.
+// A Problem keeps a container, or one of its names, out of the registry, or reports an ignored label.
 type Problem struct {
 	Container string
-	// Label is the one to fix, or a variable of registrator's; empty for neither.
+	// Label is the label to fix, or a variable of registrator's; empty for neither.
 	Label  string
 	Reason string
 }
@@ -35,11 +35,11 @@ type Problem struct {
 // A service is a port of a container that serves a domain.
 type service struct {
 	domain string
-	label  string // that names it
-	port   uint16 // 0 where there is only one
+	label  string // the label or variable that names it
+	port   uint16 // 0 for the only one
 }
 
-// decode is what a container wants to be in the registry, whatever state it is in.
+// decode returns the hosts that the container's labels ask for, in any state of the container.
 func (s Settings) decode(c Container) (hosts []Host, problems []Problem) {
 	services, problems := s.services(c)
 	if len(services) == 0 {
@@ -50,7 +50,7 @@ func (s Settings) decode(c Container) (hosts []Host, problems []Problem) {
 			Reason: fmt.Sprintf("the container names %d domains, and only the first %d are registered", n, maxServices)})
 		services = services[:maxServices]
 	}
-	problems = append(problems, strange(c)...)
+	problems = append(problems, unknownLabels(c)...)
 	values, bad := s.values(c)
 	if bad != nil {
 		return nil, append(problems, *bad)
@@ -66,7 +66,7 @@ func (s Settings) decode(c Container) (hosts []Host, problems []Problem) {
 	return hosts, problems
 }
 
-// services are those of the hapsync labels, or else those with registrator's names.
+// services returns the services of hapsync's labels, or else of registrator's names.
 func (s Settings) services(c Container) ([]service, []Problem) {
 	domains, there := c.Labels[LabelDomain]
 	if !there {
@@ -86,7 +86,7 @@ func (s Settings) services(c Container) ([]service, []Problem) {
 	return services, nil
 }
 
-// portOf is what the label says; 0 where there is none.
+// portOf is the port of the label; 0 if there is none.
 func portOf(c Container) (uint16, *Problem) {
 	value, there := c.Labels[LabelPort]
 	if !there {
@@ -99,17 +99,18 @@ func portOf(c Container) (uint16, *Problem) {
 	return uint16(port), nil
 }
 
-// strange are the labels that look like hapsync's and are not.
-func strange(c Container) (problems []Problem) {
+// unknownLabels reports labels that begin like hapsync's but do not exist.
+func unknownLabels(c Container) (problems []Problem) {
 	for _, label := range slices.Sorted(maps.Keys(c.Labels)) {
 		if strings.HasPrefix(label, "hapsync.") && !slices.Contains(labels(), label) {
-			problems = append(problems, Problem{Label: label, Reason: "there is no such label, it is passed over: they are " + strings.Join(labels(), ", ")})
+			problems = append(problems, Problem{Label: label,
+				Reason: "there is no such label, it is passed over: they are " + strings.Join(labels(), ", ")})
 		}
 	}
 	return problems
 }
 
-// values are those of the labels that are the same for all services, by attribute of a host, and the check.
+// values checks the labels that all services share. It returns the values of the host's keys, by attribute.
 func (s Settings) values(c Container) (map[string]string, *Problem) {
 	values := map[string]string{}
 	if weight, there := c.Labels[LabelWeight]; there {
@@ -131,7 +132,7 @@ func (s Settings) values(c Container) (map[string]string, *Problem) {
 	return values, nil
 }
 
-// goodCheck takes "tcp", "off" and a path: the words that may stand behind them in the key of a domain are for HAProxy's checks.
+// goodCheck allows "tcp", "off" and a path. In the key of a domain more words may follow, but those are for HAProxy's checks.
 func goodCheck(value string) error {
 	check, _, more := strings.Cut(value, " ")
 	err := registry.CheckOption("check", check)
@@ -142,7 +143,7 @@ func goodCheck(value string) error {
 	return err
 }
 
-// host is what a service of the container is in the registry. The values were checked.
+// host is the host of one service. The values have been checked.
 func (s Settings) host(c Container, service service, values map[string]string) (Host, *Problem) {
 	if err := registry.CheckDomain(service.domain); err != nil {
 		return Host{}, &Problem{Label: service.label, Reason: err.Error()}

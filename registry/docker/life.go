@@ -10,16 +10,16 @@ import (
 	"github.com/hapsync/hapsync/registry/registrar"
 )
 
-// A life is the time that a container has in the registry under one name, from its being wanted to the end of its lease.
+// A life is the time of a container in the registry under one name, until its lease ends.
 type life struct {
 	host      Host
 	registrar *registrar.Registrar
 	leaving   bool // belongs to Reconciler.Run
 	cancel    context.CancelFunc
-	ended     chan struct{} // closed at the end
+	ended     chan struct{} // closed when it has ended
 }
 
-// begin registers a host until its life is ended. The end of ctx does not end it.
+// begin registers a host until end is called, even if ctx ends before.
 func (r *Reconciler) begin(ctx context.Context, host Host) (*life, error) {
 	l := &life{host: host, ended: make(chan struct{})}
 	log := r.log.With("container", host.Container)
@@ -42,7 +42,7 @@ func (r *Reconciler) begin(ctx context.Context, host Host) (*life, error) {
 	return l, nil
 }
 
-// checkOf is the check of a container; nil where it has none.
+// checkOf is the check of a container; nil if it has none.
 func (r *Reconciler) checkOf(host Host) *health.Check {
 	check := r.conf.Check
 	switch host.Check {
@@ -56,7 +56,7 @@ func (r *Reconciler) checkOf(host Host) *health.Check {
 	return &check
 }
 
-// end takes the host out, which takes its time: ended says when it has. The first call counts.
+// end begins to take the host out; ended is closed when that is done. Only the first call counts.
 func (l *life) end(drain time.Duration) {
 	if !l.leaving {
 		l.leaving = true
@@ -74,7 +74,7 @@ func (l *life) hasEnded() bool {
 	}
 }
 
-// is reports whether the life is that of the host, whose state may have changed.
+// is reports whether the life is that of the host, apart from its state.
 func (l *life) is(host Host) bool {
 	host.State = l.host.State
 	return host == l.host

@@ -8,9 +8,9 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// HostName is the name that a container has as a host where its labels give none: <machine>_<container>. Container names
-// are unique on a machine only. The first "_" ends the machine's name, so no two pairs have one name in common; what
-// cannot stand as it is, or is too long, gets a hash of the pair at its end.
+// HostName is the name of a host without a label: <machine>_<container>, because a container's name is unique on one machine
+// only. The first "_" ends the machine's name, so two pairs never have the same name. A pair with other characters, or too
+// long, gets a hash at its end.
 func HostName(machine, container string) string {
 	name := valid(machine, "-.") + "_" + valid(container, "_-.")
 	if name == machine+"_"+container && registry.CheckHost(name) == nil {
@@ -21,7 +21,7 @@ func HostName(machine, container string) string {
 	return name[:min(len(name), registry.MaxHost-len(end))] + end
 }
 
-// valid replaces what is neither a letter, a digit nor one of the others.
+// valid replaces all characters except letters, digits and others by "-".
 func valid(name, others string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

@@ -20,22 +20,22 @@ type Config struct {
 	Engine   *Engine
 	Client   *etcd.Client
 	Settings Settings
-	// TTL of the leases; Drain is how long hosts stay in drain when the reconciler ends.
+	// TTL of the leases. Drain is how long hosts stay in drain when the reconciler ends.
 	TTL, Drain time.Duration
-	// Replace takes names over that have an address of this machine, or of the container: what an earlier run has left.
+	// Replace takes over names at an address of this machine or of the container: an earlier run has left them.
 	Replace bool
-	// Check has all of the containers' checks but the probe.
+	// Check of the containers, without the probe.
 	Check health.Check
-	// Resync is how often the containers are compared though nothing is known to have changed.
+	// Resync is the time between two passes without an event.
 	Resync time.Duration
 	Logger *slog.Logger
 }
 
-// A Reconciler keeps the containers of an engine registered. Each pass compares the containers that run with the hosts that
-// it has registered, begins those that are missing and ends those that have no container any more. Events of the engine only
-// wake it. It knows nothing of keys that none of its hosts has written, and touches none.
+// A Reconciler keeps the containers of an engine registered. Each pass compares the running containers with the registered
+// hosts, registers those that are missing, and takes out those without a container. Events of the engine only start a pass. It
+// never touches keys that its hosts have not written.
 //
-// While the engine does not answer, all stays as it was: the containers may go on without it.
+// While the engine does not answer, all hosts stay: the containers may still run.
 type Reconciler struct {
 	conf Config
 	log  *slog.Logger
@@ -44,19 +44,19 @@ type Reconciler struct {
 	mu      stdsync.Mutex
 	signals Signals
 
-	// What follows belongs to Run.
+	// The rest belongs to Run.
 
 	lives   map[Key]*life
 	known   map[Problem]bool // the problems of the last pass
-	trouble string           // of the last pass with the engine; empty for none
+	trouble string           // the engine's last error; empty for none
 }
 
-// New returns a reconciler that Run starts.
+// New returns a reconciler, which Run starts.
 func New(conf Config) *Reconciler {
 	return &Reconciler{conf: conf, log: conf.Logger, wake: make(chan struct{}, 1), lives: map[Key]*life{}}
 }
 
-// Run registers the containers until ctx ends, and takes them out.
+// Run registers the containers until ctx ends, and then takes them out.
 func (r *Reconciler) Run(ctx context.Context) {
 	following := make(chan struct{})
 	go func() {
@@ -88,7 +88,7 @@ func (r *Reconciler) Run(ctx context.Context) {
 	}
 }
 
-// notify wakes the reconciler.
+// notify wakes Run.
 func (r *Reconciler) notify() {
 	select {
 	case r.wake <- struct{}{}:
@@ -96,7 +96,7 @@ func (r *Reconciler) notify() {
 	}
 }
 
-// follow wakes the reconciler at each event, and each time that the stream of events has begun or ended, until ctx ends.
+// follow wakes Run at each event, and when the stream of events begins or ends, until ctx ends.
 func (r *Reconciler) follow(ctx context.Context) {
 	again, told := engineRetry(), ""
 	for ctx.Err() == nil {
@@ -130,12 +130,12 @@ func (r *Reconciler) follow(ctx context.Context) {
 	}
 }
 
-// engineRetry are the pauses after which an engine is asked again that has not answered.
+// engineRetry are the pauses between two requests to an engine that does not answer.
 func engineRetry() *backoff.ExponentialBackOff {
 	return &backoff.ExponentialBackOff{InitialInterval: 200 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 2 * time.Second}
 }
 
-// pass brings the lives in line with the containers that run.
+// pass compares the hosts with the running containers.
 func (r *Reconciler) pass(ctx context.Context) error {
 	running, err := r.conf.Engine.Containers(ctx, r.conf.Settings.Label())
 	if ctx.Err() != nil {
@@ -158,11 +158,11 @@ func (r *Reconciler) pass(ctx context.Context) error {
 	}
 	hosts, problems := r.conf.Settings.Hosts(r.staying(running), r.holders())
 	r.logNew(problems)
-	r.bring(ctx, hosts, unread)
+	r.apply(ctx, hosts, unread)
 	return nil
 }
 
-// staying are the containers that were not told to end.
+// staying are the containers that are not being stopped.
 func (r *Reconciler) staying(running []Container) []Container {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -170,7 +170,7 @@ func (r *Reconciler) staying(running []Container) []Container {
 	return slices.DeleteFunc(slices.Clone(running), r.signals.Stopping)
 }
 
-// holders are the IDs of the containers that have the keys.
+// holders are the IDs of the containers that hold the keys.
 func (r *Reconciler) holders() map[Key]string {
 	held := map[Key]string{}
 	for key, s := range r.lives {
@@ -181,7 +181,7 @@ func (r *Reconciler) holders() map[Key]string {
 	return held
 }
 
-// logNew logs the problems that the pass before did not have.
+// logNew logs problems that the last pass did not have.
 func (r *Reconciler) logNew(problems []Problem) {
 	now := map[Problem]bool{}
 	for _, p := range problems {
@@ -193,9 +193,9 @@ func (r *Reconciler) logNew(problems []Problem) {
 	r.known = now
 }
 
-// bring ends the lives that no host wants, then begins those that are missing. Where the one before has not ended yet, its
-// end wakes the reconciler.
-func (r *Reconciler) bring(ctx context.Context, hosts []Host, unread map[string]bool) {
+// apply ends the lives that no host wants, then begins those that are missing. A key whose last life is still ending is begun
+// later: its end wakes Run.
+func (r *Reconciler) apply(ctx context.Context, hosts []Host, unread map[string]bool) {
 	want := map[Key]Host{}
 	for _, host := range hosts {
 		want[host.Key()] = host
@@ -207,7 +207,7 @@ func (r *Reconciler) bring(ctx context.Context, hosts []Host, unread map[string]
 			continue
 		}
 		if host, wanted := want[key]; !unread[l.host.ID] && (!wanted || !l.is(host)) {
-			l.end(0) // it has ended, or is about to: there is no time to drain it
+			l.end(0) // the container has ended, or is ending: no time to drain
 		}
 	}
 	for _, host := range hosts {

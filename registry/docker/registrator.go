@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// registrator are the services that registrator's variables and labels name. Labels count more than variables, and a
-// port's own name more than that of the container.
+// registrator returns the services that registrator's variables and labels name. Labels win over variables, and the name of a
+// port over that of the container.
 func (s Settings) registrator(c Container) (services []service, problems []Problem) {
 	meta := registratorMeta(c)
 	if meta["SERVICE_IGNORE"] != "" {
@@ -45,7 +45,7 @@ func (s Settings) registrator(c Container) (services []service, problems []Probl
 		problems = []Problem{{Label: "SERVICE_NAME",
 			Reason: fmt.Sprintf("the container has several TCP ports, %s: name them one by one, as SERVICE_%d_NAME", numbers(left), left[0])}}
 	case len(services) == 0:
-		services = append(services, service{domain: name, label: "SERVICE_NAME"}) // its address says why there is none
+		services = append(services, service{domain: name, label: "SERVICE_NAME"}) // its address will be the problem
 	}
 	return services, problems
 }

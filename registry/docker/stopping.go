@@ -2,22 +2,22 @@ package docker
 
 import "time"
 
-// Signals remembers which signals were sent to containers. docker stop sends one, and the engine does not show otherwise
-// that a container is about to end. The zero value is empty; it is for one goroutine.
+// Signals remembers the signals that were sent to containers. docker stop sends one, and the engine shows in no other way that
+// a container is being stopped. The zero value is empty. It is not safe for concurrent use.
 type Signals struct {
 	last map[sent]moment
 }
 
 type sent struct{ container, signal string }
 
-// A moment is when a signal was sent. While the stream of events goes on, the container has not started since: its start
-// would have been told. After a gap only the engine's clock tells which came first, and that may have jumped.
+// A moment is when a signal was sent. As long as the stream of events is unbroken, the container has not started since: its
+// start would be an event. After a gap only the engine's clock tells which came first, and that clock may have jumped.
 type moment struct {
 	time   time.Time
-	before bool // a gap
+	before bool // before a gap in the stream
 }
 
-// Note takes note of an event.
+// Note notes an event.
 func (s *Signals) Note(e Event) {
 	if e.Start {
 		s.drop(e.Container)
@@ -31,7 +31,7 @@ func (s *Signals) Note(e Event) {
 	s.last[sent{e.Container, e.Signal}] = moment{time: e.Time}
 }
 
-// Gap takes note that events may have been missed.
+// Gap notes that events may have been missed.
 func (s *Signals) Gap() {
 	for key, at := range s.last {
 		at.before = true
@@ -47,7 +47,7 @@ func (s *Signals) drop(container string) {
 	}
 }
 
-// Stopping reports whether the container was told to end since it was started.
+// Stopping reports whether the container got a signal to stop since it was started.
 func (s *Signals) Stopping(c Container) bool {
 	for _, signal := range []string{c.StopSignal, "9"} {
 		if at, ok := s.last[sent{c.ID, signal}]; ok && (!at.before || at.time.After(c.Started)) {
@@ -57,7 +57,7 @@ func (s *Signals) Stopping(c Container) bool {
 	return false
 }
 
-// Forget drops what is known of containers that do not run.
+// Forget drops the signals of containers that do not run.
 func (s *Signals) Forget(running []Container) {
 	ids := map[string]bool{}
 	for _, c := range running {

@@ -12,11 +12,11 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// Agents reads the reports below a prefix. Errors wrap ErrUnavailable, but for those of the context.
+// Agents reads the reports below a prefix. Errors wrap ErrUnavailable, except those of the context.
 func (c *Client) Agents(ctx context.Context, prefix string) (registry.Roster, error) {
 	var all registry.Roster
 	root := prefix + "/"
-	from, end, size := root, clientv3.GetPrefixRangeEnd(root), int64(reportsAtOnce)
+	from, end, size := root, clientv3.GetPrefixRangeEnd(root), int64(reportPage)
 	for {
 		page, err := c.get(ctx, c.conf.DialTimeout, from, clientv3.WithRange(end), clientv3.WithLimit(size))
 		if tooLarge(err) && size > 1 {
@@ -36,17 +36,19 @@ func (c *Client) Agents(ctx context.Context, prefix string) (registry.Roster, er
 	}
 }
 
-// reportsAtOnce are read with one request.
-const reportsAtOnce = 64
+// reportPage is how many reports one request reads.
+const reportPage = 64
 
 func (c *Client) addReport(all *registry.Roster, root string, kv *mvccpb.KeyValue) {
-	report, err := registry.DecodeReport(strings.TrimPrefix(string(kv.Key), root), kv.Value)
+	name := strings.TrimPrefix(string(kv.Key), root)
+	report, err := registry.DecodeReport(name, kv.Value)
 	if err != nil && kv.Lease != 0 {
-		all.Unreadable = append(all.Unreadable, fmt.Sprintf("%s: an agent lives there, and its report cannot be read: %v", registry.OneLine(strings.TrimPrefix(string(kv.Key), root)), err))
+		all.Unreadable = append(all.Unreadable,
+			fmt.Sprintf("%s: an agent lives there, and its report cannot be read: %v", registry.OneLine(name), err))
 	}
 	if err == nil && kv.Lease == 0 {
-		// An agent's ends with its lease, this one never would.
-		err = fmt.Errorf("the report has no lease, so that no living agent has written it, and --wait passes over it: `etcdctl del %s`", registry.OneLine(string(kv.Key)))
+		err = fmt.Errorf("the report has no lease, so that no living agent has written it, and --wait passes over it: `etcdctl del %s`",
+			registry.OneLine(string(kv.Key)))
 	}
 	switch {
 	case err != nil:
@@ -59,20 +61,20 @@ func (c *Client) addReport(all *registry.Roster, root string, kv *mvccpb.KeyValu
 	}
 }
 
-// Heard is how long ago etcd has heard from the agent, to the second and by etcd's own clock. An agent whose lease has ended
-// since its report was read is gone.
+// Heard is how long ago the agent last kept its lease alive, in seconds, by etcd's own clock. If its lease has ended, it is
+// gone.
 func (c *Client) Heard(ctx context.Context, a registry.AgentReport) (ago time.Duration, gone bool, err error) {
-	left, whole, err := c.timeOf(ctx, clientv3.LeaseID(a.Lease))
+	left, whole, err := c.leaseTime(ctx, clientv3.LeaseID(a.Lease))
 	if err != nil {
 		return 0, false, c.explain(ctx, err)
 	}
 	return max(0, whole-left), whole == 0, nil
 }
 
-// LastChange is the revision of the last change of a key below the client's prefix that is still there: deletions do not
-// show. It is 0 where there is no key.
+// LastChange is the revision of the last change below the client's prefix, apart from deletions. It is 0 if there is no key.
 func (c *Client) LastChange(ctx context.Context) (registry.Revision, error) {
-	page, err := c.get(ctx, c.conf.DialTimeout, c.conf.Prefix+"/", append(clientv3.WithLastRev(), clientv3.WithPrefix(), clientv3.WithKeysOnly())...)
+	newest := append(clientv3.WithLastRev(), clientv3.WithPrefix(), clientv3.WithKeysOnly())
+	page, err := c.get(ctx, c.conf.DialTimeout, c.conf.Prefix+"/", newest...)
 	if err != nil {
 		return 0, c.explain(ctx, err)
 	}

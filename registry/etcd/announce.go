@@ -15,26 +15,25 @@ import (
 
 // An AnnounceConfig says where an agent reports.
 type AnnounceConfig struct {
-	// Prefix has been through CheckReportPrefix, Name through CheckHost: together they are the key.
+	// Prefix has passed CheckReportPrefix, Name CheckHost. Together they are the key.
 	Prefix, Name string
 	// TTL of the lease, in whole seconds; zero means DefaultTTL.
 	TTL time.Duration
-	// Logger gets what keeps the reports from etcd, once; it may not be nil.
+	// Logger gets each reason why reports do not reach etcd, once; it may not be nil.
 	Logger *slog.Logger
 }
 
 func (conf AnnounceConfig) key() string { return conf.Prefix + "/" + conf.Name }
 
-// deniedPause is how long the operator has to grant a permission before it is tried again.
+// deniedPause is the time between two attempts after etcd denied permission, until an operator grants it.
 const deniedPause = time.Minute
 
-// errNameTaken ends a report where another agent has the name.
+// errNameTaken says that another agent writes the same key.
 var errNameTaken = errors.New("another agent reports under the same name: give each its own (--name)")
 
-// Announce writes the reports that come to the key of the agent, under a lease that it keeps alive, until the context
-// ends; then the key is gone. A key that is lost, for whatever reason, is written again. The first report takes the key over
-// from an agent that has died. What goes wrong is logged and tried again: the caller need not know. The pace is the
-// sender's.
+// Announce writes the reports from the channel to the agent's key until the context ends, and then deletes the key. The key has
+// a lease that Announce keeps alive. If the key is lost, Announce writes it again. The first report replaces that of an agent
+// with the same name that has died. Errors are logged and retried, not returned.
 func (c *Client) Announce(ctx context.Context, conf AnnounceConfig, reports <-chan registry.AgentReport) {
 	a := &announcer{client: c, conf: conf, retry: backoff.ExponentialBackOff{InitialInterval: time.Second,
 		RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 10 * time.Second}}
@@ -44,7 +43,7 @@ func (c *Client) Announce(ctx context.Context, conf AnnounceConfig, reports <-ch
 	a.run(ctx, reports)
 	short, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	_ = a.lease.revoke(short, c) // else it runs out
+	_ = a.lease.revoke(short, c) // if that fails, the lease expires
 }
 
 // An announcer writes one key. One goroutine owns it.
@@ -54,12 +53,12 @@ type announcer struct {
 	lease  lease
 	retry  backoff.ExponentialBackOff
 	report string // the last one; empty before the first
-	ours   bool   // the key was written once
-	told   string // the trouble that was logged last
+	ours   bool   // it has written the key before
+	logged string // the last error that was logged
 }
 
 func (a *announcer) run(ctx context.Context, reports <-chan registry.AgentReport) {
-	var again <-chan time.Time // when what has failed is tried again
+	var again <-chan time.Time // the next retry; nil if there is none
 	for {
 		write := true
 		select {
@@ -72,7 +71,7 @@ func (a *announcer) run(ctx context.Context, reports <-chan registry.AgentReport
 			if !ok {
 				a.lease.alive = nil
 			}
-			write = again == nil && (!ok || !a.stands(ctx))
+			write = again == nil && (!ok || !a.keyExists(ctx))
 		case <-again:
 		}
 		if !write || a.report == "" {
@@ -80,25 +79,25 @@ func (a *announcer) run(ctx context.Context, reports <-chan registry.AgentReport
 		}
 		again = nil
 		if err := a.write(ctx); err != nil && ctx.Err() == nil {
-			again = time.After(a.trouble(ctx, err))
+			again = time.After(a.handle(ctx, err))
 		}
 	}
 }
 
 func (a *announcer) take(report registry.AgentReport) {
-	if text, err := report.Encode(); err == nil { // numbers, texts and times: it always is
+	if text, err := report.Encode(); err == nil { // it has only numbers, texts and times: no error
 		a.report = text
 	}
 }
 
-// stands reports whether the key is there as it was written. An etcd that does not say so is asked again. (Of keys without
-// their values etcd does not tell the lease.)
-func (a *announcer) stands(ctx context.Context) bool {
+// keyExists reports whether the key still has the lease. It also returns true if etcd does not answer: the next keep-alive asks
+// again. It reads the value, too, because etcd returns no lease for a key without its value.
+func (a *announcer) keyExists(ctx context.Context) bool {
 	page, err := a.client.get(ctx, a.client.conf.DialTimeout, a.conf.key())
 	return err != nil || len(page.Kvs) == 1 && clientv3.LeaseID(page.Kvs[0].Lease) == a.lease.id
 }
 
-// write puts the report under a lease that lives.
+// write puts the report under a living lease.
 func (a *announcer) write(ctx context.Context) error {
 	c, key := a.client, a.conf.key()
 	if a.lease.alive == nil {
@@ -128,24 +127,24 @@ func (a *announcer) write(ctx context.Context) error {
 	case revision == 0:
 		return errNameTaken
 	}
-	if a.told != "" {
+	if a.logged != "" {
 		a.conf.Logger.Info("the agent reports to the registry again", "key", key)
 	}
-	a.ours, a.told = true, ""
+	a.ours, a.logged = true, ""
 	a.retry.Reset()
 	return nil
 }
 
-// trouble logs what an operator can do something about, once, and returns when to try again. That etcd is away, the agent
-// itself says.
-func (a *announcer) trouble(ctx context.Context, err error) time.Duration {
+// handle logs an error once if an operator can fix it, and returns when to retry. The agent itself logs that etcd is
+// unavailable.
+func (a *announcer) handle(ctx context.Context, err error) time.Duration {
 	denied := errors.Is(err, rpctypes.ErrPermissionDenied)
 	if unwritable(err) || errors.Is(err, errNameTaken) {
 		if unwritable(err) {
 			err = a.client.explainDenied(ctx, err, "write", "readwrite", a.conf.key(), false)
 		}
-		if a.told != err.Error() {
-			a.told = err.Error()
+		if a.logged != err.Error() {
+			a.logged = err.Error()
 			a.conf.Logger.Warn("the agent's reports do not reach the registry, its work goes on", "key", a.conf.key(), "error", err)
 		}
 	} else {

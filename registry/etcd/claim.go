@@ -11,10 +11,9 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// tend brings the keys in line with what the registration wants. A write that comes to nothing because the keys have
-// changed meanwhile is made good at the next event, which tells of that change. Keys that are older than the last write say
-// nothing.
-func (r *Registration) tend(ctx context.Context, have hostKeys) error {
+// reconcile brings the keys in line with the registration. If a write fails because the keys have changed meanwhile, the event
+// of that change calls reconcile again. Keys that are older than the last write are ignored.
+func (r *Registration) reconcile(ctx context.Context, have hostKeys) error {
 	if have.revision < r.written {
 		return nil
 	}
@@ -32,10 +31,10 @@ func (r *Registration) tend(ctx context.Context, have hostKeys) error {
 	return r.claim(ctx, have)
 }
 
-// report writes the state where the health has changed.
+// report writes the state if the health has changed.
 func (r *Registration) report(ctx context.Context, have hostKeys) error {
-	if r.told != "" {
-		r.told = ""
+	if r.logged != "" {
+		r.logged = ""
 		r.log.Info("etcd is back, the host is still registered")
 	}
 	key, _ := have.of("state")
@@ -60,18 +59,19 @@ func (r *Registration) report(ctx context.Context, have hostKeys) error {
 	return nil
 }
 
-// taken is what to do where another has the name: at the start that is an error, later it is waited for.
+// taken handles a name that another host has. At the start that is an error; later the registration waits until the name is
+// free.
 func (r *Registration) taken(ctx context.Context, have hostKeys, other hostKey) error {
 	held := r.client.heldError(ctx, r.conf.Domain, r.conf.Host.Name, have, other)
 	if !r.held && !r.conf.Patient {
 		return held
 	}
-	held.Left = 0 // else it is news each time
-	r.trouble(r.outWords(), held)
+	held.Left = 0 // it changes each time, and would be logged each time
+	r.warn(r.takenMessage(), held)
 	return nil
 }
 
-// mayReplace reports whether the name may be taken over from who has it.
+// mayReplace reports whether the registration may take the name over from its present owner.
 func (r *Registration) mayReplace(have hostKeys) bool {
 	if !r.conf.Replace || len(r.conf.ReplaceAt) == 0 {
 		return r.conf.Replace
@@ -86,15 +86,15 @@ func (r *Registration) mayReplace(have hostKeys) bool {
 	return err == nil && slices.Contains(r.conf.ReplaceAt, addr.Unmap())
 }
 
-// outWords say since when the host has no name.
-func (r *Registration) outWords() string {
+// takenMessage is the log message for a name that another host has.
+func (r *Registration) takenMessage() string {
 	if r.held {
 		return "another has taken the name meanwhile: the host is out until it is free"
 	}
 	return "another has the name: the host is out until it is free"
 }
 
-// claim writes all keys of the host under a lease that lives.
+// claim writes all keys of the host under a living lease.
 func (r *Registration) claim(ctx context.Context, have hostKeys) error {
 	id, err := r.lease.ensure(ctx, r.client, r.conf.TTL)
 	if err != nil {
@@ -106,7 +106,7 @@ func (r *Registration) claim(ctx context.Context, have hostKeys) error {
 		return nil
 	}
 	if left, _ := have.of("state"); !r.held && left.lease == 0 {
-		r.state = r.operators(have) // set for this host before it came
+		r.state = r.operatorState(have) // an operator set it before the host came
 	}
 	before := r.wrote
 	ops := r.puts(have)
@@ -126,24 +126,24 @@ func (r *Registration) claim(ctx context.Context, have hostKeys) error {
 	if !r.held && r.conf.Registered != nil {
 		r.conf.Registered(registry.Revision(revision))
 	}
-	r.held, r.told, r.conf.Replace, r.lease.last = true, "", false, id
-	r.log.Info("registered", "address", r.conf.Host.Addr.String(), "state", r.stateToBe(), "lease", leaseName(id), "ttl", r.conf.TTL.String())
+	r.held, r.logged, r.conf.Replace, r.lease.last = true, "", false, id
+	r.log.Info("registered", "address", r.conf.Host.Addr.String(), "state", r.wantState(), "lease", leaseName(id), "ttl", r.conf.TTL.String())
 	return nil
 }
 
-// stateToBe is the operator's, or else what the health is.
-func (r *Registration) stateToBe() string {
+// wantState is the operator's state if there is one, else the health.
+func (r *Registration) wantState() string {
 	if r.state != "" {
 		return r.state
 	}
 	return r.healthy()
 }
 
-// puts are the operations that leave the keys of the host and no others. They note the state that they write unless it is
-// an operator's.
+// puts returns the operations that write the wanted keys and delete the others. It notes the state that they write, unless it
+// is an operator's.
 func (r *Registration) puts(have hostKeys) []clientv3.Op {
 	want := maps.Clone(r.want)
-	want["state"] = r.stateToBe()
+	want["state"] = r.wantState()
 	r.wrote = stateWrite{}
 	if r.state == "" {
 		state, _ := have.of("state")

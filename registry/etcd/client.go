@@ -19,8 +19,8 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// A Client reads and writes the registry. It connects, and logs in where there is a user, at its first request; one that fails
-// says why, and the next one tries again. All methods may be called by several goroutines at once.
+// A Client reads and writes the registry. It connects at its first request, and logs in if there is a user. A request that
+// cannot connect returns why, and the next one tries again. All methods are safe for concurrent use.
 type Client struct {
 	conf    Config
 	tls     *tls.Config // nil for none
@@ -33,7 +33,7 @@ type Client struct {
 	relist  chan struct{} // wakes Follow
 }
 
-// New checks the configuration and returns a client, which is to be closed. It does not connect.
+// New checks the configuration and returns a client, which must be closed. It does not connect.
 func New(conf Config) (*Client, error) {
 	conf, err := conf.checked()
 	if err != nil {
@@ -47,7 +47,7 @@ func New(conf Config) (*Client, error) {
 	return c, nil
 }
 
-// connected returns etcd's client; the first caller makes it, and logs in.
+// connected returns etcd's client. The first caller connects and logs in.
 func (c *Client) connected(ctx context.Context) (*clientv3.Client, error) {
 	if client := c.etcd.Load(); client != nil {
 		return client, nil
@@ -92,7 +92,7 @@ func (c *Client) connect(ctx context.Context) (*clientv3.Client, error) {
 	if err != nil {
 		cancel()
 		if ctx.Err() != nil {
-			err = ctx.Err() // else it says that its own end was the cause
+			err = ctx.Err() // etcd's error would name the canceled life
 		}
 		return nil, err
 	}
@@ -112,24 +112,25 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// reconnect bounds the time between two attempts to connect, which gRPC would let grow to two
-// minutes: an etcd that is back after a long time is found soon.
+// reconnect limits the time between two attempts to connect to 3 seconds; gRPC's default is two minutes. So an etcd that comes
+// back after a long outage is found soon.
 func reconnect(conf Config) grpc.ConnectParams {
 	params := grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: 2 * conf.DialTimeout}
 	params.Backoff.BaseDelay, params.Backoff.MaxDelay = 200*time.Millisecond, 3*time.Second
 	return params
 }
 
-// Snapshot reads all keys at one revision. Errors wrap ErrUnavailable, but for those of the context.
+// Snapshot reads all keys at one revision. Errors wrap ErrUnavailable, except those of the context.
 func (c *Client) Snapshot(ctx context.Context) (registry.Snapshot, error) {
-	l, err := c.whole(ctx)
+	l, err := c.listAll(ctx)
 	if err != nil {
 		return registry.Snapshot{}, c.explain(ctx, err)
 	}
 	return c.decoded(l), nil
 }
 
-// Domain reads the keys of one domain, in its lower-case spelling, at one revision, for a user who may read no others.
+// Domain reads only the keys of one domain, in its lower-case spelling, at one revision. Its user needs no permission for
+// others.
 func (c *Client) Domain(ctx context.Context, name string) (registry.Snapshot, error) {
 	l, err := c.below(ctx, c.domainRoot(name))
 	if err != nil {
@@ -150,11 +151,11 @@ func (c *Client) decoded(l listing) registry.Snapshot {
 	return s
 }
 
-// whole returns the keys below the prefix and the one that is the prefix itself.
-func (c *Client) whole(ctx context.Context) (listing, error) {
+// listAll returns the keys below the prefix and the key that is the prefix itself.
+func (c *Client) listAll(ctx context.Context) (listing, error) {
 	l, err := c.list(ctx)
 	for tries := 1; tries < 5 && errors.Is(err, rpctypes.ErrCompacted); tries++ {
-		l, err = c.list(ctx) // the revision was compacted between two pages: read a newer one
+		l, err = c.list(ctx) // compacted between two pages: read a newer revision
 	}
 	return l, err
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// The defaults of a Config.
+// Defaults of Config.
 const (
 	DefaultEndpoint       = "127.0.0.1:2379"
 	DefaultDialTimeout    = 5 * time.Second
@@ -22,41 +22,40 @@ const (
 	DefaultMaxKeys        = 50_000
 )
 
-// A Config says where the registry is and how to get in.
+// A Config says where the registry is and how to log in.
 type Config struct {
-	// Endpoints are URLs of the members of one cluster, with http or https, or host:port, which is
-	// https where one of the files below is given. Empty means DefaultEndpoint.
+	// Endpoints are the members of one cluster, as http or https URLs, or as host:port, which means https if one of the
+	// certificate files is given. Empty means DefaultEndpoint.
 	Endpoints []string
-	// Prefix of all keys; it starts with a slash. One at its end is dropped. Empty means DefaultPrefix.
+	// Prefix of all keys, with a slash at its start. A trailing slash is dropped. Empty means DefaultPrefix.
 	Prefix string
-	// Domains are those that are read; their keys are all that counts.
+	// Domains are the domains to read; all others are ignored.
 	Domains registry.Patterns
-	// CACert is the file with the authorities to trust; empty means those of the system.
+	// CACert is the file with the trusted authorities; empty means the system's.
 	CACert string
-	// Cert and Key are the files with the certificate of this client and its key: both or none. They
-	// are read again for each connection, so that they can be renewed.
+	// Cert and Key are the files of the client certificate and its key: both or none. They are read again for each connection,
+	// so that they can be renewed.
 	Cert, Key string
-	// User is a name, or name:password where neither Password nor PasswordFile is given.
+	// User is a name, or name:password if neither Password nor PasswordFile is given.
 	User string
-	// Password of the user. PasswordFile is a file with nothing else in it but a line end maybe.
+	// Password of the user. PasswordFile is a file with one line, the password.
 	Password, PasswordFile string
-	// DialTimeout bounds the first request, which includes the connection, and the login; zero means
-	// DefaultDialTimeout.
+	// DialTimeout is the timeout of the first request, which connects and logs in; zero means DefaultDialTimeout.
 	DialTimeout time.Duration
-	// RequestTimeout bounds each further request; zero means DefaultRequestTimeout.
+	// RequestTimeout is the timeout of each further request; zero means DefaultRequestTimeout.
 	RequestTimeout time.Duration
-	// PageSize is the number of keys that one request reads; zero means DefaultPageSize.
+	// PageSize is how many keys one request reads; zero means DefaultPageSize.
 	PageSize int
-	// Settle is how long Follow waits for the second key of a host that changes its address by two
-	// puts; zero means DefaultSettle. It does not wait for a key that has been put alone before.
+	// Settle is how long Follow waits for the second key of a host whose address changes by two puts; zero means DefaultSettle.
+	// It does not wait if the key has been put alone before.
 	Settle time.Duration
-	// MaxKeys of a domain are read; zero means DefaultMaxKeys.
+	// MaxKeys is how many keys of a domain are read; zero means DefaultMaxKeys.
 	MaxKeys int
-	// Addresses says which ones hosts may have.
+	// Addresses says which addresses hosts may have.
 	Addresses registry.Addresses
 }
 
-// checked returns the configuration with its defaults filled in, or what is wrong with it.
+// checked returns the configuration with its defaults, or what is wrong with it.
 func (c Config) checked() (Config, error) {
 	c.DialTimeout = cmp.Or(c.DialTimeout, DefaultDialTimeout)
 	c.RequestTimeout = cmp.Or(c.RequestTimeout, DefaultRequestTimeout)
@@ -82,7 +81,7 @@ func (c Config) checked() (Config, error) {
 	return c, cmp.Or(errs[:]...)
 }
 
-// tls reports whether a file is given that makes sense with TLS only.
+// tls reports whether a certificate file is given.
 func (c Config) tls() bool { return c.CACert != "" || c.Cert != "" || c.Key != "" }
 
 func (c Config) scheme() string {
@@ -133,7 +132,7 @@ func (c Config) endpoint(given string) (*url.URL, error) {
 	return u, nil
 }
 
-// credentials returns the name and the password, both empty where no user is given.
+// credentials returns the user and the password, both empty if no user is given.
 func (c Config) credentials() (user, password string, err error) {
 	switch {
 	case c.User == "" && c.Password == "" && c.PasswordFile == "":

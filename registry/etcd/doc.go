@@ -1,13 +1,12 @@
-// Package etcd is the only one that imports etcd's client.
+// Package etcd is the registry in etcd. It is the only package that imports etcd's client.
 //
-// [Client] reads the keys from etcd with linearizable reads, page by page and all at one revision:
-// a registry.Snapshot is complete or there is none. A wrong prefix is an empty snapshot and not an error,
-// because etcd does not know of prefixes; a caller that acts on a snapshot must beware of an empty one.
-// [Client.Follow] keeps the keys in memory, takes what the watch tells from the revision of the
-// listing on, and decodes only the domains whose keys changed: see registry/mirror. Whatever ends the watch (a lost connection,
-// a compaction, a member without a leader), the keys are read again: nothing is missed, and an
-// etcd that was created again is seen as such.
+// [Client] reads the keys with linearizable reads, page by page and all at one revision: it returns a complete
+// registry.Snapshot or none. A wrong prefix gives an empty snapshot and no error, because etcd has no prefixes: a caller must
+// be careful with an empty snapshot. [Client.Follow] keeps the keys in memory, and follows the watch from the revision of the
+// listing on. It decodes only the domains whose keys changed: see registry/mirror. When the watch ends (a lost connection, a
+// compaction, a member without a leader), Follow reads the keys again: so it misses nothing, and notices an etcd that was
+// created again.
 //
-// An etcd that cannot be read (away, silent, without a leader, refusing the certificate, the
-// password or the permission) is an error that wraps registry.ErrUnavailable and says what to do about it.
+// If etcd cannot be read (down, silent, without a leader, or it refuses the certificate, the password or the permission), the
+// error wraps registry.ErrUnavailable and says what to do.
 package etcd

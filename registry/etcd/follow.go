@@ -12,30 +12,29 @@ import (
 	"github.com/hapsync/hapsync/registry/mirror"
 )
 
-// Follow calls update with the whole registry, and then whenever something changes, until the
-// context ends, whose error it returns. The calls come from one goroutine, one after the other; what
-// happens during a call, and in quick succession, is joined into the next Update.
+// Follow calls update with the whole registry, and then after each change, until the context ends; it returns the context's
+// error. One goroutine makes the calls. Changes that come during a call, or in quick succession, are joined into the next
+// Update.
 //
-// A host whose address changes by two puts keeps the last one in the Snapshot until both are there,
-// for the time Config.Settle at most, unless its writer is one that puts one of the two alone.
+// While the address of a host changes by two puts, the Snapshot keeps its last address until both are there, for Config.Settle
+// at most. It does not wait if the writer puts only one of the two.
 //
-// When etcd cannot be read or watched, Follow calls lost with the reason, an error that wraps
-// ErrUnavailable, and goes on trying; when it can again, it calls lost with nil and then update with
-// All. A connection that comes back at the first attempt is not told. Only one Follow may run at a time.
+// When etcd cannot be read or watched, Follow calls lost with the reason, an error that wraps ErrUnavailable, and retries. When
+// etcd is back, it calls lost with nil, and then update with All. It does not call lost if the first attempt to reconnect
+// succeeds. Only one Follow may run at a time.
 func (c *Client) Follow(ctx context.Context, update func(registry.Update), lost func(error)) error {
 	return c.follower(update, lost).run(ctx)
 }
 
 func (c *Client) follower(update func(registry.Update), lost func(error)) *follower {
 	return &follower{
-		client: c, list: c.whole, watch: c.watch, ended: c.ended, relist: c.relist,
+		client: c, list: c.listAll, watch: c.watch, ended: c.ended, relist: c.relist,
 		update: update, lost: lost,
 		retry: backoff.ExponentialBackOff{InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 10 * time.Second},
 	}
 }
 
-// Relist makes Follow read the registry whole and deliver All. It does not wait for it. Changes are
-// delivered meanwhile.
+// Relist makes Follow read the whole registry again and deliver All. It does not wait. Changes are still delivered meanwhile.
 func (c *Client) Relist() {
 	select {
 	case c.relist <- struct{}{}:
@@ -44,12 +43,12 @@ func (c *Client) Relist() {
 }
 
 const (
-	steady     = 10 * time.Second // after so long, a watch that ends has been a good one
-	manyBreaks = 3                // so many ends in quick succession are an outage
-	queued     = 1024             // batches that wait for the mirror; then etcd waits
+	steady     = 10 * time.Second // a watch that lasted this long was a good one
+	manyBreaks = 3                // this many ends in quick succession are an outage
+	queued     = 1024             // batches that may wait for the mirror
 )
 
-// A follower keeps a mirror in line with etcd and tells of it. One goroutine owns it.
+// A follower keeps a mirror in line with etcd and delivers its updates. One goroutine owns it.
 type follower struct {
 	client *Client
 	list   func(context.Context) (listing, error)
@@ -62,7 +61,7 @@ type follower struct {
 
 	mirror *mirror.Mirror
 	away   bool  // lost has been called
-	why    error // the last watch ended with
+	why    error // why the last watch ended
 	breaks int   // ends of a session since the last steady one
 	pace   pace
 }
@@ -73,7 +72,7 @@ func (f *follower) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		f.broke(ctx, up, err)
+		f.sessionEnded(ctx, up, err)
 		select {
 		case <-time.After(f.retry.NextBackOff()):
 		case <-ctx.Done():
@@ -82,8 +81,8 @@ func (f *follower) run(ctx context.Context) error {
 	}
 }
 
-// broke takes note that a session ended, which was up for some time, or never.
-func (f *follower) broke(ctx context.Context, up time.Duration, err error) {
+// sessionEnded handles the end of a session. up is how long it watched; 0 if it never did.
+func (f *follower) sessionEnded(ctx context.Context, up time.Duration, err error) {
 	if up >= steady {
 		f.breaks = 0
 		f.retry.Reset()
@@ -96,13 +95,13 @@ func (f *follower) broke(ctx context.Context, up time.Duration, err error) {
 	if outage && !f.away {
 		f.away = true
 		if errors.Is(err, context.DeadlineExceeded) && f.why != nil {
-			err = f.why // says more
+			err = f.why // it says more
 		}
 		f.lost(f.client.explain(ctx, err))
 	}
 }
 
-// session lists and then watches, until something breaks. It returns how long the watch went on.
+// session lists and then watches, until something breaks. It returns how long it watched.
 func (f *follower) session(ctx context.Context) (up time.Duration, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running stdsync.WaitGroup
@@ -110,7 +109,7 @@ func (f *follower) session(ctx context.Context) (up time.Duration, err error) {
 	defer cancel()
 
 	select {
-	case <-f.relist: // this is one
+	case <-f.relist: // this listing serves it
 	default:
 	}
 	l, err := f.list(ctx)
@@ -137,7 +136,7 @@ func (f *follower) session(ctx context.Context) (up time.Duration, err error) {
 	return max(time.Since(began), 1), err
 }
 
-// begin tells that etcd is there, and all of it.
+// begin reports that etcd is back, and delivers the whole registry.
 func (f *follower) begin(l listing) {
 	if f.away {
 		f.away = false

@@ -16,9 +16,9 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// hostKeys are the keys of one host as they are in etcd.
+// hostKeys are the keys of one host in etcd.
 type hostKeys struct {
-	path     string // of the host itself, without a slash at its end
+	path     string // of the host, without a trailing slash
 	revision int64
 	keys     map[string]hostKey // by key
 }
@@ -26,14 +26,14 @@ type hostKeys struct {
 type hostKey struct {
 	value   string
 	lease   clientv3.LeaseID // 0 for none
-	version int64            // of the key: 1 with its creation, then one more with each put
+	version int64            // etcd's version of the key: 1 when it is created, plus 1 for each put
 }
 
 func keyOf(kv *mvccpb.KeyValue) hostKey {
 	return hostKey{value: string(kv.Value[:min(len(kv.Value), registry.MaxValue)]), lease: clientv3.LeaseID(kv.Lease), version: kv.Version}
 }
 
-// hostPath is the key that is a host itself; its other keys are below that. A name that cannot be used is an error.
+// hostPath is the key that is a host itself; its other keys are below. A bad name is an error.
 func (c *Client) hostPath(domain, host string) (string, error) {
 	if err := registry.CheckDomain(domain); err != nil {
 		return "", err
@@ -52,11 +52,10 @@ func keyOfHost(path, attribute string) string {
 	return path + "/" + attribute
 }
 
-// aroundHost is the narrowest range that has all keys of a host: that of others, too, whose name begins with the host's and a "-" or
-// a ".".
+// aroundHost is the narrowest range with all keys of a host. It also has hosts whose name continues with "-" or ".".
 func aroundHost(path string) clientv3.OpOption { return clientv3.WithRange(path + string('/'+1)) }
 
-// hostKeys reads them.
+// hostKeys reads the keys of a host.
 func (c *Client) hostKeys(ctx context.Context, path string) (hostKeys, error) {
 	page, err := c.get(ctx, c.conf.DialTimeout, path, aroundHost(path))
 	if err != nil {
@@ -74,7 +73,7 @@ func (c *Client) hostKeys(ctx context.Context, path string) (hostKeys, error) {
 // has reports whether a key is one of the host's.
 func (h hostKeys) has(key string) bool { return key == h.path || strings.HasPrefix(key, h.path+"/") }
 
-// apply takes what the watch tells.
+// apply applies an event of the watch.
 func (h *hostKeys) apply(event *clientv3.Event) {
 	h.revision = max(h.revision, event.Kv.ModRevision)
 	switch key := string(event.Kv.Key); {
@@ -92,7 +91,7 @@ func (h hostKeys) of(attribute string) (key hostKey, there bool) {
 	return key, there
 }
 
-// address is where the keys say that the host is, as far as they are there; nothing of it is checked.
+// address is the host's address according to its keys, even if one is missing. It is not checked.
 func (h hostKeys) address() string {
 	if one, there := h.of(registry.Itself); there {
 		return one.value
@@ -102,10 +101,10 @@ func (h hostKeys) address() string {
 	return ip.value + ":" + port.value
 }
 
-// addressKeys are those that make a host: who holds one of them holds the name.
+// addressKeys are the attributes that make a host: whoever has one of them has the name.
 func addressKeys() []string { return []string{"ip", "port", registry.Itself} }
 
-// complete reports whether the lease has the address of the host.
+// complete reports whether the lease holds the address of the host.
 func (h hostKeys) complete(lease clientv3.LeaseID) bool {
 	held := func(attribute string) bool {
 		key, there := h.of(attribute)
@@ -124,7 +123,7 @@ func (h hostKeys) other(lease clientv3.LeaseID) (key hostKey, there bool) {
 	return hostKey{}, false
 }
 
-// anchor is a key that stands for the host; empty where it has none.
+// anchor is a key that represents the host; empty if it has none.
 func (h hostKeys) anchor() string {
 	for _, attribute := range addressKeys() {
 		if _, there := h.of(attribute); there {
@@ -137,14 +136,14 @@ func (h hostKeys) anchor() string {
 	return ""
 }
 
-// A HeldError says that another has the name of a host.
+// A HeldError says that another host has the name.
 type HeldError struct {
 	Domain, Host string
-	// Addr is where the other one is, as far as its keys are there.
+	// Addr is the address of the other host, as far as its keys exist.
 	Addr string
-	// Lease holds its keys; 0 where they have none and stay until they are deleted.
+	// Lease of its keys; 0 if they have none and stay until they are deleted.
 	Lease int64
-	// Left is the time after which the lease ends unless it is kept alive; 0 where that is not known.
+	// Left is when the lease ends unless it is kept alive; 0 if unknown.
 	Left time.Duration
 }
 
@@ -159,25 +158,25 @@ func (e *HeldError) Error() string {
 	return fmt.Sprintf("%s, by lease %x, which has %s left and may be kept alive", name, e.Lease, e.Left)
 }
 
-// heldError looks at the lease of who has the name.
+// heldError also reads how much time the other host's lease has left.
 func (c *Client) heldError(ctx context.Context, domain, host string, have hostKeys, other hostKey) *HeldError {
 	held := &HeldError{Domain: domain, Host: host, Lease: int64(other.lease),
 		Addr: registry.OneLine(have.address())}
 	if other.lease != 0 {
-		held.Left, _ = c.left(ctx, other.lease) // the error is about the name
+		held.Left, _ = c.leaseLeft(ctx, other.lease) // that error matters less than the name
 	}
 	return held
 }
 
-// left is how long the lease goes on at most unless it is kept alive: 0 where it is no more.
-func (c *Client) left(ctx context.Context, lease clientv3.LeaseID) (time.Duration, error) {
-	left, _, err := c.timeOf(ctx, lease)
+// leaseLeft is how long the lease lives unless it is kept alive, at most; 0 if it has ended.
+func (c *Client) leaseLeft(ctx context.Context, lease clientv3.LeaseID) (time.Duration, error) {
+	left, _, err := c.leaseTime(ctx, lease)
 	return left, err
 }
 
-// timeOf is what a lease has left at most, and what it has when it was just kept alive; both are 0 where there is no such lease.
-// etcd tells whole seconds, rounded down: one that tells 0 goes on for up to a second, and only -1 says that there is none.
-func (c *Client) timeOf(ctx context.Context, lease clientv3.LeaseID) (left, whole time.Duration, err error) {
+// leaseTime returns how long a lease lives unless it is kept alive, at most, and its whole TTL; both are 0 if there is no such
+// lease. etcd rounds down to whole seconds: 0 means that the lease lives for up to a second, and -1 that there is none.
+func (c *Client) leaseTime(ctx context.Context, lease clientv3.LeaseID) (left, whole time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), c.conf.DialTimeout)
 	defer cancel()
 	client, err := c.connected(ctx)
@@ -195,7 +194,7 @@ func (c *Client) timeOf(ctx context.Context, lease clientv3.LeaseID) (left, whol
 	return min(time.Duration(told.TTL+1)*time.Second, whole), whole, nil
 }
 
-// txn carries out the operations if what they stand on is as it was. It returns their revision, or 0 where it is not.
+// txn carries out the operations if all comparisons hold. It returns the revision, or 0 if one does not hold.
 func (c *Client) txn(ctx context.Context, cmps []clientv3.Cmp, ops ...clientv3.Op) (revision int64, err error) {
 	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), c.conf.DialTimeout)
 	defer cancel()
@@ -210,22 +209,22 @@ func (c *Client) txn(ctx context.Context, cmps []clientv3.Cmp, ops ...clientv3.O
 	return resp.Header.Revision, nil
 }
 
-// explainWrite is explain for those who write the hosts of a domain; the narrowest grant is that of the domain.
+// explainWrite is explain for a write of the hosts of a domain. It recommends a grant for that domain only.
 func (c *Client) explainWrite(ctx context.Context, err error, domain string) error {
 	return c.explainDenied(ctx, err, "write", "readwrite", c.domainRoot(domain), true)
 }
 
-// explainRead is explain for those who read below another prefix, without a slash at its end.
+// explainRead is explain for a read below another prefix, which has no trailing slash.
 func (c *Client) explainRead(ctx context.Context, err error, prefix string) error {
 	return c.explainDenied(ctx, err, "read", "read", prefix+"/", true)
 }
 
-// domainRoot is the beginning of the keys of a domain.
+// domainRoot is the prefix of the keys of a domain.
 func (c *Client) domainRoot(domain string) string {
 	return c.conf.Prefix + "/" + strings.ToLower(domain) + "/"
 }
 
-// explainDenied recommends the grant that is enough: for a key, or for all that begin with it.
+// explainDenied recommends the narrowest grant: for the key, or for all keys below it.
 func (c *Client) explainDenied(ctx context.Context, err error, what, grant, key string, below bool) error {
 	if ctx.Err() != nil || !errors.Is(err, rpctypes.ErrPermissionDenied) {
 		return c.explain(ctx, err)

@@ -9,27 +9,27 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// errNotKept ends a session whose lease is not kept alive any more; it may have ended.
+// errNotKept ends a session whose lease is not kept alive any more.
 var errNotKept = errors.New("the lease was not kept alive")
 
-// A lease is kept alive until it is dropped. The zero value is none.
+// A lease is kept alive until it is dropped. The zero value is no lease.
 type lease struct {
 	id    clientv3.LeaseID
-	last  clientv3.LeaseID // the one that the keys of the host were written under last
-	past  clientv3.LeaseID // the one that has ended last; etcd may take a moment to delete its keys
+	last  clientv3.LeaseID // of the last write of the host's keys
+	past  clientv3.LeaseID // the lease before, which has ended; etcd may take a moment to delete its keys
 	alive <-chan *clientv3.LeaseKeepAliveResponse
 	stop  context.CancelFunc
 }
 
 func leaseName(id clientv3.LeaseID) string { return fmt.Sprintf("%x", int64(id)) }
 
-// resume sees whether the lease goes on that was not kept alive for some time. An etcd that was restarted gives all leases
-// their whole time again.
+// resume checks whether the lease still lives, and keeps it alive again. An etcd that was restarted gives all leases their
+// whole TTL again.
 func (l *lease) resume(ctx context.Context, c *Client) error {
 	if l.id == 0 {
 		return nil
 	}
-	left, err := c.left(ctx, l.id)
+	left, err := c.leaseLeft(ctx, l.id)
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (l *lease) resume(ctx context.Context, c *Client) error {
 	return l.keep(ctx, c)
 }
 
-// ensure returns a lease that lives: the one that there is, or a new one.
+// ensure returns the lease if it lives, or else a new one.
 func (l *lease) ensure(ctx context.Context, c *Client, ttl time.Duration) (clientv3.LeaseID, error) {
 	if err := l.resume(ctx, c); err != nil || l.id != 0 {
 		return l.id, err
@@ -60,7 +60,7 @@ func (l *lease) ensure(ctx context.Context, c *Client, ttl time.Duration) (clien
 	return l.id, l.keep(ctx, c)
 }
 
-// keep keeps the lease alive beyond the context: the host outlives the session.
+// keep keeps the lease alive, even after ctx ends: the host outlives the session.
 func (l *lease) keep(ctx context.Context, c *Client) error {
 	client, err := c.connected(ctx)
 	if err != nil {
@@ -73,7 +73,7 @@ func (l *lease) keep(ctx context.Context, c *Client) error {
 	return err
 }
 
-// drop lets the lease run out.
+// drop stops the keep-alive: the lease expires.
 func (l *lease) drop() {
 	if l.stop != nil {
 		l.stop()
@@ -81,7 +81,7 @@ func (l *lease) drop() {
 	l.alive, l.stop = nil, nil
 }
 
-// revoke ends the lease, and the keys that it has.
+// revoke ends the lease and deletes its keys.
 func (l *lease) revoke(ctx context.Context, c *Client) error {
 	l.drop()
 	if l.id == 0 {

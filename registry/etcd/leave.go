@@ -8,11 +8,10 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// Leave takes the host out of the registry without a failed request: drain for as long as it says, maintenance, the keys
-// deleted, and only then the lease revoked, because hosts whose lease ends are taken for dead. To be called after Run,
-// once. When the context ends, the host is taken out at once. If
-// etcd answers but refuses, the lease is revoked at once. With etcd away, Leave gives up soon, and the host leaves when its lease
-// runs out.
+// Leave takes the host out of the registry without a failed request. Call it once, after Run. The host is in drain for that
+// time, then in maintenance; then its keys are deleted. The lease is revoked last, because a host whose lease ends counts as
+// dead. When the context ends, or if etcd refuses, the lease is revoked at once. If etcd is unavailable, Leave soon returns an
+// error, and the host leaves when its lease expires.
 func (r *Registration) Leave(ctx context.Context, drain time.Duration) error {
 	if err := r.leave(ctx, drain); err != nil && ctx.Err() == nil && !answered(err) {
 		r.lease.drop()
@@ -42,10 +41,10 @@ func (r *Registration) leave(ctx context.Context, drain time.Duration) error {
 	return r.client.explainWrite(ctx, err, r.conf.Domain)
 }
 
-// End takes the host out at once, as one that is dead: by its lease. To be called instead of Leave, after Run.
+// End takes the host out at once, like a dead one, by its lease. Call it after Run, instead of Leave.
 func (r *Registration) End(ctx context.Context) error {
 	if r.lease.id == 0 {
-		return nil // it was never there, or its lease has ended
+		return nil // the host was never there, or its lease has ended
 	}
 	err := r.lease.revoke(ctx, r.client)
 	if err == nil || errors.Is(err, rpctypes.ErrLeaseNotFound) {

@@ -14,33 +14,33 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// errLearner is the answer of a member that only learns.
+// errLearner is a learner's answer to any request.
 var errLearner = rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)
 
-// elsewhere reports whether another member may answer what one has refused, and has not begun to do: a learner, a member that has
-// lost the others, one with too much to do.
-func elsewhere(err error) bool {
+// tryNextMember reports whether another member may carry out a request that this one refused before it began: this one is a
+// learner, has no leader, or is overloaded.
+func tryNextMember(err error) bool {
 	err = rpctypes.Error(err)
 	return errors.Is(err, errLearner) || errors.Is(err, rpctypes.ErrNoLeader) || errors.Is(err, rpctypes.ErrTooManyRequests)
 }
 
-// denied reports whether the user may not do what was asked.
+// denied reports whether the user has no permission.
 func denied(err error) bool { return errors.Is(err, rpctypes.ErrPermissionDenied) }
 
-// unwritable reports whether etcd answers, but does not let a key be put. It may let it be deleted.
+// unwritable reports whether etcd answers, but refuses a put. It may still allow a delete.
 func unwritable(err error) bool {
 	return errors.Is(err, rpctypes.ErrNoSpace) || denied(err)
 }
 
-// answered reports whether the error is one that etcd has sent.
+// answered reports whether etcd sent the error.
 func answered(err error) bool {
 	var sent rpctypes.EtcdError
 	return errors.As(err, &sent)
 }
 
-// turns are the pauses after which the next member is asked; one endpoint has none. The connections to the others may be on their
-// way still.
-func (c *Client) turns() []time.Duration {
+// memberPauses are the pauses before the next member is asked; none for one endpoint. The connections to the others may not be
+// up yet.
+func (c *Client) memberPauses() []time.Duration {
 	const first, longest, least = time.Millisecond, 160 * time.Millisecond, 10
 	if len(c.conf.Endpoints) == 1 {
 		return nil
@@ -52,11 +52,11 @@ func (c *Client) turns() []time.Duration {
 	return pauses
 }
 
-// askNext calls ask until a member takes the request. Each call goes to the next one that is connected.
+// askNext calls ask until a member takes the request. gRPC sends each call to the next connected member.
 func (c *Client) askNext(ctx context.Context, ask func() error) error {
 	err := ask()
-	for _, pause := range c.turns() {
-		if !elsewhere(err) || wait(ctx, pause) != nil {
+	for _, pause := range c.memberPauses() {
+		if !tryNextMember(err) || wait(ctx, pause) != nil {
 			break
 		}
 		err = ask()
@@ -64,7 +64,7 @@ func (c *Client) askNext(ctx context.Context, ask func() error) error {
 	return err
 }
 
-// intercept asks the next member where one cannot answer.
+// intercept retries a request on the next member, and notes its error.
 func (c *Client) intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn,
 	invoke grpc.UnaryInvoker, opts ...grpc.CallOption,
 ) error {
@@ -75,20 +75,20 @@ func (c *Client) intercept(ctx context.Context, method string, req, reply any, c
 	})
 }
 
-// A Member is what the member at an endpoint says of itself.
+// A Member is the status of the member at an endpoint.
 type Member struct {
 	Endpoint string
-	// Err is why it says nothing; the rest is empty then.
+	// Err is why the member does not answer; then the rest is empty.
 	Err error
-	// Learner is set for one that answers no requests until it is promoted.
+	// Learner is set for a member that answers no requests until it is promoted.
 	Learner bool
-	// NoLeader is set for one that has lost the others.
+	// NoLeader is set for a member without a leader.
 	NoLeader bool
 	// Alarms are those of the cluster, such as NOSPACE.
 	Alarms []string
 }
 
-// Members asks each endpoint how it is.
+// Members asks each endpoint for its status.
 func (c *Client) Members(ctx context.Context) []Member {
 	members := make([]Member, len(c.conf.Endpoints))
 	var asking stdsync.WaitGroup

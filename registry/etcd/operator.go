@@ -12,15 +12,15 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// ErrNoHost is wrapped by the errors of a host that is not in the registry.
+// ErrNoHost is wrapped by errors about a host that is not in the registry.
 var ErrNoHost = errors.New("no such host")
 
-// errChanged is what a write ends with where the host was not any more what it had been read as.
+// errChanged says that the host has changed since it was read.
 var errChanged = errors.New("the host has changed meanwhile")
 
-// SetHost writes one key of a host that is there ("state", "weight"), under the lease of the host where it has one, so
-// that the key ends with it. It returns the revision of the write. Errors wrap ErrNoHost or ErrUnavailable, but for those of
-// the context and of a bad value.
+// SetHost writes one key of an existing host ("state", "weight"), under the lease of the host if it has one, so that the key
+// ends with it. It returns the revision of the write. Errors wrap ErrNoHost or ErrUnavailable, except those of the context and
+// of a bad value.
 func (c *Client) SetHost(ctx context.Context, domain, host, attribute, value string) (at registry.Revision, err error) {
 	if err := registry.CheckValue(attribute, value); err != nil {
 		return 0, err
@@ -32,8 +32,9 @@ func (c *Client) SetHost(ctx context.Context, domain, host, attribute, value str
 	return at, err
 }
 
-// Deregister takes a host out of the registry, by whichever process it was registered: see Registration.Leave for how. Its lease goes on.
-// It returns the revision of the deletion, and in undrained why etcd let the host be deleted only.
+// Deregister takes a host out of the registry, whoever registered it: in the steps of Registration.Leave, but without revoking
+// the lease. It returns the revision of the deletion. undrained says why the host was deleted without a drain; nil if it was
+// drained.
 func (c *Client) Deregister(ctx context.Context, domain, host string, drain time.Duration) (at registry.Revision, undrained, err error) {
 	err = c.onHost(ctx, domain, host, func(have hostKeys) (err error) {
 		at, undrained, err = c.takeOut(ctx, have, drain)
@@ -45,7 +46,7 @@ func (c *Client) Deregister(ctx context.Context, domain, host string, drain time
 	return at, undrained, err
 }
 
-// onHost reads a host and does something with it; where it changes meanwhile, again.
+// onHost reads a host and calls do; if the host changes meanwhile, again.
 func (c *Client) onHost(ctx context.Context, domain, host string, do func(hostKeys) error) error {
 	path, err := c.hostPath(domain, host)
 	if err != nil {
@@ -71,7 +72,7 @@ func (c *Client) onHost(ctx context.Context, domain, host string, do func(hostKe
 	return c.explainWrite(ctx, err, domain)
 }
 
-// same holds while the host is under the lease that it was read with.
+// same holds while the host exists and has the lease that it was read with.
 func (h hostKeys) same() []clientv3.Cmp {
 	key := h.anchor()
 	return []clientv3.Cmp{
@@ -89,13 +90,11 @@ func (c *Client) set(ctx context.Context, have hostKeys, attribute, value string
 	return registry.Revision(revision), err
 }
 
-// settleRemoval is how long a step of the removal of a host is given to come about in HAProxy before the next one, which
-// is felt by clients otherwise.
+// settleRemoval is the time between two steps of a removal, so that HAProxy has made one step before the next one begins.
 const settleRemoval = time.Second
 
-// takeOut drains the host, then puts it into maintenance, so that those who have its cookie go elsewhere, and deletes its
-// keys. One that is in maintenance has no client to drain. If etcd lets no key be put, the keys are deleted at once: undrained
-// says why.
+// takeOut drains the host, puts it into maintenance, so that clients with its cookie move to others, and deletes its keys. If
+// etcd refuses a put, the keys are deleted at once, and undrained says why.
 func (c *Client) takeOut(ctx context.Context, have hostKeys, drain time.Duration) (at registry.Revision, undrained, err error) {
 	err = c.drain(ctx, have, drain)
 	if unwritable(err) {
@@ -111,10 +110,10 @@ func (c *Client) takeOut(ctx context.Context, have hostKeys, drain time.Duration
 	return registry.Revision(revision), undrained, err
 }
 
-// drain leaves the host in maintenance, as an operator's decision: its registration would take the mere end of its keys for an accident,
-// and write them again.
+// drain ends with the host in maintenance as an operator's decision. Otherwise the registration would take the deletion of the
+// keys for an accident, and write them again. A host in maintenance already has no clients to drain.
 func (c *Client) drain(ctx context.Context, have hostKeys, drain time.Duration) error {
-	if state, _ := have.of("state"); state.value == string(registry.Maint) { // by its own check, perhaps
+	if state, _ := have.of("state"); state.value == string(registry.Maint) { // perhaps its own check wrote it
 		_, err := c.set(ctx, have, "state", string(registry.Maint))
 		return err
 	}

@@ -110,7 +110,7 @@ func deregisteredStaysOut(t *testing.T, health registry.HostState) {
 	if got, _ := g.keys(t); got != "" {
 		t.Errorf("it is back: %s", got)
 	}
-	if left, err := client.left(t.Context(), clientv3.LeaseID(lease)); err != nil || left == 0 {
+	if left, err := client.leaseLeft(t.Context(), clientv3.LeaseID(lease)); err != nil || left == 0 {
 		t.Errorf("the lease is gone: %v", err)
 	}
 	g.leave(t, 0)

@@ -14,17 +14,15 @@ import (
 	"github.com/hapsync/hapsync/registry/mirror"
 )
 
-const (
-	// maxPage is the most bytes of a page. etcd takes values of 1.5 MB, if not told otherwise.
-	maxPage = 16 << 20
-)
+// maxPage is the maximum size of a page, in bytes. By default etcd takes values up to 1.5 MB.
+const maxPage = 16 << 20
 
 var errClusters = errors.New("endpoints of different clusters")
 
-// A listing is what one revision of etcd has below a prefix.
+// A listing is all keys below a prefix at one revision of etcd.
 type listing struct {
 	mirror.Listing
-	hidden bool // the key that is the prefix itself may not be read
+	hidden bool // the user may not read the key that is the prefix itself
 }
 
 // list reads the keys and the prefix itself at one revision.
@@ -35,13 +33,13 @@ func (c *Client) list(ctx context.Context) (listing, error) {
 	}
 	l.Itself, err = c.prefixKey(ctx, l.Revision)
 	if errors.Is(err, rpctypes.ErrPermissionDenied) {
-		l.hidden, err = true, nil // who may read the keys below the prefix only does without it
+		l.hidden, err = true, nil // the keys below the prefix are enough
 	}
 	return l, err
 }
 
-// below reads what begins with the root page by page, all at the revision of the first. A page that is too large for memory,
-// as one of values of a megabyte each is, is asked for again with fewer keys.
+// below reads the keys that begin with root page by page, all at the revision of the first page. If a page is larger than
+// maxPage, it is read again with fewer keys.
 func (c *Client) below(ctx context.Context, root string) (listing, error) {
 	var l listing
 	from, end := root, clientv3.GetPrefixRangeEnd(root)
@@ -67,14 +65,13 @@ func (c *Client) below(ctx context.Context, root string) (listing, error) {
 	}
 }
 
-// tooLarge reports whether the client refused an answer of more than maxPage. etcd itself says that
-// it has too many requests with the same code.
+// tooLarge reports whether the client refused an answer larger than maxPage. etcd uses the same code for too many requests.
 func tooLarge(err error) bool {
 	var etcd rpctypes.EtcdError
 	return status.Code(err) == codes.ResourceExhausted && !errors.As(err, &etcd)
 }
 
-// prefixKey returns the key that is the prefix itself, if it is there.
+// prefixKey returns the key that is the prefix itself, if it exists.
 func (c *Client) prefixKey(ctx context.Context, revision int64) ([]registry.KeyValue, error) {
 	var l listing
 	page, err := c.get(ctx, c.conf.RequestTimeout, c.conf.Prefix, clientv3.WithRev(revision), clientv3.WithKeysOnly())
@@ -100,7 +97,7 @@ func (c *Client) get(ctx context.Context, timeout time.Duration, key string, opt
 	return kv.Get(ctx, key, opts...)
 }
 
-// add copies what is kept, so that the page can go.
+// add copies what is kept of a page.
 func (l *listing) add(conf Config, page *clientv3.GetResponse) {
 	if l.Revision == 0 {
 		l.Cluster, l.Revision = page.Header.ClusterId, page.Header.Revision

@@ -25,27 +25,26 @@ const DefaultTTL = 15 * time.Second
 type RegistrationConfig struct {
 	Domain string
 	Host   registry.Host
-	// TTL of the lease, in whole seconds, two or more; zero means DefaultTTL.
+	// TTL of the lease: whole seconds, two or more; zero means DefaultTTL.
 	TTL time.Duration
-	// Replace takes the name over at the start, from any other host; with ReplaceAt only if its address is one of these.
+	// Replace takes the name over from another host at the start; with ReplaceAt only if its address is one of these.
 	Replace   bool
 	ReplaceAt []netip.Addr
-	// Patient waits until a name is free that another has at the start; without it, that is an error.
+	// Patient waits if another host has the name at the start; without it, that is an error.
 	Patient bool
-	// Registered is told, once, the revision at which the host has been written first; nil for none. It may
-	// not block.
+	// Registered is called once with the revision of the first write of the host; nil for none. It may not block.
 	Registered func(registry.Revision)
 	// Logger gets what happens to the host; it may not be nil.
 	Logger *slog.Logger
 }
 
-// A Registration keeps a host in the registry: all its keys in one transaction, under one lease that is kept alive. A
-// lease that is lost, for whatever reason, is followed by a new one with the keys again, without end. So are keys that
-// others delete, with one exception: a host that an operator had in drain or maint has been taken out on purpose, and
+// A Registration keeps a host in the registry: all its keys in one transaction, under one lease that is kept alive. If the
+// lease is lost, for any reason, it writes the keys again under a new lease; it never gives up. If others delete the keys, it
+// writes them again, except when an operator had set the host to drain or maint: then the host was taken out on purpose, and
 // stays out.
 //
-// What others write to the optional keys stands, also over a loss of the lease. The state is theirs while it is
-// drain or maint and not what SetHealth has made it.
+// If others write the optional keys, their values stay, also after a loss of the lease. A state of drain or maint is an
+// operator's unless SetHealth caused it.
 type Registration struct {
 	client *Client
 	conf   RegistrationConfig
@@ -57,20 +56,20 @@ type Registration struct {
 	mu     stdsync.Mutex
 	health registry.HostState // Ready or Maint, by SetHealth
 
-	// What follows belongs to Run, and to Leave after it.
+	// The rest belongs to Run, and then to Leave.
 
 	lease   lease
-	held    bool              // the host was in the registry once
+	held    bool              // the host has been in the registry
 	out     bool              // an operator has taken it out
-	want    map[string]string // the keys to write, by attribute, but for the state
-	state   string            // that an operator wants; empty for none
-	wrote   stateWrite        // the last one of the registration itself
+	want    map[string]string // the values to write, by attribute, without the state
+	state   string            // set by an operator; empty for none
+	wrote   stateWrite        // the last state that the registration itself wrote
 	written int64             // the revision of the last write of this session
-	told    string            // the trouble that was logged last; empty for none
+	logged  string            // the last error that was logged; empty for none
 }
 
-// A stateWrite is a value of the key state and the version that the key has with it. It is noted before the write, whose
-// outcome may stay unknown.
+// A stateWrite is a value of the key state, and the version of the key with that value. It is noted before the write, because
+// the result of a write may stay unknown.
 type stateWrite struct {
 	value   string
 	version int64
@@ -97,13 +96,13 @@ func (c *Client) NewRegistration(conf RegistrationConfig) (*Registration, error)
 		client: c, conf: conf, path: path, want: want, health: conf.Host.State,
 		log:  conf.Logger.With("domain", conf.Domain, "host", conf.Host.Name),
 		wake: make(chan struct{}, 1),
-		// An etcd that is back gives all leases their whole time: they are to be kept alive again before it is over.
+		// An etcd that is back gives all leases their whole TTL: the retry must come before that is over.
 		retry: backoff.ExponentialBackOff{InitialInterval: 200 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2,
 			MaxInterval: min(3*time.Second, conf.TTL/4)},
 	}, nil
 }
 
-// SetHealth says whether the host can take requests: Ready, or Maint. It may be called at any time, by anybody.
+// SetHealth says whether the host can take requests: Ready or Maint. It is safe for concurrent use.
 func (r *Registration) SetHealth(state registry.HostState) {
 	r.mu.Lock()
 	r.health = state
@@ -120,10 +119,10 @@ func (r *Registration) healthy() string {
 	return string(r.health)
 }
 
-// Run registers the host and keeps it registered until the context ends, whose error it returns; the host is still there
-// then, until Leave. Where another has the name at the start, it returns a HeldError, unless Replace or Patient is set;
-// so it does with the refusal of a user who may not write there, unless Patient is set. Where
-// another has taken it later, while etcd could not be reached, the host waits until it is free. Run may be called once.
+// Run registers the host and keeps it registered until the context ends; it returns the context's error. The host is then still
+// there, until Leave. At the start, without Patient, Run returns a HeldError if another host has the name (unless Replace is
+// set), and an error if the user may not write. If another host has taken the name later, while etcd was unavailable, Run waits
+// until it is free. Run may be called once.
 func (r *Registration) Run(ctx context.Context) error {
 	for {
 		began := time.Now()
@@ -140,7 +139,7 @@ func (r *Registration) Run(ctx context.Context) error {
 		if denied && !r.held && !r.conf.Patient {
 			return err
 		}
-		r.trouble("the registration has to wait for etcd", err)
+		r.warn("the registration has to wait for etcd", err)
 		if time.Since(began) > steady {
 			r.retry.Reset()
 		}
@@ -150,19 +149,19 @@ func (r *Registration) Run(ctx context.Context) error {
 	}
 }
 
-// trouble logs what is new.
-func (r *Registration) trouble(message string, err error) {
-	if r.told != err.Error() {
-		r.told = err.Error()
+// warn logs an error unless it was the last one logged.
+func (r *Registration) warn(message string, err error) {
+	if r.logged != err.Error() {
+		r.logged = err.Error()
 		r.log.Warn(message, "error", err)
 	}
 }
 
-// session reads the keys of the host and follows them, until something breaks.
+// session reads the keys of the host and watches them, until something breaks.
 func (r *Registration) session(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	r.written = 0 // a new etcd begins from the start
+	r.written = 0 // a new etcd begins at revision 1
 	if err := r.lease.resume(ctx, r.client); err != nil {
 		return err
 	}
@@ -170,14 +169,14 @@ func (r *Registration) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.saw(have)
+	r.observe(have)
 	client, err := r.client.connected(ctx)
 	if err != nil {
 		return err
 	}
 	events := client.Watch(ctx, r.path, aroundHost(r.path), clientv3.WithRev(have.revision+1))
 	for {
-		if err := r.tend(ctx, have); err != nil {
+		if err := r.reconcile(ctx, have); err != nil {
 			return err
 		}
 		select {
@@ -197,14 +196,14 @@ func (r *Registration) session(ctx context.Context) error {
 			}
 			for _, event := range told.Events {
 				have.apply(event)
-				r.saw(have)
+				r.observe(have)
 			}
 		}
 	}
 }
 
-// saw takes note of what others have written to the optional keys, while the host is there.
-func (r *Registration) saw(have hostKeys) {
+// observe notes what others wrote to the optional keys, while the host is there.
+func (r *Registration) observe(have hostKeys) {
 	if !have.complete(r.lease.id) {
 		return
 	}
@@ -219,14 +218,14 @@ func (r *Registration) saw(have hostKeys) {
 		}
 	}
 	before := r.state
-	r.state = r.operators(have)
+	r.state = r.operatorState(have)
 	if r.state != "" && r.state != before {
 		r.log.Info("the state is an operator's, and stays until it is set to ready", "state", r.state)
 	}
 }
 
-// operators is the state that an operator has set and that is to stand; empty for none.
-func (r *Registration) operators(have hostKeys) string {
+// operatorState is the drain or maint that an operator has set; empty for none.
+func (r *Registration) operatorState(have hostKeys) string {
 	key, _ := have.of("state")
 	ours := r.wrote == stateWrite{key.value, key.version}
 	if ours || key.value != string(registry.Drain) && key.value != string(registry.Maint) {

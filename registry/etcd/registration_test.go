@@ -332,14 +332,14 @@ func TestRegistrationLeavesWithItsKeysBeforeItsLease(t *testing.T) {
 			t.Error("it was not drained for as long as it was to be")
 		}
 	}
-	if ttl, err := client.left(t.Context(), clientv3.LeaseID(lease)); err != nil || ttl == 0 {
+	if ttl, err := client.leaseLeft(t.Context(), clientv3.LeaseID(lease)); err != nil || ttl == 0 {
 		t.Errorf("the lease is gone with the keys: %v", err)
 	}
 	<-left
 	if len(expired) > 0 {
 		t.Errorf("%q count as dead", expired)
 	}
-	if ttl, err := client.left(t.Context(), clientv3.LeaseID(lease)); err != nil || ttl != 0 {
+	if ttl, err := client.leaseLeft(t.Context(), clientv3.LeaseID(lease)); err != nil || ttl != 0 {
 		t.Errorf("the lease has %s left, %v", ttl, err)
 	}
 }
@@ -364,13 +364,13 @@ func TestALeaseInItsLastSecondGoesOn(t *testing.T) {
 	}
 	defer held.drop()
 	until(t, "it is kept alive", func() bool {
-		left, err := client.left(t.Context(), granted.ID)
+		left, err := client.leaseLeft(t.Context(), granted.ID)
 		return err == nil && left > time.Second
 	})
 	if err := held.revoke(t.Context(), client); err != nil {
 		t.Error(err)
 	}
-	if left, err := client.left(t.Context(), granted.ID); err != nil || left != 0 {
+	if left, err := client.leaseLeft(t.Context(), granted.ID); err != nil || left != 0 {
 		t.Errorf("a revoked lease has %s left, %v", left, err)
 	}
 }

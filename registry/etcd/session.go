@@ -16,11 +16,11 @@ type session struct {
 	listings chan listed
 	running  *stdsync.WaitGroup
 
-	listing bool            // the registry is being read again
-	since   []mirror.Change // meanwhile
+	listing bool            // Relist is being served
+	since   []mirror.Change // the changes that came meanwhile
 }
 
-// listed is the end of a listing that Relist has asked for.
+// listed is the result of a listing for Relist.
 type listed struct {
 	listing
 	err error
@@ -35,7 +35,7 @@ func (s *session) loop(ctx context.Context) error {
 		}
 		relist := s.relist
 		if s.listing {
-			relist = nil // it stays asked for
+			relist = nil // the next one waits
 		}
 		select {
 		case b, ok := <-s.batches:
@@ -61,7 +61,7 @@ func (s *session) loop(ctx context.Context) error {
 	}
 }
 
-// gather returns the batch and all that have come since.
+// gather returns the batch and all that are waiting.
 func (s *session) gather(b batch) []batch {
 	batches := []batch{b}
 	for {
@@ -77,7 +77,7 @@ func (s *session) gather(b batch) []batch {
 	}
 }
 
-// take brings the mirror in line with what etcd told, and tells of it.
+// take applies the batches to the mirror and delivers an update.
 func (s *session) take(ctx context.Context, batches []batch) {
 	var changes []mirror.Change
 	for _, b := range batches {
@@ -87,7 +87,7 @@ func (s *session) take(ctx context.Context, batches []batch) {
 	if len(changes) == 0 {
 		return
 	}
-	s.lapse(ctx, changes)
+	s.markExpired(ctx, changes)
 	if s.listing {
 		s.since = append(s.since, changes...)
 	}
@@ -95,8 +95,8 @@ func (s *session) take(ctx context.Context, batches []batch) {
 	s.tell(s.mirror.Update())
 }
 
-// lapse marks the deletions of hosts whose lease has ended.
-func (s *session) lapse(ctx context.Context, changes []mirror.Change) {
+// markExpired marks deletions that are due to the end of a lease.
+func (s *session) markExpired(ctx context.Context, changes []mirror.Change) {
 	var leases []int64
 	asked := map[int64]bool{}
 	for _, c := range changes {
@@ -114,7 +114,7 @@ func (s *session) lapse(ctx context.Context, changes []mirror.Change) {
 	}
 }
 
-// read reads the registry again beside the watch, which goes on.
+// read lists the registry again while the watch goes on.
 func (s *session) read(ctx context.Context) {
 	s.listing = true
 	s.running.Go(func() {
@@ -136,8 +136,7 @@ func (s *session) reread(l listed) error {
 	return nil
 }
 
-// A pace joins what comes in quick succession. The first Updates go out at once, and so does each one
-// that comes a while after the one before.
+// A pace joins changes that come in quick succession. A change that comes a while after the one before goes out at once.
 type pace struct {
 	last time.Time
 	gap  time.Duration
@@ -150,7 +149,7 @@ const (
 
 func (p *pace) told(now time.Time) { p.last = now }
 
-// wait returns when the next Update may be made.
+// wait waits until the next Update may be made.
 func (p *pace) wait(ctx context.Context) {
 	if time.Since(p.last) > quick {
 		p.gap = 0

@@ -16,7 +16,7 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// unavailableError says in plain words why etcd could not be read, and what to do about it.
+// unavailableError says why etcd could not be read, and what to do about it.
 type unavailableError struct {
 	text  string
 	cause error
@@ -31,25 +31,25 @@ func (e *unavailableError) Unwrap() []error {
 	return []error{registry.ErrUnavailable, e.cause}
 }
 
-// explain returns the error of the context where it is at an end, else an error that wraps ErrUnavailable.
+// explain returns an error that wraps ErrUnavailable, or the error of the context if that has ended.
 func (c *Client) explain(ctx context.Context, err error) error {
 	endpoints := strings.Join(c.conf.Endpoints, ", ")
 	if ctx.Err() != nil {
 		return fmt.Errorf("read the registry from etcd at %s: %w", endpoints, context.Cause(ctx))
 	}
-	err = c.last.behind(err)
+	err = c.last.cause(err)
 	why := c.refused(err)
 	if why == "" {
 		why = c.unreached(err)
 	}
 	what := registry.ErrUnavailable.Error()
 	if errors.Is(err, rpctypes.ErrNoSpace) {
-		what = "registry not writable" // it can be read
+		what = "registry not writable" // it can still be read
 	}
 	return &unavailableError{fmt.Sprintf("%s: etcd at %s: %s", what, endpoints, why), err}
 }
 
-// refused explains the errors of an etcd that answers.
+// refused explains an error that etcd sent.
 func (c *Client) refused(err error) string {
 	switch {
 	case errors.Is(err, rpctypes.ErrAuthFailed):
@@ -64,7 +64,8 @@ func (c *Client) refused(err error) string {
 	case errors.Is(err, rpctypes.ErrNoLeader):
 		return "it has no leader: check that more than half of its members run"
 	case errors.Is(err, errLearner):
-		return "each member that can be reached is a learner, which answers no request: give the endpoints of voting members, too, or promote it with `etcdctl member promote`"
+		return "each member that can be reached is a learner, which answers no request: " +
+			"give the endpoints of voting members, too, or promote it with `etcdctl member promote`"
 	case errors.Is(err, rpctypes.ErrNoSpace):
 		return "it takes no writes, because it is over its quota (NOSPACE): compact it, defragment it, then `etcdctl alarm disarm`"
 	case errors.Is(err, rpctypes.ErrTooManyRequests):
@@ -81,7 +82,7 @@ func (c *Client) refused(err error) string {
 	return ""
 }
 
-// unreached explains the errors of a connection.
+// unreached explains an error of the connection.
 func (c *Client) unreached(err error) string {
 	reason := reasonOf(err)
 	said := func(words ...string) bool {
@@ -94,7 +95,7 @@ func (c *Client) unreached(err error) string {
 	case tooLarge(err):
 		return fmt.Sprintf("a key has a value of more than %d bytes: delete it", maxPage)
 	case said("remote error: tls:"), said("broken pipe", "connection reset") && strings.HasPrefix(c.conf.Endpoints[0], "https:"):
-		// The alert of a TLS 1.3 server may be lost, because the client writes before it reads.
+		// With TLS 1.3 the server's alert may be lost, because the client writes before it reads.
 		return reason + ": it seems not to accept the client certificate: give one that its CA has signed, and the key"
 	case said("x509:"):
 		return reason + ": give the CA certificate that has signed its certificate, and endpoints by the names in it"
@@ -106,15 +107,14 @@ func (c *Client) unreached(err error) string {
 	return reason + ": check that it runs there and that the endpoints are right"
 }
 
-// lastError remembers why the last attempt failed: etcd's client tries again until the time is up,
-// and then says only that.
+// lastError keeps the error of the last attempt. etcd's client retries until the timeout, and then returns only the timeout.
 type lastError struct {
 	mu  sync.Mutex
 	err error
 	at  time.Time
 }
 
-// recent is how long ago an attempt of the same request may have been made.
+// recent is how long ago an attempt of the same request may have been.
 const recent = time.Second
 
 func (l *lastError) note(err error) {
@@ -122,14 +122,14 @@ func (l *lastError) note(err error) {
 	defer l.mu.Unlock()
 	if errors.Is(rpctypes.Error(err), context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded {
 		if l.err != nil && time.Since(l.at) < recent {
-			return // the attempt before says more than that the time is up
+			return // the attempt before says more than a timeout
 		}
 	}
 	l.err, l.at = err, time.Now()
 }
 
-// behind returns the error of the last attempt where err says only that the time is up.
-func (l *lastError) behind(err error) error {
+// cause returns the error of the last attempt if err is only a timeout.
+func (l *lastError) cause(err error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if errors.Is(err, context.DeadlineExceeded) && l.err != nil {
@@ -138,7 +138,7 @@ func (l *lastError) behind(err error) error {
 	return err
 }
 
-// reasonOf returns what the connection broke on, on one line, or nothing if there was no answer.
+// reasonOf returns the reason of a broken connection, on one line; empty if there was no answer.
 func reasonOf(err error) string {
 	text := status.Convert(err).Message()
 	if _, desc, ok := strings.Cut(text, `desc = "`); ok {

@@ -18,30 +18,30 @@ import (
 	"github.com/hapsync/hapsync/registry/mirror"
 )
 
-// A batch is what etcd tells at once: whole revisions, or, without changes, a revision that it has
-// come to. The first one says that the watch has begun.
+// A batch is what one answer of the watch says: whole revisions, or, without changes, a revision that etcd has reached. The
+// first batch says that the watch has begun.
 type batch struct {
-	revision int64 // 0 where the changes are of the prefix itself only
+	revision int64 // 0 if all changes are of the prefix itself
 	changes  []mirror.Change
 }
 
-// noWatch is the id of no watch. Whether etcd takes the ids that are asked for, or a grpc-proxy chooses its own, only its answers tell.
+// noWatch is the id of no watch. A client cannot choose ids, because a grpc-proxy assigns its own: they come with the answers.
 const noWatch = -1
 
-// A watcher is one stream from etcd. It is not the watch of etcd's client, because that goes on over
-// a lost connection in silence, and even over a change of the cluster, where it waits for a revision
-// that may be long in coming: each end of the stream is to be seen, and the keys are to be read again.
+// A watcher is one watch stream. It does not use the watch of etcd's client, which silently survives a lost connection and even
+// a change of the cluster, where it waits for a revision that may come much later. Here each end of the stream is visible, and
+// the keys are read again.
 type watcher struct {
 	stream  grpc.BidiStreamingClient[etcdserverpb.WatchRequest, etcdserverpb.WatchResponse]
 	prefix  string
 	from    listing
-	below   int64 // the id of the watch of the keys below the prefix; noWatch until it has begun
+	below   int64 // id of the watch of the keys below the prefix; noWatch until it has begun
 	begun   func()
-	partial []mirror.Change // of a response that comes in fragments
+	partial []mirror.Change // of a response in fragments
 }
 
-// watch sends what happens after the listing, until the context or the watch ends. It always returns an error. A member that
-// cannot watch is passed over.
+// watch sends the changes after the listing, until the context or the watch ends. It always returns an error. It tries the next
+// member if one cannot watch.
 func (c *Client) watch(ctx context.Context, from listing, batches chan<- batch) (err error) {
 	_ = c.askNext(ctx, func() error {
 		var begun bool
@@ -104,7 +104,7 @@ func (w *watcher) create(key, end string) error {
 			ProgressNotify: true, PrevKv: true, Fragment: true,
 		},
 	}})
-	for errors.Is(err, io.EOF) { // the stream has ended already: why, as by a learner, is what there is to receive last
+	for errors.Is(err, io.EOF) { // the stream has ended: the last thing to receive is why (such as a learner's answer)
 		switch _, why := w.stream.Recv(); {
 		case errors.Is(why, io.EOF):
 			return canceled("")
@@ -147,11 +147,11 @@ func (w *watcher) receive() (b batch, whole bool, err error) {
 	return b, true, nil
 }
 
-// unnamed reports whether an answer does not say from which cluster it is: a grpc-proxy (3.7.3) leaves that out where it has several
-// agents share a watch, as they begin.
+// unnamed reports whether an answer has no cluster ID. A grpc-proxy (3.7.3) sends none when a watch begins that several agents
+// share.
 func unnamed(r *etcdserverpb.WatchResponse) bool { return r.Created && r.Header.GetClusterId() == 0 }
 
-// created takes note of a watch that has begun: first that of the keys below the prefix, then, where it may be read, that of the key
+// created notes that a watch has begun: first that of the keys below the prefix, then, if the user may read it, that of the key
 // that is the prefix itself.
 func (w *watcher) created(id int64) (b batch, whole bool, err error) {
 	if w.below == noWatch {
@@ -164,7 +164,7 @@ func (w *watcher) created(id int64) (b batch, whole bool, err error) {
 	return batch{}, true, nil
 }
 
-// canceled returns the error that etcd sends as a text.
+// canceled turns a reason that etcd sent as text into an error.
 func canceled(reason string) error {
 	err := rpctypes.Error(status.Error(codes.FailedPrecondition, reason))
 	if reason == "" {
@@ -187,14 +187,14 @@ func changeOf(prefix string, event *mvccpb.Event) mirror.Change {
 	return c
 }
 
-// The bounds of the look at leases: it holds up a change, so it may not take long. A lease that was
-// not looked at in time counts as one that goes on.
+// Limits of the look at leases: it delays a change, so it must be short. A lease that was not looked at in time counts as
+// living.
 const (
 	leaseTimeout = 250 * time.Millisecond
 	leasesAtOnce = 16
 )
 
-// ended returns those of the leases that are no more.
+// ended returns which of the leases have ended.
 func (c *Client) ended(ctx context.Context, leases []int64) map[int64]bool {
 	ctx, cancel := context.WithTimeout(ctx, leaseTimeout)
 	defer cancel()

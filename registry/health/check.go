@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A Check says from the results of a probe whether a host is healthy: it rises after Rise good ones in a row, and falls after
-// Fall bad ones. At first it is not healthy. One goroutine owns it.
+// A Check turns the results of a probe into healthy or not. It becomes healthy after Rise good results in a row, and unhealthy
+// after Fall bad ones. It begins unhealthy. One goroutine owns it.
 type Check struct {
 	Probe             Probe
 	Interval, Timeout time.Duration
@@ -16,10 +16,10 @@ type Check struct {
 
 	known   bool // there has been a result
 	healthy bool
-	streak  int // of results that speak against healthy
+	streak  int // how many results in a row contradict healthy
 }
 
-// ask probes once. It reports whether that has changed what the host is, and why it is bad.
+// ask probes once. It reports whether that changed the health, and why the result is bad.
 func (c *Check) ask(ctx context.Context) (changed bool, why error) {
 	limited, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
@@ -30,7 +30,7 @@ func (c *Check) ask(ctx context.Context) (changed bool, why error) {
 	return ctx.Err() == nil && c.count(why == nil), why
 }
 
-// count takes a result and reports whether it has changed what the host is. So has the first one that is bad.
+// count counts a result and reports whether it changed the health. A first result that is bad counts as a change.
 func (c *Check) count(good bool) bool {
 	first := !c.known
 	c.known = true
@@ -49,12 +49,12 @@ func (c *Check) count(good bool) bool {
 	return true
 }
 
-// Watch asks at each interval until the context ends, and calls changed when the host turns good or bad, and with a first result that is bad.
+// Watch probes at each interval until the context ends. It calls changed when the health changes, and after a first bad result.
 func (c *Check) Watch(ctx context.Context, changed func(healthy bool, why error)) {
 	pace := time.NewTicker(c.Interval)
 	defer pace.Stop()
 	for ctx.Err() == nil {
-		if news, why := c.ask(ctx); news {
+		if isNew, why := c.ask(ctx); isNew {
 			changed(c.healthy, why)
 		}
 		select {

@@ -1,4 +1,4 @@
-// Package health says whether a host can take requests: it asks, and counts the answers.
+// Package health probes a host, and decides from the results whether it can take requests.
 package health
 
 import (
@@ -13,7 +13,7 @@ import (
 	"syscall"
 )
 
-// A Probe asks a host once how it is. It ends with its context.
+// A Probe checks a host once. It ends with its context.
 type Probe func(ctx context.Context) error
 
 // Parse reads the value of --check.
@@ -40,7 +40,7 @@ func Parse(value string) (Probe, error) {
 	return nil, errors.New("must be http://..., https://..., tcp://host:port or exec:/path")
 }
 
-// TCP is good where a connection is taken.
+// TCP succeeds if the address accepts a connection.
 func TCP(addr string) Probe {
 	return func(ctx context.Context) error {
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
@@ -51,7 +51,7 @@ func TCP(addr string) Probe {
 	}
 }
 
-// HTTP takes 2xx and 3xx for good, as HAProxy does, and follows nothing.
+// HTTP succeeds on 2xx and 3xx, like HAProxy, and follows no redirect.
 func HTTP(url string) Probe {
 	client := &http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true},
@@ -75,7 +75,7 @@ func HTTP(url string) Probe {
 	}
 }
 
-// execProbe runs a program, without a shell, in a process group that ends as a whole when the time is up.
+// execProbe runs a program without a shell. It is in a process group of its own, which is killed when the time is up.
 func execProbe(words []string) Probe {
 	return func(ctx context.Context) error {
 		cmd := exec.CommandContext(ctx, words[0], words[1:]...)

@@ -14,74 +14,73 @@ import (
 type Change struct {
 	registry.KeyValue
 	Revision int64
-	Heard    time.Time // when etcd told of it; zero where a listing did
+	Heard    time.Time // when etcd sent it; zero if a listing found it
 	Deleted  bool
-	Lease    int64 // of the key that was deleted, 0 where it had none
+	Lease    int64 // of the deleted key; 0 for none
 	Expired  bool  // it was deleted because its lease ended
 }
 
-// A Mirror is the registry in memory. It knows nothing of etcd. One goroutine owns it; the snapshots
-// it returns share what did not change, and none is ever written to again.
+// A Mirror is the registry in memory. It knows nothing of etcd. One goroutine owns it. Its snapshots share what did not change;
+// they are never written to again.
 type Mirror struct {
 	prefix, root string // without and with a slash at its end
 	settle       time.Duration
-	maxKeys      int // of a domain
+	maxKeys      int // for each domain
 	addresses    registry.Addresses
-	// Domains are those that are kept. It is set before anything else.
+	// Domains match the domains to keep. It is set before anything else.
 	Domains registry.Patterns
 
-	snapshot  registry.Snapshot
-	listed    int64 // the revision of the last listing: older changes are in it
-	heard     int64 // the revision of the last change, or of the listing that the watch goes on from
-	groups    map[string]*group
-	dirty     map[string]time.Time // names of groups to be decoded again, and when the first change of each was heard of
-	unsettled map[string]struct{}  // names of groups with moves
-	lapsed    map[address]struct{}
-	names     map[string]int // of ignored keys, and in how many groups
-	aliases   registry.Aliases
+	snapshot   registry.Snapshot
+	listed     int64 // the revision of the last listing: older changes are in it
+	heard      int64 // the revision of the last change, or of the listing at which the watch began
+	groups     map[string]*group
+	dirty      map[string]time.Time // groups to decode again, and when the first change of each was heard
+	unsettled  map[string]struct{}  // groups with moves
+	leaseEnded map[address]struct{}
+	names      map[string]int // names of ignored keys, and in how many groups each is
+	aliases    registry.Aliases
 }
 
-// A group is the keys that Decode must see together: all spellings of one domain. The prefix itself
-// is a group of its own.
+// A group is the keys that Decode must see together: all spellings of one domain. The prefix itself is a group of its own.
 type group struct {
 	keys     []registry.KeyValue // in the order of Decode
-	over     int                 // keys that are not kept
-	decoded  []registry.Domain   // one or none, with all of its aliases
-	bad      []registry.Problem  // of its keys alone
-	domain   []registry.Domain   // the same as others see it: with the aliases that it has
-	problems []registry.Problem  // likewise, with those that it has not
+	over     int                 // how many keys are not kept
+	decoded  []registry.Domain   // one or none, with all aliases that it asks for
+	bad      []registry.Problem  // of its own keys
+	domain   []registry.Domain   // like decoded, with the aliases that it gets
+	problems []registry.Problem  // like bad, with the aliases that it does not get
 	ignored  registry.Ignored
 	moves    map[string]move // by the path of the host
-	leads    map[string]int  // of ip before port, by the path of the host, where it is not 0
+	leads    map[string]int  // of ip over port, by the path of the host; never 0
 }
 
-// itself is the name of the group of the prefix: no domain has a slash.
+// itself is the group of the prefix. No domain has a slash.
 const itself = "/"
 
 // unnamed is the group of all names that cannot be a domain.
 const unnamed = "//"
 
-// New returns a mirror of no key. Of a domain with more than maxKeys keys the others are counted only.
+// New returns an empty mirror. It keeps at most maxKeys keys of a domain and counts the others.
 func New(prefix string, settle time.Duration, maxKeys int, addresses registry.Addresses) *Mirror {
 	return &Mirror{
 		prefix: prefix, root: prefix + "/", settle: settle, maxKeys: maxKeys, addresses: addresses,
 		snapshot: registry.Snapshot{Prefix: prefix, Domains: []registry.Domain{}}, groups: map[string]*group{},
-		dirty: map[string]time.Time{}, unsettled: map[string]struct{}{}, lapsed: map[address]struct{}{}, names: map[string]int{},
+		dirty: map[string]time.Time{}, unsettled: map[string]struct{}{}, leaseEnded: map[address]struct{}{}, names: map[string]int{},
 	}
 }
 
-// Cluster is that of the last listing.
+// Cluster of the last listing.
 func (m *Mirror) Cluster() uint64 { return m.snapshot.ClusterID }
 
-// Revision is the one that the mirror has come to.
+// Revision that the mirror has reached.
 func (m *Mirror) Revision() registry.Revision { return m.snapshot.Revision }
 
-// Reached takes note that etcd has come to a revision, whether or not it has changes of the prefix.
+// Reached notes that etcd has reached a revision, with or without changes below the prefix.
 func (m *Mirror) Reached(revision registry.Revision) {
 	m.snapshot.Revision = max(m.snapshot.Revision, revision)
 }
 
-// groupOf returns the name of the group, which is that of the domain if the key has a good one.
+// groupOf returns the group of a key: the name of the domain if that is good.
 func (m *Mirror) groupOf(key string) (name string, ok bool) {
 	if key == m.prefix {
 		return itself, true
@@ -100,7 +99,7 @@ func groupName(segment string) string {
 	return strings.ToLower(segment)
 }
 
-// Apply takes changes in the order of their revisions.
+// Apply applies changes, which are sorted by revision.
 func (m *Mirror) Apply(changes []Change, now time.Time) {
 	for len(changes) > 0 {
 		n := 1
@@ -125,11 +124,11 @@ func (m *Mirror) applyRevision(changes []Change, now time.Time) {
 		}
 	}
 	for _, t := range touched {
-		m.weigh(t, now)
+		m.updateMove(t, now)
 	}
 }
 
-// served are the changes of domains that are kept.
+// served returns the changes of domains that are kept.
 func (m *Mirror) served(changes []Change) []Change {
 	if len(m.Domains) == 0 {
 		return changes
@@ -151,21 +150,21 @@ func (m *Mirror) set(name string, c Change) {
 	}
 	n := len(g.keys) + g.over
 	if g.set(c, m.maxKeys) {
-		m.soil(name, c.Heard)
+		m.markDirty(name, c.Heard)
 	}
 	if name != itself {
 		m.snapshot.Keys += len(g.keys) + g.over - n
 	}
 }
 
-// soil has a group decoded again because of something that was heard of at a time.
-func (m *Mirror) soil(name string, heard time.Time) {
+// markDirty marks a group to be decoded again, because of a change that was heard at that time.
+func (m *Mirror) markDirty(name string, heard time.Time) {
 	if first, there := m.dirty[name]; !there || heard.Before(first) {
 		m.dirty[name] = heard
 	}
 }
 
-// set reports whether the change makes a difference.
+// set makes the change and reports whether it makes a difference.
 func (g *group) set(c Change, maxKeys int) bool {
 	at, there := slices.BinarySearchFunc(g.keys, c.Key, registry.KeyOrder)
 	switch {
@@ -195,14 +194,13 @@ func (g *group) value(key string) (value string, there bool) {
 	return g.keys[at].Value, true
 }
 
-// Update decodes what changed, and returns the snapshot with the names of the domains that differ
-// from the Update before.
+// Update decodes what changed. It returns the snapshot and the domains that differ from the Update before.
 func (m *Mirror) Update() registry.Update {
 	var out, in group
 	changed, heard, again := []string{}, map[string]time.Time{}, m.decode()
 	for _, name := range slices.Sorted(maps.Keys(again)) {
 		g := m.groups[name]
-		domain, problems := m.shared(g)
+		domain, problems := m.withAliases(g)
 		out.problems, in.problems = append(out.problems, g.problems...), append(in.problems, problems...)
 		if !slices.EqualFunc(g.domain, domain, registry.Domain.Equal) {
 			out.domain, in.domain = append(out.domain, g.domain...), append(in.domain, domain...)
@@ -218,12 +216,11 @@ func (m *Mirror) Update() registry.Update {
 	slices.SortFunc(in.problems, registry.CompareProblems)
 	m.snapshot.Domains = patch(m.snapshot.Domains, out.domain, in.domain, byName)
 	m.snapshot.Problems = patch(m.snapshot.Problems, out.problems, in.problems, registry.CompareProblems)
-	m.snapshot.Changed = max(m.snapshot.Changed, m.whole())
+	m.snapshot.Changed = max(m.snapshot.Changed, m.completeUntil())
 	return registry.Update{Snapshot: m.snapshot, Changed: changed, Heard: heard, Expired: m.expired()}
 }
 
-// decode reads the keys of the groups that are to be decoded again. It returns their names, and those of the groups whose aliases that
-// concerns, with the time of the change.
+// decode decodes the dirty groups. It returns them and the groups whose aliases they affect, with the time of the change.
 func (m *Mirror) decode() map[string]time.Time {
 	again := maps.Clone(m.dirty)
 	for name, at := range m.dirty {
@@ -244,7 +241,7 @@ func (m *Mirror) decode() map[string]time.Time {
 	return again
 }
 
-// first is the domain of a group; zero where it has none.
+// first is the domain of a group; zero if there is none.
 func first(domains []registry.Domain) (d registry.Domain) {
 	if len(domains) > 0 {
 		d = domains[0]
@@ -252,8 +249,8 @@ func first(domains []registry.Domain) (d registry.Domain) {
 	return d
 }
 
-// shared is the domain of a group with the aliases that it has, and the problems of both.
-func (m *Mirror) shared(g *group) ([]registry.Domain, []registry.Problem) {
+// withAliases returns the domain of a group with only the aliases that it gets, and all problems of the group.
+func (m *Mirror) withAliases(g *group) ([]registry.Domain, []registry.Problem) {
 	if first(g.decoded).Options.Aliases == "" {
 		return g.decoded, g.bad
 	}
@@ -264,7 +261,7 @@ func (m *Mirror) shared(g *group) ([]registry.Domain, []registry.Problem) {
 	return []registry.Domain{d}, slices.Concat(g.bad, lost)
 }
 
-// ignore keeps the count of all groups.
+// ignore replaces the ignored keys of a group, and updates the sum over all groups.
 func (m *Mirror) ignore(g *group, now registry.Ignored) {
 	before := g.ignored
 	g.ignored = now
@@ -283,8 +280,8 @@ func (m *Mirror) ignore(g *group, now registry.Ignored) {
 	m.snapshot.Ignored.Names = registry.Ignored{}.Add(registry.Ignored{Names: slices.Sorted(maps.Keys(m.names))}).Names
 }
 
-// whole is the last revision of which the snapshot has everything: a move holds the changes from its own on.
-func (m *Mirror) whole() registry.Revision {
+// completeUntil is the last revision up to which the snapshot has all changes. A move holds its own change back.
+func (m *Mirror) completeUntil() registry.Revision {
 	whole := m.heard
 	for name := range m.unsettled {
 		for _, mv := range m.groups[name].moves {
@@ -298,7 +295,7 @@ func (m *Mirror) whole() registry.Revision {
 
 func byName(a, b registry.Domain) int { return cmp.Compare(a.Name, b.Name) }
 
-// patch returns a copy without out and with in. All are sorted; out is part of have.
+// patch returns a copy of have without out and with in. All are sorted; have contains all of out.
 func patch[T any](have, out, in []T, order func(a, b T) int) []T {
 	if len(out) == 0 && len(in) == 0 {
 		return have

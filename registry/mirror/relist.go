@@ -11,30 +11,31 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// A Listing is what one revision of etcd has below a prefix.
+// A Listing is all keys below a prefix at one revision of etcd.
 type Listing struct {
 	Cluster  uint64
 	Revision int64
 	Keys     []registry.KeyValue
-	Itself   []registry.KeyValue // the key that is the prefix itself, where it is there
+	Itself   []registry.KeyValue // the key that is the prefix itself, if it exists
 
-	over    map[string]int // the keys of groups that are not kept, because they have too many
-	have    map[string]int // those that are
-	segment string         // of the last key, with the name of its group
-	name    string
-	ip      Stored         // the last one that may be a host's
-	leads   map[string]int // of ip before port, by the path of the host, where etcd proves one
+	over    map[string]int // by group: how many keys are not kept, because there are too many
+	have    map[string]int // by group: how many are kept
+	segment string         // of the last key
+	name    string         // the group of segment
+	ip      Stored         // the last key that may be the ip of a host
+	leads   map[string]int // of ip over port, by the path of the host, if etcd's versions prove it
 }
 
-// A Stored is a key as etcd has it. Version counts its puts since the revision Created, Modified is that of the last one.
+// A Stored is a key in etcd. Version counts its puts since it was created. Created is the revision of the first of these puts,
+// Modified that of the last.
 type Stored struct {
 	Key, Value                 []byte
 	Version, Created, Modified int64
 }
 
-// Add keeps a key of etcd below the prefix, in the order of the keys, unless its domain has too many.
+// Add adds a key below the prefix, unless its domain has too many. Keys are added in order.
 func (l *Listing) Add(prefix string, maxKeys int, kv Stored) {
-	l.weigh(kv)
+	l.addLead(kv)
 	key, value := kv.Key, kv.Value
 	if len(key) <= len(prefix)+1 {
 		l.Keys = append(l.Keys, Kept(prefix, key, value, kv.Created))
@@ -54,11 +55,13 @@ func (l *Listing) Add(prefix string, maxKeys int, kv Stored) {
 	l.Keys = append(l.Keys, Kept(prefix, key, value, kv.Created))
 }
 
-// weigh takes the lead of a host from the versions of its keys. They count more than the puts of moves: those of a writer that
-// ended between its two puts, and those of one key while the other one did not exist. So they prove that the key that is ahead
-// is put alone only where the other one is not the younger one, and has not been put since: a writer of both that always begins
-// with the same key ends with the other one. What they do not prove costs the settle time once.
-func (l *Listing) weigh(kv Stored) {
+// addLead computes the lead of a host from the versions of its two keys, if they prove it: the key with more puts must also be
+// put last, and not be created before the other.
+//
+// Versions alone prove too little. They also count the puts of a writer that died between its two puts, and the puts of one key
+// while the other did not exist. But a writer of both keys that always begins with the same one puts the other one last. An
+// unproved lead costs one settle time.
+func (l *Listing) addLead(kv Stored) {
 	if bytes.HasSuffix(kv.Key, []byte("/ip")) {
 		l.ip = kv
 		return
@@ -76,7 +79,7 @@ func (l *Listing) weigh(kv Stored) {
 	}
 }
 
-// Serves reports whether a key of etcd below the prefix is of a domain that counts. Those of the prefix itself do.
+// Serves reports whether a key of etcd is of a domain that matches only. A key that is the prefix itself always is.
 func Serves[K string | []byte](only registry.Patterns, prefix string, key K) bool {
 	if len(only) == 0 || len(key) <= len(prefix)+1 {
 		return true
@@ -85,7 +88,7 @@ func Serves[K string | []byte](only registry.Patterns, prefix string, key K) boo
 	return only.Match(segment)
 }
 
-// Count is the number of keys, those included that are not kept.
+// Count is the number of keys, kept or not.
 func (l *Listing) Count() int {
 	n := len(l.Keys)
 	for _, more := range l.over {
@@ -94,7 +97,7 @@ func (l *Listing) Count() int {
 	return n
 }
 
-// Problems are those of the domains with too many keys, sorted.
+// Problems are the domains with too many keys, sorted.
 func (l *Listing) Problems(prefix string, maxKeys int) (problems []registry.Problem) {
 	for _, name := range slices.Sorted(maps.Keys(l.over)) {
 		problems = append(problems, tooMany(prefix, name, maxKeys, l.over[name]))
@@ -102,24 +105,26 @@ func (l *Listing) Problems(prefix string, maxKeys int) (problems []registry.Prob
 	return problems
 }
 
-// Kept copies what is kept of a key.
+// Kept copies the part of a key that is kept.
 func Kept(prefix string, key, value []byte, created int64) registry.KeyValue {
 	kept := registry.KeyValue{Key: registry.CutKey(prefix, string(key))}
 	kept.Value, kept.Created = registry.CutValue(prefix, kept.Key, value), registry.CutCreated(prefix, kept.Key, created)
 	return kept
 }
 
-// tooMany is the problem of a group of which only the first keys are kept.
+// tooMany is the problem of a group with too many keys.
 func tooMany(prefix, name string, maxKeys, over int) registry.Problem {
 	if name == unnamed {
-		return registry.NewProblem(prefix+"/", fmt.Errorf("there are more than %d keys of domains with a bad name, and %d are not read: delete them", maxKeys, over))
+		return registry.NewProblem(prefix+"/",
+			fmt.Errorf("there are more than %d keys of domains with a bad name, and %d are not read: delete them", maxKeys, over))
 	}
-	p := registry.NewProblem(prefix+"/"+name, fmt.Errorf("the domain has more than %d keys (--max-keys), and %d are not read: delete those that mean nothing", maxKeys, over))
+	p := registry.NewProblem(prefix+"/"+name,
+		fmt.Errorf("the domain has more than %d keys (--max-keys), and %d are not read: delete those that mean nothing", maxKeys, over))
 	p.Domain = name
 	return p
 }
 
-// Begin brings the mirror to the listing that a watch goes on from.
+// Begin brings the mirror to the listing at which a watch begins.
 func (m *Mirror) Begin(l Listing, now time.Time) {
 	m.heard = l.Revision
 	m.Become(l, nil, now)
@@ -134,7 +139,7 @@ func (m *Mirror) Begin(l Listing, now time.Time) {
 	}
 }
 
-// set is the map with the value, which is made where there is none.
+// set sets a value and returns the map, which it makes if it is nil.
 func set(m map[string]int, key string, value int) map[string]int {
 	if m == nil {
 		m = map[string]int{}
@@ -143,8 +148,8 @@ func set(m map[string]int, key string, value int) map[string]int {
 	return m
 }
 
-// Become brings the mirror to the listing and the changes since, which the watch has told while the
-// listing was read. What differs counts as changed at one revision, so that hosts settle over it.
+// Become brings the mirror to the listing and to the changes that the watch sent while the listing was read. All differences
+// count as changes at one revision, so that hosts settle over it.
 func (m *Mirror) Become(l Listing, since []Change, now time.Time) {
 	want := New(m.prefix, m.settle, m.maxKeys, m.addresses)
 	want.Domains = m.Domains
@@ -159,14 +164,14 @@ func (m *Mirror) Become(l Listing, since []Change, now time.Time) {
 	}
 	m.listed = 0
 	m.Apply(m.differences(want, last), now)
-	m.takeOver(want)
+	m.copyOver(want)
 	m.listed = l.Revision
 	m.snapshot.ClusterID = l.Cluster
 	m.snapshot.Revision = max(m.snapshot.Revision, registry.Revision(last))
 }
 
-// takeOver takes the numbers of keys that are not kept.
-func (m *Mirror) takeOver(want *Mirror) {
+// copyOver copies the numbers of keys that are not kept.
+func (m *Mirror) copyOver(want *Mirror) {
 	for name, g := range m.groups {
 		if w := want.groups[name]; w != nil && w.over != g.over || w == nil && g.over > 0 {
 			over := 0
@@ -175,12 +180,12 @@ func (m *Mirror) takeOver(want *Mirror) {
 			}
 			m.snapshot.Keys += over - g.over
 			g.over = over
-			m.soil(name, time.Time{})
+			m.markDirty(name, time.Time{})
 		}
 	}
 }
 
-// fill takes the keys of a listing.
+// fill adds the keys of a listing.
 func (m *Mirror) fill(l Listing) {
 	for _, keys := range [][]registry.KeyValue{l.Keys, l.Itself} {
 		for _, kv := range keys {
@@ -195,7 +200,7 @@ func (m *Mirror) fill(l Listing) {
 	}
 }
 
-// differences returns what turns the keys of the mirror into those of want.
+// differences returns the changes that turn the keys of the mirror into those of want, deletions first: they make room.
 func (m *Mirror) differences(want *Mirror, revision int64) []Change {
 	var changes []Change
 	for name, g := range m.groups {
@@ -210,13 +215,13 @@ func (m *Mirror) differences(want *Mirror, revision int64) []Change {
 			changes = new(group).differences(w, revision, changes)
 		}
 	}
-	gone := func(c Change) int {
+	rank := func(c Change) int {
 		if c.Deleted {
 			return 0
 		}
 		return 1
 	}
-	slices.SortStableFunc(changes, func(a, b Change) int { return gone(a) - gone(b) }) // what goes makes room for what comes
+	slices.SortStableFunc(changes, func(a, b Change) int { return rank(a) - rank(b) })
 	return changes
 }
 

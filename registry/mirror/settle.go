@@ -1,7 +1,6 @@
 package mirror
 
 import (
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -10,56 +9,59 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// How long a change of an address waits is decided here, and by what etcd tells of the two keys alone.
+// This file decides how long a change of an address waits. It knows only what etcd says of the two keys.
 //
-// Some writers change the address of a host by a put of ip and a put of port, others change one of the two alone. After the
-// first put nothing tells them apart but what the host has seen so far. So:
+// Some writers change the address of a host by two puts, of ip and of port. Others change only one of the two. After the first
+// put, only the host's history tells which writer this is. So:
 //
-//   - A put of one key opens a move: until a put of the other key matches it, the host is decoded with the address that it
-//     had. A put of the other key matches the oldest one that is open, whether it changes the value or not, so that two
-//     writers that cross do not end each other's moves. The move ends when each put has its match, or when the settle time
-//     of the oldest one is up. Both keys in one revision are an address, which is decoded at once.
-//   - A host's lead is by how many puts one key is ahead of the other since a move was last matched: who writes both keeps it
-//     at zero, who writes one alone does not. Where the key that is put is ahead already, it has been changed alone before,
-//     and the change is not held.
-//   - At the beginning the lead is taken from etcd's versions, where they prove it (Listing.weigh).
+//   - A put of one key opens a move. Until a put of the other key matches it, the host is decoded with its last address. A put of
+//     the other key matches the oldest open put, even if it does not change the value: so two writers at the same time do not end
+//     each other's moves. The move ends when all its puts are matched, or after the settle time of the oldest one. A revision
+//     with both keys is a whole address, and is decoded at once.
+//   - The lead of a host is by how many puts one key is ahead of the other since the last match. A writer of both keys keeps it at
+//     zero, a writer of one key does not. If the key that is put is ahead already, it was changed alone before, and the change
+//     does not wait.
+//   - At the start the lead comes from etcd's versions, if they prove it (Listing.addLead).
 //
-// So no host whose writers all write both keys, the second one within the settle time, is decoded with the ip of one address
-// and the port of another; if two of them cross, they have to begin with the same key, or write both at once. A writer that ends between its two puts leaves such an address in etcd, and the next writer of both
-// that begins with the same key counts as one of that key; from its second put on the host is as before. The same holds for
-// a writer of both that comes to a host of a writer of one.
+// Result: if all writers of a host write both keys, the second one within the settle time, the host is never decoded with the ip
+// of one address and the port of another. Two writers at the same time have to begin with the same key, or write both keys in one
+// transaction.
+//
+// A writer that dies between its two puts leaves such a mixed address in etcd. The next writer of both keys that begins with the
+// same key then counts as a writer of one key; from its second put on all is as before. The same happens when a writer of both
+// keys takes over from a writer of one key.
 
 // A move is a host of which only one of ip and port has been put.
 type move struct {
 	host address
-	// ip and port are decoded until the move ends, unless it is free: the key that is put was ahead.
+	// ip and port are decoded until the move ends, unless it is free: then the key that was put was ahead, and nothing waits.
 	ip, port registry.KeyValue
 	free     bool
-	// open are the puts of one key, attr, that none of the other has matched yet, the oldest first; never empty.
+	// open are the puts of one key, attr, that no put of the other key has matched yet, oldest first; never empty.
 	attr string
 	open []openPut
-	// revision is that of the first change that is held, and heard when etcd told of it; zero where none is.
+	// revision is that of the first change that the move holds back, and heard is when etcd sent it; zero if it holds none.
 	revision int64
 	heard    time.Time
 }
 
-// An openPut is over at a time. It is same where it did not change the value.
+// An openPut waits until a time. It is same if it did not change the value.
 type openPut struct {
 	until time.Time
 	same  bool
 }
 
-// An address names a host in etcd: the path is its keys' without the attribute.
+// An address names a host in etcd. path is the beginning of its keys, without the attribute.
 type address struct{ path, domain, host string }
 
-// touch is a host whose ip or port is among the changes of a revision, with the values before.
+// A touch is a host whose ip or port is among the changes of a revision, with the values before.
 type touch struct {
 	address
 	revision       int64
 	heard          time.Time
 	ip, port       bool
 	wasIP, wasPort string
-	good           bool // both were there, and good
+	good           bool // both values were there, and good
 }
 
 // IsAddress reports whether the key may be the ip or the port of a host, or both in one.
@@ -68,7 +70,7 @@ func (m *Mirror) IsAddress(key string) bool {
 	return ok
 }
 
-// host returns the host that the key is the ip or the port of, or both in one (registry.Itself).
+// host returns the host whose ip, port or whole address (registry.Itself) the key is.
 func (m *Mirror) host(key string) (host address, attr string, ok bool) {
 	rest, below := strings.CutPrefix(key, m.root)
 	domain, rest, deep := strings.Cut(rest, "/")
@@ -84,7 +86,7 @@ func (m *Mirror) host(key string) (host address, attr string, ok bool) {
 	return host, attr, attr == "ip" || attr == "port"
 }
 
-// touched returns the hosts with an ip or a port among the changes, which are to be made.
+// touched returns the hosts whose ip or port is among the changes. It is called before the changes are made.
 func (m *Mirror) touched(changes []Change) map[string]touch {
 	var hosts map[string]touch
 	for _, c := range changes {
@@ -93,7 +95,7 @@ func (m *Mirror) touched(changes []Change) map[string]touch {
 			continue
 		}
 		if c.Expired {
-			m.lapsed[host] = struct{}{}
+			m.leaseEnded[host] = struct{}{}
 		}
 		if attr == registry.Itself {
 			continue // never half written
@@ -103,7 +105,7 @@ func (m *Mirror) touched(changes []Change) map[string]touch {
 		}
 		t, again := hosts[host.path]
 		if !again {
-			t = m.before(host)
+			t = m.touch(host)
 			t.revision, t.heard = c.Revision, c.Heard
 		}
 		t.ip, t.port = t.ip || attr == "ip", t.port || attr == "port"
@@ -112,7 +114,7 @@ func (m *Mirror) touched(changes []Change) map[string]touch {
 	return hosts
 }
 
-func (m *Mirror) before(host address) touch {
+func (m *Mirror) touch(host address) touch {
 	t := touch{address: host}
 	g := m.groups[host.domain]
 	if g == nil {
@@ -124,7 +126,7 @@ func (m *Mirror) before(host address) touch {
 	return t
 }
 
-// attr is the one key, or one of the two, that is put, and its value before.
+// attr is the key that is put, or one of the two, and its value before.
 func (t touch) attr() (attr, was string) {
 	if t.ip {
 		return "ip", t.wasIP
@@ -132,8 +134,8 @@ func (t touch) attr() (attr, was string) {
 	return "port", t.wasPort
 }
 
-// weigh opens a move, goes on with it or ends it, after the changes that touched the host.
-func (m *Mirror) weigh(t touch, now time.Time) {
+// updateMove opens, continues or ends the move of a host, after the changes that touched it.
+func (m *Mirror) updateMove(t touch, now time.Time) {
 	g := m.groups[t.domain]
 	mv, moving := g.moves[t.path]
 	attr, was := t.attr()
@@ -142,7 +144,7 @@ func (m *Mirror) weigh(t touch, now time.Time) {
 	case g.gone(t.path), t.ip && t.port && !moving:
 		m.match(g, t.address)
 		return
-	case t.ip && t.port: // what is open may still be matched
+	case t.ip && t.port: // open puts may still be matched
 		delete(g.leads, t.path)
 		t.wasIP, _ = g.value(t.path + "ip")
 		t.wasPort, _ = g.value(t.path + "port")
@@ -152,8 +154,8 @@ func (m *Mirror) weigh(t touch, now time.Time) {
 	case !moving && !t.good:
 		delete(g.leads, t.path)
 		return
-	case !moving, attr == mv.attr && mv.free && !there: // no server goes at once
-		mv = move{host: t.address, attr: attr, free: there && lead(attr)*g.leads[t.path] > 0}
+	case !moving, attr == mv.attr && mv.free && !there: // a deletion is never free: no server is removed at once
+		mv = move{host: t.address, attr: attr, free: there && leadOf(attr)*g.leads[t.path] > 0}
 		mv.ip, mv.port = t.keys()
 	case attr != mv.attr:
 		if mv.open = mv.open[1:]; len(mv.open) == 0 || mv.free {
@@ -161,13 +163,13 @@ func (m *Mirror) weigh(t touch, now time.Time) {
 			return
 		}
 	}
-	if attr == mv.attr && (was != "" || len(mv.open) == 0) { // a key that was deleted and comes back stands for the same put
+	if attr == mv.attr && (was != "" || len(mv.open) == 0) { // a key that was deleted and comes back is the same put
 		mv.open = append(slices.Clip(mv.open), openPut{until: now.Add(m.settle), same: there && is == was})
 	}
 	m.keep(g, mv, t)
 }
 
-// keep keeps a move after a touch.
+// keep stores a move after a touch.
 func (m *Mirror) keep(g *group, mv move, t touch) {
 	switch {
 	case !g.holds(mv):
@@ -183,10 +185,10 @@ func (m *Mirror) keep(g *group, mv move, t touch) {
 	g.moves[t.path] = mv
 }
 
-// release has the domain of a host decoded again with what its move has held.
+// release marks the domain dirty if the move holds something back.
 func (m *Mirror) release(mv move) {
 	if mv.revision > 0 {
-		m.soil(mv.host.domain, mv.heard)
+		m.markDirty(mv.host.domain, mv.heard)
 	}
 }
 
@@ -202,15 +204,15 @@ func (g *group) gone(path string) bool {
 	return !hasIP && !hasPort
 }
 
-// lead is what a put of the key adds to the lead of its host.
-func lead(attr string) int {
+// leadOf is what a put of the key adds to the lead of its host.
+func leadOf(attr string) int {
 	if attr == "ip" {
 		return 1
 	}
 	return -1
 }
 
-// holds reports whether the host is decoded with another address than etcd has.
+// holds reports whether the move decodes the host with another address than etcd has.
 func (g *group) holds(mv move) bool {
 	if mv.free {
 		return false
@@ -250,7 +252,7 @@ func (m *Mirror) Settle(now time.Time) (ended bool) {
 				g.moves[path] = mv
 				continue
 			case len(mv.open) > 0:
-				g.lead(mv)
+				g.addLead(mv)
 			}
 			ended = ended || mv.revision > 0
 			m.end(g, mv.host)
@@ -259,16 +261,16 @@ func (m *Mirror) Settle(now time.Time) (ended bool) {
 	return ended
 }
 
-// lead counts the puts of a move that no put of the other key has matched.
-func (g *group) lead(mv move) {
-	n := g.leads[mv.host.path] + lead(mv.attr)*len(mv.open)
+// addLead adds the unmatched puts of a move to the lead of its host.
+func (g *group) addLead(mv move) {
+	n := g.leads[mv.host.path] + leadOf(mv.attr)*len(mv.open)
 	g.leads = set(g.leads, mv.host.path, n)
 	if n == 0 {
 		delete(g.leads, mv.host.path)
 	}
 }
 
-// NextSettle returns when the first move ends, or the zero time where there is none.
+// NextSettle returns when the first move ends; zero if there is none.
 func (m *Mirror) NextSettle() (next time.Time) {
 	for name := range m.unsettled {
 		for _, mv := range m.groups[name].moves {
@@ -280,7 +282,7 @@ func (m *Mirror) NextSettle() (next time.Time) {
 	return next
 }
 
-// effective returns the keys as they are to be decoded.
+// effective returns the keys to decode.
 func (g *group) effective() []registry.KeyValue {
 	if len(g.moves) == 0 {
 		return g.keys
@@ -295,17 +297,15 @@ func (g *group) effective() []registry.KeyValue {
 	return e.keys
 }
 
-// expired returns the hosts that went with their leases, sorted, once they are gone from the snapshot.
+// expired returns the hosts whose lease ended, sorted, once the snapshot has them no more.
 func (m *Mirror) expired() []string {
 	var names []string
-	for host := range maps.Keys(m.lapsed) {
+	for host := range m.leaseEnded {
 		g := m.groups[host.domain]
-		if g != nil {
-			if mv, moving := g.moves[host.path]; moving && mv.revision > 0 {
-				continue
-			}
+		if g != nil && g.moves[host.path].revision > 0 {
+			continue
 		}
-		delete(m.lapsed, host)
+		delete(m.leaseEnded, host)
 		if g == nil || !g.serves(host.host) {
 			names = append(names, host.domain+"/"+host.host)
 		}
@@ -316,6 +316,8 @@ func (m *Mirror) expired() []string {
 
 func (g *group) serves(host string) bool {
 	return slices.ContainsFunc(g.domain, func(d registry.Domain) bool {
-		return slices.Contains(d.HeldHosts, host) || slices.ContainsFunc(d.Unclear, func(p registry.Problem) bool { return p.Host == host }) || slices.ContainsFunc(d.Hosts, func(h registry.Host) bool { return h.Name == host })
+		return slices.Contains(d.HeldHosts, host) ||
+			slices.ContainsFunc(d.Unclear, func(p registry.Problem) bool { return p.Host == host }) ||
+			slices.ContainsFunc(d.Hosts, func(h registry.Host) bool { return h.Name == host })
 	})
 }

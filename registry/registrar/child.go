@@ -16,14 +16,14 @@ import (
 // A Child is the command that a host is registered for.
 type Child struct {
 	cmd    *exec.Cmd
-	exited chan struct{} // closed when it has
+	exited chan struct{} // closed when the command has exited
 }
 
-// A ChildError is how a command ended, or could not be started.
+// A ChildError says how a command ended, or why it could not start.
 type ChildError struct {
-	// Code is the exit code that a shell has for it.
+	// Code is the exit code that a shell would return.
 	Code int
-	// Err is why it could not be started; nil where it was.
+	// Err is why the command could not start; nil if it did.
 	Err error
 }
 
@@ -34,8 +34,9 @@ func (e ChildError) Error() string {
 	return fmt.Sprintf("the command ended with code %d", e.Code)
 }
 
-// Start starts a command in a process group of its own, so that the terminal's ^C reaches hapsync alone. For that reason it cannot read
-// from a terminal, either, which would stop it at the first try: its standard input is empty then. An error is a ChildError.
+// Start starts a command in a process group of its own, so that only hapsync gets the terminal's ^C. A process of a background
+// group is stopped when it reads from the terminal: so the command gets an empty standard input instead of a terminal. An error
+// is a ChildError.
 func Start(words []string, stdout, stderr io.Writer) (*Child, error) {
 	c := &Child{cmd: exec.Command(words[0], words[1:]...), exited: make(chan struct{})}
 	c.cmd.Stdout, c.cmd.Stderr = stdout, stderr
@@ -45,13 +46,13 @@ func Start(words []string, stdout, stderr io.Writer) (*Child, error) {
 	c.cmd.SysProcAttr = ownGroup()
 	started := make(chan error)
 	go func() {
-		// Linux ends the command with the thread that started it: this one is kept for as long as the command runs.
+		// With Pdeathsig, Linux ends the command together with the thread that started it: keep this thread.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := c.cmd.Start()
 		started <- err
 		if err == nil {
-			_ = c.cmd.Wait() // how it ended is in its state
+			_ = c.cmd.Wait() // ProcessState has the result
 			close(c.exited)
 		}
 	}()
@@ -61,7 +62,7 @@ func Start(words []string, stdout, stderr io.Writer) (*Child, error) {
 	return c, nil
 }
 
-// notStartedError has the exit code that shells have for it.
+// notStartedError has the exit code that shells use.
 func notStartedError(err error) error {
 	code := 126
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
@@ -70,7 +71,7 @@ func notStartedError(err error) error {
 	return ChildError{code, err}
 }
 
-// end is how the command ended, after exited: nil, or a ChildError.
+// end returns how the command ended: nil, or a ChildError. To be called after exited.
 func (c *Child) end() error {
 	state := c.cmd.ProcessState
 	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
@@ -82,10 +83,10 @@ func (c *Child) end() error {
 	return nil
 }
 
-// signal passes a signal on. A command that has ended already needs none.
+// signal sends a signal. A command that has ended needs none.
 func (c *Child) signal(s os.Signal) { _ = c.cmd.Process.Signal(s) }
 
-// kill ends the command and all that it has started, unless that has left its process group.
+// kill kills the command and all processes in its group.
 func (c *Child) kill() {
 	select {
 	case <-c.exited:

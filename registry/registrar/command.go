@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// RunWith is Run for the host of a command that was started: the host leaves when ctx ends, and then the command is told to end;
-// if the command ends first, the host is taken out at once. SIGTERM or SIGINT, which are to end ctx, are passed on when the host
-// is out, other signals at once. It returns a ChildError if the command fails.
+// RunWith is Run for the host of a command that was started. When ctx ends, the host leaves, and then the command gets a signal
+// to end. If the command ends first, the host is taken out at once. SIGTERM and SIGINT, which must end ctx, are sent to the
+// command after the host has left; other signals are sent at once. It returns a ChildError if the command fails.
 func (r *Registrar) RunWith(ctx context.Context, child *Child) error {
 	stop := new(atomic.Value)
 	defer passSignals(child, stop)()
@@ -42,8 +42,8 @@ func (r *Registrar) RunWith(ctx context.Context, child *Child) error {
 	return err
 }
 
-// passSignals passes those signals on that do not end hapsync, and notes the one that does. A second one of these kills
-// the command.
+// passSignals sends the command the signals that do not end hapsync, and stores the first SIGTERM or SIGINT in stop. A second
+// one kills the command.
 func passSignals(child *Child, stop *atomic.Value) (end func()) {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)

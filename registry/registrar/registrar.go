@@ -1,5 +1,5 @@
-// Package registrar is the life of a registered host, from its first good check to the end of its lease: the same for the host
-// of a command line, of a wrapped command and of a container.
+// Package registrar runs the life of a registered host, from its first good check to the end of its lease. The host can come
+// from a command line, a wrapped command or a container.
 package registrar
 
 import (
@@ -21,18 +21,18 @@ type Config struct {
 	Domain string
 	// Host is registered with its State until SetState says otherwise.
 	Host registry.Host
-	// TTL of the lease; Drain is how long the host stays in drain before it leaves.
+	// TTL of the lease. Drain is how long the host stays in drain before it leaves.
 	TTL, Drain time.Duration
-	// Replace takes the name over at the start, with ReplaceAt only from a host with one of these addresses; Patient waits until it
-	// is free. Without both a name that another has is an error.
+	// If the name is taken at the start: Replace takes it over, with ReplaceAt only from a host with one of these addresses.
+	// Patient waits until it is free. Without both it is an error.
 	Replace, Patient bool
 	ReplaceAt        []netip.Addr
-	// Check keeps the host out until it is good, and in maintenance while it is bad; nil for none. It belongs to Run.
+	// Check keeps the host out until the check is good, and in maintenance while it is bad; nil for none. Run owns it.
 	Check *health.Check
-	// UntilGood ends the check when it was good once.
+	// UntilGood ends the check after its first good result.
 	UntilGood bool
-	// Confirm is called once, when the host is in the registry; nil for none. If it returns an error, the host is taken out
-	// again and Run returns the error. Its context ends when the host leaves.
+	// Confirm is called once, when the host is in the registry; nil for none. If it returns an error, Run takes the host out
+	// again and returns the error. Its context ends when the host leaves.
 	Confirm func(ctx context.Context, at registry.Revision) error
 	// Logger may not be nil.
 	Logger *slog.Logger
@@ -46,8 +46,8 @@ type Registrar struct {
 	registered   chan registry.Revision // of size one
 
 	mu    stdsync.Mutex
-	state registry.HostState // without the check
-	bad   bool               // by the check
+	state registry.HostState // by SetState
+	bad   bool               // the check says so
 	drain time.Duration
 }
 
@@ -65,12 +65,12 @@ func New(conf Config) (*Registrar, error) {
 	return r, err
 }
 
-// SetState says what the host is without the check: Ready, or Maint. It may be called at any time, by any goroutine.
+// SetState sets the state of the host while its check is good: Ready or Maint. Any goroutine may call it, at any time.
 func (r *Registrar) SetState(state registry.HostState) {
 	r.change(func() { r.state = state })
 }
 
-// SetDrain says for how long the host is to be in drain when it leaves.
+// SetDrain sets how long the host stays in drain when it leaves.
 func (r *Registrar) SetDrain(d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -87,7 +87,7 @@ func (r *Registrar) setBad(bad bool) {
 	r.change(func() { r.bad = bad })
 }
 
-// change tells the registration if the change has changed the health.
+// change calls change, and tells the registration if the health is now another.
 func (r *Registrar) change(change func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -98,7 +98,7 @@ func (r *Registrar) change(change func()) {
 	}
 }
 
-// health is to be called with the lock held.
+// health is called with the lock held.
 func (r *Registrar) health() registry.HostState {
 	if r.bad {
 		return registry.Maint
@@ -106,13 +106,13 @@ func (r *Registrar) health() registry.HostState {
 	return r.state
 }
 
-// Run registers the host when its check is good, keeps it registered until ctx ends, and takes it out. It may be called once. It
-// returns the error of Confirm, an etcd.HeldError, or why the user may not register it.
+// Run registers the host when its check is good, keeps it registered until ctx ends, and takes it out. It may be called once.
+// It returns the error of Confirm, an etcd.HeldError, or why the user may not register the host.
 func (r *Registrar) Run(ctx context.Context) error {
 	return r.run(ctx, context.WithoutCancel(ctx))
 }
 
-// run takes the host out in peace when ctx ends, and at once when alive does.
+// run drains the host and takes it out when ctx ends, and takes it out at once when alive ends.
 func (r *Registrar) run(ctx, alive context.Context) error {
 	work, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -146,7 +146,7 @@ func (r *Registrar) run(ctx, alive context.Context) error {
 	return unconfirmed
 }
 
-// confirm waits until the host is registered and calls end if it is not to stay.
+// confirm waits until the host is registered, and calls end if Confirm returns an error.
 func (r *Registrar) confirm(ctx context.Context, end context.CancelFunc) error {
 	if r.conf.Confirm == nil {
 		return nil
@@ -166,7 +166,7 @@ func (r *Registrar) confirm(ctx context.Context, end context.CancelFunc) error {
 	return err
 }
 
-// check calls first when the host is good, and goes on until ctx ends.
+// check calls first when the check is first good, and goes on until ctx ends.
 func (r *Registrar) check(ctx context.Context, first func()) {
 	if r.conf.Check == nil {
 		first()

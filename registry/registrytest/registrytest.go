@@ -1,4 +1,4 @@
-// Package registrytest is what the tests of registry and of the packages below it share.
+// Package registrytest is shared by the tests of registry and of the packages below it.
 package registrytest
 
 import (
@@ -11,8 +11,7 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// KeyValues draws keys that are near good ones: a few names, so that they meet in domains and hosts,
-// and now and then a byte that does not belong there.
+// KeyValues draws keys that are almost good: few names, so that they meet in domains and hosts, and sometimes a wrong byte.
 func KeyValues() *rapid.Generator[[]registry.KeyValue] {
 	prefix := rapid.SampledFrom([]string{"/p/", "/p/", "/p/", "/p/", "/p/", "/p/", "/p/", "/p", "/p2/", "/", ""})
 	domain := rapid.SampledFrom([]string{"a.com", "A.com", "a.COM", "a.com-x", "a.com.au", "b", "-b", "*.a.com", "", "a b"})
@@ -38,7 +37,7 @@ func KeyValues() *rapid.Generator[[]registry.KeyValue] {
 	}), 0, 24)
 }
 
-// Describe writes domains and problems as text, everything that is in them.
+// Describe writes all fields of domains and problems as text.
 func Describe(domains []registry.Domain, problems []registry.Problem, ignored ...registry.Ignored) string {
 	var b strings.Builder
 	for _, d := range domains {
@@ -73,7 +72,7 @@ func Describe(domains []registry.Domain, problems []registry.Problem, ignored ..
 	return b.String()
 }
 
-// defaultsSet names the keys of a host that say what holds without them.
+// defaultsSet names the optional keys of a host that are set to their default.
 func defaultsSet(h registry.Host) (words string) {
 	if !h.Unset.Weight && h.Weight == 1 {
 		words += " weight set"
@@ -94,7 +93,7 @@ func given(name, value string) string {
 	return name + value
 }
 
-// Shown writes the hosts of an update, their names in order, the problems and the expired.
+// Shown writes the hosts of an update sorted by name, then the problems and the expired hosts.
 func Shown(u registry.Update) string {
 	var words, rest []string
 	for _, d := range u.Snapshot.Domains {

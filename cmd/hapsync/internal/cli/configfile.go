@@ -14,7 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// A ConfigFile holds what the file of --config-file sets. The zero value sets nothing.
+// A ConfigFile holds the settings of a config file. The zero value sets nothing.
 type ConfigFile struct {
 	path    string
 	mode    os.FileMode
@@ -26,8 +26,8 @@ type fileEntry struct {
 	values []string
 }
 
-// ReadConfigFile reads a YAML file whose keys are the names of flags of any of the commands. It is strict: a key
-// that no command knows, a key given twice and a value of another type are errors that name the line.
+// ReadConfigFile reads a YAML file whose keys are the names of flags of any command. It is strict: an unknown key, a duplicate
+// key and a value of another type are errors that name the line.
 func ReadConfigFile(path string, commands []*urfave.Command) (ConfigFile, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -48,27 +48,28 @@ func ReadConfigFile(path string, commands []*urfave.Command) (ConfigFile, error)
 // DefaultConfigFile is the file that is read without --config-file.
 const DefaultConfigFile = "/etc/hapsync/hapsync.yaml"
 
-// readDefaultFile reads a file that no one has named. Without it, the result is empty. What cannot be read, or what any user of the
-// machine can write, is an error: other settings than those of the file may be about another registry, and its settings name
-// programs that hapsync runs.
+// readDefaultFile reads a file that the user has not named. If it does not exist, the result is empty. It is an error if the
+// file cannot be read, because the default settings may be for another registry; or if any user of the machine can write it,
+// because it names programs that hapsync runs.
 func readDefaultFile(path string, commands []*urfave.Command) (ConfigFile, error) {
-	const wayOut = "or name another file with --config-file (/dev/null for none)"
+	const remedy = "or name another file with --config-file (/dev/null for none)"
 	file, err := ReadConfigFile(path, commands)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return ConfigFile{}, nil
 	case errors.Is(err, fs.ErrPermission):
-		return ConfigFile{}, fmt.Errorf("%w: %s has the settings of this machine: run hapsync as a user who may read it (sudo), %s", err, path, wayOut)
+		return ConfigFile{}, fmt.Errorf("%w: %s has the settings of this machine: run hapsync as a user who may read it (sudo), %s",
+			err, path, remedy)
 	case err != nil:
 		return ConfigFile{}, err
 	case file.mode.Perm()&0o002 != 0:
-		return ConfigFile{}, fmt.Errorf("%s is not read: every user of this machine can write it (mode %#o), and it names programs that hapsync runs: chmod o-w %[1]s, %[3]s",
-			path, file.mode.Perm(), wayOut)
+		return ConfigFile{}, fmt.Errorf("%s is not read: every user of this machine can write it (mode %#o), "+
+			"and it names programs that hapsync runs: chmod o-w %[1]s, %[3]s", path, file.mode.Perm(), remedy)
 	}
 	return file, nil
 }
 
-// Settings are the flags of all commands, by name. Flags of one name have one type.
+// Settings are the flags of all commands, by name. Flags with the same name have the same type.
 func Settings(commands []*urfave.Command) map[string]*Setting {
 	known := map[string]*Setting{}
 	for _, cmd := range commands {
@@ -81,7 +82,7 @@ func Settings(commands []*urfave.Command) map[string]*Setting {
 	return known
 }
 
-// decodeConfig returns errors that start with the line.
+// decodeConfig returns errors that begin with the line.
 func decodeConfig(r io.Reader, known map[string]*Setting) (map[string]fileEntry, error) {
 	var doc yaml.Node
 	dec := yaml.NewDecoder(r)
@@ -128,7 +129,7 @@ func nearestKey(known map[string]*Setting, name string) string {
 	return strings.TrimLeft(urfave.SuggestFlag(flags, name, true), "-")
 }
 
-// decode returns the values of a node that has the type of the flag, and passes its check.
+// decode returns the values of a node. It checks its type and its values.
 func (s *Setting) decode(node *yaml.Node) ([]string, error) {
 	if node.Kind == yaml.AliasNode {
 		node = node.Alias
@@ -152,12 +153,12 @@ func (s *Setting) decode(node *yaml.Node) ([]string, error) {
 	return values, nil
 }
 
-// takesNumber reports whether a number in the file is good as the text that it is: a port, a weight.
+// takesNumber reports whether a text setting, such as a port, may be written as a number in the file.
 func (s *Setting) takesNumber(n *yaml.Node) bool {
 	return n.Tag == "!!int" && s.scalarTag() == "!!str" && s.Check != nil && s.Check(n.Value) == nil
 }
 
-// wrongType says what the setting wants instead of a value of another type: quotes help only if the text in them is good.
+// wrongType is the error for a value of another type. It recommends quotes only if the text in them is good.
 func (s *Setting) wrongType(n *yaml.Node, want string) error {
 	if n.Kind == yaml.ScalarNode && want == "!!str" && s.Check != nil {
 		if err := s.Check(n.Value); err != nil {
@@ -167,7 +168,7 @@ func (s *Setting) wrongType(n *yaml.Node, want string) error {
 	return fmt.Errorf("want %s", yamlName(want))
 }
 
-// YAML is the setting with a value as a line of the config file. Several values have commas in between, as in the environment.
+// YAML is the setting as a line of the config file. Commas separate several values, as in the environment.
 func (s *Setting) YAML(value string) string {
 	scalar := func(value string) *yaml.Node {
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: s.scalarTag(), Value: value}
@@ -182,7 +183,7 @@ func (s *Setting) YAML(value string) string {
 	name := &yaml.Node{Kind: yaml.ScalarNode, Value: s.Name}
 	line, err := yaml.Marshal(&yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{name, node}})
 	if err != nil {
-		panic(err) // these nodes can be written
+		panic(err) // cannot happen with these nodes
 	}
 	return strings.TrimSuffix(string(line), "\n")
 }
@@ -194,7 +195,7 @@ func (s *Setting) scalarTag() string {
 	return s.Tag
 }
 
-// yamlName is a YAML type in a person's words.
+// yamlName is a YAML type in words for people.
 func yamlName(tag string) string {
 	switch tag {
 	case "!!bool":
@@ -205,7 +206,7 @@ func yamlName(tag string) string {
 	return "text (put it in quotes)"
 }
 
-// warn logs what the file should not be like.
+// warn logs that others can read the file's password.
 func (f ConfigFile) warn(log *slog.Logger) {
 	user := f.entries["user"].values
 	if len(user) == 1 && strings.Contains(user[0], ":") && f.mode.Perm()&0o004 != 0 {

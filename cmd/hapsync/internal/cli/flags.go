@@ -11,23 +11,23 @@ import (
 	urfave "github.com/urfave/cli/v2"
 )
 
-// A Spec describes a flag. The placeholder between backquotes in Usage is the kind of value.
+// A Spec describes a flag. In Usage, the word in backquotes is the placeholder of the value.
 type Spec struct {
 	Name     string
 	Aliases  []string
-	Env      []string // further variables, asked after HAPSYNC_<NAME>
+	Env      []string // more variables, read after HAPSYNC_<NAME>
 	Category string
 	Usage    string
-	Value    string // the default; of a list, separated by commas
-	Fallback string // what counts where there is no value, in words
-	Required bool   // some value must be given; the command itself says so
+	Value    string // the default; a list has commas
+	Fallback string // the effect of no value, in words
+	Required bool   // for help only: the command checks it
 	Hidden   bool
 	Check    func(string) error
-	Tag      string // the YAML tag that the config file must have; empty means !!str
+	Tag      string // YAML type in the config file; empty means !!str
 }
 
-// A Setting is a flag that has an environment variable and a key in the config file. urfave is not told of the
-// variable: it would set the command's flag from it, over the same flag given before the command.
+// A Setting is a flag that also has an environment variable and a key in the config file. urfave does not know the variable:
+// otherwise the variable would win over the same flag before the command.
 type Setting struct {
 	documented
 	Spec
@@ -49,7 +49,7 @@ func (s *Setting) GetEnvVars() []string { return s.Env }
 // IsVisible implements urfave's VisibleFlag.
 func (s *Setting) IsVisible() bool { return !s.Hidden }
 
-// GetDefaultText leaves out that a switch is off.
+// GetDefaultText is empty for a switch.
 func (s *Setting) GetDefaultText() string {
 	switch {
 	case s.Tag == "!!bool":
@@ -70,7 +70,7 @@ func newSetting(s Spec, f documented) *Setting {
 	return &Setting{documented: f, Spec: s}
 }
 
-// Text is a flag with one value, of which s.Check says whether it is good.
+// Text is a flag with one value, which s.Check checks.
 func Text(s Spec) urfave.Flag {
 	return newSetting(s, &urfave.GenericFlag{
 		Name: s.Name, Aliases: s.Aliases, Category: s.Category, Usage: s.Usage,
@@ -84,7 +84,7 @@ func Toggle(s Spec) urfave.Flag {
 	return newSetting(s, &urfave.BoolFlag{Name: s.Name, Aliases: s.Aliases, Category: s.Category, Usage: s.Usage})
 }
 
-// List is a flag that can be repeated, or given with commas.
+// List is a flag that can be repeated, or have commas.
 func List(s Spec) urfave.Flag {
 	s.Tag = "!!seq"
 	return newSetting(s, &urfave.StringSliceFlag{
@@ -93,7 +93,7 @@ func List(s Spec) urfave.Flag {
 	})
 }
 
-// Words are the values between the commas, without empty ones.
+// Words splits values at commas, without empty words.
 func Words(values ...string) []string {
 	all := strings.FieldsFunc(strings.Join(values, ","), func(r rune) bool { return r == ',' })
 	for i := range all {
@@ -102,7 +102,7 @@ func Words(values ...string) []string {
 	return slices.DeleteFunc(all, func(s string) bool { return s == "" })
 }
 
-// A checkedValue is a flag.Value that refuses what its check refuses.
+// A checkedValue is a flag.Value with a check.
 type checkedValue struct {
 	value string
 	check func(string) error
@@ -120,7 +120,7 @@ func (v *checkedValue) Set(s string) error {
 	return nil
 }
 
-// OneOf is a check that takes these words only.
+// OneOf is a check that allows only these words.
 func OneOf(names ...string) func(string) error {
 	return func(s string) error {
 		if slices.Contains(names, s) {
@@ -130,7 +130,7 @@ func OneOf(names ...string) func(string) error {
 	}
 }
 
-// Duration is a check that takes a time of more than nothing.
+// Duration is a check that allows a time above 0.
 func Duration(s string) error {
 	d, err := time.ParseDuration(s)
 	if err != nil || d <= 0 {
@@ -139,7 +139,7 @@ func Duration(s string) error {
 	return nil
 }
 
-// Percent is a check that takes 1 to 100.
+// Percent is a check that allows 1 to 100.
 func Percent(s string) error {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 1 || n > 100 {
@@ -148,7 +148,7 @@ func Percent(s string) error {
 	return nil
 }
 
-// Positive takes a number of at least 1.
+// Positive is a check that allows a number of 1 or more.
 func Positive(s string) error {
 	if n, err := strconv.Atoi(s); err != nil || n < 1 {
 		return errors.New("must be a number, 1 or more")
@@ -156,7 +156,7 @@ func Positive(s string) error {
 	return nil
 }
 
-// UpTo takes a number from 0 to the most.
+// UpTo is a check that allows a number from 0 to most.
 func UpTo(most int) func(string) error {
 	return func(s string) error {
 		if n, err := strconv.Atoi(s); err != nil || n < 0 || n > most {
@@ -166,7 +166,7 @@ func UpTo(most int) func(string) error {
 	}
 }
 
-// ConfigWord refuses what would end a word in HAProxy's configuration, or start another.
+// ConfigWord is a check that allows one word of HAProxy's configuration.
 func ConfigWord(s string) error {
 	bad := strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"'#\\$", r) })
 	if s == "" || bad >= 0 {

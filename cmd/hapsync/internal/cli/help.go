@@ -9,29 +9,28 @@ import (
 	urfave "github.com/urfave/cli/v2"
 )
 
-// The words of urfave that commands are made of. Only this package imports urfave.
+// Types of urfave. Only this package imports urfave.
 type (
 	// App is the program with its commands.
 	App = urfave.App
 	// Command is one command.
 	Command = urfave.Command
-	// Context is what a command was called with.
+	// Context is one call of a command.
 	Context = urfave.Context
 	// Flag is one flag of a command.
 	Flag = urfave.Flag
-	// A BoolFlag has neither variable nor key in the config file.
+	// A BoolFlag has no variable and no key in the config file.
 	BoolFlag = urfave.BoolFlag
 )
 
-// A Page is what the help of a command shows beside its flags.
+// A Page is the help of a command, besides its flags.
 type Page struct {
 	Description string
 	Example     string
 	ExitCodes   string
 }
 
-// Command completes a command: its help, the resolution of its flags, and the refusal of stray arguments
-// (those beyond the names in ArgsUsage).
+// Command completes a command: its help, the settings of its flags, and an error for more arguments than ArgsUsage names.
 func (e Environment) Command(cmd *urfave.Command, help Page) *urfave.Command {
 	cmd.Description = help.Description
 	cmd.UsageText = strings.TrimSpace("hapsync " + cmd.Name + " [flags] " + cmd.ArgsUsage)
@@ -39,7 +38,7 @@ func (e Environment) Command(cmd *urfave.Command, help Page) *urfave.Command {
 		section("EXAMPLE", help.Example) + section("EXIT CODES", help.ExitCodes)
 	cmd.HideHelpCommand = true
 	cmd.OnUsageError = OnUsageError
-	cmd.Before = e.settle
+	cmd.Before = e.resolve
 	if e.Record != nil {
 		e.Record(cmd.Name, help)
 	}
@@ -56,10 +55,10 @@ func (e Environment) Command(cmd *urfave.Command, help Page) *urfave.Command {
 	return cmd
 }
 
-// allFlags is where urfave's templates have the flags by category; the shared ones have one.
+// allFlags is the part of urfave's templates with the flags by category. Only shared flags have a category.
 const allFlags = `{{template "visibleFlagCategoryTemplate" .}}`
 
-// withoutShared is a template that has the shared flags in one line, which says where they are.
+// withoutShared replaces the shared flags in a template by a line that says where they are.
 func withoutShared(template string, flags []urfave.Flag) string {
 	var categories []string
 	for _, f := range flags {
@@ -69,11 +68,12 @@ func withoutShared(template string, flags []urfave.Flag) string {
 	}
 	const own = `{{range .VisibleFlagCategories}}{{if not .Name}}{{range .Flags}}
    {{.}}{{end}}{{end}}{{end}}`
-	shared := "\n\n   hapsync help flags shows the flags that many commands share. Of its groups these count here: " + strings.Join(categories, ", ") + "."
+	shared := "\n\n   hapsync help flags shows the flags that many commands share. Of its groups these count here: " +
+		strings.Join(categories, ", ") + "."
 	return strings.Replace(template, allFlags, own+shared, 1)
 }
 
-// FlagsCommand is what "hapsync help flags" shows.
+// FlagsCommand is "hapsync help flags".
 func FlagsCommand() *urfave.Command {
 	return &urfave.Command{
 		Name: "flags", Usage: "the flags that many commands have", UsageText: "hapsync help flags", Hidden: true, HideHelpCommand: true,
@@ -83,10 +83,10 @@ func FlagsCommand() *urfave.Command {
 	}
 }
 
-// categoryPart is what urfave's template says of a command's group, which is for the overview alone.
+// categoryPart is the category in urfave's template of a command. It is removed there: only the overview shows it.
 const categoryPart = "{{if .Category}}\n\nCATEGORY:\n   {{.Category}}{{end}}"
 
-// AppHelp is the template of the overview: the commands by group, in the order of groups, which urfave sorts by letters.
+// AppHelp is the template of the overview: the commands by group. urfave would sort the groups by name.
 func AppHelp(groups []string, commands []*urfave.Command) string {
 	var b strings.Builder
 	for _, group := range groups {

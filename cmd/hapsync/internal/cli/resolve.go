@@ -9,17 +9,17 @@ import (
 	urfave "github.com/urfave/cli/v2"
 )
 
-// An Environment is what settings come from beside the command line.
+// An Environment is where settings come from, apart from the command line.
 type Environment struct {
 	Getenv     func(string) string
 	Stderr     io.Writer
-	Record     func(command string, help Page) // is told the help of each command; may be nil
-	ConfigFile string                          // is read if it exists and no other one is named; empty for none
+	Record     func(command string, help Page) // gets the help of each command; may be nil
+	ConfigFile string                          // the default of --config-file; empty for none
 }
 
-// settle settles every flag of the command: what the command line does not set comes from the environment, then
-// from the config file, else it stays at its default.
-func (e Environment) settle(c *urfave.Context) error {
+// resolve sets every flag of the command that the command line does not set: from the environment, then from the config file.
+// Otherwise it keeps its default.
+func (e Environment) resolve(c *urfave.Context) error {
 	file, err := e.configFile(c)
 	if err != nil {
 		return Usage(c, err)
@@ -37,8 +37,7 @@ func (e Environment) settle(c *urfave.Context) error {
 	return nil
 }
 
-// configFile reads the file that --config-file names, else the default one if it exists. The setting config-file says then
-// which one was read.
+// configFile reads the file of --config-file, else the default file if it exists. Then it sets --config-file to that file.
 func (e Environment) configFile(c *urfave.Context) (ConfigFile, error) {
 	for _, f := range c.Command.Flags {
 		if s, ok := f.(*Setting); ok && s.Name == "config-file" {
@@ -60,8 +59,8 @@ func (e Environment) configFile(c *urfave.Context) (ConfigFile, error) {
 	return file, c.Set("config-file", file.path)
 }
 
-// needsSettings reports whether a command has to do with the registry or HAProxy. The others (version, completion) work
-// whatever the default file is like.
+// needsSettings reports whether a command uses the registry or HAProxy. Others (version, completion) do not read the default
+// file, so they work even if it is bad.
 func needsSettings(cmd *urfave.Command) bool {
 	return slices.ContainsFunc(cmd.Flags, func(f urfave.Flag) bool {
 		s, ok := f.(*Setting)
@@ -79,7 +78,7 @@ func (e Environment) set(c *urfave.Context, s *Setting, file ConfigFile) error {
 	return nil
 }
 
-// lookup finds the values of a flag that the command itself was not given, and where they come from.
+// lookup finds the values of a flag that is not set after the command, and where they come from.
 func (e Environment) lookup(c *urfave.Context, s *Setting, file ConfigFile) (values []string, origin string) {
 	for i, level := range c.Lineage() {
 		switch {
@@ -101,7 +100,7 @@ func (e Environment) lookup(c *urfave.Context, s *Setting, file ConfigFile) (val
 	return entry.values, fmt.Sprintf("%s:%d: %s", file.path, entry.line, s.Name)
 }
 
-// Logger is the log that the settings ask for, on standard error.
+// Logger logs to standard error as the settings say.
 func (e Environment) Logger(c *urfave.Context) *slog.Logger {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {

@@ -9,20 +9,19 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// The categories of the shared flags.
+// Categories of the shared flags.
 const (
 	Registry = "Registry"
 	HAProxy  = "HAProxy"
 	General  = "Settings and logging"
 )
 
-// SharedFlags stand before or after the command. Those of a category that does not concern a command are
-// accepted there and not shown.
-func SharedFlags(unconcerned ...string) []urfave.Flag {
+// SharedFlags may come before or after the command. A command accepts those of the irrelevant categories, but hides them.
+func SharedFlags(irrelevant ...string) []urfave.Flag {
 	var flags []urfave.Flag
 	for _, f := range slices.Concat(registryFlags(), haproxyFlags(), generalFlags()) {
 		s := f.(*Setting)
-		s.Hidden = s.Hidden || slices.Contains(unconcerned, s.Category)
+		s.Hidden = s.Hidden || slices.Contains(irrelevant, s.Category)
 		flags = append(flags, s)
 	}
 	return flags
@@ -104,7 +103,7 @@ func haproxyFlags() []urfave.Flag {
 	}
 }
 
-// maxSpares is the most spare backends that are of use: each has its lines in HAProxy's statistics.
+// maxSpares limits the spare backends, because each has its lines in HAProxy's statistics.
 const maxSpares = 1000
 
 func generalFlags() []urfave.Flag {
@@ -121,7 +120,7 @@ func generalFlags() []urfave.Flag {
 	}
 }
 
-// OutputFlag is the format of what a command prints.
+// OutputFlag is the format of a command's output.
 func OutputFlag() urfave.Flag {
 	return Text(Spec{Name: "output", Aliases: []string{"o"}, Value: "text", Check: OneOf("text", "json"),
 		Usage: "`FORMAT` on standard output: text or json"})

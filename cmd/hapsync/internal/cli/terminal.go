@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Terminal is the size of one; 0 where it does not tell.
+// A Terminal is the size of a terminal; 0 if unknown.
 type Terminal struct{ Width, Height int }
 
-// TerminalOf is the terminal that a writer writes to; not ok where it is none.
+// TerminalOf is the terminal that w writes to; ok is false if it is none.
 func TerminalOf(w io.Writer) (t Terminal, ok bool) {
 	file, ok := w.(*os.File)
 	if !ok {

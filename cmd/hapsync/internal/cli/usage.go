@@ -9,7 +9,7 @@ import (
 	urfave "github.com/urfave/cli/v2"
 )
 
-// A UsageError is a command line, an environment variable or a config file that cannot be followed.
+// A UsageError is a mistake in the command line, the environment or the config file.
 type UsageError struct {
 	Command string // empty before a command is known
 	Line    string // how that command is called
@@ -19,7 +19,7 @@ type UsageError struct {
 func (e UsageError) Error() string { return e.Err.Error() }
 func (e UsageError) Unwrap() error { return e.Err }
 
-// Hint is one line of usage, and one on where to read more.
+// Hint is a line of usage, and a line on where to read more.
 func (e UsageError) Hint() string {
 	if e.Command == "" {
 		return "usage: hapsync [flags] command [flags]\nsee hapsync --help"
@@ -27,7 +27,7 @@ func (e UsageError) Hint() string {
 	return fmt.Sprintf("usage: %s\nsee hapsync %s --help", e.Line, e.Command)
 }
 
-// Usage makes err an error of usage.
+// Usage makes err a usage error.
 func Usage(c *urfave.Context, err error) error {
 	e := UsageError{Command: commandName(c), Err: err}
 	if e.Command != "" {
@@ -36,12 +36,12 @@ func Usage(c *urfave.Context, err error) error {
 	return e
 }
 
-// Usagef is an error of usage.
+// Usagef is a usage error.
 func Usagef(c *urfave.Context, format string, args ...any) error {
 	return Usage(c, fmt.Errorf(format, args...))
 }
 
-// IsUsage reports whether err is one of usage. So are all of urfave's own exit errors ("hapsync help nothing").
+// IsUsage reports whether err is a usage error. urfave's own exit errors ("hapsync help nothing") are.
 func IsUsage(err error) bool {
 	var usage UsageError
 	var exit urfave.ExitCoder
@@ -56,7 +56,7 @@ func commandName(c *urfave.Context) string {
 	return c.Command.Name
 }
 
-// NoCommand is the action of hapsync without a command, or with one that there is not.
+// NoCommand is the action of hapsync without a command, or with an unknown one.
 func NoCommand(c *urfave.Context) error {
 	if !c.Args().Present() {
 		c.App.Writer = Wrapped(c.App.ErrWriter)
@@ -71,7 +71,7 @@ func nearestCommand(app *urfave.App, name string) string {
 	return near(name, strings.TrimSuffix(nearest, `"?`))
 }
 
-// near is the word that was perhaps meant; empty if it is not much like what was typed.
+// near is the word if it is similar to what was typed, else empty.
 func near(typed, word string) string {
 	if distance(typed, word) > min(2, len(typed)/2) {
 		return ""
@@ -79,7 +79,7 @@ func near(typed, word string) string {
 	return word
 }
 
-// distance is how many bytes have to be put in, taken out or replaced to make one word of another.
+// distance is the Levenshtein distance, in bytes.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
@@ -107,7 +107,7 @@ func didYouMean(name string) string {
 	return fmt.Sprintf(" (did you mean %s?)", name)
 }
 
-// OnUsageError rewords what the flag package says.
+// OnUsageError rewords errors of the flag package.
 func OnUsageError(c *urfave.Context, err error, _ bool) error {
 	name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
 	if !unknown {
@@ -123,12 +123,12 @@ func OnUsageError(c *urfave.Context, err error, _ bool) error {
 	return Usagef(c, "unknown flag --%s%s", name, didYouMean(nearest))
 }
 
-// longDashes gives the flags in a message of the flag package their second dash.
+// longDashes adds the second dash to the flags in a message of the flag package.
 func longDashes(message string) string {
 	return regexp.MustCompile(` (-[a-z][a-z-]+)`).ReplaceAllString(message, " -$1")
 }
 
-// ownerOf is the command that has a flag of this name; empty where there is none.
+// ownerOf is a command that has a flag of this name; empty if there is none.
 func ownerOf(app *urfave.App, flag string) string {
 	for _, cmd := range app.Commands {
 		for _, f := range cmd.Flags {

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// Wrapped is a writer of help, which breaks lines that are longer than its terminal is wide; w itself if it is no terminal.
+// Wrapped wraps lines of help at the width of the terminal. It returns w if w is no terminal.
 func Wrapped(w io.Writer) io.Writer {
 	t, ok := TerminalOf(w)
 	if !ok || t.Width < narrowest {
@@ -16,14 +16,14 @@ func Wrapped(w io.Writer) io.Writer {
 	return &wrapped{out: w, width: t.Width}
 }
 
-// narrowest is the width below which breaking helps nobody.
+// narrowest is the smallest width at which wrapping helps.
 const narrowest = 40
 
 type wrapped struct {
 	out     io.Writer
 	width   int
-	rest    []byte // of a line that has not ended
-	example bool   // commands, which are to be copied as they are
+	rest    []byte // an unfinished line
+	example bool   // in the examples, which are not wrapped
 }
 
 func (w *wrapped) Write(text []byte) (int, error) {
@@ -51,7 +51,7 @@ func (w *wrapped) line(line string) string {
 	return breakLine(line, w.width)
 }
 
-// breakLine breaks a line at spaces. What follows stands below the text behind a flag or a command, or below the line's first word.
+// breakLine wraps a line at spaces. The rest is aligned with the text after a flag or a command, or with the line's first word.
 func breakLine(line string, width int) string {
 	indent := len(line) - len(strings.TrimLeft(line, " "))
 	if gap := strings.Index(line[indent:], "  "); gap >= 0 {

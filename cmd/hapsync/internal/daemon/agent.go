@@ -13,7 +13,7 @@ import (
 	"github.com/hapsync/hapsync/sync"
 )
 
-// A Registry is etcd as an agent has it beside sync.Agent.
+// A Registry is etcd, apart from what sync.Agent needs.
 type Registry interface {
 	Announce(ctx context.Context, conf etcd.AnnounceConfig, reports <-chan registry.AgentReport)
 	Close() error
@@ -22,32 +22,32 @@ type Registry interface {
 // A Follower follows the registry: a sync.Agent, which keeps HAProxy in line, or a sync.Shadow, which only looks.
 type Follower interface {
 	web.Agent
-	// Run runs it until ctx ends, whose error it returns.
+	// Run runs until ctx ends, and returns its error.
 	Run(ctx context.Context) error
 	// Resync makes it read and compare everything now.
 	Resync()
 }
 
-// An Agent is a Follower with what it works on: all that depends on the settings. A SIGHUP puts another in its place.
+// An Agent is everything that depends on the settings. A SIGHUP replaces it.
 type Agent struct {
 	Sync     Follower
 	Registry Registry
 	Watchdog *Watchdog
-	Journal  *journal.Writer      // nil where none is kept
-	Certs    *Certs               // nil where none are watched
-	Announce *etcd.AnnounceConfig // nil where the agent does not report
+	Journal  *journal.Writer      // nil if none is kept
+	Certs    *Certs               // nil if none are watched
+	Announce *etcd.AnnounceConfig // nil if the agent does not report
 	Listen   Address
-	// WebConfig is a file of exporter-toolkit's, with TLS and passwords for who asks; empty for none.
+	// WebConfig is a file of exporter-toolkit, with TLS and passwords for HTTP clients; empty for none.
 	WebConfig string
-	// Subject is what the page and the API have of the settings.
+	// Subject is the part of the settings that the page and the API show.
 	Subject  web.Subject
 	Log      *slog.Logger
-	Settings string // what the settings are, the files that they name included
+	Settings string // identifies the settings, and the files that they name
 	Version  string // of hapsync, for the reports
 	ended    chan error
 }
 
-// inherit takes over what another agent of its kind has learnt.
+// inherit takes over what another Follower of its kind has learned.
 func (j *Agent) inherit(from *Agent) {
 	switch next := j.Sync.(type) {
 	case *sync.Agent:
@@ -61,7 +61,7 @@ func (j *Agent) inherit(from *Agent) {
 	}
 }
 
-// start makes the agent run until stop is called, which waits for the pass that is under way.
+// start runs the agent until stop is called. stop waits for the present pass.
 func (j *Agent) start(ctx context.Context) (stop func()) {
 	j.ended = make(chan error, 1)
 	ctx, cancel := context.WithCancel(ctx)

@@ -17,38 +17,37 @@ import (
 )
 
 const (
-	// certsInterval is how often the directory is looked at; it costs a few microseconds a file unless one has changed.
+	// certsInterval is how often the directory is read. A file that has not changed costs a few microseconds.
 	certsInterval = 5 * time.Second
-	// certsResync is after what time HAProxy is asked although no file has changed.
+	// certsResync is when HAProxy is asked although no file has changed.
 	certsResync = 10 * time.Minute
-	// certsRetry is after what time all is tried again where something went wrong, although no file has changed.
+	// certsRetry is the same after an error.
 	certsRetry = time.Minute
 )
 
-// A CertLoader is HAProxy as Certs has it.
+// A CertLoader is the part of HAProxy that Certs needs.
 type CertLoader interface {
 	LoadCertificates(ctx context.Context, dir string) (loaded, all []haproxy.Certificate, err error)
 }
 
-// Certs puts the certificates of a directory into HAProxy as they come and change, for as long as an agent runs.
+// Certs puts new and changed certificates of a directory into HAProxy, as long as an agent runs.
 type Certs struct {
 	Dir    string
 	Loader CertLoader
 	Log    *slog.Logger
 
-	// These are the loop's alone: what the directory was like at the last look, when the next one is due although that has not
-	// changed, and what has been logged.
-	mark string
-	next time.Time
-	told []string
+	// These belong to Run.
+	mark   string    // identifies the content of the directory at the last look
+	next   time.Time // when all is read again although nothing changed
+	logged []string  // the warnings that were logged
 
-	mu     stdsync.Mutex // guards what follows
+	mu     stdsync.Mutex // guards the rest
 	all    []haproxy.Certificate
 	failed string
-	since  map[string]time.Time // when each warning came, by what it says withoutTime
+	since  map[string]time.Time // when each warning began, by its text withoutTime
 }
 
-// Run looks at the directory until ctx ends.
+// Run watches the directory until ctx ends.
 func (c *Certs) Run(ctx context.Context) {
 	ticker := time.NewTicker(certsInterval)
 	defer ticker.Stop()
@@ -62,7 +61,7 @@ func (c *Certs) Run(ctx context.Context) {
 	}
 }
 
-// look puts what has changed into HAProxy, and logs that, and each warning as it comes and goes.
+// look puts what has changed into HAProxy, and logs it. It logs each warning when it begins and ends.
 func (c *Certs) look(ctx context.Context) {
 	mark, err := certfile.Mark(c.Dir)
 	if err != nil || mark != c.mark || time.Now().After(c.next) {
@@ -81,45 +80,46 @@ func (c *Certs) look(ctx context.Context) {
 		c.mu.Unlock()
 		c.mark, c.next = mark, time.Now().Add(certsPause(all, err))
 	}
-	c.tell(slices.Sorted(maps.Keys(c.Warnings())))
+	c.logWarnings(slices.Sorted(maps.Keys(c.Warnings())))
 }
 
-// certsPause is when all is tried again although no file has changed.
+// certsPause is when all is read again although no file has changed.
 func certsPause(all []haproxy.Certificate, err error) time.Duration {
 	if slices.ContainsFunc(all, func(f haproxy.Certificate) bool { return f.State == haproxy.CertificateWaiting }) {
 		return 0
 	}
-	if err != nil || slices.ContainsFunc(all, func(f haproxy.Certificate) bool { return f.Problem != "" && f.State != haproxy.CertificateBad }) {
+	notLoaded := func(f haproxy.Certificate) bool { return f.Problem != "" && f.State != haproxy.CertificateBad }
+	if err != nil || slices.ContainsFunc(all, notLoaded) {
 		return certsRetry
 	}
 	return certsResync
 }
 
-// tell logs what is new among the warnings, and what is over; that fewer days are left is neither.
-func (c *Certs) tell(now []string) {
+// logWarnings logs new warnings, and those that are over. Fewer days left do not make a warning new.
+func (c *Certs) logWarnings(now []string) {
 	among := func(lines []string, w string) bool {
 		return slices.ContainsFunc(lines, func(line string) bool { return withoutTime(line) == withoutTime(w) })
 	}
 	for _, w := range now {
-		if !among(c.told, w) {
+		if !among(c.logged, w) {
 			c.Log.Warn("a certificate needs attention", "what", w)
 		}
 	}
-	for _, w := range c.told {
+	for _, w := range c.logged {
 		if !among(now, w) {
 			c.Log.Info("no longer so", "what", w)
 		}
 	}
-	c.told = now
+	c.logged = now
 }
 
-// withoutTime is a warning without how long it is until a certificate expires.
+// withoutTime is a warning without the time until a certificate expires.
 func withoutTime(warning string) string {
 	what, _, _ := strings.Cut(warning, " expires in ")
 	return what
 }
 
-// All are the certificates as they were looked at last; nil for no Certs.
+// All are the certificates of the last look; nil if c is nil.
 func (c *Certs) All() []haproxy.Certificate {
 	if c == nil {
 		return nil
@@ -129,7 +129,7 @@ func (c *Certs) All() []haproxy.Certificate {
 	return c.all
 }
 
-// Warnings are what an operator should know of them, and since when it has been so; none for no Certs.
+// Warnings are those about certificates, and since when; nil if c is nil.
 func (c *Certs) Warnings() map[string]time.Time {
 	if c == nil {
 		return nil
@@ -151,13 +151,13 @@ func (c *Certs) Warnings() map[string]time.Time {
 	return warnings
 }
 
-// A warned agent is one whose status has the warnings about certificates, too.
+// A warned Follower adds the warnings about certificates to its status.
 type warned struct {
 	Follower
 	certs *Certs
 }
 
-// Status is that of the agent with the warnings about certificates.
+// Status has the warnings about certificates, too.
 func (a warned) Status() sync.Status {
 	return a.Follower.Status().WithWarnings(a.certs.Warnings())
 }

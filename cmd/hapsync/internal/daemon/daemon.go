@@ -16,20 +16,20 @@ import (
 	"github.com/hapsync/hapsync/sync"
 )
 
-// A Daemon is hapsync agent from its start to its end: one Agent after the other, and what outlives them.
+// A Daemon is the process of hapsync agent: the present Agent, and what outlives it.
 type Daemon struct {
 	agent   atomic.Pointer[Agent]
 	build   Build
 	started time.Time
 	took    *prometheus.HistogramVec
 	applied *prometheus.HistogramVec
-	rest    *time.Timer // gives memory back; it runs once a pass has needed much, until the agent is at rest
-	// rendering bounds how many statuses are rendered at the same time, readers how many wait until they are read.
+	rest    *time.Timer // returns memory to the system after a while without a pass
+	// rendering limits how many statuses are rendered at a time, readers how many wait to be read.
 	rendering chan struct{}
 	readers   readers
 }
 
-// New makes a daemon that is not yet at work.
+// New makes a daemon, which Run starts.
 func New(b Build) *Daemon {
 	s := &Daemon{
 		build:   b,
@@ -47,9 +47,9 @@ func New(b Build) *Daemon {
 		}, []string{"way"}),
 	}
 	s.rest = time.AfterFunc(restAfter, debug.FreeOSMemory)
-	s.rest.Stop() // there was no pass yet
+	s.rest.Stop() // no pass yet
 	for _, way := range []sync.Way{sync.WayRuntime, sync.WayReload} {
-		s.applied.WithLabelValues(string(way)) // it is there from the start
+		s.applied.WithLabelValues(string(way)) // the metric exists from the start
 	}
 	return s
 }
@@ -57,11 +57,11 @@ func New(b Build) *Daemon {
 // A Build is what hapsync was built from.
 type Build struct{ Version, Commit, Go string }
 
-// restAfter is how long there is no pass before the agent gives memory back to the system that the last ones needed: at 10,000 domains
-// 40 MB. Go's runtime alone keeps it for the next pass over everything, a minute later.
+// restAfter is the time without a pass after which the agent returns memory to the system: 40 MB at 10,000 domains. Otherwise
+// Go's runtime keeps it for the next whole pass, a minute later.
 const restAfter = 3 * time.Second
 
-// Observe takes how long a pass took into the metrics.
+// Observe adds the time of a pass to the metrics.
 func (s *Daemon) Observe(kind sync.PassKind, took time.Duration) {
 	s.took.WithLabelValues(string(kind)).Observe(took.Seconds())
 	if waits := s.rest.Stop(); waits || kind != sync.QuickPass {
@@ -69,7 +69,7 @@ func (s *Daemon) Observe(kind sync.PassKind, took time.Duration) {
 	}
 }
 
-// Measure takes how long a change took into the metrics.
+// Measure adds the time of a change to the metrics.
 func (s *Daemon) Measure(way sync.Way, took time.Duration) {
 	s.applied.WithLabelValues(string(way)).Observe(took.Seconds())
 }
@@ -80,10 +80,10 @@ func (s *Daemon) status() sync.Status {
 }
 func (s *Daemon) alive() error { return s.agent.Load().Watchdog.Stuck() }
 
-// Use makes the daemon speak for an agent.
+// Use replaces the agent that the daemon reports about.
 func (s *Daemon) Use(a *Agent) { s.agent.Store(a) }
 
-// A running agent has the server that answers for it, and a way to stop it.
+// A running agent has a server that answers for it, and a way to stop it.
 type running struct {
 	*Agent
 	server *server
@@ -97,7 +97,7 @@ func (s *Daemon) Run(ctx context.Context, first *Agent, hangups <-chan os.Signal
 	if err != nil {
 		return errors.Join(err, first.Registry.Close())
 	}
-	defer s.tellSystemd()() // until the last pass is finished
+	defer s.notifySystemd()() // until the last pass has ended
 	now := running{first, server, first.start(ctx)}
 	defer func() {
 		now.stop()
@@ -125,7 +125,7 @@ func (s *Daemon) Run(ctx context.Context, first *Agent, hangups <-chan os.Signal
 	return nil
 }
 
-// reload replaces the running agent by the next one. It goes on if the settings are the same, or cannot be used.
+// reload replaces the running agent by the next one. The present one goes on if the settings are the same, or are bad.
 func (s *Daemon) reload(ctx context.Context, now running, next func(*Agent) (*Agent, error)) running {
 	j, err := next(now.Agent)
 	if err == nil && j == nil {
@@ -156,8 +156,8 @@ func (s *Daemon) reload(ctx context.Context, now running, next func(*Agent) (*Ag
 	return running{j, place, j.start(ctx)}
 }
 
-// move opens the server of an agent that is to take over. One at the same address has to go first, and is opened again where that
-// fails.
+// move opens the server of the next agent. If the address is the same, it closes the present server first, and opens it again
+// if that fails.
 func (s *Daemon) move(now running, j *Agent) (*server, error) {
 	if j.Listen == now.Listen {
 		now.server.close()
@@ -172,7 +172,7 @@ func (s *Daemon) move(now running, j *Agent) (*server, error) {
 	return now.server, err
 }
 
-// openOrLater waits beside the agent for an address that is taken.
+// openOrLater retries in the background if the address is taken.
 func (s *Daemon) openOrLater(j *Agent) (*server, error) {
 	opened, err := s.open(j)
 	if !errors.Is(err, syscall.EADDRINUSE) {
@@ -187,7 +187,7 @@ func (s *Daemon) open(j *Agent) (*server, error) {
 	return listenAndServe(j, s.handler(site), site.Close)
 }
 
-// subject is the agent as the page and the API have it.
+// subject is what the page and the API show.
 func (s *Daemon) subject() web.Subject {
 	a := s.agent.Load()
 	subject := a.Subject

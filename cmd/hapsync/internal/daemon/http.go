@@ -24,7 +24,7 @@ import (
 	stdsync "sync"
 )
 
-// Handler answers what is asked about the agent. It only reads.
+// Handler answers requests about the agent. It only reads.
 func (s *Daemon) Handler() http.Handler { return s.handler(web.New(s.subject)) }
 
 func (s *Daemon) handler(site *web.Site) http.Handler {
@@ -37,7 +37,7 @@ func (s *Daemon) handler(site *web.Site) http.Handler {
 	return mux
 }
 
-// healthz answers 200 as long as the pass loop works, whatever becomes of the passes.
+// healthz answers 200 as long as the pass loop works, even if passes fail.
 func (s *Daemon) healthz(w http.ResponseWriter, _ *http.Request) {
 	if err := s.alive(); err != nil {
 		reply(w, http.StatusServiceUnavailable, err.Error())
@@ -46,7 +46,7 @@ func (s *Daemon) healthz(w http.ResponseWriter, _ *http.Request) {
 	reply(w, http.StatusOK, "ok")
 }
 
-// readyz answers 200 where HAProxy is in line and everything can be reached, else 503 and the reasons, one a line.
+// readyz answers 200 if HAProxy is in line and everything can be reached, else 503 and the reasons, one a line.
 func (s *Daemon) readyz(w http.ResponseWriter, _ *http.Request) {
 	status := s.status()
 	if status.Ready() {
@@ -56,7 +56,7 @@ func (s *Daemon) readyz(w http.ResponseWriter, _ *http.Request) {
 	reply(w, http.StatusServiceUnavailable, render.OneLineEach(status.Reasons)...)
 }
 
-// readiness is what an agent that is ready says of itself in a line.
+// readiness is the line of a ready agent.
 func readiness(s sync.Status) string {
 	if s.Shadow == nil {
 		return "ready"
@@ -82,26 +82,26 @@ func (s *Daemon) statusz(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	defer s.readers.come(http.NewResponseController(w))()
-	_, _ = body.WriteTo(w) // who has gone needs no answer
+	defer s.readers.add(http.NewResponseController(w))()
+	_, _ = body.WriteTo(w) // the client may be gone
 }
 
-// mostReaders is how many answers may wait until they are read: each takes memory.
-const mostReaders = 32
+// maxReaders is how many answers may be in flight: each takes memory.
+const maxReaders = 32
 
-// readers are those whose answers are under way, the longest first.
+// readers are the clients whose answers are in flight, oldest first.
 type readers struct {
 	mu  stdsync.Mutex
 	all []*http.ResponseController
 }
 
-// come adds a reader until gone is called. If there are too many, the one that has read for the longest time gets no more: who reads
-// slowly keeps no other one from its answer.
-func (r *readers) come(reader *http.ResponseController) (gone func()) {
+// add adds a reader until remove is called. If there are too many, the oldest one is cut off: slow readers must not block
+// others.
+func (r *readers) add(reader *http.ResponseController) (remove func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.all = append(r.all, reader); len(r.all) > mostReaders {
-		_ = r.all[0].SetWriteDeadline(time.Now()) // it cannot be worse than it is
+	if r.all = append(r.all, reader); len(r.all) > maxReaders {
+		_ = r.all[0].SetWriteDeadline(time.Now()) // an error changes nothing
 		r.all = r.all[1:]
 	}
 	return func() {
@@ -115,11 +115,11 @@ func reply(w http.ResponseWriter, code int, lines ...string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
-	_, _ = io.WriteString(w, strings.Join(lines, "\n")+"\n") // who has gone needs no answer
+	_, _ = io.WriteString(w, strings.Join(lines, "\n")+"\n") // the client may be gone
 }
 
-// guarded refuses requests by a name where only programs of this machine can ask: a page that a browser shows may point its own name at
-// this machine (DNS rebinding).
+// guarded refuses requests by name if the agent listens on a loopback address. Otherwise a web page could point its own name at
+// this machine (DNS rebinding), and read the agent through a browser.
 func guarded(where Address, handler http.Handler) http.Handler {
 	if !where.loopback() {
 		return handler
@@ -129,8 +129,10 @@ func guarded(where Address, handler http.Handler) http.Handler {
 		if host, _, err := net.SplitHostPort(name); err == nil {
 			name = host
 		}
-		if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err != nil && !slices.Contains([]string{"", "localhost", "hapsync"}, name) { // as hapsync status asks
-			reply(w, http.StatusMisdirectedRequest, "the agent listens on "+where.Address+": ask it by that address or as localhost, not by another name")
+		_, err := netip.ParseAddr(strings.Trim(name, "[]"))
+		if local := []string{"", "localhost", "hapsync"}; err != nil && !slices.Contains(local, name) { // hapsync status asks as hapsync
+			reply(w, http.StatusMisdirectedRequest,
+				"the agent listens on "+where.Address+": ask it by that address or as localhost, not by another name")
 			return
 		}
 		handler.ServeHTTP(w, r)
@@ -140,15 +142,15 @@ func guarded(where Address, handler http.Handler) http.Handler {
 // A server is an HTTP server at its address.
 type server struct {
 	server *http.Server
-	failed chan error // why it ended before it was stopped; nil where there is no address
-	// later ends what waits for the address, and returns the server that it has come to; nil where nothing waits.
+	failed chan error // why it ended before it was closed; nil if there is no address
+	// later stops waiting for the address, and returns the server if it was opened meanwhile; nil if nothing waits.
 	later func() *server
 }
 
-// retryListen is how often an address is tried that is taken.
+// retryListen is how often an address that is taken is tried again.
 const retryListen = 5 * time.Second
 
-// listenLater listens as soon as the address is free: HAProxy is followed meanwhile.
+// listenLater listens as soon as the address is free. The agent runs meanwhile.
 func listenLater(open func() (*server, error)) *server {
 	s := &server{failed: make(chan error, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -177,7 +179,7 @@ func listenLater(open func() (*server, error)) *server {
 	return s
 }
 
-// listenAndServe listens for an agent and serves until the server is closed; ending is called when that begins.
+// listenAndServe listens for an agent and serves until the server is closed; then it calls ending.
 func listenAndServe(j *Agent, handler http.Handler, ending func()) (*server, error) {
 	where := j.Listen
 	if where.None() {
@@ -211,13 +213,14 @@ func listenAndServe(j *Agent, handler http.Handler, ending func()) (*server, err
 			return toolkit.Serve(l, s.server, &toolkit.FlagConfig{WebConfigFile: &j.WebConfig}, j.Log)
 		}
 	} else if where.Network != "unix" && !where.loopback() {
-		j.Log.Warn("everybody who can reach the address may read what the agent knows: --web-config-file gives it TLS and a password", "listen", where.String())
+		j.Log.Warn("everybody who can reach the address may read what the agent knows: --web-config-file gives it TLS and a password",
+			"listen", where.String())
 	}
 	go func() { s.failed <- serve(l) }()
 	return s, nil
 }
 
-// close lets answers that are under way go out. A unix socket is removed.
+// close lets answers in flight finish, for 2 seconds. It removes a unix socket.
 func (s *server) close() {
 	if s.later != nil {
 		if opened := s.later(); opened != nil {
@@ -231,6 +234,6 @@ func (s *server) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	if err := s.server.Shutdown(ctx); errors.Is(err, context.DeadlineExceeded) {
-		_ = s.server.Close() // who has not read its answer by now will not
+		_ = s.server.Close() // these clients do not read
 	}
 }

@@ -25,9 +25,9 @@ func TestTheSlowestOfTooManyReadersIsCut(t *testing.T) {
 	come := func() func() {
 		d := &deadlined{ResponseWriter: httptest.NewRecorder()}
 		all = append(all, d)
-		return r.come(http.NewResponseController(d))
+		return r.add(http.NewResponseController(d))
 	}
-	for range mostReaders {
+	for range maxReaders {
 		come()
 	}
 	gone := come()

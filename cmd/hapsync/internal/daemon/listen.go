@@ -12,13 +12,13 @@ import (
 	"syscall"
 )
 
-// An Address is what net.Listen takes; the zero value is none.
+// An Address is an address for net.Listen; the zero value is none.
 type Address struct{ Network, Address string }
 
-// None reports whether the agent is to listen nowhere.
+// None reports whether the agent listens nowhere.
 func (a Address) None() bool { return a.Network == "" }
 
-// String is what --listen takes.
+// String is the value of --listen.
 func (a Address) String() string {
 	switch a.Network {
 	case "":
@@ -29,7 +29,7 @@ func (a Address) String() string {
 	return a.Address
 }
 
-// ParseAddress reads what --listen takes: HOST:PORT, unix:PATH or "off".
+// ParseAddress reads --listen: HOST:PORT, unix:PATH, /PATH or "off".
 func ParseAddress(s string) (Address, error) {
 	path, unix := strings.CutPrefix(s, "unix:")
 	switch {
@@ -48,19 +48,19 @@ func ParseAddress(s string) (Address, error) {
 	return Address{"tcp", s}, nil
 }
 
-// loopback reports whether only programs of this machine can ask there, by TCP.
+// loopback reports whether the address is TCP, and only for programs of this machine.
 func (a Address) loopback() bool {
 	host, _, _ := net.SplitHostPort(a.Address)
 	ip, err := netip.ParseAddr(host)
 	return a.Network == "tcp" && (host == "localhost" || err == nil && ip.IsLoopback())
 }
 
-// Dial connects to the process that listens.
+// Dial connects to the address.
 func (a Address) Dial(ctx context.Context) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, a.Network, a.Address)
 }
 
-// listen opens the address. A unix socket is for its owner and group; one on which no process answers is replaced.
+// listen opens the address. Only the owner and the group can use a unix socket. A socket that nobody listens on is replaced.
 func (a Address) listen(ctx context.Context) (net.Listener, error) {
 	if a.Network != "unix" {
 		return new(net.ListenConfig).Listen(ctx, a.Network, a.Address)
@@ -78,7 +78,7 @@ func (a Address) listen(ctx context.Context) (net.Listener, error) {
 	return l, nil
 }
 
-// clear removes the socket that an agent left that was killed.
+// clear removes the socket of an agent that was killed.
 func (a Address) clear(ctx context.Context) error {
 	info, err := os.Lstat(a.Address)
 	switch {

@@ -14,18 +14,18 @@ import (
 	"github.com/hapsync/hapsync/sync"
 )
 
-// metrics answers in Prometheus' format. What the agent's status says is read from there at each scrape.
+// metrics answers in Prometheus' format. It reads the agent's status at each scrape.
 func (s *Daemon) metrics() http.Handler {
 	all := prometheus.NewRegistry()
 	all.MustRegister(
-		statusCollector{s.status}, certsCollector{func() []haproxy.Certificate { return s.agent.Load().Certs.All() }}, s.took, s.applied, buildInfo(s.build),
+		statusCollector{s.status}, certsCollector{func() []haproxy.Certificate { return s.agent.Load().Certs.All() }},
+		s.took, s.applied, buildInfo(s.build),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return promhttp.HandlerFor(all, promhttp.HandlerOpts{})
 }
 
 func buildInfo(b Build) prometheus.Collector {
-
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name:        "hapsync_build_info",
 		Help:        "What hapsync was built from; always 1.",
@@ -36,13 +36,13 @@ func buildInfo(b Build) prometheus.Collector {
 // A statusCollector is the agent's status as metrics.
 type statusCollector struct{ status func() sync.Status }
 
-// Describe implements prometheus.Collector: whatever the status is, the metrics are the same.
+// Describe implements prometheus.Collector: the metrics are the same for every status.
 func (c statusCollector) Describe(ch chan<- *prometheus.Desc) {
-	prometheus.DescribeByCollect(statusCollector{anything}, ch)
+	prometheus.DescribeByCollect(statusCollector{fullStatus}, ch)
 }
 
-// anything is a status that has every metric.
-func anything() sync.Status {
+// fullStatus is a status that has every metric.
+func fullStatus() sync.Status {
 	return sync.Status{Oldest: []sync.AgedProblem{{Key: "KEY"}}, Shadow: &sync.ShadowStatus{}}
 }
 
@@ -60,18 +60,18 @@ func (c statusCollector) Collect(ch chan<- prometheus.Metric) {
 // A certsCollector is the certificates as metrics.
 type certsCollector struct{ all func() []haproxy.Certificate }
 
-// anyCertificate has every metric.
-func anyCertificate() []haproxy.Certificate {
+// oneCertificate has every metric.
+func oneCertificate() []haproxy.Certificate {
 	return []haproxy.Certificate{{File: "FILE", NotAfter: time.Unix(1, 0)}}
 }
 
 // Describe implements prometheus.Collector.
 func (c certsCollector) Describe(ch chan<- *prometheus.Desc) {
-	prometheus.DescribeByCollect(certsCollector{anyCertificate}, ch)
+	prometheus.DescribeByCollect(certsCollector{oneCertificate}, ch)
 }
 
-// mostExpiries bounds the certificates that have a metric of their own.
-const mostExpiries = 20
+// maxExpiries is how many certificates have a metric of their own.
+const maxExpiries = 20
 
 // Collect implements prometheus.Collector.
 func (c certsCollector) Collect(ch chan<- prometheus.Metric) {
@@ -85,13 +85,14 @@ func (c certsCollector) Collect(ch chan<- prometheus.Metric) {
 		prometheus.GaugeValue, float64(bad))
 	all = slices.DeleteFunc(all, func(f haproxy.Certificate) bool { return f.NotAfter.IsZero() })
 	slices.SortStableFunc(all, func(a, b haproxy.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
-	for _, f := range all[:min(len(all), mostExpiries)] {
+	for _, f := range all[:min(len(all), maxExpiries)] {
 		ch <- prometheus.MustNewConstMetric(prometheus.NewDesc("hapsync_certificate_expiry_timestamp_seconds",
-			"When a certificate of --certs expires, of the 20 that do so first.", []string{"file"}, nil), prometheus.GaugeValue, unixSeconds(f.NotAfter), f.File)
+			"When a certificate of --certs expires, of the 20 that do so first.", []string{"file"}, nil),
+			prometheus.GaugeValue, unixSeconds(f.NotAfter), f.File)
 	}
 }
 
-// A measure is one value of a metric, of one kind of a thing where there is a label.
+// A measure is one value of a metric, with at most one label.
 type measure struct {
 	name, help string
 	kind       prometheus.ValueType
@@ -184,13 +185,13 @@ func unixSeconds(t time.Time) float64 {
 	return float64(t.UnixNano()) / 1e9
 }
 
-// Sample has every metric of an agent, each with all its labels, without an agent.
+// Sample has every metric of an agent, with all labels, without an agent.
 func Sample() prometheus.Gatherer {
 	s := New(Build{})
 	for _, kind := range []sync.PassKind{sync.QuickPass, sync.FilePass, sync.WholePass} {
 		s.Observe(kind, time.Second)
 	}
 	all := prometheus.NewRegistry()
-	all.MustRegister(statusCollector{anything}, certsCollector{anyCertificate}, s.took, s.applied, buildInfo(s.build))
+	all.MustRegister(statusCollector{fullStatus}, certsCollector{oneCertificate}, s.took, s.applied, buildInfo(s.build))
 	return all
 }

@@ -12,32 +12,32 @@ import (
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 )
 
-// What systemd is told.
+// States for systemd.
 const (
 	Ready         = daemon.SdNotifyReady
 	stateStopping = daemon.SdNotifyStopping
 )
 
-// stateReloading has the time that Type=notify-reload asks for.
+// stateReloading has the time that Type=notify-reload requires.
 func stateReloading() string { return daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec() }
 
-// Notify does nothing where systemd did not start this process.
+// Notify sends a state to systemd. It does nothing if systemd did not start this process.
 func Notify(log *slog.Logger, state string) {
 	if _, err := daemon.SdNotify(false, state); err != nil {
 		log.Debug("tell systemd", "state", state, "error", err)
 	}
 }
 
-// tellSystemd tells systemd how the agent is, where that changes, and feeds the watchdog as long as the pass loop works. It
-// returns how to end that.
-func (s *Daemon) tellSystemd() (end func()) {
+// notifySystemd sends the agent's status to systemd when it changes, and feeds the watchdog as long as the pass loop works,
+// until end is called.
+func (s *Daemon) notifySystemd() (end func()) {
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return func() {}
 	}
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		s.keepTelling(done)
+		s.notifyLoop(done)
 	}()
 	return func() {
 		close(done)
@@ -45,7 +45,7 @@ func (s *Daemon) tellSystemd() (end func()) {
 	}
 }
 
-func (s *Daemon) keepTelling(done <-chan struct{}) {
+func (s *Daemon) notifyLoop(done <-chan struct{}) {
 	look := time.NewTicker(2 * time.Second)
 	defer look.Stop()
 	var feed <-chan time.Time
@@ -72,14 +72,14 @@ func (s *Daemon) keepTelling(done <-chan struct{}) {
 	}
 }
 
-// FeedWatchdog leaves it to systemd to end a process whose pass loop is stuck.
+// FeedWatchdog feeds systemd's watchdog unless the pass loop is stuck. Then systemd ends the process.
 func (s *Daemon) FeedWatchdog() {
 	if s.alive() == nil {
 		Notify(s.agent.Load().Log, daemon.SdNotifyWatchdog)
 	}
 }
 
-// summary is the agent's status in a line.
+// summary is the agent's status in one line.
 func (s *Daemon) summary() string {
 	status := s.status()
 	if status.Ready() && status.Shadow != nil {

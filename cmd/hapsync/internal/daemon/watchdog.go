@@ -8,14 +8,14 @@ import (
 	"github.com/hapsync/hapsync/sync"
 )
 
-// A Watchdog sees the passes and the deployer's jobs begin and end: it is the file, of which the deployer takes the lock, and what
-// the loop calls at each pass.
+// A Watchdog knows when passes and the deployer's jobs begin and end. It wraps the file, whose lock the deployer takes for a
+// job. The loop calls Begin at each pass.
 type Watchdog struct {
 	sync.File
 	Limit time.Duration
 
 	mu    stdsync.Mutex
-	under map[*time.Time]bool // when what is under way began
+	begun map[*time.Time]bool // when each running pass or job began
 }
 
 // Lock implements sync.File.
@@ -32,28 +32,27 @@ func (p *Watchdog) Lock() (unlock func() error, err error) {
 	}, nil
 }
 
-// Begin takes note of a pass, or a job, until end is called.
+// Begin notes a pass or a job until end is called.
 func (p *Watchdog) Begin() (end func()) {
 	since := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.under == nil {
-		p.under = map[*time.Time]bool{}
+	if p.begun == nil {
+		p.begun = map[*time.Time]bool{}
 	}
-	p.under[&since] = true
+	p.begun[&since] = true
 	return func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		delete(p.under, &since)
+		delete(p.begun, &since)
 	}
 }
 
-// Stuck returns an error where something has been under way for longer than any pass takes. Between two passes there is nothing
-// that could be stuck.
+// Stuck returns an error if a pass or a job takes longer than Limit.
 func (p *Watchdog) Stuck() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for since := range p.under {
+	for since := range p.begun {
 		if time.Since(*since) > p.Limit {
 			return fmt.Errorf("the pass loop is stuck: a pass has been under way for %s", time.Since(*since).Round(time.Second))
 		}

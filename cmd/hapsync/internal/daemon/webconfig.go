@@ -13,9 +13,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// TrustWebConfig makes a client know the agent that has a --web-config-file by the certificate that the file names at that moment,
-// whatever names it has and how long it holds. Another certificate has to be one that this machine trusts, for the host. It is nil
-// where the file asks for no TLS.
+// TrustWebConfig is the TLS configuration of a client of an agent with that --web-config-file. It trusts the certificate that
+// the file names at that moment, even if its names are others or it has expired. The machine must trust any other certificate,
+// for that host. It is nil if the file has no TLS.
 func TrustWebConfig(file, host string) (*tls.Config, error) {
 	if own, err := certificateOf(file); err != nil || own == nil {
 		return nil, err
@@ -28,7 +28,7 @@ func TrustWebConfig(file, host string) (*tls.Config, error) {
 			if err != nil {
 				return err
 			}
-			if bytes.Equal(s.PeerCertificates[0].Raw, own) { // a server has one
+			if bytes.Equal(s.PeerCertificates[0].Raw, own) { // a server always has one
 				return nil
 			}
 			between := x509.NewCertPool()
@@ -43,7 +43,7 @@ func TrustWebConfig(file, host string) (*tls.Config, error) {
 	}, nil
 }
 
-// certificateOf is the server's certificate that a file of exporter-toolkit's names; nil where it names none.
+// certificateOf is the server's certificate in a file of exporter-toolkit; nil if there is none.
 func certificateOf(file string) (der []byte, err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package journal keeps what passes did in a file that outlives the process: a line of JSON for each, in two generations. Several
-// processes may append at the same time. None waits for the disk to have it, or, unless the file is full, for another one.
+// Package journal keeps what passes did in a file that outlives the process: one line of JSON for each, in two generations.
+// Several processes may append at a time. They do not wait for the disk; they wait for each other only if the file is full.
 package journal
 
 import (
@@ -18,16 +18,16 @@ import (
 	"github.com/hapsync/hapsync/sync"
 )
 
-// A File is a journal on the disk. Its older generation is beside it, with .1 behind the name.
+// A File is a journal on disk. The older generation has .1 after its name.
 type File struct {
 	Path string
-	// Size is what both generations have together at most, in bytes.
+	// Size is the maximum size of both generations together, in bytes.
 	Size int64
-	// Managed is the managed file: who may write that may write and read the journal.
+	// Managed is the managed file: whoever may write it may read and write the journal.
 	Managed string
 }
 
-// Beside is where the journal of a managed file is, unless it is told otherwise.
+// Beside is the default journal of a managed file.
 func Beside(managed string) string {
 	dir, name := filepath.Split(managed)
 	return filepath.Join(dir, "."+name+".journal")
@@ -35,7 +35,7 @@ func Beside(managed string) string {
 
 func (f File) older() string { return f.Path + ".1" }
 
-// Append writes entries behind the last one. Each is a line of its own, whatever became of the lines before.
+// Append appends entries. Each is on a line of its own, even if the line before is broken.
 func (f File) Append(entries ...sync.Entry) error {
 	var lines []byte
 	var errs []error
@@ -61,7 +61,7 @@ func (f File) line(e sync.Entry) ([]byte, error) {
 	}
 }
 
-// rotatePatience is how long a full file may stay so: another process may be about to rename it.
+// rotatePatience is how long a write waits for another process to rename a full file.
 const rotatePatience = time.Second
 
 func (f File) write(lines []byte) error {
@@ -103,7 +103,7 @@ func (f File) tryWrite(lines []byte) error {
 	return nil
 }
 
-// rotate makes a full file the older generation. Of several processes one does it: the others append to the file that they have open.
+// rotate renames a full file to the older generation. If several processes try, one does it.
 func (f File) rotate(file *os.File) bool {
 	if unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
 		return false
@@ -114,7 +114,7 @@ func (f File) rotate(file *os.File) bool {
 	}
 	now, err := os.Lstat(f.Path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(mine, now) {
-		return true // it has been done
+		return true // another process has renamed it
 	}
 	return err == nil && os.Rename(f.Path, f.older()) == nil
 }
@@ -126,7 +126,7 @@ func torn(file *os.File, size int64) bool {
 	return n == 1 && last[0] != '\n'
 }
 
-// read is what both generations have, the newer first. One that is not there is empty.
+// read returns both generations, the newer first. A missing one is empty.
 func (f File) read() (generations [2][]byte, err error) {
 	newer, err := configfile.OpenBeside(f.Path, os.O_RDONLY, 0)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -143,7 +143,7 @@ func (f File) read() (generations [2][]byte, err error) {
 		return generations, fmt.Errorf("there is no journal: %w", missing)
 	}
 	for i, file := range []*os.File{newer, older} {
-		if file == nil || i == 1 && same(newer, older) { // it has been rotated in between
+		if file == nil || i == 1 && same(newer, older) { // rotated between the two opens
 			continue
 		}
 		if generations[i], err = io.ReadAll(file); err != nil {

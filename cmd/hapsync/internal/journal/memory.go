@@ -6,28 +6,28 @@ import (
 	"github.com/hapsync/hapsync/sync"
 )
 
-// mostRemembered bounds the changes and entries of a Memory.
-const mostRemembered = 20_000
+// maxRemembered limits the changes and entries of a Memory.
+const maxRemembered = 20_000
 
-// A Memory is a journal that no file has: it ends with the process. Any goroutine may use it. The zero Memory is empty.
+// A Memory is a journal without a file. It is safe for concurrent use. The zero value is empty.
 type Memory struct {
 	mu      stdsync.Mutex
 	entries []sync.Entry // the oldest first
 	size    int          // changes and entries
 }
 
-// Add keeps an entry, and forgets the oldest ones where there are too many.
+// Add keeps an entry, and drops the oldest ones if there are too many.
 func (m *Memory) Add(e sync.Entry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.entries, m.size = append(m.entries, e), m.size+len(e.Changes)+1
-	for m.size > mostRemembered && len(m.entries) > 1 {
+	for m.size > maxRemembered && len(m.entries) > 1 {
 		m.size -= len(m.entries[0].Changes) + 1
 		m.entries = m.entries[1:]
 	}
 }
 
-// Read returns the entries that a query asks for, the newest first.
+// Read returns the entries that match the query, newest first.
 func (m *Memory) Read(q Query) ([]sync.Entry, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -9,18 +9,18 @@ import (
 	"github.com/hapsync/hapsync/sync"
 )
 
-// A Query is what is asked of a journal. The zero Query asks for everything.
+// A Query selects entries of a journal. The zero Query selects all.
 type Query struct {
 	Revision registry.Revision // 0 for any
 	Since    time.Time
 	Before   time.Time // zero for up to now
-	Domain   string    // with the changes of this domain alone
-	Reloads  bool      // with a reload of HAProxy
-	Most     int       // so many entries; 0 for all
+	Domain   string    // only the changes of this domain
+	Reloads  bool      // only entries with a reload of HAProxy
+	Most     int       // at most so many entries; 0 for all
 }
 
-// Read returns the entries that a query asks for, the newest first. A line that cannot be read is passed over. An error that wraps
-// fs.ErrNotExist says that there is no journal.
+// Read returns the entries that match the query, newest first. It skips lines that cannot be read. If there is no journal, the
+// error wraps fs.ErrNotExist.
 func (f File) Read(q Query) ([]sync.Entry, error) {
 	generations, err := f.read()
 	if err != nil {
@@ -39,7 +39,7 @@ func (f File) Read(q Query) ([]sync.Entry, error) {
 	return found, nil
 }
 
-// entry is that of a line, if it is asked for.
+// entry parses a line, if the entry matches.
 func (q Query) entry(line []byte) (e sync.Entry, ok bool) {
 	if len(line) == 0 || q.Domain != "" && !bytes.Contains(line, []byte(q.Domain)) ||
 		q.Reloads && !bytes.Contains(line, []byte(`"cause":`)) || json.Unmarshal(line, &e) != nil || e.At.IsZero() {
@@ -48,9 +48,10 @@ func (q Query) entry(line []byte) (e sync.Entry, ok bool) {
 	return q.of(e)
 }
 
-// of is what is asked for of an entry, if anything is.
+// of is the part of an entry that matches, if any.
 func (q Query) of(e sync.Entry) (part sync.Entry, ok bool) {
-	if q.Revision != 0 && e.Revision != q.Revision || e.At.Before(q.Since) || !q.Before.IsZero() && !e.At.Before(q.Before) || q.Reloads && e.Cause == "" {
+	tooLate := !q.Before.IsZero() && !e.At.Before(q.Before)
+	if e.At.Before(q.Since) || tooLate || q.Revision != 0 && e.Revision != q.Revision || q.Reloads && e.Cause == "" {
 		return e, false
 	}
 	if q.Domain != "" {

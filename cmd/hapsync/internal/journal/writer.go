@@ -9,13 +9,13 @@ import (
 )
 
 const (
-	// maxQueued is how many changes and entries wait for a disk that is slow; more are lost.
+	// maxQueued is how many changes and entries wait for a slow disk. More are lost.
 	maxQueued = 100_000
-	// lastWrite is how long the end waits for the disk.
+	// lastWrite is how long Close waits for the disk.
 	lastWrite = 2 * time.Second
 )
 
-// A Writer appends to a journal from a goroutine of its own, so that those who add entries never wait for the disk.
+// A Writer appends to a journal in its own goroutine, so that callers never wait for the disk.
 type Writer struct {
 	file File
 	log  *slog.Logger
@@ -29,12 +29,12 @@ type Writer struct {
 	closed bool
 }
 
-// NewWriter returns a Writer that is not yet at work.
+// NewWriter returns a Writer, which Run starts.
 func NewWriter(file File, log *slog.Logger) *Writer {
 	return &Writer{file: file, log: log, wake: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
-// Add appends an entry, soon.
+// Add appends an entry soon.
 func (w *Writer) Add(e sync.Entry) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -43,10 +43,10 @@ func (w *Writer) Add(e sync.Entry) {
 	} else {
 		w.lost++
 	}
-	w.nudge()
+	w.notify()
 }
 
-// Run writes what is added, until Close.
+// Run writes added entries until Close.
 func (w *Writer) Run() {
 	defer close(w.done)
 	failing := false
@@ -68,11 +68,11 @@ func (w *Writer) Run() {
 	}
 }
 
-// Close makes Run write what is left, and waits for that for a while.
+// Close makes Run write the rest, and waits for that, for a while.
 func (w *Writer) Close() {
 	w.mu.Lock()
 	w.closed = true
-	w.nudge()
+	w.notify()
 	w.mu.Unlock()
 	timer := time.NewTimer(lastWrite)
 	defer timer.Stop()
@@ -91,7 +91,7 @@ func (w *Writer) take() (entries []sync.Entry, lost int, closed bool) {
 	return entries, lost, w.closed
 }
 
-func (w *Writer) nudge() {
+func (w *Writer) notify() {
 	select {
 	case w.wake <- struct{}{}:
 	default:

@@ -40,7 +40,7 @@ accepts the other [shared flags](#shared-flags) even if it does not need them. A
 	return strings.TrimSpace(b.String()) + "\n", nil
 }
 
-// command is the part on one command.
+// command is the part about one command.
 func (p Program) command(cmd *cli.Command) (string, error) {
 	var b strings.Builder
 	page := p.Pages[cmd.Name]
@@ -80,7 +80,7 @@ func flagTable(flags []cli.Flag) string {
 	return t.String()
 }
 
-// sharedFlags is the part on the flags that several commands have, once.
+// sharedFlags is the part about the flags that several commands have.
 func (p Program) sharedFlags() string {
 	var b strings.Builder
 	b.WriteString("## Shared flags\n\n")
@@ -96,7 +96,7 @@ func (p Program) sharedFlags() string {
 	return b.String()
 }
 
-// markup is what stands as code in a text: flags, paths of the agent's port, and a word with a placeholder.
+// markup matches what becomes code in a text: flags, paths of the agent's address, and words with a placeholder.
 var markup = regexp.MustCompile(`(^|[\s(])(--[a-z][a-z-]+|/(?:healthz|readyz|metrics|status)\b|[A-Z_]+&lt;[a-z]+>[A-Z_]*)`)
 
 // prose makes Markdown of a description: flags and paths become code.
@@ -108,7 +108,7 @@ func prose(text string) string {
 	})
 }
 
-// A CommandExit is an exit code of one command; the code is a dash where it is another program's.
+// A CommandExit is an exit code of one command; "other" for the code of another program.
 type CommandExit struct{ Code, Meaning string }
 
 // ParseExits reads "0 all well; 2 usage".
@@ -131,7 +131,7 @@ func ParseExits(text string) ([]CommandExit, error) {
 	return exits, nil
 }
 
-// exitCodes is the page of exit codes: what each means, and what it means to each command.
+// exitCodes is the page of exit codes, in general and for each command.
 func (p Program) exitCodes() (string, error) {
 	var b strings.Builder
 	b.WriteString("# Exit codes\n\nA code means the same for every command.\n\n")

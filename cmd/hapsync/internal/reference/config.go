@@ -8,7 +8,7 @@ import (
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 )
 
-// config is the page of settings: each once, with its variables and the commands that have it.
+// config is the page of settings, with their variables and commands.
 func (p Program) config() string {
 	var b strings.Builder
 	b.WriteString(`# Settings: config file and environment
@@ -43,7 +43,7 @@ all commands.
 	return b.String()
 }
 
-// ownSettings are those that are not shared, each once for each meaning, and the commands that have them.
+// ownSettings are the settings that are not shared, and the commands that have them. A name with two meanings is there twice.
 func (p Program) ownSettings() ([]*cli.Setting, map[*cli.Setting][]string) {
 	var of []*cli.Setting
 	commands := map[*cli.Setting][]string{}

@@ -1,3 +1,3 @@
-// Package reference writes docs/reference and the man pages from the program: from its flags, examples, exit codes,
-// JSON types and metrics. A page has nothing that is not in the code.
+// Package reference writes docs/reference and the man pages from the program: its flags, examples, exit codes, JSON types and
+// metrics. All facts on these pages come from the code.
 package reference

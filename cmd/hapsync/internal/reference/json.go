@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -14,8 +15,8 @@ type Output struct {
 	Title   string
 	Text    string // what prints it
 	Type    reflect.Type
-	Nested  map[string]string // the headings of nested types, by Go's names
-	Foreign map[string]string // of fields that are another output: its title, by JSON name
+	Nested  map[string]string // headings of nested types, by Go name
+	Foreign map[string]string // titles of fields that are another output, by JSON name
 }
 
 // json is the page of JSON fields.
@@ -55,7 +56,7 @@ with the word "maybe" is absent if it has nothing to say. Times are RFC 3339, an
 	return b.String(), nil
 }
 
-// table has a line for each field of a struct, and returns the structs in it.
+// table has a line for each field of a struct. It also returns the structs in it.
 func (o Output) table(of reflect.Type) (string, []reflect.Type, error) {
 	t := newTable("field", "type", "meaning")
 	var nested []reflect.Type
@@ -94,12 +95,13 @@ func shadowed(of reflect.Type, f reflect.StructField) bool {
 	if len(f.Index) == 1 {
 		return false
 	}
-	for _, outer := range reflect.VisibleFields(of) {
-		if len(outer.Index) < len(f.Index) && strings.Split(outer.Tag.Get("json"), ",")[0] == strings.Split(f.Tag.Get("json"), ",")[0] {
-			return true
-		}
+	name := func(f reflect.StructField) string {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		return name
 	}
-	return false
+	return slices.ContainsFunc(reflect.VisibleFields(of), func(outer reflect.StructField) bool {
+		return len(outer.Index) < len(f.Index) && name(outer) == name(f)
+	})
 }
 
 // typeOf is a type in JSON's words, and the struct in it.

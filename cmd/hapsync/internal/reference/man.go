@@ -9,7 +9,7 @@ import (
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 )
 
-// Manuals are the man pages by their names: hapsync.1, and one for each command.
+// Manuals are the man pages by name: hapsync.1, and one for each command.
 func (p Program) Manuals() (map[string]string, error) {
 	pages := map[string]string{"hapsync.1": p.overview()}
 	for _, cmd := range p.Commands {
@@ -91,7 +91,7 @@ func manualFlag(f cli.Flag) string {
 	return strings.Join(dashed, ", ") + "\n: " + text + "\n\n"
 }
 
-// escape keeps a text from being Markdown.
+// escape escapes Markdown.
 func escape(text string) string {
 	return strings.NewReplacer("\\", "\\\\", "*", "\\*", "_", "\\_", "<", "\\<", "`", "\\`", "[", "\\[", "]", "\\]").Replace(text)
 }

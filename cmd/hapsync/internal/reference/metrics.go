@@ -27,7 +27,7 @@ func (p Program) metrics() (string, error) {
 	return b.String(), nil
 }
 
-// labels are a metric's labels with the values that are known before anything happens; build information has others.
+// labels are a metric's labels and their known values. Build information has no known values.
 func labels(f *dto.MetricFamily) string {
 	values := map[string][]string{}
 	var names []string

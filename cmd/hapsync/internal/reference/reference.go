@@ -12,7 +12,7 @@ import (
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 )
 
-// A Program is what the pages are about.
+// A Program is what the pages describe.
 type Program struct {
 	Commands      []*cli.Command // in the order of the pages
 	Groups        []string       // categories of the commands, in the order of the pages
@@ -23,7 +23,7 @@ type Program struct {
 	ConfigExample string // a config file
 }
 
-// An Exit is an exit code and what it says.
+// An Exit is an exit code and its meaning.
 type Exit struct {
 	Code    int
 	Meaning string
@@ -31,7 +31,7 @@ type Exit struct {
 
 const generated = "<!-- Written by \"make docs\" from the program: do not edit. -->\n\n"
 
-// Files are the pages by their names.
+// Files are the pages by name.
 func (p Program) Files() (map[string]string, error) {
 	metrics, err := p.metrics()
 	if err != nil {
@@ -66,7 +66,7 @@ func (p Program) visible(group string) []*cli.Command {
 	return out
 }
 
-// settings are those of a command that are not shared.
+// own are the flags of a command that are not shared.
 func (p Program) own(cmd *cli.Command) []cli.Flag {
 	return slices.DeleteFunc(slices.Clone(cmd.Flags), func(f cli.Flag) bool { return isShared(f) || isHidden(f) })
 }
@@ -81,7 +81,7 @@ func isHidden(f cli.Flag) bool {
 	return ok && s.Hidden
 }
 
-// categories are those of the shared flags that a command shows, in their order.
+// categories are those of the shared flags that a command shows, in order.
 func categories(cmd *cli.Command) []string {
 	var out []string
 	for _, f := range cmd.Flags {
@@ -92,7 +92,7 @@ func categories(cmd *cli.Command) []string {
 	return out
 }
 
-// names are the flag's names as they are typed, each as code.
+// names are the flag's names with dashes, as code.
 func names(f cli.Flag) string {
 	var out []string
 	for _, name := range f.Names() {
@@ -103,7 +103,7 @@ func names(f cli.Flag) string {
 
 var placeholder = regexp.MustCompile("`([^`]+)`")
 
-// kind is what a value of the setting is, for a person.
+// kind is the kind of a setting's value.
 func kind(s *cli.Setting) string {
 	word := ""
 	if m := placeholder.FindStringSubmatch(s.Usage); m != nil {
@@ -124,7 +124,7 @@ func kind(s *cli.Setting) string {
 	return cmp.Or(unit, strings.ToLower(word), "text")
 }
 
-// standard is what counts where nothing is set.
+// standard is the default of a setting.
 func standard(s *cli.Setting) string {
 	switch {
 	case s.Tag == "!!bool":
@@ -152,14 +152,14 @@ func meaning(f cli.Flag) string {
 	})))
 }
 
-// cell escapes what would end a cell of a table, or be markup in it.
+// cell escapes a text for a cell of a table.
 func cell(text string) string {
 	return strings.NewReplacer("|", "\\|", "\n", " ").Replace(text)
 }
 
 func code(text string) string { return "`" + text + "`" }
 
-// A table is written with a line for each row.
+// A table is a Markdown table.
 type table struct{ strings.Builder }
 
 func newTable(titles ...string) *table {
@@ -181,7 +181,7 @@ func (t *table) row(cells ...string) {
 	t.WriteString(line + "\n")
 }
 
-// anchor is what GitHub calls a heading.
+// anchor is GitHub's anchor of a heading.
 func anchor(title string) string {
 	title = regexp.MustCompile(`[^\p{L}\p{N}_ -]`).ReplaceAllString(strings.ToLower(title), "")
 	return strings.ReplaceAll(title, " ", "-")

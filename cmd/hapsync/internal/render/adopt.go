@@ -9,7 +9,7 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// An Adoption is what hapsync adopt shows: the plan for a file that another tool has written, and how to switch.
+// An Adoption is what hapsync adopt shows: the plan for a file of another tool, and how to switch.
 type Adoption struct {
 	Report Report
 	File   string
@@ -17,7 +17,7 @@ type Adoption struct {
 	Switch, Back []AdoptStep
 }
 
-// An AdoptStep is something that an operator does.
+// An AdoptStep is a step for the operator.
 type AdoptStep struct {
 	What     string   `json:"what" doc:"what to do, and why"`
 	Lines    []string `json:"lines" doc:"lines for the file that 'what' names; empty if there are none"`

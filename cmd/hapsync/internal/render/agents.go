@@ -12,11 +12,11 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// A Roster is what hapsync agents shows. Fields are only ever added while the version stays.
+// A Roster is what hapsync agents shows. While the version stays, fields are only added.
 type Roster struct {
 	Version int    `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
 	Prefix  string `json:"prefix" doc:"the prefix that the agents follow"`
-	// Revision is that of the last put of a key that is there.
+	// Revision of the last put of a key that still exists.
 	Revision registry.Revision  `json:"revision" doc:"that of the last put of a key that is there"`
 	Agents   []RosterLine       `json:"agents" doc:"the agents that live, by name"`
 	Others   int                `json:"other_prefixes" doc:"how many agents follow another prefix"`
@@ -27,8 +27,8 @@ type Roster struct {
 type RosterLine struct {
 	Name string `json:"name" doc:"name of the agent"`
 	registry.AgentReport
-	// InLine says that the agent has heard of all and applied it; LagSeconds is for how long it had not, where it knows, when
-	// it said so last. HeardSeconds is how long ago etcd has heard from it. No clock of a machine has a part in either.
+	// InLine says that the agent knows all changes and has applied them. LagSeconds is for how long it had not, as of its last
+	// report. HeardSeconds is how long ago etcd heard from it. Both are independent of the machines' clocks.
 	InLine       bool    `json:"in_line" doc:"it has heard of all changes and applied them"`
 	LagSeconds   float64 `json:"lag_seconds" doc:"for how long it had something to apply, as of its last report"`
 	HeardSeconds float64 `json:"heard_seconds" doc:"how long ago etcd heard from it"`

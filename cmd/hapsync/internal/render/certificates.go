@@ -11,7 +11,7 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// Certificates is what hapsync certs shows. Fields are only ever added while the version stays.
+// Certificates is what hapsync certs shows. While the version stays, fields are only added.
 type Certificates struct {
 	Version      int                   `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
 	Directory    string                `json:"directory" doc:"the directory of the files"`
@@ -35,9 +35,9 @@ func (p Certificates) WriteJSON(w io.Writer) error {
 	return JSON(w, p)
 }
 
-// WriteText writes a line for each file, and below what needs attention.
+// WriteText writes a line for each file, then the warnings.
 func (p Certificates) WriteText(w io.Writer) error {
-	const mostNames = 4 // on a line
+	const maxNames = 4 // on a line
 	var out bytes.Buffer
 	table := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
 	if len(p.Certificates) > 0 {
@@ -46,8 +46,8 @@ func (p Certificates) WriteText(w io.Writer) error {
 	now := time.Now()
 	for _, c := range p.Certificates {
 		names, expires := c.Names, "-"
-		if len(names) > mostNames {
-			names = append(names[:mostNames:mostNames], fmt.Sprintf("and %d more", len(names)-mostNames))
+		if len(names) > maxNames {
+			names = append(names[:maxNames:maxNames], fmt.Sprintf("and %d more", len(names)-maxNames))
 		}
 		if !c.NotAfter.IsZero() {
 			expires = fmt.Sprintf("%s (%d days)", c.NotAfter.Format(time.DateOnly), int(c.NotAfter.Sub(now).Hours()/24))

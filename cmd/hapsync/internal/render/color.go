@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// The colours, as terminals take them.
+// Escape codes of colors.
 const (
 	red, green, yellow, plain = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m"
 )
 
-// Colored is what a command shows, with colours for what comes, changes and goes, and for trouble.
+// Colored adds colors for additions, changes, removals and trouble.
 func Colored(text string) string {
 	step := regexp.MustCompile(`^ *(runtime|transaction|rewrite) +([-+~]) `)
 	trouble := regexp.MustCompile(`^ *(agent +not ready|reason|problem|refused|held:?|failed:|not in rotation) +[^-\s]`)
@@ -38,7 +38,7 @@ func Colored(text string) string {
 	return out.String()
 }
 
-// Cut is as much of a text as a terminal of some size shows; 0 is without a limit.
+// Cut cuts a text to the size of a terminal; 0 means no limit.
 func Cut(text string, width, height int) string {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	if height > 1 && len(lines) >= height {
@@ -52,7 +52,7 @@ func Cut(text string, width, height int) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// Redrawn is a text that takes the place of what a terminal shows.
+// Redrawn is a text that replaces the content of a terminal.
 func Redrawn(text string) string {
 	const home, clearLine, clearBelow = "\x1b[H", "\x1b[K", "\x1b[J"
 	return home + strings.ReplaceAll(text, "\n", clearLine+"\n") + clearBelow

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// diffContext is how many lines that stay are shown around those that change.
+// diffContext is how many unchanged lines are shown around a change.
 const diffContext = 3
 
-// A pair is a line that stays: where it is in either text.
+// A pair is the place of an unchanged line in both texts.
 type pair struct{ have, want int }
 
-// Diff is how two versions of a file differ, in unified form; empty where they do not.
+// Diff is the unified diff of two versions of a file; empty if they are equal.
 func Diff(file, have, want string) string {
 	if have == want {
 		return ""
@@ -28,8 +28,8 @@ func Diff(file, have, want string) string {
 	return out.String()
 }
 
-// matches adds the lines that both texts have, in order: those at the begin and the end, those that each has once, and the same
-// again between these. It need not find them all: lines that are many times there may be shown as changed. at is where the texts begin.
+// matches adds the unchanged lines, in order: those at the beginning and the end, those that are unique in both texts, and
+// recursively those between. Lines that occur often may be missed, and shown as changed. at is where the texts begin.
 func matches(found []pair, a, b []string, at pair) []pair {
 	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
 		found = append(found, at)
@@ -56,7 +56,7 @@ func matches(found []pair, a, b []string, at pair) []pair {
 	return found
 }
 
-// unique are the lines that either text has exactly once, in the order of the first.
+// unique are the lines that each text has exactly once, in the order of the first text.
 func unique(a, b []string) []pair {
 	type count struct{ inA, inB, at int }
 	counts := make(map[string]count, len(b))
@@ -78,9 +78,9 @@ func unique(a, b []string) []pair {
 	return once
 }
 
-// increasing is the longest part of pairs whose places in the second text are in order, too.
+// increasing is the longest subsequence whose places in the second text increase, too.
 func increasing(pairs []pair) []pair {
-	var ends []int // of the best part of each length, the last pair
+	var ends []int // the last pair of the best subsequence of each length
 	before := make([]int, len(pairs))
 	for i, p := range pairs {
 		n, _ := slices.BinarySearchFunc(ends, p, func(end int, p pair) int { return cmp.Compare(pairs[end].want, p.want) })
@@ -101,13 +101,13 @@ func increasing(pairs []pair) []pair {
 	return best
 }
 
-// A hunk is a place that changes, with what stays around it.
+// A hunk is a change with its context.
 type hunk struct {
 	from, to pair
-	first    int // of the pairs that are in it, or behind it
+	first    int // index of the first pair in it, or after it
 }
 
-// hunks are the places between lines that stay, joined where less than two contexts are between them.
+// hunks are the changes between unchanged lines. Hunks whose contexts overlap are joined.
 func hunks(stay []pair) []hunk {
 	var all []hunk
 	last := pair{-1, -1}

@@ -14,7 +14,7 @@ import (
 // An Explanation is what hapsync explain shows.
 type Explanation struct{ sync.Explanation }
 
-// WriteText writes a page for a person: a verdict for each host, the answer first.
+// WriteText writes a verdict for each host, with the answer first.
 func (e Explanation) WriteText(w io.Writer) error {
 	var out bytes.Buffer
 	if len(e.Hosts) == 0 {
@@ -75,13 +75,15 @@ func writeHost(out *bytes.Buffer, e sync.Explanation, h sync.ExplainedHost) {
 	}
 	switch s := h.Server; {
 	case s != nil:
-		row("haproxy", "%s for %s at %s, weight %d, cookie %s, %s", s.Status, s.Since, s.Addr, s.Weight, Dash(s.Cookie), registry.Count(s.Sessions, "session"))
+		row("haproxy", "%s for %s at %s, weight %d, cookie %s, %s", s.Status, s.Since, s.Addr, s.Weight, Dash(s.Cookie),
+			registry.Count(s.Sessions, "session"))
 		row("check", "%s", Dash(s.LastCheck()))
 	case e.HAProxy == nil:
 		row("haproxy", "no server %s/%s", haproxy.BackendName(e.Domain), h.Host)
 	}
 	if o := h.Override; o != nil {
-		row("kept", "%s was set on HAProxy's socket, the registry says %s; it stays until the registry says something new (hapsync sync --undo-overrides)", o.Live, o.Registry)
+		row("kept", "%s was set on HAProxy's socket, the registry says %s; "+
+			"it stays until the registry says something new (hapsync sync --undo-overrides)", o.Live, o.Registry)
 	}
 }
 
@@ -102,7 +104,7 @@ func leaseText(k registry.Key) string {
 	return fmt.Sprintf("lease %s with %s left", k.Lease, k.Left.Round(time.Second))
 }
 
-// The shape of explain -o json. Fields are only ever added while the version stays.
+// JSON of explain. While the version stays, fields are only added.
 type (
 	explanationJSON struct {
 		Version  int               `json:"version" doc:"1; raised when a field changes its meaning or goes away"`

@@ -13,10 +13,10 @@ import (
 	"github.com/hapsync/hapsync/sync"
 )
 
-// A History is what hapsync history shows: entries of the journal, the newest first.
+// A History is what hapsync history shows: entries of the journal, newest first.
 type History struct {
 	Entries []sync.Entry
-	// Whole shows each entry with all its changes, and not as a line.
+	// Whole shows all changes of each entry, not one line.
 	Whole bool
 }
 
@@ -46,12 +46,13 @@ func writeEntries(out *bytes.Buffer, entries []sync.Entry) {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "PASS\tTOOK\tREVISION\tBY\tWHAT")
 	for _, e := range entries {
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", stamp(e.At), took(e), e.Revision, registry.OneLine(string(e.By)), OneLine(strings.Join(EntryTexts(e), "; ")))
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", stamp(e.At), took(e.Seconds), e.Revision, registry.OneLine(string(e.By)),
+			OneLine(strings.Join(EntryTexts(e), "; ")))
 	}
 	_ = table.Flush() // into the buffer
 }
 
-// EntryTexts says what an entry is about: its changes, counted if there are several, and the reasons.
+// EntryTexts says what an entry did: its change, or a summary of several, and the reasons.
 func EntryTexts(e sync.Entry) []string {
 	if e.Shadow != "" {
 		return shadowTexts(e)
@@ -67,7 +68,7 @@ func EntryTexts(e sync.Entry) []string {
 	return append(texts, entryReasons(e)...)
 }
 
-// entryReasons are what an entry says beside its changes.
+// entryReasons are the texts of an entry besides its changes.
 func entryReasons(e sync.Entry) []string {
 	var texts []string
 	if e.Rewrite != "" {
@@ -85,22 +86,22 @@ func entryReasons(e sync.Entry) []string {
 	return texts
 }
 
-// namedDomains is how many domains are named before they are counted.
-const namedDomains = 3
+// maxDomainsShown is how many domains are named before the rest is counted.
+const maxDomainsShown = 3
 
 func changedDomains(e sync.Entry) string {
 	domains := each(e.Changes, func(c sync.EntryChange) string { return c.Domain })
 	slices.Sort(domains)
 	domains = slices.Compact(domains)
 	if e.More > 0 {
-		return strings.Join(domains[:min(len(domains), namedDomains)], ", ") + " and many more"
+		return strings.Join(domains[:min(len(domains), maxDomainsShown)], ", ") + " and many more"
 	}
 	return someOf(domains)
 }
 
-// writeEntry writes an entry as a whole: a line for each change.
+// writeEntry writes an entry with a line for each change.
 func writeEntry(out *bytes.Buffer, e sync.Entry) {
-	fmt.Fprintf(out, "%s  revision %d, %s, by %s, took %s\n", stamp(e.At), e.Revision, doneWord(e), registry.OneLine(string(e.By)), took(e))
+	fmt.Fprintf(out, "%s  revision %d, %s, by %s, took %s\n", stamp(e.At), e.Revision, doneWord(e), registry.OneLine(string(e.By)), took(e.Seconds))
 	for _, c := range e.Changes {
 		fmt.Fprintf(out, "  %-12s %s\n", c.Via, OneLine(c.String()))
 	}
@@ -124,6 +125,6 @@ func doneWord(e sync.Entry) string {
 
 func stamp(at time.Time) string { return at.Local().Format(time.DateTime) }
 
-func took(e sync.Entry) time.Duration {
-	return time.Duration(e.Seconds * float64(time.Second)).Round(100 * time.Microsecond)
+func took(seconds float64) time.Duration {
+	return time.Duration(seconds * float64(time.Second)).Round(100 * time.Microsecond)
 }

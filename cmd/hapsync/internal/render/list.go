@@ -18,7 +18,7 @@ type List struct {
 	Snapshot registry.Snapshot
 }
 
-// WriteText writes a line for each host, then what is wrong, and counts last.
+// WriteText writes a line for each host, then the problems, and counts last.
 func (l List) WriteText(w io.Writer) error {
 	s := l.shown()
 	var out bytes.Buffer
@@ -38,18 +38,18 @@ func (l List) WriteText(w io.Writer) error {
 	return err
 }
 
-// shown is the snapshot without domains of which nothing but keys that mean nothing is known.
+// shown is the snapshot without the domains that have only ignored keys.
 func (l List) shown() registry.Snapshot {
 	s := l.Snapshot
 	s.Domains = slices.DeleteFunc(slices.Clone(s.Domains), registry.Domain.Ignored)
 	return s
 }
 
-// writeTable writes a line for each host, good or not, and one for a domain that has options or no host.
+// writeTable writes a line for each host, good or not, and one for a domain with options or without hosts.
 func writeTable(out *bytes.Buffer, domains []registry.Domain) (hosts, pending int) {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	row := func(cells ...string) {
-		_, _ = fmt.Fprintln(table, strings.Join(cells, "\t")) // a buffer takes everything
+		_, _ = fmt.Fprintln(table, strings.Join(cells, "\t")) // into the buffer
 	}
 	if len(domains) > 0 {
 		row("DOMAIN", "HOST", "ADDRESS", "STATE", "OPTIONS")
@@ -103,9 +103,9 @@ func hostOptions(h registry.Host) string {
 	return strings.Join(words, ", ")
 }
 
-// The shape of list -o json. Fields are only ever added while the version stays.
+// JSON of list. While the version stays, fields are only added.
 type (
-	// ListJSON is the whole of it.
+	// ListJSON is the whole JSON.
 	ListJSON struct {
 		Version  int                `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
 		Prefix   string             `json:"prefix" doc:"the key below which the domains are"`
@@ -159,9 +159,15 @@ func domainToJSON(d registry.Domain) domainJSON {
 }
 
 func optionsToJSON(o registry.DomainOptions) optionsJSON {
-	return optionsJSON{Aliases: o.Names(), Balance: o.Balance, Check: o.Check, Cookie: o.Cookie, Timeout: o.TimeoutServer, TLS: o.TLS, Redirect: o.RedirectHTTPS, Down: o.Maintenance}
+	return optionsJSON{
+		Aliases: o.Names(), Balance: o.Balance, Check: o.Check, Cookie: o.Cookie, Timeout: o.TimeoutServer, TLS: o.TLS,
+		Redirect: o.RedirectHTTPS, Down: o.Maintenance,
+	}
 }
 
 func hostToJSON(h registry.Host) hostJSON {
-	return hostJSON{Name: h.Name, Address: h.Addr.String(), OneKey: h.OneKey, Weight: h.Weight, MaxConn: h.MaxConn, Backup: h.Backup, State: string(h.State)}
+	return hostJSON{
+		Name: h.Name, Address: h.Addr.String(), OneKey: h.OneKey, Weight: h.Weight, MaxConn: h.MaxConn, Backup: h.Backup,
+		State: string(h.State),
+	}
 }

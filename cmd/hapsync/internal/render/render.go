@@ -1,5 +1,5 @@
-// Package render is how hapsync shows things: as text for a person, and as JSON for programs. Every command that shows
-// something has one Page; what a new field is called, and what it means, stands at its struct.
+// Package render writes what hapsync shows, as text for people and as JSON for programs. Each command has a Page. The struct of
+// a page has the names and meanings of its JSON fields.
 package render
 
 import (
@@ -26,7 +26,7 @@ func Write(w io.Writer, format string, p Page) error {
 	return p.WriteText(w)
 }
 
-// JSON writes a value as every command does.
+// JSON writes a value in the JSON style of all commands.
 func JSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
@@ -34,16 +34,16 @@ func JSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// Shapes are the types of what is printed as JSON, by command.
+// Shapes are the types of the JSON output, by command.
 func Shapes() map[string]reflect.Type {
 	return map[string]reflect.Type{
 		"plan": reflect.TypeFor[reportJSON](), "list": reflect.TypeFor[ListJSON](), "agents": reflect.TypeFor[Roster](),
-		"explain": reflect.TypeFor[explanationJSON](), "status": reflect.TypeFor[Status](), "history": reflect.TypeFor[historyJSON](), "certs": reflect.TypeFor[Certificates](),
-		"adopt": reflect.TypeFor[adoptionJSON](),
+		"explain": reflect.TypeFor[explanationJSON](), "status": reflect.TypeFor[Status](), "history": reflect.TypeFor[historyJSON](),
+		"certs": reflect.TypeFor[Certificates](), "adopt": reflect.TypeFor[adoptionJSON](),
 	}
 }
 
-// each is what becomes of all; never nil.
+// each converts all values; never nil.
 func each[T, U any](all []T, to func(T) U) []U {
 	out := make([]U, len(all))
 	for i, v := range all {
@@ -52,10 +52,10 @@ func each[T, U any](all []T, to func(T) U) []U {
 	return out
 }
 
-// orEmpty is a list that JSON has as one, and not as null.
+// orEmpty is a copy of a list; never nil, which would be null in JSON.
 func orEmpty[T any](list []T) []T { return append([]T{}, list...) }
 
-// errText is empty for no error.
+// errText is empty for nil.
 func errText(err error) string {
 	if err == nil {
 		return ""
@@ -63,11 +63,11 @@ func errText(err error) string {
 	return err.Error()
 }
 
-// OneLineEach joins the lines of texts that have several: what haproxy -c prints, for one. What does not print becomes a question mark: the
-// text may be of another program's.
+// OneLineEach is OneLine for each text.
 func OneLineEach(texts []string) []string { return each(texts, OneLine) }
 
-// OneLine does the same with one text.
+// OneLine joins the lines of a text, such as the output of haproxy -c. Unprintable characters become question marks, because
+// the text may come from another program.
 func OneLine(text string) string {
 	return strings.Map(printable, strings.ReplaceAll(strings.TrimSpace(text), "\n", "; "))
 }
@@ -82,7 +82,7 @@ func printable(r rune) rune {
 	return '?'
 }
 
-// Dash stands for what is empty.
+// Dash is "-" for an empty text.
 func Dash(s string) string { return cmp.Or(s, "-") }
 
 // Seconds is a time in whole seconds.

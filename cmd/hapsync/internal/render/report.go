@@ -15,25 +15,26 @@ import (
 // A Report is what hapsync plan and hapsync sync show.
 type Report struct {
 	sync.Report
-	// Error is why the pass failed, for JSON; nil where it did not, or where a safeguard holds it.
+	// Error is why the pass failed, for JSON; nil if it did not fail, or if a safeguard holds it.
 	Error error
-	// Summary counts the steps instead of showing each; Domain, where it is not empty, is the only one that is shown.
+	// Summary counts the steps instead of showing them. Domain is the only one to show, if it is not empty.
 	Summary bool
 	Domain  string
 }
 
-// only is the report as far as it is about its domain.
+// only is the report reduced to its Domain.
 func (r Report) only() Report {
 	if r.Domain == "" {
 		return r
 	}
-	r.Plan.Actions = slices.DeleteFunc(slices.Clone(r.Plan.Actions), func(a sync.Action) bool { return a.Change.Domain() != r.Domain })
+	other := func(a sync.Action) bool { return a.Change.Domain() != r.Domain }
+	r.Plan.Actions = slices.DeleteFunc(slices.Clone(r.Plan.Actions), other)
 	r.Problems = slices.DeleteFunc(slices.Clone(r.Problems), func(p registry.Problem) bool { return p.Domain != r.Domain })
 	r.Pending = slices.DeleteFunc(slices.Clone(r.Pending), func(line string) bool { return !strings.HasPrefix(line, r.Domain+"/") })
 	return r
 }
 
-// WriteText writes the plan and what is wrong, for a person: a line for each, first the way, and the verdict last.
+// WriteText writes a line for each step and problem, and the verdict last.
 func (r Report) WriteText(w io.Writer) error {
 	r = r.only()
 	var out bytes.Buffer
@@ -68,10 +69,10 @@ func (r Report) WriteText(w io.Writer) error {
 	return err
 }
 
-// alike is the number of problems with the same reason up to which each has a line.
-const alike = 10
+// maxAlike is how many problems with the same reason are shown one by one.
+const maxAlike = 10
 
-// problemLines are those of problems; many with the same reason have one, at the place of the first.
+// problemLines are the lines of problems. Many problems with the same reason are one line, at the place of the first one.
 func problemLines[P any](problems []P, of func(P) (key, reason string)) (lines []string) {
 	keys := map[string][]string{}
 	for _, p := range problems {
@@ -81,7 +82,7 @@ func problemLines[P any](problems []P, of func(P) (key, reason string)) (lines [
 	for _, p := range problems {
 		key, reason := of(p)
 		switch same := keys[reason]; {
-		case len(same) <= alike:
+		case len(same) <= maxAlike:
 			lines = append(lines, key+": "+reason)
 		case key == same[0]:
 			lines = append(lines, someOf(same)+": "+reason)
@@ -105,7 +106,7 @@ func (r Report) verdict() string {
 	return "to do: " + r.Plan.Summary() + " (" + of + ")"
 }
 
-// The shape of plan -o json and sync -o json. Fields are only ever added while the version stays.
+// JSON of plan and of sync. While the version stays, fields are only added.
 type (
 	reportJSON struct {
 		Version  int               `json:"version" doc:"1; raised when a field changes its meaning or goes away"`

@@ -9,7 +9,7 @@ import (
 	"github.com/hapsync/hapsync/sync"
 )
 
-// The shape of what a shadow has found.
+// JSON of what a shadow has found.
 type (
 	// Shadow is the part of a status that only agent --shadow has.
 	Shadow struct {
@@ -30,7 +30,7 @@ type (
 	}
 )
 
-// ShadowOf is what a shadow has found, as it is printed; nil for an agent.
+// ShadowOf converts what a shadow has found; nil for an agent that is no shadow.
 func ShadowOf(s *sync.ShadowStatus) *Shadow {
 	if s == nil {
 		return nil
@@ -44,13 +44,14 @@ func ShadowOf(s *sync.ShadowStatus) *Shadow {
 	return out
 }
 
-// ShadowSummary is what a shadow has found, in a line.
+// ShadowSummary is what a shadow has found, in one line.
 func ShadowSummary(s sync.ShadowStatus) string {
-	return fmt.Sprintf("%s the same, %d different so far; now %d waiting, %d unanswered, %d different", registry.Count(s.Agreed, "change"), s.Differed,
+	return fmt.Sprintf("%s the same, %d different so far; now %d waiting, %d unanswered, %d different",
+		registry.Count(s.Agreed, "change"), s.Differed,
 		s.Count(sync.ShadowWaits), s.Count(sync.ShadowUnanswered), s.Count(sync.ShadowDiffers))
 }
 
-// Text is the change as a person reads it, with its age and the reason.
+// Text is the change for people, with its age and the reason.
 func (c ShadowChange) Text() string {
 	since := "since the start"
 	if c.Revision > 0 {
@@ -76,10 +77,11 @@ func (s *Shadow) write(row func(what, format string, args ...any)) {
 	}
 }
 
-// shadowTexts say what an entry of a shadow is about.
+// shadowTexts are the texts of an entry of a shadow.
 func shadowTexts(e sync.Entry) []string {
 	word := map[sync.ShadowVerdict]string{
-		sync.WouldMake: "would", sync.Agreed: "made the same change", sync.NotAnswered: "not answered", sync.Differs: "differs", sync.DiffersNoMore: "no longer differs",
+		sync.WouldMake: "would", sync.Agreed: "made the same change", sync.NotAnswered: "not answered",
+		sync.Differs: "differs", sync.DiffersNoMore: "no longer differs",
 	}[e.Shadow]
 	what := ""
 	switch n := len(e.Changes) + e.More; {

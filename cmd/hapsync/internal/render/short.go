@@ -7,15 +7,15 @@ import (
 	"github.com/hapsync/hapsync/sync"
 )
 
+// Limits of a status: anyone who can write keys can cause many problems.
 const (
-	// mostShown and maxStatus bound the lists of a status, and its bytes as JSON without Agent: who can write keys can make many problems.
-	mostShown = 1000
-	maxStatus = 63 << 10
+	maxList   = 1000     // entries of each list
+	maxStatus = 63 << 10 // bytes of the JSON without Agent
 )
 
-// StatusOf is an agent's status as it is printed: of its lists what fits.
+// StatusOf converts an agent's status. It shortens the lists until the status fits.
 func StatusOf(s sync.Status) Status {
-	for most := mostShown; ; most /= 2 {
+	for most := maxList; ; most /= 2 {
 		part, hidden := short(s, most)
 		out := statusOf(part)
 		if hidden != (notShown{}) {
@@ -29,7 +29,7 @@ func StatusOf(s sync.Status) Status {
 	}
 }
 
-// short is a status with so many of each list at most, and what is left out.
+// short is a status with at most so many entries in each list, and how many are left out.
 func short(s sync.Status, most int) (sync.Status, notShown) {
 	var hidden notShown
 	r := &s.Last
@@ -56,7 +56,7 @@ func short(s sync.Status, most int) (sync.Status, notShown) {
 	return s, hidden
 }
 
-// cut shortens a list where it is long, and counts what is left out.
+// cut shortens a list to most entries, and adds to left how many it removes.
 func cut[T any](list *[]T, most int, left *int) {
 	if more := len(*list) - most; more > 0 {
 		*list = (*list)[:most]

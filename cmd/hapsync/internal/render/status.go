@@ -15,12 +15,12 @@ import (
 	"github.com/hapsync/hapsync/sync"
 )
 
-// StatusVersion is raised when a field of /status and of status -o json changes its meaning or goes away.
+// StatusVersion is raised when a field of /status and of status -o json changes its meaning or is removed.
 const StatusVersion = 1
 
-// The shape of /status and of status -o json.
+// JSON of /status and of status -o json.
 type (
-	// Status is the whole of it.
+	// Status is the whole JSON.
 	Status struct {
 		Version   int            `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
 		Agent     *Agent         `json:"agent" doc:"the agent; null if none answers"`
@@ -103,7 +103,7 @@ type (
 	}
 )
 
-// statusOf is a status with all that its lists have.
+// statusOf is a status with complete lists.
 func statusOf(s sync.Status) Status {
 	out := Status{
 		Version:   StatusVersion,
@@ -140,7 +140,7 @@ func passOf(e sync.Entry) Pass {
 	return p
 }
 
-// AbsentStatus is the status where no agent answers, and why; report is that of a plan, and failed its error.
+// AbsentStatus is the status without an agent. why says why none answers; report and failed are the result of a plan.
 func AbsentStatus(report sync.Report, why, failed error) Status {
 	read := report.Revision > 0
 	out := Status{Version: StatusVersion, Reasons: []string{why.Error()}, Passes: []Pass{},
@@ -177,7 +177,7 @@ func countsToJSON(n sync.Counts) countsJSON {
 // WriteJSON implements Page.
 func (s Status) WriteJSON(w io.Writer) error { return JSON(w, s) }
 
-// WriteText writes the status for a person: what is asked first stands first.
+// WriteText writes the status for people, the most important first.
 func (s Status) WriteText(w io.Writer) error {
 	report := cmp.Or(s.Report, &reportJSON{})
 	var out bytes.Buffer
@@ -216,7 +216,8 @@ func (s Status) WriteText(w io.Writer) error {
 		row("pending", "%s", p)
 	}
 	if s.NotShown != nil {
-		row("not shown", "%s, %s more: hapsync plan -o json has all", registry.Count(s.NotShown.Problems, "problem"), registry.Count(s.NotShown.Pending, "pending host"))
+		row("not shown", "%s, %s more: hapsync plan -o json has all", registry.Count(s.NotShown.Problems, "problem"),
+			registry.Count(s.NotShown.Pending, "pending host"))
 	}
 	for _, p := range report.Warnings {
 		row("warning", "%s", p)
@@ -241,8 +242,8 @@ func writePasses(out *bytes.Buffer, passes []Pass) {
 		case p.Error != "":
 			why = []string{OneLine("failed: " + p.Error)}
 		}
-		took := time.Duration(p.Seconds * float64(time.Second)).Round(100 * time.Microsecond)
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", p.At.Local().Format(time.DateTime), took, p.Revision, registry.OneLine(p.Summary), Dash(strings.Join(why, "; ")))
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", stamp(p.At), took(p.Seconds), p.Revision, registry.OneLine(p.Summary),
+			Dash(strings.Join(why, "; ")))
 	}
 	_ = table.Flush() // into the buffer
 }

@@ -5,17 +5,16 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/sync"
 )
 
-// foldAbove is the number of steps above which a plan is shown folded: no one reads more.
+// foldAbove is the number of steps above which a plan is summarized.
 const foldAbove = 200
 
-// writeSteps writes the steps of a plan, domain by domain; of one that is held, what is removed first.
+// writeSteps writes the steps of a plan by domain. If the plan is held, removals come first.
 func (r Report) writeSteps(out *bytes.Buffer) {
 	if r.Plan.Rewrite != "" {
 		fmt.Fprintf(out, "%-12s   %s\n", sync.ViaRewrite, "the managed file: "+r.Plan.Rewrite)
@@ -41,16 +40,16 @@ func heldOrder(a sync.Action) int {
 	return 1
 }
 
-// A fold is what steps of one kind have in common.
+// A fold is a kind of step, for the summary of a plan.
 type fold struct {
 	via    sync.Via
 	op     haproxy.Op
-	object string // wholeDomain where all of a domain comes or goes
+	object string // wholeDomain if a whole domain is added or removed
 }
 
 const wholeDomain = "domain"
 
-// writeFolded writes a line for each kind of step, with how many there are and some of the domains.
+// writeFolded writes a line for each kind of step, with the number of steps and some of the domains.
 func writeFolded(out *bytes.Buffer, actions []sync.Action) {
 	type place struct {
 		fold
@@ -78,7 +77,9 @@ func writeFolded(out *bytes.Buffer, actions []sync.Action) {
 		}
 	}
 	ways := []sync.Via{sync.ViaRuntime, sync.ViaTransaction, sync.ViaRewrite}
-	slices.SortStableFunc(folds, func(a, b fold) int { return cmp.Compare(slices.Index(ways, a.via), slices.Index(ways, b.via)) })
+	slices.SortStableFunc(folds, func(a, b fold) int {
+		return cmp.Compare(slices.Index(ways, a.via), slices.Index(ways, b.via))
+	})
 	for _, f := range folds {
 		fmt.Fprintf(out, "%-12s %s %s\n", f.via, signOf(f.op), f.text(steps[f], servers[f]))
 	}
@@ -88,7 +89,7 @@ func signOf(op haproxy.Op) string {
 	return map[haproxy.Op]string{haproxy.OpAdd: "+", haproxy.OpSet: "~", haproxy.OpRemove: "-"}[op]
 }
 
-// text counts the steps of a kind; domains has one for each of them.
+// text counts the steps of a kind. domains has an entry for each step.
 func (f fold) text(domains []string, servers int) string {
 	n := len(domains)
 	slices.Sort(domains)
@@ -101,9 +102,9 @@ func (f fold) text(domains []string, servers int) string {
 
 // someOf names some domains, and counts the others.
 func someOf(domains []string) string {
-	named := strings.Join(domains[:min(len(domains), namedDomains)], ", ")
-	if more := len(domains) - namedDomains; more > 0 {
-		return named + " and " + thousands(more) + " more"
+	named := strings.Join(domains[:min(len(domains), maxDomainsShown)], ", ")
+	if more := len(domains) - maxDomainsShown; more > 0 {
+		return named + " and " + Thousands(more) + " more"
 	}
 	return named
 }
@@ -112,12 +113,12 @@ func many(n int, what string) string {
 	if n != 1 {
 		what += "s"
 	}
-	return thousands(n) + " " + what
+	return Thousands(n) + " " + what
 }
 
-// thousands writes a number as people read it: 10,000.
-func thousands(n int) string {
-	digits := strconv.Itoa(n)
+// Thousands is a whole number with commas: 10,000.
+func Thousands(n any) string {
+	digits := fmt.Sprint(n)
 	for at := len(digits) - 3; at > 0; at -= 3 {
 		digits = digits[:at] + "," + digits[at:]
 	}

@@ -11,13 +11,12 @@ import (
 )
 
 const (
-	// rosterPace is the least time between two reads of the agents' reports, rosterWait the longest time that one may take.
-	rosterPace = 5 * time.Second
-	rosterWait = 3 * time.Second
+	rosterPace    = 5 * time.Second // minimum time between two reads of the agents' reports
+	rosterTimeout = 3 * time.Second // of one read
 )
 
-// A roster shares one reading of the agents' reports among all who look.
-type roster struct {
+// A rosterCache shares one read of the agents' reports among all requests.
+type rosterCache struct {
 	mu   stdsync.Mutex
 	of   Agent
 	at   time.Time
@@ -25,14 +24,14 @@ type roster struct {
 	err  error
 }
 
-// An AgentList is a part of the agents.
+// An AgentList is a part of the list of agents.
 type AgentList struct {
 	render.Roster
 	Total int    `json:"total" doc:"how many agents there are"`
 	Next  string `json:"next,omitempty" doc:"what to give as 'after' for those that follow; absent with the last ones"`
 }
 
-// agentList are the agents after a name, so many of them.
+// agentList are at most limit agents after a name.
 func agentList(all render.Roster, after string, limit int) AgentList {
 	out := AgentList{Roster: all, Total: len(all.Agents)}
 	from := sort.Search(len(all.Agents), func(i int) bool { return all.Agents[i].Name > after })
@@ -46,14 +45,14 @@ func agentList(all render.Roster, after string, limit int) AgentList {
 // errNoReports is why there is no list of agents.
 var errNoReports = errors.New("the agents do not report here")
 
-func (r *roster) read(ctx context.Context, subject Subject) (render.Roster, error) {
+func (r *rosterCache) read(ctx context.Context, subject Subject) (render.Roster, error) {
 	if subject.Roster == nil {
 		return render.Roster{}, errNoReports
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.of != subject.Agent || time.Since(r.at) > rosterPace {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rosterWait)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rosterTimeout)
 		defer cancel()
 		r.last, r.err = subject.Roster(ctx)
 		r.of, r.at = subject.Agent, time.Now()

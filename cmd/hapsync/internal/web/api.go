@@ -13,14 +13,14 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// A request is what is asked for, and the state that answers it.
+// A request is an HTTP request and the state that answers it.
 type request struct {
 	*http.Request
 	site  *Site
 	state *state
 }
 
-// A refusal is an answer other than 200.
+// A refusal is an error with an HTTP code.
 type refusal struct {
 	code int
 	why  string
@@ -44,7 +44,7 @@ func codeOf(err error) int {
 	return http.StatusServiceUnavailable
 }
 
-// An APIError is what the API says instead of an answer.
+// An APIError is the API's answer to a bad request.
 type APIError struct {
 	Version int    `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
 	Error   string `json:"error" doc:"what is wrong with the request, or why there is no answer"`
@@ -54,12 +54,13 @@ type APIError struct {
 func Shapes() map[string]reflect.Type {
 	return map[string]reflect.Type{
 		"status": reflect.TypeFor[Overview](), "domains": reflect.TypeFor[DomainList](), "domains/DOMAIN": reflect.TypeFor[DomainDetail](),
-		"plan": reflect.TypeFor[Plan](), "history": reflect.TypeFor[History](), "agents": reflect.TypeFor[AgentList](), "error": reflect.TypeFor[APIError](),
+		"plan": reflect.TypeFor[Plan](), "history": reflect.TypeFor[History](), "agents": reflect.TypeFor[AgentList](),
+		"error": reflect.TypeFor[APIError](),
 	}
 }
 
-// take makes an answer, a few at a time: a client that is slow to read its answer keeps no other waiting.
-func (s *Site) take(w http.ResponseWriter, r *http.Request, render func(*request, *bytes.Buffer) (code int)) {
+// answer renders and sends an answer. It limits how many are rendered at a time; a client that reads slowly blocks no other.
+func (s *Site) answer(w http.ResponseWriter, r *http.Request, render func(*request, *bytes.Buffer) (code int)) {
 	select {
 	case s.rendering <- struct{}{}:
 	case <-r.Context().Done():
@@ -71,15 +72,15 @@ func (s *Site) take(w http.ResponseWriter, r *http.Request, render func(*request
 		return render(&request{r, s, s.state(r.Context())}, &body)
 	}()
 	w.WriteHeader(code)
-	_, _ = body.WriteTo(w) // who has gone needs no answer
+	_, _ = body.WriteTo(w) // the client may be gone
 }
 
-// json answers with what data returns.
+// json answers with the result of data, as JSON.
 func (s *Site) json(data func(*request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		guard(w.Header())
 		w.Header().Set("Content-Type", "application/json")
-		s.take(w, r, func(r *request, body *bytes.Buffer) int {
+		s.answer(w, r, func(r *request, body *bytes.Buffer) int {
 			out, err := data(r)
 			code := http.StatusOK
 			if err != nil {
@@ -93,23 +94,23 @@ func (s *Site) json(data func(*request) (any, error)) http.HandlerFunc {
 
 const (
 	defaultLimit = 100
-	mostLimit    = 500
+	maxLimit     = 500
 )
 
-// limit is how much is asked for.
+// limit is how many entries the client wants.
 func (r *request) limit() (int, error) {
 	text := r.FormValue("limit")
 	if text == "" {
 		return defaultLimit, nil
 	}
 	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 || n > mostLimit {
-		return 0, badRequest("limit: give a number of 1 to %d", mostLimit)
+	if err != nil || n < 1 || n > maxLimit {
+		return 0, badRequest("limit: give a number of 1 to %d", maxLimit)
 	}
 	return n, nil
 }
 
-// query is what names are to have in them.
+// query is the text that names must contain.
 func (r *request) query() string { return strings.ToLower(strings.TrimSpace(r.FormValue("q"))) }
 
 func (r *request) domainsPage() (any, error) {
@@ -122,7 +123,7 @@ func (r *request) domainsPage() (any, error) {
 
 func (r *request) domain() (any, error) { return r.detail() }
 
-// detail is the domain that the path names.
+// detail is the domain in the path.
 func (r *request) detail() (DomainDetail, error) {
 	name := strings.ToLower(r.PathValue("domain"))
 	if err := registry.CheckDomain(name); err != nil {

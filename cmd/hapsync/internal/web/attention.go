@@ -11,7 +11,7 @@ import (
 	"github.com/hapsync/hapsync/sync"
 )
 
-// An Attention is something that an operator should know of.
+// An Attention is something that an operator should know.
 type Attention struct {
 	What    string    `json:"what" doc:"'problem', 'override', 'draining', 'pending', 'waiting', 'warning' or, with --shadow, 'shadow'"`
 	Level   Level     `json:"level" doc:"'notice' or 'trouble'"`
@@ -23,22 +23,22 @@ type Attention struct {
 	Command string    `json:"command,omitempty" doc:"a command that shows more, or ends it"`
 }
 
-// mostAttention bounds what is listed: who can write keys can make many problems.
-const mostAttention = 100
+// maxAttention limits the list: anyone who can write keys can cause many problems.
+const maxAttention = 100
 
-// attention lists what an operator should know of, the first hundred, and counts all.
+// attention lists the first maxAttention things that an operator should know, and counts all.
 func (st *state) attention() (list []Attention, total int) {
-	take := func(n int, each func(int) Attention) {
-		for i := range min(n, mostAttention-len(list)) {
+	add := func(n int, each func(int) Attention) {
+		for i := range min(n, maxAttention-len(list)) {
 			list = append(list, each(i))
 		}
 		total += n
 	}
 	if s := st.status.Shadow; s != nil {
-		take(len(s.Changes), func(i int) Attention { return shadowAttention(s.Changes[i]) })
+		add(len(s.Changes), func(i int) Attention { return shadowAttention(s.Changes[i]) })
 	}
 	last := st.status.Last
-	take(len(last.Problems), func(i int) Attention {
+	add(len(last.Problems), func(i int) Attention {
 		p := last.Problems[i]
 		a := Attention{What: "problem", Level: LevelNotice, Key: p.Key, Why: p.Reason, Since: st.status.ProblemSince(p.Key)}
 		if p.Holds() {
@@ -46,25 +46,28 @@ func (st *state) attention() (list []Attention, total int) {
 		}
 		return a.about(p.Domain, p.Host)
 	})
-	take(len(st.status.Overrides), func(i int) Attention {
+	add(len(st.status.Overrides), func(i int) Attention {
 		o := st.status.Overrides[i]
-		a := Attention{What: "override", Level: LevelNotice, Since: st.status.OverrideSince(o), Why: fmt.Sprintf("%s was set on HAProxy's socket, the registry says %s", o.Live, o.Registry)}.about(o.Domain, o.Host)
+		a := Attention{What: "override", Level: LevelNotice, Since: st.status.OverrideSince(o),
+			Why: fmt.Sprintf("%s was set on HAProxy's socket, the registry says %s", o.Live, o.Registry)}.about(o.Domain, o.Host)
 		a.Command = "hapsync sync --undo-overrides"
 		return a
 	})
 	draining := st.draining()
-	take(len(draining), func(i int) Attention { return draining[i] })
+	add(len(draining), func(i int) Attention { return draining[i] })
 	late := st.status.Late()
-	take(len(late), func(i int) Attention {
-		return Attention{What: "waiting", Level: LevelNotice, Since: st.status.WaitingSince(late[i]), Why: "waits for the file or a reload, or is held"}.about(late[i], "")
+	add(len(late), func(i int) Attention {
+		return Attention{What: "waiting", Level: LevelNotice, Since: st.status.WaitingSince(late[i]),
+			Why: "waits for the file or a reload, or is held"}.about(late[i], "")
 	})
-	take(len(last.Pending), func(i int) Attention {
+	add(len(last.Pending), func(i int) Attention {
 		path, why, _ := strings.Cut(last.Pending[i], ": ")
 		domain, host, _ := strings.Cut(path, "/")
 		return Attention{What: "pending", Level: LevelNotice, Why: why, Since: st.status.PendingSince(path)}.about(domain, host)
 	})
-	take(len(last.Warnings), func(i int) Attention {
-		return Attention{What: "warning", Level: LevelNotice, Since: st.status.WarningSince(last.Warnings[i]), Why: last.Warnings[i], Command: "hapsync check"}
+	add(len(last.Warnings), func(i int) Attention {
+		w := last.Warnings[i]
+		return Attention{What: "warning", Level: LevelNotice, Since: st.status.WarningSince(w), Why: w, Command: "hapsync check"}
 	})
 	return list, total
 }
@@ -84,7 +87,7 @@ func shadowAttention(c sync.ShadowChange) Attention {
 	return a.about(c.Domain, "")
 }
 
-// about names what it is about. Names may be bad ones, which no page and no command takes.
+// about sets the domain, the host and the command. It ignores bad names, which no page and no command accepts.
 func (a Attention) about(domain, host string) Attention {
 	if registry.CheckDomain(domain) != nil {
 		return a
@@ -96,7 +99,7 @@ func (a Attention) about(domain, host string) Attention {
 	return a
 }
 
-// draining are the servers that get no new clients, and have sessions.
+// draining are the servers that get no new clients, but have sessions.
 func (st *state) draining() []Attention {
 	var list []Attention
 	for _, key := range st.status.Leaving() {
@@ -105,7 +108,8 @@ func (st *state) draining() []Attention {
 		if i < 0 || found[i].Sessions == 0 {
 			continue
 		}
-		a := Attention{What: "draining", Level: LevelNotice, Why: registry.Count(found[i].Sessions, "session") + " left", Since: st.servers.at.Add(-found[i].Since)}.about(key.Domain(), key.Name)
+		a := Attention{What: "draining", Level: LevelNotice, Since: st.servers.at.Add(-found[i].Since),
+			Why: registry.Count(found[i].Sessions, "session") + " left"}.about(key.Domain(), key.Name)
 		if !st.registered(key) {
 			a.Why += fmt.Sprintf(", ended by force in %s", max(0, st.subject.DrainTimeout-found[i].Since).Round(time.Second))
 		}
@@ -114,8 +118,8 @@ func (st *state) draining() []Attention {
 	return list
 }
 
-// registered reports whether the registry has a host of the server.
+// registered reports whether the registry has the server's host.
 func (st *state) registered(key haproxy.ServerKey) bool {
-	i, there := slices.BinarySearchFunc(st.snapshot.Domains, key.Domain(), func(d registry.Domain, name string) int { return strings.Compare(d.Name, name) })
+	i, there := slices.BinarySearchFunc(st.snapshot.Domains, key.Domain(), byName)
 	return there && slices.ContainsFunc(st.snapshot.Domains[i].Hosts, func(h registry.Host) bool { return h.Name == key.Name })
 }

@@ -9,10 +9,10 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// A Level says how much something asks for an operator.
+// A Level says how urgent something is.
 type Level string
 
-// The levels, the worst last.
+// Levels, the worst last.
 const (
 	LevelOK      Level = "ok"
 	LevelNotice  Level = "notice"
@@ -21,7 +21,7 @@ const (
 
 func (l Level) rank() int { return slices.Index([]Level{LevelOK, LevelNotice, LevelTrouble}, l) }
 
-// A Tally counts servers of HAProxy by how they are.
+// A Tally counts HAProxy's servers by state.
 type Tally struct {
 	Up       int `json:"up" doc:"servers that get requests"`
 	Down     int `json:"down" doc:"servers whose check fails"`
@@ -64,13 +64,13 @@ type Domain struct {
 	Options string `json:"options,omitempty" doc:"all options that its keys say, in words; absent without such a key"`
 }
 
-// trouble is what is wrong with a domain, beside its servers.
+// trouble is what is wrong with a domain, apart from its servers.
 type trouble struct {
 	bad, overrides int
 	late           bool
 }
 
-// digest makes the domains out of what was read.
+// digest makes the domains from what was read.
 func (st *state) digest() {
 	st.about = map[string]*trouble{}
 	at := func(name string) *trouble {
@@ -97,8 +97,8 @@ func (st *state) digest() {
 		}
 		st.domains = append(st.domains, st.domainOf(d))
 	}
-	for _, name := range st.unasked() {
-		if _, there := slices.BinarySearchFunc(st.snapshot.Domains, name, func(d registry.Domain, name string) int { return cmp.Compare(d.Name, name) }); !there {
+	for _, name := range st.leavingDomains() {
+		if _, there := slices.BinarySearchFunc(st.snapshot.Domains, name, byName); !there {
 			st.domains = append(st.domains, st.domainOf(registry.Domain{Name: name}))
 		}
 	}
@@ -110,9 +110,14 @@ func (st *state) digest() {
 	slices.SortStableFunc(st.worst, func(a, b *Domain) int { return cmp.Compare(b.Level.rank(), a.Level.rank()) })
 }
 
-// domainOf is one domain with its servers.
+func byName(d registry.Domain, name string) int { return cmp.Compare(d.Name, name) }
+
+// domainOf is a domain with its servers.
 func (st *state) domainOf(d registry.Domain) Domain {
-	line := Domain{Name: d.Name, Level: LevelOK, Hosts: len(d.Hosts), Pending: len(d.Pending), Balance: d.Options.Balance, Check: d.Options.Check, Options: d.Options.String()}
+	line := Domain{
+		Name: d.Name, Level: LevelOK, Hosts: len(d.Hosts), Pending: len(d.Pending),
+		Balance: d.Options.Balance, Check: d.Options.Check, Options: d.Options.String(),
+	}
 	found, known := st.servers.of(d.Name)
 	line.Read = known
 	for _, s := range found {
@@ -130,8 +135,7 @@ func (st *state) domainOf(d registry.Domain) Domain {
 	}
 	about := cmp.Or(st.about[d.Name], &trouble{})
 	line.Bad = about.bad
-	takes := line.Up
-	if line.Read && len(d.Hosts) > 0 && takes == 0 {
+	if line.Read && len(d.Hosts) > 0 && line.Up == 0 {
 		tell(LevelTrouble, 1, "no host takes requests")
 	}
 	tell(LevelTrouble, line.Bad, registry.Count(line.Bad, "problem"))
@@ -148,7 +152,7 @@ func (st *state) domainOf(d registry.Domain) Domain {
 	return line
 }
 
-// A DomainList is a part of the domains.
+// A DomainList is a part of the list of domains.
 type DomainList struct {
 	Version  int               `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
 	Revision registry.Revision `json:"revision" doc:"the registry's revision that was last heard of"`
@@ -157,7 +161,7 @@ type DomainList struct {
 	Next     string            `json:"next,omitempty" doc:"what to give as 'after' for those that follow; absent with the last ones"`
 }
 
-// list are the domains whose names have a text in them, those after a name, so many of them.
+// list are at most limit domains after a name, whose names contain q.
 func (st *state) list(q, after string, limit int) DomainList {
 	out := DomainList{Version: apiVersion, Revision: st.snapshot.Revision, Domains: []Domain{}}
 	for _, d := range st.domains {
@@ -176,7 +180,7 @@ func (st *state) list(q, after string, limit int) DomainList {
 	return out
 }
 
-// matching are the domains whose names have a text in them, the worst first.
+// matching are the domains whose names contain q, the worst first.
 func (st *state) matching(q string) []*Domain {
 	if q == "" {
 		return st.worst

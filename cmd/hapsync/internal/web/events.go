@@ -11,11 +11,9 @@ import (
 
 const (
 	eventStream = "text/event-stream"
-	// streamPace is the least time between two looks for an open page, streamBeat how often it hears that it is up to date.
-	streamPace = 100 * time.Millisecond
-	streamBeat = 5 * time.Second
-	// streamWrite is how long one that is slow to read is waited for.
-	streamWrite = 5 * time.Second
+	streamPace  = 100 * time.Millisecond // minimum time between two updates of an open page
+	streamBeat  = 5 * time.Second        // how often a page hears that it is up to date
+	streamWrite = 5 * time.Second        // timeout of a write
 )
 
 // A stream keeps an open page up to date.
@@ -28,10 +26,10 @@ type stream struct {
 	beat time.Time
 }
 
-// stream sends the parts of a page as they change, until the page is closed.
+// stream sends the parts of a page when they change, until the page is closed.
 func (s *Site) stream(w http.ResponseWriter, r *http.Request, p page) {
 	defer s.streams.Add(-1)
-	if s.streams.Add(1) > mostStreams {
+	if s.streams.Add(1) > maxStreams {
 		w.Header().Set("Retry-After", "10")
 		http.Error(w, "too many pages are open", http.StatusServiceUnavailable)
 		return
@@ -47,12 +45,12 @@ func (s *Site) stream(w http.ResponseWriter, r *http.Request, p page) {
 	}
 }
 
-// wait returns when the page is to be looked at again; false where it is closed.
+// wait returns when the page must be checked again; false if it is closed.
 func (t *stream) wait(changed <-chan struct{}) bool {
-	return t.pause(streamPace, nil) && t.pause(fresh-streamPace, changed)
+	return t.pause(streamPace, nil) && t.pause(maxAge-streamPace, changed)
 }
 
-// pause returns after a time, or when something has changed; false where the page is closed.
+// pause returns after a time, or when something has changed; false if the page is closed.
 func (t *stream) pause(most time.Duration, changed <-chan struct{}) bool {
 	timer := time.NewTimer(most)
 	defer timer.Stop()
@@ -67,7 +65,7 @@ func (t *stream) pause(most time.Duration, changed <-chan struct{}) bool {
 	return true
 }
 
-// send sends what has changed since it was sent last.
+// send sends what has changed since the last call.
 func (t *stream) send() (changed <-chan struct{}, err error) {
 	var out bytes.Buffer
 	select {
@@ -109,7 +107,7 @@ func (t *stream) render(out *bytes.Buffer, st *state) {
 			continue
 		}
 		t.sent[p.ID] = now.HTML
-		data, _ := json.Marshal(map[string]string{"id": now.ID, "html": string(now.HTML)}) // texts
+		data, _ := json.Marshal(map[string]string{"id": now.ID, "html": string(now.HTML)}) // strings: no error
 		fmt.Fprintf(out, "event: part\ndata: %s\n\n", data)
 	}
 }

@@ -19,8 +19,9 @@ type History struct {
 	Next    string       `json:"next,omitempty" doc:"what to give as 'before' for those that follow; absent with the last ones"`
 }
 
-// A past shares the last reading of the journal among those who ask for the same: it is read again when a pass has done something.
-type past struct {
+// A historyCache shares one read of the journal among all requests with the same query. It reads again after a pass has done
+// something.
+type historyCache struct {
 	mu    stdsync.Mutex
 	of    Agent
 	query journal.Query
@@ -32,7 +33,7 @@ type past struct {
 // errNoJournal is why there is no history.
 var errNoJournal = errors.New("no journal is kept: --journal is off")
 
-func (p *past) read(st *state, q journal.Query) ([]sync.Entry, error) {
+func (p *historyCache) read(st *state, q journal.Query) ([]sync.Entry, error) {
 	if st.subject.History == nil {
 		return nil, errNoJournal
 	}
@@ -42,20 +43,21 @@ func (p *past) read(st *state, q journal.Query) ([]sync.Entry, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.of == st.subject.Agent && p.query == q && p.upTo.Equal(upTo) && len(p.found) > 0 && time.Since(upTo) > fresh {
+	same := p.of == st.subject.Agent && p.query == q && p.upTo.Equal(upTo)
+	if same && len(p.found) > 0 && time.Since(upTo) > maxAge {
 		return p.found, p.err
 	}
 	p.of, p.query, p.upTo = st.subject.Agent, q, upTo
 	if p.found, p.err = st.subject.History(q); errors.Is(p.err, fs.ErrNotExist) {
-		p.err = nil // nothing was done yet
+		p.err = nil // no pass has done anything yet
 	}
 	return p.found, p.err
 }
 
-// shownChanges of an entry are shown: "hapsync history REVISION" has all.
+// shownChanges is how many changes of an entry are shown: "hapsync history REVISION" has all.
 const shownChanges = 50
 
-// history are the entries that are asked for, so many at most.
+// history are at most limit entries that match the request.
 func (r *request) history(limit int) (History, error) {
 	q := journal.Query{Most: limit + 1, Domain: r.FormValue("domain")}
 	if q.Domain != "" && registry.CheckDomain(q.Domain) != nil {
@@ -74,7 +76,7 @@ func (r *request) history(limit int) (History, error) {
 			return History{}, badRequest("before: give what the last answer has as next")
 		}
 	}
-	found, err := r.site.past.read(r.state, q)
+	found, err := r.site.history.read(r.state, q)
 	out := History{Version: apiVersion, Entries: []sync.Entry{}}
 	for _, e := range found[:min(len(found), limit)] {
 		out.Entries = append(out.Entries, e.First(shownChanges))
@@ -113,17 +115,20 @@ type change struct {
 	Revision registry.Revision
 	By       sync.Asker
 	Level    Level
-	// What is one line, or, of several changes, the line above them.
+	// What is one line, or the line above several changes.
 	What    []string
 	Changes []sync.EntryChange
 	More    int
 }
 
-// lines are what pages show of entries.
+// lines are the entries as pages show them.
 func lines(entries []sync.Entry) []change {
 	var out []change
 	for _, e := range entries {
-		c := change{At: e.At, Took: time.Duration(e.Seconds * float64(time.Second)), Revision: e.Revision, By: e.By, Level: LevelOK, What: render.OneLineEach(render.EntryTexts(e))}
+		c := change{
+			At: e.At, Took: time.Duration(e.Seconds * float64(time.Second)), Revision: e.Revision, By: e.By, Level: LevelOK,
+			What: render.OneLineEach(render.EntryTexts(e)),
+		}
 		if e.Cause != "" || len(e.Reload) > 0 {
 			c.Level = LevelNotice
 		}

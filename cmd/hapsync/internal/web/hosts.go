@@ -24,7 +24,7 @@ type Host struct {
 	Level   Level  `json:"level" doc:"'ok', 'notice' or 'trouble'"`
 	Verdict string `json:"verdict" doc:"'in rotation', 'not in rotation' or 'unknown'"`
 	Why     string `json:"why" doc:"the answer in a sentence"`
-	// Address, State, Weight, MaxConn and Backup are the registry's.
+	// The next fields are the registry's.
 	Registered bool   `json:"registered" doc:"the keys make a good host"`
 	Address    string `json:"address,omitempty" doc:"address and port in the registry, or, without a good host there, in HAProxy"`
 	State      string `json:"state,omitempty" doc:"'ready', 'drain' or 'maint' in the registry; absent without a good host there"`
@@ -40,28 +40,31 @@ type Host struct {
 	Backup   bool    `json:"backup,omitempty" doc:"used only when all others are down"`
 	Sessions int     `json:"sessions" doc:"sessions right now"`
 	Last     string  `json:"last_check,omitempty" doc:"result of the last health check"`
-	// Left is in how many seconds the sessions of a removed server end; 0 where they may take their time.
+	// Left is in how many seconds the sessions of a removed server are ended; 0 for other servers.
 	Left float64 `json:"forced_seconds,omitempty" doc:"in how many seconds the sessions of a removed server are ended; absent for others"`
 }
 
-// A Lease is what the life of a host's keys depends on.
+// A Lease is the lease of a host's keys.
 type Lease struct {
 	Read bool    `json:"read" doc:"it has been read: the fields below hold"`
 	Name string  `json:"name,omitempty" doc:"name of the lease that ends first, as etcdctl has it; absent for keys without one, which stay until someone deletes them"`
 	Left float64 `json:"seconds" doc:"in how many seconds it ends unless it is kept alive"`
 }
 
-// leased takes over what is known of the leases of a domain's hosts.
+// leased sets the lease, if it is known.
 func (h *Host) leased(leases map[string]registry.Key) {
 	if k, there := leases[h.Name]; there {
 		h.Lease = Lease{Read: true, Name: k.Lease, Left: k.Left.Seconds()}
 	}
 }
 
-// detail is one domain; ok is false where neither the registry nor HAProxy has anything of it.
+// detail is one domain; ok is false if neither the registry nor HAProxy has it.
 func (st *state) detail(name string) (detail DomainDetail, ok bool) {
 	i, there := slices.BinarySearchFunc(st.domains, name, func(d Domain, name string) int { return cmp.Compare(d.Name, name) })
-	detail = DomainDetail{Version: apiVersion, Domain: Domain{Name: name, Level: LevelTrouble, Why: "not in the registry"}, List: []Host{}, Problems: []registry.Problem{}}
+	detail = DomainDetail{
+		Version: apiVersion, Domain: Domain{Name: name, Level: LevelTrouble, Why: "not in the registry"},
+		List: []Host{}, Problems: []registry.Problem{},
+	}
 	if there {
 		detail.Domain = st.domains[i]
 	}
@@ -81,7 +84,7 @@ func (st *state) detail(name string) (detail DomainDetail, ok bool) {
 	return detail, there || len(detail.List)+len(detail.Problems) > 0
 }
 
-// host is a host as the page shows it.
+// host is a host for the page.
 func (st *state) host(h sync.ExplainedHost) Host {
 	out := Host{Name: h.Host, Verdict: h.Verdict, Why: h.Why, Missing: h.Missing, Level: LevelTrouble}
 	if r := h.Registered; r != nil {

@@ -9,31 +9,29 @@ import (
 )
 
 const (
-	// leasesPace is the least time between two looks at the leases of one domain, leasesShare bounds the time that looks take: one
-	// part in so many. There is one look at a time, whatever is looked at.
-	leasesPace    = 5 * time.Second
-	leasesShare   = 20
-	leasesTimeout = 3 * time.Second
-	// leasesKept is of how many domains the leases are kept.
-	leasesKept = 64
+	leasesPace    = 5 * time.Second // minimum time between two reads of one domain
+	leasesShare   = 20              // reads take at most 1/20 of the time
+	leasesTimeout = 3 * time.Second // of one read
+	maxLeaseLists = 64              // domains in the cache
 )
 
-// A leaseList is what was read of the leases of a domain: by host, the one that ends first. A host without a lease has the zero Key.
+// A leaseList is the leases of a domain: for each host, the lease that ends first. A host without a lease has the zero Key.
 type leaseList struct {
 	due time.Time
 	by  map[string]registry.Key
 }
 
-// leases shares one look at the leases of a domain among all who look at it. The agent itself does not need them.
-type leases struct {
+// A leaseCache shares one read of a domain's leases among all requests. The agent itself does not need them. There is one read
+// at a time.
+type leaseCache struct {
 	mu   stdsync.Mutex
 	of   Agent
 	last map[string]leaseList
 	busy bool
 }
 
-// domain are the leases of a domain as of the last look; nil where they are not known. A new look is begun where one is due.
-func (l *leases) domain(ctx context.Context, subject Subject, name string) map[string]registry.Key {
+// domain are the leases of a domain as of the last read; nil if they are not known. It begins a new read if one is due.
+func (l *leaseCache) domain(ctx context.Context, subject Subject, name string) map[string]registry.Key {
 	if subject.Keys == nil {
 		return nil
 	}
@@ -44,17 +42,17 @@ func (l *leases) domain(ctx context.Context, subject Subject, name string) map[s
 	var done chan struct{}
 	if !l.busy && !time.Now().Before(l.last[name].due) {
 		l.busy, done = true, make(chan struct{})
-		go l.look(context.WithoutCancel(ctx), subject, name, done)
+		go l.read(context.WithoutCancel(ctx), subject, name, done)
 	}
 	l.mu.Unlock()
-	await(ctx, done, besideWait)
+	await(ctx, done, otherWait)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.last[name].by
 }
 
-// look reads the leases of a domain.
-func (l *leases) look(ctx context.Context, subject Subject, name string, done chan struct{}) {
+// read reads the leases of a domain.
+func (l *leaseCache) read(ctx context.Context, subject Subject, name string, done chan struct{}) {
 	ctx, cancel := context.WithTimeout(ctx, leasesTimeout)
 	defer cancel()
 	began := time.Now()
@@ -66,7 +64,7 @@ func (l *leases) look(ctx context.Context, subject Subject, name string, done ch
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.of == subject.Agent {
-		if len(l.last) >= leasesKept {
+		if len(l.last) >= maxLeaseLists {
 			clear(l.last)
 		}
 		l.last[name] = list

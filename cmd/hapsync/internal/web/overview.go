@@ -11,29 +11,28 @@ import (
 
 const apiVersion = 1
 
-// An Overview is how the agent is, on one screen.
+// An Overview is the agent's status on one screen.
 type Overview struct {
-	Version  int          `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
-	Name     string       `json:"name" doc:"name of the agent"`
-	Hapsync  string       `json:"hapsync" doc:"version of hapsync"`
-	Ready    bool         `json:"ready" doc:"'/readyz' answers 200"`
-	Reasons  []string     `json:"reasons" doc:"why it is not ready, one line each"`
-	Lag      float64      `json:"lag_seconds" doc:"for how long something has been waiting to be applied"`
-	Seen     int64        `json:"revision_seen" doc:"the registry's revision that was last heard of"`
-	Applied  int64        `json:"revision_applied" doc:"the one that HAProxy's process has"`
-	Filed    int64        `json:"revision_filed" doc:"the one that the managed file has"`
-	Domains  int          `json:"domains" doc:"good domains in the registry"`
-	Hosts    int          `json:"hosts" doc:"good hosts in the registry"`
-	Servers  ServerCount  `json:"servers" doc:"the servers of HAProxy's process"`
-	Reloads  int          `json:"reloads" doc:"reloads of HAProxy since the agent started"`
-	Today    *int         `json:"reloads_today" doc:"reloads of HAProxy since midnight, by the journal, before the agent started and by 'hapsync sync' too; null if that is not known"`
-	HAProxy  HAProxyLook  `json:"haproxy" doc:"HAProxy"`
-	Registry RegistryLook `json:"registry" doc:"etcd"`
-	Hold     *Hold        `json:"hold" doc:"what a safeguard holds back; null if nothing"`
-	Shadow   *ShadowLook  `json:"shadow,omitempty" doc:"what 'agent --shadow' has found; absent for an agent that keeps HAProxy in line"`
-	// Attention has the first of so many.
-	Attention []Attention `json:"attention" doc:"what an operator should know of, the first 100"`
-	More      int         `json:"attention_more" doc:"how many it does not name"`
+	Version   int          `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
+	Name      string       `json:"name" doc:"name of the agent"`
+	Hapsync   string       `json:"hapsync" doc:"version of hapsync"`
+	Ready     bool         `json:"ready" doc:"'/readyz' answers 200"`
+	Reasons   []string     `json:"reasons" doc:"why it is not ready, one line each"`
+	Lag       float64      `json:"lag_seconds" doc:"for how long something has been waiting to be applied"`
+	Seen      int64        `json:"revision_seen" doc:"the registry's revision that was last heard of"`
+	Applied   int64        `json:"revision_applied" doc:"the one that HAProxy's process has"`
+	Filed     int64        `json:"revision_filed" doc:"the one that the managed file has"`
+	Domains   int          `json:"domains" doc:"good domains in the registry"`
+	Hosts     int          `json:"hosts" doc:"good hosts in the registry"`
+	Servers   ServerCount  `json:"servers" doc:"the servers of HAProxy's process"`
+	Reloads   int          `json:"reloads" doc:"reloads of HAProxy since the agent started"`
+	Today     *int         `json:"reloads_today" doc:"reloads of HAProxy since midnight, by the journal, before the agent started and by 'hapsync sync' too; null if that is not known"`
+	HAProxy   HAProxyLook  `json:"haproxy" doc:"HAProxy"`
+	Registry  RegistryLook `json:"registry" doc:"etcd"`
+	Hold      *Hold        `json:"hold" doc:"what a safeguard holds back; null if nothing"`
+	Shadow    *ShadowLook  `json:"shadow,omitempty" doc:"what 'agent --shadow' has found; absent for an agent that keeps HAProxy in line"`
+	Attention []Attention  `json:"attention" doc:"what an operator should know of, the first 100"`
+	More      int          `json:"attention_more" doc:"how many it does not name"`
 }
 
 // A ShadowLook counts what a shadow has found.
@@ -99,7 +98,8 @@ func (st *state) overview() Overview {
 		out.Hold = &Hold{registry.OneLine(s.Held), s.HeldSince, len(s.HeldPlan.Actions), st.subject.Confirm}
 	}
 	if sh := s.Shadow; sh != nil {
-		out.Shadow = &ShadowLook{sh.Agreed, sh.Differed, sh.Count(sync.ShadowWaits), sh.Count(sync.ShadowUnanswered), sh.Count(sync.ShadowDiffers)}
+		out.Shadow = &ShadowLook{sh.Agreed, sh.Differed,
+			sh.Count(sync.ShadowWaits), sh.Count(sync.ShadowUnanswered), sh.Count(sync.ShadowDiffers)}
 	}
 	list, total := st.attention()
 	out.Attention, out.More = append([]Attention{}, list...), total-len(list)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hapsync/hapsync/cmd/hapsync/internal/render"
 	"github.com/hapsync/hapsync/registry"
 )
 
@@ -18,10 +19,11 @@ var pageFiles embed.FS
 //go:embed assets
 var assetFiles embed.FS
 
-// policy is what a browser may do with a page: nothing but what comes from the agent itself, and no script or style in the page.
-const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+// policy allows a browser to load only what comes from the agent itself, and no inline script or style.
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// guard sets what every answer says to a browser.
+// guard sets the headers of every answer for browsers.
 func guard(h http.Header) {
 	h.Set("Content-Security-Policy", policy)
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -44,7 +46,7 @@ func assets() http.Handler {
 	})
 }
 
-// A page is one of the site's.
+// A page is a page of the site.
 type page struct {
 	name string
 	view func(*request) (view, error)
@@ -53,27 +55,30 @@ type page struct {
 // A view is a page for one request.
 type view struct {
 	Title string
-	// Here is the path of the entry of the navigation that it belongs to.
+	// Here is the path of its entry in the navigation.
 	Here  string
 	Parts []part
 }
 
-// A part of a page is rendered, and sent again on its own if it has changed.
+// A part of a page is rendered, and sent again, on its own.
 type part struct {
-	// ID is the element's; Template is what renders Data.
+	// ID of the element. Template renders Data.
 	ID, Template string
 	Data         any
-	// Fixed is set where it does not change while the page is open: what is typed in stays.
+	// Fixed parts do not change while the page is open, so that typed text stays.
 	Fixed bool
 }
 
-// A pages is the parsed templates.
+// pages is the parsed templates.
 type pages struct{ *template.Template }
 
 func parsePages() pages {
 	funcs := template.FuncMap{
-		"n": grouped, "age": age, "moment": moment, "took": took, "class": Level.class, "word": Level.word, "escape": url.PathEscape,
-		"add": func(a, b int) int { return a + b }, "deref": func(n *int) int { return *n }, "held": func(reason string) bool { return strings.HasPrefix(reason, "held: ") }, "menu": menu,
+		"n": render.Thousands, "age": age, "moment": moment, "took": took, "class": Level.class, "word": Level.word,
+		"escape": url.PathEscape, "menu": menu,
+		"add":   func(a, b int) int { return a + b },
+		"deref": func(n *int) int { return *n },
+		"held":  func(reason string) bool { return strings.HasPrefix(reason, "held: ") },
 	}
 	return pages{template.Must(template.New("").Funcs(funcs).ParseFS(pageFiles, "pages/*.html"))}
 }
@@ -95,12 +100,12 @@ type shown struct {
 func (p pages) part(of part) shown {
 	var b bytes.Buffer
 	if err := p.ExecuteTemplate(&b, of.Template, of.Data); err != nil {
-		return shown{of.ID, template.HTML(template.HTMLEscapeString(registry.OneLine(err.Error())))} //nolint:gosec // it is escaped
+		return shown{of.ID, template.HTML(template.HTMLEscapeString(registry.OneLine(err.Error())))} //nolint:gosec // escaped
 	}
-	return shown{of.ID, template.HTML(b.String())} //nolint:gosec // html/template has made it
+	return shown{of.ID, template.HTML(b.String())} //nolint:gosec // made by html/template
 }
 
-// html answers with a page, or, where a script asks for that, with what changes on it.
+// html answers with a page, or with a stream of its changes if a script asks for that.
 func (s *Site) html(p page) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		guard(w.Header())
@@ -110,7 +115,7 @@ func (s *Site) html(p page) http.HandlerFunc {
 			return
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		s.take(w, r, func(r *request, body *bytes.Buffer) int {
+		s.answer(w, r, func(r *request, body *bytes.Buffer) int {
 			v, err := p.view(r)
 			code := http.StatusOK
 			if err != nil {
@@ -137,7 +142,7 @@ func (s *Site) write(body *bytes.Buffer, st *state, v view) {
 	_ = s.pages.ExecuteTemplate(body, "layout", layout) // into the buffer
 }
 
-// head is what stands above every page.
+// head is the top of every page.
 func (st *state) head() part {
 	return part{ID: "head", Template: "head", Data: struct {
 		Name, Hapsync string
@@ -145,10 +150,9 @@ func (st *state) head() part {
 	}{st.subject.Name, st.subject.Hapsync, st.status.Ready(), st.status.Shadow != nil}}
 }
 
-// trouble is what stands on every page while the agent is not ready.
+// trouble is on every page while the agent is not ready.
 func (st *state) trouble() part {
-	o := st.overview()
-	return part{ID: "trouble", Template: "trouble", Data: o}
+	return part{ID: "trouble", Template: "trouble", Data: st.overview()}
 }
 
 func (r *request) overviewPage() (view, error) {
@@ -205,17 +209,20 @@ func (r *request) explainPage() (view, error) {
 	name := r.PathValue("host")
 	for _, h := range d.List {
 		if h.Name == name {
-			return view{Title: d.Name + "/" + h.Name, Here: "/domains", Parts: []part{r.state.trouble(), {ID: "explain", Template: "explain", Data: struct {
+			data := struct {
 				Domain, Prefix, HAProxy string
 				Host
 				Problems []registry.Problem
-			}{d.Name, r.state.snapshot.Prefix, d.HAProxy, h, ofHost(d.Problems, h.Name)}}}}, nil
+			}{d.Name, r.state.snapshot.Prefix, d.HAProxy, h, ofHost(d.Problems, h.Name)}
+			return view{Title: d.Name + "/" + h.Name, Here: "/domains", Parts: []part{
+				r.state.trouble(), {ID: "explain", Template: "explain", Data: data},
+			}}, nil
 		}
 	}
 	return view{}, notFound("neither the registry nor HAProxy has a host %s of %s", registry.OneLine(name), d.Name)
 }
 
-// ofHost are the problems that a host has, or its domain.
+// ofHost are the problems of a host and of its domain.
 func ofHost(all []registry.Problem, name string) (own []registry.Problem) {
 	for _, p := range all {
 		if p.Host == "" || p.Host == name {
@@ -238,7 +245,10 @@ func (r *request) agentsPage() (view, error) {
 	roster, err := r.site.roster.read(r.Context(), r.state.subject)
 	p := r.pager(len(roster.Agents), 100)
 	roster.Agents = roster.Agents[p.From:p.To]
-	return view{Title: "agents", Here: "/agents", Parts: []part{r.state.trouble(), {ID: "agents", Template: "agents", Data: map[string]any{"Roster": roster, "Error": err, "Pager": p}}}}, nil
+	data := map[string]any{"Roster": roster, "Error": err, "Pager": p}
+	return view{Title: "agents", Here: "/agents", Parts: []part{
+		r.state.trouble(), {ID: "agents", Template: "agents", Data: data},
+	}}, nil
 }
 
 // changes are what the last passes did.

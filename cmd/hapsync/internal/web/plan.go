@@ -8,7 +8,7 @@ import (
 	"github.com/hapsync/hapsync/sync"
 )
 
-// A Plan is what the agent has not done yet, by what it knows: what a safeguard holds back, and what waits.
+// A Plan is what the agent has not done yet: what a safeguard holds back, and what waits.
 type Plan struct {
 	Version  int               `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
 	Revision registry.Revision `json:"revision" doc:"the registry's revision that was last heard of"`
@@ -32,17 +32,21 @@ type Step struct {
 	Summary string         `json:"summary" doc:"the line of 'hapsync plan'"`
 }
 
-// mostNamed bounds the lists beside the paged one.
-const mostNamed = 100
+// maxNamed limits the lists that have no pages.
+const maxNamed = 100
 
-// plan is what is not done yet, from a step on, so many steps of it.
+// plan is what is not done yet, with at most limit steps.
 func (st *state) plan(from, limit int) Plan {
 	s := st.status
 	held := st.steps()
+	late := s.Late()
 	out := Plan{
-		Shadow:  s.Shadow != nil,
-		Version: apiVersion, Revision: s.Seen, InLine: s.Held == "" && (s.Shadow == nil || s.Last.Plan.Empty() && s.HAProxyUp()) && len(s.Late()) == 0 && !s.AppliedAt.IsZero(), Hold: st.overview().Hold,
-		Total: len(held.Actions), Steps: []Step{}, Reload: first(held.Reload), Waiting: first(s.Late()), More: max(0, len(s.Late())-mostNamed),
+		Version: apiVersion, Revision: s.Seen, Shadow: s.Shadow != nil, Hold: st.overview().Hold,
+		InLine: s.Held == "" && len(late) == 0 && !s.AppliedAt.IsZero(),
+		Total:  len(held.Actions), Steps: []Step{}, Reload: first(held.Reload), Waiting: first(late), More: max(0, len(late)-maxNamed),
+	}
+	if out.Shadow {
+		out.InLine = out.InLine && s.Last.Plan.Empty() && s.HAProxyUp()
 	}
 	from = min(from, len(held.Actions))
 	to := min(from+limit, len(held.Actions))
@@ -55,7 +59,7 @@ func (st *state) plan(from, limit int) Plan {
 	return out
 }
 
-// steps are what is held, or, of a shadow, what an agent would do.
+// steps are what is held, or what an agent would do if this is a shadow.
 func (st *state) steps() sync.Plan {
 	if s := st.status; s.Shadow != nil && s.Held == "" {
 		return s.Last.Plan
@@ -63,5 +67,5 @@ func (st *state) steps() sync.Plan {
 	return st.status.HeldPlan
 }
 
-// first are the first of a list, never nil.
-func first(all []string) []string { return append([]string{}, all[:min(len(all), mostNamed)]...) }
+// first is the first part of a list, never nil.
+func first(all []string) []string { return append([]string{}, all[:min(len(all), maxNamed)]...) }

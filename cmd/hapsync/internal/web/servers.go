@@ -9,29 +9,27 @@ import (
 )
 
 const (
-	// serversPace is the least time between two looks at all of HAProxy's servers, serversShare bounds the time that they take of
-	// HAProxy's: one part in so many.
-	serversPace  = time.Second
-	serversShare = 20
-	// serversWait is how long after a reading began a page waits for a look at the servers: what comes later is on the next one. So a page
-	// comes within 100 ms.
-	serversWait    = 50 * time.Millisecond
-	serversTimeout = 5 * time.Second
-	// besideWait is how long it waits, meanwhile, for a look at what stands beside the servers.
-	besideWait = 20 * time.Millisecond
+	serversPace    = time.Second     // minimum time between two reads of all servers
+	serversShare   = 20              // reads take at most 1/20 of HAProxy's time
+	serversTimeout = 5 * time.Second // of one read
+
+	// A page waits this long for a read of the servers, and for other reads. What comes later is on the next page. So a page comes
+	// within 100 ms.
+	serversWait = 50 * time.Millisecond
+	otherWait   = 20 * time.Millisecond
 )
 
-// servers shares one look at HAProxy's servers among all who ask.
-type servers struct {
+// A serverCache shares one read of HAProxy's servers among all requests.
+type serverCache struct {
 	mu   stdsync.Mutex
 	last serverList
 	of   Agent
 	due  time.Time
-	done chan struct{} // of the look that is under way; nil where none is
+	done chan struct{} // of the running read; nil if there is none
 }
 
-// begin begins a new look where one is due. done is that of the look that is under way; nil where none is.
-func (s *servers) begin(ctx context.Context, st *state) (done <-chan struct{}) {
+// begin begins a new read if one is due. done is that of the running read; nil if there is none.
+func (s *serverCache) begin(ctx context.Context, st *state) (done <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.of != st.subject.Agent {
@@ -39,20 +37,20 @@ func (s *servers) begin(ctx context.Context, st *state) (done <-chan struct{}) {
 	}
 	if s.done == nil && !time.Now().Before(s.due) {
 		s.done = make(chan struct{})
-		go s.look(context.WithoutCancel(ctx), st.subject.Agent, st.names(), s.done) // others wait for it, too
+		go s.read(context.WithoutCancel(ctx), st.subject.Agent, st.names(), s.done) // other requests wait for it, too
 	}
 	return s.done
 }
 
-// ended is the last look that has ended.
-func (s *servers) ended() serverList {
+// ended is the result of the last read that has ended.
+func (s *serverCache) ended() serverList {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.last
 }
 
-// look reads the servers of all domains.
-func (s *servers) look(ctx context.Context, agent Agent, names []string, done chan struct{}) {
+// read reads the servers of all domains.
+func (s *serverCache) read(ctx context.Context, agent Agent, names []string, done chan struct{}) {
 	ctx, cancel := context.WithTimeout(ctx, serversTimeout)
 	defer cancel()
 	began := time.Now()
@@ -70,16 +68,16 @@ func (s *servers) look(ctx context.Context, agent Agent, names []string, done ch
 	close(done)
 }
 
-// await waits for a look that is under way, up to a limit. There is none where done is nil.
+// await waits for a read, up to a limit. done may be nil.
 func await(ctx context.Context, done <-chan struct{}, limit time.Duration) {
 	if done == nil {
 		return
 	}
-	patience := time.NewTimer(limit)
-	defer patience.Stop()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
 	select {
 	case <-done:
-	case <-patience.C:
+	case <-timer.C:
 	case <-ctx.Done():
 	}
 }

@@ -13,39 +13,39 @@ import (
 	"github.com/hapsync/hapsync/sync"
 )
 
-// A state is one reading of the agent. It is never written to: all who look share it.
+// A state is one reading of the agent. It never changes, and all requests share it.
 type state struct {
 	at      time.Time
 	subject Subject
 	status  sync.Status
-	// snapshot is the registry as the agent last heard of it.
+	// snapshot is the registry as the agent knows it.
 	snapshot registry.Snapshot
 	servers  serverList
-	// reloads are those of today; nil where that is not known.
+	// reloads are those of today; nil if unknown.
 	reloads *int
 	// about is what is wrong, by domain.
 	about map[string]*trouble
-	// domains are all of them, by name; worst are the same, the worst first.
+	// domains are sorted by name; worst are the same domains, the worst first.
 	domains []Domain
 	worst   []*Domain
 	changed <-chan struct{}
 }
 
-// A reader keeps the last state for as long as it holds.
-type reader struct {
+// A stateCache keeps the last state while it is current.
+type stateCache struct {
 	mu   stdsync.Mutex
 	last *state
 }
 
-// fresh is how long a state holds in which nothing is known to have changed: servers may go up and down.
-const fresh = time.Second
+// maxAge is how long a state is current if nothing is known to have changed: servers may go up and down.
+const maxAge = time.Second
 
-// state is the agent as it is.
+// state is the present state of the agent.
 func (s *Site) state(ctx context.Context) *state {
 	s.reads.mu.Lock()
 	defer s.reads.mu.Unlock()
 	subject := s.subject()
-	if last := s.reads.last; last != nil && last.subject.Agent == subject.Agent && last.holds() {
+	if last := s.reads.last; last != nil && last.subject.Agent == subject.Agent && last.current() {
 		return last
 	}
 	st := &state{at: time.Now(), subject: subject, changed: subject.Changed()}
@@ -59,26 +59,26 @@ func (s *Site) state(ctx context.Context) *state {
 	return st
 }
 
-func (st *state) holds() bool {
+func (st *state) current() bool {
 	select {
 	case <-st.changed:
 		return false
 	default:
-		return time.Since(st.at) < fresh
+		return time.Since(st.at) < maxAge
 	}
 }
 
-// names are the domains of the registry and those that HAProxy still has servers of.
+// names are the domains of the registry, and those of which HAProxy still has servers.
 func (st *state) names() []string {
 	names := make([]string, 0, len(st.snapshot.Domains))
 	for _, d := range st.snapshot.Domains {
 		names = append(names, d.Name)
 	}
-	return append(names, st.unasked()...)
+	return append(names, st.leavingDomains()...)
 }
 
-// unasked are the domains of servers that leave, or are to leave and are held back: the registry may have them no more.
-func (st *state) unasked() []string {
+// leavingDomains are those of servers that leave, or whose removal is held. The registry may not have them any more.
+func (st *state) leavingDomains() []string {
 	seen := map[string]bool{}
 	for _, key := range st.status.Leaving() {
 		seen[key.Domain()] = true
@@ -89,20 +89,20 @@ func (st *state) unasked() []string {
 	return slices.Sorted(maps.Keys(seen))
 }
 
-// A serverList is the servers of all domains as HAProxy had them at a time.
+// A serverList is the servers of all domains at a time.
 type serverList struct {
-	at time.Time // zero where they have not been read
+	at time.Time // zero if they have not been read
 	by map[string][]haproxy.ServerStatus
 	// err is why they could not be read.
 	err error
 }
 
-// of are the servers of a domain; known is false where they have not been read.
+// of are the servers of a domain; known is false if they have not been read.
 func (l serverList) of(domain string) (servers []haproxy.ServerStatus, known bool) {
 	return l.by[domain], !l.at.IsZero() && l.err == nil
 }
 
-// unread is why the servers are not known; nil where they are.
+// unread is why the servers are not known; nil if they are.
 func (l serverList) unread() error {
 	if l.err == nil && l.at.IsZero() {
 		return errNotRead

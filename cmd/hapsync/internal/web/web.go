@@ -13,7 +13,7 @@ import (
 	"github.com/hapsync/hapsync/sync"
 )
 
-// An Agent is what is looked at: a sync.Agent.
+// An Agent is the agent to show: a sync.Agent or a sync.Shadow.
 type Agent interface {
 	Status() sync.Status
 	Registry() registry.Snapshot
@@ -22,21 +22,21 @@ type Agent interface {
 	Explain(domain string, servers []haproxy.ServerStatus, down error) sync.Explanation
 }
 
-// A Subject is the agent with what its settings say.
+// A Subject is the agent and some of its settings.
 type Subject struct {
 	Agent
-	// Name is the agent's in its reports; Hapsync its version.
+	// Name of the agent in its reports; Hapsync is its version.
 	Name, Hapsync string
 	Endpoints     []string
 	// DrainTimeout is how long a removed server may take to finish its sessions.
 	DrainTimeout time.Duration
-	// Confirm is the command that confirms what is held.
+	// Confirm is the command that confirms a held pass.
 	Confirm string
-	// History reads the journal; nil where none is kept.
+	// History reads the journal; nil if none is kept.
 	History func(journal.Query) ([]sync.Entry, error)
-	// Keys reads the keys of a domain in etcd, with their leases; nil where they are not shown.
+	// Keys reads the keys of a domain in etcd, with their leases; nil if they are not shown.
 	Keys func(ctx context.Context, domain string) ([]registry.Key, error)
-	// Roster reads the reports of all agents; nil where that is not known how.
+	// Roster reads the reports of all agents; nil if the agent does not report.
 	Roster func(ctx context.Context) (render.Roster, error)
 }
 
@@ -44,32 +44,32 @@ type Subject struct {
 type Site struct {
 	subject func() Subject
 	pages   pages
-	reads   reader
-	servers servers
-	reloads reloads
-	leases  leases
-	roster  roster
-	past    past
-	// rendering bounds how many answers are made at the same time, streams how many pages are kept up to date.
+	reads   stateCache
+	servers serverCache
+	reloads reloadCache
+	leases  leaseCache
+	roster  rosterCache
+	history historyCache
+	// rendering limits how many answers are rendered at a time, streams how many pages are kept up to date.
 	rendering chan struct{}
 	streams   atomic.Int32
 	closing   chan struct{}
 }
 
 const (
-	mostRendering = 4
-	mostStreams   = 64
+	maxRendering = 4
+	maxStreams   = 64
 )
 
-// New makes the site of the agent that subject returns: after a change of settings another one.
+// New makes a site. subject returns the present agent, which changes with the settings.
 func New(subject func() Subject) *Site {
-	return &Site{subject: subject, pages: parsePages(), rendering: make(chan struct{}, mostRendering), closing: make(chan struct{})}
+	return &Site{subject: subject, pages: parsePages(), rendering: make(chan struct{}, maxRendering), closing: make(chan struct{})}
 }
 
-// Close ends the streams of events; it is called once.
+// Close ends the streams of events. It is called once.
 func (s *Site) Close() { close(s.closing) }
 
-// Mount adds what the site answers.
+// Mount adds the site's paths.
 func (s *Site) Mount(mux *http.ServeMux) {
 	for pattern, data := range map[string]func(*request) (any, error){
 		"status":           func(r *request) (any, error) { return r.state.overview(), nil },

@@ -1,20 +1,10 @@
 package web
 
 import (
-	"fmt"
 	"net/url"
 	"strconv"
 	"time"
 )
-
-// grouped is a number with commas: 12,345.
-func grouped(n any) string {
-	text := fmt.Sprint(n)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
-}
 
 // age is a time span in one unit: "45 s", "12 min", "4 h", "3 d".
 func age(seconds float64) string {
@@ -30,7 +20,7 @@ func age(seconds float64) string {
 	}
 }
 
-// moment is a time of today by the clock, another one with its date.
+// moment is a time of today without its date, any other time with it.
 func moment(t time.Time) string {
 	t = t.Local()
 	if now := time.Now(); t.YearDay() == now.YearDay() && t.Year() == now.Year() {
@@ -39,17 +29,17 @@ func moment(t time.Time) string {
 	return t.Format("2006-01-02 15:04")
 }
 
-// class is the level in the words of the style.
+// class is the level's CSS class.
 func (l Level) class() string {
 	return map[Level]string{LevelOK: "ok", LevelNotice: "warn", LevelTrouble: "bad"}[l]
 }
 
-// word is a mark that shows without colours.
+// word is a mark for the level that needs no colors.
 func (l Level) word() string {
 	return map[Level]string{LevelOK: "\u25cf", LevelNotice: "\u25b2", LevelTrouble: "\u2716"}[l]
 }
 
-// took is how long something took: "1.8 ms", "2.3 s".
+// took is a duration: "1.8 ms", "2.3 s".
 func took(d time.Duration) string {
 	if d < time.Second {
 		return strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', 1, 64) + " ms"
@@ -60,7 +50,7 @@ func took(d time.Duration) string {
 // A pager says which part of a list a page shows.
 type pager struct {
 	Total, Page, Pages, From, To int
-	// Before and After are the links to its neighbours; empty where there are none.
+	// Before and After are links to the neighbor pages; empty if there are none.
 	Before, After string
 }
 
@@ -79,7 +69,7 @@ func (r *request) pager(total, size int) pager {
 	return p
 }
 
-// older leads to the part of the history before a time; empty for none.
+// older is the link to the history before a time; empty for none.
 func (r *request) older(before string) string {
 	if before == "" {
 		return ""
@@ -91,7 +81,7 @@ func (r *request) older(before string) string {
 	return "/history?" + query.Encode()
 }
 
-// link leads to another page of the same list.
+// link is the link to another page of the same list.
 func (r *request) link(page int) string {
 	query := url.Values{"page": {strconv.Itoa(page)}}
 	if q := r.query(); q != "" {

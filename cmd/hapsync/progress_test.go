@@ -106,7 +106,7 @@ func TestWithoutATerminalNothingIsSaidOfWaits(t *testing.T) {
 		b.env = map[string]string{"TERM": tt.term}
 		p := b.program(nil, nil)
 		p.stderr = tt.stderr
-		if told := p.newWaits() != nil; told != tt.told {
+		if told := p.newProgress() != nil; told != tt.told {
 			t.Errorf("%T with TERM=%q: told %t", tt.stderr, tt.term, told)
 		}
 	}
@@ -117,7 +117,7 @@ func TestALogTakesThePlaceOfWhatIsShown(t *testing.T) {
 	b := new(bench)
 	p := b.program(nil, nil)
 	p.stderr = terminal
-	w := p.newWaits()
+	w := p.newProgress()
 	end := w.on("etcd at %s", strings.Repeat("x", 100))
 	shows(t, shown, "waiting for etcd at "+strings.Repeat("x", 39)) // 59 of 60 columns
 	if _, err := w.Write([]byte("level=WARN\n")); err != nil {
@@ -128,6 +128,6 @@ func TestALogTakesThePlaceOfWhatIsShown(t *testing.T) {
 	if strings.Contains(shown.String(), strings.Repeat("x", 40)) {
 		t.Errorf("the line is longer than the terminal is wide: %q", shown.String())
 	}
-	var none *waits
+	var none *progress
 	none.on("etcd")()
 }
