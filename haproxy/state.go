@@ -13,7 +13,7 @@ type State struct {
 	Down error
 	// Deaf is set if HAProxy runs without its stats socket. A reload brings the socket back. Down is set, too.
 	Deaf bool
-	// Digest is the digest of the managed file as it was read, BaseDigest that of the base file. Commit and Rewrite check Digest.
+	// Digest is the digest of the managed file as it was read, BaseDigest that of the base file.
 	Digest, BaseDigest Digest
 	// Missing is set if the managed file does not exist or is empty.
 	Missing bool

@@ -28,7 +28,7 @@ func (w Wait) Took() time.Duration {
 // String stays the same during the wait.
 func (w Wait) String() string { return w.For + " since " + w.Since.Format(time.TimeOnly) }
 
-// Waits are the current steps, the oldest first. There can be several, since Amend runs beside others.
+// Waits are the current steps, the oldest first. There can be several: the process and the file have different goroutines.
 type Waits struct {
 	log *slog.Logger
 

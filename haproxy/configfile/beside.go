@@ -16,6 +16,12 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
+// Beside is the path of a hidden file of hapsync's beside another file: .NAME.SUFFIX in the same directory.
+func Beside(path, suffix string) string {
+	dir, name := filepath.Split(path)
+	return filepath.Join(dir, "."+name+"."+suffix)
+}
+
 // OpenBeside opens a file of hapsync's beside the managed file, or beside another file of HAProxy's. Other users may be able to write to that
 // directory. So it follows no symbolic link, does not wait for the other end of a pipe, and opens only a regular file.
 func OpenBeside(path string, flags int, mode fs.FileMode) (*os.File, error) {
@@ -70,17 +76,13 @@ func (c *Files) Kept() ([]byte, error) {
 	return []byte(text), err
 }
 
-func (c *Files) keptFile() string {
-	dir, name := filepath.Split(c.Managed)
-	return filepath.Join(dir, "."+name+".agent")
-}
+func (c *Files) keptFile() string { return Beside(c.Managed, "agent") }
 
 // Lock makes this process the only writer of the managed file until unlock is called. It locks a file beside it; the system releases the lock
 // when the process ends in any way. An error that wraps ErrLocked names the other writer. Only users who may write the managed file can open
 // the lock file, since everyone who can open it can lock it.
 func (c *Files) Lock() (unlock func() error, err error) {
-	dir, name := filepath.Split(c.Managed)
-	path := filepath.Join(dir, "."+name+".lock")
+	path := Beside(c.Managed, "lock")
 	f, err := OpenOwn(path, c.Managed, os.O_RDWR)
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", path, err)

@@ -56,8 +56,7 @@ type candidate struct {
 
 // newCandidate writes text beside target, with the mode and owner of the file like, and syncs it. It overwrites what a killed process left.
 func newCandidate(target, like, text string) (candidate, error) {
-	dir, name := filepath.Split(target)
-	c := candidate{path: filepath.Join(dir, "."+name+".new"), target: target}
+	c := candidate{path: Beside(target, "new"), target: target}
 	return c, c.fill(text, like)
 }
 

@@ -2,7 +2,6 @@ package configfile
 
 import (
 	"maps"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,10 +17,7 @@ type keyed map[haproxy.ServerKey]map[string]string
 // keyedBare means that the operator had written nothing.
 const keyedBare = "-"
 
-func (c *Files) keyedFile() string {
-	dir, name := filepath.Split(c.Managed)
-	return filepath.Join(dir, "."+name+".keyed")
-}
+func (c *Files) keyedFile() string { return Beside(c.Managed, "keyed") }
 
 // readKeyed parses lines of a server, keywords and values.
 func readKeyed(text string) keyed {

@@ -92,9 +92,8 @@ func (c *Files) Commit(ctx context.Context, want haproxy.Config, base haproxy.Di
 	if _, err := c.checker.isHAProxy(ctx); err != nil { // client-native runs haproxy -v, too, but without a timeout
 		return fmt.Errorf("edit %s: %w", c.Managed, err)
 	}
-	dir, name := filepath.Split(c.Managed)
 	c.forNewDomains(ctx, &f, want)
-	edited, err := transact(ctx, filepath.Join(dir, "."+name+".transaction"), c.binary, f.Text, f.Managed, want)
+	edited, err := transact(ctx, Beside(c.Managed, "transaction"), c.binary, f.Text, f.Managed, want)
 	if err != nil {
 		return fmt.Errorf("edit %s: %w", c.Managed, err)
 	}
@@ -144,25 +143,6 @@ func (c *Files) Write(ctx context.Context, e haproxy.Edit, before Before) error 
 		return c.Rewrite(ctx, e.Want, e.Base, before)
 	}
 	return c.Commit(ctx, e.Want, e.Base, before)
-}
-
-// Amend changes backends of the managed file to the wanted ones. It has the errors of Write, and ErrConflict if the file lacks one of the
-// backends. It may run while another goroutine calls State with domains, or Run.
-func (c *Files) Amend(ctx context.Context, backends []haproxy.Backend, before Before) error {
-	f, err := c.Read()
-	if err != nil {
-		return err
-	}
-	want := f.Managed.Config
-	want.Backends = slices.Clone(want.Backends)
-	for _, b := range backends {
-		i, ok := slices.BinarySearchFunc(want.Backends, b, haproxy.CompareBackends)
-		if !ok {
-			return fmt.Errorf("%s has no backend %s: %w", c.Managed, b.Name, haproxy.ErrConflict)
-		}
-		want.Backends[i] = b
-	}
-	return c.Write(ctx, haproxy.Edit{Want: want, Base: f.Digest}, before)
 }
 
 // commit verifies, checks and installs a new text of the managed file. The end of ctx does not interrupt the installation.

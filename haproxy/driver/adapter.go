@@ -61,10 +61,8 @@ func (d Driver) Run(ctx context.Context, changes []haproxy.Change) (haproxy.Outc
 		if remove, ok := c.(haproxy.RemoveServer); ok && (failed[c] || d.cache.Has(remove.Key())) {
 			out.Draining = append(out.Draining, remove)
 		}
-		if remove, ok := c.(haproxy.RemoveBackend); ok {
-			if _, stays := d.domains.added[remove.Name]; stays {
-				out.Staying = append(out.Staying, remove)
-			}
+		if remove, ok := c.(haproxy.RemoveBackend); ok && d.domains.has(remove.Name) {
+			out.Staying = append(out.Staying, remove)
 		}
 	}
 	return out, nil

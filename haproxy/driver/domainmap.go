@@ -182,14 +182,13 @@ func (h *Instance) routeAgain(ctx context.Context, r runtimeapi.Client, d *domai
 
 // onlyInMap reports whether only the map leads to a backend of the file.
 func (h *Instance) onlyInMap(loaded configfile.Managed, d domainChanges, name string) bool {
-	_, added := h.domains.added[name]
 	b, _ := haproxy.FindBackend(loaded.Config.Backends, name)
-	return d.byMap && !added && haproxy.Wildcards(b.Options.Names) == ""
+	return d.byMap && !h.domains.has(name) && haproxy.Wildcards(b.Options.Names) == ""
 }
 
 // routesByMap reports whether a change of a rule changes an entry of the map.
 func (h *Instance) routesByMap(c haproxy.Change) bool {
-	_, added := h.domains.added[c.Key().Backend]
+	added := h.domains.has(c.Key().Backend)
 	switch ch := c.(type) {
 	case haproxy.AddRule:
 		return added || ch.Rule.ByMap
@@ -252,10 +251,7 @@ func (h *Instance) entriesWithout(d domainChanges, backends []string) runtimeapi
 
 // entriesWith adds the entries of some backends.
 func (h *Instance) entriesWith(d domainChanges, backends []string) runtimeapi.MapChange {
-	backends = slices.DeleteFunc(slices.Clone(backends), func(name string) bool {
-		_, added := h.domains.added[name]
-		return !added && !d.byMap
-	})
+	backends = slices.DeleteFunc(slices.Clone(backends), func(name string) bool { return !d.byMap && !h.domains.has(name) })
 	return runtimeapi.MapChange{Set: d.wanted(backends)}
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -40,8 +39,7 @@ type addedBackend struct {
 }
 
 func newDomainRecord(managed string, names *runtimeapi.Names) domainRecord {
-	dir, name := filepath.Split(managed)
-	return domainRecord{path: filepath.Join(dir, "."+name+".domains"), like: managed, names: names}
+	return domainRecord{path: configfile.Beside(managed, "domains"), like: managed, names: names}
 }
 
 // unpublishMark precedes the name of an unpublished backend. No name of hapsync's backends begins with it.
@@ -49,9 +47,8 @@ const unpublishMark = "-"
 
 // refresh reads the record from the file, of any worker, if it has changed. Its names are needed to ask the process.
 func (r *domainRecord) refresh() error {
-	file, err := os.Lstat(r.path)
-	if err != nil || r.added != nil && sameFile(r.file, file) {
-		return nil //nolint:nilerr // of returns the error of reading it
+	if file := lstat(r.path); file == nil || r.added != nil && sameFile(r.file, file) {
+		return nil
 	}
 	text, _, err := configfile.ReadBeside(r.path)
 	if err != nil {
@@ -66,10 +63,7 @@ func (r *domainRecord) refresh() error {
 
 // of reads the record of a worker. It is empty if the file is about another worker.
 func (r *domainRecord) of(w runtimeapi.Worker) error {
-	file, err := os.Lstat(r.path)
-	if err != nil {
-		file = nil // reading it returns the error
-	}
+	file := lstat(r.path)
 	if r.added != nil && r.worker.Same(w) && sameFile(r.file, file) {
 		return nil
 	}
@@ -96,6 +90,12 @@ func (r *domainRecord) of(w runtimeapi.Worker) error {
 
 // setNames updates the names.
 func (r *domainRecord) setNames() { r.names.Set(r.worker, r.spares()) }
+
+// has reports whether hapsync added the backend to the process.
+func (r *domainRecord) has(backend string) bool {
+	_, added := r.added[backend]
+	return added
+}
 
 // spares are the spare backends in use, by the name of the domain's backend.
 func (r *domainRecord) spares() map[string]string {

@@ -21,8 +21,7 @@ import (
 func (h *Instance) hideUnpublished(live *haproxy.Config, backends []runtimeapi.Backend) {
 	hidden := map[string]bool{}
 	for _, b := range backends {
-		_, added := h.domains.added[b.Name]
-		hidden[b.Name] = b.Unpublished && (added || h.domains.unpublished[b.Name])
+		hidden[b.Name] = b.Unpublished && (h.domains.has(b.Name) || h.domains.unpublished[b.Name])
 	}
 	live.Rules = slices.DeleteFunc(live.Rules, func(r haproxy.Rule) bool { return hidden[r.Backend()] })
 }
@@ -106,7 +105,7 @@ func (h *Instance) runDomains(ctx context.Context, f configfile.Reading, r runti
 	}
 	claimed := h.domains.spares()
 	maps.DeleteFunc(claimed, func(name, _ string) bool { _, found := slices.BinarySearch(d.route, name); return !found })
-	gone := slices.DeleteFunc(slices.Clone(d.remove), func(name string) bool { _, added := h.domains.added[name]; return !added })
+	gone := slices.DeleteFunc(slices.Clone(d.remove), func(name string) bool { return !h.domains.has(name) })
 	hidden := slices.Concat(d.unroute, gone) // also what an earlier attempt has left published, or in the map
 	slices.Sort(hidden)
 	hidden = slices.Compact(hidden)
@@ -228,7 +227,7 @@ func endBackends(ctx context.Context, r runtimeapi.Client, caps haproxy.Capabili
 func (h *Instance) unroute(ctx context.Context, r runtimeapi.Client, d domainChanges, backends, unpublish []string) error {
 	if err := h.domains.change(func() {
 		for _, name := range unpublish {
-			if _, added := h.domains.added[name]; !added {
+			if !h.domains.has(name) {
 				h.domains.unpublished[name] = true
 			}
 		}

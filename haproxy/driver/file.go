@@ -1,10 +1,6 @@
 package driver
 
-import (
-	"context"
-
-	"github.com/hapsync/hapsync/haproxy"
-)
+import "github.com/hapsync/hapsync/haproxy"
 
 // Lock makes this process the only writer of the managed file until unlock is called. An error that wraps ErrLocked names the other writer.
 // Lock also clears a server-state file that a process left behind when it was killed during a reload.
@@ -16,21 +12,6 @@ func (h *Instance) Lock() (unlock func() error, err error) {
 		h.clearHealth(f.Base.StateFile)
 	}
 	return unlock, nil
-}
-
-// Commit edits the managed file in one transaction of client-native. It returns the errors of Files.Commit.
-func (h *Instance) Commit(ctx context.Context, want haproxy.Config, base haproxy.Digest) error {
-	return h.files.Commit(ctx, want, base, h.rememberLoaded)
-}
-
-// Rewrite splices our lines into the managed file. It returns the errors of Files.Commit.
-func (h *Instance) Rewrite(ctx context.Context, want haproxy.Config, base haproxy.Digest) error {
-	return h.files.Rewrite(ctx, want, base, h.rememberLoaded)
-}
-
-// Amend changes backends of the managed file to the wanted ones, as Files.Amend does.
-func (h *Instance) Amend(ctx context.Context, backends []haproxy.Backend) error {
-	return h.files.Amend(ctx, backends, h.rememberLoaded)
 }
 
 // Claim records which words of the file are there because of keys of the registry, as Files.Claim does.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -18,10 +17,7 @@ import (
 // below a first line that names the worker. It is written before a worker's file changes, and after each reload. If a pass is killed
 // between the two, the next one notices.
 
-func (h *Instance) loadedFile() string {
-	dir, name := filepath.Split(h.files.Managed)
-	return filepath.Join(dir, "."+name+".loaded")
-}
+func (h *Instance) loadedFile() string { return configfile.Beside(h.files.Managed, "loaded") }
 
 func loadedHeader(w runtimeapi.Worker) string {
 	return fmt.Sprintf("# loaded by process %d of %d\n", w.Pid, w.Started.Unix())
@@ -49,10 +45,7 @@ func (h *Instance) loaded(f configfile.Reading, w runtimeapi.Worker) (configfile
 	if h.lastLoaded.Worker.Same(w) {
 		return h.lastLoaded.Managed, nil
 	}
-	file, err := os.Lstat(h.loadedFile())
-	if err != nil {
-		file = nil // reading it returns the error
-	}
+	file := lstat(h.loadedFile())
 	if p := &h.guess; p.worker.Same(w) && p.digest == f.Digest && sameFile(p.file, file) {
 		return p.Managed, nil
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -30,17 +29,13 @@ type record struct {
 }
 
 func newRecord(managed string) record {
-	dir, name := filepath.Split(managed)
-	return record{path: filepath.Join(dir, "."+name+".added"), like: managed}
+	return record{path: configfile.Beside(managed, "added"), like: managed}
 }
 
 // of reads the record of a worker. It includes what hapsync added to the worker before: the new worker may have loaded these servers from
 // the file, even if the file has changed since.
 func (r *record) of(w runtimeapi.Worker) error {
-	file, err := os.Lstat(r.path)
-	if err != nil {
-		file = nil // reading it returns the error
-	}
+	file := lstat(r.path)
 	if r.servers != nil && r.worker.Same(w) && sameFile(r.file, file) {
 		return nil
 	}
@@ -139,6 +134,15 @@ func (r *record) append(text string) error {
 		r.file = now
 	}
 	return nil
+}
+
+// lstat describes a file without following a link; nil if that fails. Reading the file then returns the error.
+func lstat(path string) os.FileInfo {
+	file, err := os.Lstat(path)
+	if err != nil {
+		return nil
+	}
+	return file
 }
 
 // sameFile reports whether a file was neither replaced nor written. nil means a missing file.

@@ -15,7 +15,7 @@ import (
 
 // Reload makes HAProxy load its files, and returns when the new worker answers. It passes on the health of the servers, if the base file has
 // a server-state file. The end of ctx does not interrupt it. After a *ReloadError, which wraps ErrRefused, the old worker stays in
-// service, and the managed file is as before the last Commit or Rewrite.
+// service, and the managed file is as before the last Write.
 func (h *Instance) Reload(ctx context.Context) error {
 	f, r, err := h.open()
 	if err != nil {
@@ -100,7 +100,7 @@ func envMasterSocket(ctx context.Context, r runtimeapi.Client) string {
 	return ""
 }
 
-// restore restores the managed file after a failed reload: to the text that the last Commit or Rewrite replaced or, if another process made
+// restore restores the managed file after a failed reload: to the text that the last Write replaced or, if another process made
 // the change, to the text that the running worker has loaded.
 func (h *Instance) restore(f configfile.Reading) error {
 	loaded, err := h.lastText()
