@@ -99,7 +99,8 @@ const (
 
 // Tracks reports whether a server tracks the health of another one. HAProxy refuses a server that tracks and has a check of its own.
 func (b Backend) Tracks(s Server) bool {
-	return slices.Contains(b.Own, GivenTrack) || strings.Contains(s.Params, track) && slices.Contains(strings.Fields(s.Params), track)
+	return slices.Contains(b.Own, GivenTrack) ||
+		strings.Contains(s.Params, track) && slices.Contains(strings.Fields(s.Params), track)
 }
 
 const track = "track"

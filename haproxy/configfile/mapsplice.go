@@ -12,7 +12,8 @@ func (p *splicer) unchanged(frontend string, owned map[string]haproxy.Rule, want
 	acls, rules := map[string]haproxy.Rule{}, map[string]haproxy.Rule{}
 	for _, r := range want {
 		had := owned[r.Domain]
-		if had.Domain == "" || had.AnyPort != r.AnyPort || had.Closed != r.Closed || p.have.names[frontend][r.Domain] != p.names(r) {
+		sameHosts := had.AnyPort == r.AnyPort && had.Closed == r.Closed && p.have.names[frontend][r.Domain] == p.names(r)
+		if had.Domain == "" || !sameHosts {
 			continue
 		}
 		if had == r {

@@ -222,7 +222,10 @@ flags:
 func isHostHeader(criterion string) (lowered, ok bool) {
 	criterion = strings.TrimPrefix(criterion, "req.")
 	const header = "hdr(host)"
-	if len(criterion) < len(header) || !strings.HasPrefix(criterion, "hdr(") || !strings.EqualFold(criterion[:len(header)], header) {
+	if !strings.HasPrefix(criterion, "hdr(") || len(criterion) < len(header) {
+		return false, false
+	}
+	if !strings.EqualFold(criterion[:len(header)], header) {
 		return false, false
 	}
 	rest := criterion[len(header):]

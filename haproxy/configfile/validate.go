@@ -77,7 +77,7 @@ func (c checker) output(ctx context.Context, args []string) (string, error) {
 	defer c.waits.Begin("haproxy " + args[0])()
 	var out bytes.Buffer
 	cmd, err := c.start(ctx, args, &out)
-	for err != nil && errors.Is(err, syscall.ETXTBSY) && ctx.Err() == nil { // an upgrade of the package is writing the program
+	for errors.Is(err, syscall.ETXTBSY) && ctx.Err() == nil { // an upgrade of the package is writing the program
 		<-time.After(20 * time.Millisecond)
 		cmd, err = c.start(ctx, args, &out)
 	}
@@ -89,7 +89,8 @@ func (c checker) output(ctx context.Context, args []string) (string, error) {
 	switch {
 	case ctx.Err() != nil:
 		return "", c.noVerdict(args[0], ctx.Err())
-	case errors.As(err, &exit) && (exit.Exited() || len(messages(out.String(), "[ALERT]")) > 0): // 3.2 and 3.4 crash after some errors
+	case errors.As(err, &exit) && (exit.Exited() || len(messages(out.String(), "[ALERT]")) > 0):
+		// 3.2 and 3.4 crash after some errors
 		return "", &haproxy.InvalidConfigError{Output: alerts(out.String())}
 	case errors.As(err, &exit):
 		return "", fmt.Errorf("%s %s ended without an answer: %w (is memory short?)", c.binary, args[0], err)

@@ -58,10 +58,8 @@ func (c *Files) missingVariables() []string {
 	var found []string
 	for name, value := range c.variables {
 		_, own := os.LookupEnv(name)
-		unsafe := strings.Contains(value, "\x00") || slices.ContainsFunc([]string{"LD_", "GLIBC_", "OPENSSL_"}, func(prefix string) bool {
-			return strings.HasPrefix(name, prefix)
-		})
-		if !own && value != "" && !unsafe {
+		loadsCode := strings.HasPrefix(name, "LD_") || strings.HasPrefix(name, "GLIBC_") || strings.HasPrefix(name, "OPENSSL_")
+		if !own && !loadsCode && value != "" && !strings.Contains(value, "\x00") {
 			found = append(found, name+"="+value)
 		}
 	}

@@ -96,6 +96,10 @@ func escaped(c byte) byte {
 	return c
 }
 
+func isVariableByte(c byte) bool {
+	return c == '_' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
+}
+
 // variable reads $NAME, ${NAME} or ${NAME-default}, and returns its value.
 func (w *wordReader) variable() string {
 	rest := w.in[1:]
@@ -108,7 +112,7 @@ func (w *wordReader) variable() string {
 		return alternative
 	}
 	end := 0
-	for end < len(rest) && (rest[end] == '_' || rest[end] >= '0' && rest[end] <= '9' || rest[end]|0x20 >= 'a' && rest[end]|0x20 <= 'z') {
+	for end < len(rest) && isVariableByte(rest[end]) {
 		end++
 	}
 	w.in = rest[end:]

@@ -219,7 +219,8 @@ func (c *findings) health(h *Instance, f configfile.Reading) {
 func (c *findings) cookies(f configfile.Reading) {
 	var names []string
 	for _, b := range f.Managed.Config.Backends {
-		if words := strings.Fields(b.Options.Cookie); len(words) > 0 && !slices.Contains(words, "httponly") && !slices.Contains(words, "secure") {
+		words := strings.Fields(b.Options.Cookie)
+		if len(words) > 0 && !slices.Contains(words, "httponly") && !slices.Contains(words, "secure") {
 			names = append(names, b.Name)
 		}
 	}

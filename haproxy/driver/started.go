@@ -157,7 +157,7 @@ func commandLine(pid int) command {
 		}
 	}
 	c.files = absolute(c.files, dir)
-	if path := strings.TrimPrefix(c.master, "unix@"); path != "" && !strings.Contains(path, "@") && !strings.Contains(path, ":") {
+	if path := strings.TrimPrefix(c.master, "unix@"); path != "" && !strings.ContainsAny(path, "@:") {
 		c.master = strings.Join(absolute([]string{path}, dir), "")
 	}
 	return c

@@ -118,7 +118,10 @@ func (r Client) lookAt(ctx context.Context, names []string) (w Worker, backends 
 	backends = reader.result()
 	ok = len(backends)+reader.absent == len(names)
 	if !ok {
-		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { b := reader.byName[name]; return b == nil || !b.seen })
+		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+			b := reader.byName[name]
+			return b == nil || !b.seen
+		})
 	}
 	r.Cache.take(w, names, backends)
 	return w, backends, ok, nil
