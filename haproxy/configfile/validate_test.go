@@ -52,7 +52,7 @@ func TestACheckThatHangsIsEndedWithItsChildren(t *testing.T) {
 	child := pidIn(t, filepath.Join(filepath.Dir(binary), "child"))
 	haproxytest.Eventually(t, "its child has ended", func() error {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
-		if errors.Is(err, os.ErrNotExist) || strings.Contains(string(stat), ") Z ") { // somebody else is to wait for it
+		if errors.Is(err, os.ErrNotExist) || strings.Contains(string(stat), ") Z ") { // a zombie: another process has to wait for it
 			return nil
 		}
 		return fmt.Errorf("%s, %w", stat, err)
@@ -117,7 +117,7 @@ func niceness(t *testing.T, pid int) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return 20 - priority // as the system call has it
+	return 20 - priority // the system call returns 20 less the niceness
 }
 
 // TestTheCheckOfAnAgentGivesWayToHAProxy checks the niceness of the process that becomes haproxy -c.
@@ -137,7 +137,7 @@ func TestTheCheckOfAnAgentGivesWayToHAProxy(t *testing.T) {
 			if h.checker.nice != 10 {
 				t.Errorf("the niceness of an agent's haproxy -c is %d", h.checker.nice)
 			}
-			h.checker.nice = min(19, own+nicer) // whatever the tests' own is
+			h.checker.nice = min(19, own+nicer) // relative to the niceness of the test
 			checked := make(chan error, 1)
 			go func() {
 				_, err := h.checker.check(t.Context(), p.BaseFile, p.ManagedFile)

@@ -83,7 +83,7 @@ func TestWhatIsRecalledIsWhatWasRead(t *testing.T) {
 			t.Fatalf("what Run made is not recalled: %+v", st.Live)
 		}
 		limited := r.moveTo(t, 4).(haproxy.SetServer)
-		limited.Want.MaxConn = 9 // which "show servers state" does not tell
+		limited.Want.MaxConn = 9 // "show servers state" does not show it
 		if err := r.Run(t.Context(), []haproxy.Change{limited}); err != nil {
 			t.Fatal(err)
 		}

@@ -42,7 +42,7 @@ func (h *Instance) dynamic(f configfile.Reading, loaded configfile.Managed, caps
 	return d
 }
 
-// domainChanges are the changes of backends and rules. all lists have names of backends, sorted.
+// domainChanges are the changes of backends and rules. names, route, unroute and remove are sorted lists of backends.
 type domainChanges struct {
 	all     []haproxy.Change
 	add     map[string]haproxy.BackendOptions

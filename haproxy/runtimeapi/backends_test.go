@@ -132,7 +132,7 @@ func TestABackendIsFoundBehindAFrontendOfItsName(t *testing.T) {
 	t.Parallel()
 	haproxytest.EachHAProxy(t, func(t *testing.T, bin string) {
 		if v := haproxytest.VersionOf(t, bin); v.Major > 3 || v.Major == 3 && v.Minor >= 3 {
-			return // refuses such a configuration
+			return // this version refuses such a configuration
 		}
 		p := haproxytest.StartHAProxy(t, bin, "", "frontend same\n    bind @ADDR@\nbackend same\n    server s 127.0.0.1:1\n")
 		have, err := runtimeOf(p).backends(t.Context(), "same")
