@@ -72,7 +72,7 @@ func TestWhatHostNamesOfBindLinesLeadToIsHAProxysOwn(t *testing.T) {
 		"198.51.100.2:1999": "the socket ", "198.51.100.3:1027": "peers all (", "198.51.100.3:80": "", "198.51.100.9:80": "",
 		"127.0.0.1:80": "frontend webin (", "127.0.0.1:82": "frontend webin (", // as any address of this machine
 	})
-	if len(f.Base.Unresolved) != 1 || !strings.HasPrefix(f.Base.Unresolved[0], "frontend webin (") || !strings.HasSuffix(f.Base.Unresolved[0], "no such host") {
+	if u := f.Base.Unresolved; len(u) != 1 || !strings.HasPrefix(u[0], "frontend webin (") || !strings.HasSuffix(u[0], "no such host") {
 		t.Errorf("not resolved: %q", f.Base.Unresolved)
 	}
 

@@ -152,7 +152,8 @@ func TestTheRuleOfAllDomainsTakesThePlaceOfTheirs(t *testing.T) {
 				t.Errorf("to the map (-want +got):\n%s", diff(want, got))
 			}
 			got := splice(back, byMap, m.Config)
-			if _, again := read(strings.TrimSuffix(strings.TrimPrefix(got, "frontend webin\n    bind :80\n"), backendB)); !again.Config.Equal(m.Config) || strings.Contains(got, "map(") {
+			_, again := read(strings.TrimSuffix(strings.TrimPrefix(got, "frontend webin\n    bind :80\n"), backendB))
+			if !again.Config.Equal(m.Config) || strings.Contains(got, "map(") {
 				t.Errorf("and back:\n%s", got)
 			}
 		})

@@ -92,8 +92,9 @@ func TestNamesAreRead(t *testing.T) {
 	t.Parallel()
 	d := parseDocument(namesFile)
 	m := readManaged(d, []string{"webin"}, "f", nil, noDefaults)
-	if got := m.Config.Backends[0].Options.Names + ", " + m.Config.Backends[1].Options.Names; got != "*.abc.com www.abc.com, *.shop.abc.com" || len(m.Foreign) > 1 {
-		t.Fatalf("have %q, foreign %v", got, m.Foreign)
+	have := m.Config.Backends[0].Options.Names + ", " + m.Config.Backends[1].Options.Names
+	if have != "*.abc.com www.abc.com, *.shop.abc.com" || len(m.Foreign) > 1 {
+		t.Fatalf("have %q, foreign %v", have, m.Foreign)
 	}
 	if got := strings.Join(m.Wildcards, " "); got != "*.abc.com *.shop.abc.com" {
 		t.Errorf("wildcards %q", got)
@@ -136,7 +137,8 @@ func TestALineOfANameThatIsNotInItsPlaceIsWrittenAgain(t *testing.T) {
 				t.Fatal("it is read as if nothing were wrong")
 			}
 			got := splice(d, m, wanted)
-			if again := readManaged(parseDocument(got), []string{"webin"}, "f", nil, noDefaults); !again.Config.Equal(wanted) || strings.Count(got, ownMark) != 3 {
+			again := readManaged(parseDocument(got), []string{"webin"}, "f", nil, noDefaults)
+			if !again.Config.Equal(wanted) || strings.Count(got, ownMark) != 3 {
 				t.Errorf("it is not right after a rewrite:\n%s", got)
 			}
 		})

@@ -49,7 +49,8 @@ func TestAFaultOfATransactionIsNoRefusal(t *testing.T) {
 	want := plusB(before)
 	want.Backends[1].Options.Balance = "uri  depth 2"
 	var invalid *haproxy.InvalidConfigError
-	if err := writeSite(t, files, want); err == nil || errors.As(err, &invalid) || files.NoEdit(before) != "" || !strings.Contains(err.Error(), haproxy.OwnFault) {
+	err = writeSite(t, files, want)
+	if err == nil || errors.As(err, &invalid) || files.NoEdit(before) != "" || !strings.Contains(err.Error(), haproxy.OwnFault) {
 		t.Errorf("error %v; no transaction because of %q", err, files.NoEdit(before))
 	}
 }

@@ -46,7 +46,8 @@ func TestNoErrorAboutACertificateHasItsKey(t *testing.T) {
 			}
 		})
 	}
-	if err := (Client{Socket: "127.0.0.1:1"}).SetCertificate(t.Context(), "/c.pem", payload); err == nil || !strings.Contains(err.Error(), "a key is sent to a socket of this machine's file system only") {
+	const want = "a key is sent to a socket of this machine's file system only"
+	if err := (Client{Socket: "127.0.0.1:1"}).SetCertificate(t.Context(), "/c.pem", payload); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("a key on TCP: %v", err)
 	}
 }

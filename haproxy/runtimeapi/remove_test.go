@@ -101,7 +101,8 @@ func TestAServerThatKeepsASessionStaysInMaintenanceAndIsReported(t *testing.T) {
 		kept := haproxy.RemoveServer{Backend: haproxytest.BackendA, Server: server1(h.Addr)}
 		err := r.run(t.Context(), caps, []haproxy.Change{kept, gone}, noParams, 100*time.Millisecond)
 		var refused *haproxy.RunError
-		if !errors.As(err, &refused) || !errors.Is(err, haproxy.ErrRefused) || len(refused.Failures) != 1 || refused.Failures[0].Change != haproxy.Change(kept) {
+		isRefused := errors.As(err, &refused) && errors.Is(err, haproxy.ErrRefused)
+		if !isRefused || len(refused.Failures) != 1 || refused.Failures[0].Change != haproxy.Change(kept) {
 			t.Fatalf("error %v", err)
 		}
 		if reply := refused.Failures[0].Reply; !strings.Contains(reply, "connections") || !strings.Contains(reply, "stays in maintenance") {

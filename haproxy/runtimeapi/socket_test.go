@@ -172,11 +172,13 @@ func TestASocketWithoutPermissionSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	refused := &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EACCES)}
 	err := dialError("/run/haproxy.sock", refused)
-	if errors.Is(err, haproxy.ErrDown) || !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "no permission for the socket /run/haproxy.sock") {
+	if errors.Is(err, haproxy.ErrDown) || !errors.Is(err, fs.ErrPermission) ||
+		!strings.Contains(err.Error(), "no permission for the socket /run/haproxy.sock") {
 		t.Errorf("error %v", err)
 	}
 	err = denied("/run/master.sock", err)
-	if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "-S /run/master.sock,mode,660,group,haproxy") || strings.Contains(err.Error(), "stats socket") {
+	if !errors.Is(err, fs.ErrPermission) || strings.Contains(err.Error(), "stats socket") ||
+		!strings.Contains(err.Error(), "-S /run/master.sock,mode,660,group,haproxy") {
 		t.Errorf("error %v", err)
 	}
 }
