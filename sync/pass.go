@@ -52,6 +52,7 @@ type pass struct {
 
 // compare computes what is wanted of the scope, and the plan for it.
 func (p *pass) compare(st haproxy.State) {
+	st = leaveAlone(st, p.snapshot)
 	p.state = st
 	p.report = newReport(p.counts)
 	p.report.Compared, p.report.Down = true, st.Down

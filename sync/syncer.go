@@ -332,6 +332,7 @@ func (p *pass) remaining(ctx context.Context) (Plan, error) {
 	if err != nil {
 		return Plan{}, fmt.Errorf("read back: %w", err)
 	}
+	st = leaveAlone(st, p.snapshot)
 	p.want = p.memory.wanted(p.cfg.Layout, p.asked, st, p.scope)
 	return p.plan(st), nil
 }

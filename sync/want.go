@@ -235,7 +235,7 @@ func LeftAloneHosts(snapshot registry.Snapshot, others map[haproxy.ServerKey]hap
 	for key, other := range others {
 		name := key.Domain()
 		d, _ := domainOf(snapshot, name)
-		if !slices.ContainsFunc(d.Hosts, func(h registry.Host) bool { return h.Name == key.Name }) {
+		if !hasHost(d, key.Name) {
 			continue
 		}
 		left = append(left, registry.Problem{
@@ -246,6 +246,40 @@ func LeftAloneHosts(snapshot registry.Snapshot, others map[haproxy.ServerKey]hap
 	}
 	slices.SortFunc(left, func(a, b registry.Problem) int { return cmp.Compare(a.Key, b.Key) })
 	return left
+}
+
+// leaveAlone returns the state without what the process has of domains and hosts that are left alone, so that no change of the process
+// follows from them. What the registry no longer has is removed nevertheless.
+func leaveAlone(st haproxy.State, snapshot registry.Snapshot) haproxy.State {
+	if len(st.Foreign)+len(st.NotOurs) == 0 {
+		return st
+	}
+	alone := func(domain string) bool {
+		_, registered := domainOf(snapshot, domain)
+		return registered && has(st.Foreign, domain)
+	}
+	backends := make([]haproxy.Backend, 0, len(st.Live.Backends))
+	for _, b := range st.Live.Backends {
+		domain, _ := haproxy.DomainOf(b.Name)
+		if alone(domain) {
+			continue
+		}
+		d, _ := domainOf(snapshot, domain)
+		others := func(s haproxy.Server) bool {
+			return has(st.NotOurs, haproxy.ServerKey{Backend: b.Name, Name: s.Name}) && hasHost(d, s.Name)
+		}
+		if slices.ContainsFunc(b.Servers, others) {
+			b.Servers = slices.DeleteFunc(slices.Clone(b.Servers), others)
+		}
+		backends = append(backends, b)
+	}
+	st.Live.Backends = backends
+	st.Live.Rules = slices.DeleteFunc(slices.Clone(st.Live.Rules), func(r haproxy.Rule) bool { return alone(r.Domain) })
+	return st
+}
+
+func hasHost(d registry.Domain, name string) bool {
+	return slices.ContainsFunc(d.Hosts, func(h registry.Host) bool { return h.Name == name })
 }
 
 // LeftAlone returns a problem for each domain if HAProxy's configuration has something else under its name; sorted by domain.
