@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// reasons are what the policy says, in short; "" is that an address is taken.
+// reasonOf is why the address is refused, in short; "" if it is allowed.
 func reasonOf(t *testing.T, a Addresses, ip string) string {
 	t.Helper()
 	err := a.Check(netip.AddrPortFrom(netip.MustParseAddr(ip).Unmap(), 80))

@@ -201,7 +201,7 @@ func ShareAliases(prefix string, domains []Domain, served Patterns) (lost []Prob
 		all.add(d)
 	}
 	registered := func(name string) bool {
-		_, there := slices.BinarySearchFunc(domains, name, func(d Domain, name string) int { return cmp.Compare(d.Name, name) })
+		_, there := slices.BinarySearchFunc(domains, name, Domain.CompareName)
 		return there
 	}
 	for i, d := range domains {

@@ -197,7 +197,7 @@ func (d *decoder) domains() []Domain {
 // withUnclear adds the domains that have only unclear keys to the sorted domains. Of several spellings the first one counts.
 func (d *decoder) withUnclear(domains []Domain) []Domain {
 	for _, u := range d.unclear {
-		at, there := slices.BinarySearchFunc(domains, u.Name, func(d Domain, name string) int { return cmp.Compare(d.Name, name) })
+		at, there := slices.BinarySearchFunc(domains, u.Name, Domain.CompareName)
 		if !there {
 			domains = slices.Insert(domains, at, u)
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/hapsync/hapsync/registry/registrytest"
 )
 
-// sameMemory reports whether the bytes of the one are among those of the other.
+// sameMemory reports whether part shares memory with whole.
 func sameMemory(part, whole string) bool {
 	if part == "" || whole == "" {
 		return false
@@ -26,7 +26,7 @@ func sameMemory(part, whole string) bool {
 	return from <= at && at < from+uintptr(len(whole))
 }
 
-// The grammar once more, told in another way than the code tells it.
+// The grammar again, written independently of the code.
 var (
 	goodDomain  = regexp.MustCompile(`\A[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\z`)
 	goodHost    = regexp.MustCompile(`\A[A-Za-z0-9_.-]{1,64}\z`)
@@ -41,7 +41,7 @@ var (
 
 const checkTimes = `( inter=[1-9][0-9]*[smhd])?( rise=[1-9][0-9]*)?( fall=[1-9][0-9]*)?`
 
-// checkDecoded returns what is wrong with what Decode returned, whatever its input was.
+// checkDecoded returns what is wrong with a result of Decode, for any input.
 func checkDecoded(domains []registry.Domain, problems []registry.Problem, ignored registry.Ignored) error {
 	if !slices.IsSortedFunc(domains, func(a, b registry.Domain) int { return strings.Compare(a.Name, b.Name) }) {
 		return fmt.Errorf("domains are not sorted: %v", domains)
@@ -123,7 +123,7 @@ func checkDecodedDomain(d registry.Domain) error {
 	return nil
 }
 
-// checkDecodedProblems wants a problem for all that is held, and nothing else to be held by one.
+// checkDecodedProblems checks that each held thing has a problem, and that problems hold nothing else.
 func checkDecodedProblems(problems []registry.Problem, held map[string]bool) error {
 	if !slices.IsSortedFunc(problems, func(a, b registry.Problem) int { return strings.Compare(a.Key, b.Key) }) {
 		return fmt.Errorf("problems are not sorted: %v", problems)

@@ -70,6 +70,9 @@ func (d Domain) Equal(other Domain) bool {
 		slices.Equal(d.Unclear, other.Unclear)
 }
 
+// CompareName compares the name of the domain with another one, for a binary search.
+func (d Domain) CompareName(name string) int { return strings.Compare(d.Name, name) }
+
 // DomainOptions are the optional keys of a domain; empty means that the key is not set.
 type DomainOptions struct {
 	// Balance is one of roundrobin, static-rr, leastconn, first, random, source and uri.

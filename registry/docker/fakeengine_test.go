@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// A fakeEngine answers as a Docker engine does, of containers that a test makes up.
+// A fakeEngine answers like a Docker engine, with containers of the test.
 type fakeEngine struct {
 	server *httptest.Server
 
@@ -97,7 +97,7 @@ func (e *fakeEngine) breakStreams() {
 	clear(e.followers)
 }
 
-// list has all that run: the filter is the engine's business.
+// list returns all running containers. It ignores the filter.
 func (e *fakeEngine) list(w http.ResponseWriter) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -133,7 +133,7 @@ func (e *fakeEngine) inspect(w http.ResponseWriter, id string) {
 	})
 }
 
-// change changes a container, then tells of it.
+// change changes a container, then sends an event.
 func (e *fakeEngine) change(name, action string, change func(*fakeContainer), attributes ...string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -170,7 +170,7 @@ func (e *fakeEngine) stop(name string) {
 	e.change(name, "die", func(c *fakeContainer) { c.stopped = true })
 }
 
-// set changes what the engine is.
+// set changes the engine.
 func (e *fakeEngine) set(change func(*fakeEngine)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

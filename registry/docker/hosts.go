@@ -50,6 +50,7 @@ type Host struct {
 // A Key is the place of a host in the registry.
 type Key struct{ Domain, Host string }
 
+// Key is the place of the host.
 func (h Host) Key() Key { return Key{h.Domain, h.Name} }
 
 // Hosts returns the hosts of the containers, sorted, each key once; and the problems, sorted. If several containers want one

@@ -137,8 +137,9 @@ func goodCheck(value string) error {
 	check, _, more := strings.Cut(value, " ")
 	err := registry.CheckOption("check", check)
 	if err == nil && more {
-		err = fmt.Errorf("check %s has words behind %s, which a container's check cannot have: --interval, --timeout, --rise and --fall say when it is made, "+
-			"and a space in a path is %%20", registry.Quote(value), registry.Quote(check))
+		err = fmt.Errorf("check %s has words behind %s, which a container's check cannot have: "+
+			"--interval, --timeout, --rise and --fall say when it is made, and a space in a path is %%20",
+			registry.Quote(value), registry.Quote(check))
 	}
 	return err
 }

@@ -61,7 +61,7 @@ func (r *running) String() string {
 	return r.text.String()
 }
 
-// register runs a reconciler; events alone, or the end of the stream, make it look at the containers.
+// register runs a reconciler without resync: only events, or the end of the stream, start a pass.
 func (q *site) register(t *testing.T, changes ...func(*Config)) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

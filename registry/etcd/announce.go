@@ -35,8 +35,7 @@ var errNameTaken = errors.New("another agent reports under the same name: give e
 // a lease that Announce keeps alive. If the key is lost, Announce writes it again. The first report replaces that of an agent
 // with the same name that has died. Errors are logged and retried, not returned.
 func (c *Client) Announce(ctx context.Context, conf AnnounceConfig, reports <-chan registry.AgentReport) {
-	a := &announcer{client: c, conf: conf, retry: backoff.ExponentialBackOff{InitialInterval: time.Second,
-		RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 10 * time.Second}}
+	a := &announcer{client: c, conf: conf, retry: exponential(time.Second, 10*time.Second)}
 	if a.conf.TTL == 0 {
 		a.conf.TTL = DefaultTTL
 	}
@@ -138,7 +137,7 @@ func (a *announcer) write(ctx context.Context) error {
 // handle logs an error once if an operator can fix it, and returns when to retry. The agent itself logs that etcd is
 // unavailable.
 func (a *announcer) handle(ctx context.Context, err error) time.Duration {
-	denied := errors.Is(err, rpctypes.ErrPermissionDenied)
+	refused := denied(err)
 	if unwritable(err) || errors.Is(err, errNameTaken) {
 		if unwritable(err) {
 			err = a.client.explainDenied(ctx, err, "write", "readwrite", a.conf.key(), false)
@@ -150,7 +149,7 @@ func (a *announcer) handle(ctx context.Context, err error) time.Duration {
 	} else {
 		a.conf.Logger.Debug("the report waits for etcd", "error", err)
 	}
-	if denied {
+	if refused {
 		return deniedPause
 	}
 	return a.retry.NextBackOff()

@@ -84,7 +84,7 @@ func TestPagesNeitherSkipNorRepeatAKey(t *testing.T) {
 	}
 }
 
-// A hooked KV calls the hook with the number of each read before it is made.
+// A hookedKV calls the hook before each read, with its number.
 type hookedKV struct {
 	clientv3.KV
 	reads int
@@ -92,7 +92,7 @@ type hookedKV struct {
 	seen  func(*clientv3.GetResponse)
 }
 
-// on hooks what the client reads with.
+// on wraps the client's KV.
 func (kv *hookedKV) on(under clientv3.KV) clientv3.KV {
 	kv.KV = under
 	return kv

@@ -71,7 +71,7 @@ func TestAConfigIsBroughtIntoOneForm(t *testing.T) {
 	}
 }
 
-// refused is a Config that is refused, and why; ... is one of the parts.
+// refused is a bad Config and its error; "..." separates the parts of the error.
 type refused struct {
 	conf Config
 	want string
@@ -164,7 +164,7 @@ func filesIn(t *testing.T, dir string) func(name string) string {
 	return path
 }
 
-// wantError wants the parts of the text, which are divided by "...", one after the other.
+// wantError checks that the error has the parts of want, which "..." separates, in order.
 func wantError(t *testing.T, err error, want string) {
 	t.Helper()
 	if err == nil {

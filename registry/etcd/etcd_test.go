@@ -29,7 +29,7 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// servers are the etcds of the test binary: each starts when the first test asks for it.
+// servers are the etcds of the test binary. Each starts when a test first needs it.
 type servers struct {
 	dir     string
 	mu      sync.Mutex
@@ -42,7 +42,7 @@ type servers struct {
 	prefixes atomic.Int64
 }
 
-// prefix returns one that no other test has, nor the same test before.
+// prefix returns a new prefix.
 func (s *servers) prefix() string { return fmt.Sprintf("/test%d", s.prefixes.Add(1)) }
 
 var etcds servers
@@ -140,8 +140,8 @@ func waitReady(etcd *embed.Etcd) (err error) {
 	return fmt.Errorf("start etcd in %s: %w", etcd.Config().Dir, err)
 }
 
-// startPair returns a member of a cluster of two that the test closes. The function stops the other
-// and returns when the first knows that it has no leader.
+// startPair returns a member of a cluster of two; it ends with the test. stopOther stops the other one, and returns when the
+// first knows that it has no leader.
 func startPair(t *testing.T) (first *embed.Etcd, stopOther func()) {
 	t.Helper()
 	var confs []*embed.Config

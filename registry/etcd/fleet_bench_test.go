@@ -18,12 +18,13 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// BenchmarkFleet has the agents of a fleet follow a registry of 1,000 domains of two hosts each, and report, as the agent does, but
-// without a HAProxy. etcd is a process of its own, and so is the grpc-proxy between it and the agents, where there is one.
+// BenchmarkFleet runs the agents of a fleet, without HAProxy. They follow a registry of 1,000 domains of two hosts each, and
+// report. etcd is a process of its own, and so is the grpc-proxy between it and the agents, if there is one.
 //
-// "rss" is etcd's resident memory, "rest" its CPU in percent of one processor while nothing changes, "resync" what it takes it when
-// each agent reads everything once, "change" when one host moves, and every agent is told and reports that. "told" is from the put
-// until the last agent knows, on this machine, which runs all the agents, too. "proxy" is the CPU of the proxy for a change.
+// Results: "rss" is etcd's resident memory. "rest" is its CPU while nothing changes, in percent of one processor. "resync" is
+// its CPU when each agent reads everything once, and "change" when one host moves and every agent reports that. "told" is the
+// time from the put until the last agent knows, on this machine, which also runs all agents. "proxy" is the CPU of the proxy
+// for a change.
 func BenchmarkFleet(b *testing.B) {
 	var table strings.Builder
 	fmt.Fprintf(&table, "\n%7s %-10s %8s %8s %10s %10s %10s %10s\n", "agents", "through", "rss", "rest", "resync", "change", "told", "proxy")
@@ -80,7 +81,7 @@ func startBenchFleet(b *testing.B, n int, proxied bool) *benchFleet {
 	return f
 }
 
-// put has both hosts of a domain at a port, and returns the revision.
+// put moves both hosts of a domain to a port, and returns the revision.
 func (f *benchFleet) put(b *testing.B, domain, port int) int64 {
 	b.Helper()
 	var ops []clientv3.Op
@@ -123,7 +124,7 @@ func (f *benchFleet) start(b *testing.B, n int, at string) {
 	f.know(b, 1)
 }
 
-// update reports what is known, unless a report waits already.
+// update reports a change, unless another report is waiting.
 func (a *benchAgent) update(u registry.Update) {
 	a.seen.Store(int64(u.Snapshot.Revision))
 	report := registry.AgentReport{Prefix: registry.DefaultPrefix, Applied: u.Snapshot.Revision, Hapsync: "v1.0.0", HAProxy: "3.2.0"}
@@ -147,7 +148,7 @@ func (f *benchFleet) know(b *testing.B, revision int64) {
 	}
 }
 
-// rests waits until etcd has nothing to do, or five seconds for its lease renewals, and returns its CPU then.
+// rests waits until etcd is idle, or five seconds for its lease renewals, and returns its CPU.
 func (f *benchFleet) rests(b *testing.B) time.Duration {
 	b.Helper()
 	began := f.etcd.cpu(b)

@@ -30,8 +30,13 @@ func (c *Client) follower(update func(registry.Update), lost func(error)) *follo
 	return &follower{
 		client: c, list: c.listAll, watch: c.watch, ended: c.ended, relist: c.relist,
 		update: update, lost: lost,
-		retry: backoff.ExponentialBackOff{InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 10 * time.Second},
+		retry: exponential(100*time.Millisecond, 10*time.Second),
 	}
+}
+
+// exponential are pauses that double from the first one up to the longest, plus or minus 50 %.
+func exponential(first, longest time.Duration) backoff.ExponentialBackOff {
+	return backoff.ExponentialBackOff{InitialInterval: first, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: longest}
 }
 
 // Relist makes Follow read the whole registry again and deliver All. It does not wait. Changes are still delivered meanwhile.

@@ -35,7 +35,7 @@ func follow(t *testing.T, client *Client) *following {
 	return f
 }
 
-// followQuickly does not wait long before it tries again.
+// followQuickly retries after a short time.
 func followQuickly(t *testing.T, client *Client) *following {
 	t.Helper()
 	f := &following{client: client, wake: make(chan struct{}, 1)}
@@ -89,7 +89,7 @@ func (f *following) poke() {
 	}
 }
 
-// until waits until what was told is so, and returns it.
+// until waits until so returns true for the updates and errors, and returns them.
 func (f *following) until(t *testing.T, what string, so func(told []registry.Update, lost []error) bool) ([]registry.Update, []error) {
 	t.Helper()
 	late := time.After(30 * time.Second)
@@ -111,7 +111,7 @@ func (f *following) until(t *testing.T, what string, so func(told []registry.Upd
 	}
 }
 
-// shows waits until the snapshot is the text, and returns all that was told.
+// shows waits until the snapshot is the text, and returns all updates.
 func (f *following) shows(t *testing.T, want string) []registry.Update {
 	t.Helper()
 	var have string
@@ -126,7 +126,7 @@ func (f *following) shows(t *testing.T, want string) []registry.Update {
 	return told
 }
 
-// sameAsSnapshot waits until the last snapshot is what a whole read of the registry has.
+// sameAsSnapshot waits until the last snapshot equals a full read of the registry.
 func (f *following) sameAsSnapshot(t *testing.T) {
 	t.Helper()
 	want := snapshot(t, f.client)
@@ -140,7 +140,7 @@ func (f *following) sameAsSnapshot(t *testing.T) {
 	})
 }
 
-// all is what was told so far.
+// all are the updates and errors so far.
 func (f *following) all() ([]registry.Update, []error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -304,8 +304,8 @@ func TestRelistTellsAllOnceMore(t *testing.T) {
 	f.sameAsSnapshot(t)
 }
 
-// TestAHostWhoseLeaseEndsHasExpired tries again if the machine is so busy that etcd does not say within leaseTimeout whether the
-// lease has ended: then the host counts as one that left.
+// TestAHostWhoseLeaseEndsHasExpired retries: on a busy machine etcd may not answer within leaseTimeout whether the lease has
+// ended, and then the host counts as one that left.
 func TestAHostWhoseLeaseEndsHasExpired(t *testing.T) {
 	t.Parallel()
 	want, have := []string{"a.com/dies"}, []string(nil)

@@ -18,8 +18,7 @@ import (
 	"github.com/hapsync/hapsync/registry/registrytest"
 )
 
-// A puppet is a follower in virtual time, and the etcd that it follows. Nothing happens in it but
-// while the test runs it or sends to it.
+// A puppet is a follower in virtual time, and its etcd. Nothing happens unless the test runs it or sends to it.
 type puppet struct {
 	client  *Client
 	mu      sync.Mutex // the test holds it, but while it waits

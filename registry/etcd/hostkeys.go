@@ -226,7 +226,7 @@ func (c *Client) domainRoot(domain string) string {
 
 // explainDenied recommends the narrowest grant: for the key, or for all keys below it.
 func (c *Client) explainDenied(ctx context.Context, err error, what, grant, key string, below bool) error {
-	if ctx.Err() != nil || !errors.Is(err, rpctypes.ErrPermissionDenied) {
+	if ctx.Err() != nil || !denied(err) {
 		return c.explain(ctx, err)
 	}
 	key = registry.OneLine(key)

@@ -116,7 +116,7 @@ func TestALearnerAmongTheEndpointsIsPassedOver(t *testing.T) {
 	})
 }
 
-// An endedStream is a watch that a member has ended before it was asked for anything.
+// An endedStream is a watch that the member ended before the first request.
 type endedStream struct {
 	grpc.BidiStreamingClient[etcdserverpb.WatchRequest, etcdserverpb.WatchResponse]
 	answers []error

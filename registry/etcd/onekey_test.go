@@ -9,7 +9,7 @@ import (
 
 const readyInOne = "=10.0.0.1:10000 state=ready"
 
-// oneKey is server1 as one key.
+// oneKey is server1 in one key.
 func oneKey() RegistrationConfig {
 	conf := server1()
 	conf.Host.OneKey = true

@@ -79,7 +79,7 @@ func (w *wire) keep(client, etcd net.Conn) bool {
 	return true
 }
 
-// set drops all connections, and lets no new one in while it is cut.
+// set drops all connections, and refuses new ones while the wire is cut.
 func (w *wire) set(cut bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -89,8 +89,8 @@ func (w *wire) set(cut bool) {
 	}
 }
 
-// A server is an etcd that can be stopped and started again at its address. While somebody watches, it
-// takes some seconds to stop.
+// A server is an etcd that can be stopped and started again at its address. It takes some seconds to stop while there are
+// watches.
 type server struct {
 	at   string
 	stop func()
@@ -106,7 +106,7 @@ func (s *server) start(t *testing.T, dir string) {
 	t.Cleanup(s.stop)
 }
 
-// wantOutages wants lost to have been called in pairs, first with the reason and then with nil.
+// wantOutages checks that lost was called in pairs, first with the reason and then with nil.
 func wantOutages(t *testing.T, lost []error, want ...string) {
 	t.Helper()
 	if len(lost) != 2*len(want) {
@@ -209,7 +209,7 @@ func TestWhatIsCompactedWhileTheWatchIsCutIsNotMissed(t *testing.T) {
 	wantOutages(t, lost, "registry not reachable: etcd at http://"+w.at+": ")
 }
 
-// compact compacts all there is, or finds that another test has done so since.
+// compact compacts everything, unless another test has just done so.
 func compact(t *testing.T, etcd *clientv3.Client) {
 	t.Helper()
 	now, err := etcd.Get(t.Context(), "x")

@@ -32,7 +32,7 @@ func (c *Client) list(ctx context.Context) (listing, error) {
 		return listing{}, err
 	}
 	l.Itself, err = c.prefixKey(ctx, l.Revision)
-	if errors.Is(err, rpctypes.ErrPermissionDenied) {
+	if denied(err) {
 		l.hidden, err = true, nil // the keys below the prefix are enough
 	}
 	return l, err

@@ -16,10 +16,10 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// etcdArgs has the arguments of etcd where the test binary is to be etcd: separated by spaces.
+// etcdArgs is the variable with etcd's arguments, separated by spaces, if the test binary must run as etcd.
 const etcdArgs = "HAPSYNC_TEST_ETCD"
 
-// beEtcd makes this process etcd, or its grpc-proxy, if it was started as that. Then it does not return.
+// beEtcd runs etcd or its grpc-proxy if this process was started for that; then it does not return.
 func beEtcd() {
 	if args, there := os.LookupEnv(etcdArgs); there {
 		os.Args = append([]string{"etcd"}, strings.Fields(args)...) // where the proxy reads them
@@ -92,8 +92,8 @@ func startProxy(t testing.TB, etcd string) *etcdProcess {
 	})
 }
 
-// TestThroughAProxyOfEtcdAHostIsRegisteredAndFollowed has an agent and a host that know the proxy alone, which gives watches ids of
-// its own.
+// TestThroughAProxyOfEtcdAHostIsRegisteredAndFollowed has an agent and a host that know only the proxy, which assigns its own
+// watch ids.
 func TestThroughAProxyOfEtcdAHostIsRegisteredAndFollowed(t *testing.T) {
 	t.Parallel()
 	at, prefix := started(t, etcds.plain), etcds.prefix()

@@ -9,7 +9,7 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// TestReconnectsLeaveNothingBehind counts goroutines and bytes in use once some reconnects have warmed everything up.
+// TestReconnectsLeaveNothingBehind counts goroutines and bytes in use, after some reconnects to warm up.
 func TestReconnectsLeaveNothingBehind(t *testing.T) {
 	const warm, all = 100, 1000
 	at, prefix := started(t, etcds.plain), etcds.prefix()
@@ -33,7 +33,7 @@ func TestReconnectsLeaveNothingBehind(t *testing.T) {
 	f.stop()
 }
 
-// forgets waits until all has been told, and forgets what was.
+// forgets waits for the updates, and drops them.
 func (f *following) forgets(t *testing.T, what string) {
 	t.Helper()
 	f.until(t, what, func(told []registry.Update, _ []error) bool { return countAll(told) > 0 })
@@ -42,7 +42,7 @@ func (f *following) forgets(t *testing.T, what string) {
 	f.told, f.lost = nil, nil
 }
 
-// inUse is the memory that is reachable.
+// inUse is the reachable memory.
 func inUse() uint64 {
 	var m runtime.MemStats
 	runtime.GC()
@@ -51,7 +51,7 @@ func inUse() uint64 {
 	return m.HeapAlloc
 }
 
-// fewAgain waits until there are not more goroutines.
+// fewAgain waits until there are at most so many goroutines.
 func fewAgain(t *testing.T, most int) {
 	t.Helper()
 	late, again := time.After(10*time.Second), time.NewTicker(10*time.Millisecond)

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/hapsync/hapsync/registry"
@@ -97,8 +96,7 @@ func (c *Client) NewRegistration(conf RegistrationConfig) (*Registration, error)
 		log:  conf.Logger.With("domain", conf.Domain, "host", conf.Host.Name),
 		wake: make(chan struct{}, 1),
 		// An etcd that is back gives all leases their whole TTL: the retry must come before that is over.
-		retry: backoff.ExponentialBackOff{InitialInterval: 200 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2,
-			MaxInterval: min(3*time.Second, conf.TTL/4)},
+		retry: exponential(200*time.Millisecond, min(3*time.Second, conf.TTL/4)),
 	}, nil
 }
 
@@ -134,9 +132,9 @@ func (r *Registration) Run(ctx context.Context) error {
 		if errors.As(err, &held) {
 			return held
 		}
-		denied := errors.Is(err, rpctypes.ErrPermissionDenied)
+		refused := denied(err)
 		err = r.client.explainWrite(ctx, err, r.conf.Domain)
-		if denied && !r.held && !r.conf.Patient {
+		if refused && !r.held && !r.conf.Patient {
 			return err
 		}
 		r.warn("the registration has to wait for etcd", err)

@@ -16,8 +16,8 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// BenchmarkRegistrations keeps 1000 hosts registered in one process, whose etcd is in it, too: from nothing, at rest, and
-// after all leases were lost at once.
+// BenchmarkRegistrations keeps 1000 hosts registered, in one process together with etcd: from the start, idle, and after all
+// leases were lost at once.
 func BenchmarkRegistrations(b *testing.B) {
 	const hosts, rest = 1000, 10 * time.Second
 	at, err := etcds.plain()
@@ -69,7 +69,7 @@ func BenchmarkRegistrations(b *testing.B) {
 	}
 }
 
-// waitForLeases waits until so many leases have keys, none of which was there before.
+// waitForLeases waits until so many new leases have keys.
 func waitForLeases(b *testing.B, client *Client, want int, before map[int64]bool) map[int64]bool {
 	b.Helper()
 	deadline, poll := time.After(2*time.Minute), time.NewTicker(50*time.Millisecond)

@@ -57,7 +57,7 @@ func (g *registered) end() {
 	<-g.done
 }
 
-// refused is the error that the registration ends with by itself.
+// refused is the error that ended the registration.
 func (g *registered) refused() error {
 	select {
 	case <-g.done:
@@ -67,7 +67,7 @@ func (g *registered) refused() error {
 	}
 }
 
-// leave ends the registration as its process does when it is told to.
+// leave ends the registration, like a process that gets SIGTERM.
 func (g *registered) leave(t *testing.T, drain time.Duration) {
 	t.Helper()
 	g.end()
@@ -76,14 +76,14 @@ func (g *registered) leave(t *testing.T, drain time.Duration) {
 	}
 }
 
-// onEtcd is a client with a prefix of its own, and etcd's own.
+// onEtcd is a client with its own prefix, and etcd's own client.
 func onEtcd(t *testing.T) (*Client, *clientv3.Client) {
 	t.Helper()
 	at := started(t, etcds.plain)
 	return dial(t, Config{Endpoints: []string{at}, Prefix: etcds.prefix()}), writer(t, at)
 }
 
-// keys are the keys of the host in words, and its leases, each once.
+// keys are the keys of the host as text, and their leases, each once.
 func (g *registered) keys(t *testing.T) (text string, leases []int64) {
 	t.Helper()
 	page, err := g.etcd.Get(t.Context(), g.path, clientv3.WithPrefix())

@@ -25,7 +25,7 @@ type unavailableError struct {
 func (e *unavailableError) Error() string { return e.text }
 
 func (e *unavailableError) Unwrap() []error {
-	if errors.Is(e.cause, rpctypes.ErrPermissionDenied) {
+	if denied(e.cause) {
 		return []error{registry.ErrUnavailable, registry.ErrDenied, e.cause}
 	}
 	return []error{registry.ErrUnavailable, e.cause}
@@ -56,7 +56,7 @@ func (c *Client) refused(err error) string {
 		return fmt.Sprintf("it refuses user %s or the password: check both with etcdctl", registry.Quote(c.conf.User))
 	case errors.Is(err, rpctypes.ErrUserEmpty):
 		return "it wants a user and a password: give them"
-	case errors.Is(err, rpctypes.ErrPermissionDenied):
+	case denied(err):
 		return fmt.Sprintf("user %s may not read %[2]s/: grant it with `etcdctl role grant-permission <role> read %[2]s/ --prefix`",
 			registry.Quote(c.conf.User), c.conf.Prefix)
 	case errors.Is(err, rpctypes.ErrCompacted):

@@ -28,7 +28,7 @@ func closedPort(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// silentPort returns an address where connections are taken and nothing is ever said.
+// silentPort returns an address that accepts connections and never answers.
 func silentPort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -49,13 +49,13 @@ func read(ctx context.Context, conf Config) (registry.Snapshot, error) {
 	return s, errors.Join(err, client.Close())
 }
 
-// unavailable is what an etcd that cannot be read with conf is told of; ... is one of the parts.
+// unavailable is a configuration and the error of a read; "..." separates the parts of the error.
 type unavailable struct {
 	conf Config
 	want string
 }
 
-// wantUnavailable wants the reason and the way out, in time.
+// wantUnavailable checks the errors, and that they come in time.
 func wantUnavailable(t *testing.T, tests map[string]unavailable) {
 	t.Helper()
 	for name, test := range tests {

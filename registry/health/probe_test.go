@@ -44,7 +44,7 @@ func TestCheckCounts(t *testing.T) {
 	}
 }
 
-// tryProbe asks once, with little time.
+// tryProbe probes once, with a short timeout.
 func tryProbe(t *testing.T, check string, timeout time.Duration) error {
 	t.Helper()
 	p, err := Parse(check)
@@ -132,7 +132,7 @@ func TestHangingProgramEndsWithAllThatItStarted(t *testing.T) {
 	}
 }
 
-// alive is false for a process that has ended, though nobody has waited for it.
+// alive is false for a process that has ended, even if it is a zombie.
 func alive(pid int) bool {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	return err == nil && !strings.Contains(string(stat), ") Z ")

@@ -17,10 +17,10 @@ import (
 	"github.com/hapsync/hapsync/registry/registrytest"
 )
 
-// forever is after all that settles.
+// forever is later than any settle time.
 var forever = time.Unix(1<<40, 0)
 
-// A model is what etcd has, and the mirror that follows it.
+// A model is the content of etcd, and the mirror that follows it.
 type model struct {
 	*Mirror
 	keys     map[string]registry.KeyValue
@@ -45,7 +45,7 @@ func (m *model) listing() Listing {
 	return l
 }
 
-// draw makes the changes of a revision: no key twice, as in etcd.
+// draw draws the changes of a revision: no key twice, as in etcd.
 func (m *model) draw(t *rapid.T) []Change {
 	m.revision++
 	var changes []Change
@@ -68,7 +68,7 @@ func (m *model) draw(t *rapid.T) []Change {
 	return changes
 }
 
-// check wants the update to have what Decode makes of all keys, and to name what differs.
+// check compares the update with Decode of all keys, and checks that it names all differences.
 func (m *model) check(t *rapid.T, u registry.Update) {
 	t.Helper()
 	l := m.listing()
@@ -220,7 +220,7 @@ func BenchmarkUpdate(b *testing.B) {
 	}
 }
 
-// BenchmarkMirror says what 10,000 domains of two hosts cost, in time and in memory that stays.
+// BenchmarkMirror measures time and memory for 10,000 domains of two hosts.
 func BenchmarkMirror(b *testing.B) {
 	memory := func() float64 {
 		runtime.GC()

@@ -11,9 +11,9 @@ import (
 	"github.com/hapsync/hapsync/registry/registrytest"
 )
 
-// TestAHostSettles plays steps to a mirror that settles in 100 ms. A step is a time, then what etcd has done in
-// one revision: a value for a key, or - where it is deleted (-! with its lease). What follows "=>" is what is
-// shown then: of each host the address, "pending" or "held", then the problems, and the expired hosts with a "+".
+// TestAHostSettles plays steps to a mirror that settles in 100 ms. A step is a time and the changes of one revision: a value
+// for a key, or "-" if it is deleted ("-!" with its lease). After "=>" comes the result: the address of each host, "pending" or
+// "held", then the problems, and the expired hosts with a "+".
 func TestAHostSettles(t *testing.T) {
 	t.Parallel()
 	tests := map[string]string{

@@ -16,7 +16,7 @@ import (
 
 const testSettle = 100 * time.Millisecond
 
-// A step is what a writer does to a host at a time: puts, or deletes where the value is empty.
+// A step is what a writer does to a host at a time: a put, or a delete if the value is empty.
 type step struct {
 	at    time.Duration
 	keys  map[string]string // "ip", "port"
@@ -40,7 +40,7 @@ func newStage() *stage {
 	return s
 }
 
-// restart begins with a new mirror, which knows what a listing says.
+// restart begins with a new mirror that knows only a listing.
 func (s *stage) restart() {
 	s.Mirror = New("/p", testSettle, math.MaxInt, registry.Addresses{})
 	l := Listing{Cluster: 1, Revision: s.revision}
@@ -50,7 +50,7 @@ func (s *stage) restart() {
 	s.Begin(l, s.now)
 }
 
-// do makes a step in etcd and tells the mirror.
+// do makes a step in etcd and in the mirror.
 func (s *stage) do(st step) {
 	s.revision++
 	var changes []Change
@@ -87,7 +87,7 @@ func (s *stage) has(host string) (address registry.KeyValue) {
 	return address
 }
 
-// shown is the address of a host that the mirror tells of.
+// shown is the address of a host in the mirror.
 func (s *stage) shown(host string) (address registry.KeyValue) {
 	for _, d := range s.snapshot.Domains {
 		for _, h := range d.Hosts {
@@ -99,7 +99,7 @@ func (s *stage) shown(host string) (address registry.KeyValue) {
 	return address
 }
 
-// wait lets time go by until a step is due, with what settles meanwhile.
+// wait advances the time until a step is due, and settles meanwhile.
 func (s *stage) wait(until time.Time, check func()) {
 	for {
 		next := s.NextSettle()
@@ -117,7 +117,7 @@ func (s *stage) wait(until time.Time, check func()) {
 func drawIP(t *rapid.T) string   { return fmt.Sprintf("10.0.0.%d", rapid.IntRange(1, 3).Draw(t, "ip")) }
 func drawPort(t *rapid.T) string { return fmt.Sprint(rapid.IntRange(80, 82).Draw(t, "port")) }
 
-// pair are the puts of a writer of both that begins with one key, from a time on, and when it is ready.
+// pair are the two puts of a writer of both keys that begins with first, and when it is ready.
 func pair(t *rapid.T, host string, first string, at time.Duration) ([]step, time.Duration) {
 	keys := map[string]string{"ip": drawIP(t), "port": drawPort(t)}
 	if first == "" {
@@ -131,8 +131,7 @@ func pair(t *rapid.T, host string, first string, at time.Duration) ([]step, time
 	}, ready
 }
 
-// drawBoth are the steps of a writer of both keys: one after the other, in any order, or in one that it keeps; now and then it
-// deletes the host.
+// drawBoth are the steps of a writer of both keys, in one of the orders or in one revision. Sometimes it deletes the host.
 func drawBoth(t *rapid.T, host string, orders []string) (steps []step) {
 	at := time.Second
 	for range rapid.IntRange(1, 8).Draw(t, "moves") {
@@ -158,9 +157,9 @@ func drawAlone(t *rapid.T, host, attr string) (steps []step) {
 	return steps
 }
 
-// TestNoAddressOfTwoHalves plays writers of both keys of a host, one in any order, or two that cross, beside writers of one
-// key of another host: a host of the former is never shown with the ip of one address and the port of another, and shown at
-// once when its writers are ready.
+// TestNoAddressOfTwoHalves plays writers of both keys of a host, one in any order or two at the same time, beside writers of
+// one key of another host. The first host never has the ip of one address and the port of another, and has its new address as
+// soon as its writers are ready.
 func TestNoAddressOfTwoHalves(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -195,7 +194,7 @@ func TestNoAddressOfTwoHalves(t *testing.T) {
 	})
 }
 
-// TestAKeyThatIsPutAloneGoesAtOnce plays writers of one key: the first change may wait, all others go at once, whether the
+// TestAKeyThatIsPutAloneGoesAtOnce plays writers of one key. The first change may wait. All later ones go at once, whether the
 // mirror has seen the first or a listing proves it.
 func TestAKeyThatIsPutAloneGoesAtOnce(t *testing.T) {
 	t.Parallel()
@@ -225,8 +224,8 @@ func TestAKeyThatIsPutAloneGoesAtOnce(t *testing.T) {
 	})
 }
 
-// TestAWriterOfBothComesToAWriterOfOne plays both on one host, one after the other: where the writer of both begins with the
-// key that the other one leaves alone, no half of its address is shown; else from its second address on.
+// TestAWriterOfBothComesToAWriterOfOne plays both on one host, one after the other. If the writer of both begins with the key
+// that the other one never puts, no half address is shown; otherwise none from its second address on.
 func TestAWriterOfBothComesToAWriterOfOne(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -16,10 +16,15 @@ func KeyValues() *rapid.Generator[[]registry.KeyValue] {
 	prefix := rapid.SampledFrom([]string{"/p/", "/p/", "/p/", "/p/", "/p/", "/p/", "/p/", "/p", "/p2/", "/", ""})
 	domain := rapid.SampledFrom([]string{"a.com", "A.com", "a.COM", "a.com-x", "a.com.au", "b", "-b", "*.a.com", "", "a b"})
 	host := rapid.SampledFrom([]string{"s", "s", "s-1", "S", "s.1", "balance", "", "s s"})
-	attr := rapid.SampledFrom([]string{"ip", "ip", "port", "port", "weight", "maxconn", "backup", "state", "balance", "check", "cookie", "timeout-server", "tls", "redirect-https", "maintenance", "aliases", "aliases", "x", "", "ip/x"})
+	attr := rapid.SampledFrom([]string{
+		"ip", "ip", "port", "port", "weight", "maxconn", "backup", "state", "balance", "check", "cookie", "timeout-server",
+		"tls", "redirect-https", "maintenance", "aliases", "aliases", "x", "", "ip/x",
+	})
 	value := rapid.SampledFrom([]string{
-		"10.0.0.1", "fd00::1", "::ffff:10.0.0.1", "80", "80", "1", "0", "true", "drain", "first", "/ok?x=%20", "tcp", "verify", "/ok host=b:80 status=200-299,401", "tcp fall=1 inter=2s", "/ok host=b:80 inter=0s", "tcp host=b",
-		"*.a.com B x.com", "x.com *.a.com", "a.com.au", "*.com.", "10.0.0.1:80", "10.0.0.1:81", "[fd00::1]:80", "off", "30s", "25h", "SID secure samesite=none", "SID maxlife=8h httponly", "SID x", "10.0.0.1:0", "a.com:80",
+		"10.0.0.1", "fd00::1", "::ffff:10.0.0.1", "80", "80", "1", "0", "true", "drain", "first", "/ok?x=%20", "tcp", "verify",
+		"/ok host=b:80 status=200-299,401", "tcp fall=1 inter=2s", "/ok host=b:80 inter=0s", "tcp host=b",
+		"*.a.com B x.com", "x.com *.a.com", "a.com.au", "*.com.", "10.0.0.1:80", "10.0.0.1:81", "[fd00::1]:80", "off", "30s", "25h",
+		"SID secure samesite=none", "SID maxlife=8h httponly", "SID x", "10.0.0.1:0", "a.com:80",
 		"", "x", "80\n", "010.0.0.1", "::1%eth0", "10.0.0.1:80 check\n  http-request deny", "/a b", "\xff",
 	})
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) registry.KeyValue {
@@ -41,9 +46,11 @@ func KeyValues() *rapid.Generator[[]registry.KeyValue] {
 func Describe(domains []registry.Domain, problems []registry.Problem, ignored ...registry.Ignored) string {
 	var b strings.Builder
 	for _, d := range domains {
-		fmt.Fprintf(&b, "%s%s%s%s\n", d.Name, given(" balance=", d.Options.Balance), given(" check=", d.Options.Check)+given(" cookie=", d.Options.Cookie)+given(" timeout-server=", d.Options.TimeoutServer)+given(" tls=", d.Options.TLS)+
-			given(" aliases=", d.Options.Aliases)+map[bool]string{true: " redirect-https"}[d.Options.RedirectHTTPS]+map[bool]string{true: " maintenance"}[d.Options.Maintenance],
-			map[bool]string{true: " held"}[d.Held])
+		o := d.Options
+		b.WriteString(d.Name + given(" balance=", o.Balance) + given(" check=", o.Check) + given(" cookie=", o.Cookie) +
+			given(" timeout-server=", o.TimeoutServer) + given(" tls=", o.TLS) + given(" aliases=", o.Aliases) +
+			map[bool]string{true: " redirect-https"}[o.RedirectHTTPS] + map[bool]string{true: " maintenance"}[o.Maintenance] +
+			map[bool]string{true: " held"}[d.Held] + "\n")
 		for _, h := range d.Hosts {
 			fmt.Fprintf(&b, "  %s %s weight=%d maxconn=%d backup=%t %s%s%s\n", h.Name, h.Addr, h.Weight, h.MaxConn, h.Backup, h.State,
 				map[bool]string{true: " in one key"}[h.OneKey], defaultsSet(h))
