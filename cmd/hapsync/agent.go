@@ -99,11 +99,11 @@ func (p program) agent(c *cli.Context) error {
 	defer signal.Stop(hangups)
 	p.progress = nil // the log says it
 	s := daemon.New(agentBuild())
-	j, err := p.newAgent(c, s)
+	a, err := p.newAgent(c, s)
 	if err != nil {
 		return err
 	}
-	return s.Run(c.Context, j, hangups, func(now *daemon.Agent) (*daemon.Agent, error) { return p.nextAgent(c.Context, now, s) })
+	return s.Run(c.Context, a, hangups, func(now *daemon.Agent) (*daemon.Agent, error) { return p.nextAgent(c.Context, now, s) })
 }
 
 // agentBuild is the build that the agent reports.
@@ -142,7 +142,7 @@ func (p program) newAgent(c *cli.Context, s *daemon.Daemon) (*daemon.Agent, erro
 	if err != nil {
 		return nil, err
 	}
-	j := &daemon.Agent{
+	a := &daemon.Agent{
 		Registry:  source,
 		Announce:  announce,
 		WebConfig: c.String("web-config-file"),
@@ -154,30 +154,30 @@ func (p program) newAgent(c *cli.Context, s *daemon.Daemon) (*daemon.Agent, erro
 		Version:   thisBuild().Version,
 	}
 	if shadow {
-		err = setShadow(c, j, s, source, target, layout(c, settings))
+		err = setShadow(c, a, s, source, target, layout(c, settings))
 	} else {
-		err = p.setActive(c, j, s, source, target, layout(c, settings))
+		err = p.setActive(c, a, s, source, target, layout(c, settings))
 	}
 	if err != nil {
 		return nil, errors.Join(err, source.Close())
 	}
-	return j, nil
+	return a, nil
 }
 
 // setActive makes the agent one that keeps HAProxy in line.
-func (p program) setActive(c *cli.Context, j *daemon.Agent, s *daemon.Daemon, source source, target target, layout sync.Layout) (err error) {
-	j.Watchdog.File = target
-	j.Certs = watchedCerts(c, target, j.Log)
+func (p program) setActive(c *cli.Context, a *daemon.Agent, s *daemon.Daemon, source source, target target, layout sync.Layout) (err error) {
+	a.Watchdog.File = target
+	a.Certs = watchedCerts(c, target, a.Log)
 	var keep func(sync.Entry)
 	if file, ok := p.journalFile(c); ok {
-		j.Journal = journal.NewWriter(file, j.Log)
-		j.Subject.History = file.Read
-		keep = j.Journal.Add
+		a.Journal = journal.NewWriter(file, a.Log)
+		a.Subject.History = file.Read
+		keep = a.Journal.Add
 	}
-	j.Sync, err = sync.NewAgent(sync.AgentConfig{
+	a.Sync, err = sync.NewAgent(sync.AgentConfig{
 		Follower:       source,
 		Process:        target,
-		File:           j.Watchdog,
+		File:           a.Watchdog,
 		Layout:         layout,
 		Policy:         policy(c),
 		ReloadInterval: c.Duration("reload-interval"),
@@ -185,27 +185,27 @@ func (p program) setActive(c *cli.Context, j *daemon.Agent, s *daemon.Daemon, so
 		Resync:         c.Duration("resync"),
 		Observe:        s.Observe,
 		Measure:        s.Measure,
-		Begin:          j.Watchdog.Begin,
+		Begin:          a.Watchdog.Begin,
 		Journal:        keep,
-		Logger:         j.Log,
+		Logger:         a.Log,
 	})
 	return err
 }
 
 // setShadow makes the agent a shadow. Its HAProxy has no method that changes anything, and its history is in memory.
-func setShadow(c *cli.Context, j *daemon.Agent, s *daemon.Daemon, source source, looker sync.Looker, layout sync.Layout) (err error) {
+func setShadow(c *cli.Context, a *daemon.Agent, s *daemon.Daemon, source source, looker sync.Looker, layout sync.Layout) (err error) {
 	history := new(journal.Memory)
-	j.Subject.History, j.Subject.Confirm = history.Read, "" // there is nothing to confirm
-	j.Sync, err = sync.NewShadow(sync.ShadowConfig{
+	a.Subject.History, a.Subject.Confirm = history.Read, "" // there is nothing to confirm
+	a.Sync, err = sync.NewShadow(sync.ShadowConfig{
 		Follower: source,
 		Looker:   looker,
 		Layout:   layout,
 		Policy:   policy(c),
 		Resync:   c.Duration("resync"),
 		Observe:  s.Observe,
-		Begin:    j.Watchdog.Begin,
+		Begin:    a.Watchdog.Begin,
 		Journal:  history.Add,
-		Logger:   j.Log,
+		Logger:   a.Log,
 		Subject:  compared(c),
 	})
 	return err

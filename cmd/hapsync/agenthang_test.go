@@ -15,7 +15,7 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// hangable is a program in the place of haproxy that leaves -c without an answer while the file dir/hang is there.
+// hangable is a program that replaces haproxy. While the file dir/hang exists, its -c does not answer.
 func hangable(t *testing.T, binary, dir string) (path string) {
 	t.Helper()
 	path = dir + "/hangable"
@@ -34,7 +34,7 @@ func weigh(t *testing.T, etcd *embed.Etcd, host, weight string) {
 	}
 }
 
-// TestAgentGoesOnWhileHaproxyCHangs has a limit of 8 s for haproxy -c, in the place of a minute.
+// TestAgentGoesOnWhileHaproxyCHangs uses a timeout of 8 s for haproxy -c, instead of one minute.
 func TestAgentGoesOnWhileHaproxyCHangs(t *testing.T) {
 	t.Parallel()
 	all := binaries(t)

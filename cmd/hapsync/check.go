@@ -104,18 +104,21 @@ func checkNewDomains(ctx context.Context, instance target, l sync.Layout, base s
 		if change.Options.Cookie != "" {
 			lines = fmt.Sprintf(`the lines "balance %s" and "cookie %s"`, change.Options.Balance, change.Options.Cookie)
 		}
-		f.Remedy = fmt.Sprintf(`in %s give the defaults that hold for the managed file a name, such as web; below it write "defaults domain from web" with %s, `+
-			`then "defaults from web" as the last line, and reload HAProxy`, base, lines)
+		f.Remedy = fmt.Sprintf(`in %s give the defaults that hold for the managed file a name, such as web; `+
+			`below it write "defaults domain from web" with %s, then "defaults from web" as the last line, and reload HAProxy`, base, lines)
 	case haproxy.AddRule:
 		f.Detail = fmt.Sprintf("the next one takes a reload: HAProxy has loaded no rule of frontend %s that reads the map file "+
 			"and comes right behind the rules of all domains", change.Rule.Frontend)
-		f.Remedy = "hapsync writes that rule with the next new domain; if it is there, move your use_backend rules out from between hapsync's, and reload HAProxy"
+		f.Remedy = mapRuleRemedy
 	}
 	if !st.Dynamic.Allowed {
 		f.Level, f.Detail, f.Remedy = haproxy.LevelOK, "each takes a reload, as --dynamic-domains off asks for", ""
 	}
 	return []haproxy.Finding{f}
 }
+
+const mapRuleRemedy = "hapsync writes that rule with the next new domain; if it is there, " +
+	"move your use_backend rules out from between hapsync's, and reload HAProxy"
 
 // checkSpares says whether the next new domain comes without a reload, in a spare backend.
 func checkSpares(l sync.Layout, st haproxy.State) []haproxy.Finding {
@@ -136,7 +139,7 @@ func checkSpares(l sync.Layout, st haproxy.State) []haproxy.Finding {
 	case l.NeedsReload(st) != nil:
 		f.Level = haproxy.LevelWarn
 		f.Detail = "each takes a reload: a frontend has no rule that reads the map file and comes right behind the rules of all domains"
-		f.Remedy = "hapsync writes that rule with the next new domain; if it is there, move your use_backend rules out from between hapsync's, and reload HAProxy"
+		f.Remedy = mapRuleRemedy
 	default:
 		f.Detail = fmt.Sprintf("%d come without a reload, in spare backends", free)
 	}

@@ -23,7 +23,7 @@ func TestCIRunsTheCommandsOfTheREADMEAsPrinted(t *testing.T) {
 	}
 }
 
-// TestTheWorkflowOfPublicCIRunsTheScriptAndNothingElse holds that what CI does stands in one place.
+// TestTheWorkflowOfPublicCIRunsTheScriptAndNothingElse checks that only the script says what CI does.
 func TestTheWorkflowOfPublicCIRunsTheScriptAndNothingElse(t *testing.T) {
 	runs := matches(`(?m)^ +- run: (.*)$`, read(t, "../../.github/workflows/ci.yml"))
 	if !slices.Equal(runs, []string{".ci/run"}) {
@@ -31,7 +31,8 @@ func TestTheWorkflowOfPublicCIRunsTheScriptAndNothingElse(t *testing.T) {
 	}
 }
 
-// TestMakeBuildsWithTheToolchainOfGoModOrTheOneThatIsHere gives make a go that has the newer toolchain, and one that cannot fetch it.
+// TestMakeBuildsWithTheToolchainOfGoModOrTheOneThatIsHere runs make with a go that has the newer toolchain, and with one that
+// cannot download it.
 func TestMakeBuildsWithTheToolchainOfGoModOrTheOneThatIsHere(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -64,7 +65,8 @@ func TestMakeBuildsWithTheToolchainOfGoModOrTheOneThatIsHere(t *testing.T) {
 	}
 }
 
-// TestTheImageBuildsWithTheToolchainOfGoMod holds that the variable of Go's image, which keeps the image's own toolchain, is taken away.
+// TestTheImageBuildsWithTheToolchainOfGoMod checks that GOTOOLCHAIN of Go's image is reset, which would keep the image's
+// toolchain.
 func TestTheImageBuildsWithTheToolchainOfGoMod(t *testing.T) {
 	before, _, _ := strings.Cut(read(t, "../../Dockerfile"), "\nRUN go build")
 	if !strings.Contains(before, "\nENV GOTOOLCHAIN=\n") || !strings.Contains(before, "go env -w GOTOOLCHAIN=auto") {

@@ -79,11 +79,13 @@ func outputs() []reference.Output {
 		"Agent": "`agent`", "registryJSON": "`registry`", "haproxyJSON": "`haproxy`", "waitJSON": "`waiting`",
 		"appliedJSON": "`applied`", "overrideJSON": "`override` or `overrides`", "countsJSON": "`counts`", "Pass": "`passes`", "notShown": "`not_shown`",
 		"domainJSON": "`domains`", "hostJSON": "`hosts` or `registered`", "Pending": "`pending`", "Problem": "`problems`",
-		"actionJSON": "`actions`", "keptJSON": "`kept`", "problemJSON": "`problems`", "explainHostJSON": "`hosts`", "ruleJSON": "`rules`", "optionsJSON": "`options`", "serverJSON": "`server`",
+		"actionJSON": "`actions`", "keptJSON": "`kept`", "problemJSON": "`problems`", "explainHostJSON": "`hosts`",
+		"ruleJSON": "`rules`", "optionsJSON": "`options`", "serverJSON": "`server`",
 		"AdoptStep": "`switch` and `back`", "Shadow": "`shadow`", "ShadowChange": "`changes` of `shadow`", "ShadowLook": "`shadow`",
 		"Attention": "`attention`", "ServerCount": "`servers`", "HAProxyLook": "`haproxy`", "RegistryLook": "`registry`", "Hold": "`hold`",
 		"Domain": "`domains`", "Host": "`host_list`", "Lease": "`lease`", "Step": "`steps`",
-		"Entry": "`entries`", "EntryChange": "`changes`", "Key": "`keys`", "RosterLine": "`agents`", "Certificate": "`certificates`", "Leaving": "`leaving`",
+		"Entry": "`entries`", "EntryChange": "`changes`", "Key": "`keys`", "RosterLine": "`agents`",
+		"Certificate": "`certificates`", "Leaving": "`leaving`",
 	}
 	report, shapes, api := "plan and sync", render.Shapes(), web.Shapes()
 	out := []reference.Output{
@@ -97,11 +99,15 @@ func outputs() []reference.Output {
 		{Title: "adopt", Text: "`hapsync adopt -o json` prints:", Type: shapes["adopt"], Foreign: map[string]string{"plan": report}},
 		{Title: "certs", Text: "`hapsync certs --certs /etc/haproxy/certs -o json` prints:", Type: shapes["certs"]},
 		{Title: "GET /api/v1/status", Text: "How the agent is, on one screen:", Type: api["status"]},
-		{Title: "GET /api/v1/domains", Text: "The domains, by name, so many at a time: `limit` (100, at most 500), `after` a name, `q` for those with a text in their name:", Type: api["domains"]},
+		{Title: "GET /api/v1/domains", Text: "The domains, by name, so many at a time: `limit` (100, at most 500), `after` " +
+			"a name, `q` for those with a text in their name:", Type: api["domains"]},
 		{Title: "GET /api/v1/domains/DOMAIN", Text: "One domain with its hosts:", Type: api["domains/DOMAIN"]},
 		{Title: "GET /api/v1/plan", Text: "What the agent has not done yet, so many steps at a time (`limit`, `after`):", Type: api["plan"]},
-		{Title: "GET /api/v1/history", Text: "What passes did, the newest first, so many at a time: `limit`, `before`, `since` a time such as 1h, `domain` for the changes of one. An entry has 50 changes at most; `hapsync history 812` has all:", Type: api["history"]},
-		{Title: "GET /api/v1/agents", Text: "What `hapsync agents -o json` prints, five seconds old at most, so many agents at a time (`limit`, `after` a name):", Type: api["agents"],
+		{Title: "GET /api/v1/history", Text: "What passes did, the newest first, so many at a time: `limit`, `before`, " +
+			"`since` a time such as 1h, `domain` for the changes of one. An entry has 50 changes at most; " +
+			"`hapsync history 812` has all:", Type: api["history"]},
+		{Title: "GET /api/v1/agents", Text: "What `hapsync agents -o json` prints, five seconds old at most, so many agents " +
+			"at a time (`limit`, `after` a name):", Type: api["agents"],
 			Foreign: map[string]string{"agents": "agents"}},
 		{Title: "Errors of the API", Text: "All paths answer with this instead, where there is nothing to answer with:", Type: api["error"]},
 		{Title: "version", Text: "`hapsync version -o json` prints:", Type: reflect.TypeFor[build]()},

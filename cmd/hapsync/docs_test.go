@@ -15,7 +15,7 @@ import (
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 )
 
-// pages are the texts of all that is written for people, by their paths from the top of the repository.
+// pages are all texts for people, by path in the repository.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
@@ -34,7 +34,7 @@ func pages(t *testing.T) map[string]string {
 	return texts
 }
 
-// tableRows are the lines of a page's tables whose first cell has a word of code, or a number, by that word.
+// tableRows are the rows of a page's tables whose first cell is code or a number, by that word.
 func tableRows(text string) map[string]string {
 	first := regexp.MustCompile("^\\| (?:`([^`]+)`|([0-9]+))[ ,|]")
 	rows := map[string]string{}
@@ -46,7 +46,7 @@ func tableRows(text string) map[string]string {
 	return rows
 }
 
-// TestReferenceIsWhatTheProgramSays holds that docs/reference is what "hapsync docs" writes; -update (make docs) writes it.
+// TestReferenceIsWhatTheProgramSays checks that docs/reference is the output of "hapsync docs"; -update (make docs) writes it.
 func TestReferenceIsWhatTheProgramSays(t *testing.T) {
 	dir := "../../docs/reference"
 	files, err := new(bench).program(nil, nil).reference().Files()
@@ -146,7 +146,7 @@ func hapsyncCalls(line string) [][]string {
 	return calls
 }
 
-// commandMayFollow reports whether the words before a word leave it the place of a command.
+// commandMayFollow reports whether the next word can be a command.
 func commandMayFollow(words []string) bool {
 	if n := len(words); n >= 2 && words[n-2] == "-u" {
 		words = words[:n-2] // sudo -u hapsync
@@ -182,7 +182,7 @@ func TestHapsyncCalls(t *testing.T) {
 	}
 }
 
-// parse has the program read a command line without carrying it out.
+// parse makes the program parse a command line, without running it.
 func parse(args []string) error {
 	app := new(bench).program(nil, nil).app()
 	for _, cmd := range app.Commands {
@@ -260,12 +260,12 @@ func TestPagesNameTargetsOfTheMakefile(t *testing.T) {
 	}
 }
 
-// withoutBlocks is a page without its blocks of code: what is in them is no heading and no link.
+// withoutBlocks is a page without its code blocks, which have no headings or links.
 func withoutBlocks(text string) string {
 	return regexp.MustCompile("(?ms)^ *```.*?^ *```$").ReplaceAllString(text, "")
 }
 
-// anchorsOf are the names under which the headings of a page are found, as GitHub makes them.
+// anchorsOf are GitHub's anchors of a page's headings.
 func anchorsOf(text string) map[string]bool {
 	anchors := map[string]bool{}
 	for _, m := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(text, -1) {
@@ -275,7 +275,7 @@ func anchorsOf(text string) map[string]bool {
 	return anchors
 }
 
-// linksOf are the links of a page, each as a page's path and an anchor; what is on another machine is left out.
+// linksOf are the links of a page, as a path and an anchor, without links to other sites.
 func linksOf(page, text string) (links [][2]string) {
 	for _, m := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(withoutBlocks(text), -1) {
 		if strings.Contains(m[1], "://") {

@@ -15,7 +15,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// explained is a HAProxy that is in line with a registry of one host.
+// explainedHost is a HAProxy that is in line with a registry of one host.
 func explainedHost() *bench {
 	b := oneHost()
 	b.snapshot.Prefix = "/services/web"

@@ -11,7 +11,7 @@ import (
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
 )
 
-// settled is the value of a flag in the action of a command.
+// settled is the value of a flag when a command runs.
 func (b *bench) settled(t *testing.T, command, flag string, args ...string) string {
 	t.Helper()
 	var stderr bytes.Buffer
@@ -91,8 +91,8 @@ func eachSetting(t *testing.T, test func(t *testing.T, cmd *cli.Command, s *cli.
 	}
 }
 
-// TestPrecedence has each setting once, in the first command that has it; TestEveryFlagIsDocumented holds that settings
-// of one name are of one type in all of them.
+// TestPrecedence tries each setting once, in the first command that has it. TestEveryFlagIsDocumented checks that settings of
+// one name have one type.
 func TestPrecedence(t *testing.T) {
 	seen := map[string]bool{"config-file": true}
 	eachSetting(t, func(t *testing.T, cmd *cli.Command, s *cli.Setting) {

@@ -14,8 +14,8 @@ import (
 	"github.com/hapsync/hapsync/registry/etcd"
 )
 
-// TestMain is the program where the binary of the tests is started by the name "hapsync". It keeps a SIGHUP that comes while no
-// agent listens, before its start or after its end, from ending the tests.
+// TestMain runs the program if the test binary is started by the name "hapsync". Otherwise a SIGHUP without a running agent
+// must not end the tests.
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == "hapsync" {
 		main()

@@ -118,7 +118,7 @@ func launch(t *testing.T, binary, dir string) (stop func()) {
 	return stop
 }
 
-// eventually returns when f finds nothing wrong any more; what is wrong after 30 seconds ends the test.
+// eventually waits until f returns nil, for 30 seconds.
 func eventually(t *testing.T, what string, f func() error) {
 	t.Helper()
 	deadline := time.After(30 * time.Second)

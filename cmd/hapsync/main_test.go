@@ -43,12 +43,12 @@ type bench struct {
 	writing func() // called before the file is written
 	relists atomic.Int32
 	looks   atomic.Int32 // at the servers
-	// keyLooks are those at the keys of a domain.
+	// keyLooks counts calls of Keys.
 	keyLooks atomic.Int32
 	updates  chan registry.Snapshot // what the registry tells, instead of snapshot
 }
 
-// An outcome is what a person sees of a run.
+// An outcome is the visible result of a run.
 type outcome struct {
 	code           int
 	stdout, stderr string
@@ -119,7 +119,7 @@ func (b benchSource) Announce(ctx context.Context, _ etcd.AnnounceConfig, report
 
 func (b benchSource) Relist() { b.relists.Add(1) }
 
-// Follow tells once what there is, or that nothing can be read; or what the updates are.
+// Follow delivers the updates of the bench, or its snapshot, or its error.
 func (b benchSource) Follow(ctx context.Context, update func(registry.Update), lost func(error)) error {
 	switch {
 	case b.snapshotErr != nil:

@@ -104,7 +104,7 @@ func TestThePageAndTheExampleConfigurePrometheus(t *testing.T) {
 	}
 }
 
-// labelsOf are the labels that a metric of an agent has beside those of a scrape.
+// labelsOf are the labels of an agent's metrics, without those of a scrape.
 func labelsOf(t *testing.T) map[string]bool {
 	t.Helper()
 	families, err := daemon.Sample().Gather()
@@ -122,7 +122,7 @@ func labelsOf(t *testing.T) map[string]bool {
 	return labels
 }
 
-// checkExpression holds that Prometheus can parse an expression, and that agents export its metrics and labels.
+// checkExpression checks that Prometheus can parse an expression, and that agents export its metrics and labels.
 func checkExpression(t *testing.T, title, expr string) {
 	t.Helper()
 	if unknown := unknownMetrics(t, expr); unknown != nil {

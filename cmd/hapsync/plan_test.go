@@ -19,7 +19,7 @@ func registered(name, addr string) registry.Host {
 	return registry.Host{Name: name, Addr: netip.MustParseAddrPort(addr), Weight: 1, State: registry.Ready}
 }
 
-// inLine is a HAProxy of some version that has what a registry of two domains says.
+// inLine is a HAProxy of some version that is in line with a registry of two domains.
 func inLine(version haproxy.Version) *bench {
 	b := &bench{snapshot: registry.Snapshot{Prefix: "/services/web", Revision: 812, Keys: 6, Domains: []registry.Domain{
 		{Name: "a.abc.com", Hosts: []registry.Host{registered("server1", "10.0.0.1:10000"), registered("server2", "10.0.0.1:10001")}},

@@ -41,7 +41,7 @@ func (s slowTarget) Reload(ctx context.Context) error {
 	return s.benchTarget.Reload(ctx)
 }
 
-// slowSync starts a sync of which etcd, haproxy -c and the reload take as long as the test likes.
+// slowSync starts a sync. The test decides when etcd, haproxy -c and the reload answer.
 func slowSync(t *testing.T, stderr *os.File) (etcdAnswers, written, reloaded chan struct{}, code chan int) {
 	t.Helper()
 	b := oneHost()

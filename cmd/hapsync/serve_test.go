@@ -24,7 +24,7 @@ import (
 	"github.com/hapsync/hapsync/sync"
 )
 
-// scrape returns what the agent's metrics are, by name, and with the value of the label where there is one.
+// scrape returns the agent's metrics, by name and the value of the label.
 func scrape(t *testing.T, a *runningAgent) map[string]float64 {
 	t.Helper()
 	code, body, err := a.get(t, "/metrics")
@@ -86,7 +86,7 @@ func TestMetrics(t *testing.T) {
 	if at := time.Unix(int64(got["hapsync_applied_timestamp_seconds"]), 0); time.Since(at) > time.Minute {
 		t.Errorf("applied at %s", at)
 	}
-	// All is read once more 3 s after a reload.
+	// 3 s after a reload everything is read again.
 	for _, name := range []string{"hapsync_passes_total/ok", "hapsync_pass_duration_seconds/whole", "go_goroutines", "process_resident_memory_bytes"} {
 		if got[name] == 0 {
 			t.Errorf("no %s", name)

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// executable is a path by which the binary of these tests is the program: see TestMain.
+// executable is a path that starts the test binary as the program: see TestMain.
 func executable(t *testing.T) string {
 	t.Helper()
 	tests, err := os.Executable()

@@ -15,7 +15,7 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// startSystemd is what systemd hears: one notification after the other.
+// startSystemd returns the notifications that systemd receives.
 func startSystemd(t *testing.T) *log {
 	t.Helper()
 	dir, _ := place(t)
@@ -44,7 +44,7 @@ func startSystemd(t *testing.T) *log {
 	return heard
 }
 
-// hears waits until all that was heard matches.
+// hears waits until all notifications match.
 func hears(t *testing.T, heard *log, pattern string) {
 	t.Helper()
 	matcher := regexp.MustCompile("(?s)" + pattern)
@@ -86,7 +86,7 @@ func TestSystemdIsToldWhyItIsNotReady(t *testing.T) {
 
 func TestWatchdogIsNotFedWhenAPassIsStuck(t *testing.T) {
 	heard := startSystemd(t)
-	j, err := jobOf(t, oneHost())
+	j, err := agentOf(t, oneHost())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,8 +107,8 @@ func TestWatchdogIsNotFedWhenAPassIsStuck(t *testing.T) {
 	hears(t, heard, "WATCHDOG=1\n\n$")
 }
 
-// jobOf is what hapsync agent works on, without running.
-func jobOf(t *testing.T, b *bench, args ...string) (j *daemon.Agent, err error) {
+// agentOf is the daemon's agent, not running.
+func agentOf(t *testing.T, b *bench, args ...string) (j *daemon.Agent, err error) {
 	t.Helper()
 	p := b.program(new(bytes.Buffer), new(bytes.Buffer))
 	app := p.app()

@@ -40,7 +40,7 @@ func manyDomains(n int) *bench {
 	return b
 }
 
-// started is an agent of the bench that has made its first pass.
+// started is an agent of the bench after its first pass.
 func (b *bench) started(t *testing.T, args ...string) *runningAgent {
 	t.Helper()
 	a := startAgent(t, b.program(nil, nil), freeAddr(t), args...)
@@ -48,7 +48,7 @@ func (b *bench) started(t *testing.T, args ...string) *runningAgent {
 	return a
 }
 
-// must gets a path that is there.
+// must gets an existing path.
 func (a *runningAgent) must(t *testing.T, path string) string {
 	t.Helper()
 	code, body, err := a.get(t, path)

@@ -16,7 +16,7 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-// fakePassword is "fakepassword", by bcrypt.
+// fakePassword is the bcrypt hash of "fakepassword".
 const fakePassword = "$2a$04$YxusahdM7mIdzr9Li8EETO7XHXNWh/r//8Dwys21BtF0vyXcg5pty"
 
 // writeWebConfig writes a file for --web-config-file with a certificate and a user, and returns a client that trusts the certificate.
@@ -67,7 +67,7 @@ func TestTLSAndAPasswordGuardAllThatTheAgentAnswers(t *testing.T) {
 	}
 }
 
-// TestStatusAsksAnAgentWithTLSAndAPassword has a certificate for example.com, which no one trusts.
+// TestStatusAsksAnAgentWithTLSAndAPassword uses an untrusted certificate for example.com.
 func TestStatusAsksAnAgentWithTLSAndAPassword(t *testing.T) {
 	path, _ := writeWebConfig(t)
 	listen := freeAddr(t)
@@ -132,7 +132,7 @@ func TestStatusKnowsAnAgentByTheCertificateOfItsFile(t *testing.T) {
 	}
 }
 
-// anotherCertificate is one that no server here has.
+// anotherCertificate is a certificate that no server here has.
 func anotherCertificate(t *testing.T) []byte {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(nil)

@@ -48,8 +48,8 @@ type Agent struct {
 }
 
 // inherit takes over what another Follower of its kind has learned.
-func (j *Agent) inherit(from *Agent) {
-	switch next := j.Sync.(type) {
+func (a *Agent) inherit(from *Agent) {
+	switch next := a.Sync.(type) {
 	case *sync.Agent:
 		if was, ok := from.Sync.(*sync.Agent); ok {
 			next.Inherit(was)
@@ -62,35 +62,35 @@ func (j *Agent) inherit(from *Agent) {
 }
 
 // start runs the agent until stop is called. stop waits for the present pass.
-func (j *Agent) start(ctx context.Context) (stop func()) {
-	j.ended = make(chan error, 1)
+func (a *Agent) start(ctx context.Context) (stop func()) {
+	a.ended = make(chan error, 1)
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
-		j.ended <- j.Sync.Run(ctx)
-		close(j.ended)
+		a.ended <- a.Sync.Run(ctx)
+		close(a.ended)
 	}()
-	if j.Journal != nil {
-		go j.Journal.Run()
+	if a.Journal != nil {
+		go a.Journal.Run()
 	}
 	var reporting stdsync.WaitGroup
-	if j.Certs != nil {
-		reporting.Go(func() { j.Certs.Run(ctx) })
+	if a.Certs != nil {
+		reporting.Go(func() { a.Certs.Run(ctx) })
 	}
-	if agent, ok := j.Sync.(*sync.Agent); ok && j.Announce != nil {
+	if agent, ok := a.Sync.(*sync.Agent); ok && a.Announce != nil {
 		reports := make(chan registry.AgentReport)
-		reporting.Go(func() { agent.Report(ctx, j.Version, reports) })
-		reporting.Go(func() { j.Registry.Announce(ctx, *j.Announce, reports) })
+		reporting.Go(func() { agent.Report(ctx, a.Version, reports) })
+		reporting.Go(func() { a.Registry.Announce(ctx, *a.Announce, reports) })
 	}
 	return func() {
 		cancel()
-		for range j.ended {
+		for range a.ended {
 		}
 		reporting.Wait()
-		if j.Journal != nil {
-			j.Journal.Close()
+		if a.Journal != nil {
+			a.Journal.Close()
 		}
-		if err := j.Registry.Close(); err != nil {
-			j.Log.Warn("hang up on etcd", "error", err)
+		if err := a.Registry.Close(); err != nil {
+			a.Log.Warn("hang up on etcd", "error", err)
 		}
 	}
 }

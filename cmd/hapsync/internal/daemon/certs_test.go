@@ -14,7 +14,7 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
-// A fakeLoader is HAProxy with one certificate, and notes when it was asked.
+// A fakeLoader is HAProxy with one certificate. It counts the calls.
 type fakeLoader struct {
 	certificate haproxy.Certificate
 	err         error
@@ -40,7 +40,7 @@ func TestCertificatesAreTriedAgainAsOftenAsThereIsReason(t *testing.T) {
 			l.certificate.State, l.certificate.Problem = haproxy.CertificateChanged, "refused"
 		}, certsRetry},
 		{"HAProxy is away", func(l *fakeLoader) { l.err = errors.New("away") }, certsRetry},
-		// Only another file makes that good.
+		// Only another file fixes that.
 		{"a bad file", func(l *fakeLoader) { l.certificate.State, l.certificate.Problem = haproxy.CertificateBad, "no key" }, certsResync},
 	} {
 		t.Run(c.name, func(t *testing.T) {

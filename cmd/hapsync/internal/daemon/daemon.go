@@ -127,17 +127,17 @@ func (s *Daemon) Run(ctx context.Context, first *Agent, hangups <-chan os.Signal
 
 // reload replaces the running agent by the next one. The present one goes on if the settings are the same, or are bad.
 func (s *Daemon) reload(ctx context.Context, now running, next func(*Agent) (*Agent, error)) running {
-	j, err := next(now.Agent)
-	if err == nil && j == nil {
+	a, err := next(now.Agent)
+	if err == nil && a == nil {
 		now.Log.Info("the settings are what they were, all is read again")
 		now.Sync.Resync()
 		return now
 	}
 	place := now.server
-	if err == nil && (j.Listen != now.Listen || j.WebConfig != now.WebConfig) {
-		place, err = s.move(now, j)
+	if err == nil && (a.Listen != now.Listen || a.WebConfig != now.WebConfig) {
+		place, err = s.move(now, a)
 		if err != nil {
-			err = errors.Join(err, j.Registry.Close())
+			err = errors.Join(err, a.Registry.Close())
 		}
 	}
 	if err != nil {
@@ -147,44 +147,44 @@ func (s *Daemon) reload(ctx context.Context, now running, next func(*Agent) (*Ag
 		return now
 	}
 	now.stop()
-	j.inherit(now.Agent)
-	s.Use(j)
+	a.inherit(now.Agent)
+	s.Use(a)
 	if place != now.server {
 		now.server.close()
 	}
-	j.Log.Info("the agent runs with new settings", "listen", j.Listen.String())
-	return running{j, place, j.start(ctx)}
+	a.Log.Info("the agent runs with new settings", "listen", a.Listen.String())
+	return running{a, place, a.start(ctx)}
 }
 
 // move opens the server of the next agent. If the address is the same, it closes the present server first, and opens it again
 // if that fails.
-func (s *Daemon) move(now running, j *Agent) (*server, error) {
-	if j.Listen == now.Listen {
+func (s *Daemon) move(now running, a *Agent) (*server, error) {
+	if a.Listen == now.Listen {
 		now.server.close()
 	}
-	opened, err := s.open(j)
+	opened, err := s.open(a)
 	switch {
 	case err == nil:
 		return opened, nil
-	case j.Listen == now.Listen:
+	case a.Listen == now.Listen:
 		return listenLater(func() (*server, error) { return s.open(now.Agent) }), err
 	}
 	return now.server, err
 }
 
 // openOrLater retries in the background if the address is taken.
-func (s *Daemon) openOrLater(j *Agent) (*server, error) {
-	opened, err := s.open(j)
+func (s *Daemon) openOrLater(a *Agent) (*server, error) {
+	opened, err := s.open(a)
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		return opened, err
 	}
-	j.Log.Error("the agent runs, but answers on no address until this one is free", "listen", j.Listen.String(), "error", err)
-	return listenLater(func() (*server, error) { return s.open(j) }), nil
+	a.Log.Error("the agent runs, but answers on no address until this one is free", "listen", a.Listen.String(), "error", err)
+	return listenLater(func() (*server, error) { return s.open(a) }), nil
 }
 
-func (s *Daemon) open(j *Agent) (*server, error) {
+func (s *Daemon) open(a *Agent) (*server, error) {
 	site := web.New(s.subject)
-	return listenAndServe(j, s.handler(site), site.Close)
+	return listenAndServe(a, s.handler(site), site.Close)
 }
 
 // subject is what the page and the API show.

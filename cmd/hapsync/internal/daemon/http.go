@@ -180,14 +180,14 @@ func listenLater(open func() (*server, error)) *server {
 }
 
 // listenAndServe listens for an agent and serves until the server is closed; then it calls ending.
-func listenAndServe(j *Agent, handler http.Handler, ending func()) (*server, error) {
-	where := j.Listen
+func listenAndServe(a *Agent, handler http.Handler, ending func()) (*server, error) {
+	where := a.Listen
 	if where.None() {
 		return &server{}, nil
 	}
-	if j.WebConfig != "" {
-		if err := toolkit.Validate(j.WebConfig); err != nil {
-			return nil, fmt.Errorf("--web-config-file %s: %w", j.WebConfig, err)
+	if a.WebConfig != "" {
+		if err := toolkit.Validate(a.WebConfig); err != nil {
+			return nil, fmt.Errorf("--web-config-file %s: %w", a.WebConfig, err)
 		}
 	}
 	l, err := where.listen(context.Background())
@@ -202,18 +202,18 @@ func listenAndServe(j *Agent, handler http.Handler, ending func()) (*server, err
 			WriteTimeout:      10 * time.Second,
 			IdleTimeout:       time.Minute,
 			MaxHeaderBytes:    16 << 10,
-			ErrorLog:          slog.NewLogLogger(j.Log.Handler(), slog.LevelDebug),
+			ErrorLog:          slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug),
 		},
 		failed: make(chan error, 1),
 	}
 	s.server.RegisterOnShutdown(ending)
 	serve := s.server.Serve
-	if j.WebConfig != "" {
+	if a.WebConfig != "" {
 		serve = func(l net.Listener) error {
-			return toolkit.Serve(l, s.server, &toolkit.FlagConfig{WebConfigFile: &j.WebConfig}, j.Log)
+			return toolkit.Serve(l, s.server, &toolkit.FlagConfig{WebConfigFile: &a.WebConfig}, a.Log)
 		}
 	} else if where.Network != "unix" && !where.loopback() {
-		j.Log.Warn("everybody who can reach the address may read what the agent knows: --web-config-file gives it TLS and a password",
+		a.Log.Warn("everybody who can reach the address may read what the agent knows: --web-config-file gives it TLS and a password",
 			"listen", where.String())
 	}
 	go func() { s.failed <- serve(l) }()

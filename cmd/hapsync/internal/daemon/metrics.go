@@ -109,7 +109,8 @@ func measures(s sync.Status) []measure {
 		return measure{"hapsync_changes_total", "Changes made, live through the Runtime API or in the managed file.", counter, float64(n), "via", via}
 	}
 	reloads := func(cause sync.ReloadCause) measure {
-		return measure{"hapsync_reloads_total", "Reloads of HAProxy, by what asked for them.", counter, float64(s.Counts.Reloads[cause]), "cause", string(cause)}
+		n := float64(s.Counts.Reloads[cause])
+		return measure{"hapsync_reloads_total", "Reloads of HAProxy, by what asked for them.", counter, n, "cause", string(cause)}
 	}
 	n := s.Counts
 	all := []measure{
@@ -120,7 +121,8 @@ func measures(s sync.Status) []measure {
 		{"hapsync_drift_total", "Changes that undid what was changed in HAProxy by hand.", counter, float64(n.Drift), "", ""},
 		{"hapsync_revision_seen", "The registry's revision that was last heard of.", gauge, float64(s.Seen), "", ""},
 		{"hapsync_revision_applied", "The registry's revision that HAProxy's process was last brought in line with.", gauge, float64(s.Applied), "", ""},
-		{"hapsync_change_revision_seen", "The revision of the last change below the prefix that was heard of: it stays while nothing changes, and is the same on all balancers.", gauge, float64(s.Heard), "", ""},
+		{"hapsync_change_revision_seen", "The revision of the last change below the prefix that was heard of: it stays " +
+			"while nothing changes, and is the same on all balancers.", gauge, float64(s.Heard), "", ""},
 		{"hapsync_change_revision_applied", "The revision of the last change below the prefix that HAProxy's process has.", gauge, float64(s.Has), "", ""},
 		{"hapsync_revision_filed", "The registry's revision that the managed file was last brought in line with.", gauge, float64(s.Filed), "", ""},
 		{"hapsync_applied_timestamp_seconds", "When HAProxy was last in line; 0 before the first good pass.", gauge, unixSeconds(s.AppliedAt), "", ""},
@@ -128,7 +130,8 @@ func measures(s sync.Status) []measure {
 		{"hapsync_ready", "1 where /readyz answers 200.", gauge, truth(s.Ready()), "", ""},
 		{"hapsync_held", "1 where a safeguard holds a pass.", gauge, truth(s.Held != ""), "", ""},
 		{"hapsync_failed", "1 where the last pass failed.", gauge, truth(s.Failed != ""), "", ""},
-		{"hapsync_waiting_seconds", "For how long a step has been taking that takes long: haproxy -c, a reload; 0 where none does.", gauge, s.Waiting.Took().Seconds(), "", ""},
+		{"hapsync_waiting_seconds", "For how long a step has been taking that takes long: haproxy -c, a reload; 0 " +
+			"where none does.", gauge, s.Waiting.Took().Seconds(), "", ""},
 		{"hapsync_registry_up", "1 where the registry can be followed.", gauge, truth(s.RegistryUp()), "", ""},
 		{"hapsync_haproxy_up", "1 where HAProxy answered in the last pass.", gauge, truth(s.HAProxyUp()), "", ""},
 		{"hapsync_domains", "Good domains in the registry.", gauge, float64(s.Last.Domains), "", ""},
@@ -139,7 +142,8 @@ func measures(s sync.Status) []measure {
 		{"hapsync_overrides", "Servers with a state or weight that someone set on HAProxy's socket.", gauge, float64(len(s.Overrides)), "", ""},
 		{"hapsync_draining_servers", "Removed servers that still have sessions.", gauge, float64(s.Last.Draining), "", ""},
 		{"hapsync_reload_postponed", "1 where a reload waits for --reload-interval or --reload-splay.", gauge, truth(s.Last.Postponed), "", ""},
-		{"hapsync_old_workers", "HAProxy's processes that finish what they had before a reload, as of the last whole pass.", gauge, float64(s.Last.OldWorkers), "", ""},
+		{"hapsync_old_workers", "HAProxy's processes that finish what they had before a reload, as of the " +
+			"last whole pass.", gauge, float64(s.Last.OldWorkers), "", ""},
 	}
 	for _, p := range s.Oldest {
 		all = append(all, measure{"hapsync_problem_age_seconds", "For how long the agent has known of a problem, of the 20 oldest ones.", gauge,
@@ -159,13 +163,18 @@ func shadowMeasures(s sync.ShadowStatus) []measure {
 		oldest = time.Since(s.Changes[0].Since).Seconds()
 	}
 	all := []measure{
-		{"hapsync_shadow_agreed_total", "With --shadow: changes of the registry that the other tool made as hapsync would have made them.", counter, float64(s.Agreed), "", ""},
-		{"hapsync_shadow_differed_total", "With --shadow: changes that the other tool did not make as hapsync would have made them, and changes of its own.", counter, float64(s.Differed), "", ""},
-		{"hapsync_shadow_oldest_change_seconds", "With --shadow: for how long HAProxy has lacked a change that hapsync would have made; 0 where it lacks none.", gauge, oldest, "", ""},
-		{"hapsync_shadow_acted_timestamp_seconds", "With --shadow: when the other tool was last seen to change HAProxy; 0 if it was not.", gauge, unixSeconds(s.Acted), "", ""},
+		{"hapsync_shadow_agreed_total", "With --shadow: changes of the registry that the other tool made as hapsync would " +
+			"have made them.", counter, float64(s.Agreed), "", ""},
+		{"hapsync_shadow_differed_total", "With --shadow: changes that the other tool did not make as hapsync would have " +
+			"made them, and changes of its own.", counter, float64(s.Differed), "", ""},
+		{"hapsync_shadow_oldest_change_seconds", "With --shadow: for how long HAProxy has lacked a change that hapsync " +
+			"would have made; 0 where it lacks none.", gauge, oldest, "", ""},
+		{"hapsync_shadow_acted_timestamp_seconds", "With --shadow: when the other tool was last seen to change HAProxy; 0 " +
+			"if it was not.", gauge, unixSeconds(s.Acted), "", ""},
 	}
 	for _, state := range []sync.ShadowState{sync.ShadowWaits, sync.ShadowUnanswered, sync.ShadowDiffers} {
-		all = append(all, measure{"hapsync_shadow_changes", "With --shadow: changes that hapsync would have made and HAProxy does not have, by state.", gauge,
+		all = append(all, measure{"hapsync_shadow_changes", "With --shadow: changes that hapsync would have made and " +
+			"HAProxy does not have, by state.", gauge,
 			float64(s.Count(state)), "state", string(state)})
 	}
 	return all

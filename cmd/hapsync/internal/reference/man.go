@@ -27,7 +27,8 @@ func (p Program) Manuals() (map[string]string, error) {
 
 func (p Program) overview() string {
 	var b strings.Builder
-	b.WriteString("hapsync 1 \"\" hapsync \"hapsync\"\n==============================\n\n# NAME\nhapsync - keep HAProxy in line with a service registry in etcd\n\n" +
+	b.WriteString("hapsync 1 \"\" hapsync \"hapsync\"\n==============================\n\n" +
+		"# NAME\nhapsync - keep HAProxy in line with a service registry in etcd\n\n" +
 		"# SYNOPSIS\n**hapsync** [*flags*] *command* [*flags*]\n\n# COMMANDS\n")
 	for _, group := range p.Groups {
 		fmt.Fprintf(&b, "## %s\n\n", group)
@@ -36,7 +37,8 @@ func (p Program) overview() string {
 		}
 	}
 	b.WriteString("# SHARED FLAGS\nA flag may stand before or after the command. What a flag does not say comes from its environment variable, then " +
-		"from the file of **--config-file** (YAML; the keys are the names of the flags; without it " + cli.DefaultConfigFile + ", if it exists), then from the default.\n\n")
+		"from the file of **--config-file** (YAML; the keys are the names of the flags; without it " + cli.DefaultConfigFile +
+		", if it exists), then from the default.\n\n")
 	for _, f := range cli.SharedFlags() {
 		b.WriteString(manualFlag(f))
 	}
@@ -54,7 +56,8 @@ func (p Program) manual(cmd *cli.Command) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "hapsync-%[1]s 1 \"\" hapsync \"hapsync\"\n==============================\n\n# NAME\nhapsync-%[1]s - %[2]s\n\n# SYNOPSIS\n**%[3]s**\n\n"+
+	fmt.Fprintf(&b, "hapsync-%[1]s 1 \"\" hapsync \"hapsync\"\n==============================\n\n"+
+		"# NAME\nhapsync-%[1]s - %[2]s\n\n# SYNOPSIS\n**%[3]s**\n\n"+
 		"# DESCRIPTION\n%[4]s\n\n# FLAGS\n", cmd.Name, escape(cmd.Usage), escape(cmd.UsageText), escape(strings.TrimSpace(page.Description)))
 	for _, f := range p.own(cmd) {
 		b.WriteString(manualFlag(f))

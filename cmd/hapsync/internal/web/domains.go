@@ -98,7 +98,7 @@ func (st *state) digest() {
 		st.domains = append(st.domains, st.domainOf(d))
 	}
 	for _, name := range st.leavingDomains() {
-		if _, there := slices.BinarySearchFunc(st.snapshot.Domains, name, byName); !there {
+		if _, there := slices.BinarySearchFunc(st.snapshot.Domains, name, registry.Domain.CompareName); !there {
 			st.domains = append(st.domains, st.domainOf(registry.Domain{Name: name}))
 		}
 	}
@@ -109,8 +109,6 @@ func (st *state) digest() {
 	}
 	slices.SortStableFunc(st.worst, func(a, b *Domain) int { return cmp.Compare(b.Level.rank(), a.Level.rank()) })
 }
-
-func byName(d registry.Domain, name string) int { return cmp.Compare(d.Name, name) }
 
 // domainOf is a domain with its servers.
 func (st *state) domainOf(d registry.Domain) Domain {
