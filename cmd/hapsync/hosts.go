@@ -94,7 +94,7 @@ func (p program) deregisterCommand() *cli.Command {
 		ArgsUsage: "[DOMAIN HOST]",
 		Category:  groupHosts,
 		Usage:     "take a host out of the registry, also one that is registered elsewhere",
-		Flags:     slices.Concat(hostFlags(), []cli.Flag{drainFlag()}, waitFlags(), cli.SharedFlags(cli.HAProxy)),
+		Flags:     slices.Concat(hostFlags(), []cli.Flag{drainFlag()}, waitFlags(waitUntilApplied), cli.SharedFlags(cli.HAProxy)),
 		Action:    p.deregister,
 	}, cli.Page{
 		Description: `Sets the host's state to drain, waits, sets it to maint and deletes its keys: no request fails. A hapsync register
@@ -138,7 +138,7 @@ func (p program) stateCommand(state registry.HostState, usage, description strin
 		ArgsUsage: "[DOMAIN HOST]",
 		Category:  groupHosts,
 		Usage:     usage,
-		Flags:     slices.Concat(hostFlags(), waitFlags(), cli.SharedFlags(cli.HAProxy)),
+		Flags:     slices.Concat(hostFlags(), waitFlags(waitUntilApplied), cli.SharedFlags(cli.HAProxy)),
 		Action:    func(c *cli.Context) error { return p.setHost(c, c.Args().Slice(), "state", string(state)) },
 	}, cli.Page{
 		Description: description,
@@ -169,7 +169,7 @@ func (p program) weightCommand() *cli.Command {
 		Category:  groupHosts,
 		Usage:     "set the weight of a host",
 		ArgsUsage: "[DOMAIN HOST] WEIGHT",
-		Flags:     slices.Concat(hostFlags(), waitFlags(), cli.SharedFlags(cli.HAProxy)),
+		Flags:     slices.Concat(hostFlags(), waitFlags(waitUntilApplied), cli.SharedFlags(cli.HAProxy)),
 		Action: func(c *cli.Context) error {
 			args := c.Args().Slice()
 			if len(args) == 0 {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -26,7 +27,7 @@ func (p program) registerCommand() *cli.Command {
 	value := func(attribute string) func(string) error {
 		return func(s string) error { return registry.CheckValue(attribute, s) }
 	}
-	flags := append(hostFlags(),
+	flags := slices.Concat(hostFlags(), []cli.Flag{
 		cli.Text(cli.Spec{Name: "ip", Check: value("ip"), Fallback: "the local one that leads to etcd", Usage: "`ADDRESS` of the host"}),
 		cli.Text(cli.Spec{Name: "port", Required: true, Check: value("port"), Usage: "`PORT` of the host"}),
 		cli.Text(cli.Spec{Name: "weight", Check: value("weight"), Fallback: "1", Usage: "`WEIGHT` of the host, 0 to 256, relative to the others"}),
@@ -36,9 +37,7 @@ func (p program) registerCommand() *cli.Command {
 			Usage: "write the address as ip:port into one key, the host itself, as other tools read it, and not as the keys ip and port"}),
 		cli.Text(cli.Spec{Name: "ttl", Value: "15s", Check: leaseTime, Usage: "`TIME` after which a host that has died is out of the registry"}),
 		drainFlag(),
-		cli.Toggle(cli.Spec{Name: "wait", Usage: "leave again unless every agent that reports applies the registration in time"}),
-		cli.Text(cli.Spec{Name: "wait-timeout", Value: "30s", Check: cli.Duration, Usage: "`TIME` after which --wait has failed"}),
-		reportPrefixFlag(),
+	}, waitFlags("leave again unless every agent that reports applies the registration in time"), []cli.Flag{
 		cli.Toggle(cli.Spec{Name: "replace", Usage: "take the name over from the one that has it"}),
 		cli.Text(cli.Spec{Name: "check", Check: checkSpec,
 			Usage: "`CHECK` the host, and register it only while it is good: http://127.0.0.1:10000/health, tcp://127.0.0.1:10000, exec:/path"}),
@@ -46,14 +45,13 @@ func (p program) registerCommand() *cli.Command {
 		cli.Text(cli.Spec{Name: "timeout", Value: "1s", Check: cli.Duration, Usage: "`TIME` after which a check has failed"}),
 		cli.Text(cli.Spec{Name: "rise", Value: "2", Check: number, Usage: "good `CHECKS` in a row after which the host is good"}),
 		cli.Text(cli.Spec{Name: "fall", Value: "3", Check: number, Usage: "bad `CHECKS` in a row after which it is bad"}),
-	)
-	flags = append(flags, dockerFlags()...)
+	}, dockerFlags(), cli.SharedFlags(cli.HAProxy))
 	return p.environment().Command(&cli.Command{
 		Name:      "register",
 		Category:  groupHosts,
 		Usage:     "register a host for as long as it runs, and run its command; or this machine's containers",
 		ArgsUsage: "[-- COMMAND [ARGUMENT...]]",
-		Flags:     append(flags, cli.SharedFlags(cli.HAProxy)...),
+		Flags:     flags,
 		Action:    p.register,
 	}, cli.Page{
 		Description: `Writes all keys of the host in one transaction, under a lease that it keeps alive. A lease that is lost is followed

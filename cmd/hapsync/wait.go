@@ -20,9 +20,12 @@ var errNotYet = errors.New("not in effect")
 // waitPoll is how often the agents' reports are read.
 const waitPoll = 200 * time.Millisecond
 
-func waitFlags() []cli.Flag {
+// waitUntilApplied is the usage of --wait for commands that write to the registry.
+const waitUntilApplied = "wait until every agent that reports has applied it"
+
+func waitFlags(usage string) []cli.Flag {
 	return []cli.Flag{
-		cli.Toggle(cli.Spec{Name: "wait", Usage: "wait until every agent that reports has applied it"}),
+		cli.Toggle(cli.Spec{Name: "wait", Usage: usage}),
 		cli.Text(cli.Spec{Name: "wait-timeout", Value: "30s", Check: cli.Duration, Usage: "`TIME` after which --wait has failed"}),
 		reportPrefixFlag(),
 	}
