@@ -16,8 +16,8 @@ func TestWhatIsLeftAloneKeepsItsTraffic(t *testing.T) {
 		says string
 	}{
 		"a second ACL line":  {editLines(acl, func(l string) []string { return []string{l, "    acl is_b.abc.com hdr(host) -i www.b.abc.com"} }), "another ACL line"},
-		"the rule twice":     {editLines(rule, func(l string) []string { return []string{l, l} }), "twice"},
-		"no rule":            {editLines(rule, nil), "no use_backend rule"},
+		"the rule twice":     {editLines(rule, func(l string) []string { return []string{l, l} }), "twice in frontend"},
+		"no rule":            {editLines(rule, nil), "no use_backend rule with it"},
 		"no ACL":             {editLines(acl, nil), "no ACL"},
 		"neither":            {func(l []string) []string { return editLines(rule, nil)(editLines(acl, nil)(l)) }, "no ACL and no use_backend rule"},
 		"other words":        {editLines(acl, func(string) []string { return []string{"    acl is_b.abc.com path_beg /"} }), "in another form"},
@@ -53,8 +53,10 @@ func TestWhatIsLeftAloneKeepsItsTraffic(t *testing.T) {
 					b.serves(t, "b.abc.com", "server1", b1)
 
 					b.unregister(t, "b.abc.com") // it is no longer in the registry, so it goes
-					b.hapsync(t, "sync", "--allow-mass-removal")
-					if a := b.ask(t, "b.abc.com", ""); a.status == http.StatusOK && name != "a server's own way" {
+					if o := b.hapsync(t, "sync", "--allow-mass-removal"); o.code == 4 || name == "a server's own way" {
+						return // HAProxy refuses the file as it stands, or the server is the operator's
+					}
+					if a := b.ask(t, "b.abc.com", ""); a.status == http.StatusOK {
 						t.Errorf("b.abc.com is served although the registry has no such domain: %s", a)
 					}
 				})

@@ -181,6 +181,9 @@ func (m *Managed) findForeign(file string, all map[string]section, taken map[str
 		domain, ok := haproxy.DomainOf(name)
 		if _, ours := m.backends[name]; ok && !ours && m.Foreign[domain] == "" {
 			m.Foreign[domain] = fmt.Sprintf("%s %s (%s:%d)", s.kind, name, file, s.head+1)
+			if s.kind == "backend" {
+				m.Foreign[domain] += ", but no ACL and no use_backend rule of hapsync's form that lead to it"
+			}
 		}
 	}
 	for name, place := range taken {

@@ -9,14 +9,22 @@ import (
 	"github.com/hapsync/hapsync/haproxy"
 )
 
+// uses counts the lines of a frontend that have one of our names of a domain.
+type uses struct {
+	acls    int // that have our form, or the same meaning
+	whole   int // of those: for the domain without a port
+	closed  int // of those: for no request
+	rules   int
+	others  int // in another form
+	anyPort bool
+	place   int // of the last line
+	other   int // of the last line in another form
+}
+
 // rulesOf are the rules of one frontend whose ACL and rule have our form, or the same meaning. Every other use of one of our names makes its
 // domain foreign.
 func (m *Managed) rulesOf(d Document, s section, file string) []haproxy.Rule {
-	type count struct {
-		acls, whole, closed, rules, others, place int
-		anyPort                                   bool
-	}
-	counts := map[string]*count{}
+	counts := map[string]*uses{}
 	for i, l := range d.body(s) {
 		domain, kind, ours := ownLine(l)
 		if kind == "" || kind == "use_backend" && !ours {
@@ -24,13 +32,14 @@ func (m *Managed) rulesOf(d Document, s section, file string) []haproxy.Rule {
 		}
 		c := counts[domain]
 		if c == nil {
-			c = &count{}
+			c = &uses{}
 			counts[domain] = c
 		}
 		c.place = s.head + 2 + i
 		switch written := isWritten(l, domain); {
 		case !ours:
 			c.others++
+			c.other = c.place
 			continue
 		case isName(l):
 			continue
@@ -60,12 +69,29 @@ func (m *Managed) rulesOf(d Document, s section, file string) []haproxy.Rule {
 		case c.whole > 0 && c.others == 0 && c.rules == 1:
 			rules = append(rules, haproxy.Rule{Frontend: s.name, Domain: domain, AnyPort: c.anyPort && !closed, Closed: closed})
 		default:
-			const form = "acl %s in frontend %s (%s:%d), in another form than \"acl %[1]s hdr(host) -i %[5]s\" and " +
-				"\"use_backend %[6]s if %[1]s\", the rule once"
-			m.Foreign[domain] = fmt.Sprintf(form, haproxy.ACLName(domain), s.name, file, c.place, domain, haproxy.BackendName(domain))
+			m.Foreign[domain] = c.foreign(domain, s.name, file)
 		}
 	}
 	return rules
+}
+
+// foreign says what makes a domain foreign, with its place.
+func (c uses) foreign(domain, frontend, file string) string {
+	acl, rule := haproxy.ACLName(domain), "use_backend "+haproxy.BackendName(domain)
+	at := func(line int) string { return fmt.Sprintf("in frontend %s (%s:%d)", frontend, file, line) }
+	switch {
+	case c.others > 0 && c.whole > 0:
+		return fmt.Sprintf("another ACL line %s %s, so that the rule takes other requests too (for a further name of the domain use the key aliases)",
+			acl, at(c.other))
+	case c.others == 0 && c.acls == 0 && c.rules > 0:
+		return fmt.Sprintf("the rule %s, but no ACL %s, %s", rule, acl, at(c.place))
+	case c.others == 0 && c.whole > 0 && c.rules == 0:
+		return fmt.Sprintf("the ACL %s, but no use_backend rule with it, %s", acl, at(c.place))
+	case c.others == 0 && c.whole > 0:
+		return fmt.Sprintf("the rule %s twice %s", rule, at(c.place))
+	}
+	return fmt.Sprintf("acl %s %s, in another form than \"acl %s hdr(host) -i %s\" and \"%s if %s\", the rule once",
+		acl, at(c.place), acl, domain, rule, acl)
 }
 
 // ownLine recognises an ACL or a use_backend rule that has one of our names. ours is set if it has our form, or the same meaning. The kind
