@@ -145,6 +145,10 @@ func (c *Files) findFrontends(f Reading) error {
 // Warnings name parts of a valid configuration that do not do what they say.
 func (c *Files) Warnings(f Reading) []string {
 	var found []string
+	if f.Restored {
+		found = append(found, fmt.Sprintf("%s is missing or empty; it is written again from what HAProxy loaded last (%s): what you changed in it since is lost",
+			c.Managed, c.LoadedFile()))
+	}
 	for _, name := range c.frontends {
 		mode := lastOf(f.effective(f.at, f.Managed.frontends[name]), "mode")
 		if mode != "http" {

@@ -16,6 +16,8 @@ type Reading struct {
 	// fingerprints were taken before the files were read: those of sources, in their order, then of the map file, then of keyedFile.
 	fingerprints []fingerprint
 	Text         string
+	// Restored is set if Text is empty, and the rest is of what HAProxy has loaded last.
+	Restored bool
 	// Digest is the digest of the managed file, BaseDigest that of the others.
 	Digest, BaseDigest haproxy.Digest
 	doc                Document // the managed file, or a new one
@@ -147,10 +149,12 @@ func (c *Files) keep(f Reading) {
 func (c *Files) take(f *Reading, list, texts []string) (err error) {
 	text := f.Text
 	if strings.TrimSpace(text) == "" {
-		if c.OneFile() {
-			return fmt.Errorf("%s is missing or empty; hapsync init writes one", c.Managed)
+		if text, err = c.lost(); err != nil {
+			return err
 		}
-		text = newFile(c.frontends)
+		if f.Restored = text != ""; !f.Restored {
+			text = newFile(c.frontends)
+		}
 	}
 	f.sources = make([]source, len(list))
 	docs := make([]Document, len(list))
@@ -168,6 +172,29 @@ func (c *Files) take(f *Reading, list, texts []string) (err error) {
 	f.doc = f.sources[f.at].doc
 	return c.interpret(f)
 }
+
+// lost is the text of a managed file that is missing or empty: the one that HAProxy has loaded last; empty if that is not known.
+func (c *Files) lost() (string, error) {
+	kept, _, err := ReadBeside(c.LoadedFile())
+	if err != nil {
+		return "", err
+	}
+	_, text, _ := strings.Cut(kept, "\n")
+	if text = strings.TrimSpace(text); c.OneFile() {
+		way := "hapsync init writes one"
+		if text != "" {
+			way = "restore it; below its first line, " + c.LoadedFile() + " has what HAProxy loaded last"
+		}
+		return "", fmt.Errorf("%s is missing or empty; %s", c.Managed, way)
+	}
+	if text != "" {
+		text += "\n"
+	}
+	return text, nil
+}
+
+// LoadedFile is the path of the copy of the text that HAProxy has loaded, below a first line that names its worker.
+func (c *Files) LoadedFile() string { return Beside(c.Managed, "loaded") }
 
 // interpret reads the parsed documents.
 func (c *Files) interpret(f *Reading) (err error) {

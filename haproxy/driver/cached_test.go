@@ -223,8 +223,8 @@ func TestTheCopyOfAnotherWorkerIsReadAgainOnlyIfItIsAnotherFile(t *testing.T) {
 	}
 	at := time.Now().Add(-time.Minute)
 	write := func(started, at time.Time) {
-		r.Write(t, r.loadedFile(), loadedHeader(runtimeapi.Worker{Pid: w.Pid, Started: started}))
-		if err := os.Chtimes(r.loadedFile(), at, at); err != nil {
+		r.Write(t, r.files.LoadedFile(), loadedHeader(runtimeapi.Worker{Pid: w.Pid, Started: started}))
+		if err := os.Chtimes(r.files.LoadedFile(), at, at); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,8 +17,6 @@ import (
 // HAProxy can show its servers, but not its rules. So the text that the worker has loaded is copied to a file beside the managed file,
 // below a first line that names the worker. It is written before a worker's file changes, and after each reload. If a pass is killed
 // between the two, the next one notices.
-
-func (h *Instance) loadedFile() string { return configfile.Beside(h.files.Managed, "loaded") }
 
 func loadedHeader(w runtimeapi.Worker) string {
 	return fmt.Sprintf("# loaded by process %d of %d\n", w.Pid, w.Started.Unix())
@@ -45,11 +44,11 @@ func (h *Instance) loaded(f configfile.Reading, w runtimeapi.Worker) (configfile
 	if h.lastLoaded.Worker.Same(w) {
 		return h.lastLoaded.Managed, nil
 	}
-	file := lstat(h.loadedFile())
+	file := lstat(h.files.LoadedFile())
 	if p := &h.guess; p.worker.Same(w) && p.digest == f.Digest && sameFile(p.file, file) {
 		return p.Managed, nil
 	}
-	text, _, err := configfile.ReadBeside(h.loadedFile())
+	text, _, err := configfile.ReadBeside(h.files.LoadedFile())
 	if err != nil {
 		return configfile.Managed{}, err
 	}
@@ -77,13 +76,17 @@ func (h *Instance) guessLoaded(f configfile.Reading, w runtimeapi.Worker, before
 
 // lastText is the text of the last copy.
 func (h *Instance) lastText() (string, error) {
-	kept, _, err := configfile.ReadBeside(h.loadedFile())
+	kept, _, err := configfile.ReadBeside(h.files.LoadedFile())
 	_, text, _ := strings.Cut(kept, "\n")
 	return text, err
 }
 
-// rememberLoaded copies the text that the running worker has loaded, if there is no copy yet. It does nothing without a process.
+// rememberLoaded copies the text that the running worker has loaded, if there is no copy yet. It does nothing without a process. Its error
+// may be that of keepRunning.
 func (h *Instance) rememberLoaded(ctx context.Context, f configfile.Reading) error {
+	if f.Restored {
+		return nil // the copy is all that is left of the file
+	}
 	r, err := h.runtime(f.Base)
 	if err != nil {
 		return nil //nolint:nilerr // without a socket there is no process
@@ -95,12 +98,34 @@ func (h *Instance) rememberLoaded(ctx context.Context, f configfile.Reading) err
 	if err != nil {
 		return err
 	}
-	kept, _, err := configfile.ReadBeside(h.loadedFile())
+	kept, _, err := configfile.ReadBeside(h.files.LoadedFile())
 	if err != nil {
 		return err
 	}
 	if header, _, _ := strings.Cut(kept, "\n"); sameWorker(header+"\n", w) {
 		return nil
 	}
-	return configfile.ReplaceVolatile(h.loadedFile(), h.files.Managed, loadedHeader(w)+f.Text)
+	if strings.TrimSpace(f.Text) == "" {
+		if err := h.keepRunning(ctx, r); err != nil {
+			return err
+		}
+	}
+	return configfile.ReplaceVolatile(h.files.LoadedFile(), h.files.Managed, loadedHeader(w)+f.Text)
+}
+
+// keepRunning is the error that a missing managed file cannot be written from nothing, because HAProxy runs with its frontends: their
+// other lines, and the addresses that they bind, are not known. It is nil if it can.
+func (h *Instance) keepRunning(ctx context.Context, r runtimeapi.Client) error {
+	const frontendsAlone = "show stat -1 1 -1"
+	reply, err := r.Ask(ctx, frontendsAlone)
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(reply) {
+		if name, _, _ := strings.Cut(line, ","); slices.Contains(h.settings.Frontends, name) {
+			return fmt.Errorf("%s is missing or empty, but HAProxy runs with the frontend %s: restore the file, or stop HAProxy to begin with a new one",
+				h.files.Managed, name)
+		}
+	}
+	return nil
 }

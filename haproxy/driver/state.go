@@ -30,6 +30,10 @@ func (h *Instance) State(ctx context.Context, domains ...string) (haproxy.State,
 	st.Warnings = h.files.Warnings(f)
 	defer h.waits.Begin("HAProxy's socket")()
 	err = h.readLive(ctx, f, &st)
+	if st.Missing && !f.Restored && st.Down == nil && st.NoWrite == nil {
+		r, _ := h.runtime(f.Base) // it has just answered
+		st.NoWrite = h.keepRunning(ctx, r)
+	}
 	if warning := h.otherVersion(ctx, st.Capabilities.Version); warning != "" {
 		st.Warnings = append(st.Warnings, warning)
 	}
