@@ -123,6 +123,36 @@ func TestAHostMovesPromptlyAndIntoTheFileWhileAReloadIsRefused(t *testing.T) {
 	})
 }
 
+// TestHostsMoveWhileADomainCannotBeRecorded has a disk with no room for the record of a domain that comes by commands.
+func TestHostsMoveWhileADomainCannotBeRecorded(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b := newBox(t, h)
+		b.env = append(b.env, "HAPSYNC_DYNAMIC_DOMAINS=auto")
+		d := newDisk(t, b)
+		if !d.mounted {
+			t.Skip("only root can mount a small disk")
+		}
+		one, two, moved := startHost(t, "one"), startHost(t, "two"), startHost(t, "moved")
+		d.register(t, "a.abc.com/server1", one.addr)
+		d.register(t, "b.abc.com/server1", one.addr)
+		d.register(t, "b.abc.com/server2", two.addr)
+		a := d.startAgent(t)
+		a.ready(t)
+		d.settles(t)
+		makeRoom := d.fill(t, 0)
+		d.txn(t, addrOf(t, "new.abc.com/server1", two.addr))
+		a.unready(t, "no space left on device")
+		d.txn(t, addrOf(t, "a.abc.com/server1", moved.addr))
+		d.txn(t, nil, "b.abc.com/server1/")
+		d.comes(t, "a.abc.com", "", moved)
+		d.comes(t, "b.abc.com", "server1", two)
+		makeRoom()
+		d.comes(t, "new.abc.com", "", two)
+		a.ready(t)
+		d.settles(t)
+	})
+}
+
 func TestAHostMovesPromptlyWhileTheDiskIsFull(t *testing.T) {
 	eachHAProxy(t, func(t *testing.T, h haproxy) {
 		d := newDisk(t, newBox(t, h))

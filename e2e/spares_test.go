@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -311,6 +312,32 @@ func TestALiteralEntryOfTheMapLeadsToTheSpareBackendInstead(t *testing.T) {
 				b.commands(t, "set map "+b.mapFile()+" c.abc.com c.abc.com_cluster")
 				reloads(t, b.step(t), 0) // nothing of the kind is in the process
 				b.serves(t, "c.abc.com", "server1", c1)
+			})
+		})
+	}
+}
+
+// TestADomainInASpareBackendIsRemovedWithoutARefusal has a domain come and go by sync, without a reload in between.
+func TestADomainInASpareBackendIsRemovedWithoutARefusal(t *testing.T) {
+	for _, routing := range []string{"acl", "map"} {
+		t.Run(routing, func(t *testing.T) {
+			eachHAProxy(t, func(t *testing.T, h haproxy) {
+				b := startBox(t, h)
+				b.env = append(b.env, "HAPSYNC_DYNAMIC_DOMAINS=auto", "HAPSYNC_ROUTING="+routing)
+				one := startHost(t, "one")
+				b.register(t, "a.abc.com/server1", one.addr)
+				b.must(t, "sync")
+				b.register(t, "b.abc.com/server1", one.addr)
+				b.must(t, "sync")
+				b.serves(t, "b.abc.com", "", one)
+				b.unregister(t, "b.abc.com")
+				if o := b.must(t, "sync", "--allow-mass-removal"); strings.Contains(o.stdout, "refused") {
+					t.Errorf("nothing is refused: %s", o)
+				}
+				b.inLine(t)
+				if a := b.ask(t, "b.abc.com", ""); a.status != http.StatusServiceUnavailable {
+					t.Errorf("got %s", a)
+				}
 			})
 		})
 	}

@@ -122,13 +122,34 @@ func (r *domainRecord) lost(w runtimeapi.Worker, claimed map[string]string) (why
 	return why, nil
 }
 
-// change locks and reads the file, lets change modify the record, and writes it. So two hapsync never take the same spare backend.
+// change locks and reads the file, lets change modify the record, and writes it. So two hapsync never take the same spare backend. The error
+// is an unrecordedError: nothing has changed.
 func (r *domainRecord) change(change func()) error {
 	unlock, err := lockRecord(r.path+".lock", r.like)
-	if err != nil {
-		return fmt.Errorf("record which domains are put into HAProxy: %w", err)
+	if err == nil {
+		err = errors.Join(r.changeLocked(change), unlock())
 	}
-	return errors.Join(r.changeLocked(change), unlock())
+	if err != nil {
+		return unrecordedError{fmt.Errorf("record which domains are put into HAProxy: %w", err)}
+	}
+	return nil
+}
+
+// An unrecordedError says why a change cannot be recorded: the disk is full, for example. The process must not get the change.
+type unrecordedError struct{ error }
+
+func (e unrecordedError) Unwrap() error { return e.error }
+
+// refuseUnrecorded refuses the changes of some backends if err is an unrecordedError, else it returns err.
+func refuseUnrecorded(refused map[string]string, backends []string, err error) error {
+	var unrecorded unrecordedError
+	if !errors.As(err, &unrecorded) {
+		return err
+	}
+	for _, name := range backends {
+		refused[name] = unrecorded.Error()
+	}
+	return nil
 }
 
 func (r *domainRecord) changeLocked(change func()) error {

@@ -97,7 +97,10 @@ func (h *Instance) runDomains(ctx context.Context, f configfile.Reading, r runti
 		add = h.addBackends
 	}
 	refused, err := add(ctx, f, r, loaded, d, have)
-	if err == nil {
+	if refused == nil {
+		refused = map[string]string{}
+	}
+	if err = refuseUnrecorded(refused, slices.Collect(maps.Keys(d.add)), err); err == nil {
 		err = h.routeAgain(ctx, r, &d)
 	}
 	if err != nil {
@@ -105,17 +108,11 @@ func (h *Instance) runDomains(ctx context.Context, f configfile.Reading, r runti
 	}
 	claimed := h.domains.spares()
 	maps.DeleteFunc(claimed, func(name, _ string) bool { _, found := slices.BinarySearch(d.route, name); return !found })
-	gone := slices.DeleteFunc(slices.Clone(d.remove), func(name string) bool { return !h.domains.has(name) })
-	hidden := slices.Concat(d.unroute, gone) // also what an earlier attempt has left published, or in the map
-	slices.Sort(hidden)
-	hidden = slices.Compact(hidden)
-	unpublish := slices.DeleteFunc(slices.Clone(hidden), func(name string) bool {
-		return !caps.Backends || h.onlyInMap(loaded, d, name)
-	})
-	if err := h.unroute(ctx, r, d, hidden, unpublish); err != nil {
+	servers = slices.DeleteFunc(servers, func(c haproxy.Change) bool { return refused[c.Key().Backend] != "" })
+	gone, err := h.hideDomains(ctx, r, caps, loaded, d, refused)
+	if err != nil {
 		return err
 	}
-	servers = slices.DeleteFunc(servers, func(c haproxy.Change) bool { return refused[c.Key().Backend] != "" })
 	err = h.runServers(ctx, f, r, servers)
 	var run *haproxy.RunError
 	if err != nil && !errors.As(err, &run) {
@@ -142,6 +139,24 @@ func (h *Instance) runDomains(ctx context.Context, f configfile.Reading, r runti
 	}
 	failures, readErr := h.readBackDomains(ctx, f, r, d, refused)
 	return errors.Join(withRefusals(err, failures), readErr)
+}
+
+// hideDomains lets no rule lead to the domains that are removed, and returns their backends; none if that is refused.
+func (h *Instance) hideDomains(
+	ctx context.Context, r runtimeapi.Client, caps haproxy.Capabilities, loaded configfile.Managed, d domainChanges, refused map[string]string,
+) (gone []string, err error) {
+	gone = slices.DeleteFunc(slices.Clone(d.remove), func(name string) bool { return !h.domains.has(name) })
+	hidden := slices.Concat(d.unroute, gone) // also what an earlier attempt has left published, or in the map
+	slices.Sort(hidden)
+	hidden = slices.Compact(hidden)
+	unpublish := slices.DeleteFunc(slices.Clone(hidden), func(name string) bool {
+		return !caps.Backends || h.onlyInMap(loaded, d, name)
+	})
+	err = h.unroute(ctx, r, d, hidden, unpublish)
+	if err != nil {
+		return nil, refuseUnrecorded(refused, hidden, err)
+	}
+	return gone, nil
 }
 
 // readDomains is what the process has of the backends of some changes, and the file that it has loaded. It comes from the cache if State
@@ -270,6 +285,7 @@ func (h *Instance) readBackDomains(
 	for _, b := range backends {
 		there[b.Name], published[b.Name] = true, !b.Unpublished
 	}
+	failures := h.notInEffect(d, there, published, refused) // before the record forgets which backends are spare ones
 	err = h.domains.change(func() {
 		for _, name := range d.names {
 			if !there[name] || freed[name] {
@@ -283,7 +299,7 @@ func (h *Instance) readBackDomains(
 	if len(freed) > 0 {
 		h.cache.Forget(d.names...) // a freed spare backend has its own name again
 	}
-	return h.notInEffect(d, there, published, refused), err
+	return failures, err
 }
 
 // notInEffect are the changes of domains that the process does not have as wanted, or that were refused.

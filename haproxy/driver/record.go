@@ -77,7 +77,10 @@ func (r *record) add(added map[haproxy.ServerKey]string) error {
 		return nil
 	}
 	if err := r.write(added); err != nil {
-		return fmt.Errorf("record what is put into HAProxy: %w", err)
+		if len(added) == 0 {
+			return nil // the next addition tries it again
+		}
+		return unrecordedError{fmt.Errorf("record what is put into HAProxy: %w", err)}
 	}
 	maps.Copy(r.servers, added)
 	return nil

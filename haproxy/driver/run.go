@@ -246,7 +246,10 @@ func (h *Instance) runServers(ctx context.Context, f configfile.Reading, r runti
 	if err != nil {
 		return err
 	}
-	if err := h.record.add(additions(changes)); err != nil {
+	var unrecorded unrecordedError
+	if err := h.record.add(additions(changes)); errors.As(err, &unrecorded) {
+		changes, refused = refuseAdditions(changes, refused, unrecorded)
+	} else if err != nil {
 		return err
 	}
 	defer h.cache.Ran()
@@ -311,6 +314,18 @@ func (h *Instance) forgetRemoved(changes []haproxy.Change, err error) {
 		}
 	}
 	h.record.drop(removed)
+}
+
+// refuseAdditions refuses the additions among some changes.
+func refuseAdditions(changes []haproxy.Change, refused []haproxy.Failure, why error) (others []haproxy.Change, all []haproxy.Failure) {
+	for _, c := range changes {
+		if c.Op() == haproxy.OpAdd {
+			refused = append(refused, haproxy.Failure{Change: c, Reply: why.Error()})
+		} else {
+			others = append(others, c)
+		}
+	}
+	return others, refused
 }
 
 // additions are the added servers, with their Params.
