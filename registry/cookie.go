@@ -70,7 +70,7 @@ func badCookieWord(option, word, argument string) string {
 			return "has samesite " + Quote(argument) + ", which is none of lax, strict, none"
 		}
 	case "maxidle", "maxlife":
-		if d, ok := parseTime(argument); !ok || d < time.Second || d > maxCookieTime {
+		if d, ok := parseTime(argument); !ok || d < time.Second {
 			return "has " + option + " " + Quote(argument) + ", which is no time such as 30m or 8h, 365d at most"
 		}
 	default:
@@ -80,9 +80,10 @@ func badCookieWord(option, word, argument string) string {
 	return ""
 }
 
-const maxCookieTime = 365 * 24 * time.Hour
+// maxTime is the longest time that a value may have.
+const maxTime = 365 * 24 * time.Hour
 
-// parseTime reads a whole number with its unit: s, m, h or d.
+// parseTime reads a whole number with its unit: s, m, h or d. It is not ok for more than maxTime.
 func parseTime(value string) (time.Duration, bool) {
 	if !wholeTime.MatchString(value) {
 		return 0, false
@@ -90,7 +91,7 @@ func parseTime(value string) (time.Duration, bool) {
 	last := len(value) - 1
 	n, err := strconv.Atoi(value[:last])
 	unit := map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour}[value[last]]
-	if err != nil || n > int(maxCookieTime/time.Second) {
+	if err != nil || n > int(maxTime/unit) {
 		return 0, false
 	}
 	return time.Duration(n) * unit, true

@@ -212,6 +212,7 @@ func (p *pass) applyCached(ctx context.Context) (ok bool) {
 	if p.state, known = p.cfg.Process.Cached(p.scope); !known {
 		return false
 	}
+	p.state = leaveAlone(p.state, p.snapshot)
 	rest := p.plan(p.state)
 	return !rest.waits() && len(rest.changes(ViaRuntime)) == 0
 }
@@ -250,8 +251,8 @@ func (p *pass) apply(ctx context.Context) error {
 	}
 	made := p.made
 	p.made = nil
+	defer func() { p.made = slices.Concat(made, p.made) }()
 	if err := p.read(ctx); err != nil {
-		p.made = made
 		return err
 	}
 	if err := p.check(); err != nil {
@@ -268,7 +269,6 @@ func (p *pass) apply(ctx context.Context) error {
 		}
 	}
 	p.report.Plan = p.report.Plan.withMade(made)
-	p.made = slices.Concat(made, p.made)
 	return nil
 }
 

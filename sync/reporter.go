@@ -3,6 +3,7 @@ package sync
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hapsync/hapsync/haproxy"
@@ -176,4 +177,4 @@ func (l *sessionCounter) report(s Status) registry.AgentReport {
 	return r
 }
 
-func clip(text string) string { return text[:min(len(text), maxReason)] }
+func clip(text string) string { return strings.ToValidUTF8(text[:min(len(text), maxReason)], "") }
