@@ -132,6 +132,14 @@ func (d *Document) open(n int, header string) {
 	d.sections = append(d.sections, s)
 }
 
+// written is the name of a section as its header has it: with quotes, escapes and variables, as both libraries keep it.
+func (d Document) written(s section) string {
+	if w := splitWords(d.lines[s.head].raw); len(w) > 1 {
+		return w[1]
+	}
+	return s.name
+}
+
 // size is the length of the text in bytes.
 func (d Document) size() (n int) {
 	for _, l := range d.lines {

@@ -81,6 +81,11 @@ func transactCopy(ctx context.Context, dir, binary, text string, have Managed, w
 // if there is none. A transaction writes the rules of a frontend as one block. It sorts them, and the servers of a backend, and drops
 // comments.
 func changedByTransaction(d Document, m Managed) string {
+	for _, s := range d.sections {
+		if name := d.written(s); name != s.name && slices.Contains([]section{m.frontends[s.name], m.backends[s.name], m.spares[s.name]}, s) {
+			return fmt.Sprintf("a transaction would not find %s %s, which line %d writes as %s", s.kind, s.name, s.head+1, name)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(m.frontends)) {
 		if why := changedRules(d, m, m.frontends[name]); why != "" {
 			return why

@@ -62,7 +62,7 @@ func verify(have, next Reading, want haproxy.Config) error {
 	if len(next.Text) > editLimit {
 		return nil // 0.65 s and 250 MB at 10,000 domains
 	}
-	return verifyParsed(next.Text, next.Managed, want)
+	return verifyParsed(next, want)
 }
 
 // otherThan is the fault of a text that differs from what is wanted, with a line for each domain.
@@ -131,27 +131,34 @@ func foreignLines(d Document, m Managed) map[lineKey][]string {
 
 // verifyParsed reads the text with config-parser, which is independent of our own reader, and compares what routes requests: rules, servers
 // and their addresses.
-func verifyParsed(text string, m Managed, want haproxy.Config) (err error) {
+func verifyParsed(next Reading, want haproxy.Config) (err error) {
 	defer func() {
 		if recover() != nil {
 			err = nil // it panics on some lines of operators that HAProxy accepts: then there is no second opinion
 		}
 	}()
-	if !parseable(text) {
+	if !parseable(next.Text) {
 		return nil
 	}
-	p, err := parse(text)
+	p, err := parse(next.Text)
 	if errors.Is(err, errLibrary) {
 		return nil
 	}
 	if err != nil {
 		return faultf("", "config-parser cannot read the new text: %v", err)
 	}
-	for _, b := range want.Backends {
-		servers, _ := get[[]types.Server](p, parser.Backends, b.Name, "server")
+	if err := verifyServers(p, next, want.Backends); err != nil {
+		return err
+	}
+	return verifyRules(p, next, want.Rules)
+}
+
+func verifyServers(p parser.Parser, next Reading, want []haproxy.Backend) error {
+	for _, b := range want {
+		servers, _ := get[[]types.Server](p, parser.Backends, next.doc.written(next.Managed.backends[b.Name]), "server")
 		addrs := map[string]string{}
 		for _, s := range servers {
-			if _, other := m.NotOurs[haproxy.ServerKey{Backend: b.Name, Name: s.Name}]; !other {
+			if _, other := next.Managed.NotOurs[haproxy.ServerKey{Backend: b.Name, Name: s.Name}]; !other {
 				addrs[s.Name] = s.Address
 			}
 		}
@@ -169,16 +176,20 @@ func verifyParsed(text string, m Managed, want haproxy.Config) (err error) {
 			return faultf(domain, "config-parser reads other servers in backend %s", b.Name)
 		}
 	}
+	return nil
+}
+
+func verifyRules(p parser.Parser, next Reading, want []haproxy.Rule) error {
 	rules := map[haproxy.Rule]bool{}
-	for frontend := range frontendsOf(want.Rules) {
-		lines, _ := get[[]types.UseBackend](p, parser.Frontends, frontend, "use_backend")
+	for frontend := range frontendsOf(want) {
+		lines, _ := get[[]types.UseBackend](p, parser.Frontends, next.doc.written(next.Managed.frontends[frontend]), "use_backend")
 		for _, u := range lines {
 			if domain, ok := haproxy.DomainOf(unquote(u.Name)); ok && unquote(u.CondTest) == haproxy.ACLName(domain) {
 				rules[haproxy.Rule{Frontend: frontend, Domain: domain}] = true
 			}
 		}
 	}
-	for _, r := range want.Rules {
+	for _, r := range want {
 		if !r.ByMap && !rules[haproxy.Rule{Frontend: r.Frontend, Domain: r.Domain}] {
 			return faultf(r.Domain, "config-parser reads no rule of %s in frontend %s", r.Domain, r.Frontend)
 		}
