@@ -34,6 +34,7 @@ type fake struct {
 	stubborn func(haproxy.Change) bool
 	// So many calls of each kind fail.
 	failCommit, failReload, conflicts int
+	noReload                          error // there is no way to reload
 
 	// unloadable reports whether a reload with a file is refused.
 	unloadable func(haproxy.Config) bool
@@ -244,6 +245,9 @@ func (m *fake) Servers(context.Context, ...string) ([]haproxy.ServerStatus, erro
 func (m *fake) Waiting() (haproxy.Wait, bool) { return haproxy.Wait{}, false }
 
 func (m *fake) Reload(context.Context) error {
+	if m.noReload != nil {
+		return m.noReload
+	}
 	m.reloads++
 	if m.failReload > 0 {
 		m.failReload--

@@ -39,6 +39,10 @@ type pass struct {
 	// made are the changes that were sent to the process, and outcome is their result.
 	made    []haproxy.Change
 	outcome haproxy.Outcome
+	// ran are those of them that were sent without an error.
+	ran []haproxy.Change
+	// filed is the result of the job, for a single pass; nil before it.
+	filed *result
 	// ownAddress are the hosts of the scope at HAProxy's own addresses.
 	ownAddress []registry.Problem
 	// deferred are the domains with changes that a later pass makes.
@@ -183,6 +187,9 @@ func (p *pass) run(ctx context.Context, changes []haproxy.Change) error {
 		p.report.Refused = append(p.report.Refused, fmt.Sprintf("%s: %s", f.Change, f.Reply))
 	}
 	p.report.Draining = len(p.outcome.Draining)
+	if err == nil {
+		p.ran = append(p.ran, changes...)
+	}
 	return err
 }
 

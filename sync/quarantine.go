@@ -16,7 +16,8 @@ const maxValidations = 64
 
 // quarantine writes what HAProxy accepts, after it refused the whole file. First it tries without the domains that HAProxy names, then it
 // searches by halves among all changed domains. Of each refused domain it then writes as much as HAProxy accepts: first all but
-// the removals, then host by host. If HAProxy refuses even the file as it is, no domain is at fault, and the refusal is the error.
+// the removals, then host by host. If HAProxy refuses even the file as it is, no domain is at fault, and the refusal is the error: it
+// is asked about that before the search.
 func (d *deployment) quarantine(ctx context.Context, invalid *haproxy.InvalidConfigError) error {
 	changed := d.changed()
 	if len(changed) == 0 {
@@ -35,8 +36,8 @@ func (d *deployment) quarantine(ctx context.Context, invalid *haproxy.InvalidCon
 	if _, invalid := errors.AsType[*haproxy.InvalidConfigError](err); invalid {
 		clear(d.reasons)
 		clear(d.instead)
-		if err = d.search(ctx, changed, nil); err == nil && len(d.reasons) == len(changed) {
-			err = d.try(ctx, nil)
+		if err = d.try(ctx, changed); err == nil {
+			err = d.search(ctx, changed, nil)
 		}
 	}
 	if err != nil {

@@ -57,6 +57,8 @@ type Report struct {
 	Version haproxy.Version
 	// Applied is set if the plan was carried out, or had nothing to do.
 	Applied bool
+	// Left is what is still to do of a plan that was only partly carried out; nil if the plan was not begun, or is Applied.
+	Left *Plan
 }
 
 func newReport(t snapshotCounts) Report {
@@ -88,6 +90,21 @@ func (r Report) cause() ReloadCause { return cmp.Or(r.Plan.cause, ReloadRefused)
 
 // LeftOut reports whether a domain or host is not followed because of a problem (exit code 6).
 func (r Report) LeftOut() bool { return slices.ContainsFunc(r.Problems, registry.Problem.Holds) }
+
+// Done is what was made of a plan that was only partly carried out.
+func (r Report) Done() (done Plan) {
+	if r.Left == nil {
+		return done
+	}
+	done, _ = r.Plan.split(func(a Action) bool { return !slices.Contains(r.Left.Actions, a) })
+	if r.Left.Rewrite == "" {
+		done.Rewrite = r.Plan.Rewrite
+	}
+	if len(r.Left.Reload) == 0 {
+		done.Reload = r.Plan.Reload
+	}
+	return done
+}
 
 // Summary is the number of actions of each Via, and of reloads, as text.
 func (p Plan) Summary() string {

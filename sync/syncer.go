@@ -95,7 +95,10 @@ func (s *Syncer) Sync(ctx context.Context) (Report, error) {
 		if errors.Is(err, haproxy.ErrConflict) && try < maxTries {
 			continue
 		}
-		p.report.Applied = err == nil
+		if p.report.Applied = err == nil; err != nil {
+			left := p.left()
+			p.report.Left = &left
+		}
 		if err == nil && p.report.Held != "" {
 			err = &HeldError{p.report.Held}
 			if p.report.Plan.Empty() { // there was nothing else to do
@@ -223,6 +226,9 @@ func (p *pass) carryOut(ctx context.Context) error {
 	}
 	r := deploy(ctx, p.cfg.File, p.job())
 	p.deployed(r)
+	if p.filed = &r; r.reloaded && len(p.report.Plan.Reload) == 0 && len(p.outcome.Refused) > 0 {
+		p.report.Plan.Reload = []string{notTaken + p.outcome.Refused[0].Change.String()}
+	}
 	if r.err != nil || p.state.Down != nil && !p.state.Deaf {
 		return r.err
 	}
@@ -266,6 +272,35 @@ func (p *pass) deployed(r result) {
 	p.report.addProblems(p.memory.leftOut(p.snapshot.Prefix, p.scope, p.want.refused))
 }
 
+// notTaken begins the reason for a reload that makes what the running process refused.
+const notTaken = "haproxy: the running process has not taken all of it: "
+
+// left is what is still to do of the plan, after an error.
+func (p *pass) left() Plan {
+	var unwritten []haproxy.Change
+	written := p.filed != nil && p.filed.digest != p.filed.base
+	if p.filed != nil {
+		unwritten = Diff(p.filed.file, p.want.file)
+	}
+	_, left := p.report.Plan.split(func(a Action) bool {
+		switch {
+		case a.Via != ViaRuntime:
+			return p.filed != nil && !slices.Contains(unwritten, a.Change)
+		case p.report.Reloaded:
+			return true
+		}
+		refused := func(f haproxy.Failure) bool { return f.Change == a.Change }
+		return slices.Contains(p.ran, a.Change) && !slices.ContainsFunc(p.outcome.Refused, refused)
+	})
+	if written && len(unwritten) == 0 {
+		left.Rewrite = ""
+	}
+	if p.report.Reloaded {
+		left.Reload = nil
+	}
+	return left
+}
+
 // finish reads HAProxy back, makes the changes in the process that had to wait for the file, and checks that nothing is left to do.
 // What the process refuses now comes with a reload, if there was none yet.
 func (p *pass) finish(ctx context.Context) error {
@@ -297,7 +332,7 @@ func (p *pass) finish(ctx context.Context) error {
 	p.report.Reloaded, p.report.Down = true, nil
 	why := rest.Reload
 	if len(why) == 0 {
-		why = []string{"haproxy: the running process has not taken all of it: " + rest.first()}
+		why = []string{notTaken + rest.first()}
 	}
 	p.report.Plan.Reload = slices.Concat(p.report.Plan.Reload, why)
 	return p.finish(ctx)

@@ -96,12 +96,21 @@ func (r Report) verdict() string {
 	switch {
 	case !r.Compared:
 		return "nothing compared: " + of
+	case r.Plan.Empty() && r.Error != nil:
+		return "nothing applied: " + of
 	case r.Plan.Empty() && r.Down != nil:
 		return "file in line, haproxy not reached: " + of
 	case r.Plan.Empty():
 		return "in line: " + of
 	case r.Applied:
 		return "applied: " + r.Plan.Summary() + " (" + of + ")"
+	}
+	switch done := r.Done(); {
+	case done.Empty():
+	case r.Left.Empty():
+		return "applied: " + done.Summary() + " (" + of + ")"
+	default:
+		return "applied: " + done.Summary() + "; to do: " + r.Left.Summary() + " (" + of + ")"
 	}
 	return "to do: " + r.Plan.Summary() + " (" + of + ")"
 }
