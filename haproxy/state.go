@@ -61,6 +61,8 @@ type State struct {
 	// Agents are the servers of the process with an agent-check, which also sets their weight, maxconn and state. The value is the
 	// weight that HAProxy loaded: the agent's percentages are relative to it, and no command changes it.
 	Agents map[ServerKey]int
+	// ChecksOff are the servers of the process with a check that is off, as after "disable health". A command turns it on.
+	ChecksOff map[ServerKey]bool
 	// NotLoaded says that HAProxy was started without the managed file. A reload does not change that. It is empty if HAProxy has the
 	// file, or if hapsync cannot tell.
 	NotLoaded string

@@ -40,7 +40,7 @@ func dynamicDomainsOf(changes []haproxy.Change, st haproxy.State, targets map[st
 	}
 	for _, c := range changes {
 		if c.Op() == haproxy.OpAdd && c.Object() == haproxy.ObjectServer && d.live[c.Domain()] {
-			d.live[c.Domain()], _ = live(c, st.Capabilities, targets)
+			d.live[c.Domain()], _ = live(c, st, targets)
 		}
 	}
 	if !st.Dynamic.Allowed {
@@ -137,7 +137,7 @@ func targetsOf(live haproxy.Config, changes []haproxy.Change) map[string]target 
 
 // live reports whether the Runtime API can make a change: the HAProxy version can do it, the backend's balance algorithm allows it, and
 // it does not take too long. If not, why says what prevents it.
-func live(c haproxy.Change, caps haproxy.Capabilities, backends map[string]target) (ok bool, why string) {
+func live(c haproxy.Change, st haproxy.State, backends map[string]target) (ok bool, why string) {
 	static := func(backend string) string {
 		if b := backends[backend]; !b.Dynamic() {
 			return "balance " + b.Balance
@@ -156,8 +156,12 @@ func live(c haproxy.Change, caps haproxy.Capabilities, backends map[string]targe
 		if s := static(ch.Backend); s != "" && ch.Have.Weight != ch.Want.Weight {
 			return false, s + " takes no weight while it runs"
 		}
+		if ch.Want.Check && st.ChecksOff[ch.Key()] {
+			ch.Have.Check = true // a command turns it on
+			c = ch
+		}
 	}
-	return caps.Live(c)
+	return st.Capabilities.Live(c)
 }
 
 // NeedsReload returns the first change of a new domain that the process cannot take, for a domain with keys of hosts only; nil if such a

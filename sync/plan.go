@@ -179,7 +179,7 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Chan
 			if targets[ch.Backend].isNew && !p.dynamic[c.Domain()] {
 				continue // comes with its backend
 			}
-			ok, _ := live(c, st.Capabilities, targets)
+			ok, _ := live(c, st, targets)
 			late[ch.Backend] = late[ch.Backend] || !ok
 		case haproxy.AddRule:
 			ruled[ch.Rule.Domain] = true
@@ -191,7 +191,7 @@ func (p *Plan) planProcess(wanted wanted, st haproxy.State, edits []haproxy.Chan
 				continue
 			}
 		}
-		ok, why := live(c, st.Capabilities, targets)
+		ok, why := live(c, st, targets)
 		named, _ := st.Dynamic.Live(c)
 		if ok || p.dynamic[c.Domain()] && (c.Op() == haproxy.OpAdd || named) {
 			p.Actions = append(p.Actions, Action{ViaRuntime, dynamic.inProcess(c)})

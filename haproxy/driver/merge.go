@@ -57,7 +57,7 @@ func fill(b runtimeapi.Backend, loaded haproxy.Backend, added map[haproxy.Server
 	}
 	for _, s := range b.Servers {
 		server := s.Server
-		server.Check = server.Check && !s.Unchecked
+		server.Check = server.Check && !s.Unchecked // a check that is off checks nothing
 		server.Params = added[haproxy.ServerKey{Backend: b.Name, Name: s.Name}]
 		if i := slices.IndexFunc(loaded.Servers, func(l haproxy.Server) bool { return l.Name == s.Name }); i >= 0 {
 			server.Params = loaded.Servers[i].Params

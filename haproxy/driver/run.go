@@ -102,7 +102,7 @@ func (h *Instance) takeLive(f configfile.Reading, w runtimeapi.Worker, backends 
 	}
 	h.takeOthers(names, others)
 	st.NotOurs = h.notOurs(f, loaded)
-	st.Agents = agentsOf(backends)
+	st.Agents, st.ChecksOff = agentsOf(backends), checksOff(backends)
 	if len(names) > 0 {
 		st.Live = st.Live.Only(names, h.settings.Frontends)
 	}
@@ -135,6 +135,19 @@ func agentsOf(backends []runtimeapi.Backend) map[haproxy.ServerKey]int {
 		for _, s := range b.Servers {
 			if s.Agent {
 				found[haproxy.ServerKey{Backend: b.Name, Name: s.Name}] = s.LoadedWeight
+			}
+		}
+	}
+	return found
+}
+
+// checksOff are the servers with a check that is off.
+func checksOff(backends []runtimeapi.Backend) map[haproxy.ServerKey]bool {
+	found := map[haproxy.ServerKey]bool{}
+	for _, b := range backends {
+		for _, s := range b.Servers {
+			if s.Unchecked {
+				found[haproxy.ServerKey{Backend: b.Name, Name: s.Name}] = true
 			}
 		}
 	}

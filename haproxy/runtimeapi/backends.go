@@ -33,7 +33,7 @@ type Server struct {
 	// Status is HAProxy's word, such as "UP", "DOWN 1/2", "no check" or "MAINT (resolution)".
 	Status   string
 	Sessions int
-	// Unchecked: it has checks, but they were never enabled, as after an interrupted addition.
+	// Unchecked: it has checks, but they are off, as after an interrupted addition or "disable health".
 	Unchecked bool
 	// Agent: it has an agent-check, which may change weight, maxconn and state at any time.
 	Agent bool

@@ -143,7 +143,9 @@ func (o Commands) addAgain(c haproxy.AddServer, have Server) (commands []string,
 
 // set are the commands that change a server of the process to the wanted one.
 func set(backend string, have Server, want haproxy.Server) (commands []string, why string) {
-	from, to := observable(have.Server), observable(want)
+	from, to := have.effective(), observable(want)
+	resumes := have.Unchecked && to.Check
+	from.Check = from.Check || resumes
 	if ok, why := (haproxy.Capabilities{}).Live(haproxy.SetServer{Have: from, Want: to}); !ok {
 		return nil, why
 	}
@@ -158,14 +160,14 @@ func set(backend string, have Server, want haproxy.Server) (commands []string, w
 	if from.MaxConn != to.MaxConn {
 		commands = append(commands, fmt.Sprintf("set maxconn server %s %d", name, to.MaxConn))
 	}
+	if resumes {
+		commands = append(commands, "enable health "+name)
+	}
 	if from.State == to.State {
 		return commands, ""
 	}
-	if have.Unchecked {
-		commands = append(commands, "enable health "+name)
-	}
 	commands = append(commands, server+" state "+string(to.State))
-	if have.Unchecked && to.State != haproxy.Maint {
+	if resumes && to.State != haproxy.Maint {
 		commands = append(commands, server+" health down")
 	}
 	return commands, ""
@@ -178,7 +180,7 @@ func inEffect(c haproxy.Change, live View) bool {
 	if c.Op() == haproxy.OpRemove {
 		return !there
 	}
-	return there && observable(have.Server) == observable(want)
+	return there && have.effective() == observable(want)
 }
 
 // confirmed is inEffect after the commands were sent: an agent-check may have changed weight, maxconn and state since.
@@ -190,6 +192,12 @@ func confirmed(c haproxy.Change, live View) bool {
 		live = View{c.Key(): have}
 	}
 	return inEffect(c, live)
+}
+
+// effective is the observable part of a server, without a check that is off.
+func (s Server) effective() haproxy.Server {
+	s.Check = s.Check && !s.Unchecked
+	return observable(s.Server)
 }
 
 // observable is the part of a server that the process shows.
