@@ -10,6 +10,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 
 	"github.com/hapsync/hapsync/registry"
 )
@@ -18,10 +19,20 @@ import (
 var errLearner = rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)
 
 // tryNextMember reports whether another member may carry out a request that this one refused before it began: this one is a
-// learner, has no leader, or is overloaded.
+// learner, has no leader, is overloaded, or is not etcd.
 func tryNextMember(err error) bool {
 	err = rpctypes.Error(err)
-	return errors.Is(err, errLearner) || errors.Is(err, rpctypes.ErrNoLeader) || errors.Is(err, rpctypes.ErrTooManyRequests)
+	return errors.Is(err, errLearner) || errors.Is(err, rpctypes.ErrNoLeader) || errors.Is(err, rpctypes.ErrTooManyRequests) || notEtcd(err)
+}
+
+// notEtcd reports whether an endpoint speaks HTTP/2, but not etcd's protocol: a web server, a proxy whose etcd is away, or
+// another program with gRPC. The first three texts are gRPC's for an answer without gRPC, the last one is that of a gRPC server.
+func notEtcd(err error) bool {
+	text := status.Convert(err).Message()
+	return slices.ContainsFunc([]string{
+		"unexpected HTTP status code received from server", "malformed header: missing HTTP", "transport: received unexpected content-type",
+		"unknown service etcdserverpb.",
+	}, func(start string) bool { return strings.HasPrefix(text, start) })
 }
 
 // denied reports whether the user has no permission.
@@ -71,9 +82,15 @@ func (c *Client) intercept(ctx context.Context, method string, req, reply any, c
 	return c.askNext(ctx, func() error {
 		err := invoke(ctx, method, req, reply, cc, opts...)
 		c.last.note(err)
+		if own, ok := ctx.Value(ownError{}).(*lastError); ok {
+			own.note(err)
+		}
 		return err
 	})
 }
+
+// ownError is the key of a context for a lastError of one request, beside that of all requests.
+type ownError struct{}
 
 // A Member is the status of the member at an endpoint.
 type Member struct {
@@ -108,9 +125,10 @@ func (c *Client) member(ctx context.Context, endpoint string) Member {
 		m.Err = err
 		return m
 	}
-	status, err := client.Status(ctx, endpoint)
+	last := new(lastError)
+	status, err := client.Status(context.WithValue(ctx, ownError{}, last), endpoint)
 	if err != nil {
-		m.Err = errors.New(registry.OneLine(err.Error()))
+		m.Err = errors.New(c.why(last.cause(rpctypes.Error(err))))
 		return m
 	}
 	m.Learner, m.NoLeader = status.IsLearner, status.Leader == 0

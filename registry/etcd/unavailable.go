@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,16 +39,15 @@ func (c *Client) explain(ctx context.Context, err error) error {
 		return fmt.Errorf("read the registry from etcd at %s: %w", endpoints, context.Cause(ctx))
 	}
 	err = c.last.cause(err)
-	why := c.refused(err)
-	if why == "" {
-		why = c.unreached(err)
-	}
 	what := registry.ErrUnavailable.Error()
 	if errors.Is(err, rpctypes.ErrNoSpace) {
 		what = "registry not writable" // it can still be read
 	}
-	return &unavailableError{fmt.Sprintf("%s: etcd at %s: %s", what, endpoints, why), err}
+	return &unavailableError{fmt.Sprintf("%s: etcd at %s: %s", what, endpoints, c.why(err)), err}
 }
+
+// why is the reason and the way out.
+func (c *Client) why(err error) string { return cmp.Or(c.refused(err), c.unreached(err)) }
 
 // refused explains an error that etcd sent.
 func (c *Client) refused(err error) string {
@@ -92,6 +92,8 @@ func (c *Client) unreached(err error) string {
 	case reason == "":
 		return fmt.Sprintf("no answer in time (dial timeout %s, request timeout %s): check that it runs there, and that nothing between drops the packets",
 			c.conf.DialTimeout, c.conf.RequestTimeout)
+	case notEtcd(err):
+		return reason + ": it is not etcd that answers there: check the port, and what is between"
 	case tooLarge(err):
 		return fmt.Sprintf("a key has a value of more than %d bytes: delete it", maxPage)
 	case said("remote error: tls:"), said("broken pipe", "connection reset") && strings.HasPrefix(c.conf.Endpoints[0], "https:"):
