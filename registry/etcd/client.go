@@ -84,7 +84,8 @@ func (c *Client) connect(ctx context.Context) (*clientv3.Client, error) {
 		DialKeepAliveTimeout: 3 * time.Second,
 		MaxCallRecvMsgSize:   maxPage,
 		Logger:               zap.NewNop(),
-		DialOptions:          []grpc.DialOption{grpc.WithChainUnaryInterceptor(c.intercept), grpc.WithConnectParams(reconnect(c.conf))},
+		DialOptions: append(c.conf.dialOptions(c.tls),
+			grpc.WithChainUnaryInterceptor(c.intercept), grpc.WithConnectParams(reconnect(c.conf))),
 	})
 	if !stop() && err == nil {
 		err = errors.Join(ctx.Err(), client.Close())

@@ -31,7 +31,8 @@ type Config struct {
 	Prefix string
 	// Domains are the domains to read; all others are ignored.
 	Domains registry.Patterns
-	// CACert is the file with the trusted authorities; empty means the system's.
+	// CACert is the file with the trusted authorities; empty means the system's. It is read again for each connection, so that it
+	// can be renewed; if it is broken by then, the authorities that it had before are still trusted.
 	CACert string
 	// Cert and Key are the files of the client certificate and its key: both or none. They are read again for each connection,
 	// so that they can be renewed.

@@ -297,7 +297,7 @@ type authority struct {
 }
 
 // newCertificate writes name.crt and name.key; without a parent, it signs itself.
-func newCertificate(dir, name string, parent *authority) (*authority, error) {
+func newCertificate(dir, name string, parent *authority, changes ...func(*x509.Certificate)) (*authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -311,6 +311,9 @@ func newCertificate(dir, name string, parent *authority) (*authority, error) {
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
 		IsCA:         parent == nil, BasicConstraintsValid: true,
+	}
+	for _, change := range changes {
+		change(cert)
 	}
 	self := &authority{cert, key}
 	if parent == nil {

@@ -1,11 +1,17 @@
 package etcd
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net"
 	"os"
 	"strings"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 )
 
 // tlsConfig returns nil for endpoints without TLS.
@@ -53,4 +59,49 @@ func readAuthorities(path string) (*x509.CertPool, error) {
 		return nil, fmt.Errorf("CA certificate file %s has no certificate in PEM format", path)
 	}
 	return pool, nil
+}
+
+// dialOptions are those of TLS, beside the configuration itself.
+func (c Config) dialOptions(conf *tls.Config) []grpc.DialOption {
+	if conf == nil || c.CACert == "" {
+		return nil
+	}
+	return []grpc.DialOption{grpc.WithTransportCredentials(&renewedAuthorities{
+		TransportCredentials: credentials.NewTLS(conf), conf: conf, path: c.CACert, good: conf.RootCAs,
+	})}
+}
+
+// renewedAuthorities reads the CA file again for each connection, so that it can be renewed. If the file is broken, because it
+// is being written, the authorities that it had before are still trusted.
+type renewedAuthorities struct {
+	credentials.TransportCredentials
+	conf *tls.Config // not changed
+	path string
+	mu   sync.Mutex
+	good *x509.CertPool // of the last time that the file could be read
+}
+
+// Clone returns the same, as it may be shared.
+func (a *renewedAuthorities) Clone() credentials.TransportCredentials { return a }
+
+// ClientHandshake makes the usual checks of the server's certificate. Only the authorities are those of the file as it is now.
+func (a *renewedAuthorities) ClientHandshake(ctx context.Context, server string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conf := a.conf.Clone()
+	pool, broken := a.read()
+	conf.RootCAs = pool
+	conn, info, err := credentials.NewTLS(conf).ClientHandshake(ctx, server, raw)
+	if err != nil && broken != nil {
+		err = fmt.Errorf("%w (%w)", err, broken)
+	}
+	return conn, info, err
+}
+
+func (a *renewedAuthorities) read() (*x509.CertPool, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	pool, err := readAuthorities(a.path)
+	if err == nil {
+		a.good = pool
+	}
+	return a.good, err
 }
