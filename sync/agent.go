@@ -14,7 +14,8 @@ import (
 // A Follower reports how the registry changes.
 type Follower interface {
 	// Follow calls update with the whole registry, at once and after each change. It calls lost with the reason when it can no
-	// longer follow the registry, and with nil when it can again. All calls come from one goroutine. It returns when ctx ends.
+	// longer follow the registry, again when the reason changes, and with nil when it can follow again. All calls come from one
+	// goroutine. It returns when ctx ends.
 	Follow(ctx context.Context, update func(registry.Update), lost func(error)) error
 	// Relist makes Follow read the whole registry again.
 	Relist()

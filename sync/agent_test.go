@@ -250,6 +250,11 @@ func TestAnAgentWithoutARegistryLeavesHAProxyAlone(t *testing.T) {
 		if i.haproxy.now().reloads+i.haproxy.now().commands+i.haproxy.now().version > 0 || i.Status().Ready() || i.Status().Lost != "no etcd" {
 			t.Fatalf("%+v", i.Status())
 		}
+		i.registry.lost <- errors.New("another reason")
+		synctest.Wait()
+		if i.Status().Ready() || i.Status().Lost != "another reason" {
+			t.Fatalf("%+v", i.Status())
+		}
 		i.registry.lost <- nil
 		i.registry.tell(twoDomains())
 		synctest.Wait()

@@ -179,13 +179,17 @@ func (v *view) lastHeard() (heard time.Time, unread bool) {
 
 func (v *view) lost(err error) {
 	v.mu.Lock()
+	again := v.status.Lost != ""
 	v.status.Lost = text(err)
 	v.status.Reasons = v.status.reasons(v.inbox.known)
 	v.notify()
 	v.mu.Unlock()
-	if err != nil {
-		v.log.Warn("the registry is lost, HAProxy stays as it is", "error", err)
-	} else {
+	switch {
+	case err == nil:
 		v.log.Info("the registry is back")
+	case again:
+		v.log.Warn("the registry is still lost, now for another reason", "error", err)
+	default:
+		v.log.Warn("the registry is lost, HAProxy stays as it is", "error", err)
 	}
 }

@@ -3,6 +3,8 @@ package etcd
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	stdsync "sync"
 	"time"
 
@@ -19,9 +21,9 @@ import (
 // While the address of a host changes by two puts, the Snapshot keeps its last address until both are there, for Config.Settle
 // at most. It does not wait if the writer puts only one of the two.
 //
-// When etcd cannot be read or watched, Follow calls lost with the reason, an error that wraps ErrUnavailable, and retries. When
-// etcd is back, it calls lost with nil, and then update with All. It does not call lost if the first attempt to reconnect
-// succeeds. Only one Follow may run at a time.
+// When etcd cannot be read or watched, Follow calls lost with the reason, an error that wraps ErrUnavailable, and retries. It
+// calls lost again when the reason has changed. When etcd is back, it calls lost with nil, and then update with All. It does not
+// call lost if the first attempt to reconnect succeeds. Only one Follow may run at a time.
 func (c *Client) Follow(ctx context.Context, update func(registry.Update), lost func(error)) error {
 	return c.follower(update, lost).run(ctx)
 }
@@ -65,7 +67,7 @@ type follower struct {
 	retry  backoff.ExponentialBackOff
 
 	mirror *mirror.Mirror
-	away   bool  // lost has been called
+	outage outage
 	why    error // why the last watch ended
 	breaks int   // ends of a session since the last steady one
 	pace   pace
@@ -96,14 +98,46 @@ func (f *follower) sessionEnded(ctx context.Context, up time.Duration, err error
 	if up > 0 {
 		f.why = err
 	}
-	outage := up == 0 || f.breaks >= manyBreaks
-	if outage && !f.away {
-		f.away = true
-		if errors.Is(err, context.DeadlineExceeded) && f.why != nil {
-			err = f.why // it says more
-		}
-		f.lost(f.client.explain(ctx, err))
+	if up > 0 && f.breaks < manyBreaks {
+		return
 	}
+	if errors.Is(err, context.DeadlineExceeded) && f.why != nil && (!f.outage.told() || answered(f.why)) {
+		err = f.why // it says more
+	}
+	if why := f.client.explain(ctx, err); f.outage.news(why.Error(), time.Now()) {
+		f.lost(why)
+	}
+}
+
+// An outage is what lost was called with since etcd went away. The zero value is none.
+type outage struct {
+	last    string               // the kind of the last reason
+	reasons map[string]time.Time // by kind, when lost was called with it
+}
+
+// repeated is how long a reason that was told before is not told again: with several endpoints, reasons may alternate.
+const repeated = 10 * time.Minute
+
+func (o *outage) told() bool { return o.reasons != nil }
+
+// news reports whether lost is to be called with the reason, and notes it.
+func (o *outage) news(reason string, now time.Time) bool {
+	kind := kindOf(reason)
+	at, before := o.reasons[kind]
+	if before && (kind == o.last || now.Sub(at) < repeated) {
+		return false
+	}
+	if o.reasons == nil {
+		o.reasons = map[string]time.Time{}
+	}
+	o.last, o.reasons[kind] = kind, now
+	return true
+}
+
+// kindOf is a reason without its words that have digits: addresses, ports and times change with each attempt.
+func kindOf(reason string) string {
+	words := slices.DeleteFunc(strings.Fields(reason), func(word string) bool { return strings.ContainsAny(word, "0123456789") })
+	return strings.Join(words, " ")
 }
 
 // session lists and then watches, until something breaks. It returns how long it watched.
@@ -143,8 +177,8 @@ func (f *follower) session(ctx context.Context) (up time.Duration, err error) {
 
 // begin reports that etcd is back, and delivers the whole registry.
 func (f *follower) begin(l listing) {
-	if f.away {
-		f.away = false
+	if f.outage.told() {
+		f.outage = outage{}
 		f.lost(nil)
 	}
 	m := f.mirror

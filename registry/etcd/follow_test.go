@@ -22,7 +22,8 @@ type following struct {
 	client *Client
 	mu     sync.Mutex
 	told   []registry.Update
-	lost   []error
+	lost   []error // in pairs: the first reason of an outage, and nil
+	later  []error // the further reasons
 	wake   chan struct{}
 	slow   func(n int) // is called in the update with the number, if it is not nil
 	stop   func()
@@ -77,7 +78,11 @@ func (f *following) update(u registry.Update) {
 
 func (f *following) lose(err error) {
 	f.mu.Lock()
-	f.lost = append(f.lost, err)
+	if n := len(f.lost); n > 0 && f.lost[n-1] != nil && err != nil {
+		f.later = append(f.later, err)
+	} else {
+		f.lost = append(f.lost, err)
+	}
 	f.mu.Unlock()
 	f.poke()
 }

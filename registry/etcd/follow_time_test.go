@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/hapsync/hapsync/registry"
 	"github.com/hapsync/hapsync/registry/mirror"
@@ -141,6 +143,46 @@ func TestAnHourWithoutEtcdCostsFewAttemptsAndIsToldOnce(t *testing.T) {
 			t.Errorf("have %q and %v, want nil and all", p.lost, p.told)
 		}
 	})
+}
+
+func TestAReasonThatChangesDuringAnOutageIsToldOncePerChange(t *testing.T) {
+	t.Parallel()
+	play(t, func(t *testing.T, p *puppet) {
+		p.run(time.Minute)
+		goaway := status.Error(codes.Unavailable, `closing transport due to: connection error: desc = "error reading from server: EOF", `+
+			`received prior goaway: code: NO_ERROR, debug data: "graceful_stop"`)
+		p.down, p.cut = goaway, goaway
+		p.send(batch{revision: -1})
+		p.run(time.Minute)
+		wantLost(t, p, "it is shutting down: check that it runs there")
+		p.down = errors.New("dial tcp 127.0.0.1:2379: connect: connection refused")
+		p.run(time.Minute)
+		wantLost(t, p, "connection refused")
+		p.down = context.DeadlineExceeded // no longer what the watch ended with
+		p.run(time.Minute)
+		wantLost(t, p, "no answer in time")
+		for port := range 40 { // the words are the same, or were told just now
+			p.down = fmt.Errorf("read tcp 127.0.0.1:%d->127.0.0.1:2379: read: connection reset by peer", 40000+port)
+			p.run(5 * time.Second)
+			p.down = fmt.Errorf("dial tcp 10.0.0.%d:2379: connect: connection refused", port)
+			p.run(5 * time.Second)
+		}
+		wantLost(t, p, "connection reset by peer")
+		p.run(repeated)
+		wantLost(t, p, "connection refused")
+		p.down = nil
+		p.run(15 * time.Second)
+		wantLost(t, p, "<nil>")
+	})
+}
+
+// wantLost wants that lost was called once since the last wantLost.
+func wantLost(t *testing.T, p *puppet, reason string) {
+	t.Helper()
+	if len(p.lost) != 1 || !strings.Contains(p.lost[0], reason) {
+		t.Errorf("lost %q, want one: %s", p.lost, reason)
+	}
+	p.lost = nil
 }
 
 func TestAWatchThatEndsAfterALongTimeIsTakenUpAtOnceAndNotTold(t *testing.T) {

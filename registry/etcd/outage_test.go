@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -116,6 +117,32 @@ func wantOutages(t *testing.T, lost []error, want ...string) {
 		wantError(t, lost[2*i], reason)
 		if !errors.Is(lost[2*i], registry.ErrUnavailable) || lost[2*i+1] != nil {
 			t.Errorf("have %v, want ErrUnavailable and nil", lost[2*i:2*i+2])
+		}
+	}
+}
+
+// reason waits until etcd is away for a reason.
+func (f *following) reason(t *testing.T, want string) {
+	t.Helper()
+	f.until(t, want, func([]registry.Update, []error) bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return slices.ContainsFunc(append(f.lost, f.later...), func(err error) bool { return err != nil && strings.Contains(err.Error(), want) })
+	})
+}
+
+func TestTheReasonOfAStoppedEtcdIsThatItIsNotThere(t *testing.T) {
+	t.Parallel()
+	s := server{at: closedPort(t)}
+	s.start(t, filepath.Join(t.TempDir(), "stopped"))
+	f := follow(t, dial(t, Config{Endpoints: []string{s.at}, Prefix: "/p", DialTimeout: time.Second}))
+	f.shows(t, "")
+	s.stop()
+	f.reason(t, "connection refused: check that it runs there")
+	f.stop()
+	for _, err := range append(f.lost, f.later...) {
+		if text := err.Error(); strings.Contains(text, "goaway") || strings.Count(text, `"`)%2 != 0 {
+			t.Error(text)
 		}
 	}
 }

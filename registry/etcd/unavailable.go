@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -143,14 +144,24 @@ func (l *lastError) cause(err error) error {
 // reasonOf returns the reason of a broken connection, on one line; empty if there was no answer.
 func reasonOf(err error) string {
 	text := status.Convert(err).Message()
+	text, goaway, _ := strings.Cut(text, ", received prior goaway: ")
+	if strings.Contains(goaway, "graceful_stop") || strings.Contains(text, "server is draining the connection") {
+		return "it is shutting down"
+	}
 	if _, desc, ok := strings.Cut(text, `desc = "`); ok {
 		text = strings.TrimSuffix(desc, `"`)
+		if plain, err := strconv.Unquote(`"` + text + `"`); err == nil {
+			text = plain
+		}
 	}
-	for _, layer := range []string{"latest balancer error: ", "transport: ", "Error while dialing: "} {
+	for _, layer := range []string{"closing transport due to: ", "latest balancer error: ", "transport: ", "Error while dialing: "} {
 		text = strings.TrimPrefix(text, layer)
 	}
 	if strings.Contains(text, context.DeadlineExceeded.Error()) {
 		return ""
+	}
+	if goaway != "" {
+		text += ", after GOAWAY with " + goaway
 	}
 	return registry.OneLine(text)
 }
