@@ -155,7 +155,11 @@ func (p program) checkRegistry(c *cli.Context) ([]haproxy.Finding, error) {
 	defer source.Close()
 	s, err := source.Snapshot(c.Context)
 	if err != nil {
-		return unreachable(err), nil
+		found := unreachable(err)
+		if len(cli.Words(c.StringSlice("endpoints")...)) > 1 && c.Context.Err() == nil {
+			found = append(found, checkMembers(source.Members(c.Context))...) // they name the endpoint
+		}
+		return found, nil
 	}
 	prefix := c.String("prefix")
 	found := []haproxy.Finding{{Level: haproxy.LevelOK, What: "registry", Detail: fmt.Sprintf("etcd answers on %s at revision %d, with %s below %s",
@@ -184,6 +188,9 @@ func checkMembers(members []etcd.Member) (found []haproxy.Finding) {
 	warn := func(what, detail, remedy string) {
 		found = append(found, haproxy.Finding{Level: haproxy.LevelWarn, What: what, Detail: detail, Remedy: remedy})
 	}
+	if etcd.Clusters(members) > 1 {
+		found = append(found, differentClusters(members))
+	}
 	var alarms []string
 	for _, m := range members {
 		alarms = append(alarms, m.Alarms...)
@@ -206,4 +213,15 @@ func checkMembers(members []etcd.Member) (found []haproxy.Finding) {
 		}
 	}
 	return found
+}
+
+func differentClusters(members []etcd.Member) haproxy.Finding {
+	var each []string
+	for _, m := range members {
+		if m.Cluster != 0 {
+			each = append(each, fmt.Sprintf("%s is of cluster %x", m.Endpoint, m.Cluster))
+		}
+	}
+	return haproxy.Finding{Level: haproxy.LevelFail, What: "endpoints",
+		Detail: "they belong to different clusters: " + strings.Join(each, ", "), Remedy: "give those of one only"}
 }

@@ -146,3 +146,20 @@ func TestCheckNamesLearnersAndAlarms(t *testing.T) {
 		"warn alarm: etcd takes no writes, because it is over its quota (NOSPACE) (compact it, defragment it, then `etcdctl alarm disarm`)",
 		"warn alarm: etcd has the alarm CORRUPT")
 }
+
+func TestCheckFailsForEndpointsOfDifferentClusters(t *testing.T) {
+	b := oneHost()
+	b.members = []etcd.Member{
+		{Endpoint: "http://a:2379", Cluster: 0xa1}, {Endpoint: "http://b:2379", Cluster: 0xb2}, {Endpoint: "http://c:2379", Err: errors.New("connection refused")},
+	}
+	got := b.run(t, "check")
+	wantContains(t, "the members", got.stdout,
+		"fail endpoints: they belong to different clusters: http://a:2379 is of cluster a1, http://b:2379 is of cluster b2 (give those of one only)")
+	if got.code != exitRegistry {
+		t.Errorf("code %d", got.code)
+	}
+	b.members[1].Cluster = 0xa1
+	if got := b.run(t, "check"); got.code != exitOK || strings.Contains(got.stdout, "clusters") {
+		t.Errorf("code %d: %s", got.code, got.stdout)
+	}
+}

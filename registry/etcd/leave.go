@@ -47,9 +47,11 @@ func (r *Registration) End(ctx context.Context) error {
 		return nil // the host was never there, or its lease has ended
 	}
 	err := r.lease.revoke(ctx, r.client)
-	if err == nil || errors.Is(err, rpctypes.ErrLeaseNotFound) {
-		r.log.Info("the host is out of the registry")
-		return nil
+	if err = r.client.orClusters(ctx, err); err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		return r.client.explainWrite(ctx, err, r.conf.Domain)
 	}
-	return r.client.explainWrite(ctx, err, r.conf.Domain)
+	if r.held {
+		r.log.Info("the host is out of the registry")
+	}
+	return nil
 }

@@ -81,6 +81,9 @@ func (c *Client) intercept(ctx context.Context, method string, req, reply any, c
 ) error {
 	return c.askNext(ctx, func() error {
 		err := invoke(ctx, method, req, reply, cc, opts...)
+		if err == nil {
+			err = sameCluster(ctx, reply)
+		}
 		c.last.note(err)
 		if own, ok := ctx.Value(ownError{}).(*lastError); ok {
 			own.note(err)
@@ -97,6 +100,8 @@ type Member struct {
 	Endpoint string
 	// Err is why the member does not answer; then the rest is empty.
 	Err error
+	// Cluster is the ID of its cluster.
+	Cluster uint64
 	// Learner is set for a member that answers no requests until it is promoted.
 	Learner bool
 	// NoLeader is set for a member without a leader.
@@ -131,6 +136,7 @@ func (c *Client) member(ctx context.Context, endpoint string) Member {
 		m.Err = errors.New(c.why(last.cause(rpctypes.Error(err))))
 		return m
 	}
+	m.Cluster = status.Header.GetClusterId()
 	m.Learner, m.NoLeader = status.IsLearner, status.Leader == 0
 	for _, text := range status.Errors { // as "memberID:1 alarm:NOSPACE "
 		if _, alarm, ok := strings.Cut(text, "alarm:"); ok {

@@ -25,7 +25,7 @@ func (c *Client) SetHost(ctx context.Context, domain, host, attribute, value str
 	if err := registry.CheckValue(attribute, value); err != nil {
 		return 0, err
 	}
-	err = c.onHost(ctx, domain, host, func(have hostKeys) (err error) {
+	err = c.onHost(ctx, domain, host, func(ctx context.Context, have hostKeys) (err error) {
 		at, err = c.set(ctx, have, attribute, value)
 		return err
 	})
@@ -36,7 +36,7 @@ func (c *Client) SetHost(ctx context.Context, domain, host, attribute, value str
 // the lease. It returns the revision of the deletion. undrained says why the host was deleted without a drain; nil if it was
 // drained.
 func (c *Client) Deregister(ctx context.Context, domain, host string, drain time.Duration) (at registry.Revision, undrained, err error) {
-	err = c.onHost(ctx, domain, host, func(have hostKeys) (err error) {
+	err = c.onHost(ctx, domain, host, func(ctx context.Context, have hostKeys) (err error) {
 		at, undrained, err = c.takeOut(ctx, have, drain)
 		return err
 	})
@@ -47,25 +47,27 @@ func (c *Client) Deregister(ctx context.Context, domain, host string, drain time
 }
 
 // onHost reads a host and calls do; if the host changes meanwhile, again.
-func (c *Client) onHost(ctx context.Context, domain, host string, do func(hostKeys) error) error {
+func (c *Client) onHost(ctx context.Context, domain, host string, do func(context.Context, hostKeys) error) error {
 	path, err := c.hostPath(domain, host)
 	if err != nil {
 		return err
 	}
+	all := inOneCluster(ctx)
 	err = errChanged
 	for tries := 0; tries < 10 && errors.Is(err, errChanged); tries++ {
 		var have hostKeys
-		if have, err = c.hostKeys(ctx, path); err != nil {
+		if have, err = c.hostKeys(all, path); err != nil {
 			break
 		}
 		if have.anchor() == "" {
-			return fmt.Errorf("%w: host %s of domain %s is not in the registry, below %s", ErrNoHost, host, domain, c.conf.Prefix)
+			err = fmt.Errorf("%w: host %s of domain %s is not in the registry, below %s", ErrNoHost, host, domain, c.conf.Prefix)
+			break
 		}
-		err = do(have)
+		err = do(all, have)
 	}
-	switch {
-	case err == nil:
-		return nil
+	switch err = c.orClusters(ctx, err); {
+	case err == nil, errors.Is(err, ErrNoHost):
+		return err
 	case errors.Is(err, errChanged):
 		return fmt.Errorf("write %s of %s: %w, time and again", host, domain, err)
 	}

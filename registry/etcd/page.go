@@ -17,8 +17,6 @@ import (
 // maxPage is the maximum size of a page, in bytes. By default etcd takes values up to 1.5 MB.
 const maxPage = 16 << 20
 
-var errClusters = errors.New("endpoints of different clusters")
-
 // A listing is all keys below a prefix at one revision of etcd.
 type listing struct {
 	mirror.Listing
@@ -27,6 +25,7 @@ type listing struct {
 
 // list reads the keys and the prefix itself at one revision.
 func (c *Client) list(ctx context.Context) (listing, error) {
+	ctx = inOneCluster(ctx)
 	l, err := c.below(ctx, c.conf.Prefix+"/")
 	if err != nil {
 		return listing{}, err

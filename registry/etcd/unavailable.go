@@ -39,7 +39,7 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("read the registry from etcd at %s: %w", endpoints, context.Cause(ctx))
 	}
-	err = c.last.cause(err)
+	err = c.orClusters(ctx, c.last.cause(err))
 	what := registry.ErrUnavailable.Error()
 	if errors.Is(err, rpctypes.ErrNoSpace) {
 		what = "registry not writable" // it can still be read
