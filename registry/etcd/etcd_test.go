@@ -283,6 +283,14 @@ func writeCertificates(dir string) error {
 			return err
 		}
 	}
+	for name, change := range map[string]func(*x509.Certificate){
+		"expired-client": func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) },
+		"early-client":   func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) },
+	} {
+		if _, err := newCertificate(dir, name, ca, change); err != nil {
+			return err
+		}
+	}
 	other, err := newCertificate(dir, "other-ca", nil)
 	if err != nil {
 		return err

@@ -234,7 +234,7 @@ func (c *Client) explainDenied(ctx context.Context, err error, what, grant, key 
 	if below {
 		where, flag = "below "+key, " --prefix"
 	}
-	why := fmt.Sprintf("user %s may not %s %s: grant it with `etcdctl role grant-permission <role> %s %s%s`",
-		registry.Quote(c.conf.User), what, where, grant, key, flag)
+	why := fmt.Sprintf("%s may not %s %s: grant it with `etcdctl role grant-permission <role> %s %s%s`",
+		c.conf.user(), what, where, grant, key, flag)
 	return &unavailableError{fmt.Sprintf("%v: etcd at %s: %s", registry.ErrUnavailable, strings.Join(c.conf.Endpoints, ", "), why), err}
 }

@@ -109,3 +109,38 @@ func TestAHostWhosePermissionIsTakenAwayLeavesOrSaysWhy(t *testing.T) {
 		t.Errorf("it is still there: %s", keys)
 	}
 }
+
+func TestAUserThatIsTheNameInACertificateIsNamed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := writeCertificates(dir); err != nil {
+		t.Fatal(err)
+	}
+	path := filesIn(t, dir)
+	etcd, err := startEtcd(filepath.Join(dir, "named"), url.URL{Scheme: "https", Host: "127.0.0.1:0"}, transport.TLSInfo{
+		CertFile: path("server.crt"), KeyFile: path("server.key"), TrustedCAFile: path("ca.crt"), ClientCertAuth: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(etcd.Close)
+	conf := Config{Endpoints: []string{"https://" + etcd.Clients[0].Addr().String()}, CACert: path("ca.crt"), Cert: path("client.crt"), Key: path("client.key")}
+	client := dial(t, conf)
+	snapshot(t, client)
+	admin := client.etcd.Load()
+	for _, do := range []func() error{
+		func() error { _, err := admin.UserAdd(t.Context(), "root", "s3cret"); return err },
+		func() error { _, err := admin.UserGrantRole(t.Context(), "root", "root"); return err },
+		func() error { _, err := admin.UserAdd(t.Context(), "client", "s3cret"); return err },
+		func() error { _, err := admin.AuthEnable(t.Context()); return err },
+	} {
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	named := "the user of the certificate " + conf.Cert + ` ("client") may not `
+	_, err = client.Snapshot(t.Context())
+	wantError(t, err, named+"read /services/web/: grant it with `etcdctl role grant-permission")
+	_, err = client.SetHost(t.Context(), "a.abc.com", "server1", "weight", "7")
+	wantError(t, err, named+"write below /services/web/a.abc.com/: grant it")
+}

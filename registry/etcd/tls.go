@@ -9,9 +9,12 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+
+	"github.com/hapsync/hapsync/registry"
 )
 
 // tlsConfig returns nil for endpoints without TLS.
@@ -47,6 +50,41 @@ func (c Config) tlsConfig() (*tls.Config, error) {
 	}
 	conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
 	return conf, nil
+}
+
+// clientCertificate is the client certificate as its file is now; nil if there is none, or it cannot be read.
+func (c Config) clientCertificate() *x509.Certificate {
+	if c.Cert == "" {
+		return nil
+	}
+	pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+	if err != nil {
+		return nil
+	}
+	return pair.Leaf
+}
+
+// user names the user that etcd asks the permissions of: without a name and password, it is that of the client certificate.
+func (c Config) user() string {
+	if cert := c.clientCertificate(); c.User == "" && cert != nil {
+		return fmt.Sprintf("the user of the certificate %s (%s)", c.Cert, registry.Quote(cert.Subject.CommonName))
+	}
+	return "user " + registry.Quote(c.User)
+}
+
+// outdated says that the client certificate is not valid at this time, and the way out; empty if it is.
+func (c Config) outdated(now time.Time) string {
+	cert := c.clientCertificate()
+	switch {
+	case cert == nil:
+		return ""
+	case now.After(cert.NotAfter):
+		return fmt.Sprintf("the client certificate %s expired on %s: renew it", c.Cert, cert.NotAfter.UTC().Format(time.DateOnly))
+	case now.Before(cert.NotBefore):
+		return fmt.Sprintf("the client certificate %s is not valid before %s: check the clock of this machine", c.Cert,
+			cert.NotBefore.UTC().Format(time.RFC3339))
+	}
+	return ""
 }
 
 func readAuthorities(path string) (*x509.CertPool, error) {

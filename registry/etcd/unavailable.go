@@ -58,8 +58,8 @@ func (c *Client) refused(err error) string {
 	case errors.Is(err, rpctypes.ErrUserEmpty):
 		return "it wants a user and a password: give them"
 	case denied(err):
-		return fmt.Sprintf("user %s may not read %[2]s/: grant it with `etcdctl role grant-permission <role> read %[2]s/ --prefix`",
-			registry.Quote(c.conf.User), c.conf.Prefix)
+		return fmt.Sprintf("%s may not read %[2]s/: grant it with `etcdctl role grant-permission <role> read %[2]s/ --prefix`",
+			c.conf.user(), c.conf.Prefix)
 	case errors.Is(err, rpctypes.ErrCompacted):
 		return "its revisions are compacted faster than they can be read: compact less often"
 	case errors.Is(err, rpctypes.ErrNoLeader):
@@ -99,6 +99,9 @@ func (c *Client) unreached(err error) string {
 		return fmt.Sprintf("a key has a value of more than %d bytes: delete it", maxPage)
 	case said("remote error: tls:"), said("broken pipe", "connection reset") && strings.HasPrefix(c.conf.Endpoints[0], "https:"):
 		// With TLS 1.3 the server's alert may be lost, because the client writes before it reads.
+		if outdated := c.conf.outdated(time.Now()); outdated != "" {
+			return reason + ": " + outdated
+		}
 		return reason + ": it seems not to accept the client certificate: give one that its CA has signed, and the key"
 	case said("x509:"):
 		return reason + ": give the CA certificate that has signed its certificate, and endpoints by the names in it"

@@ -124,6 +124,14 @@ func TestAnEtcdWithOtherCertificatesIsUnavailable(t *testing.T) {
 			Config{Endpoints: []string{tls}, CACert: path("ca.crt"), Cert: path("other-client.crt"), Key: path("other-client.key")},
 			"it seems not to accept the client certificate",
 		},
+		"the certificate of the client has expired": {
+			Config{Endpoints: []string{tls}, CACert: path("ca.crt"), Cert: path("expired-client.crt"), Key: path("expired-client.key")},
+			"the client certificate " + path("expired-client.crt") + " expired on " + time.Now().UTC().Format("2006-") + "...: renew it",
+		},
+		"the certificate of the client is not valid yet": {
+			Config{Endpoints: []string{tls}, CACert: path("ca.crt"), Cert: path("early-client.crt"), Key: path("early-client.key")},
+			"the client certificate " + path("early-client.crt") + " is not valid before ...: check the clock of this machine",
+		},
 		"it has no TLS": {
 			Config{Endpoints: []string{strings.TrimPrefix(plain, "http://")}, CACert: path("ca.crt")}, "it seems to have no TLS there: write http://",
 		},
