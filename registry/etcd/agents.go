@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -27,7 +28,7 @@ func (c *Client) Agents(ctx context.Context, prefix string) (registry.Roster, er
 			return registry.Roster{}, c.explainRead(ctx, err, prefix)
 		}
 		for _, kv := range page.Kvs {
-			c.addReport(&all, root, kv)
+			c.addReport(&all, root, kv, registry.Revision(page.Header.Revision))
 		}
 		if !page.More || len(page.Kvs) == 0 {
 			return all, nil
@@ -39,7 +40,8 @@ func (c *Client) Agents(ctx context.Context, prefix string) (registry.Roster, er
 // reportPage is how many reports one request reads.
 const reportPage = 64
 
-func (c *Client) addReport(all *registry.Roster, root string, kv *mvccpb.KeyValue) {
+// addReport adds a report that was read at a revision.
+func (c *Client) addReport(all *registry.Roster, root string, kv *mvccpb.KeyValue, at registry.Revision) {
 	name := strings.TrimPrefix(string(kv.Key), root)
 	report, err := registry.DecodeReport(name, kv.Value)
 	if err != nil && kv.Lease != 0 {
@@ -57,6 +59,10 @@ func (c *Client) addReport(all *registry.Roster, root string, kv *mvccpb.KeyValu
 		all.Others++
 	default:
 		report.Lease = kv.Lease
+		if report.Heard > at { // the agent still tells of what was there before etcd was restored or replaced
+			report.Applied, report.Reached, report.AppliedAt = 0, 0, time.Time{}
+			report.Reason = cmp.Or(report.Reason, fmt.Sprintf("it has not read etcd since that was restored or replaced: it tells of revision %d", report.Heard))
+		}
 		all.Agents = append(all.Agents, report)
 	}
 }

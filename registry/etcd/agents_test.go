@@ -42,3 +42,31 @@ func TestReportsWithoutALeaseAndHugeOnesHurtNobody(t *testing.T) {
 		t.Errorf("have %+v", p)
 	}
 }
+
+// TestAReportOfALaterRevisionThanEtcdHasCountsForNothing reads the report of an agent that does not know yet that etcd was restored.
+func TestAReportOfALaterRevisionThanEtcdHasCountsForNothing(t *testing.T) {
+	t.Parallel()
+	at := started(t, etcds.other)
+	etcd, prefix := writer(t, at), etcds.prefix()
+	client := dial(t, Config{Endpoints: []string{at}, Prefix: "/s"})
+	lease, err := etcd.Grant(t.Context(), 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, revision := range map[string]int64{"knows": 1, "stale": 1 << 40} {
+		report := fmt.Sprintf(`{"version":1,"prefix":"/s","heard":%[1]d,"applied":%[1]d,"reached":%[1]d}`, revision)
+		if _, err := etcd.Put(t.Context(), prefix+"/"+name, report, clientv3.WithLease(lease.ID)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := client.Agents(t.Context(), prefix)
+	if err != nil || len(all.Agents) != 2 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	if knows := all.Agents[0]; knows.Applied != 1 || knows.Reason != "" {
+		t.Errorf("have %+v", knows)
+	}
+	if stale := all.Agents[1]; stale.Applied != 0 || stale.Reached != 0 || !strings.Contains(stale.Reason, "restored or replaced") {
+		t.Errorf("have %+v", stale)
+	}
+}
