@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -120,6 +123,38 @@ func TestAgentHoldsAnotherClusterUntilItIsFilledOrConfirmed(t *testing.T) {
 	f.ready(t)
 	f.etcd.put(t, f.box, addrOf(t, "a.abc.com/server1", f.a1.addr))
 	f.comes(t, "a.abc.com", "server1", f.a1)
+	f.settles(t)
+}
+
+// TestWaitDoesNotTakeTheRevisionOfAnotherClusterForApplied replaces etcd by one whose revisions begin anew.
+func TestWaitDoesNotTakeTheRevisionOfAnotherClusterForApplied(t *testing.T) {
+	t.Parallel()
+	f := startOverWire(t)
+	for n := range 20 {
+		f.etcd.put(t, f.box, map[string]string{"b.abc.com/server1/weight": fmt.Sprint(10 + n)})
+	}
+	f.reporting(t, 1)
+
+	f.anew(t, "second")
+	f.etcd.put(t, f.box, addrOf(t, "a.abc.com/server1", startHost(t, "moved").addr))
+	f.unready(t, "held", "another cluster")
+	eventually(t, "the agent reports to the new cluster", func() error {
+		if o := f.must(t, "agents"); !strings.Contains(o.stdout, "another cluster") {
+			return errors.New(o.stdout)
+		}
+		return nil
+	})
+	o := f.exits(t, 7, "maint", "--wait", "--wait-timeout", "3s", "a.abc.com/server1")
+	says(t, o.stderr, "it holds its changes back: etcd is another cluster")
+	f.serves(t, "a.abc.com", "server1", f.a1)
+	if o := f.must(t, "agents", "-o", "json"); !strings.Contains(o.stdout, `"in_line": false`) || strings.Contains(o.stdout, `"lag_seconds": 0,`) {
+		t.Errorf("it counts as in line:\n%s", o)
+	}
+	says(t, f.exits(t, 5, "status", "--listen", f.listen).stdout, "nothing of this registry applied yet")
+
+	f.must(t, "sync", "--allow-mass-removal")
+	f.ready(t)
+	says(t, f.must(t, "ready", "--wait", "a.abc.com/server1").stdout, "applied by 1 agent")
 	f.settles(t)
 }
 

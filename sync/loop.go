@@ -50,9 +50,7 @@ func (a *Agent) step(ctx context.Context) {
 		a.alarms.whole = time.Time{}
 		return
 	}
-	if a.memory.otherRegistry == nil {
-		a.memory.otherRegistry = sameRegistry(a.memory.confirmed, in.snapshot)
-	}
+	a.checkRegistry(in)
 	a.memory.expire(in.expired, in.snapshot)
 	if in.byHand {
 		a.memory.retryRefused(true)

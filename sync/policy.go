@@ -147,19 +147,6 @@ func (r removals) others() bool {
 	return have < r.have
 }
 
-// sameRegistry returns a *HeldError if the registry may be another one than before: a new cluster, or one restored from a backup.
-func sameRegistry(earlier, now registry.Snapshot) error {
-	switch {
-	case earlier.Revision == 0, earlier.Prefix != now.Prefix:
-		return nil
-	case earlier.ClusterID != now.ClusterID:
-		return &HeldError{fmt.Sprintf("etcd is another cluster than before (id %x, was %x) and says something else", now.ClusterID, earlier.ClusterID)}
-	case now.Revision < earlier.Revision:
-		return &HeldError{fmt.Sprintf("etcd is back at revision %d, was at %d, and says something else", now.Revision, earlier.Revision)}
-	}
-	return nil
-}
-
 // servers counts the servers of each domain in the file and the process, recently removed ones included. leaving are those of them
 // that are in the file or the process but not wanted, sorted.
 func (recent recentRemovals) servers(want haproxy.Config, st haproxy.State) (have map[string]int, leaving []haproxy.ServerKey) {

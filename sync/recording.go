@@ -207,6 +207,9 @@ func (a *Agent) noteFailure(err error) {
 // updateProgress takes into the status which revisions the process and the file have.
 func (a *Agent) updateProgress(snapshot registry.Snapshot) {
 	s := &a.status
+	if a.memory.otherRegistry != nil || a.inbox.switched.Revision > 0 {
+		return // the snapshot is that of another registry than the one that the status tells of
+	}
 	if !a.fileLags() {
 		s.Filed = snapshot.Revision
 	}

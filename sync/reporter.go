@@ -144,8 +144,11 @@ func (l *sessionCounter) next() time.Time {
 func (l *sessionCounter) report(s Status) registry.AgentReport {
 	r := registry.AgentReport{
 		Time: time.Now().UTC().Truncate(time.Millisecond), Prefix: s.prefix, Heard: s.Heard, Applied: s.Has,
-		AppliedAt: s.AppliedAt.UTC().Truncate(time.Millisecond), BehindSeconds: s.Lag().Round(time.Millisecond).Seconds(),
-		Held: clip(s.Held), Problems: len(s.Last.Problems), Unknown: l.unknown,
+		BehindSeconds: s.Lag().Round(time.Millisecond).Seconds(),
+		Held:          clip(s.Held), Problems: len(s.Last.Problems), Unknown: l.unknown,
+	}
+	if s.Has > 0 {
+		r.AppliedAt = s.AppliedAt.UTC().Truncate(time.Millisecond)
 	}
 	if s.HAProxy != (haproxy.Version{}) {
 		r.HAProxy = s.HAProxy.String()

@@ -208,10 +208,11 @@ func (s *Shadow) update(u registry.Update) {
 	if u.All {
 		names = changedDomains(s.snapshot, u.Snapshot)
 	}
-	if s.memory.otherRegistry == nil {
-		s.memory.otherRegistry = sameRegistry(s.memory.confirmed, u.Snapshot)
+	switched := sameRegistry(s.snapshot, u.Snapshot) != nil
+	if other := sameRegistry(s.memory.confirmed, u.Snapshot); other != nil && (switched || s.memory.otherRegistry == nil) {
+		s.memory.otherRegistry = other
 	}
-	if sameRegistry(s.snapshot, u.Snapshot) != nil {
+	if switched {
 		s.comparison.forgetRevisions()
 	}
 	s.snapshot = u.Snapshot

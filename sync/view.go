@@ -44,16 +44,17 @@ func newView(follower Follower, looker Looker, log *slog.Logger) view {
 	}
 }
 
-// An inbox has what the follower has reported. The loop empties it of fresh, all, byHand, changed and expired.
+// An inbox has what the follower has reported. The loop empties it of switched, fresh, all, byHand, changed and expired.
 type inbox struct {
 	snapshot registry.Snapshot
-	known    bool             // there is a snapshot
-	fresh    bool             // something has come in
-	all      bool             // any domain may have changed
-	byHand   bool             // an operator asks for a resync
-	changed  unappliedChanges // the domains that have changed
-	expired  map[string]bool  // as in registry.Update
-	heard    time.Time        // when the last change came in
+	known    bool              // there is a snapshot
+	fresh    bool              // something has come in
+	switched registry.Snapshot // the first one of another cluster or an earlier revision; zero if there is none
+	all      bool              // any domain may have changed
+	byHand   bool              // an operator asks for a resync
+	changed  unappliedChanges  // the domains that have changed
+	expired  map[string]bool   // as in registry.Update
+	heard    time.Time         // when the last change came in
 }
 
 // Status returns the status of the agent. Any goroutine may call it at any time.
@@ -139,6 +140,10 @@ func (v *view) wakeLoop() {
 func (v *view) updated(u registry.Update) {
 	v.mu.Lock()
 	in := &v.inbox
+	if sameRegistry(in.snapshot, u.Snapshot) != nil {
+		in.switched = u.Snapshot
+		v.status.forgetRevisions() // together with what follows: nobody may compare revisions of two histories
+	}
 	in.snapshot, in.known, in.fresh, in.all = u.Snapshot, true, true, in.all || u.All
 	if in.changed == nil {
 		in.changed, in.expired = unappliedChanges{}, map[string]bool{}
@@ -167,6 +172,7 @@ func (v *view) takeInbox() inbox {
 	defer v.mu.Unlock()
 	in := v.inbox
 	v.inbox.fresh, v.inbox.all, v.inbox.byHand, v.inbox.changed, v.inbox.expired = false, false, false, nil, nil
+	v.inbox.switched = registry.Snapshot{}
 	return in
 }
 

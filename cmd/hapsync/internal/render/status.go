@@ -269,5 +269,8 @@ func (a appliedJSON) text() string {
 	if a.At == nil {
 		return "nothing applied yet"
 	}
+	if a.Revision == 0 { // of an etcd that was restored or replaced
+		return "nothing of this registry applied yet, in line with another " + Seconds(a.AgoSeconds) + " ago"
+	}
 	return fmt.Sprintf("revision %d applied %s ago", a.Revision, Seconds(a.AgoSeconds))
 }
