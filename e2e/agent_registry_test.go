@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
@@ -156,6 +159,35 @@ func TestWaitDoesNotTakeTheRevisionOfAnotherClusterForApplied(t *testing.T) {
 	f.ready(t)
 	says(t, f.must(t, "ready", "--wait", "a.abc.com/server1").stdout, "applied by 1 agent")
 	f.settles(t)
+}
+
+// TestSyncConfirmsAnotherClusterThatChangesAllTheTime has a writer that leaves no moment in which HAProxy has what the registry says.
+func TestSyncConfirmsAnotherClusterThatChangesAllTheTime(t *testing.T) {
+	t.Parallel()
+	f := startOverWire(t)
+	f.anew(t, "second")
+	moved := startHost(t, "moved")
+	f.etcd.put(t, f.box, addrOf(t, "a.abc.com/server1", moved.addr))
+	f.etcd.put(t, f.box, addrOf(t, "b.abc.com/server1", f.b1.addr))
+	f.unready(t, "held", "another cluster")
+
+	ctx, stop := context.WithCancel(t.Context())
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for n := 0; ctx.Err() == nil; n++ {
+			_, _ = f.etcd.client.Put(ctx, f.prefix+"/b.abc.com/server1/weight", fmt.Sprint(1+n%200))
+			select {
+			case <-ctx.Done():
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	})
+	defer writer.Wait()
+	defer stop()
+	f.must(t, "sync", "--allow-mass-removal")
+	f.ready(t)
+	f.serves(t, "a.abc.com", "server1", moved)
+	f.logs(t, 0, "hapsync sync has confirmed the registry")
 }
 
 // secure gives etcd a root, and a reader of the box's prefix with a password; from then on it asks for both.

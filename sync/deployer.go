@@ -27,7 +27,8 @@ type File interface {
 	Loaded() (haproxy.Config, error)
 	// Claim records which words of the file come from keys, if there is no such record yet (State.Unclaimed). The loop calls it.
 	Claim(want haproxy.Config) error
-	// Keep replaces the notes that outlive this process. Kept returns them; nil if there are none. The loop calls them.
+	// Keep replaces the notes that outlive this process. Kept returns them; nil if there are none. The loop calls them, and a sync by
+	// hand.
 	Keep(notes []byte) error
 	Kept() ([]byte, error)
 }

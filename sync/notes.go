@@ -49,6 +49,11 @@ func readNotes(text []byte) (n notes, err error) {
 	return n, nil
 }
 
+// registry is what the notes say of the registry.
+func (n notes) registry() registry.Snapshot {
+	return registry.Snapshot{Prefix: n.Prefix, ClusterID: n.ClusterID, Revision: n.Revision}
+}
+
 // notedOverrides are the overrides in notes; none if the notes cannot be read.
 func notedOverrides(text []byte) overrides {
 	o := overrides{}
@@ -77,7 +82,7 @@ func (a *Agent) loadNotes() {
 		return
 	}
 	a.memory.notes = text
-	a.memory.confirmed = registry.Snapshot{Prefix: n.Prefix, ClusterID: n.ClusterID, Revision: n.Revision}
+	a.memory.confirmed = n.registry()
 	a.memory.overrides = notedOverrides(text)
 }
 

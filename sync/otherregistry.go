@@ -1,7 +1,10 @@
 package sync
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/hapsync/hapsync/registry"
 )
@@ -30,12 +33,73 @@ func (a *Agent) checkRegistry(in inbox) {
 	known := a.memory.otherRegistry != nil && !switched
 	if other != nil && !known {
 		a.memory.otherRegistry = other
+		a.forgetEarlierConfirmation(now)
 	}
 	if switched || other != nil && !known {
 		a.memory.forgetRevisions()
 		a.mu.Lock()
 		a.status.forgetRevisions()
 		a.mu.Unlock()
+	}
+	if a.memory.otherRegistry != nil {
+		a.readConfirmation(in.snapshot)
+	}
+}
+
+// forgetEarlierConfirmation makes the agent ignore notes that a sync has written before the registry became another one. They name a
+// registry that goes on from the confirmed one.
+func (a *Agent) forgetEarlierConfirmation(now registry.Snapshot) {
+	text, noted := a.notedRegistry()
+	if sameRegistry(a.memory.confirmed, noted) == nil || !continues(noted, now) {
+		a.memory.notes = text
+	}
+}
+
+// readConfirmation ends the hold of another registry if a sync by hand has confirmed that one in the notes. The registry may have changed
+// since: the safeguards check that as any other change.
+func (a *Agent) readConfirmation(now registry.Snapshot) {
+	text, noted := a.notedRegistry()
+	if bytes.Equal(text, a.memory.notes) || !continues(noted, now) {
+		return
+	}
+	a.memory.otherRegistry, a.memory.confirmed, a.memory.notes = nil, noted, text
+	a.alarms.whole = time.Now()
+	a.cfg.Logger.Info("hapsync sync has confirmed the registry", "cluster", fmt.Sprintf("%x", noted.ClusterID), "revision", noted.Revision)
+}
+
+// notedRegistry returns the notes, and the registry that they name; zero if they name none.
+func (a *Agent) notedRegistry() (text []byte, noted registry.Snapshot) {
+	text, err := a.cfg.File.Kept()
+	if err != nil {
+		return nil, registry.Snapshot{}
+	}
+	n, _ := readNotes(text) // notes that cannot be read count as none
+	return text, n.registry()
+}
+
+// continues reports whether a registry goes on from the one that notes name.
+func continues(noted, now registry.Snapshot) bool {
+	return noted.Revision > 0 && noted.Prefix == now.Prefix && sameRegistry(noted, now) == nil
+}
+
+// confirm notes, for an agent that has left notes, that the registry of a sync by hand is the right one, if that was asked for or the
+// agent knows another one.
+func (p *pass) confirm() {
+	text, err := p.cfg.File.Kept()
+	if err != nil {
+		return
+	}
+	n, err := readNotes(text)
+	if err != nil || n.Version == 0 || !p.cfg.Policy.AllowMassRemoval && sameRegistry(n.registry(), p.snapshot) == nil {
+		return
+	}
+	n.Prefix, n.ClusterID, n.Revision = p.snapshot.Prefix, p.snapshot.ClusterID, p.snapshot.Revision
+	if text, err = json.Marshal(n); err == nil {
+		err = p.cfg.File.Keep(text)
+	}
+	if err != nil {
+		p.report.Warnings = append(p.report.Warnings, "the agent is not told that this is the right registry, and may hold its changes back; "+
+			"run this command again when this is fixed: "+err.Error())
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
 )
 
@@ -94,6 +95,135 @@ func TestTheHoldNamesTheRegistryThatIsThere(t *testing.T) {
 		elapse(2 * time.Second)
 		if held := i.Status().Held; !strings.Contains(held, "another cluster") {
 			t.Errorf("held %q, etcd is another cluster", held)
+		}
+	})
+}
+
+// syncByHand is hapsync sync --allow-mass-removal.
+func (i inn) syncByHand(t *testing.T, snapshot registry.Snapshot) {
+	t.Helper()
+	byHand, err := New(Config{Source: source{snapshot: snapshot}, Process: i.haproxy, File: i.haproxy, Layout: layout, Policy: Policy{AllowMassRemoval: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report, err := byHand.Sync(t.Context()); err != nil || len(report.Warnings) > 0 {
+		t.Fatal(err, report.Warnings)
+	}
+}
+
+func TestAConfirmedRegistryMayChangeBeforeTheAgentLooks(t *testing.T) {
+	for name, other := range otherRegistries() {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, runningMemory(), func(t *testing.T, i inn) {
+				i.registry.tell(reported(23, registry.Ready))
+				elapse(2 * time.Second)
+				i.registry.tell(other)
+				elapse(2 * time.Second)
+				revision := registry.Revision(30)
+				write := func() registry.Snapshot {
+					revision++
+					s := reported(revision, registry.Ready)
+					s.ClusterID = other.ClusterID
+					i.registry.change(s, "a.abc.com")
+					return s
+				}
+				for n := range 50 { // in 10 s
+					s := write()
+					elapse(200 * time.Millisecond)
+					if n == 10 && i.Status().Held == "" {
+						t.Fatal("it is not held")
+					}
+					if n == 20 {
+						write()
+						i.syncByHand(t, s)
+					}
+				}
+				if s := i.Status(); !s.Ready() || s.Applied != revision {
+					t.Errorf("held %q, applied %d of %d", s.Held, s.Applied, revision)
+				}
+			})
+		})
+	}
+}
+
+// TestAConfirmationFromBeforeTheRestoreIsNone confirms a registry, which is then restored from a backup.
+func TestAConfirmationFromBeforeTheRestoreIsNone(t *testing.T) {
+	t.Parallel()
+	inBubble(t, runningMemory(), func(t *testing.T, i inn) {
+		i.registry.tell(reported(23, registry.Ready))
+		elapse(2 * time.Second)
+		later := reported(23, registry.Ready)
+		later.Revision = 25 // others have written to etcd
+		i.syncByHand(t, later)
+		i.registry.tell(reported(14, registry.Ready))
+		elapse(time.Minute)
+		i.registry.change(reported(30, registry.Ready), "a.abc.com")
+		elapse(time.Minute)
+		if s := i.Status(); s.Held == "" || s.Applied != 0 {
+			t.Errorf("held %q, applied %d", s.Held, s.Applied)
+		}
+	})
+}
+
+// TestASyncJustBeforeTheAgentNoticesTheRestoreConfirmsIt has the agent a little behind.
+func TestASyncJustBeforeTheAgentNoticesTheRestoreConfirmsIt(t *testing.T) {
+	for name, other := range otherRegistries() {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, runningMemory(), func(t *testing.T, i inn) {
+				i.registry.tell(reported(23, registry.Ready))
+				elapse(2 * time.Second)
+				i.syncByHand(t, other)
+				grown := reported(other.Revision+1, registry.Ready)
+				grown.ClusterID = other.ClusterID
+				i.registry.tell(grown)
+				elapse(2 * heldPoll)
+				if s := i.Status(); !s.Ready() || s.Applied != grown.Revision {
+					t.Errorf("held %q, applied %d", s.Held, s.Applied)
+				}
+			})
+		})
+	}
+}
+
+func TestWhatADomainLackedIsStillMissingInAnotherRegistry(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		first := twoDomains()
+		first.Revision, first.Changed = 23, 23
+		i.registry.tell(first)
+		synctest.Wait()
+		i.haproxy.change(func() {
+			i.haproxy.refuses = func(c haproxy.Config) []string {
+				if _, there := backendOf(c, "c.abc.com"); there {
+					return []string{"c.abc.com"}
+				}
+				return nil
+			}
+		})
+		more := revised(first, 24, domain("c.abc.com", host("s", "10.0.0.1:80")))
+		more.Changed = 24
+		i.registry.tell(more)
+		elapse(time.Minute)
+		if s := i.Status(); s.Applied != 23 {
+			t.Fatalf("applied %d, %q", s.Applied, s.Reasons)
+		}
+		restored := more
+		restored.Revision, restored.Changed = 14, 14
+		i.registry.tell(restored)
+		elapse(2 * time.Second)
+		if i.Status().Held == "" {
+			t.Error("it is not held")
+		}
+		i.syncByHand(t, restored)
+		elapse(2 * heldPoll)
+		if s := i.Status(); s.Applied != 0 || s.reached != 14 || s.Held != "" {
+			t.Errorf("applied %d, reached %d, held %q, though c.abc.com is missing: %q", s.Applied, s.reached, s.Held, s.lacking)
+		}
+		i.haproxy.change(func() { i.haproxy.refuses = nil })
+		i.Resync()
+		elapse(time.Minute)
+		if s := i.Status(); s.Applied != 14 {
+			t.Errorf("applied %d, %q", s.Applied, s.Reasons)
 		}
 	})
 }

@@ -98,6 +98,8 @@ func (s *Syncer) Sync(ctx context.Context) (Report, error) {
 		if p.report.Applied = err == nil; err != nil {
 			left := p.left()
 			p.report.Left = &left
+		} else if p.report.Held == "" {
+			p.confirm()
 		}
 		if err == nil && p.report.Held != "" {
 			err = &HeldError{p.report.Held}
