@@ -105,6 +105,18 @@ func (g *guarded) Read() (haproxy.Config, haproxy.Digest, error) {
 	return g.fake.Read()
 }
 
+func (g *guarded) Keep(notes []byte) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.fake.Keep(notes)
+}
+
+func (g *guarded) Kept() ([]byte, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.fake.Kept()
+}
+
 // verdict is haproxy -c: nil where it answers.
 func (g *guarded) verdict() error {
 	g.mu.Lock()
