@@ -120,6 +120,35 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+func TestExplainSaysOfADomainWithoutHostsOnlyWhatItCouldRead(t *testing.T) {
+	registryAway := func(b *bench) {
+		b.snapshotErr = fmt.Errorf("%w: etcd at http://127.0.0.1:2379: connection refused", registry.ErrUnavailable)
+	}
+	haproxyAway := func(b *bench) {
+		b.state.Down, b.state.Live = fmt.Errorf("%w on /run/haproxy.sock", haproxy.ErrDown), haproxy.Config{}
+	}
+	for _, tt := range []struct {
+		want   string
+		code   int
+		change []func(*bench)
+	}{
+		{"not in rotation: b.abc.com has no host, neither in the registry nor in HAProxy\n", exitNotYet, nil},
+		{"unknown: the registry cannot be read, and HAProxy has no host of b.abc.com\n", exitRegistry, []func(*bench){registryAway}},
+		{"unknown: HAProxy cannot be read, and the registry has no host of b.abc.com\n", exitHAProxy, []func(*bench){haproxyAway}},
+		{"unknown: neither the registry nor HAProxy can be read, so the hosts of b.abc.com are not known\n", exitRegistry, []func(*bench){registryAway, haproxyAway}},
+	} {
+		b := explainedHost()
+		b.gone()
+		b.keys = nil
+		for _, change := range tt.change {
+			change(b)
+		}
+		if got := b.run(t, "explain", "b.abc.com"); got.code != tt.code || !strings.HasPrefix(got.stdout, tt.want) {
+			t.Errorf("code %d, want %d and %q:\n%s%s", got.code, tt.code, tt.want, got.stdout, got.stderr)
+		}
+	}
+}
+
 func TestExplainRefusesWhatIsNoName(t *testing.T) {
 	for _, args := range [][]string{{"explain"}, {"explain", "a_b"}, {"explain", "a.abc.com", "a/b"}, {"explain", "a.abc.com", "b", "c"}} {
 		if got := explainedHost().run(t, args...); got.code != exitUsage {

@@ -18,7 +18,7 @@ type Explanation struct{ sync.Explanation }
 func (e Explanation) WriteText(w io.Writer) error {
 	var out bytes.Buffer
 	if len(e.Hosts) == 0 {
-		fmt.Fprintf(&out, "not in rotation: %s has no host, neither in the registry nor in HAProxy\n", e.Domain)
+		fmt.Fprintln(&out, e.withoutHost())
 	}
 	for i, h := range e.Hosts {
 		if i > 0 {
@@ -46,6 +46,19 @@ func (e Explanation) WriteText(w io.Writer) error {
 	}
 	_, err := out.WriteTo(w)
 	return err
+}
+
+// withoutHost is the verdict on a domain of which no host was found.
+func (e Explanation) withoutHost() string {
+	switch {
+	case e.Registry != nil && e.HAProxy != nil:
+		return fmt.Sprintf("%s: neither the registry nor HAProxy can be read, so the hosts of %s are not known", sync.Unknown, e.Domain)
+	case e.Registry != nil:
+		return fmt.Sprintf("%s: the registry cannot be read, and HAProxy has no host of %s", sync.Unknown, e.Domain)
+	case e.HAProxy != nil:
+		return fmt.Sprintf("%s: HAProxy cannot be read, and the registry has no host of %s", sync.Unknown, e.Domain)
+	}
+	return fmt.Sprintf("%s: %s has no host, neither in the registry nor in HAProxy", sync.NotInRotation, e.Domain)
 }
 
 func explainRow(out *bytes.Buffer, what, format string, args ...any) {
