@@ -247,6 +247,24 @@ func TestKeysOfOthersAreNotTouched(t *testing.T) {
 	}
 }
 
+func TestAContainerOfWhichAnotherWritesAKeyIsOutUntilThatKeyIsDeleted(t *testing.T) {
+	t.Parallel()
+	q := newSite(t)
+	q.engine.start("web1")
+	r := q.register(t)
+	q.has(t, web1)
+	const key = "/services/web/a.abc.com/box1_web1/ip"
+	if _, err := q.etcd.Server.Put(t.Context(), &etcdserverpb.PutRequest{Key: []byte(key), Value: []byte("10.0.0.9")}); err != nil {
+		t.Fatal(err)
+	}
+	q.has(t, "a.abc.com/box1_web1 lacks port")
+	r.says(t, "the host is out until it is free", "by the key "+key, "container=web1")
+	if _, err := q.etcd.Server.DeleteRange(t.Context(), &etcdserverpb.DeleteRangeRequest{Key: []byte(key)}); err != nil {
+		t.Fatal(err)
+	}
+	q.has(t, web1)
+}
+
 func TestReplaceTakesOverWhatIsThisMachinesAndNothingElse(t *testing.T) {
 	t.Parallel()
 	q := newSite(t)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -17,16 +18,16 @@ func (r *Registration) reconcile(ctx context.Context, have hostKeys) error {
 	if have.revision < r.written {
 		return nil
 	}
-	other, taken := have.other(r.lease.id)
+	theirs, taken := have.other(r.lease.id)
 	switch {
 	case r.out:
 		return nil
 	case have.complete(r.lease.id):
 		return r.report(ctx, have)
-	case taken && other.lease == r.lease.past && other.lease != 0:
+	case taken && have.keys[theirs].lease == r.lease.past && r.lease.past != 0:
 		return nil
 	case taken && !r.mayReplace(have):
-		return r.taken(ctx, have, other)
+		return r.taken(ctx, have, theirs)
 	}
 	return r.claim(ctx, have)
 }
@@ -59,15 +60,37 @@ func (r *Registration) report(ctx context.Context, have hostKeys) error {
 	return nil
 }
 
-// taken handles a name that another host has. At the start that is an error; later the registration waits until the name is
-// free.
-func (r *Registration) taken(ctx context.Context, have hostKeys, other hostKey) error {
-	held := r.client.heldError(ctx, r.conf.Domain, r.conf.Host.Name, have, other)
+// taken handles a name that another host has, by the key theirs. At the start that is an error; later the registration waits
+// until the name is free.
+func (r *Registration) taken(ctx context.Context, have hostKeys, theirs string) error {
+	if ours := have.under(r.lease.id); len(ours) > 0 {
+		return r.yield(ctx, have, theirs, ours)
+	}
+	held := r.client.heldError(ctx, r.conf.Domain, r.conf.Host.Name, have, theirs)
 	if !r.held && !r.conf.Patient {
 		return held
 	}
 	held.Left = 0 // it changes each time, and would be logged each time
 	r.warn(r.takenMessage(), held)
+	return nil
+}
+
+// yield deletes the registration's own keys when another has written a key of the address, theirs. HAProxy would get a server
+// with the ip of one and the port of the other.
+func (r *Registration) yield(ctx context.Context, have hostKeys, theirs string, ours []string) error {
+	same, ops := have.unchanged(), []clientv3.Op(nil)
+	for _, key := range ours {
+		same = append(same, clientv3.Compare(clientv3.LeaseValue(key), "=", r.lease.id))
+		ops = append(ops, clientv3.OpDelete(key))
+	}
+	revision, err := r.client.txn(ctx, same, ops...)
+	if err != nil || revision == 0 {
+		return err
+	}
+	r.written = revision
+	r.lease.last = 0 // this deletion is not an operator's
+	r.log.Warn("another has written a key of the host: its other keys are deleted, so that HAProxy does not get an address of both",
+		"key", registry.Printable(theirs), "value", registry.OneLine(have.keys[theirs].value), "deleted", registry.Printable(strings.Join(ours, " ")))
 	return nil
 }
 
@@ -110,11 +133,7 @@ func (r *Registration) claim(ctx context.Context, have hostKeys) error {
 	}
 	before := r.wrote
 	ops := r.puts(have)
-	same := []clientv3.Cmp{
-		clientv3.Compare(clientv3.ModRevision(r.path+"/"), "<", have.revision+1).WithPrefix(),
-		clientv3.Compare(clientv3.ModRevision(r.path), "<", have.revision+1),
-	}
-	revision, err := r.client.txn(ctx, same, ops...)
+	revision, err := r.client.txn(ctx, have.unchanged(), ops...)
 	if err != nil {
 		return err
 	}

@@ -91,13 +91,16 @@ func (h hostKeys) of(attribute string) (key hostKey, there bool) {
 	return key, there
 }
 
-// address is the host's address according to its keys, even if one is missing. It is not checked.
+// address is the host's address according to its keys; empty if one is missing. It is not checked.
 func (h hostKeys) address() string {
 	if one, there := h.of(registry.Itself); there {
 		return one.value
 	}
-	ip, _ := h.of("ip")
-	port, _ := h.of("port")
+	ip, hasIP := h.of("ip")
+	port, hasPort := h.of("port")
+	if !hasIP || !hasPort {
+		return ""
+	}
 	return ip.value + ":" + port.value
 }
 
@@ -114,13 +117,31 @@ func (h hostKeys) complete(lease clientv3.LeaseID) bool {
 }
 
 // other returns a key of the address that the lease does not hold.
-func (h hostKeys) other(lease clientv3.LeaseID) (key hostKey, there bool) {
+func (h hostKeys) other(lease clientv3.LeaseID) (key string, there bool) {
 	for _, attribute := range addressKeys() {
 		if key, there := h.of(attribute); there && (lease == 0 || key.lease != lease) {
-			return key, true
+			return keyOfHost(h.path, attribute), true
 		}
 	}
-	return hostKey{}, false
+	return "", false
+}
+
+// under returns the keys that the lease holds, sorted.
+func (h hostKeys) under(lease clientv3.LeaseID) (keys []string) {
+	for _, key := range slices.Sorted(maps.Keys(h.keys)) {
+		if lease != 0 && h.keys[key].lease == lease {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// unchanged holds while no key of the host has been written since they were read.
+func (h hostKeys) unchanged() []clientv3.Cmp {
+	return []clientv3.Cmp{
+		clientv3.Compare(clientv3.ModRevision(h.path+"/"), "<", h.revision+1).WithPrefix(),
+		clientv3.Compare(clientv3.ModRevision(h.path), "<", h.revision+1),
+	}
 }
 
 // anchor is a key that represents the host; empty if it has none.
@@ -139,8 +160,10 @@ func (h hostKeys) anchor() string {
 // A HeldError says that another host has the name.
 type HeldError struct {
 	Domain, Host string
-	// Addr is the address of the other host, as far as its keys exist.
+	// Addr is the address of the other host; empty if one of its keys is missing.
 	Addr string
+	// Key is a key of its address, and Value its value.
+	Key, Value string
 	// Lease of its keys; 0 if they have none and stay until they are deleted.
 	Lease int64
 	// Left is when the lease ends unless it is kept alive; 0 if unknown.
@@ -149,6 +172,9 @@ type HeldError struct {
 
 func (e *HeldError) Error() string {
 	name := fmt.Sprintf("%s/%s is registered already, at %s", e.Domain, e.Host, e.Addr)
+	if e.Addr == "" {
+		name = fmt.Sprintf("%s/%s is registered already, by the key %s with the value %s", e.Domain, e.Host, e.Key, registry.Quote(e.Value))
+	}
 	switch {
 	case e.Lease == 0:
 		return name + ": its keys have no lease, as etcdctl put makes them, and stay until they are deleted"
@@ -159,9 +185,10 @@ func (e *HeldError) Error() string {
 }
 
 // heldError also reads how much time the other host's lease has left.
-func (c *Client) heldError(ctx context.Context, domain, host string, have hostKeys, other hostKey) *HeldError {
-	held := &HeldError{Domain: domain, Host: host, Lease: int64(other.lease),
-		Addr: registry.OneLine(have.address())}
+func (c *Client) heldError(ctx context.Context, domain, host string, have hostKeys, theirs string) *HeldError {
+	other := have.keys[theirs]
+	held := &HeldError{Domain: domain, Host: host, Lease: int64(other.lease), Addr: registry.OneLine(have.address()),
+		Key: registry.Printable(theirs), Value: registry.OneLine(other.value)}
 	if other.lease != 0 {
 		held.Left, _ = c.leaseLeft(ctx, other.lease) // that error matters less than the name
 	}
