@@ -261,6 +261,73 @@ func TestSecondSignalKillsTheCommand(t *testing.T) {
 	b.registered(t, "a.abc.com/server1", "")
 }
 
+func TestSecondSignalTakesAHostWithoutACommandOutAtOnce(t *testing.T) {
+	t.Parallel()
+	signals := [][2]syscall.Signal{{syscall.SIGTERM, syscall.SIGTERM}, {syscall.SIGINT, syscall.SIGINT}, {syscall.SIGINT, syscall.SIGTERM}}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, [2]syscall.Signal{syscall.SIGHUP, syscall.SIGHUP}, [2]syscall.Signal{syscall.SIGHUP, syscall.SIGTERM},
+			[2]syscall.Signal{syscall.SIGTERM, syscall.SIGHUP})
+	}
+	for _, pair := range signals {
+		t.Run(fmt.Sprint(pair), func(t *testing.T) {
+			t.Parallel()
+			b := newBox(t, firstHAProxy(t))
+			p := b.startRegister(t, "a.abc.com/server1", startHost(t, "a.abc.com").addr, "--drain", "1h", "--ttl", "1h")
+			b.registered(t, "a.abc.com/server1", "ready")
+			p.signal(t, pair[0])
+			b.registered(t, "a.abc.com/server1", "drain")
+			if p.signal(t, pair[1]); pair[0] == syscall.SIGHUP && pair[1] == pair[0] { // as when a terminal is closed
+				over := time.After(1100 * time.Millisecond)
+				<-over
+				b.registered(t, "a.abc.com/server1", "drain")
+				p.signal(t, pair[1])
+			}
+			if code := p.code(t); code != 0 {
+				t.Errorf("hapsync ended with %d:\n%s", code, p.printed())
+			}
+			if keys, _ := keysOf(t, world.etcd.client, b, "a.abc.com/server1"); len(keys) > 0 {
+				t.Errorf("there is still %v", keys)
+			}
+		})
+	}
+}
+
+func TestHurriedRemovalDoesNotWaitForAnEtcdThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	for name, third := range map[string]bool{"two signals": false, "three signals": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e, b := newEtcd(t), newBox(t, firstHAProxy(t))
+			b.env = append(b.env, "HAPSYNC_ENDPOINTS="+e.listen.String(), "HAPSYNC_DIAL_TIMEOUT=1h")
+			p := b.startRegister(t, "a.abc.com/server1", startHost(t, "a.abc.com").addr, "--drain", "1h", "--ttl", "1h")
+			eventually(t, "it is registered", func() error { return logged(p, "msg=registered") })
+			e.stop()
+			p.signal(t, syscall.SIGHUP)
+			p.signal(t, syscall.SIGTERM)
+			eventually(t, "it hurries", func() error { return logged(p, "a second signal") })
+			want := 0
+			if third {
+				p.signal(t, syscall.SIGTERM)
+				want = -1 // by the signal
+			}
+			if code := p.code(t); code != want {
+				t.Errorf("hapsync ended with %d:\n%s", code, p.printed())
+			}
+			if !third {
+				says(t, p.printed(), "etcd has not answered in time", "when its lease runs out")
+			}
+		})
+	}
+}
+
+// logged is an error until a process has printed some words.
+func logged(p *process, words string) error {
+	if !strings.Contains(p.printed(), words) {
+		return errors.New(p.printed())
+	}
+	return nil
+}
+
 func TestCommandIsRegisteredOnceItAnswers(t *testing.T) {
 	t.Parallel()
 	b := newBox(t, firstHAProxy(t))
@@ -324,6 +391,30 @@ func TestCommandThatCannotStart(t *testing.T) {
 	says(t, o.stderr, "/no/such/command")
 	o = b.exits(t, 126, "register", "--domain", "a.abc.com", "--ip", "127.0.0.1", "--port", "1", "--", "/etc/passwd")
 	says(t, o.stderr, "/etc/passwd")
+	for _, words := range [][]string{{"--"}, {"--", ""}, {"--", "", "--listen"}} {
+		o = b.exits(t, 2, append([]string{"register", "--domain", "a.abc.com", "--ip", "127.0.0.1", "--port", "1"}, words...)...)
+		says(t, o.stderr, "no command after --")
+	}
+}
+
+func TestCommandOfARefusedHostIsKilledUnlessItEnds(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, firstHAProxy(t))
+	h := startHost(t, "a.abc.com")
+	b.register(t, "a.abc.com/server1", "127.0.0.1:1")
+	p := b.startRegister(t, "a.abc.com/server1", h.addr, "--", "sh", "-c", "trap '' TERM; while :; do sleep 1; done")
+	eventually(t, "it says why, and for how long it waits for the command", func() error {
+		return logged(p, "a.abc.com/server1 is registered already")
+	})
+	if err := p.running(); err != nil {
+		t.Errorf("it has ended: %v", err)
+	}
+	says(t, p.printed(), "the command is told to end", "time=10s")
+	if code := p.code(t); code != 1 {
+		t.Errorf("hapsync ended with %d:\n%s", code, p.printed())
+	}
+	says(t, p.printed(), "it is killed")
+	says(t, p.printed(), "hapsync: a.abc.com/server1 is registered already", "--replace")
 }
 
 func TestNameThatAnotherHasIsRefused(t *testing.T) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -41,10 +42,10 @@ func (p program) registerContainers(c *cli.Context) error {
 		return err
 	}
 	defer conf.Client.Close()
-	ctx, stop := untilHangup(c.Context)
-	defer stop()
-	docker.New(conf).Run(ctx)
-	return nil
+	return untilSignals(c.Context, conf.Logger, func(ctx, alive context.Context) error {
+		docker.New(conf).Run(ctx, alive)
+		return nil
+	})
 }
 
 // dockerConfig is what the flags say.

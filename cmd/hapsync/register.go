@@ -7,11 +7,9 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/hapsync/hapsync/cmd/hapsync/internal/cli"
@@ -56,7 +54,8 @@ func (p program) registerCommand() *cli.Command {
 	}, cli.Page{
 		Description: `Writes all keys of the host in one transaction, under a lease that it keeps alive. A lease that is lost is followed
 by a new one, with the keys again. SIGTERM, SIGINT and SIGHUP take the host out: state drain, the time of --drain, state maint,
-and the keys are deleted. A host that dies without that leaves when its lease ends, after --ttl.
+and the keys are deleted. A second signal deletes them at once, a third one ends hapsync as it is. A host that dies without
+that leaves when its lease ends, after --ttl.
 
 With --wait the host stays only if every agent applies the registration before --wait-timeout; then systemd is told that
 it is ready (Type=notify).
@@ -65,8 +64,9 @@ If another process has the name, register refuses, unless --replace is given. Wi
 when it turns bad its state becomes maint, and ready again later. A state that an operator sets stays until hapsync ready.
 
 A command after -- is started. The host is registered when the command takes connections, or when --check says that it is good.
-SIGTERM and SIGINT take the host out first, and are then passed on; other signals are passed on at once. When the command
-ends, hapsync takes the host out, and ends with the same code (128 and the number for a signal).
+SIGTERM and SIGINT take the host out first, and are then passed on; a second one kills the command. Other signals are passed on
+at once. If the host cannot be registered, the command gets SIGTERM, and SIGKILL 10 seconds later. When the
+command ends, hapsync takes the host out, and ends with the same code (128 and the number for a signal).
 
 With --docker the containers of this machine's Docker engine are registered that have the label hapsync.domain. The labels
 hapsync.host, .port, .weight, .check and .network say more. A host is called <machine>_<container> if no label names it,
@@ -93,9 +93,9 @@ func (p program) register(c *cli.Context) error {
 	if c.Bool("docker") {
 		return p.registerContainers(c)
 	}
-	words := c.Args().Slice()
-	if at := len(p.args) - len(words) - 1; len(words) > 0 && (at < 0 || p.args[at] != "--") {
-		return cli.Usagef(c, "stray argument %q (a command comes after --)", words[0])
+	words, err := p.words(c)
+	if err != nil {
+		return err
 	}
 	client, err := p.client(c)
 	if err != nil {
@@ -111,9 +111,7 @@ func (p program) register(c *cli.Context) error {
 		return err
 	}
 	if len(words) == 0 {
-		ctx, stop := untilHangup(c.Context)
-		defer stop()
-		return taken(r.Run(ctx))
+		return taken(untilSignals(c.Context, conf.Logger, r.Run))
 	}
 	child, err := registrar.Start(words, p.stdout, p.stderr)
 	if err != nil {
@@ -122,12 +120,18 @@ func (p program) register(c *cli.Context) error {
 	return taken(r.RunWith(c.Context, child))
 }
 
-// untilHangup is a context that SIGHUP ends too, as when a terminal is closed. Under nohup it does not.
-func untilHangup(ctx context.Context) (context.Context, context.CancelFunc) {
-	if signal.Ignored(syscall.SIGHUP) {
-		return context.WithCancel(ctx)
+// words are the command after --; none if there is no --.
+func (p program) words(c *cli.Context) ([]string, error) {
+	words := c.Args().Slice()
+	at := len(p.args) - len(words) - 1
+	behind := at >= 0 && p.args[at] == "--"
+	switch {
+	case len(words) > 0 && !behind:
+		return nil, cli.Usagef(c, "stray argument %q (a command comes after --)", words[0])
+	case behind && (len(words) == 0 || words[0] == ""):
+		return nil, cli.Usagef(c, "no command after --: give one, or leave -- out to register the host without a command (is a variable empty?)")
 	}
-	return signal.NotifyContext(ctx, syscall.SIGHUP)
+	return words, nil
 }
 
 // taken adds a remedy to the error that another host has the name.

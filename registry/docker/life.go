@@ -14,9 +14,10 @@ import (
 type life struct {
 	host      Host
 	registrar *registrar.Registrar
-	leaving   bool // belongs to Reconciler.Run
-	cancel    context.CancelFunc
-	ended     chan struct{} // closed when it has ended
+	leaving   bool               // belongs to Reconciler.Run
+	cancel    context.CancelFunc // drains the host, and takes it out
+	hurry     context.CancelFunc // takes it out at once
+	ended     chan struct{}      // closed when it has ended
 }
 
 // begin registers a host until end is called, even if ctx ends before.
@@ -31,11 +32,14 @@ func (r *Reconciler) begin(ctx context.Context, host Host) (*life, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	alive, hurry := context.WithCancel(context.WithoutCancel(ctx))
+	l.hurry = hurry
+	ctx, l.cancel = context.WithCancel(alive)
 	go func() {
 		defer r.notify()
 		defer close(l.ended)
-		if err := l.registrar.Run(ctx); err != nil {
+		defer hurry()
+		if err := l.registrar.Run(ctx, alive); err != nil {
 			log.Error("the container cannot be registered", "error", err)
 		}
 	}()

@@ -56,8 +56,9 @@ func New(conf Config) *Reconciler {
 	return &Reconciler{conf: conf, log: conf.Logger, wake: make(chan struct{}, 1), lives: map[Key]*life{}}
 }
 
-// Run registers the containers until ctx ends, and then takes them out.
-func (r *Reconciler) Run(ctx context.Context) {
+// Run registers the containers until ctx ends. Then it drains them and takes them out; when alive ends, it takes them out at
+// once.
+func (r *Reconciler) Run(ctx, alive context.Context) {
 	following := make(chan struct{})
 	go func() {
 		defer close(following)
@@ -83,6 +84,11 @@ func (r *Reconciler) Run(ctx context.Context) {
 	for _, l := range r.lives {
 		l.end(r.conf.Drain)
 	}
+	defer context.AfterFunc(alive, func() {
+		for _, l := range r.lives {
+			l.hurry()
+		}
+	})()
 	for _, l := range r.lives {
 		<-l.ended
 	}

@@ -265,6 +265,22 @@ func TestAContainerOfWhichAnotherWritesAKeyIsOutUntilThatKeyIsDeleted(t *testing
 	q.has(t, web1)
 }
 
+func TestContainersLeaveAtOnceWhenTheyAreHurried(t *testing.T) {
+	t.Parallel()
+	q := newSite(t)
+	q.engine.start("web1")
+	q.engine.start("web2")
+	r := q.register(t, func(c *Config) { c.Drain = time.Hour })
+	const web2 = "a.abc.com/box1_web2 10.0.0.5:8080 "
+	q.has(t, web1, web2+"ready")
+	r.cancel()
+	q.has(t, strings.Replace(web1, "ready", "drain", 1), web2+"drain")
+	r.hurry()
+	r.ends()
+	q.has(t)
+	q.leases(t, 0)
+}
+
 func TestReplaceTakesOverWhatIsThisMachinesAndNothingElse(t *testing.T) {
 	t.Parallel()
 	q := newSite(t)

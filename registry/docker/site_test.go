@@ -46,6 +46,7 @@ type running struct {
 	mu     stdsync.Mutex
 	text   strings.Builder
 	cancel context.CancelFunc
+	hurry  context.CancelFunc
 	done   chan struct{}
 }
 
@@ -65,7 +66,9 @@ func (r *running) String() string {
 func (q *site) register(t *testing.T, changes ...func(*Config)) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	r := &running{cancel: cancel, done: make(chan struct{})}
+	alive, hurry := context.WithCancel(context.WithoutCancel(ctx))
+	t.Cleanup(hurry)
+	r := &running{cancel: cancel, hurry: hurry, done: make(chan struct{})}
 	engine, err := Open(q.engine.address())
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +83,7 @@ func (q *site) register(t *testing.T, changes ...func(*Config)) *running {
 	}
 	go func() {
 		defer close(r.done)
-		New(conf).Run(ctx)
+		New(conf).Run(ctx, alive)
 		_ = engine.Close()
 	}()
 	t.Cleanup(func() {

@@ -45,6 +45,8 @@ type Registrar struct {
 	registration *etcd.Registration
 	registered   chan registry.Revision // of size one
 
+	refusedTimeout time.Duration // the constant, except in tests
+
 	mu    stdsync.Mutex
 	state registry.HostState // by SetState
 	bad   bool               // the check says so
@@ -53,7 +55,8 @@ type Registrar struct {
 
 // New checks the configuration. It writes nothing: Run does.
 func New(conf Config) (*Registrar, error) {
-	r := &Registrar{conf: conf, log: conf.Logger, state: conf.Host.State, drain: conf.Drain, registered: make(chan registry.Revision, 1)}
+	r := &Registrar{conf: conf, log: conf.Logger, state: conf.Host.State, drain: conf.Drain,
+		registered: make(chan registry.Revision, 1), refusedTimeout: refusedTimeout}
 	if r.state == "" {
 		r.state = registry.Ready
 	}
@@ -106,14 +109,10 @@ func (r *Registrar) health() registry.HostState {
 	return r.state
 }
 
-// Run registers the host when its check is good, keeps it registered until ctx ends, and takes it out. It may be called once.
-// It returns the error of Confirm, an etcd.HeldError, or why the user may not register the host.
-func (r *Registrar) Run(ctx context.Context) error {
-	return r.run(ctx, context.WithoutCancel(ctx))
-}
-
-// run drains the host and takes it out when ctx ends, and takes it out at once when alive ends.
-func (r *Registrar) run(ctx, alive context.Context) error {
+// Run registers the host when its check is good, and keeps it registered until ctx ends. Then it drains the host and takes it
+// out; when alive ends, it takes the host out at once. It may be called once. It returns the error of Confirm, an
+// etcd.HeldError, or why the user may not register the host.
+func (r *Registrar) Run(ctx, alive context.Context) error {
 	work, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(alive, cancel)()

@@ -49,7 +49,7 @@ func run(t *testing.T, conf Config, with func(context.Context, *Registrar) error
 	return r, cancel, ended
 }
 
-func alone(ctx context.Context, r *Registrar) error { return r.Run(ctx) }
+func alone(ctx context.Context, r *Registrar) error { return r.Run(ctx, context.WithoutCancel(ctx)) }
 
 // has waits until the registry has the host in a state; "" for not at all.
 func has(t *testing.T, conf Config, state registry.HostState) {
@@ -158,6 +158,23 @@ func TestANameOfAnotherIsAnErrorOrWaitedFor(t *testing.T) {
 	if err := ends(t, ended); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestAHostLeavesAtOnceWhenItIsHurried(t *testing.T) {
+	t.Parallel()
+	_, conf := start(t)
+	conf.Drain = time.Hour
+	alive, hurry := context.WithCancel(context.Background())
+	defer hurry()
+	_, stop, ended := run(t, conf, func(ctx context.Context, r *Registrar) error { return r.Run(ctx, alive) })
+	has(t, conf, registry.Ready)
+	stop()
+	has(t, conf, registry.Drain)
+	hurry()
+	if err := ends(t, ended); err != nil {
+		t.Error(err)
+	}
+	has(t, conf, "")
 }
 
 func TestACommandThatEndsTakesItsHostAlongAndItsCodeCounts(t *testing.T) {
