@@ -18,6 +18,8 @@ var (
 	ErrDown = errors.New("haproxy does not answer")
 	// ErrRuns: HAProxy does not answer on the stats socket, but its master says that it runs.
 	ErrRuns = errors.New("HAProxy runs")
+	// ErrNotReloaded: a reload failed. It says nothing of the reason.
+	ErrNotReloaded = errors.New("HAProxy was not reloaded")
 	// ErrRefused: the running process refused a change.
 	ErrRefused = errors.New("haproxy refused")
 )
@@ -65,19 +67,26 @@ func (e *ReloadError) Brief() string { return reloadRefused + Outline(e.Output) 
 // Unwrap is ErrRefused.
 func (e *ReloadError) Unwrap() error { return ErrRefused }
 
-// A CommandError says that the reload command failed.
+// A CommandError says that the reload command failed. HAProxy may never have seen the managed file, so the file is kept.
 type CommandError struct {
 	// Command is what was run, Output what it printed.
 	Command, Output string
 	Err             error
 }
 
-func (e *CommandError) Error() string { return e.text() + ": " + e.Output }
+func (e *CommandError) Error() string {
+	if e.Output == "" {
+		return e.text()
+	}
+	return e.text() + ": " + e.Output
+}
 
 // Brief is the error without the command's output, which may quote HAProxy.
 func (e *CommandError) Brief() string { return e.text() + ": " + Outline(e.Output) }
 
-func (e *CommandError) text() string { return fmt.Sprintf("reload command %q: %v", e.Command, e.Err) }
+func (e *CommandError) text() string {
+	return fmt.Sprintf("reload command %q failed, and the managed file waits for the next reload: %v", e.Command, e.Err)
+}
 
 // Unwrap is the reason of the failure.
 func (e *CommandError) Unwrap() error { return e.Err }

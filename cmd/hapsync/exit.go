@@ -96,6 +96,7 @@ func exitCode(ctx context.Context, err error) int {
 		{errNotReached, exitHAProxy},
 		{haproxy.ErrDown, exitHAProxy},
 		{haproxy.ErrRefused, exitHAProxy},
+		{haproxy.ErrNotReloaded, exitHAProxy},
 	} {
 		if errors.Is(err, known.err) {
 			return known.code

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -31,6 +33,8 @@ func TestExitCode(t *testing.T) {
 		{wrap(errNotRunning), 4},
 		{wrap(&haproxy.InvalidConfigError{}), 4},
 		{wrap(&haproxy.ReloadError{}), 4},
+		{wrap(haproxy.ErrNotReloaded), 4},
+		{wrap(&exec.ExitError{ProcessState: &os.ProcessState{}}), 1},
 		{wrap(&sync.HeldError{}), 5},
 		{errLeftOut, 6},
 		{errChanges, 10},
@@ -88,7 +92,9 @@ func TestUsageErrors(t *testing.T) {
 	}{
 		{"", []string{"which command?"}},
 		{"synk", []string{`unknown command "synk" (did you mean sync?)`, "usage: hapsync [flags] command", "see hapsync --help"}},
-		{"help synk", []string{"synk", "sync"}},
+		{"help synk", []string{`unknown command "synk" (did you mean sync?)`, "see hapsync --help"}},
+		{"help dran", []string{`unknown command "dran" (did you mean drain?)`}},
+		{"help xyzzy", []string{"unknown command \"xyzzy\"\n"}},
 		{"--bogus sync", []string{"unknown flag --bogus", "see hapsync --help"}},
 		{"sync --fronted x", []string{"unknown flag --fronted (did you mean --frontend?)", "usage: hapsync sync [flags]\nsee hapsync sync --help"}},
 		{"xyzzy", []string{"unknown command \"xyzzy\"\n"}},

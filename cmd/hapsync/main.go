@@ -117,7 +117,8 @@ func open(s haproxy.Settings) (target, error) {
 // run executes one command line, with the program's name, and returns the exit code.
 func (p program) run(ctx context.Context, args []string) int {
 	p.args, p.progress = args, p.newProgress()
-	err := p.app().RunContext(ctx, args)
+	app := p.app()
+	err := cli.Reword(app, app.RunContext(ctx, args))
 	code := exitCode(ctx, err)
 	p.explain(code, err)
 	return code

@@ -15,7 +15,7 @@ import (
 
 // Reload makes HAProxy load its files, and returns when the new worker answers. It passes on the health of the servers, if the base file has
 // a server-state file. The end of ctx does not interrupt it. After a *ReloadError, which wraps ErrRefused, the old worker stays in
-// service, and the managed file is as before the last Write.
+// service, and the managed file is as before the last Write. After any other error the file stays: nothing says that it is bad.
 func (h *Instance) Reload(ctx context.Context) error {
 	f, r, err := h.open()
 	if err != nil {

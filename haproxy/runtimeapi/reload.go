@@ -46,9 +46,21 @@ type Reloader struct {
 	Deaf int
 }
 
-// Reload returns when the new worker answers. Only its own timeout interrupts it, not the end of ctx. The error is a *ReloadError if
-// HAProxy refuses its configuration.
+// Reload returns when the new worker answers. Only its own timeout interrupts it, not the end of ctx. Any error wraps ErrNotReloaded. It is
+// a *ReloadError if HAProxy refuses its configuration.
 func (l Reloader) Reload(ctx context.Context) error {
+	if err := l.reload(ctx); err != nil {
+		return failedReload{err}
+	}
+	return nil
+}
+
+// A failedReload marks an error as that of a reload, and does not change its text.
+type failedReload struct{ error }
+
+func (e failedReload) Unwrap() []error { return []error{e.error, haproxy.ErrNotReloaded} }
+
+func (l Reloader) reload(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cmp.Or(l.Timeout, reloadTimeout))
 	defer cancel()
 	before, err := l.Stats.Info(ctx)

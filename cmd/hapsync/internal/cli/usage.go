@@ -41,11 +41,26 @@ func Usagef(c *urfave.Context, format string, args ...any) error {
 	return Usage(c, fmt.Errorf(format, args...))
 }
 
-// IsUsage reports whether err is a usage error. urfave's own exit errors ("hapsync help nothing") are.
+// IsUsage reports whether err is a usage error.
 func IsUsage(err error) bool {
 	var usage UsageError
-	var exit urfave.ExitCoder
-	return errors.As(err, &usage) || errors.As(err, &exit)
+	return errors.As(err, &usage)
+}
+
+// Reword is the error of a run, in which "hapsync help nothing" is a usage error.
+func Reword(app *urfave.App, err error) error {
+	if err == nil {
+		return nil
+	}
+	topic, unknown := strings.CutPrefix(err.Error(), "No help topic for '")
+	if topic = strings.TrimSuffix(topic, "'"); !unknown {
+		return err
+	}
+	return UsageError{Err: unknownCommand(app, topic)}
+}
+
+func unknownCommand(app *urfave.App, name string) error {
+	return fmt.Errorf("unknown command %q%s", name, didYouMean(nearestCommand(app, name)))
 }
 
 // commandName is empty before a command is known.
@@ -63,7 +78,7 @@ func NoCommand(c *urfave.Context) error {
 		_ = urfave.ShowAppHelp(c)
 		return Usagef(c, "which command?")
 	}
-	return Usagef(c, "unknown command %q%s", c.Args().First(), didYouMean(nearestCommand(c.App, c.Args().First())))
+	return Usage(c, unknownCommand(c.App, c.Args().First()))
 }
 
 func nearestCommand(app *urfave.App, name string) string {
