@@ -43,7 +43,7 @@ func (p program) app() *cli.App {
 		OnUsageError:          cli.OnUsageError,
 		ExitErrHandler:        func(*cli.Context, error) {},
 		EnableBashCompletion:  true,
-		Writer:                cli.Wrapped(p.stdout),
+		Writer:                noting{cli.Wrapped(p.stdout), p.unsaid},
 		ErrWriter:             p.stderr,
 	}
 }

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -60,6 +61,7 @@ type program struct {
 	configFile     string                             // the default of --config-file; empty for none
 	args           []string                           // the command line, with the program's name
 	progress       *progress                          // on the terminal; nil if standard error is none
+	unsaid         *error                             // the first error of say, and of help; nil outside of run
 	record         func(string, cli.Page)             // gets the help of each command; may be nil
 }
 
@@ -93,9 +95,23 @@ func (p program) environment() cli.Environment {
 	return cli.Environment{Getenv: p.getenv, Stderr: stderr, Record: p.record, ConfigFile: p.configFile}
 }
 
-// say prints a message. If standard output fails, the error can go nowhere.
+// say prints a message. If standard output fails, run reports that.
 func (p program) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(p.stdout, format, args...)
+	_, _ = fmt.Fprintf(noting{p.stdout, p.unsaid}, format, args...)
+}
+
+// A noting writer notes the first error, for callers that do not look at it.
+type noting struct {
+	io.Writer
+	failed *error // may be nil
+}
+
+func (n noting) Write(text []byte) (int, error) {
+	written, err := n.Writer.Write(text)
+	if err != nil && n.failed != nil && *n.failed == nil {
+		*n.failed = fmt.Errorf("write to standard output: %w", err)
+	}
+	return written, err
 }
 
 func dial(cfg etcd.Config) (source, error) {
@@ -116,9 +132,9 @@ func open(s haproxy.Settings) (target, error) {
 
 // run executes one command line, with the program's name, and returns the exit code.
 func (p program) run(ctx context.Context, args []string) int {
-	p.args, p.progress = args, p.newProgress()
+	p.args, p.progress, p.unsaid = args, p.newProgress(), new(error)
 	app := p.app()
-	err := cli.Reword(app, app.RunContext(ctx, args))
+	err := cmp.Or(cli.Reword(app, app.RunContext(ctx, args)), *p.unsaid)
 	code := exitCode(ctx, err)
 	p.explain(code, err)
 	return code
