@@ -136,10 +136,26 @@ func (c *Files) findFrontends(f Reading) error {
 				c.Managed, s.head+1, name)
 		case ok:
 		default:
+			if place := c.listenOf(f, name); place != "" {
+				return fmt.Errorf("%s is a listen section, and hapsync writes its rules into a frontend alone; "+
+					"split it into a frontend with its bind line, in %s, and a backend", place, c.Managed)
+			}
 			return fmt.Errorf("%s has no frontend %s; add it with its bind line, or name yours with --frontend", c.Managed, name)
 		}
 	}
 	return nil
+}
+
+// listenOf is the place of the listen section with a name; empty if there is none.
+func (c *Files) listenOf(f Reading, name string) string {
+	for _, src := range f.sources {
+		for _, s := range src.doc.sections {
+			if s.kind == "listen" && s.name == name && !s.off {
+				return fmt.Sprintf("%s (%s:%d)", name, src.path, s.head+1)
+			}
+		}
+	}
+	return ""
 }
 
 // Warnings name parts of a valid configuration that do not do what they say.

@@ -1,6 +1,7 @@
 package configfile
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -36,6 +37,9 @@ type Reading struct {
 
 // Read reads the files. If the managed file is missing, it reads as a new one.
 func (c *Files) Read() (Reading, error) {
+	if err := cmp.Or(noDirectory("--base-file", c.Base), noDirectory("--managed-file", c.Managed)); err != nil {
+		return Reading{}, err
+	}
 	list, err := c.expanded()
 	if err != nil {
 		return Reading{}, err
@@ -54,8 +58,7 @@ func (c *Files) Read() (Reading, error) {
 			continue
 		}
 		if digest == "" && path == c.Base {
-			return Reading{}, fmt.Errorf("%s is missing; name HAProxy's own configuration with --base-file, "+
-				"or let hapsync init write one", c.Base)
+			return Reading{}, fmt.Errorf("%s is missing; %s", c.Base, nameBase)
 		}
 		others = append(others, path, string(digest))
 	}
@@ -83,6 +86,24 @@ func (c *Files) Read() (Reading, error) {
 	}
 	c.keep(f)
 	return f, nil
+}
+
+// nameBase is what to do if HAProxy's own configuration is not where it should be.
+const nameBase = "name the file that HAProxy is started with by --base-file, or let hapsync init write one for a new HAProxy"
+
+func missingOrEmpty(d haproxy.Digest) string {
+	if d == "" {
+		return "missing"
+	}
+	return "empty"
+}
+
+// noDirectory returns an error if a path is that of a directory. HAProxy may be started with one, but hapsync edits a file.
+func noDirectory(flag, path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a directory; name the file in it by %s", path, flag)
+	}
+	return nil
 }
 
 // sameTexts reports whether last has the same texts, and has been interpreted.
@@ -149,7 +170,7 @@ func (c *Files) keep(f Reading) {
 func (c *Files) take(f *Reading, list, texts []string) (err error) {
 	text := f.Text
 	if strings.TrimSpace(text) == "" {
-		if text, err = c.lost(); err != nil {
+		if text, err = c.lost(f.Digest); err != nil {
 			return err
 		}
 		if f.Restored = text != ""; !f.Restored {
@@ -174,18 +195,18 @@ func (c *Files) take(f *Reading, list, texts []string) (err error) {
 }
 
 // lost is the text of a managed file that is missing or empty: the one that HAProxy has loaded last; empty if that is not known.
-func (c *Files) lost() (string, error) {
+func (c *Files) lost(digest haproxy.Digest) (string, error) {
 	kept, _, err := ReadBeside(c.LoadedFile())
 	if err != nil {
 		return "", err
 	}
 	_, text, _ := strings.Cut(kept, "\n")
 	if text = strings.TrimSpace(text); c.OneFile() {
-		way := "hapsync init writes one"
+		way := nameBase
 		if text != "" {
 			way = "restore it; below its first line, " + c.LoadedFile() + " has what HAProxy loaded last"
 		}
-		return "", fmt.Errorf("%s is missing or empty; %s", c.Managed, way)
+		return "", fmt.Errorf("%s is %s; %s", c.Managed, missingOrEmpty(digest), way)
 	}
 	if text != "" {
 		text += "\n"
