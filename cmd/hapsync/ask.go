@@ -81,12 +81,15 @@ func newInquiry(c *cli.Context) (q inquiry, err error) {
 	return q, nil
 }
 
+// patience is how long an agent may take to answer.
+const patience = 10 * time.Second
+
 // get returns the agent's answer for a path, up to 64 MB. The error wraps errNoAgent if no agent listens.
 func (q inquiry) get(ctx context.Context, path string) (code int, body []byte, err error) {
 	if q.where == "" {
 		return 0, nil, fmt.Errorf("%w: --listen is off", errNoAgent)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, q.base.JoinPath(path).String(), nil)
 	if err != nil {
@@ -119,6 +122,10 @@ func (q inquiry) failed(err error) error {
 	var whole *url.Error
 	if errors.As(err, &whole) {
 		err = whole.Err
+	}
+	var slow net.Error
+	if errors.As(err, &slow) && slow.Timeout() {
+		err = fmt.Errorf("it does not answer in time (%s): is it stopped or overloaded?", patience)
 	}
 	var unknown *tls.CertificateVerificationError
 	if errors.As(err, &unknown) {
