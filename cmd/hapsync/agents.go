@@ -78,7 +78,11 @@ func readRoster(ctx context.Context, client reporter, prefix, reports string) (r
 			last = max(last, a.Heard)
 		}
 	}
-	out := render.Roster{Version: 1, Prefix: prefix, Revision: last, Agents: []render.RosterLine{}, Others: all.Others, Problems: all.Problems}
+	out := render.Roster{Version: 1, Prefix: prefix, Revision: last, Agents: []render.RosterLine{}, Others: all.Others,
+		Problems: []render.RosterProblem{}, Denied: denied}
+	for _, problem := range all.Problems {
+		out.Problems = append(out.Problems, render.RosterProblem{Key: problem.Key, Reason: problem.Reason})
+	}
 	for _, a := range all.Agents {
 		ago, gone, err := client.Heard(ctx, a)
 		if err != nil {

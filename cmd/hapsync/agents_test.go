@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"go.etcd.io/etcd/api/v3/authpb"
@@ -21,6 +22,10 @@ func TestAgentsAreShownToAUserWhoMayNotReadTheServices(t *testing.T) {
 	for _, do := range []func() error{
 		func() error {
 			_, err := s.Put(ctx, &etcdserverpb.PutRequest{Key: []byte("/hapsync/agents/box1"), Value: []byte(report), Lease: lease.ID})
+			return err
+		},
+		func() error {
+			_, err := s.Put(ctx, &etcdserverpb.PutRequest{Key: []byte("/hapsync/agents/odd"), Value: []byte("?")})
 			return err
 		},
 		func() error {
@@ -63,5 +68,17 @@ func TestAgentsAreShownToAUserWhoMayNotReadTheServices(t *testing.T) {
 	if code := p.run(ctx, []string{"hapsync", "list", "--answers", "--endpoints", addr, "--user", "team:wrong"}); code != exitRegistry {
 		t.Errorf("list --answers with a wrong password: code %d: %s", code, &stderr)
 	}
-	wantContains(t, "agents", stdout.String(), "box1", "over 3s", "revision 9 below /services/web, 1 agent")
+	wantContains(t, "agents", stdout.String(), "box1", "over 3s", "revision 9 below /services/web, 1 agent; this user of etcd may not read /services/web")
+
+	stdout.Reset()
+	args := []string{"hapsync", "agents", "--endpoints", addr, "--user", "team:s3cret", "--prefix", "/other"}
+	if code := p.run(ctx, args); code != exitOK {
+		t.Errorf("of a prefix without agents: code %d: %s", code, &stderr)
+	}
+	wantContains(t, "agents of a prefix without agents", stdout.String(), "problem  /hapsync/agents/odd: ", "unknown revision below /other, 0 agents; 1 more of other prefixes; this user")
+	stdout.Reset()
+	if code := p.run(ctx, append(args, "-o", "json")); code != exitOK || !strings.Contains(stdout.String(), `"denied": true`) {
+		t.Errorf("as JSON: code %d: %s", code, &stdout)
+	}
+	wantContains(t, "agents as JSON", stdout.String(), `"key": "/hapsync/agents/odd"`, `"reason": "`)
 }

@@ -20,7 +20,16 @@ type Roster struct {
 	Revision registry.Revision  `json:"revision" doc:"that of the last put of a key that is there"`
 	Agents   []RosterLine       `json:"agents" doc:"the agents that live, by name"`
 	Others   int                `json:"other_prefixes" doc:"how many agents follow another prefix"`
-	Problems []registry.Problem `json:"-"`
+	// Problems are the reports that cannot be used. Denied is set if the user may not read the prefix, so that the agents' word
+	// is all that is known of the revision.
+	Problems []RosterProblem `json:"problems" doc:"the reports that cannot be used"`
+	Denied   bool            `json:"denied,omitempty" doc:"the user may not read the prefix: 'revision' is the last one that an agent has heard of, 0 if there is none"`
+}
+
+// A RosterProblem is a report that cannot be used.
+type RosterProblem struct {
+	Key    string `json:"key" doc:"the key of the report"`
+	Reason string `json:"reason" doc:"what is wrong"`
 }
 
 // A RosterLine is an agent in a Roster.
@@ -66,9 +75,16 @@ func (r Roster) WriteText(w io.Writer) error {
 	for _, problem := range r.Problems {
 		fmt.Fprintf(&out, "problem  %s: %s\n", problem.Key, problem.Reason)
 	}
-	fmt.Fprintf(&out, "revision %d below %s, %s", r.Revision, r.Prefix, registry.Count(len(r.Agents), "agent"))
+	if r.Denied && r.Revision == 0 {
+		fmt.Fprintf(&out, "unknown revision below %s, %s", r.Prefix, registry.Count(len(r.Agents), "agent"))
+	} else {
+		fmt.Fprintf(&out, "revision %d below %s, %s", r.Revision, r.Prefix, registry.Count(len(r.Agents), "agent"))
+	}
 	if r.Others > 0 {
 		fmt.Fprintf(&out, "; %d more of other prefixes", r.Others)
+	}
+	if r.Denied {
+		fmt.Fprintf(&out, "; this user of etcd may not read %s, so that only the agents' reports count", r.Prefix)
 	}
 	fmt.Fprintln(&out)
 	_, err := out.WriteTo(w)
