@@ -38,6 +38,8 @@ func (p program) completion(c *cli.Context) error {
 			return err
 		}
 		script = longOptions(fish)
+	case "":
+		return cli.Usagef(c, "which shell? hapsync completion bash, hapsync completion zsh or hapsync completion fish")
 	default:
 		return cli.Usagef(c, "%q is not a shell that hapsync knows: bash, zsh or fish", shell)
 	}

@@ -99,7 +99,6 @@ func TestUsageErrors(t *testing.T) {
 		{"sync --fronted x", []string{"unknown flag --fronted (did you mean --frontend?)", "usage: hapsync sync [flags]\nsee hapsync sync --help"}},
 		{"xyzzy", []string{"unknown command \"xyzzy\"\n"}},
 		{"sync --xyzzy x", []string{"unknown flag --xyzzy\n"}},
-		{"drain", []string{"--domain: no domain given\nusage: hapsync drain [flags] [DOMAIN HOST]\n"}},
 		{"weight --hots x", []string{"(did you mean --host?)", "usage: hapsync weight [flags] [DOMAIN HOST] WEIGHT\n"}},
 		{"--dry-run sync", []string{`--dry-run is a flag of "hapsync sync": write it after the command`}},
 		{"sync webin --dry-run", []string{`stray argument`}},
@@ -108,7 +107,28 @@ func TestUsageErrors(t *testing.T) {
 		{"plan --max-removal 0", []string{`"0" for flag --max-removal: must be a share in percent`}},
 		{"plan --max-removal 101", []string{"1 to 100"}},
 		{"plan --dial-timeout 5", []string{"--dial-timeout", "with its unit"}},
-		{"--dial-timeout -5s plan", []string{"--dial-timeout", "with its unit"}},
+		{"--dial-timeout -5s plan", []string{"--dial-timeout", "must be more than 0"}},
+		{"drain --wait --wait-timeout 0s a.abc.com/h", []string{"--wait-timeout", "must be more than 0"}},
+		{"history --since -1h", []string{"--since", "must be more than 0"}},
+		{"sync --dry-run=yes", []string{`"yes" for -`, "--dry-run", "must be true or false"}},
+		{"check -o json", []string{"unknown flag -o\n"}},
+		{"list -x", []string{"unknown flag -x\n"}},
+		{"list -output", []string{"flag needs an argument: --output"}},
+		{"-x list", []string{"unknown flag -x\n"}},
+		{"list -o", []string{"flag needs an argument: -o\n"}},
+		{"list -o xml", []string{`"xml" for flag -o: must be text or json`}},
+		{"explain", []string{"which domain? such as hapsync explain a.abc.com"}},
+		{"explain /services/web/a.abc.com/s1", []string{`"/services/web/a.abc.com/s1" is a key of etcd: name the host without the prefix, as a.abc.com/s1`}},
+		{"maint /services/web/a.abc.com/s1", []string{`is a key of etcd: name the host without the prefix, as a.abc.com/s1`}},
+		{"maint /services/web/a.abc.com/s1/ip", []string{`as a.abc.com/s1`}},
+		{"maint /a.abc.com/s1", []string{`as a.abc.com/s1`}},
+		{"maint a.abc.com/", []string{"a.abc.com: which host? such as a.abc.com/web1"}},
+		{"maint a.abc.com/s1/s2", []string{`"a.abc.com/s1/s2" has more than a domain and a host`}},
+		{"weight a.abc.com/s1 5 6", []string{`"a.abc.com/s1 5" has more than a domain and a host`, "a.abc.com/web1", "WEIGHT"}},
+		{"weight", []string{"which weight? such as hapsync weight a.abc.com/web1 10"}},
+		{"weight a.abc.com/s1", []string{"which weight? such as hapsync weight a.abc.com/s1 10"}},
+		{"weight a.abc.com s1", []string{"which weight? such as hapsync weight a.abc.com/s1 10"}},
+		{"drain", []string{"which host? such as hapsync drain a.abc.com/web1"}},
 		{"sync --rewrite=maybe", []string{"--rewrite"}},
 		{"sync --prefix", []string{"flag needs an argument: --prefix"}},
 		{"sync --endpoints ,", []string{"--endpoints: no URL"}},
@@ -129,17 +149,18 @@ func TestUsageErrors(t *testing.T) {
 		{"register --ttl 2500ms", []string{"--ttl", "whole seconds"}},
 		{"register --drain -1s", []string{"--drain", "or 0s"}},
 		{"register --rise 0", []string{"--rise", "1 to 1000"}},
-		{"register --interval 0s", []string{"--interval", "with its unit"}},
+		{"register --interval 0s", []string{"--interval", "must be more than 0"}},
 		{"register --check ftp://x", []string{"--check", "exec:/path"}},
 		{"register --check http://", []string{"--check", "URL"}},
 		{"register --check tcp://x", []string{"--check", "tcp://127.0.0.1:10000"}},
 		{"register --check exec:true", []string{"--check", "with its path"}},
 		{"register --domain a.abc.com --port 1 sleep 1", []string{`stray argument "sleep" (a command comes after --)`}},
-		{"weight --domain a.abc.com --host h", []string{`weight "" is not a number of 0 to 256`}},
+		{"weight --domain a.abc.com --host h", []string{"which weight? such as hapsync weight --domain a.abc.com --host h 10"}},
 		{"weight --domain a.abc.com --host h 300", []string{`weight "300"`}},
 		{"drain --host h", []string{"--domain: no domain given"}},
+		{"drain --domain a.abc.com a.abc.com/h", []string{"named twice"}},
 		{"deregister --domain a.abc.com --host h,i", []string{"--host", `","`}},
-		{"completion", []string{"bash, zsh or fish"}},
+		{"completion", []string{"which shell? hapsync completion bash, hapsync completion zsh or hapsync completion fish"}},
 		{"completion tcsh", []string{`"tcsh"`, "bash, zsh or fish"}},
 		{"completion bash zsh", []string{`stray argument "zsh"`}},
 	} {
@@ -167,6 +188,15 @@ func TestBadVariableIsNamed(t *testing.T) {
 		t.Errorf("code %d", got.code)
 	}
 	wantContains(t, "message", got.stderr, `hapsync: HAPSYNC_DIAL_TIMEOUT: "soon": must be a time with its unit`)
+}
+
+func TestAVariableOfASwitchIsTrueOrFalse(t *testing.T) {
+	b := &bench{env: map[string]string{"HAPSYNC_ALLOW_LOOPBACK": "yes"}}
+	got := b.run(t, "list")
+	if got.code != exitUsage {
+		t.Errorf("code %d", got.code)
+	}
+	wantContains(t, "message", got.stderr, `hapsync: HAPSYNC_ALLOW_LOOPBACK: "yes": must be true or false`+"\n")
 }
 
 func TestRealRegistrySettingsAreUsage(t *testing.T) {

@@ -33,7 +33,10 @@ hapsync explain -o json a.abc.com`,
 }
 
 func (p program) explainDomain(c *cli.Context) error {
-	domain, host, err := splitName(c.Args().Slice())
+	if !c.Args().Present() {
+		return cli.Usagef(c, "which domain? such as hapsync explain a.abc.com")
+	}
+	domain, host, err := splitName(c, c.Args().Slice())
 	if err != nil {
 		return cli.Usage(c, err)
 	}

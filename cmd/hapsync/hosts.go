@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -32,8 +33,11 @@ func drainFlag() cli.Flag {
 // pause checks a duration that may be 0.
 func pause(s string) error {
 	d, err := time.ParseDuration(s)
-	if err != nil || d < 0 {
+	switch {
+	case err != nil:
 		return errors.New("must be a time with its unit, such as 5s, or 0s")
+	case d < 0:
+		return errors.New("must not be less than 0: a time such as 5s, or 0s")
 	}
 	return nil
 }
@@ -58,13 +62,16 @@ func hostName(c *cli.Context) (domain, host string, err error) {
 // namedHost is the domain and the host of the arguments, "a.abc.com/web1" or "a.abc.com web1"; without arguments, those of the
 // flags.
 func namedHost(c *cli.Context, args []string) (domain, host string, err error) {
+	if len(args) == 0 && c.String("domain") == "" && !c.IsSet("host") {
+		return "", "", cli.Usagef(c, "which host? such as hapsync %s a.abc.com/web1", c.Command.Name)
+	}
 	if len(args) == 0 {
 		return hostName(c)
 	}
 	if c.String("domain") != "" || c.IsSet("host") {
 		return "", "", cli.Usagef(c, "%s: the host is named twice, as an argument and by a flag", strings.Join(args, " "))
 	}
-	domain, host, err = splitName(args)
+	domain, host, err = splitName(c, args)
 	if err == nil && host == "" {
 		err = fmt.Errorf("%s: which host? such as %[1]s/web1", domain)
 	}
@@ -75,11 +82,21 @@ func namedHost(c *cli.Context, args []string) (domain, host string, err error) {
 }
 
 // splitName parses "domain/host", "domain host" or "domain".
-func splitName(args []string) (domain, host string, err error) {
+func splitName(c *cli.Context, args []string) (domain, host string, err error) {
 	for _, arg := range args {
 		if strings.HasPrefix(arg, "-") {
 			return "", "", fmt.Errorf("stray argument %q (flags come before arguments)", arg)
 		}
+	}
+	typed := strings.Join(args, " ")
+	words := strings.Split(strings.Join(args, "/"), "/")
+	if strings.HasPrefix(typed, "/") {
+		key := strings.Trim(strings.TrimPrefix(typed, strings.TrimRight(c.String("prefix"), "/")), "/")
+		words = strings.Split(key, "/")
+		return "", "", fmt.Errorf("%q is a key of etcd: name the host without the prefix, as %s", typed, strings.Join(words[:min(2, len(words))], "/"))
+	}
+	if len(words) > 2 {
+		return "", "", fmt.Errorf("%q has more than a domain and a host: name them as a.abc.com/web1", typed)
 	}
 	domain, host, _ = strings.Cut(strings.Join(args, "/"), "/")
 	if err = registry.CheckDomain(domain); err == nil && host != "" {
@@ -171,12 +188,8 @@ func (p program) weightCommand() *cli.Command {
 		ArgsUsage: "[DOMAIN HOST] WEIGHT",
 		Flags:     slices.Concat(hostFlags(), waitFlags(waitUntilApplied), cli.SharedFlags(cli.HAProxy)),
 		Action: func(c *cli.Context) error {
-			args := c.Args().Slice()
-			if len(args) == 0 {
-				args = []string{""}
-			}
-			name, value := args[:len(args)-1], args[len(args)-1]
-			if err := registry.CheckValue("weight", value); err != nil {
+			name, value, err := splitWeight(c, c.Args().Slice())
+			if err != nil {
 				return cli.Usage(c, err)
 			}
 			return p.setHost(c, name, "weight", value)
@@ -186,6 +199,25 @@ func (p program) weightCommand() *cli.Command {
 		Example:     "hapsync weight a.abc.com/server1 10\nhapsync weight --domain a.abc.com --host server1 10",
 		ExitCodes:   `0 set; 1 error, or there is no such host; 2 usage; 3 registry not reachable; 7 --wait: not in effect; 130 interrupted`,
 	})
+}
+
+// splitWeight splits the arguments of hapsync weight into those that name the host, and the weight.
+func splitWeight(c *cli.Context, args []string) (name []string, weight string, err error) {
+	last := len(args) - 1
+	if last >= 0 {
+		if err = registry.CheckValue("weight", args[last]); err == nil {
+			return args[:last], args[last], nil
+		}
+	}
+	switch domain := c.String("domain"); {
+	case last < 0 && domain != "":
+		return nil, "", fmt.Errorf("which weight? such as hapsync weight --domain %s --host %s 10", domain, cmp.Or(c.String("host"), "web1"))
+	case last < 0:
+		return nil, "", errors.New("which weight? such as hapsync weight a.abc.com/web1 10")
+	case domain == "" && (last == 0 || last == 1 && !strings.Contains(args[0], "/")):
+		return nil, "", fmt.Errorf("which weight? such as hapsync weight %s 10", strings.Join(args, "/"))
+	}
+	return nil, "", err
 }
 
 func (p program) setHost(c *cli.Context, name []string, attribute, value string) error {

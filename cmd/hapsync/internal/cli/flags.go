@@ -133,11 +133,17 @@ func OneOf(names ...string) func(string) error {
 // Duration is a check that allows a time above 0.
 func Duration(s string) error {
 	d, err := time.ParseDuration(s)
-	if err != nil || d <= 0 {
-		return fmt.Errorf("must be a time with its unit, such as 5s or 500ms")
+	switch {
+	case err != nil:
+		return errors.New("must be a time with its unit, such as 5s or 500ms")
+	case d <= 0:
+		return errors.New("must be more than 0, such as 5s or 500ms")
 	}
 	return nil
 }
+
+// errBool says what a switch can be.
+var errBool = errors.New("must be true or false")
 
 // Percent is a check that allows 1 to 100.
 func Percent(s string) error {

@@ -71,7 +71,11 @@ func needsSettings(cmd *urfave.Command) bool {
 func (e Environment) set(c *urfave.Context, s *Setting, file ConfigFile) error {
 	values, origin := e.lookup(c, s, file)
 	for _, value := range values {
-		if err := c.Set(s.Name, value); err != nil {
+		err := c.Set(s.Name, value)
+		if err != nil && s.Tag == "!!bool" {
+			err = errBool
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %q: %w", origin, value, err)
 		}
 	}

@@ -129,18 +129,30 @@ func OnUsageError(c *urfave.Context, err error, _ bool) error {
 		return Usage(c, errors.New(longDashes(err.Error())))
 	}
 	if owner := ownerOf(c.App, name); owner != "" {
-		return Usagef(c, "--%s is a flag of %q: write it after the command", name, "hapsync "+owner)
+		return Usagef(c, "%s is a flag of %q: write it after the command", dashed(name), "hapsync "+owner)
 	}
 	nearest := near(name, strings.TrimLeft(urfave.SuggestFlag(c.Command.Flags, name, false), "-"))
 	if nearest != "" {
-		nearest = "--" + nearest
+		nearest = dashed(nearest)
 	}
-	return Usagef(c, "unknown flag --%s%s", name, didYouMean(nearest))
+	return Usagef(c, "unknown flag %s%s", dashed(name), didYouMean(nearest))
 }
 
-// longDashes adds the second dash to the flags in a message of the flag package.
+// dashed is a flag as one types it.
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
+
+// longDashes adds the second dash to the flags in a message of the flag package, and says what a switch can be.
 func longDashes(message string) string {
-	return regexp.MustCompile(` (-[a-z][a-z-]+)`).ReplaceAllString(message, " -$1")
+	message = regexp.MustCompile(` (-[a-z][a-z-]+)`).ReplaceAllString(message, " -$1")
+	if broken, bad := strings.CutSuffix(message, ": parse error"); bad {
+		return broken + ": " + errBool.Error()
+	}
+	return message
 }
 
 // ownerOf is a command that has a flag of this name; empty if there is none.
