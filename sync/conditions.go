@@ -19,6 +19,7 @@ type condition struct{ name, detail string }
 type conditionLog struct {
 	level                  slog.Level
 	began, ended           string // the messages
+	goesOn                 string // instead of both, if a condition takes the place of another one; empty if it never does
 	nameField, detailField string
 	last                   []condition
 	since                  map[string]time.Time // by name
@@ -36,7 +37,7 @@ func newConditionLogs() conditionLogs {
 		pending:   conditionLog{began: "pending", ended: "pending no more", nameField: "host", detailField: "reason"},
 		overrides: conditionLog{level: slog.LevelWarn, began: "override", ended: "no override any more", nameField: "server", detailField: "reason"},
 		draining:  conditionLog{began: "draining", ended: "drained", nameField: "server"},
-		held:      conditionLog{level: slog.LevelWarn, began: "held", ended: "held no more", nameField: "reason"},
+		held:      conditionLog{level: slog.LevelWarn, began: "held", ended: "held no more", goesOn: "still held", nameField: "reason"},
 	}
 }
 
@@ -60,6 +61,10 @@ func (s *conditionLog) update(log *slog.Logger, now []condition) {
 		}
 	}
 	s.last, s.since = now, since
+	if s.goesOn != "" && len(begun) > 0 && len(ended) > 0 {
+		s.log(log, s.level, s.goesOn, begun)
+		return
+	}
 	s.log(log, s.level, s.began, begun)
 	s.log(log, slog.LevelInfo, s.ended, ended)
 }

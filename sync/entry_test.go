@@ -183,7 +183,12 @@ func TestAHoldIsToldOnce(t *testing.T) {
 		if len(lines) != 1 || !strings.HasPrefix(lines[0], "WARN msg=held reason=") || len(entries) != 1 || !strings.HasPrefix(entries[0], "900 by resync: ") {
 			t.Errorf("%q, %q", lines, entries)
 		}
-		i.registry.tell(revised(twoDomains(), 901))
+		i.registry.tell(registry.Snapshot{Revision: 901, Keys: 1})
+		elapse(time.Minute)
+		if lines, _ = i.since(); len(lines) != 1 || !strings.HasPrefix(lines[0], `WARN msg="still held" reason=`) {
+			t.Errorf("with another reason: %q", lines)
+		}
+		i.registry.tell(revised(twoDomains(), 902))
 		if lines, entries = i.since(); len(lines) != 1 || !strings.HasPrefix(lines[0], `INFO msg="held no more" reason=`) || len(entries) != 0 {
 			t.Errorf("%q, %q", lines, entries)
 		}
