@@ -28,7 +28,7 @@ func TestStatusOfARunningAgent(t *testing.T) {
 		t.Errorf("code %d: %s", got.code, got.stderr)
 	}
 	wantContains(t, "status", got.stdout, "agent        ready: hapsync ", "registry     followed, revision 812: 1 domain, 1 host\n",
-		"haproxy      answers, revision 812 applied", "held         -\n", "passes       1, 0 failed, 0 held\n",
+		"haproxy      answers, revision 812 applied", "held         -\n", "passes       1, 0 failed, 0 held as a whole\n",
 		"problem      /services/web/x: bad\n", "pending      a.abc.com/server2: port is missing\n", "warning      mend this\n",
 		"\nPASS ", " transaction=3 reload=1  new domain: a.abc.com (")
 

@@ -83,7 +83,7 @@ type (
 	countsJSON struct {
 		Passes         int                      `json:"passes" doc:"passes"`
 		FailedPasses   int                      `json:"failed_passes" doc:"those that failed"`
-		HeldPasses     int                      `json:"held_passes" doc:"those that a safeguard held"`
+		HeldPasses     int                      `json:"held_passes" doc:"those that a safeguard held as a whole: nothing was touched"`
 		RuntimeChanges int                      `json:"runtime_changes" doc:"changes through the Runtime API"`
 		FileChanges    int                      `json:"file_changes" doc:"changes in the managed file"`
 		FileRewrites   int                      `json:"file_rewrites" doc:"times that the managed file was written as a whole"`
@@ -196,7 +196,7 @@ func (s Status) WriteText(w io.Writer) error {
 		s.Shadow.write(row)
 	} else {
 		row("file", "revision %d", s.Applied.File)
-		row("passes", "%d, %d failed, %d held", s.Counts.Passes, s.Counts.FailedPasses, s.Counts.HeldPasses)
+		row("passes", "%d, %d failed, %d held as a whole", s.Counts.Passes, s.Counts.FailedPasses, s.Counts.HeldPasses)
 		row("changes", "%d live, %d in the file, %s, %s, %d of drift", s.Counts.RuntimeChanges, s.Counts.FileChanges,
 			registry.Count(s.Counts.FileRewrites, "rewrite"), registry.Count(s.Counts.Reloads, "reload"), s.Counts.Drift)
 	}
