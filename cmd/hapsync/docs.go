@@ -84,7 +84,7 @@ func outputs() []reference.Output {
 		"AdoptStep": "`switch` and `back`", "Shadow": "`shadow`", "ShadowChange": "`changes` of `shadow`", "ShadowLook": "`shadow`",
 		"Attention": "`attention`", "ServerCount": "`servers`", "HAProxyLook": "`haproxy`", "RegistryLook": "`registry`", "Hold": "`hold`",
 		"Domain": "`domains`", "Host": "`host_list`", "Lease": "`lease`", "Step": "`steps`",
-		"Entry": "`entries`", "EntryChange": "`changes`", "Key": "`keys`", "RosterLine": "`agents`",
+		"Entry": "`entries`", "EntryChange": "`changes`", "Key": "`keys`", "RosterLine": "`agents`", "RosterProblem": "`problems`",
 		"Certificate": "`certificates`", "Leaving": "`leaving`",
 	}
 	report, shapes, api := "plan and sync", render.Shapes(), web.Shapes()

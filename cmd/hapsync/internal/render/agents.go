@@ -17,9 +17,9 @@ type Roster struct {
 	Version int    `json:"version" doc:"1; raised when a field changes its meaning or goes away"`
 	Prefix  string `json:"prefix" doc:"the prefix that the agents follow"`
 	// Revision of the last put of a key that still exists.
-	Revision registry.Revision  `json:"revision" doc:"that of the last put of a key that is there"`
-	Agents   []RosterLine       `json:"agents" doc:"the agents that live, by name"`
-	Others   int                `json:"other_prefixes" doc:"how many agents follow another prefix"`
+	Revision registry.Revision `json:"revision" doc:"that of the last put of a key that is there"`
+	Agents   []RosterLine      `json:"agents" doc:"the agents that live, by name"`
+	Others   int               `json:"other_prefixes" doc:"how many agents follow another prefix"`
 	// Problems are the reports that cannot be used. Denied is set if the user may not read the prefix, so that the agents' word
 	// is all that is known of the revision.
 	Problems []RosterProblem `json:"problems" doc:"the reports that cannot be used"`
