@@ -43,6 +43,7 @@ func (p program) app() *cli.App {
 		OnUsageError:          cli.OnUsageError,
 		ExitErrHandler:        func(*cli.Context, error) {},
 		EnableBashCompletion:  true,
+		BashComplete:          cli.CompleteApp,
 		Writer:                noting{cli.Wrapped(p.stdout), p.unsaid},
 		ErrWriter:             p.stderr,
 	}

@@ -41,6 +41,12 @@ func TestBashCompletesWithTheProgram(t *testing.T) {
 		{"hapsync sync --dry-run --", []string{"--output"}},
 		{"hapsync --", []string{"--endpoints"}},
 		{"hapsync --man", []string{"--managed-file"}},
+		{"hapsync completion ", []string{"bash", "zsh", "fish"}},
+		{"hapsync completion z", []string{"zsh"}},
+		{"hapsync list -o ", []string{"text\njson"}},
+		{"hapsync list --output j", []string{"json"}},
+		{"hapsync list --log-level ", []string{"debug", "warn"}},
+		{"hapsync --routing ", []string{"acl", "map"}},
 		{"hapsync sync $(touch${IFS}pwned) --dry", []string{"--dry-run"}},
 	} {
 		words := strings.Split(tt.words, " ")

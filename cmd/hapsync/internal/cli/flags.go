@@ -23,7 +23,8 @@ type Spec struct {
 	Required bool   // for help only: the command checks it
 	Hidden   bool
 	Check    func(string) error
-	Tag      string // YAML type in the config file; empty means !!str
+	Choices  []string // the only values, instead of Check
+	Tag      string   // YAML type in the config file; empty means !!str
 }
 
 // A Setting is a flag that also has an environment variable and a key in the config file. urfave does not know the variable:
@@ -72,6 +73,9 @@ func newSetting(s Spec, f documented) *Setting {
 
 // Text is a flag with one value, which s.Check checks.
 func Text(s Spec) urfave.Flag {
+	if s.Choices != nil {
+		s.Check = oneOf(s.Choices)
+	}
 	return newSetting(s, &urfave.GenericFlag{
 		Name: s.Name, Aliases: s.Aliases, Category: s.Category, Usage: s.Usage,
 		Value: &checkedValue{value: s.Value, check: s.Check},
@@ -120,8 +124,8 @@ func (v *checkedValue) Set(s string) error {
 	return nil
 }
 
-// OneOf is a check that allows only these words.
-func OneOf(names ...string) func(string) error {
+// oneOf is a check that allows only these words.
+func oneOf(names []string) func(string) error {
 	return func(s string) error {
 		if slices.Contains(names, s) {
 			return nil

@@ -39,6 +39,7 @@ func (e Environment) Command(cmd *urfave.Command, help Page) *urfave.Command {
 	cmd.HideHelpCommand = true
 	cmd.OnUsageError = OnUsageError
 	cmd.Before = e.resolve
+	cmd.BashComplete = complete(cmd)
 	if e.Record != nil {
 		e.Record(cmd.Name, help)
 	}

@@ -79,9 +79,9 @@ func haproxyFlags() []urfave.Flag {
 			Usage: "`NAME` of a frontend that gets the ACLs and use_backend rules; repeat it, or separate with commas"}),
 		Text(Spec{Name: "cookie", Category: category, Value: haproxy.StickyName, Check: func(s string) error { return registry.CheckOption("cookie", s) },
 			Usage: "`COOKIE` of domains that have no key for it, as the key has it: off, or a name and words such as httponly, secure, samesite=lax"}),
-		Text(Spec{Name: "host-match", Category: category, Value: "auto", Check: OneOf("auto", "exact", "any-port"),
+		Text(Spec{Name: "host-match", Category: category, Value: "auto", Choices: []string{"auto", "exact", "any-port"},
 			Usage: "which `HOSTS` lead to a domain: exact (without a port), any-port, or auto: what the managed file has, any-port in a new one"}),
-		Text(Spec{Name: "routing", Category: category, Value: "acl", Check: OneOf("acl", "map"),
+		Text(Spec{Name: "routing", Category: category, Value: "acl", Choices: []string{"acl", "map"},
 			Usage: "`WAY` from a frontend to a domain's backend: acl (a rule for each domain), or map (one rule that reads a " +
 				"map file beside the managed file)"}),
 		Text(Spec{Name: "haproxy-bin", Category: category, Value: "haproxy",
@@ -95,10 +95,10 @@ func haproxyFlags() []urfave.Flag {
 			Usage: "`COMMAND` that reloads if there is no master socket; split at white space and run without a shell"}),
 		Text(Spec{Name: "drain-timeout", Category: category, Value: "10s", Check: Duration,
 			Usage: "`TIME` that a removed server has to finish its sessions"}),
-		Text(Spec{Name: "first-check", Category: category, Value: "hapsync", Check: OneOf("hapsync", "haproxy"),
+		Text(Spec{Name: "first-check", Category: category, Value: "hapsync", Choices: []string{"hapsync", "haproxy"},
 			Usage: "`WHO` makes the first check of a new server: hapsync at once, if it can make the check that HAProxy would " +
 				"make, or haproxy alone, one interval later"}),
-		Text(Spec{Name: "dynamic-domains", Category: category, Value: "auto", Check: OneOf("auto", "off"),
+		Text(Spec{Name: "dynamic-domains", Category: category, Value: "auto", Choices: []string{"auto", "off"},
 			Usage: "`WHICH` domains come and go without a reload: auto (those that HAProxy and its files allow), or off"}),
 		Text(Spec{Name: "spare-backends", Category: category, Value: "10", Check: UpTo(maxSpares), Tag: "!!int",
 			Usage: "`NUMBER` of empty backends in the managed file, in which so many new domains come without a reload before HAProxy 3.4"}),
@@ -115,17 +115,17 @@ func generalFlags() []urfave.Flag {
 	return []urfave.Flag{
 		Text(Spec{Name: "config-file", Category: category, Fallback: DefaultConfigFile + ", if it exists",
 			Usage: "YAML `FILE` with settings: the keys are the names of the flags; /dev/null for none"}),
-		Text(Spec{Name: "log-level", Category: category, Value: "info", Check: OneOf("debug", "info", "warn", "error"),
+		Text(Spec{Name: "log-level", Category: category, Value: "info", Choices: []string{"debug", "info", "warn", "error"},
 			Usage: "least `LEVEL` that is logged: debug, info, warn or error"}),
-		Text(Spec{Name: "log-format", Category: category, Value: "text", Check: OneOf("text", "json"),
+		Text(Spec{Name: "log-format", Category: category, Value: "text", Choices: []string{"text", "json"},
 			Usage: "`FORMAT` of the log on standard error: text or json"}),
-		Text(Spec{Name: "color", Category: category, Value: "auto", Check: OneOf("auto", "always", "never"),
+		Text(Spec{Name: "color", Category: category, Value: "auto", Choices: []string{"auto", "always", "never"},
 			Usage: "`WHEN` output has colours: auto (on a terminal, unless NO_COLOR is set), always or never"}),
 	}
 }
 
 // OutputFlag is the format of a command's output.
 func OutputFlag() urfave.Flag {
-	return Text(Spec{Name: "output", Aliases: []string{"o"}, Value: "text", Check: OneOf("text", "json"),
+	return Text(Spec{Name: "output", Aliases: []string{"o"}, Value: "text", Choices: []string{"text", "json"},
 		Usage: "`FORMAT` on standard output: text or json"})
 }
