@@ -157,20 +157,3 @@ func (c *Files) listenOf(f Reading, name string) string {
 	}
 	return ""
 }
-
-// Warnings name parts of a valid configuration that do not do what they say.
-func (c *Files) Warnings(f Reading) []string {
-	var found []string
-	if f.Restored {
-		found = append(found, fmt.Sprintf("%s is missing or empty; it is written again from what HAProxy loaded last (%s): what you changed in it since is lost",
-			c.Managed, c.LoadedFile()))
-	}
-	for _, name := range c.frontends {
-		mode := lastOf(f.effective(f.at, f.Managed.frontends[name]), "mode")
-		if mode != "http" {
-			found = append(found, fmt.Sprintf("frontend %s is not in mode http, so that its Host rules and cookies do nothing; "+
-				"write \"mode http\" into the defaults of %s", name, c.Base))
-		}
-	}
-	return slices.Concat(found, f.unknownNames(), c.shadowed(f))
-}

@@ -115,7 +115,7 @@ func (c *findings) configuration(ctx context.Context, h *Instance) {
 
 func (c *findings) advice(h *Instance, f configfile.Reading) {
 	for _, w := range h.files.Warnings(f) {
-		c.warn("mode", w, "")
+		c.warn("files", w, "")
 	}
 	if !f.Base.IdleClose {
 		c.warn("reload", "keep-alive clients may lose a request at a reload",
