@@ -156,7 +156,7 @@ func (p program) checkRegistry(c *cli.Context) ([]haproxy.Finding, error) {
 	s, err := source.Snapshot(c.Context)
 	if err != nil {
 		found := unreachable(err)
-		if len(cli.Words(c.StringSlice("endpoints")...)) > 1 && c.Context.Err() == nil {
+		if len(cli.Words(c.StringSlice("endpoints")...)) > 1 && c.Err() == nil {
 			found = append(found, checkMembers(source.Members(c.Context))...) // they name the endpoint
 		}
 		return found, nil

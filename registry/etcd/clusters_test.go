@@ -65,7 +65,9 @@ func TestARegistrationInTwoClustersSaysSoAndLeavesOnlyIfItWasThere(t *testing.T)
 		return strings.Contains(said.String(), differ) || strings.Contains(said.String(), "registered")
 	})
 	cancel()
-	<-done
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("Run returned %v, want the error of the context", err)
+	}
 	short, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	err = r.Leave(short, 0)

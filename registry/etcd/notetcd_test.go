@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -107,6 +108,9 @@ func TestAnEndpointThatIsNotEtcdIsPassedOver(t *testing.T) {
 				t.Errorf("etcd is %+v", members[1])
 			}
 			_, err := read(t.Context(), Config{Endpoints: []string{other}, DialTimeout: time.Second})
+			if strings.Contains(err.Error()+members[0].Err.Error(), "<html>") {
+				t.Errorf("it has the page: %v, %v", err, members[0].Err)
+			}
 			wantError(t, err, "registry not reachable: etcd at "+other+": ..."+said+"...: it is not etcd that answers there")
 		})
 	}

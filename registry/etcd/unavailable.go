@@ -147,6 +147,7 @@ func (l *lastError) cause(err error) error {
 // reasonOf returns the reason of a broken connection, on one line; empty if there was no answer.
 func reasonOf(err error) string {
 	text := status.Convert(err).Message()
+	text, _, _ = strings.Cut(text, "\ndata: ") // a page of a web server
 	text, goaway, _ := strings.Cut(text, ", received prior goaway: ")
 	if strings.Contains(goaway, "graceful_stop") || strings.Contains(text, "server is draining the connection") {
 		return "it is shutting down"
