@@ -19,7 +19,8 @@ import (
 var errLearner = rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)
 
 // tryNextMember reports whether another member may carry out a request that this one refused before it began: this one is a
-// learner, has no leader, is overloaded, or is not etcd.
+// learner, has no leader, is overloaded, or is not etcd. (A proxy may have passed a write on before it failed. To repeat it does
+// no harm: a transaction compares again, and a lease that is not kept alive ends.)
 func tryNextMember(err error) bool {
 	err = rpctypes.Error(err)
 	return errors.Is(err, errLearner) || errors.Is(err, rpctypes.ErrNoLeader) || errors.Is(err, rpctypes.ErrTooManyRequests) || notEtcd(err)
