@@ -285,7 +285,7 @@ func writeCertificates(dir string) error {
 	}
 	for name, change := range map[string]func(*x509.Certificate){
 		"expired-client": func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) },
-		"early-client":   func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) },
+		"early-client":   func(c *x509.Certificate) { c.NotBefore = time.Now().Add(30 * time.Minute) },
 	} {
 		if _, err := newCertificate(dir, name, ca, change); err != nil {
 			return err
