@@ -340,6 +340,25 @@ func TestReportThatIsLostIsWrittenAgain(t *testing.T) {
 	}
 }
 
+// TestWaitSaysThatAHostIsHalfWritten has a host without a port: no agent serves it.
+func TestWaitSaysThatAHostIsHalfWritten(t *testing.T) {
+	t.Parallel()
+	b, _ := startFollowed(t, firstHAProxy(t), "--name", "a1")
+	b.reporting(t, 1)
+	one := startHost(t, "one")
+	ip, port := splitAddr(t, one.addr)
+	b.put(t, "half.abc.com/server1/ip", ip)
+	for _, command := range [][]string{{"ready"}, {"weight", "7"}} {
+		args := append(command[:1:1], "--domain", "half.abc.com", "--host", "server1", "--wait", "--wait-timeout", "2s")
+		o := b.exits(t, 7, append(args, command[1:]...)...)
+		says(t, o.stderr, "a1: the host is half written, so it gets no requests: port is missing")
+	}
+	says(t, b.must(t, "maint", "--wait", "half.abc.com/server1").stdout, "applied by 1 agent")
+	b.put(t, "half.abc.com/server1/port", port)
+	says(t, b.must(t, "ready", "--wait", "half.abc.com/server1").stdout, "applied by 1 agent")
+	b.comes(t, "half.abc.com", "server1", one)
+}
+
 func TestTwoAgentsOfOneName(t *testing.T) {
 	t.Parallel()
 	b, first := startFollowed(t, firstHAProxy(t), "--name", "same")

@@ -3,6 +3,7 @@ package registry
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // An Ack is a write to a host that the agents have to acknowledge.
@@ -63,8 +64,8 @@ func (k *Ack) missingFrom(a AgentReport) string {
 	if a.LeftOutMore > 0 {
 		return fmt.Sprintf("it leaves out more than its report can name: %d more", a.LeftOutMore)
 	}
-	if !k.Finished {
-		return ""
+	if !k.Finished { // a half-written host gets no requests: it is out
+		return k.pendingAt(a)
 	}
 	at := slices.IndexFunc(a.Leaving, func(l Leaving) bool { return l.Domain == k.Domain && l.Host == k.Host })
 	switch {
@@ -74,6 +75,19 @@ func (k *Ack) missingFrom(a AgentReport) string {
 		return "its sessions cannot be counted: " + a.Unknown
 	case a.More > 0:
 		return fmt.Sprintf("it has more servers with sessions than it can tell of: %d more", a.More)
+	}
+	return ""
+}
+
+// pendingAt says that the host is half written for an agent; empty if it is not.
+func (k *Ack) pendingAt(a AgentReport) string {
+	for _, line := range a.Pending {
+		if missing, found := strings.CutPrefix(line, k.Domain+"/"+k.Host+": "); found {
+			return "the host is half written, so it gets no requests: " + missing + " (put the other key)"
+		}
+	}
+	if a.PendingMore > 0 {
+		return fmt.Sprintf("it has more half-written hosts than its report can name: %d more", a.PendingMore)
 	}
 	return ""
 }

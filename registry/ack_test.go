@@ -50,6 +50,25 @@ func TestAnAckNamesTheAgentsThatHaveNotDoneIt(t *testing.T) {
 			}
 		})
 	}
+	half := AgentReport{Name: "a2", Applied: 8, Pending: []string{"a.abc.com/s1: port is missing"}}
+	other := AgentReport{Name: "a2", Applied: 8, Pending: []string{"a.abc.com/s11: port is missing"}}
+	many := AgentReport{Name: "a2", Applied: 8, PendingMore: 7}
+	for _, tt := range []struct {
+		agent AgentReport
+		want  string
+	}{
+		{half, "a2: the host is half written, so it gets no requests: port is missing (put the other key)"},
+		{other, ""},
+		{many, "a2: it has more half-written hosts than its report can name: 7 more"},
+	} {
+		ack := Ack{Revision: 7, Domain: "a.abc.com", Host: "s1"}
+		if got := strings.Join(ack.Missing([]AgentReport{tt.agent}), "\n"); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
+		if ack.Finished = true; len(ack.Missing([]AgentReport{tt.agent})) > 0 {
+			t.Errorf("a half-written host is not out of service: %+v", tt.agent)
+		}
+	}
 	r := Ack{Revision: 7}
 	r.Missing([]AgentReport{good, {Name: "a2"}})
 	if got := r.Missing([]AgentReport{good}); len(got) != 1 || !strings.HasPrefix(got[0], "a2: it was there and is gone") {

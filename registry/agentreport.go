@@ -46,6 +46,9 @@ type AgentReport struct {
 	Problems    int      `json:"problems" doc:"how many keys and domains are left out"`
 	LeftOut     []string `json:"left_out,omitempty" doc:"some of them, as 'domain' or 'domain/host'"`
 	LeftOutMore int      `json:"left_out_more,omitempty" doc:"how many it does not name"`
+	// Pending are some of the half-written hosts, as "domain/host: what is missing"; PendingMore counts the rest.
+	Pending     []string `json:"pending,omitempty" doc:"some of the half-written hosts, as 'domain/host: what is missing'"`
+	PendingMore int      `json:"pending_more,omitempty" doc:"how many it does not name"`
 	// Leaving are the servers in drain or maint, and removed servers, that still have sessions. More counts those that are not
 	// listed. Unknown says why the sessions could not be counted; empty if they were.
 	Leaving []Leaving `json:"leaving,omitempty" doc:"servers in drain or maint, and removed ones, that still have sessions"`
@@ -70,6 +73,7 @@ func (r AgentReport) Same(other AgentReport) bool {
 		r.Heard == other.Heard && r.Applied == other.Applied && r.Reached == other.Reached &&
 		r.Held == other.Held && r.Reason == other.Reason && r.Problems == other.Problems &&
 		slices.Equal(r.LeftOut, other.LeftOut) && r.LeftOutMore == other.LeftOutMore &&
+		slices.Equal(r.Pending, other.Pending) && r.PendingMore == other.PendingMore &&
 		slices.Equal(r.Waiting, other.Waiting) && r.WaitingMore == other.WaitingMore &&
 		slices.EqualFunc(r.Leaving, other.Leaving, sameHost) && r.More == other.More && r.Unknown == other.Unknown
 }
@@ -108,11 +112,10 @@ func DecodeReport(name string, value []byte) (AgentReport, error) {
 	for _, text := range []*string{&r.Prefix, &r.Held, &r.Reason, &r.Unknown, &r.HAProxy, &r.Hapsync} {
 		*text = OneLine(*text)
 	}
-	for i := range r.LeftOut {
-		r.LeftOut[i] = OneLine(r.LeftOut[i])
-	}
-	for i := range r.Waiting {
-		r.Waiting[i] = OneLine(r.Waiting[i])
+	for _, list := range [][]string{r.LeftOut, r.Pending, r.Waiting} {
+		for i := range list {
+			list[i] = OneLine(list[i])
+		}
 	}
 	for i := range r.Leaving {
 		r.Leaving[i].Domain, r.Leaving[i].Host = OneLine(r.Leaving[i].Domain), OneLine(r.Leaving[i].Host)

@@ -223,6 +223,7 @@ func (a *Agent) updateProgress(snapshot registry.Snapshot) {
 	if a.inbox.snapshot.Revision == reached.revision {
 		s.Behind = time.Time{}
 	}
+	s.pending = a.memory.counts.pending
 	s.reached, s.lacking = a.memory.reached.changed, a.memory.domainsWhere((*domainState).lags)
 	s.firstSeen.waiting = firstSeenOf(s.firstSeen.waiting, s.lacking)
 	leaving := slices.Concat(a.memory.counts.drained, a.memory.leaving())

@@ -171,6 +171,8 @@ func (l *sessionCounter) report(s Status) registry.AgentReport {
 	if more := len(r.LeftOut) - maxLeftOut; more > 0 {
 		r.LeftOut, r.LeftOutMore = r.LeftOut[:maxLeftOut], more
 	}
+	r.Pending = s.pending[:min(len(s.pending), maxLeftOut)]
+	r.PendingMore = len(s.pending) - len(r.Pending)
 	if s.reached > s.Has {
 		r.Reached, r.Waiting = s.reached, s.lacking[:min(len(s.lacking), maxLeftOut)]
 		r.WaitingMore = len(s.lacking) - len(r.Waiting)

@@ -208,3 +208,23 @@ func TestReportCountsWhatItLeavesOutAndDoesNotName(t *testing.T) {
 		t.Errorf("it names %d and counts %d more, want %d and 7", len(r.LeftOut), r.LeftOutMore, maxLeftOut)
 	}
 }
+
+func TestAReportNamesHalfWrittenHosts(t *testing.T) {
+	inBubble(t, runningMemory(), func(t *testing.T, i inn) {
+		all := reportsOf(t, i, &counter{})
+		half := reported(1, registry.Ready)
+		for n := range maxLeftOut + 3 {
+			half.Domains[0].Pending = append(half.Domains[0].Pending, registry.Pending{Host: fmt.Sprintf("p%03d", n), Missing: "port"})
+		}
+		i.registry.tell(half)
+		elapse(2 * time.Second)
+		if last := (*all)[len(*all)-1]; len(last.Pending) != maxLeftOut || last.PendingMore != 3 || last.Pending[0] != "a.abc.com/p000: port is missing" {
+			t.Errorf("%d more than %q", last.PendingMore, last.Pending)
+		}
+		i.registry.change(reported(2, registry.Ready), "a.abc.com")
+		elapse(2 * time.Second)
+		if last := (*all)[len(*all)-1]; len(last.Pending) > 0 || last.PendingMore > 0 || last.Applied != 2 {
+			t.Errorf("they are whole now: %+v", last)
+		}
+	})
+}

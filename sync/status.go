@@ -49,6 +49,7 @@ type Status struct {
 
 	reached     registry.Revision   // the last change that a pass has applied, except in the domains of lacking
 	lacking     []string            // the domains of which the process lacks something, sorted
+	pending     []string            // the half-written hosts, as in Report, as of Has
 	prefix      string              // of the registry; empty if it has not been read yet
 	jobFailed   string              // why the deployer's last job failed; empty if it did not
 	leaving     []haproxy.ServerKey // the servers that should lose their sessions, sorted
