@@ -364,7 +364,7 @@ func TestTwoAgentsOfOneName(t *testing.T) {
 	b, first := startFollowed(t, firstHAProxy(t), "--name", "same")
 	b.reporting(t, 1)
 	n := b.neighbour(t)
-	n.startAgent(t, "--name", "same")
+	second := n.startAgent(t, "--name", "same")
 	eventually(t, "the first says that another has its name", func() error {
 		if said := first.printed(); !strings.Contains(said, "another agent reports under the same name") {
 			return errors.New(said)
@@ -372,6 +372,23 @@ func TestTwoAgentsOfOneName(t *testing.T) {
 		return nil
 	})
 	first.ready(t)
+	b.reporting(t, 2) // none is missing
+	says(t, b.must(t, "status", "--listen", first.listen).stdout, "warning", "another agent reports under the same name", "until then it reports as same.")
+
+	first.signal(t, syscall.SIGSTOP)
+	o := b.exits(t, 7, "weight", "--domain", "a.abc.com", "--host", "server1", "--wait", "--wait-timeout", "3s", "7")
+	says(t, o.stderr, "same.")
+	first.signal(t, syscall.SIGCONT)
+	says(t, b.must(t, "weight", "--domain", "a.abc.com", "--host", "server1", "--wait", "8").stdout, "applied by 2 agents")
+
+	second.terminate(t)
+	eventually(t, "the first has its name again", func() error {
+		if o := b.must(t, "status", "--listen", first.listen); strings.Contains(o.stdout, "under the same name") {
+			return errors.New(o.stdout)
+		}
+		return nil
+	})
+	b.reporting(t, 1)
 }
 
 func TestAgentThatMayNotReportWorks(t *testing.T) {

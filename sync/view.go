@@ -31,10 +31,12 @@ type view struct {
 	log      *slog.Logger
 	wake     chan struct{} // of size one
 
-	mu      stdsync.Mutex // guards what follows
-	inbox   inbox
-	status  Status
-	watched chan struct{} // closed when the status changes next; nil if nothing waits for it
+	mu     stdsync.Mutex // guards what follows
+	inbox  inbox
+	status Status
+	// unreported says why reports do not reach the registry; empty if they do.
+	unreported string
+	watched    chan struct{} // closed when the status changes next; nil if nothing waits for it
 }
 
 func newView(follower Follower, looker Looker, log *slog.Logger) view {
@@ -64,11 +66,25 @@ func (v *view) Status() Status {
 	s := v.status
 	s.Passes = slices.Clone(s.Passes)
 	s.Reasons = append([]string(nil), s.Reasons...)
+	if v.unreported != "" {
+		s.Last.Warnings = append(slices.Clone(s.Last.Warnings), v.unreported)
+	}
 	if wait, long := v.looker.Waiting(); long {
 		s.Waiting = wait
 		s.Reasons = append([]string{"waiting for " + wait.String()}, s.Reasons...)
 	}
 	return s
+}
+
+// NoteReporting takes into the status, as a warning, why reports do not reach the registry; nil if they do. The agent stays ready: HAProxy
+// has what the registry says. Any goroutine may call it.
+func (v *view) NoteReporting(err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.unreported = ""
+	if err != nil {
+		v.unreported = "the agent's reports do not reach the registry: " + text(err)
+	}
 }
 
 // Registry returns the last snapshot of the registry; the zero Snapshot before the first one. It is never written to. Any goroutine

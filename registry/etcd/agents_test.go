@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/hapsync/hapsync/registry"
 )
 
 func TestReportsWithoutALeaseAndHugeOnesHurtNobody(t *testing.T) {
@@ -68,5 +70,15 @@ func TestAReportOfALaterRevisionThanEtcdHasCountsForNothing(t *testing.T) {
 	}
 	if stale := all.Agents[1]; stale.Applied != 0 || stale.Reached != 0 || !strings.Contains(stale.Reason, "restored or replaced") {
 		t.Errorf("have %+v", stale)
+	}
+}
+
+func TestTheOtherNameOfAnAgentIsAName(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"a", strings.Repeat("x", maxName)} {
+		own := AnnounceConfig{Name: name}.ownName(clientv3.LeaseID(1<<63 - 1))
+		if err := registry.CheckHost(own); err != nil || own == name {
+			t.Errorf("%s: %v", own, err)
+		}
 	}
 }

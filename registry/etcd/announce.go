@@ -3,6 +3,7 @@ package etcd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -21,9 +22,21 @@ type AnnounceConfig struct {
 	TTL time.Duration
 	// Logger gets each reason why reports do not reach etcd, once; it may not be nil.
 	Logger *slog.Logger
+	// Failed is called with the reason that is logged, and with nil when reports reach etcd again; nil if not needed.
+	Failed func(error)
 }
 
 func (conf AnnounceConfig) key() string { return conf.Prefix + "/" + conf.Name }
+
+// ownName is the name under which an agent reports while a living agent of its name has the key: no agent may be missing to those who
+// wait for all.
+func (conf AnnounceConfig) ownName(id clientv3.LeaseID) string {
+	lease := "." + leaseName(id)
+	return conf.Name[:min(len(conf.Name), maxName-len(lease))] + lease
+}
+
+// maxName is the longest name that a report may have (registry.CheckHost).
+const maxName = 64
 
 // deniedPause is the time between two attempts after etcd denied permission, until an operator grants it.
 const deniedPause = time.Minute
@@ -33,7 +46,7 @@ var errNameTaken = errors.New("another agent reports under the same name: give e
 
 // Announce writes the reports from the channel to the agent's key until the context ends, and then deletes the key. The key has
 // a lease that Announce keeps alive. If the key is lost, Announce writes it again. The first report replaces that of an agent
-// with the same name that has died. Errors are logged and retried, not returned.
+// with the same name, which may have died; one that lives then reports under a name of its own. Errors are logged and retried, not returned.
 func (c *Client) Announce(ctx context.Context, conf AnnounceConfig, reports <-chan registry.AgentReport) {
 	a := &announcer{client: c, conf: conf, retry: exponential(time.Second, 10*time.Second)}
 	if a.conf.TTL == 0 {
@@ -53,6 +66,7 @@ type announcer struct {
 	retry  backoff.ExponentialBackOff
 	report string // the last one; empty before the first
 	ours   bool   // it has written the key before
+	apart  string // the other key that it has written because its own is taken; empty if there is none
 	logged string // the last error that was logged
 }
 
@@ -65,7 +79,7 @@ func (a *announcer) run(ctx context.Context, reports <-chan registry.AgentReport
 			return
 		case report := <-reports:
 			a.take(report)
-			write = again == nil
+			write = again == nil || a.apart != ""
 		case _, ok := <-a.lease.alive:
 			if !ok {
 				a.lease.alive = nil
@@ -112,11 +126,14 @@ func (a *announcer) write(ctx context.Context) error {
 	if len(have.Kvs) == 1 {
 		was = have.Kvs[0].ModRevision
 		if lease := clientv3.LeaseID(have.Kvs[0].Lease); a.ours && lease != a.lease.id && lease != a.lease.past {
-			return errNameTaken
+			return a.writeApart(ctx)
 		}
 	}
-	revision, err := c.txn(ctx, []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(key), "=", was)},
-		clientv3.OpPut(key, a.report, clientv3.WithLease(a.lease.id)))
+	ops := []clientv3.Op{clientv3.OpPut(key, a.report, clientv3.WithLease(a.lease.id))}
+	if a.apart != "" {
+		ops = append(ops, clientv3.OpDelete(a.apart))
+	}
+	revision, err := c.txn(ctx, []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(key), "=", was)}, ops...)
 	switch {
 	case errors.Is(err, rpctypes.ErrLeaseNotFound):
 		a.lease.drop()
@@ -129,9 +146,26 @@ func (a *announcer) write(ctx context.Context) error {
 	if a.logged != "" {
 		a.conf.Logger.Info("the agent reports to the registry again", "key", key)
 	}
-	a.ours, a.logged = true, ""
+	if a.logged != "" && a.conf.Failed != nil {
+		a.conf.Failed(nil)
+	}
+	a.ours, a.logged, a.apart = true, "", ""
 	a.retry.Reset()
 	return nil
+}
+
+// writeApart puts the report under a name of its own, because another agent has the key. It returns an error in any case.
+func (a *announcer) writeApart(ctx context.Context) error {
+	name := a.conf.ownName(a.lease.id)
+	key := a.conf.Prefix + "/" + name
+	if _, err := a.client.txn(ctx, nil, clientv3.OpPut(key, a.report, clientv3.WithLease(a.lease.id))); err != nil {
+		if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+			a.lease.drop()
+		}
+		return fmt.Errorf("%w; under %s it cannot report either: %w", errNameTaken, name, err)
+	}
+	a.apart = key
+	return fmt.Errorf("%w; until then it reports as %s", errNameTaken, name)
 }
 
 // handle logs an error once if an operator can fix it, and returns when to retry. The agent itself logs that etcd is
@@ -145,6 +179,9 @@ func (a *announcer) handle(ctx context.Context, err error) time.Duration {
 		if a.logged != err.Error() {
 			a.logged = err.Error()
 			a.conf.Logger.Warn("the agent's reports do not reach the registry, its work goes on", "key", a.conf.key(), "error", err)
+			if a.conf.Failed != nil {
+				a.conf.Failed(err)
+			}
 		}
 	} else {
 		a.conf.Logger.Debug("the report waits for etcd", "error", err)

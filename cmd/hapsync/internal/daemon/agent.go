@@ -79,7 +79,9 @@ func (a *Agent) start(ctx context.Context) (stop func()) {
 	if agent, ok := a.Sync.(*sync.Agent); ok && a.Announce != nil {
 		reports := make(chan registry.AgentReport)
 		reporting.Go(func() { agent.Report(ctx, a.Version, reports) })
-		reporting.Go(func() { a.Registry.Announce(ctx, *a.Announce, reports) })
+		conf := *a.Announce
+		conf.Failed = agent.NoteReporting
+		reporting.Go(func() { a.Registry.Announce(ctx, conf, reports) })
 	}
 	return func() {
 		cancel()
