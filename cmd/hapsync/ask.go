@@ -44,6 +44,9 @@ func agentURL(s string) (*url.URL, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
 		return nil, errors.New("must be a URL as https://lb1:9101, with USER:PASSWORD@ before the host if it asks for them")
 	}
+	if u.Port() != "" && registry.CheckValue("port", u.Port()) != nil {
+		return nil, errors.New("has a port that is not a number of 1 to 65535: give a URL as https://lb1:9101")
+	}
 	return u, nil
 }
 

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +19,8 @@ import (
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 	"golang.org/x/sys/unix"
+
+	"github.com/hapsync/hapsync/registry"
 )
 
 // answerTimeout is the timeout of one answer of the engine.
@@ -34,11 +38,32 @@ func Open(address string) (*Engine, error) {
 	if address != "" {
 		find = []client.Opt{client.WithHost(address)}
 	}
+	err := checkAddress(cmp.Or(address, os.Getenv(client.EnvOverrideHost)))
+	if err != nil {
+		return nil, fmt.Errorf("the Docker engine of DOCKER_HOST: %w", err)
+	}
 	api, err := client.New(find...)
 	if err != nil {
 		return nil, fmt.Errorf("the Docker engine of DOCKER_HOST: %w", err)
 	}
 	return &Engine{api: api}, nil
+}
+
+// checkAddress refuses what Docker's client would take for a name to look up. Its errors do not repeat the address, because it
+// may have a password.
+func checkAddress(address string) error {
+	scheme, rest, found := strings.Cut(address, "://")
+	if !found {
+		return nil
+	}
+	if !slices.Contains([]string{"unix", "tcp", "http", "https"}, scheme) {
+		return fmt.Errorf("%s is not supported: give unix:///run/docker.sock, or tcp://HOST:PORT with the variables for TLS", registry.OneLine(scheme))
+	}
+	hostPort, _, _ := strings.Cut(rest, "/")
+	if _, port, err := net.SplitHostPort(hostPort); scheme != "unix" && err == nil && port != "" {
+		return registry.CheckValue("port", port)
+	}
+	return nil
 }
 
 // Close closes idle connections.

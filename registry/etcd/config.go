@@ -123,6 +123,9 @@ func (c Config) endpoint(given string) (*url.URL, error) {
 	if err != nil || u.Hostname() == "" || u.Port() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
 		return nil, fmt.Errorf("endpoint %s is not a host and a port: give one such as http://%s", registry.Quote(given), DefaultEndpoint)
 	}
+	if err := registry.CheckValue("port", u.Port()); err != nil {
+		return nil, fmt.Errorf("endpoint %s: %w: give one such as http://%s", registry.Quote(given), err, DefaultEndpoint)
+	}
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, fmt.Errorf("endpoint %s is neither http nor https: give one such as http://%s", registry.Quote(given), DefaultEndpoint)

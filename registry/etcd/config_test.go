@@ -106,6 +106,8 @@ func TestABadPrefixEndpointOrNumberIsRefusedWithTheWayOut(t *testing.T) {
 		"endpoint of another scheme": {Config{Endpoints: []string{"ftp://a:1"}}, `endpoint "ftp://a:1" is neither http nor https`},
 		"endpoint without a port":    {Config{Endpoints: []string{"http://a"}}, `endpoint "http://a" is not a host and a port: give one such as http://127.0.0.1:2379`},
 		"endpoint without a host":    {Config{Endpoints: []string{":2379"}}, `endpoint ":2379" is not a host and a port`},
+		"endpoint of a bad port":     {Config{Endpoints: []string{"http://a:99999"}}, `endpoint "http://a:99999": port "99999" is not a number of 1 to 65535`},
+		"endpoint of port 0":         {Config{Endpoints: []string{"a:0"}}, `endpoint "a:0": port "0" is not a number of 1 to 65535`},
 		"endpoint with a path":       {Config{Endpoints: []string{"http://a:1/b"}}, `endpoint "http://a:1/b" is not`},
 		"endpoint that is no URL":    {Config{Endpoints: []string{"http://a:1\x01"}}, `endpoint "http://a:1\x01" is not a host and a port`},
 		"endpoint that is empty":     {Config{Endpoints: []string{""}}, `endpoint "" is not a host and a port`},

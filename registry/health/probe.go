@@ -21,14 +21,22 @@ func Parse(value string) (Probe, error) {
 	scheme, rest, _ := strings.Cut(value, ":")
 	switch scheme {
 	case "http", "https":
-		if u, err := url.Parse(value); err != nil || u.Hostname() == "" || u.User != nil {
+		u, err := url.Parse(value)
+		if err != nil || u.Hostname() == "" || u.User != nil {
 			return nil, errors.New("is not a URL such as http://127.0.0.1:10000/health")
+		}
+		if u.Port() != "" && !isPort(u.Port()) {
+			return nil, errNoPort
 		}
 		return HTTP(value), nil
 	case "tcp":
 		addr := strings.TrimPrefix(rest, "//")
-		if host, port, err := net.SplitHostPort(addr); err != nil || host == "" || port == "" || addr == rest {
+		host, port, err := net.SplitHostPort(addr)
+		if err != nil || host == "" || port == "" || addr == rest {
 			return nil, errors.New("is not an address such as tcp://127.0.0.1:10000")
+		}
+		if !isPort(port) {
+			return nil, errNoPort
 		}
 		return TCP(addr), nil
 	case "exec":
@@ -38,6 +46,15 @@ func Parse(value string) (Probe, error) {
 		return nil, errors.New("is not a program with its path, such as exec:/usr/local/bin/health")
 	}
 	return nil, errors.New("must be http://..., https://..., tcp://host:port or exec:/path")
+}
+
+// errNoPort is the error of a check on a port that does not exist.
+var errNoPort = errors.New("has a port that is not a number of 1 to 65535")
+
+// isPort reports whether text is a port, or the name of one.
+func isPort(text string) bool {
+	n, err := net.LookupPort("tcp", text)
+	return err == nil && n > 0
 }
 
 // TCP succeeds if the address accepts a connection.

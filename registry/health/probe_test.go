@@ -166,3 +166,16 @@ func TestCheckWatches(t *testing.T) {
 		}
 	})
 }
+
+func TestAPortThatDoesNotExistIsRefused(t *testing.T) {
+	for _, check := range []string{"http://127.0.0.1:999999/", "https://[::1]:65536", "http://127.0.0.1:0/", "tcp://127.0.0.1:65536", "tcp://127.0.0.1:0", "tcp://127.0.0.1:nosuchservice"} {
+		if _, err := Parse(check); err == nil || !strings.Contains(err.Error(), "1 to 65535") {
+			t.Errorf("%s: got %v", check, err)
+		}
+	}
+	for _, check := range []string{"http://127.0.0.1:65535/", "http://127.0.0.1/", "tcp://127.0.0.1:1"} {
+		if _, err := Parse(check); err != nil {
+			t.Errorf("%s: %v", check, err)
+		}
+	}
+}
