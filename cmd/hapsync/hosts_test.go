@@ -21,7 +21,7 @@ func TestAHostIsNamedAsItIsPrinted(t *testing.T) {
 		{args: []string{"--host", "web2", "b.abc.com/web1"}, wrong: "named twice"},
 		{args: []string{"a.abc.com/web1/x"}, wrong: "web1/x"},
 		{args: []string{"a_b/web1"}, wrong: "a_b"},
-		{args: []string{"a.abc.com", "web1", "x"}, wrong: "web1/x"},
+		{args: []string{"a.abc.com", "web1", "x"}, wrong: "a.abc.com web1 x"},
 	} {
 		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
 			app := new(bench).program(nil, nil).app()
