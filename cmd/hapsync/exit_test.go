@@ -199,6 +199,29 @@ func TestAVariableOfASwitchIsTrueOrFalse(t *testing.T) {
 	wantContains(t, "message", got.stderr, `hapsync: HAPSYNC_ALLOW_LOOPBACK: "yes": must be true or false`+"\n")
 }
 
+func TestAMistypedVariableIsNamed(t *testing.T) {
+	for name, want := range map[string]string{
+		"HAPSYNC_ENDPOINT":      "HAPSYNC_ENDPOINTS",
+		"HAPSYNC_MANAGEDFILE":   "HAPSYNC_MANAGED_FILE",
+		"HAPSYNC_ALLOWLOOPBACK": "HAPSYNC_ALLOW_LOOPBACK",
+		"HAPSYNC_PASSWORT":      "HAPSYNC_PASSWORD",
+		"HAPSYNC_ENDPOINTS":     "", "HAPSYNC_MASTER_SOCKET": "", "HAPSYNC_PASSWORD": "", "HAPSYNC_CONFIG_FILE": "", "HAPSYNC_DOCKER": "",
+		"HAPSYNC_VERSION": "", "HAPSYNC_TESTS": "", "HAPSYNC_COMPOSE": "", "HAPSYNC_LOAD": "", "HAPSYNC_NETNS": "", "HAPSYNC_STORM": "",
+		"HAPSYNC_RESTARTS": "", "HAPSYNC_PACKAGES": "", "HAPSYNC_TEST_DIR": "", "HAPROXY_BINARIES": "", "HAPSYNC_FLAGS": "", "HAPSYNC_SYSTEMD": "",
+	} {
+		b := oneHost()
+		b.env = map[string]string{name: "/dev/null"}
+		got := b.run(t, "list")
+		warned := strings.Contains(got.stderr, `msg="hapsync does not read this variable" variable=`+name+` remedy="did you mean `+want+`?"`)
+		if got.code != exitOK || warned != (want != "") || want == "" && got.stderr != "" {
+			t.Errorf("%s: code %d, %q", name, got.code, got.stderr)
+		}
+		if got := b.run(t, "version"); got.stderr != "" {
+			t.Errorf("%s: version says %q", name, got.stderr)
+		}
+	}
+}
+
 func TestRealRegistrySettingsAreUsage(t *testing.T) {
 	for _, args := range [][]string{
 		{"--prefix", "services"}, {"--endpoints", "ftp://x:1"}, {"--cert", "a.pem"}, {"--user", "root"},

@@ -25,7 +25,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	p := program{stdout: os.Stdout, stderr: os.Stderr, getenv: takeSecrets(), dial: dial, open: open, journal: journal.Beside,
+	p := program{stdout: os.Stdout, stderr: os.Stderr, getenv: takeSecrets(), environ: os.Environ, dial: dial, open: open, journal: journal.Beside,
 		configFile: cli.DefaultConfigFile}
 	os.Exit(p.run(ctx, os.Args))
 }
@@ -55,6 +55,7 @@ func takeSecrets() func(string) string {
 type program struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
+	environ        func() []string // may be nil
 	dial           func(etcd.Config) (source, error)
 	open           func(haproxy.Settings) (target, error)
 	journal        func(managed string) (path string) // the default of --journal
@@ -92,7 +93,7 @@ func (p program) environment() cli.Environment {
 	if p.progress != nil {
 		stderr = p.progress
 	}
-	return cli.Environment{Getenv: p.getenv, Stderr: stderr, Record: p.record, ConfigFile: p.configFile}
+	return cli.Environment{Getenv: p.getenv, Environ: p.environ, Stderr: stderr, Record: p.record, ConfigFile: p.configFile}
 }
 
 // say prints a message. If standard output fails, run reports that.

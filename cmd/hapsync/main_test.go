@@ -65,12 +65,20 @@ func (b *bench) runContext(ctx context.Context, args ...string) outcome {
 	return outcome{code, stdout.String(), stderr.String()}
 }
 
+func (b *bench) environ() (all []string) {
+	for name, value := range b.env {
+		all = append(all, name+"="+value)
+	}
+	return all
+}
+
 func (b *bench) program(stdout, stderr *bytes.Buffer) program {
 	return program{
 		stdout:     stdout,
 		stderr:     stderr,
 		configFile: b.config,
 		getenv:     func(name string) string { return b.env[name] },
+		environ:    b.environ,
 		journal:    func(string) string { return cmp.Or(b.journal, "off") },
 		dial: func(cfg etcd.Config) (source, error) {
 			b.dialled = cfg

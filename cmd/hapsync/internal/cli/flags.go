@@ -61,9 +61,11 @@ func (s *Setting) GetDefaultText() string {
 	return s.documented.GetDefaultText()
 }
 
+const variablePrefix = "HAPSYNC_"
+
 // Variable is the environment variable of a flag.
 func Variable(name string) string {
-	return "HAPSYNC_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+	return variablePrefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
 func newSetting(s Spec, f documented) *Setting {

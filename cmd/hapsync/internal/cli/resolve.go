@@ -12,6 +12,7 @@ import (
 // An Environment is where settings come from, apart from the command line.
 type Environment struct {
 	Getenv     func(string) string
+	Environ    func() []string // the environment, to find mistyped names; may be nil
 	Stderr     io.Writer
 	Record     func(command string, help Page) // gets the help of each command; may be nil
 	ConfigFile string                          // the default of --config-file; empty for none
@@ -34,6 +35,7 @@ func (e Environment) resolve(c *urfave.Context) error {
 		}
 	}
 	file.warn(e.Logger(c))
+	e.warnOfVariables(c)
 	return nil
 }
 

@@ -25,7 +25,7 @@ A default file that this user may not read, or that every user may write, ends t
 
 A list is a YAML list in the file, and has commas in a flag or variable. An unknown key, a key that is given twice and a
 value of another type are errors that name the line. A time has a unit: ` + "`500ms`, `5s`, `1m`" + `. A key that the command does not need is no error: one file serves
-all commands.
+all commands. A variable that hapsync does not read is no error, either; if its name is similar to one that it reads, a warning names both.
 
 `)
 	for _, category := range []string{cli.Registry, cli.HAProxy, cli.General} {
