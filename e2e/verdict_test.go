@@ -50,3 +50,24 @@ func TestASyncThatFailsSaysWhatItHasDone(t *testing.T) {
 		})
 	}
 }
+
+// TestASyncCountsTheReloadOfARefusedStep has a backend in the process that the files no longer have, so that "add backend" is refused.
+func TestASyncCountsTheReloadOfARefusedStep(t *testing.T) {
+	eachDynamic(t, func(t *testing.T, h haproxy) {
+		b := startDynamic(t, h)
+		one := startHost(t, "one")
+		base := read(t, b.baseFile)
+		b.write(t, b.baseFile, base+"\nbackend c.abc.com_cluster\n    server other "+one.addr+"\n")
+		b.reload(t)
+		b.write(t, b.baseFile, base)
+		b.register(t, "c.abc.com/server1", one.addr)
+		w := startWatch(t, b.box)
+		o := b.must(t, "sync")
+		b.reloadedOnce(t, w.serving)
+		says(t, o.stdout, "refused ", "c.abc.com")
+		says(t, o.stdout, "reload ", "the running process has not taken all of it", "c.abc.com")
+		says(t, o.stdout, "applied: ", " reload=1 ")
+		b.serves(t, "c.abc.com", "server1", one)
+		b.inLine(t)
+	})
+}
