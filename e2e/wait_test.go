@@ -349,8 +349,8 @@ func TestWaitSaysThatAHostIsHalfWritten(t *testing.T) {
 	ip, port := splitAddr(t, one.addr)
 	b.put(t, "half.abc.com/server1/ip", ip)
 	for _, command := range [][]string{{"ready"}, {"weight", "7"}} {
-		args := append(command[:1:1], "--domain", "half.abc.com", "--host", "server1", "--wait", "--wait-timeout", "2s")
-		o := b.exits(t, 7, append(args, command[1:]...)...)
+		flags := []string{"--domain", "half.abc.com", "--host", "server1", "--wait", "--wait-timeout", "2s"}
+		o := b.exits(t, 7, slices.Concat(command[:1], flags, command[1:])...)
 		says(t, o.stderr, "a1: the host is half written, so it gets no requests: port is missing")
 	}
 	says(t, b.must(t, "maint", "--wait", "half.abc.com/server1").stdout, "applied by 1 agent")
