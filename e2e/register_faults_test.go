@@ -232,3 +232,33 @@ func TestHostLeavesThoughEtcdIsAway(t *testing.T) {
 	}
 	says(t, p.printed(), "the host leaves when its lease runs out")
 }
+
+func TestHAProxyGetsNoAddressOfTwoWriters(t *testing.T) {
+	eachHAProxy(t, func(t *testing.T, h haproxy) {
+		b := startBox(t, h)
+		stays, a := startHost(t, "stays"), startHost(t, "taken")
+		b.register(t, "a.abc.com/server1", stays.addr)
+		b.startAgent(t)
+		p := b.startRegister(t, "a.abc.com/server2", a.addr)
+		b.comes(t, "a.abc.com", "server2", a)
+		key := b.prefix + "/a.abc.com/server2/ip"
+		if _, err := world.etcd.client.Put(t.Context(), key, "127.0.0.9"); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the host is out of HAProxy", func() error {
+			at, there := b.stat("a.abc.com_cluster", "server2", "addr")
+			if strings.HasPrefix(at, "127.0.0.9") {
+				t.Fatalf("HAProxy has %s", at)
+			}
+			if status, _ := b.stat("a.abc.com_cluster", "server2", "status"); there && !strings.HasPrefix(status, "MAINT") {
+				return fmt.Errorf("it has %s, %s", at, status)
+			}
+			return nil
+		})
+		eventually(t, "it says so", func() error { return logged(p, "by the key "+key) })
+		if _, err := world.etcd.client.Delete(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+		b.comes(t, "a.abc.com", "server2", a)
+	})
+}
