@@ -9,12 +9,12 @@ import (
 
 // TestOutputThatCannotBeWrittenIsAnError is for each way in which commands write.
 func TestOutputThatCannotBeWrittenIsAnError(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
 	for _, args := range []string{"check", "list", "plan", "sync", "version", "completion bash", "agent --print-unit", "--help", "help sync", "sync --help"} {
-		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer full.Close()
 		var stderr bytes.Buffer
 		p := oneHost().program(nil, &stderr)
 		p.stdout = full
