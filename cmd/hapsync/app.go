@@ -28,7 +28,7 @@ func (p program) app() *cli.App {
 		p.planCommand(), p.syncCommand(), p.agentCommand(),
 		p.registerCommand(), p.deregisterCommand(), p.drainCommand(), p.maintCommand(), p.readyCommand(), p.weightCommand(),
 		p.listCommand(), p.agentsCommand(), p.explainCommand(), p.statusCommand(), p.historyCommand(), p.certsCommand(), p.docsCommand(),
-		cli.FlagsCommand(),
+		cli.HelpCommand(), cli.FlagsCommand(),
 	}
 	return &cli.App{
 		Name:                  "hapsync",
@@ -37,7 +37,7 @@ func (p program) app() *cli.App {
 		Description:           appDescription,
 		CustomAppHelpTemplate: cli.AppHelp(groups(), commands) + appTail + exitCodeHelp(),
 		Version:               thisBuild().Version,
-		Flags:                 cli.SharedFlags(),
+		Flags:                 append(cli.SharedFlags(), cli.HelpFlag()),
 		Commands:              commands,
 		Action:                cli.NoCommand,
 		OnUsageError:          cli.OnUsageError,

@@ -74,6 +74,26 @@ func withoutShared(template string, flags []urfave.Flag) string {
 	return strings.Replace(template, allFlags, own+shared, 1)
 }
 
+// HelpFlag is --help, which urfave adds only together with its own help command.
+func HelpFlag() urfave.Flag { return urfave.HelpFlag }
+
+// HelpCommand is "hapsync help". urfave's own is one for the whole process, and gets itself for a subcommand at each run.
+func HelpCommand() *urfave.Command {
+	return &urfave.Command{
+		Name: "help", Aliases: []string{"h"}, Usage: "Shows a list of commands or help for one command", ArgsUsage: "[command]",
+		UsageText: "hapsync help [command]", Description: "It is what the flag --help of a command shows.",
+		CustomHelpTemplate: urfave.CommandHelpTemplate + section("EXAMPLE", "hapsync help sync"),
+		Hidden:             true, HideHelpCommand: true, OnUsageError: OnUsageError,
+		Action: func(c *urfave.Context) error {
+			app := c.Lineage()[1]
+			if topic := c.Args().First(); topic != "" {
+				return urfave.ShowCommandHelp(app, topic)
+			}
+			return urfave.ShowAppHelp(app)
+		},
+	}
+}
+
 // FlagsCommand is "hapsync help flags".
 func FlagsCommand() *urfave.Command {
 	return &urfave.Command{
