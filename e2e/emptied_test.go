@@ -33,8 +33,14 @@ func TestAManagedFileThatIsLostComesBack(t *testing.T) {
 
 					lose(t, b)
 					if agent {
-						b.startAgent(t, "--resync", "1s")
+						a := b.startAgent(t, "--resync", "1s")
 						eventually(t, "the file is written again", func() error { return isText(t, b.managedFile, before) })
+						eventually(t, "the agent warns no more", func() error {
+							if o := b.hapsync(t, "status", "--listen", a.listen); o.code != 0 || strings.Contains(o.stdout, "missing or empty") {
+								return errors.New(o.String())
+							}
+							return nil
+						})
 					} else {
 						says(t, b.hapsync(t, "plan").stdout, "warning ", "missing or empty", "written again from what HAProxy loaded last")
 						b.must(t, "sync")

@@ -82,7 +82,12 @@ func (e *CommandError) Error() string {
 }
 
 // Brief is the error without the command's output, which may quote HAProxy.
-func (e *CommandError) Brief() string { return e.text() + ": " + Outline(e.Output) }
+func (e *CommandError) Brief() string {
+	if e.Output == "" {
+		return e.text()
+	}
+	return e.text() + ": " + Outline(e.Output)
+}
 
 func (e *CommandError) text() string {
 	return fmt.Sprintf("reload command %q failed, and the managed file waits for the next reload: %v", e.Command, e.Err)

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -79,6 +80,16 @@ func (k *Ack) missingFrom(a AgentReport) string {
 	return ""
 }
 
+// isBehind reports whether the host comes behind the last of some lines, which are sorted by domain and host.
+func (k *Ack) isBehind(lines []string) bool {
+	if len(lines) == 0 {
+		return true
+	}
+	path, _, _ := strings.Cut(lines[len(lines)-1], ": ")
+	domain, host, _ := strings.Cut(path, "/")
+	return cmp.Or(cmp.Compare(k.Domain, domain), cmp.Compare(k.Host, host)) > 0
+}
+
 // pendingAt says that the host is half written for an agent; empty if it is not.
 func (k *Ack) pendingAt(a AgentReport) string {
 	for _, line := range a.Pending {
@@ -86,7 +97,7 @@ func (k *Ack) pendingAt(a AgentReport) string {
 			return "the host is half written, so it gets no requests: " + missing + " (put the other key)"
 		}
 	}
-	if a.PendingMore > 0 {
+	if a.PendingMore > 0 && k.isBehind(a.Pending) {
 		return fmt.Sprintf("it has more half-written hosts than its report can name: %d more", a.PendingMore)
 	}
 	return ""

@@ -59,6 +59,8 @@ func TestAnAckNamesTheAgentsThatHaveNotDoneIt(t *testing.T) {
 	}{
 		{half, "a2: the host is half written, so it gets no requests: port is missing (put the other key)"},
 		{other, ""},
+		{AgentReport{Name: "a2", Applied: 8, PendingMore: 7, Pending: []string{"a.abc.com.au/s0: port is missing"}}, ""},
+		{AgentReport{Name: "a2", Applied: 8, PendingMore: 7, Pending: []string{"a.abc.com/s0: ip is missing"}}, "a2: it has more half-written hosts than its report can name: 7 more"},
 		{many, "a2: it has more half-written hosts than its report can name: 7 more"},
 	} {
 		ack := Ack{Revision: 7, Domain: "a.abc.com", Host: "s1"}

@@ -128,7 +128,7 @@ func NewAgent(cfg AgentConfig) (*Agent, error) {
 
 // Inherit takes over the counts and the memory of an agent that has ended. Call it before Run.
 func (a *Agent) Inherit(from *Agent) {
-	a.memory, a.logged, a.status = from.memory, from.logged, from.Status()
+	a.memory, a.logged, a.status = from.memory, from.logged, from.lastStatus()
 	a.memory.worker = ""
 	a.status.Lost = "" // that was about the other agent's follower
 	a.status.Reasons = a.status.reasons(true)

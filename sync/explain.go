@@ -95,7 +95,11 @@ func (s *Syncer) Explain(ctx context.Context, domain, host string) (Explanation,
 	if e.HAProxy == nil {
 		servers, e.HAProxy = s.cfg.Process.Servers(ctx, domain)
 	}
-	e.explainDomain(p.state)
+	if p.report.Compared {
+		e.explainDomain(p.whole)
+	} else {
+		e.explainDomain(p.state)
+	}
 	d, _ := domainOf(p.snapshot, domain)
 	e.Options = d.Options
 	b := explainer{Explanation: e, pass: p, kept: p.report.Kept}

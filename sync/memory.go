@@ -21,6 +21,8 @@ type memory struct {
 	// otherRegistry says why the registry may not be the confirmed one; nil if it is. It stays, whatever the revision, until the registry
 	// says the same or HAProxy is in sync with it.
 	otherRegistry error
+	// otherCluster is the cluster of that registry.
+	otherCluster uint64
 	// worker is the process that was in sync after the last pass over everything, or has loaded what that wrote; empty after a failure.
 	worker string
 	// identity is HAProxy's as the agent left it.

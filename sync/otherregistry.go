@@ -32,7 +32,7 @@ func (a *Agent) checkRegistry(in inbox) {
 	other := sameRegistry(a.memory.confirmed, now)
 	known := a.memory.otherRegistry != nil && !switched
 	if other != nil && !known {
-		a.memory.otherRegistry = other
+		a.memory.otherRegistry, a.memory.otherCluster = other, now.ClusterID
 		a.forgetEarlierConfirmation(now)
 	}
 	if switched || other != nil && !known {
@@ -41,16 +41,26 @@ func (a *Agent) checkRegistry(in inbox) {
 		a.status.forgetRevisions()
 		a.mu.Unlock()
 	}
-	if a.memory.otherRegistry != nil {
+	switch {
+	case a.memory.otherRegistry == nil:
+	case a.memory.isBack(in.snapshot):
+		a.memory.otherRegistry = nil
+		a.alarms.whole = time.Now()
+	default:
 		a.readConfirmation(in.snapshot)
 	}
+}
+
+// isBack reports whether etcd, after another cluster, is the confirmed one again: its endpoints were wrong for a while, for example.
+func (m *memory) isBack(now registry.Snapshot) bool {
+	return m.otherRegistry != nil && m.otherCluster != m.confirmed.ClusterID && sameRegistry(m.confirmed, now) == nil
 }
 
 // forgetEarlierConfirmation makes the agent ignore notes that a sync has written before the registry became another one. They name a
 // registry that goes on from the confirmed one.
 func (a *Agent) forgetEarlierConfirmation(now registry.Snapshot) {
-	text, noted := a.notedRegistry()
-	if sameRegistry(a.memory.confirmed, noted) == nil || !continues(noted, now) {
+	text, noted, err := a.notedRegistry()
+	if err == nil && (sameRegistry(a.memory.confirmed, noted) == nil || !continues(noted, now)) {
 		a.memory.notes = text
 	}
 }
@@ -58,8 +68,8 @@ func (a *Agent) forgetEarlierConfirmation(now registry.Snapshot) {
 // readConfirmation ends the hold of another registry if a sync by hand has confirmed that one in the notes. The registry may have changed
 // since: the safeguards check that as any other change.
 func (a *Agent) readConfirmation(now registry.Snapshot) {
-	text, noted := a.notedRegistry()
-	if bytes.Equal(text, a.memory.notes) || !continues(noted, now) {
+	text, noted, err := a.notedRegistry()
+	if err != nil || bytes.Equal(text, a.memory.notes) || !continues(noted, now) {
 		return
 	}
 	a.memory.otherRegistry, a.memory.confirmed, a.memory.notes = nil, noted, text
@@ -68,13 +78,12 @@ func (a *Agent) readConfirmation(now registry.Snapshot) {
 }
 
 // notedRegistry returns the notes, and the registry that they name; zero if they name none.
-func (a *Agent) notedRegistry() (text []byte, noted registry.Snapshot) {
-	text, err := a.cfg.File.Kept()
-	if err != nil {
-		return nil, registry.Snapshot{}
+func (a *Agent) notedRegistry() (text []byte, noted registry.Snapshot, err error) {
+	if text, err = a.cfg.File.Kept(); err != nil {
+		return nil, registry.Snapshot{}, err
 	}
-	n, _ := readNotes(text) // notes that cannot be read count as none
-	return text, n.registry()
+	n, _ := readNotes(text) // notes that make no sense count as none
+	return text, n.registry(), nil
 }
 
 // continues reports whether a registry goes on from the one that notes name.

@@ -96,6 +96,11 @@ func TestTheHoldNamesTheRegistryThatIsThere(t *testing.T) {
 		if held := i.Status().Held; !strings.Contains(held, "another cluster") {
 			t.Errorf("held %q, etcd is another cluster", held)
 		}
+		i.registry.tell(reported(25, registry.Maint)) // the endpoints were wrong for a while
+		elapse(2 * time.Second)
+		if s := i.Status(); s.Held != "" || s.Applied != 25 {
+			t.Errorf("held %q, applied %d, although etcd is the confirmed cluster again", s.Held, s.Applied)
+		}
 	})
 }
 

@@ -34,8 +34,8 @@ func TestAConfigurationThatHAProxyRefusesAsItStandsIsNoDomainsFault(t *testing.T
 			if len(report.Problems) > 0 || report.Applied || !report.Plan.EditsFile() {
 				t.Errorf("applied %t, problems %v, plan %v", report.Applied, report.Problems, report.Plan)
 			}
-			if tries != 2 {
-				t.Errorf("haproxy -c was asked %d times, want once about the changes and once about the file as it stands", tries)
+			if tries != 5 {
+				t.Errorf("haproxy -c was asked %d times, want once about the changes, once about the file as it stands, and thrice about parts", tries)
 			}
 			want := "runtime=1 reload=0"
 			if down {
@@ -48,6 +48,27 @@ func TestAConfigurationThatHAProxyRefusesAsItStandsIsNoDomainsFault(t *testing.T
 				t.Errorf("left: %s", got)
 			}
 		})
+	}
+}
+
+func TestAChangeThatRepairsTheFileComesThroughBesideOneThatIsRefused(t *testing.T) {
+	t.Parallel()
+	m := inLine(twoDomains(), v32)
+	moved := movedAndAdded().Domains[0]
+	m.refuses = func(c haproxy.Config) []string {
+		z, there := backendOf(c, "z.com")
+		a, _ := backendOf(c, moved.Name)
+		if !there || len(z.Servers) == 0 || a.Servers[0].Addr == moved.Hosts[0].Addr {
+			return []string{""}
+		}
+		return nil
+	}
+	report, err := newSyncer(t, source{snapshot: movedAndAdded()}, m, Policy{}).Sync(t.Context())
+	if err != nil || len(report.Problems) != 1 || report.Problems[0].Domain != moved.Name {
+		t.Fatalf("%v, problems %v", err, report.Problems)
+	}
+	if _, there := backendOf(m.file, "z.com"); !there {
+		t.Errorf("the file has no z.com, which repairs it: %v", m.file)
 	}
 }
 

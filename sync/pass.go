@@ -31,6 +31,8 @@ type pass struct {
 	snapshot registry.Snapshot // zero if the registry could not be read
 	counts   snapshotCounts
 	state    haproxy.State
+	// whole is state with what is left alone.
+	whole haproxy.State
 	// asked is what the registry asks for; want is what the file and the process should be.
 	asked haproxy.Config
 	want  wanted
@@ -41,7 +43,7 @@ type pass struct {
 	outcome haproxy.Outcome
 	// ran are those of them that were sent without an error.
 	ran []haproxy.Change
-	// filed is the result of the job, for a single pass; nil before it.
+	// filed is the result of the job, for a single pass; nil before it, or if the file could not be read after it.
 	filed *result
 	// ownAddress are the hosts of the scope at HAProxy's own addresses.
 	ownAddress []registry.Problem
@@ -56,6 +58,7 @@ type pass struct {
 
 // compare computes what is wanted of the scope, and the plan for it.
 func (p *pass) compare(st haproxy.State) {
+	p.whole = st
 	st = leaveAlone(st, p.snapshot)
 	p.state = st
 	p.report = newReport(p.counts)

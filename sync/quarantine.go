@@ -36,14 +36,30 @@ func (d *deployment) quarantine(ctx context.Context, invalid *haproxy.InvalidCon
 	if _, invalid := errors.AsType[*haproxy.InvalidConfigError](err); invalid {
 		clear(d.reasons)
 		clear(d.instead)
-		if err = d.try(ctx, changed); err == nil {
-			err = d.search(ctx, changed, nil)
-		}
+		err = d.searchAll(ctx, changed)
 	}
 	if err != nil {
 		return err
 	}
 	return d.narrow(ctx)
+}
+
+// maxRepairs is the most changed domains of which one may repair a file that HAProxy refuses as it is.
+const maxRepairs = 8
+
+// searchAll searches among all changed domains. The error is the refusal of the file as it is, unless some of a few changes repair that.
+func (d *deployment) searchAll(ctx context.Context, changed []string) error {
+	broken := d.try(ctx, changed)
+	if _, invalid := errors.AsType[*haproxy.InvalidConfigError](broken); broken != nil && (!invalid || len(changed) > maxRepairs) {
+		return broken
+	}
+	err := d.search(ctx, changed, nil)
+	if err == nil && broken != nil && len(d.reasons) == len(changed) {
+		clear(d.reasons)
+		clear(d.instead)
+		return broken
+	}
+	return err
 }
 
 // revert leaves a domain as the file has it.

@@ -210,7 +210,9 @@ func (s *Shadow) update(u registry.Update) {
 	}
 	switched := sameRegistry(s.snapshot, u.Snapshot) != nil
 	if other := sameRegistry(s.memory.confirmed, u.Snapshot); other != nil && (switched || s.memory.otherRegistry == nil) {
-		s.memory.otherRegistry = other
+		s.memory.otherRegistry, s.memory.otherCluster = other, u.Snapshot.ClusterID
+	} else if s.memory.isBack(u.Snapshot) {
+		s.memory.otherRegistry = nil
 	}
 	if switched {
 		s.comparison.forgetRevisions()

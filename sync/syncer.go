@@ -228,7 +228,10 @@ func (p *pass) carryOut(ctx context.Context) error {
 	}
 	r := deploy(ctx, p.cfg.File, p.job())
 	p.deployed(r)
-	if p.filed = &r; r.reloaded && len(p.report.Plan.Reload) == 0 && len(p.outcome.Refused) > 0 {
+	if r.digest != "" { // it could be read
+		p.filed = &r
+	}
+	if r.reloaded && len(p.report.Plan.Reload) == 0 && len(p.outcome.Refused) > 0 {
 		p.report.Plan.Reload = []string{notTaken + p.outcome.Refused[0].Change.String()}
 	}
 	if r.err != nil || p.state.Down != nil && !p.state.Deaf {

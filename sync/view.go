@@ -61,11 +61,9 @@ type inbox struct {
 
 // Status returns the status of the agent. Any goroutine may call it at any time.
 func (v *view) Status() Status {
+	s := v.lastStatus()
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	s := v.status
-	s.Passes = slices.Clone(s.Passes)
-	s.Reasons = append([]string(nil), s.Reasons...)
 	if v.unreported != "" {
 		s.Last.Warnings = append(slices.Clone(s.Last.Warnings), v.unreported)
 	}
@@ -73,6 +71,16 @@ func (v *view) Status() Status {
 		s.Waiting = wait
 		s.Reasons = append([]string{"waiting for " + wait.String()}, s.Reasons...)
 	}
+	return s
+}
+
+// lastStatus is the status as of the last pass.
+func (v *view) lastStatus() Status {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	s := v.status
+	s.Passes = slices.Clone(s.Passes)
+	s.Reasons = append([]string(nil), s.Reasons...)
 	return s
 }
 

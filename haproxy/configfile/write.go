@@ -205,7 +205,7 @@ func (c *Files) commit(ctx context.Context, f Reading, text string, want haproxy
 // after is f with another text of the managed file, and another text of keyedFile.
 func (c *Files) after(f Reading, text, keyed string) (Reading, error) {
 	next := c.with(f, text)
-	next.keyed, next.Unclaimed = keyed, false
+	next.keyed, next.Unclaimed, next.Restored = keyed, false, false
 	next.Text, next.Digest = text, digestOf(text)
 	err := c.interpret(&next)
 	next.mapText, next.Managed.StaleMap = next.Managed.mapText(mapEntries(next.Managed.Config), f.mapText), false

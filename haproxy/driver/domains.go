@@ -152,9 +152,9 @@ func (h *Instance) hideDomains(
 	unpublish := slices.DeleteFunc(slices.Clone(hidden), func(name string) bool {
 		return !caps.Backends || h.onlyInMap(loaded, d, name)
 	})
-	err = h.unroute(ctx, r, d, hidden, unpublish)
-	if err != nil {
-		return nil, refuseUnrecorded(refused, hidden, err)
+	if err = h.unroute(ctx, r, d, hidden, unpublish); err != nil {
+		unchanged := slices.DeleteFunc(slices.Clone(d.names), func(name string) bool { _, added := d.add[name]; return added })
+		return nil, refuseUnrecorded(refused, slices.Concat(hidden, unchanged), err)
 	}
 	return gone, nil
 }
