@@ -48,7 +48,7 @@ var errNameTaken = errors.New("another agent reports under the same name: give e
 // a lease that Announce keeps alive. If the key is lost, Announce writes it again. The first report replaces that of an agent
 // with the same name, which may have died; one that lives then reports under a name of its own. Errors are logged and retried, not returned.
 func (c *Client) Announce(ctx context.Context, conf AnnounceConfig, reports <-chan registry.AgentReport) {
-	a := &announcer{client: c, conf: conf, retry: exponential(time.Second, 10*time.Second)}
+	a := &announcer{client: c, conf: conf, leases: map[clientv3.LeaseID]bool{}, retry: exponential(time.Second, 10*time.Second)}
 	if a.conf.TTL == 0 {
 		a.conf.TTL = DefaultTTL
 	}
@@ -63,6 +63,7 @@ type announcer struct {
 	client *Client
 	conf   AnnounceConfig
 	lease  lease
+	leases map[clientv3.LeaseID]bool // all that it has had: an etcd that was restored may have its key under an earlier one
 	retry  backoff.ExponentialBackOff
 	report string // the last one; empty before the first
 	ours   bool   // it has written the key before
@@ -118,6 +119,7 @@ func (a *announcer) write(ctx context.Context) error {
 			return err
 		}
 	}
+	a.leases[a.lease.id] = true
 	have, err := c.get(ctx, c.conf.DialTimeout, key)
 	if err != nil {
 		return err
@@ -125,7 +127,7 @@ func (a *announcer) write(ctx context.Context) error {
 	was := int64(0)
 	if len(have.Kvs) == 1 {
 		was = have.Kvs[0].ModRevision
-		if lease := clientv3.LeaseID(have.Kvs[0].Lease); a.ours && lease != a.lease.id && lease != a.lease.past {
+		if lease := clientv3.LeaseID(have.Kvs[0].Lease); a.ours && !a.leases[lease] {
 			return a.writeApart(ctx)
 		}
 	}

@@ -183,6 +183,7 @@ func (r *Registration) session(ctx context.Context) error {
 		case <-r.wake:
 		case _, ok := <-r.lease.alive:
 			if !ok {
+				r.observeRest(events, &have)
 				return errNotKept
 			}
 		case told, ok := <-events:
@@ -192,11 +193,30 @@ func (r *Registration) session(ctx context.Context) error {
 			if err := told.Err(); err != nil {
 				return err
 			}
-			for _, event := range told.Events {
-				have.apply(event)
-				r.observe(have)
-			}
+			r.observeAll(told.Events, &have)
 		}
+	}
+}
+
+// observeRest observes the events that have come already: an operator may have changed a key just before the lease ended.
+func (r *Registration) observeRest(events clientv3.WatchChan, have *hostKeys) {
+	for {
+		select {
+		case told, ok := <-events:
+			if !ok || told.Err() != nil {
+				return
+			}
+			r.observeAll(told.Events, have)
+		default:
+			return
+		}
+	}
+}
+
+func (r *Registration) observeAll(events []*clientv3.Event, have *hostKeys) {
+	for _, event := range events {
+		have.apply(event)
+		r.observe(*have)
 	}
 }
 
