@@ -9,7 +9,8 @@ import (
 
 // TestAManagedFileThatIsLostComesBack has the managed file emptied or removed, by a copy that failed for example.
 func TestAManagedFileThatIsLostComesBack(t *testing.T) {
-	for name, lose := range map[string]func(t *testing.T, b *box){
+	t.Parallel()
+	for name, lose := range someOf(map[string]func(t *testing.T, b *box){
 		"emptied": func(t *testing.T, b *box) { b.write(t, b.managedFile, "") },
 		"blank":   func(t *testing.T, b *box) { b.write(t, b.managedFile, "\n \n") },
 		"removed": func(t *testing.T, b *box) {
@@ -17,7 +18,7 @@ func TestAManagedFileThatIsLostComesBack(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-	} {
+	}) {
 		for _, agent := range []bool{false, true} {
 			t.Run(name+map[bool]string{true: ", an agent runs"}[agent], func(t *testing.T) {
 				eachHAProxy(t, func(t *testing.T, h haproxy) {

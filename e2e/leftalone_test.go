@@ -10,6 +10,7 @@ import (
 // TestWhatIsLeftAloneKeepsItsTraffic has an operator edit lines of a domain by hand, without a reload: the domain, or a host of it, is no
 // longer hapsync's, and is left alone in the file and in the process.
 func TestWhatIsLeftAloneKeepsItsTraffic(t *testing.T) {
+	t.Parallel()
 	const acl, rule = "acl is_b.abc.com ", "use_backend b.abc.com_cluster"
 	for name, c := range someOf(map[string]struct {
 		edit func(lines []string) []string

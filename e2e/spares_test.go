@@ -319,6 +319,7 @@ func TestALiteralEntryOfTheMapLeadsToTheSpareBackendInstead(t *testing.T) {
 
 // TestADomainInASpareBackendIsRemovedWithoutARefusal has a domain come and go by sync, without a reload in between.
 func TestADomainInASpareBackendIsRemovedWithoutARefusal(t *testing.T) {
+	t.Parallel()
 	for _, routing := range []string{"acl", "map"} {
 		t.Run(routing, func(t *testing.T) {
 			eachHAProxy(t, func(t *testing.T, h haproxy) {
