@@ -2,11 +2,13 @@ package etcd
 
 import (
 	"errors"
+	"log/slog"
 	"maps"
 	"slices"
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"pgregory.net/rapid"
 
@@ -184,4 +186,29 @@ func TestParseHostIsDecode(t *testing.T) {
 			t.Fatalf("%+v became %+v, %v", host, again, err)
 		}
 	})
+}
+
+// TestAnOperatorsChangeJustBeforeTheLeaseEndsIsKept has the event of the change, and the deletion by the lease, wait in the watch when the
+// registration learns that its lease has ended.
+func TestAnOperatorsChangeJustBeforeTheLeaseEndsIsKept(t *testing.T) {
+	t.Parallel()
+	const path, lease = "/services/web/a.abc.com/s1", 7
+	key := func(attribute, value string, version int64) *clientv3.Event {
+		return &clientv3.Event{Kv: &mvccpb.KeyValue{Key: []byte(path + "/" + attribute), Value: []byte(value), Version: version, Lease: lease, ModRevision: 10 + version}}
+	}
+	have := hostKeys{path: path, keys: map[string]hostKey{}}
+	r := &Registration{path: path, log: slog.New(slog.DiscardHandler), want: map[string]string{}, wrote: stateWrite{"ready", 1}}
+	r.lease.id = lease
+	for _, event := range []*clientv3.Event{key("ip", "10.0.0.1", 1), key("port", "80", 1), key("state", "ready", 1)} {
+		have.apply(event)
+	}
+	events := make(chan clientv3.WatchResponse, 2)
+	events <- clientv3.WatchResponse{Events: []*clientv3.Event{key("state", "drain", 2)}}
+	gone := key("ip", "", 3)
+	gone.Type = mvccpb.Event_DELETE
+	events <- clientv3.WatchResponse{Events: []*clientv3.Event{gone}}
+	r.observeRest(events, &have)
+	if r.state != "drain" || len(events) > 0 {
+		t.Errorf("state %q, %d events are left", r.state, len(events))
+	}
 }
