@@ -129,7 +129,7 @@ func TestAgentHoldsAnotherClusterUntilItIsFilledOrConfirmed(t *testing.T) {
 	f.settles(t)
 }
 
-// TestWaitDoesNotTakeTheRevisionOfAnotherClusterForApplied replaces etcd by one whose revisions begin anew.
+// TestWaitDoesNotTakeTheRevisionOfAnotherClusterForApplied replaces etcd by one whose revisions begin at 1 again.
 func TestWaitDoesNotTakeTheRevisionOfAnotherClusterForApplied(t *testing.T) {
 	t.Parallel()
 	f := startOverWire(t)

@@ -166,7 +166,7 @@ func (v *view) updated(u registry.Update) {
 	in := &v.inbox
 	if sameRegistry(in.snapshot, u.Snapshot) != nil {
 		in.switched = u.Snapshot
-		v.status.forgetRevisions() // together with what follows: nobody may compare revisions of two histories
+		v.status.forgetRevisions() // together with what follows: revisions of two histories are never compared
 	}
 	in.snapshot, in.known, in.fresh, in.all = u.Snapshot, true, true, in.all || u.All
 	if in.changed == nil {

@@ -91,7 +91,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	return opts, err
 }
 
-// unattended reports whether nobody can press ^C: standard input is closed, or no terminal.
+// unattended reports whether no one can press ^C: standard input is closed, or no terminal.
 func unattended(stdin *os.File) bool { return !isatty.IsTerminal(stdin.Fd()) }
 
 // find turns the names of the binaries into absolute paths.

@@ -104,7 +104,7 @@ func (h hostKeys) address() string {
 	return ip.value + ":" + port.value
 }
 
-// addressKeys are the attributes that make a host: whoever has one of them has the name.
+// addressKeys are the attributes that make a host: the writer of one of them has the name.
 func addressKeys() []string { return []string{"ip", "port", registry.Itself} }
 
 // complete reports whether the lease holds the address of the host.

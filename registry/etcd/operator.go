@@ -32,7 +32,7 @@ func (c *Client) SetHost(ctx context.Context, domain, host, attribute, value str
 	return at, err
 }
 
-// Deregister takes a host out of the registry, whoever registered it: in the steps of Registration.Leave, but without revoking
+// Deregister takes a host out of the registry, even if another process registered it: in the steps of Registration.Leave, but without revoking
 // the lease. It returns the revision of the deletion. undrained says why the host was deleted without a drain; nil if it was
 // drained.
 func (c *Client) Deregister(ctx context.Context, domain, host string, drain time.Duration) (at registry.Revision, undrained, err error) {

@@ -60,7 +60,7 @@ func (a Address) Dial(ctx context.Context) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, a.Network, a.Address)
 }
 
-// listen opens the address. Only the owner and the group can use a unix socket. A socket that nobody listens on is replaced.
+// listen opens the address. Only the owner and the group can use a unix socket. A socket without a listener is replaced.
 func (a Address) listen(ctx context.Context) (net.Listener, error) {
 	if a.Network != "unix" {
 		return new(net.ListenConfig).Listen(ctx, a.Network, a.Address)

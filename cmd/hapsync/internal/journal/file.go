@@ -23,7 +23,7 @@ type File struct {
 	Path string
 	// Size is the maximum size of both generations together, in bytes.
 	Size int64
-	// Managed is the managed file: whoever may write it may read and write the journal.
+	// Managed is the managed file: a user that may write it may read and write the journal.
 	Managed string
 }
 
