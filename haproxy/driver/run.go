@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/haproxy/configfile"
@@ -251,7 +252,7 @@ func (h *Instance) runServers(ctx context.Context, f configfile.Reading, r runti
 	if len(changes) == 0 {
 		return withRefusals(nil, unsafe)
 	}
-	w, live, err := h.recall(ctx, r, changes)
+	w, live, current, err := h.recall(ctx, r, changes)
 	if err != nil {
 		return err
 	}
@@ -266,26 +267,112 @@ func (h *Instance) runServers(ctx context.Context, f configfile.Reading, r runti
 		return err
 	}
 	defer h.cache.Ran()
-	drain := h.settings.DrainTimeout
-	if h.settings.Background {
-		changes, drain = h.draining.Due(changes, live), runtimeapi.NoWait
-	}
 	defer h.waits.Begin("HAProxy's socket")()
-	h.firstChecks.forget(changes)
-	checks := context.WithoutCancel(ctx)
-	if !h.settings.Background {
-		var end func()
-		checks, end = context.WithCancel(ctx)
-		defer h.firstChecks.running.Wait()
-		defer end()
+	c := carrier{h, f, r, w}
+	if h.settings.Background {
+		err = c.begin(ctx, changes, live, current)
+	} else {
+		err = c.finish(ctx, changes, live)
 	}
-	err = r.CarryOut(ctx, runtimeapi.Commands{
-		Capabilities: haproxy.CapabilitiesOf(w.Version), Params: f.DefaultServer,
-		Again: func() error { return h.domains.of(w) },
-		Sent:  func(changes []haproxy.Change) { h.checkFirst(checks, f, r, w, changes) },
-	}, changes, live, drain)
-	h.forgetRemoved(changes, err)
 	return withRefusals(err, append(unsafe, refused...))
+}
+
+// A carrier carries out permitted changes of servers in a worker.
+type carrier struct {
+	*Instance
+	file   configfile.Reading
+	client runtimeapi.Client
+	worker runtimeapi.Worker
+}
+
+// finish makes changes and waits until they are in effect.
+func (c carrier) finish(ctx context.Context, changes []haproxy.Change, live runtimeapi.View) error {
+	checks, end := context.WithCancel(ctx)
+	defer c.firstChecks.running.Wait()
+	defer end()
+	_, err := c.carryOut(ctx, checks, changes, live, c.settings.DrainTimeout)
+	return err
+}
+
+// The last requests of a server that begins to drain mostly end within milliseconds. So its removal is tried again for a moment.
+const (
+	glances     = 4
+	glancePause = 500 * time.Microsecond
+	fewDrains   = 16
+)
+
+// begin makes the changes that are due and waits for nothing. A server that is removed drains first: what HAProxy says then of its sessions
+// is current.
+func (c carrier) begin(ctx context.Context, changes []haproxy.Change, live runtimeapi.View, current bool) error {
+	checks := context.WithoutCancel(ctx)
+	due := c.draining.Due(changes, live, current)
+	live, err := c.carryOut(ctx, checks, due, live, runtimeapi.NoWait)
+	begun := drainsAmong(changes, due)
+	var run *haproxy.RunError
+	if len(begun) == 0 || len(begun) > fewDrains || err != nil && !errors.As(err, &run) {
+		return err
+	}
+	for range glances {
+		idle := c.draining.Due(begun, live, true)
+		_, removeErr := c.carryOut(ctx, checks, idle, live, runtimeapi.NoWait)
+		if removeErr != nil && !errors.As(removeErr, &run) {
+			return removeErr
+		} else if removeErr != nil {
+			err = withRefusals(err, run.Failures)
+		}
+		begun = slices.DeleteFunc(begun, func(c haproxy.Change) bool { return slices.Contains(idle, c) })
+		if len(begun) == 0 {
+			break
+		}
+		if live, removeErr = c.glance(ctx, begun); removeErr != nil {
+			return removeErr
+		}
+	}
+	return err
+}
+
+// drainsAmong are the removals that have become a drain among the changes that are due.
+func drainsAmong(changes, due []haproxy.Change) (removals []haproxy.Change) {
+	drained := map[haproxy.ServerKey]bool{}
+	for _, c := range due {
+		if c.Op() == haproxy.OpSet {
+			drained[c.Key()] = true
+		}
+	}
+	for _, c := range changes {
+		if c.Op() == haproxy.OpRemove && drained[c.Key()] {
+			removals = append(removals, c)
+		}
+	}
+	return removals
+}
+
+// glance reads the servers of some changes after a pause.
+func (c carrier) glance(ctx context.Context, changes []haproxy.Change) (runtimeapi.View, error) {
+	select {
+	case <-time.After(glancePause):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	for _, change := range changes {
+		c.cache.Forget(change.Key().Backend)
+	}
+	_, live, err := c.client.View(ctx, changes)
+	return live, err
+}
+
+// carryOut makes changes. The first checks last as long as their context.
+func (c carrier) carryOut(
+	ctx, checks context.Context, changes []haproxy.Change, live runtimeapi.View, drain time.Duration,
+) (runtimeapi.View, error) {
+	c.firstChecks.forget(changes)
+	live, err := c.client.CarryOut(ctx, runtimeapi.Commands{
+		Capabilities: haproxy.CapabilitiesOf(c.worker.Version), Params: c.file.DefaultServer,
+		Again: func() error { return c.domains.of(c.worker) },
+		Sent:  func(changes []haproxy.Change) { c.checkFirst(checks, c.file, c.client, c.worker, changes) },
+	}, changes, live, drain)
+	c.forgetRemoved(changes, err)
+	return live, err
 }
 
 // permitted refuses changes of servers in the process that are not hapsync's, whatever the caller believes.
@@ -367,16 +454,18 @@ func withRefusals(err error, refused []haproxy.Failure) error {
 	return err
 }
 
-// recall is the state of the changes' servers. It comes from the cache if State has just read it, unless a server is removed: its number of
-// sessions must be current.
-func (h *Instance) recall(ctx context.Context, r runtimeapi.Client, changes []haproxy.Change) (runtimeapi.Worker, runtimeapi.View, error) {
-	if slices.ContainsFunc(changes, func(c haproxy.Change) bool { return c.Op() == haproxy.OpRemove }) {
-		for _, c := range changes {
+// recall is the state of the changes' servers. It comes from the cache if State has just read it, unless a removal needs the current one.
+func (h *Instance) recall(
+	ctx context.Context, r runtimeapi.Client, changes []haproxy.Change,
+) (w runtimeapi.Worker, live runtimeapi.View, current bool, err error) {
+	if live, ok := h.cache.View(changes); ok && !h.draining.NeedCurrent(changes, live) {
+		return h.cache.Worker, live, false, nil
+	}
+	for _, c := range changes {
+		if c.Op() == haproxy.OpRemove {
 			h.cache.Forget(c.Key().Backend)
 		}
 	}
-	if live, ok := h.cache.View(changes); ok {
-		return h.cache.Worker, live, nil
-	}
-	return r.View(ctx, changes)
+	w, live, err = r.View(ctx, changes)
+	return w, live, true, err
 }

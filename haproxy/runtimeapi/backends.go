@@ -56,7 +56,10 @@ const (
 
 // Look reads the identity of the process, and backends, sorted by name: those with the given names, or all if there are no names.
 // It leaves out backends that the process does not have.
-func (r Client) Look(ctx context.Context, names ...string) (Worker, []Backend, error) {
+func (r Client) Look(ctx context.Context, names ...string) (Worker, []Backend, error) { return r.execAndLook(ctx, nil, names) }
+
+// execAndLook sends commands, and looks at what came of them: on the same connection, if both fit on a line.
+func (r Client) execAndLook(ctx context.Context, commands, names []string) (Worker, []Backend, error) {
 	for _, name := range names {
 		if err := safeName(name); err != nil {
 			return Worker{}, nil, fmt.Errorf("backend %q: %w", name, err)
@@ -64,14 +67,16 @@ func (r Client) Look(ctx context.Context, names ...string) (Worker, []Backend, e
 	}
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
 	if len(names) > 0 && len(names) < fullRead {
-		w, backends, ok, err := r.lookAt(ctx, names)
+		w, backends, ok, err := r.lookAt(ctx, commands, names)
 		if now := r.Names.load(); err == nil && len(now.wire) > 0 && !now.worker.Same(w) {
 			r.Names = nil // they belong to another worker
-			w, backends, ok, err = r.lookAt(ctx, names)
+			w, backends, ok, err = r.lookAt(ctx, nil, names)
 		}
 		if err != nil || ok {
 			return w, backends, err
 		}
+	} else if err := r.exec(ctx, commands); err != nil {
+		return Worker{}, nil, err
 	}
 	reader := newLiveReader(names)
 	reader.names = r.Names.load()
@@ -86,8 +91,9 @@ func (r Client) Look(ctx context.Context, names ...string) (Worker, []Backend, e
 	return w, backends, nil
 }
 
-// lookAt reads some backends. ok is false if "show stat <name>" showed a frontend or a proxy number instead of one of them.
-func (r Client) lookAt(ctx context.Context, names []string) (w Worker, backends []Backend, ok bool, err error) {
+// lookAt sends commands and reads some backends. ok is false if "show stat <name>" showed a frontend or a proxy number instead of one of
+// them.
+func (r Client) lookAt(ctx context.Context, before, names []string) (w Worker, backends []Backend, ok bool, err error) {
 	reader := newLiveReader(names)
 	reader.names = r.Names.load()
 	commands, forgotten, others := []string{showInfo}, []string(nil), []string(nil)
@@ -99,7 +105,17 @@ func (r Client) lookAt(ctx context.Context, names []string) (w Worker, backends 
 			others = append(others, name)
 		}
 	}
-	if w, err = r.read(ctx, reader, pack(append(commands, showStats(forgotten)...))); err != nil {
+	lines := pack(append(commands, showStats(forgotten)...))
+	if before = pack(before); len(before) > 0 {
+		last := len(before) - 1
+		if joined := before[last] + ";" + lines[0]; len(joined) <= maxLine {
+			before, lines[0] = before[:last], joined
+		}
+	}
+	if err = r.exec(ctx, before); err != nil {
+		return w, nil, false, err
+	}
+	if w, err = r.read(ctx, reader, lines); err != nil {
 		return w, nil, false, err
 	}
 	var unknown []string
@@ -143,11 +159,17 @@ func showStats(names []string) []string {
 	return commands
 }
 
+// read sends lines and reads the replies. The replies to the commands before "show info" are not kept.
 func (r Client) read(ctx context.Context, reader *liveReader, lines []string) (Worker, error) {
 	for _, line := range lines {
+		show := line
+		_, after, joined := strings.Cut(line, ";"+showInfo)
+		if joined {
+			show = showInfo + after
+		}
 		err := r.converse(ctx, line, func(conn io.Reader) error {
-			reader.info.expected = strings.HasPrefix(line, showInfo)
-			return reader.read(conn, 1+strings.Count(line, ";"))
+			reader.info.expected, reader.info.preceded = strings.HasPrefix(show, showInfo), joined
+			return reader.read(conn, 1+strings.Count(show, ";"))
 		})
 		if err != nil {
 			return Worker{}, err

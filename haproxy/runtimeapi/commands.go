@@ -19,8 +19,16 @@ type Commands struct {
 	Params func(backend string) string
 	// Sent, if not nil, is called with the changes of servers that come or stay, after HAProxy got their commands.
 	Sent func(changes []haproxy.Change)
-	// Again, if not nil, is called before the result is read, and before a retry. It updates Client.Names.
+	// Again, if not nil, is called before the result is read. It updates Client.Names.
 	Again func() error
+	// Checked are new servers that were just checked, with a good result: they get traffic at once.
+	Checked map[haproxy.ServerKey]bool
+}
+
+func (o Commands) sent(changes []haproxy.Change) {
+	if o.Sent != nil {
+		o.Sent(changes)
+	}
 }
 
 // pending are the changes that are not in effect yet: for servers that stay, and for servers that leave.
@@ -70,7 +78,7 @@ func (o Commands) of(c haproxy.Change, live View) (commands []string, why string
 	return nil, "a running process cannot make this change"
 }
 
-// add are the commands for a new server, which must not get traffic before its first good check. "health down" must come after
+// add are the commands for a new server, which must not get traffic before its first good check. Its health must come after
 // "enable server", which resets it.
 func (o Commands) add(c haproxy.AddServer) []string {
 	name, s := c.Backend+"/"+c.Server.Name, c.Server
@@ -86,7 +94,10 @@ func (o Commands) add(c haproxy.AddServer) []string {
 	case haproxy.Maint:
 		return append(commands, o.enableAgent(c)...)
 	}
-	if s.Check {
+	switch {
+	case s.Check && s.State == haproxy.Ready && o.Checked[c.Key()]:
+		commands = append(commands, "set server "+name+" health up")
+	case s.Check:
 		commands = append(commands, "set server "+name+" health down")
 	}
 	return append(commands, o.enableAgent(c)...)

@@ -1,6 +1,7 @@
 package runtimeapi
 
 import (
+	"slices"
 	"time"
 
 	"github.com/hapsync/hapsync/haproxy"
@@ -25,8 +26,9 @@ func NewDrains(timeout time.Duration) Drains {
 
 // Due are the changes that can be made without waiting. The removal of a server that still has sessions and time becomes a drain, unless
 // its host is dead. If another server of the backend has not been checked yet, the removal has to wait: that one may be its replacement.
-// But a host that answers no check delays the removal only as long as sessions do.
-func (d *Drains) Due(changes []haproxy.Change, live View) []haproxy.Change {
+// But a host that answers no check delays the removal only as long as sessions do. current says whether live is as HAProxy is now: if
+// not, the sessions are not known.
+func (d *Drains) Due(changes []haproxy.Change, live View, current bool) []haproxy.Change {
 	unready := unreadyBackends(live, changes)
 	due := make([]haproxy.Change, 0, len(changes))
 	for _, c := range changes {
@@ -49,7 +51,7 @@ func (d *Drains) Due(changes []haproxy.Change, live View) []haproxy.Change {
 			l = leaving{since: time.Now(), draining: true}
 		}
 		s, there := live[key]
-		if !there || s.Sessions == 0 || s.State == haproxy.Maint || time.Since(l.since) > d.timeout {
+		if !there || current && s.Sessions == 0 || s.State == haproxy.Maint || time.Since(l.since) > d.timeout {
 			delete(d.leaving, key)
 			due = append(due, c)
 			continue
@@ -62,6 +64,16 @@ func (d *Drains) Due(changes []haproxy.Change, live View) []haproxy.Change {
 		}
 	}
 	return due
+}
+
+// NeedCurrent reports whether Due needs the current state of HAProxy for some changes: one of the servers is draining already, or a server
+// that may be its replacement was not checked when live was read.
+func (d *Drains) NeedCurrent(changes []haproxy.Change, live View) bool {
+	unready := unreadyBackends(live, changes)
+	return slices.ContainsFunc(changes, func(c haproxy.Change) bool {
+		_, known := d.leaving[c.Key()]
+		return c.Op() == haproxy.OpRemove && (known || unready[c.Key().Backend])
+	})
 }
 
 // unreadyBackends are the backends with a server that stays, and gets no traffic yet, but may soon.

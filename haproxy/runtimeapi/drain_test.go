@@ -13,7 +13,7 @@ func TestAServerThatAnswersNoCheckIsRemovedAtOnce(t *testing.T) {
 	hung := haproxy.RemoveServer{Backend: "b", Server: haproxy.Server{Name: "hung", Check: true}}
 	live := View{hung.Key(): Server{Server: hung.Server, Undecided: true}}
 	d := NewDrains(time.Minute)
-	if due := d.Due([]haproxy.Change{hung}, live); len(due) != 1 || due[0] != haproxy.Change(hung) {
+	if due := d.Due([]haproxy.Change{hung}, live, true); len(due) != 1 || due[0] != haproxy.Change(hung) {
 		t.Errorf("due are %v", due)
 	}
 }
@@ -33,7 +33,7 @@ func TestARemovalWaitsForANewServerOnlyUntilTheDeadline(t *testing.T) {
 				change int
 			}{{0, "", 0}, {limit - 1, "", 0}, {limit, haproxy.OpSet, 1}, {limit + timeout, haproxy.OpSet, 1}, {limit + timeout + 1, haproxy.OpRemove, 1}} {
 				<-time.After(step.at - time.Since(begun)) // of the bubble
-				if due := d.Due(changes, live); len(due) != step.change || len(due) > 0 && due[0].Op() != step.op {
+				if due := d.Due(changes, live, true); len(due) != step.change || len(due) > 0 && due[0].Op() != step.op {
 					t.Errorf("timeout %s, after %s: due are %v", timeout, step.at, due)
 				}
 			}

@@ -95,7 +95,7 @@ func TestAServerIsNotMadeAgainInASpareBackendThatIsAnothersMeanwhile(t *testing.
 		return nil
 	}}
 	s := haproxy.Server{Name: "server1", Addr: netip.MustParseAddrPort("127.0.0.1:3"), Cookie: "server1", Weight: 1, State: haproxy.Ready}
-	err = r.CarryOut(t.Context(), o, []haproxy.Change{haproxy.AddServer{Backend: "c.com_cluster", Server: s}}, View{}, 0)
+	_, err = r.CarryOut(t.Context(), o, []haproxy.Change{haproxy.AddServer{Backend: "c.com_cluster", Server: s}}, View{}, 0)
 	var refused *haproxy.RunError
 	if !errors.As(err, &refused) {
 		t.Errorf("%v, want a refusal", err)

@@ -71,7 +71,7 @@ func (l *liveReader) read(r io.Reader, commands int) error {
 			if err := l.info.line(line); err != nil {
 				return err
 			}
-			if len(line) == 0 {
+			if !l.info.expected {
 				commands--
 				l.names = l.names.of(l.info.worker)
 			}

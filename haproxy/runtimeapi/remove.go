@@ -17,14 +17,21 @@ func (r Client) remove(ctx context.Context, caps haproxy.Capabilities, changes [
 	if err := r.drain(ctx, changes, live, drain); err != nil {
 		return err
 	}
-	commands := make([]string, len(changes))
-	for i, c := range changes {
-		commands[i] = maintain(caps, c, live)
-	}
-	if err := r.exec(ctx, commands); err != nil {
+	if err := r.exec(ctx, removals(caps, changes, live)); err != nil || len(changes) == 0 {
 		return err
 	}
-	return r.delete(ctx, changes, drain)
+	return r.delete(ctx, changes)
+}
+
+// removals are the commands that put servers into maintenance, and then delete them.
+func removals(caps haproxy.Capabilities, changes []haproxy.Change, live View) (commands []string) {
+	for _, c := range changes {
+		commands = append(commands, maintain(caps, c, live))
+	}
+	for _, c := range changes {
+		commands = append(commands, "del server "+c.Key().String())
+	}
+	return commands
 }
 
 // drain lets the servers that are not in maintenance finish their sessions. They get only new sessions with their cookie.
@@ -67,15 +74,8 @@ func maintain(caps haproxy.Capabilities, c haproxy.Change, live View) string {
 	return command
 }
 
-// delete deletes servers in maintenance. It retries those with connections for a while, but not with NoWait.
-func (r Client) delete(ctx context.Context, changes []haproxy.Change, drain time.Duration) error {
-	commands := make([]string, len(changes))
-	for i, c := range changes {
-		commands[i] = "del server " + c.Key().String()
-	}
-	if err := r.exec(ctx, commands); err != nil || len(changes) == 0 || drain == NoWait {
-		return err
-	}
+// delete deletes again, for a while, the servers in maintenance that still have connections.
+func (r Client) delete(ctx context.Context, changes []haproxy.Change) error {
 	_, live, err := r.View(ctx, changes)
 	if err != nil {
 		return err

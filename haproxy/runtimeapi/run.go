@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -20,7 +21,7 @@ const (
 	visibleWait = 500 * time.Millisecond
 	// NoWait as the drain time means to wait for nothing.
 	NoWait    = time.Duration(-1)
-	pollFirst = 20 * time.Millisecond
+	pollFirst = 2 * time.Millisecond
 	pollLast  = 250 * time.Millisecond
 )
 
@@ -47,37 +48,50 @@ func Safe(changes []haproxy.Change, params func(backend string) string) (safe []
 
 // CarryOut makes safe changes. live is the state before them; changes that are in effect are skipped. Servers are added before others
 // are removed. Those have the time drain to finish their sessions. With NoWait it waits neither for sessions nor for the first checks
-// of new servers. The error is a *RunError if HAProxy refused some of the changes.
-func (r Client) CarryOut(ctx context.Context, o Commands, changes []haproxy.Change, live View, drain time.Duration) error {
+// of new servers. It returns the state after the changes. The error is a *RunError if HAProxy refused some of the changes.
+func (r Client) CarryOut(ctx context.Context, o Commands, changes []haproxy.Change, live View, drain time.Duration) (View, error) {
 	stay, leave := o.pending(changes, live)
-	r.Cache.Forget(unread(append(stay, leave...), live)...)
-	if err := r.exec(ctx, o.commands(stay, live)); err != nil {
-		return err
-	}
-	if o.Sent != nil {
-		o.Sent(stay)
-	}
-	if drain != NoWait {
-		if err := r.awaitChecks(ctx, stay); err != nil {
-			return err
+	all := append(stay, leave...)
+	r.Cache.Forget(unread(all, live)...)
+	commands := o.commands(stay, live)
+	if drain == NoWait {
+		commands = append(commands, removals(o.Capabilities, leave, live)...)
+	} else {
+		if err := r.exec(ctx, commands); err != nil {
+			return nil, err
 		}
+		o.sent(stay)
+		if err := r.awaitChecks(ctx, stay); err != nil {
+			return nil, err
+		}
+		if err := r.remove(ctx, o.Capabilities, leave, live, drain); err != nil {
+			return nil, err
+		}
+		commands = nil
 	}
-	if err := r.remove(ctx, o.Capabilities, leave, live, drain); err != nil {
-		return err
-	}
-	return r.settle(ctx, o, append(stay, leave...))
-}
-
-// settle reads the result, retries what is not in effect one by one, and returns what is still not in effect.
-func (r Client) settle(ctx context.Context, o Commands, changes []haproxy.Change) error {
 	if o.Again != nil {
 		if err := o.Again(); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	live, err := r.readBack(ctx, changes)
+	after, err := r.viewAfter(ctx, commands, all)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if drain == NoWait {
+		o.sent(stay)
+	}
+	return r.settle(ctx, o, all, after)
+}
+
+// settle retries what is not in effect one by one, and returns the state after that. live is the state after the commands. The error says
+// what is still not in effect.
+func (r Client) settle(ctx context.Context, o Commands, changes []haproxy.Change, live View) (View, error) {
+	if !visible(changes, live) {
+		var err error
+		if live, err = r.readBack(ctx, changes); err != nil {
+			return nil, err
+		}
 	}
 	var failures []haproxy.Failure
 	for _, c := range changes {
@@ -86,30 +100,35 @@ func (r Client) settle(ctx context.Context, o Commands, changes []haproxy.Change
 		}
 		reply, err := r.single(ctx, o, c, live)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		failures = append(failures, haproxy.Failure{Change: c, Reply: reply})
 	}
 	if len(failures) == 0 {
-		return nil
+		return live, nil
 	}
 	again := make([]haproxy.Change, len(failures))
 	for i, f := range failures {
 		again[i] = f.Change
 	}
-	if live, err = r.readBack(ctx, again); err != nil {
-		return err
+	now, err := r.readBack(ctx, again)
+	if err != nil {
+		return nil, err
 	}
 	var left []haproxy.Failure
 	for _, f := range failures {
-		if !confirmed(f.Change, live) {
-			left = append(left, haproxy.Failure{Change: f.Change, Reply: f.Reply + remains(f.Change, live)})
+		if !confirmed(f.Change, now) {
+			left = append(left, haproxy.Failure{Change: f.Change, Reply: f.Reply + remains(f.Change, now)})
 		}
 	}
-	if len(left) == 0 {
-		return nil
+	for _, c := range again {
+		delete(live, c.Key())
 	}
-	return &haproxy.RunError{Failures: left}
+	maps.Copy(live, now)
+	if len(left) == 0 {
+		return live, nil
+	}
+	return live, &haproxy.RunError{Failures: left}
 }
 
 // readBack reads the servers of the changes. It reads again for a while if a server that stays is not as wanted: with several threads,
@@ -117,11 +136,14 @@ func (r Client) settle(ctx context.Context, o Commands, changes []haproxy.Change
 func (r Client) readBack(ctx context.Context, changes []haproxy.Change) (live View, err error) {
 	err = poll(ctx, visibleWait, func() (bool, error) {
 		_, live, err = r.View(ctx, changes)
-		return !slices.ContainsFunc(changes, func(c haproxy.Change) bool {
-			return c.Op() != haproxy.OpRemove && !confirmed(c, live)
-		}), err
+		return visible(changes, live), err
 	})
 	return live, err
+}
+
+// visible reports whether the servers that stay are as wanted.
+func visible(changes []haproxy.Change, live View) bool {
+	return !slices.ContainsFunc(changes, func(c haproxy.Change) bool { return c.Op() != haproxy.OpRemove && !confirmed(c, live) })
 }
 
 // single makes one change and returns HAProxy's last words. It stops if "add server" is refused.
@@ -185,22 +207,36 @@ func awaitsCheck(c haproxy.Change) bool {
 
 // View reads the identity of the process, and the servers of all backends that the changes are about.
 func (r Client) View(ctx context.Context, changes []haproxy.Change) (Worker, View, error) {
-	live := View{}
 	if len(changes) == 0 {
-		return Worker{}, live, nil
+		return Worker{}, View{}, nil
 	}
+	w, backends, err := r.Look(ctx, backendsOf(changes)...)
+	return w, viewOf(backends), err
+}
+
+// viewAfter sends commands, and reads the servers of all backends that the changes are about.
+func (r Client) viewAfter(ctx context.Context, commands []string, changes []haproxy.Change) (View, error) {
+	if len(changes) == 0 {
+		return View{}, nil
+	}
+	_, backends, err := r.execAndLook(ctx, commands, backendsOf(changes))
+	return viewOf(backends), err
+}
+
+func backendsOf(changes []haproxy.Change) []string {
 	names := make([]string, len(changes))
 	for i, c := range changes {
 		names[i] = c.Key().Backend
 	}
-	w, backends, err := r.Look(ctx, names...)
-	if err != nil {
-		return Worker{}, nil, err
-	}
+	return names
+}
+
+func viewOf(backends []Backend) View {
+	live := View{}
 	for _, b := range backends {
 		live.add(b)
 	}
-	return w, live, nil
+	return live
 }
 
 func (v View) add(b Backend) {

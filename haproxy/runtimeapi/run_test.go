@@ -36,7 +36,8 @@ func (r Client) run(
 	if err != nil {
 		return err
 	}
-	return r.CarryOut(ctx, Commands{Capabilities: caps, Params: params}, changes, live, drain)
+	_, err = r.CarryOut(ctx, Commands{Capabilities: caps, Params: params}, changes, live, drain)
+	return err
 }
 
 func withoutCommand(refused []haproxy.Failure) error {

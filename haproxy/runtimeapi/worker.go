@@ -1,6 +1,7 @@
 package runtimeapi
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strconv"
@@ -36,6 +37,8 @@ func (r Client) Info(ctx context.Context) (Worker, error) {
 // An infoReader reads the reply to "show info" before other replies.
 type infoReader struct {
 	expected bool
+	// preceded: the replies to other commands come first. They are skipped.
+	preceded bool
 	text     []byte
 	worker   Worker
 }
@@ -45,6 +48,10 @@ func (i *infoReader) line(line []byte) (err error) {
 	if err := checkNote(line); err != nil {
 		return err
 	}
+	if i.preceded && !bytes.HasPrefix(line, []byte("Name: ")) {
+		return nil
+	}
+	i.preceded = false
 	i.text = append(append(i.text, line...), '\n')
 	if len(line) > 0 {
 		return nil
