@@ -255,12 +255,12 @@ func (h *Instance) entriesWith(d domainChanges, backends []string) runtimeapi.Ma
 	return runtimeapi.MapChange{Set: d.wanted(backends)}
 }
 
-// changeMap changes the map, if the change makes a difference.
+// changeMap publishes backends, and changes the map if the change makes a difference.
 func (h *Instance) changeMap(ctx context.Context, r runtimeapi.Client, c runtimeapi.MapChange) error {
 	maps.DeleteFunc(c.Set, func(key, backend string) bool { return h.routed.entries[key] == backend })
 	file, ok := configfile.MapFile(h.files.Managed)
 	if !ok || len(c.Gone)+len(c.Set) == 0 {
-		return nil
+		return r.Publish(ctx, c.Publish)
 	}
 	c.File, c.Have = file, h.routed.entries
 	if err := r.ChangeMap(ctx, c); err != nil {

@@ -96,7 +96,7 @@ func (h *Instance) runDomains(ctx context.Context, f configfile.Reading, r runti
 	if caps.Backends {
 		add = h.addBackends
 	}
-	refused, err := add(ctx, f, r, loaded, d, have)
+	added, refused, err := add(ctx, f, r, loaded, d, have)
 	if refused == nil {
 		refused = map[string]string{}
 	}
@@ -113,7 +113,7 @@ func (h *Instance) runDomains(ctx context.Context, f configfile.Reading, r runti
 	if err != nil {
 		return err
 	}
-	err = h.runServers(ctx, f, r, servers)
+	err = h.runServers(ctx, f, r, servers, newBackends{w, added})
 	var run *haproxy.RunError
 	if err != nil && !errors.As(err, &run) {
 		return err
@@ -182,10 +182,10 @@ func (h *Instance) readDomains(
 	return w, have, loaded, err
 }
 
-// addBackends adds backends. refused are HAProxy's reasons, by backend.
+// addBackends adds backends. added are those that HAProxy did not have before. refused are HAProxy's reasons, by backend.
 func (h *Instance) addBackends(
 	ctx context.Context, f configfile.Reading, r runtimeapi.Client, _ configfile.Managed, d domainChanges, have []runtimeapi.Backend,
-) (refused map[string]string, err error) {
+) (added map[string]bool, refused map[string]string, err error) {
 	missing, refused := h.missingBackends(d, have)
 	from, defaults := map[string]string{}, f.DomainDefaults()
 	for name, options := range missing {
@@ -195,19 +195,19 @@ func (h *Instance) addBackends(
 		}
 	}
 	if len(from) == 0 {
-		return refused, nil
+		return nil, refused, nil
 	}
 	if err := h.domains.change(func() {
 		for name := range from {
 			h.domains.added[name] = addedBackend{options: d.add[name]}
 		}
 	}); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	h.cache.Forget(slices.Collect(maps.Keys(from))...)
-	words, err := r.AddBackends(ctx, from)
+	added, words, err := r.AddBackends(ctx, from)
 	maps.Copy(refused, words)
-	return refused, err
+	return added, refused, err
 }
 
 // missingBackends are the new domains that the process does not have. refused are the reasons not to add others. have are the backends of these
@@ -257,12 +257,11 @@ func (h *Instance) unroute(ctx context.Context, r runtimeapi.Client, d domainCha
 
 // route lets rules lead to backends. It publishes those that have rules in the file, and adds entries to the map for the others.
 func (h *Instance) route(ctx context.Context, r runtimeapi.Client, caps haproxy.Capabilities, d domainChanges, backends []string) error {
+	c := h.entriesWith(d, backends)
 	if caps.Backends {
-		if err := r.Publish(ctx, backends); err != nil {
-			return err
-		}
+		c.Publish = backends
 	}
-	return h.changeMap(ctx, r, h.entriesWith(d, backends))
+	return h.changeMap(ctx, r, c)
 }
 
 // readBackDomains reads the result of changes, updates the record, and returns what is not in effect. A backend that still exists has

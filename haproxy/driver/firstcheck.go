@@ -16,13 +16,17 @@ import (
 const (
 	// checksAtOnce is how many first checks may run at the same time. Others wait for at most their own timeout.
 	checksAtOnce = 128
+	// earlyWait is how long the addition of servers waits for their first checks. Most hosts answer sooner. A server whose check takes
+	// longer is added as down.
+	earlyWait = 3 * time.Millisecond
 	// raiseTimeout is for the commands after good checks.
 	raiseTimeout = 2 * time.Second
 )
 
 // HAProxy makes the first check of a server that was added live one interval late. It checks a server that was down and moved to another
-// address at its next turn. So hapsync makes the same check at once. If it is good, hapsync lets the server take traffic. Nothing waits
-// for this: the server exists, and is down. If the check fails, takes too long or is not made, HAProxy's own checks decide.
+// address at its next turn. So hapsync makes the same check at once: of a new server before it is added, so that the commands which add it
+// can let it take traffic. If its check takes longer than earlyWait, and for a moved server, the server is there and down meanwhile, and a
+// good check raises it. If the check fails, takes too long or is not made, HAProxy's own checks decide.
 //
 // firstChecks are the running ones. Any goroutine may use them.
 type firstChecks struct {
@@ -44,6 +48,8 @@ type firstCheck struct {
 	moved  bool
 	socket runtimeapi.Client
 	worker runtimeapi.Worker
+	good   chan bool     // gets the result
+	sent   chan struct{} // closed once HAProxy has the server
 }
 
 func newFirstChecks() *firstChecks {
@@ -65,17 +71,49 @@ func (c *firstChecks) start(ctx context.Context, f *firstCheck) {
 	c.current[f.key] = f
 	c.mu.Unlock()
 	c.running.Go(func() {
-		checked, cancel := context.WithTimeout(ctx, f.Timeout)
-		defer cancel()
-		select {
-		case c.places <- struct{}{}:
-			err := probe(checked, f.addr, f.HealthCheck)
-			<-c.places
-			c.end(ctx, f, err)
-		case <-checked.Done():
-			c.end(ctx, f, checked.Err())
-		}
+		err := c.check(ctx, f)
+		f.good <- err == nil
+		<-f.sent
+		c.end(ctx, f, err)
 	})
+}
+
+func (c *firstChecks) check(ctx context.Context, f *firstCheck) error {
+	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
+	defer cancel()
+	select {
+	case c.places <- struct{}{}:
+		defer func() { <-c.places }()
+		return probe(ctx, f.addr, f.HealthCheck)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// await returns the servers with a good check after at most earlyWait. Their checks are over.
+func (c *firstChecks) await(checks []*firstCheck) map[haproxy.ServerKey]bool {
+	good, late := map[haproxy.ServerKey]bool{}, time.NewTimer(earlyWait)
+	defer late.Stop()
+	for _, f := range checks {
+		select {
+		case good[f.key] = <-f.good:
+			continue
+		default:
+		}
+		select {
+		case good[f.key] = <-f.good:
+		case <-late.C:
+			late.Reset(0) // for the others, too
+		}
+	}
+	for _, f := range checks {
+		if good[f.key] {
+			c.mu.Lock()
+			delete(c.current, f.key)
+			c.mu.Unlock()
+		}
+	}
+	return good
 }
 
 // end raises the server of a good check, with the servers of other good checks.
@@ -116,40 +154,45 @@ func (c *firstChecks) raise(ctx context.Context) {
 	_, _ = last.socket.Raise(ctx, last.worker, servers, moved)
 }
 
-// checkFirst starts the first checks of servers that were added or moved to another address. It starts none if the process may be in
-// another network, and skips servers that HAProxy may check in another way.
-func (h *Instance) checkFirst(ctx context.Context, f configfile.Reading, r runtimeapi.Client, w runtimeapi.Worker, changes []haproxy.Change) {
+// checkFirst starts the first checks of servers that are added or move to another address. They raise no server before sent is closed. It
+// starts none if the process may be in another network, and skips servers that HAProxy may check in another way.
+func (c carrier) checkFirst(ctx context.Context, changes []haproxy.Change, sent chan struct{}) (started []*firstCheck) {
+	h := c.Instance
 	if h.settings.HAProxyChecksFirst || len(changes) == 0 {
-		return
+		return nil
 	}
-	if !h.sameNetwork.worker.Same(w) {
-		h.sameNetwork.worker, h.sameNetwork.is = w, runtimeapi.SameNetwork(r.Socket)
+	if !h.sameNetwork.worker.Same(c.worker) {
+		h.sameNetwork.worker, h.sameNetwork.is = c.worker, runtimeapi.SameNetwork(c.client.Socket)
 	}
 	if !h.sameNetwork.is {
-		return
+		return nil
 	}
 	checks := map[string]haproxy.HealthCheck{}
-	for _, c := range changes {
-		have, want := c.Servers()
-		added, moved := c.Op() == haproxy.OpAdd, c.Op() == haproxy.OpSet && have.Addr != want.Addr
+	for _, change := range changes {
+		have, want := change.Servers()
+		added, moved := change.Op() == haproxy.OpAdd, change.Op() == haproxy.OpSet && have.Addr != want.Addr
 		isNew := (added || moved) && want.Check && want.State == haproxy.Ready
 		if !isNew || !configfile.PlainServer(have.Params+" "+want.Params) {
 			continue
 		}
-		backend := c.Key().Backend
+		backend := change.Key().Backend
 		check, known := checks[backend]
 		if !known {
-			check = h.healthCheck(f, w, backend)
+			check = h.healthCheck(c.file, c.worker, backend)
 			checks[backend] = check
 		}
 		if check.Timeout == 0 {
 			continue
 		}
-		h.firstChecks.start(ctx, &firstCheck{
-			HealthCheck: check, key: c.Key(), addr: want.Addr, moved: moved,
-			socket: runtimeapi.Client{Socket: r.Socket, Names: r.Names}, worker: w,
-		})
+		first := &firstCheck{
+			HealthCheck: check, key: change.Key(), addr: want.Addr, moved: moved,
+			socket: runtimeapi.Client{Socket: c.client.Socket, Names: c.client.Names}, worker: c.worker,
+			good: make(chan bool, 1), sent: sent,
+		}
+		h.firstChecks.start(ctx, first)
+		started = append(started, first)
 	}
+	return started
 }
 
 // healthCheck is the check that a worker makes of a backend's servers. It is zero if that is not known, for example because the file has

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -310,19 +311,57 @@ func startHearing(t *testing.T) (socket net.Listener, heard <-chan string) {
 	return l, lines
 }
 
+// TestANewServerIsUpWhenItIsThere adds a server whose host answers at once: no second conversation with HAProxy raises it.
+func TestANewServerIsUpWhenItIsThere(t *testing.T) {
+	t.Parallel()
+	haproxytest.EachHAProxy(t, func(t *testing.T, bin string) {
+		one, two := haproxytest.StartHost(t, "one"), haproxytest.StartHost(t, "two")
+		c := startChecked(t, bin, idleBase, one, haproxy.Settings{})
+		eventually := func() error { // a busy machine may take longer than the addition waits for a check
+			name := fmt.Sprint("server", time.Now().UnixNano())
+			c.run(t, haproxy.AddServer{Backend: haproxytest.BackendA, Server: c.server(name, two.Addr)})
+			if up := c.up(t, "a.abc.com"); !slices.Contains(up, name) {
+				return fmt.Errorf("up are %v, without %s", up, name)
+			}
+			return nil
+		}
+		haproxytest.Eventually(t, "a new server is up when Run returns", eventually)
+	})
+}
+
+// TestAnIdleServerIsGoneAfterOneRun removes a server with what the cache knows of it.
+func TestAnIdleServerIsGoneAfterOneRun(t *testing.T) {
+	t.Parallel()
+	haproxytest.EachHAProxy(t, func(t *testing.T, bin string) {
+		one := haproxytest.StartHost(t, "one")
+		c := startChecked(t, bin, idleBase, one, haproxy.Settings{})
+		s := c.server("server2", one.Addr)
+		c.run(t, haproxy.AddServer{Backend: haproxytest.BackendA, Server: s})
+		if _, ok := c.Recall("a.abc.com"); !ok {
+			t.Fatal("the cache does not know the domain")
+		}
+		c.run(t, haproxy.RemoveServer{Backend: haproxytest.BackendA, Server: s})
+		servers, err := c.Servers(t.Context(), "a.abc.com")
+		if err != nil || slices.ContainsFunc(servers, func(s haproxy.ServerStatus) bool { return s.Name == "server2" }) {
+			t.Errorf("it still has %v, %v", servers, err)
+		}
+	})
+}
+
 // TestFirstChecksThatEndDuringARaiseAreRaisedTogether lets checks end during a slow raise of other servers.
 func TestFirstChecksThatEndDuringARaiseAreRaisedTogether(t *testing.T) {
 	t.Parallel()
 	answer := make(chan struct{})
 	host := startAnswering(t, func(http.ResponseWriter, *http.Request) { <-answer })
 	socket, heard := startHearing(t)
-	checks := newFirstChecks()
+	checks, sent := newFirstChecks(), make(chan struct{})
+	close(sent)
 	const n = 30
 	for i := range n {
 		checks.start(t.Context(), &firstCheck{
 			HealthCheck: haproxy.HealthCheck{Host: "a.abc.com", Path: "/", Timeout: time.Minute},
 			key:         haproxy.ServerKey{Backend: fmt.Sprintf("d%02d.abc.com_cluster", i), Name: "server1"}, addr: host,
-			socket: runtimeapi.Client{Socket: socket.Addr().String()},
+			socket: runtimeapi.Client{Socket: socket.Addr().String()}, good: make(chan bool, 1), sent: sent,
 		})
 	}
 	checks.mu.Lock() // as a raise does
@@ -354,13 +393,14 @@ func TestAFirstCheckThatIsForgottenRaisesNothing(t *testing.T) {
 	t.Parallel()
 	host := haproxytest.StartHost(t, "host")
 	socket, heard := startHearing(t)
-	checks := newFirstChecks()
+	checks, sent := newFirstChecks(), make(chan struct{})
+	close(sent)
 	checks.places = make(chan struct{}, 1)
 	checks.places <- struct{}{}
 	for _, backend := range []string{haproxytest.BackendA, haproxytest.BackendB} {
 		checks.start(t.Context(), &firstCheck{
 			HealthCheck: haproxy.HealthCheck{Timeout: time.Minute}, key: haproxy.ServerKey{Backend: backend, Name: "server1"}, addr: host.Addr,
-			socket: runtimeapi.Client{Socket: socket.Addr().String()},
+			socket: runtimeapi.Client{Socket: socket.Addr().String()}, good: make(chan bool, 1), sent: sent,
 		})
 	}
 	checks.forget([]haproxy.Change{haproxy.SetServer{Backend: haproxytest.BackendA, Want: haproxy.Server{Name: "server1"}}})

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/haproxy/configfile"
@@ -237,11 +236,24 @@ func (h *Instance) Run(ctx context.Context, changes []haproxy.Change) error {
 	if d, servers := splitDomains(changes); len(d.all) > 0 {
 		return h.runDomains(ctx, f, r, d, servers)
 	}
-	return h.runServers(ctx, f, r, changes)
+	return h.runServers(ctx, f, r, changes, newBackends{})
+}
+
+// newBackends are backends that hapsync has just added to a worker: they have no servers.
+type newBackends struct {
+	worker runtimeapi.Worker
+	names  map[string]bool
+}
+
+// has reports whether the changes are of new backends only.
+func (n newBackends) has(changes []haproxy.Change) bool {
+	return !slices.ContainsFunc(changes, func(c haproxy.Change) bool { return !n.names[c.Key().Backend] })
 }
 
 // runServers makes the changes of servers.
-func (h *Instance) runServers(ctx context.Context, f configfile.Reading, r runtimeapi.Client, changes []haproxy.Change) error {
+func (h *Instance) runServers(
+	ctx context.Context, f configfile.Reading, r runtimeapi.Client, changes []haproxy.Change, empty newBackends,
+) error {
 	if len(changes) == 0 {
 		return nil
 	}
@@ -252,7 +264,7 @@ func (h *Instance) runServers(ctx context.Context, f configfile.Reading, r runti
 	if len(changes) == 0 {
 		return withRefusals(nil, unsafe)
 	}
-	w, live, current, err := h.recall(ctx, r, changes)
+	w, live, current, err := h.recall(ctx, r, changes, empty)
 	if err != nil {
 		return err
 	}
@@ -275,104 +287,6 @@ func (h *Instance) runServers(ctx context.Context, f configfile.Reading, r runti
 		err = c.finish(ctx, changes, live)
 	}
 	return withRefusals(err, append(unsafe, refused...))
-}
-
-// A carrier carries out permitted changes of servers in a worker.
-type carrier struct {
-	*Instance
-	file   configfile.Reading
-	client runtimeapi.Client
-	worker runtimeapi.Worker
-}
-
-// finish makes changes and waits until they are in effect.
-func (c carrier) finish(ctx context.Context, changes []haproxy.Change, live runtimeapi.View) error {
-	checks, end := context.WithCancel(ctx)
-	defer c.firstChecks.running.Wait()
-	defer end()
-	_, err := c.carryOut(ctx, checks, changes, live, c.settings.DrainTimeout)
-	return err
-}
-
-// The last requests of a server that begins to drain mostly end within milliseconds. So its removal is tried again for a moment.
-const (
-	glances     = 4
-	glancePause = 500 * time.Microsecond
-	fewDrains   = 16
-)
-
-// begin makes the changes that are due and waits for nothing. A server that is removed drains first: what HAProxy says then of its sessions
-// is current.
-func (c carrier) begin(ctx context.Context, changes []haproxy.Change, live runtimeapi.View, current bool) error {
-	checks := context.WithoutCancel(ctx)
-	due := c.draining.Due(changes, live, current)
-	live, err := c.carryOut(ctx, checks, due, live, runtimeapi.NoWait)
-	begun := drainsAmong(changes, due)
-	var run *haproxy.RunError
-	if len(begun) == 0 || len(begun) > fewDrains || err != nil && !errors.As(err, &run) {
-		return err
-	}
-	for range glances {
-		idle := c.draining.Due(begun, live, true)
-		_, removeErr := c.carryOut(ctx, checks, idle, live, runtimeapi.NoWait)
-		if removeErr != nil && !errors.As(removeErr, &run) {
-			return removeErr
-		} else if removeErr != nil {
-			err = withRefusals(err, run.Failures)
-		}
-		begun = slices.DeleteFunc(begun, func(c haproxy.Change) bool { return slices.Contains(idle, c) })
-		if len(begun) == 0 {
-			break
-		}
-		if live, removeErr = c.glance(ctx, begun); removeErr != nil {
-			return removeErr
-		}
-	}
-	return err
-}
-
-// drainsAmong are the removals that have become a drain among the changes that are due.
-func drainsAmong(changes, due []haproxy.Change) (removals []haproxy.Change) {
-	drained := map[haproxy.ServerKey]bool{}
-	for _, c := range due {
-		if c.Op() == haproxy.OpSet {
-			drained[c.Key()] = true
-		}
-	}
-	for _, c := range changes {
-		if c.Op() == haproxy.OpRemove && drained[c.Key()] {
-			removals = append(removals, c)
-		}
-	}
-	return removals
-}
-
-// glance reads the servers of some changes after a pause.
-func (c carrier) glance(ctx context.Context, changes []haproxy.Change) (runtimeapi.View, error) {
-	select {
-	case <-time.After(glancePause):
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	for _, change := range changes {
-		c.cache.Forget(change.Key().Backend)
-	}
-	_, live, err := c.client.View(ctx, changes)
-	return live, err
-}
-
-// carryOut makes changes. The first checks last as long as their context.
-func (c carrier) carryOut(
-	ctx, checks context.Context, changes []haproxy.Change, live runtimeapi.View, drain time.Duration,
-) (runtimeapi.View, error) {
-	c.firstChecks.forget(changes)
-	live, err := c.client.CarryOut(ctx, runtimeapi.Commands{
-		Capabilities: haproxy.CapabilitiesOf(c.worker.Version), Params: c.file.DefaultServer,
-		Again: func() error { return c.domains.of(c.worker) },
-		Sent:  func(changes []haproxy.Change) { c.checkFirst(checks, c.file, c.client, c.worker, changes) },
-	}, changes, live, drain)
-	c.forgetRemoved(changes, err)
-	return live, err
 }
 
 // permitted refuses changes of servers in the process that are not hapsync's, whatever the caller believes.
@@ -456,8 +370,11 @@ func withRefusals(err error, refused []haproxy.Failure) error {
 
 // recall is the state of the changes' servers. It comes from the cache if State has just read it, unless a removal needs the current one.
 func (h *Instance) recall(
-	ctx context.Context, r runtimeapi.Client, changes []haproxy.Change,
+	ctx context.Context, r runtimeapi.Client, changes []haproxy.Change, empty newBackends,
 ) (w runtimeapi.Worker, live runtimeapi.View, current bool, err error) {
+	if empty.has(changes) {
+		return empty.worker, runtimeapi.View{}, true, nil
+	}
 	if live, ok := h.cache.View(changes); ok && !h.draining.NeedCurrent(changes, live) {
 		return h.cache.Worker, live, false, nil
 	}

@@ -97,17 +97,17 @@ func hasBalance(b runtimeapi.Backend, loaded haproxy.Backend) bool {
 	return b.Balance == "unknown" || strings.HasPrefix(algorithm, b.Balance)
 }
 
-// takeSpares gives new domains spare backends, and returns why some get none. have are the backends of these names in the process.
+// takeSpares gives new domains spare backends, and returns why some get none. None counts as added: what it has is in the cache. have are the backends of these names in the process.
 func (h *Instance) takeSpares(
 	ctx context.Context, f configfile.Reading, r runtimeapi.Client, loaded configfile.Managed, d domainChanges, have []runtimeapi.Backend,
-) (refused map[string]string, err error) {
+) (added map[string]bool, refused map[string]string, err error) {
 	missing, refused := h.missingBackends(d, have)
 	if len(missing) == 0 {
-		return refused, nil
+		return nil, refused, nil
 	}
 	free, err := h.emptySpares(ctx, f, r, loaded, missing)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	taken := map[string]string{}
 	err = h.domains.change(func() {
@@ -128,7 +128,7 @@ func (h *Instance) takeSpares(
 		}
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(taken)) {
 		h.cache.Rename(taken[name], name)
@@ -139,7 +139,7 @@ func (h *Instance) takeSpares(
 		h.log.Info("HAProxy's statistics and logs have the domain under the name of a spare backend, until the next reload",
 			"domain", domain, "backend", taken[name])
 	}
-	return refused, nil
+	return nil, refused, nil
 }
 
 // emptySpares are free spare backends, and the process was just seen to use them for nothing: enough for the new domains, if possible.

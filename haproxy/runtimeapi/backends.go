@@ -56,7 +56,9 @@ const (
 
 // Look reads the identity of the process, and backends, sorted by name: those with the given names, or all if there are no names.
 // It leaves out backends that the process does not have.
-func (r Client) Look(ctx context.Context, names ...string) (Worker, []Backend, error) { return r.execAndLook(ctx, nil, names) }
+func (r Client) Look(ctx context.Context, names ...string) (Worker, []Backend, error) {
+	return r.execAndLook(ctx, nil, names)
+}
 
 // execAndLook sends commands, and looks at what came of them: on the same connection, if both fit on a line.
 func (r Client) execAndLook(ctx context.Context, commands, names []string) (Worker, []Backend, error) {

@@ -16,32 +16,35 @@ const (
 )
 
 // AddBackends adds backends without servers, each from a named defaults section. Rules skip them until they are published (3.4).
-// refused has HAProxy's reasons, by backend.
-func (r Client) AddBackends(ctx context.Context, from map[string]string) (refused map[string]string, err error) {
+// added are those that the process did not have before. refused has HAProxy's reasons, by backend.
+func (r Client) AddBackends(ctx context.Context, from map[string]string) (added map[string]bool, refused map[string]string, err error) {
 	var commands []string
 	for _, name := range slices.Sorted(maps.Keys(from)) {
 		if err := safeName(name); err != nil {
-			return nil, fmt.Errorf("backend %q: %w", name, err)
+			return nil, nil, fmt.Errorf("backend %q: %w", name, err)
 		}
 		if err := safeName(from[name]); err != nil {
-			return nil, fmt.Errorf("defaults %q: %w", from[name], err)
+			return nil, nil, fmt.Errorf("defaults %q: %w", from[name], err)
 		}
 		commands = append(commands, "add backend "+name+" from "+from[name])
 	}
-	refused = map[string]string{}
+	added, refused = map[string]bool{}, map[string]string{}
 	for _, line := range pack(commands) {
 		const done = "New backend registered"
 		reply, err := r.Ask(ctx, line)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if strings.Count(reply, done) == 1+strings.Count(line, ";") {
+			for command := range strings.SplitSeq(line, ";") {
+				added[strings.Fields(command)[2]] = true
+			}
 			continue
 		}
 		for command := range strings.SplitSeq(line, ";") {
 			reply, err := r.Ask(ctx, command)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			// "already used": the whole line added it before
 			if words := oneLine(reply); !strings.Contains(words, done) && !strings.Contains(words, "already used") {
@@ -49,7 +52,7 @@ func (r Client) AddBackends(ctx context.Context, from map[string]string) (refuse
 			}
 		}
 	}
-	return refused, nil
+	return added, refused, nil
 }
 
 func oneLine(reply string) string { return strings.Join(strings.Fields(reply), " ") }
@@ -99,12 +102,21 @@ func (r Client) AwaitIdle(ctx context.Context, backends []string) error {
 }
 
 func (r Client) each(ctx context.Context, command string, backends []string) error {
+	commands, err := onEach(command, backends)
+	if err != nil {
+		return err
+	}
+	return r.exec(ctx, commands)
+}
+
+// onEach are a command on each backend.
+func onEach(command string, backends []string) ([]string, error) {
 	commands := make([]string, len(backends))
 	for i, name := range backends {
 		if err := safeName(name); err != nil {
-			return fmt.Errorf("backend %q: %w", name, err)
+			return nil, fmt.Errorf("backend %q: %w", name, err)
 		}
 		commands[i] = command + name
 	}
-	return r.exec(ctx, commands)
+	return commands, nil
 }

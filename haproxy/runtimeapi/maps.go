@@ -74,6 +74,8 @@ type MapChange struct {
 	// Gone are the keys to remove, Set the entries to add or change. Keys and values are names.
 	Gone []string
 	Set  map[string]string
+	// Publish are backends to publish before (3.4).
+	Publish []string
 }
 
 // manyEntries is the number of changes from which a map may be replaced as a whole.
@@ -94,6 +96,9 @@ func (r Client) ChangeMap(ctx context.Context, c MapChange) error {
 		}
 		maps.Copy(all, c.Set)
 		if changes >= len(all)-len(c.Set) && areNames(all) {
+			if err := r.Publish(ctx, c.Publish); err != nil {
+				return err
+			}
 			return r.replaceMap(ctx, c.File, all)
 		}
 	}
@@ -105,7 +110,10 @@ func (r Client) ChangeMap(ctx context.Context, c MapChange) error {
 			added[key] = value
 		}
 	}
-	var commands []string
+	commands, err := onEach("publish backend ", c.Publish)
+	if err != nil {
+		return err
+	}
 	for _, kind := range []struct {
 		command string
 		keys    []string
