@@ -82,10 +82,12 @@ func deploy(ctx context.Context, f File, j job) result {
 			r.err = d.withoutReload(ctx)
 		}
 	}
-	if r.reloaded {
+	file, digest, err := f.Read()
+	if r.reloaded && digest == d.base {
+		r.loaded = file
+	} else if r.reloaded { // the file has been edited since
 		r.loaded, _ = f.Loaded()
 	}
-	file, digest, err := f.Read()
 	r.err = errors.Join(r.err, err)
 	r.file, r.digest, r.refused = file, digest, d.refusals()
 	if r.err != nil {

@@ -263,6 +263,7 @@ func (m *fake) Reload(context.Context) error {
 	}
 	if m.edited != nil {
 		m.edited(&m.file)
+		m.version++
 		m.edited = nil
 	}
 	return nil

@@ -1,6 +1,7 @@
 package configfile
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -58,8 +59,26 @@ func ReadBeside(path string) (text string, there bool, err error) {
 		return "", false, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(f)
-	return string(data), true, err
+	text, err = readAll(f)
+	return text, true, err
+}
+
+// FirstLineBeside reads only the first line of a file of hapsync's beside the managed file, with its line end. A missing one is "" without an
+// error.
+func FirstLineBeside(path string) (string, error) {
+	f, err := OpenBeside(path, os.O_RDONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	first, err := bufio.NewReader(f).ReadString('\n')
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return first, err
 }
 
 // Keep stores a text beside the managed file. It survives this process, but not a crash of the machine.

@@ -5,9 +5,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -17,21 +19,40 @@ import (
 
 // digestOf identifies the exact bytes of a text.
 func digestOf(text string) haproxy.Digest {
-	sum := sha256.Sum256([]byte(text))
-	return haproxy.Digest(hex.EncodeToString(sum[:]))
+	digest, _ := digestFrom(strings.NewReader(text)) // a text has no errors
+	return digest
+}
+
+func digestFrom(r io.Reader) (haproxy.Digest, error) {
+	h := sha256.New()
+	_, err := io.Copy(h, struct{ io.Reader }{r}) // in pieces: no copy of the whole text
+	return haproxy.Digest(hex.EncodeToString(h.Sum(nil))), err
 }
 
 // ReadText reads a file through symbolic links. A missing one is "" without an error.
 func ReadText(path string) (text string, digest haproxy.Digest, err error) {
-	data, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", "", nil
 	}
 	if err != nil {
 		return "", "", err
 	}
-	text = string(data)
+	defer f.Close()
+	if text, err = readAll(f); err != nil {
+		return "", "", err
+	}
 	return text, digestOf(text), nil
+}
+
+// readAll reads a file into one text of its size.
+func readAll(f *os.File) (string, error) {
+	var b strings.Builder
+	if info, err := f.Stat(); err == nil {
+		b.Grow(int(info.Size()))
+	}
+	_, err := io.Copy(&b, struct{ io.Reader }{f})
+	return b.String(), err
 }
 
 // resolve follows symbolic links, so that they stay links. A missing file keeps its name.
@@ -46,6 +67,19 @@ func resolve(path string) (string, error) {
 	return filepath.Abs(target)
 }
 
+// digestOfFile is the digest that ReadText returns.
+func digestOfFile(path string) (haproxy.Digest, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	return digestFrom(f)
+}
+
 // A candidate is a file that may replace another one. It is in the same directory, so that the rename is atomic, and relative paths in it
 // mean the same. It is hidden, so that a HAProxy that loads the whole directory does not read it.
 type candidate struct {
@@ -54,21 +88,39 @@ type candidate struct {
 	volatile bool
 }
 
-// newCandidate writes text beside target, with the mode and owner of the file like, and syncs it. It overwrites what a killed process left.
+// newCandidate writes text beside target, with the mode and owner of the file like. It overwrites what a killed process left. The
+// candidate must be synced before it is installed.
 func newCandidate(target, like, text string) (candidate, error) {
 	c := candidate{path: Beside(target, "new"), target: target}
-	return c, c.fill(text, like)
+	return c, c.fill(like, text)
 }
 
-func (c candidate) fill(text, like string) error {
-	if err := c.write(text, like); err != nil {
-		_ = c.discard() // if this fails, too, the first error is enough
-		return fmt.Errorf("write beside %s: %w (hapsync must be able to create files in that directory)", c.target, err)
+func (c candidate) fill(like string, text ...string) error {
+	if err := c.write(like, text); err != nil {
+		return c.failed(err)
 	}
 	return nil
 }
 
-func (c candidate) write(text, like string) error {
+// failed discards the candidate after an error of writing it.
+func (c candidate) failed(err error) error {
+	_ = c.discard() // if this fails, too, the first error is enough
+	return fmt.Errorf("write beside %s: %w (hapsync must be able to create files in that directory)", c.target, err)
+}
+
+// sync writes the candidate to the disk.
+func (c candidate) sync() error {
+	f, err := os.Open(c.path)
+	if err == nil {
+		err = errors.Join(f.Sync(), f.Close())
+	}
+	if err != nil {
+		return c.failed(err)
+	}
+	return nil
+}
+
+func (c candidate) write(like string, text []string) error {
 	if err := c.discard(); err != nil {
 		return err
 	}
@@ -84,8 +136,10 @@ func (c candidate) write(text, like string) error {
 		return err
 	}
 	defer f.Close() // after an error; otherwise the last line returns the error of Close
-	if _, err := f.WriteString(text); err != nil {
-		return err
+	for _, part := range text {
+		if _, err := f.WriteString(part); err != nil {
+			return err
+		}
 	}
 	if info != nil {
 		if stat, ok := info.Sys().(*syscall.Stat_t); ok && (int(stat.Uid) != os.Geteuid() || int(stat.Gid) != os.Getegid()) {
@@ -95,12 +149,6 @@ func (c candidate) write(text, like string) error {
 		}
 	}
 	if err := f.Chmod(mode); err != nil {
-		return err
-	}
-	if c.volatile {
-		return f.Close()
-	}
-	if err := f.Sync(); err != nil {
 		return err
 	}
 	return f.Close()
@@ -132,20 +180,24 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Replace is newCandidate and install, for files that HAProxy need not check.
+// Replace writes, syncs and installs a candidate, for files that HAProxy need not check.
 func Replace(path, like, text string) error {
-	c, err := newCandidate(path, like, text)
-	if err != nil {
-		return err
-	}
-	return c.install()
+	return candidate{path: Beside(path, "new"), target: path}.replace(like, text)
 }
 
-// ReplaceVolatile is Replace for files that need not survive a crash of the machine.
-func ReplaceVolatile(path, like, text string) error {
-	c := candidate{path: path + ".new", target: path, volatile: true}
-	if err := c.fill(text, like); err != nil {
+// ReplaceVolatile is Replace for files that need not survive a crash of the machine. The text is in parts.
+func ReplaceVolatile(path, like string, text ...string) error {
+	return candidate{path: path + ".new", target: path, volatile: true}.replace(like, text...)
+}
+
+func (c candidate) replace(like string, text ...string) error {
+	if err := c.fill(like, text...); err != nil {
 		return err
+	}
+	if !c.volatile {
+		if err := c.sync(); err != nil {
+			return err
+		}
 	}
 	return c.install()
 }

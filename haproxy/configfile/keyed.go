@@ -149,11 +149,7 @@ func (c *Files) keepKeyed(have Reading, want string) error {
 }
 
 func (c *Files) writeKeyed(text string) error {
-	made := candidate{path: c.keyedFile() + ".new", target: c.keyedFile()}
-	if err := made.fill(text, c.Managed); err != nil {
-		return err
-	}
-	return made.install()
+	return candidate{path: c.keyedFile() + ".new", target: c.keyedFile()}.replace(c.Managed, text)
 }
 
 // Claim writes keyedFile if there is none yet: the words that the operators did not write, as far as want can tell, belong to keys.

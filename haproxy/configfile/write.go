@@ -1,6 +1,7 @@
 package configfile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -122,7 +123,7 @@ func (c *Files) Preview(want haproxy.Config) (have, next string, err error) {
 }
 
 func (c *Files) readAt(base haproxy.Digest) (Reading, error) {
-	f, err := c.Read()
+	f, err := c.Reread()
 	if err != nil {
 		return Reading{}, err
 	}
@@ -150,30 +151,18 @@ func (c *Files) commit(ctx context.Context, f Reading, text string, want haproxy
 	if err := c.findMapFile(want); err != nil {
 		return err
 	}
-	keyed := f.Managed.keyedIn(want)
-	next, err := c.after(f, text, keyed.String())
-	if err != nil {
-		return err
-	}
-	if err := verify(f, next, want); err != nil {
-		return fmt.Errorf("%s is left as it is: %w", c.Managed, err)
-	}
 	if err := c.keepMapFile(f, text); err != nil {
 		return err
 	}
-	end := c.waits.Begin("the disk")
-	made, err := newCandidate(c.Managed, c.Managed, text)
-	end()
+	keyed := f.Managed.keyedIn(want)
+	made, next, err := c.checked(ctx, f, text, keyed.String(), want)
 	if err != nil {
 		return err
-	}
-	if err := c.validate(ctx, made, next); err != nil {
-		return errors.Join(err, made.discard())
 	}
 	if err := before(ctx, f); err != nil {
 		return errors.Join(err, made.discard())
 	}
-	if _, digest, err := ReadText(c.Managed); err != nil || digest != f.Digest {
+	if digest, err := digestOfFile(c.Managed); err != nil || digest != f.Digest {
 		return errors.Join(err, fmt.Errorf("%s: %w", c.Managed, haproxy.ErrConflict), made.discard())
 	}
 	if text == f.Text && next.mapText == f.mapText {
@@ -202,6 +191,51 @@ func (c *Files) commit(ctx context.Context, f Reading, text string, want haproxy
 	return nil
 }
 
+// checked makes a candidate of a new text that has passed both checks: verify, and haproxy -c, which runs meanwhile. next is f with that text.
+func (c *Files) checked(ctx context.Context, f Reading, text, keyed string, want haproxy.Config) (made candidate, next Reading, err error) {
+	end := c.waits.Begin("the disk")
+	made, err = newCandidate(c.Managed, c.Managed, text)
+	end()
+	if err != nil {
+		return made, next, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	verdict := make(chan error, 1)
+	go func() { verdict <- c.validate(ctx, f, made) }()
+	next, err = c.verified(f, text, keyed, want)
+	if err == nil {
+		end := c.waits.Begin("the disk")
+		err = made.sync()
+		end()
+	}
+	if err != nil {
+		cancel() // nothing depends on HAProxy's answer any more
+	}
+	answer := <-verdict
+	var invalid *haproxy.InvalidConfigError
+	if errors.As(answer, &invalid) {
+		invalid.Domains = domainsOf(invalid.Output, made.path, next.doc)
+		invalid.Output = strings.ReplaceAll(invalid.Output, made.path, c.Managed)
+	}
+	if err = cmp.Or(err, answer); err != nil {
+		err = errors.Join(err, made.discard())
+	}
+	return made, next, err
+}
+
+// verified is f with another text of the managed file, and another text of keyedFile, if it says what is wanted.
+func (c *Files) verified(f Reading, text, keyed string, want haproxy.Config) (Reading, error) {
+	next, err := c.after(f, text, keyed)
+	if err != nil {
+		return next, err
+	}
+	if err := verify(f, next, want); err != nil {
+		return next, fmt.Errorf("%s is left as it is: %w", c.Managed, err)
+	}
+	return next, nil
+}
+
 // after is f with another text of the managed file, and another text of keyedFile.
 func (c *Files) after(f Reading, text, keyed string) (Reading, error) {
 	next := c.with(f, text)
@@ -222,16 +256,11 @@ func (c *Files) with(f Reading, text string) Reading {
 	return f
 }
 
-// validate checks the candidate with haproxy -c, together with the other files.
-func (c *Files) validate(ctx context.Context, made candidate, next Reading) error {
-	checked := next.paths()
-	checked[next.at] = made.path
+// validate checks a candidate with haproxy -c, together with the other files.
+func (c *Files) validate(ctx context.Context, f Reading, made candidate) error {
+	checked := f.paths()
+	checked[f.at] = made.path
 	_, err := c.checker.check(ctx, checked...)
-	var invalid *haproxy.InvalidConfigError
-	if errors.As(err, &invalid) {
-		invalid.Domains = domainsOf(invalid.Output, made.path, next.doc)
-		invalid.Output = strings.ReplaceAll(invalid.Output, made.path, c.Managed)
-	}
 	return err
 }
 

@@ -98,19 +98,16 @@ func (h *Instance) rememberLoaded(ctx context.Context, f configfile.Reading) err
 	if err != nil {
 		return err
 	}
-	kept, _, err := configfile.ReadBeside(h.files.LoadedFile())
-	if err != nil {
+	header, err := configfile.FirstLineBeside(h.files.LoadedFile())
+	if err != nil || sameWorker(header, w) {
 		return err
-	}
-	if header, _, _ := strings.Cut(kept, "\n"); sameWorker(header+"\n", w) {
-		return nil
 	}
 	if strings.TrimSpace(f.Text) == "" {
 		if err := h.keepRunning(ctx, r); err != nil {
 			return err
 		}
 	}
-	return configfile.ReplaceVolatile(h.files.LoadedFile(), h.files.Managed, loadedHeader(w)+f.Text)
+	return configfile.ReplaceVolatile(h.files.LoadedFile(), h.files.Managed, loadedHeader(w), f.Text)
 }
 
 // keepRunning is the error that a missing managed file cannot be written from nothing, because HAProxy runs with its frontends: their

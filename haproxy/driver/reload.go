@@ -45,7 +45,7 @@ func (h *Instance) Reload(ctx context.Context) error {
 		return err
 	}
 	h.files.ForgetPrevious()
-	return configfile.ReplaceVolatile(h.files.LoadedFile(), h.files.Managed, loadedHeader(w)+f.Text)
+	return configfile.ReplaceVolatile(h.files.LoadedFile(), h.files.Managed, loadedHeader(w), f.Text)
 }
 
 // reloader finds the way to reload: from the settings, the base file, the process, or its command line, in this order.

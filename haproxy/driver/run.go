@@ -207,7 +207,7 @@ func (h *Instance) whyDown(ctx context.Context, b configfile.Base, r runtimeapi.
 
 // open reads the files, and finds the process.
 func (h *Instance) open() (configfile.Reading, runtimeapi.Client, error) {
-	f, err := h.files.Read()
+	f, err := h.files.Reread()
 	if err != nil {
 		return configfile.Reading{}, runtimeapi.Client{}, err
 	}

@@ -18,7 +18,7 @@ func (h *Instance) State(ctx context.Context, domains ...string) (haproxy.State,
 		return haproxy.State{}, err
 	}
 	if h.learnFiles(ctx, f) {
-		if f, err = h.files.Read(); err != nil {
+		if f, err = h.files.Reread(); err != nil {
 			return haproxy.State{}, err
 		}
 	}
