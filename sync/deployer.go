@@ -35,17 +35,18 @@ type File interface {
 
 // A job is work for the deployer.
 type job struct {
-	layout Layout
-	scope  haproxy.Scope
-	base   haproxy.Digest // the file from which the job was computed
-	worker string         // the process at that time
-	// want is what the file should say of the scope; without is the same without what needs the reload, for when HAProxy refuses it.
-	want, without haproxy.Config
-	late          []string        // the domains that need the reload, sorted
-	options       []string        // those of them whose options rest after it
-	reload        bool            // for late, or for HAProxy's own sake
-	tracked       map[string]bool // the domains with servers that other domains track
-	rewrite       string          // why the whole file is written; empty for an edit
+	layout  Layout
+	scope   haproxy.Scope
+	base    haproxy.Digest  // the file from which the job was computed
+	worker  string          // the process at that time
+	want    haproxy.Config  // what the file should say of the scope
+	late    []string        // the domains that need the reload, sorted
+	options []string        // those of them whose options rest after it
+	reload  bool            // for late, or for HAProxy's own sake
+	tracked map[string]bool // the domains with servers that other domains track
+	rewrite string          // why the whole file is written; empty for an edit
+	// before has late without what needs the reload, for when HAProxy refuses it; the zero Backend is none.
+	before map[string]haproxy.Backend
 	// report is that of the pass that asked for the job, with its plan; nil if the job only writes what the process has.
 	report *Report
 	began  time.Time
@@ -57,7 +58,8 @@ type result struct {
 	file        haproxy.Config // as it is now, all domains
 	digest      haproxy.Digest // of file
 	loaded      haproxy.Config // as the process has loaded it in a reload; zero if not known
-	changes     []Action       // made in the file; after an error, those that were to be made
+	was, is     haproxy.Config // the file before the job, and after it; after an error, as it was to be
+	changes     []Action       // from was to is; only of an agent
 	refused     map[string]refusal
 	reloaded    bool
 	reloadError *haproxy.ReloadError // the first refusal of the reload, even if a later one succeeded; nil if there was none
@@ -90,11 +92,8 @@ func deploy(ctx context.Context, f File, j job) result {
 	}
 	r.err = errors.Join(r.err, err)
 	r.file, r.digest, r.refused = file, digest, d.refusals()
-	if r.err != nil {
-		file = d.wantWhole
-	}
-	for _, c := range Diff(d.have, file) {
-		r.changes = append(r.changes, Action{ViaTransaction, c})
+	if r.was, r.is = d.have, file; r.err != nil {
+		r.is = d.wantWhole
 	}
 	return r
 }
@@ -171,14 +170,13 @@ func (d *deployment) needsReload() bool {
 	}
 	return slices.ContainsFunc(d.late, func(name string) bool {
 		instead, refused := d.instead[name]
-		without, _ := backendOf(d.without, name)
-		return !refused || !sameBackend(instead, without)
+		return !refused || !sameBackend(instead, d.before[name])
 	})
 }
 
 // withoutReload writes what the file can say without the refused reload.
 func (d *deployment) withoutReload(ctx context.Context) error {
-	d.reduce(d.late, d.instead, func(name string) haproxy.Backend { b, _ := backendOf(d.without, name); return b })
+	d.reduce(d.late, d.instead, func(name string) haproxy.Backend { return d.before[name] })
 	return d.recommit(ctx, d.wholeWith(d.instead))
 }
 
@@ -299,6 +297,9 @@ func lockedDeploy(f File, j job) result {
 	}
 	r := deploy(context.Background(), f, j)
 	r.err = errors.Join(r.err, unlock())
+	for _, c := range Diff(r.was, r.is) {
+		r.changes = append(r.changes, Action{ViaTransaction, c})
+	}
 	r.took = time.Since(j.began)
 	return r
 }

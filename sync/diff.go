@@ -14,13 +14,16 @@ func Diff(have, want haproxy.Config) []haproxy.Change {
 	var d differ
 	merge(have.Backends, want.Backends, byBackend, d.backend)
 	merge(have.Rules, want.Rules, byRule, d.rule)
-	slices.SortStableFunc(d.changes, func(a, b haproxy.Change) int { return cmp.Compare(rank(a), rank(b)) })
-	return d.changes
+	return slices.Concat(d.ranks[:]...)
 }
 
-type differ struct{ changes []haproxy.Change }
+// A differ collects changes by their rank.
+type differ struct{ ranks [9][]haproxy.Change }
 
-func (d *differ) add(c haproxy.Change) { d.changes = append(d.changes, c) }
+func (d *differ) add(c haproxy.Change) {
+	r := rank(c)
+	d.ranks[r] = append(d.ranks[r], c)
+}
 
 func (d *differ) backend(have, want *haproxy.Backend) {
 	switch {

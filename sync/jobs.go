@@ -111,7 +111,7 @@ func (a *Agent) withWritten(j job, names []string) job {
 		}
 	}
 	j.scope = haproxy.Domains(append(names, j.scope.Names()...)...)
-	j.want, j.without = j.layout.withRules(withBackends(j.want, also)), j.layout.withRules(withBackends(j.without, also))
+	j.want = j.layout.withRules(withBackends(j.want, also))
 	return j
 }
 

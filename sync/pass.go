@@ -81,7 +81,7 @@ func (p *pass) compare(st haproxy.State) {
 	}
 	p.report.addProblems(problems)
 	p.report.Plan = p.plan(st)
-	p.report.Warnings = slices.Concat(st.Warnings, lostParams(st.File, Diff(st.File, p.want.file)))
+	p.report.Warnings = slices.Concat(st.Warnings, lostParams(st.File, p.report.Plan.edits()))
 	if p.cfg.ForceRewrite && p.report.Plan.Rewrite == "" {
 		p.report.Plan = p.report.Plan.rewritten("--rewrite asks for it")
 	}
@@ -348,18 +348,16 @@ func (p *pass) job() job {
 		layout: p.cfg.Layout, scope: p.scope, base: p.state.Digest, worker: p.state.Worker,
 		want: p.want.file, rewrite: plan.Rewrite, tracked: trackedIn(p.state.Needed),
 		late: plan.needReload, options: plan.options, reload: len(plan.Reload) > 0,
-		report: &p.report, began: time.Now(),
+		report: &p.report, began: time.Now(), before: map[string]haproxy.Backend{},
 	}
 	for _, f := range p.outcome.Refused {
 		j.late, j.reload = append(j.late, f.Change.Domain()), true
 	}
 	slices.Sort(j.late)
 	j.late = slices.Compact(j.late)
-	before := map[string]haproxy.Backend{}
 	for _, name := range j.late {
-		before[name] = p.before(name)
+		j.before[name] = p.before(name)
 	}
-	j.without = j.layout.withRules(withBackends(j.want, before))
 	return j
 }
 

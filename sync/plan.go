@@ -53,6 +53,14 @@ func (p Plan) changes(via Via) []haproxy.Change {
 	return changes
 }
 
+// edits returns the plan's changes of the managed file.
+func (p Plan) edits() []haproxy.Change {
+	if p.Rewrite != "" {
+		return p.changes(ViaRewrite)
+	}
+	return p.changes(ViaTransaction)
+}
+
 // EditsFile reports whether the plan writes the managed file.
 func (p Plan) EditsFile() bool {
 	return p.Rewrite != "" || slices.ContainsFunc(p.Actions, func(a Action) bool { return a.Via == ViaTransaction })
@@ -113,6 +121,7 @@ func newPlan(want wanted, st haproxy.State) Plan {
 	if p.Rewrite = rewriteReason(edits, st); p.Rewrite != "" {
 		via = ViaRewrite
 	}
+	p.Actions = slices.Grow(p.Actions, len(edits))
 	for _, c := range edits {
 		p.Actions = append(p.Actions, Action{via, c})
 	}

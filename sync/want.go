@@ -77,7 +77,7 @@ func (l Layout) exactFrontends(domain string, st haproxy.State) []string {
 // HAProxy's own, the key is unclear, or the operator's own line overrules it. It leaves out a domain if HAProxy has something else under
 // its name. A host or an option with a bad value in the registry keeps its last good value.
 func (l Layout) Desired(snapshot registry.Snapshot, st haproxy.State) (haproxy.Config, []registry.Problem) {
-	var want haproxy.Config
+	want := haproxy.Config{Backends: make([]haproxy.Backend, 0, len(snapshot.Domains))}
 	var problems []registry.Problem
 	bad := badNamesOf(snapshot)
 	for _, d := range bad.holdHosts(snapshot.Domains) {
@@ -231,7 +231,7 @@ func keptForOthers(want haproxy.Config, st haproxy.State) []haproxy.Backend {
 // withRules sorts the backends and adds the rules of each.
 func (l Layout) withRules(want haproxy.Config) haproxy.Config {
 	slices.SortFunc(want.Backends, byBackend)
-	want.Rules = nil
+	want.Rules = make([]haproxy.Rule, 0, len(l.Frontends)*len(want.Backends))
 	for _, f := range l.Frontends {
 		for _, b := range want.Backends {
 			domain, _ := haproxy.DomainOf(b.Name)

@@ -16,6 +16,7 @@ type Checked struct {
 // Checked are all servers of the files that have a check. If another server were set to down, no check would ever bring it up again.
 func (f Reading) Checked() map[haproxy.ServerKey]Checked {
 	checked := map[haproxy.ServerKey]Checked{}
+	var buffer wordBuffer
 	for i, src := range f.sources {
 		for _, s := range src.doc.sections {
 			if s.kind != "backend" && s.kind != "listen" {
@@ -24,7 +25,7 @@ func (f Reading) Checked() map[haproxy.ServerKey]Checked {
 			above := serverDefaults{words: f.inherited(i, s).server}
 			for _, l := range src.doc.active(s) {
 				above.read(l)
-				w := splitWords(l.raw)
+				w := appendWords(buffer[:0], l.raw)
 				if len(w) < 3 || w[0] != "server" {
 					continue
 				}

@@ -96,8 +96,9 @@ func lastOf(lines []line, keyword string) string {
 
 // hasOption reports whether an option is on. The last line about it counts.
 func hasOption(lines []line, name string) bool {
+	var buffer wordBuffer
 	for i := len(lines) - 1; i >= 0; i-- {
-		w := splitWords(lines[i].raw)
+		w := appendWords(buffer[:0], lines[i].raw)
 		switch {
 		case len(w) >= 2 && w[0] == "option" && w[1] == name:
 			return true

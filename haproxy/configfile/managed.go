@@ -71,7 +71,7 @@ func readManaged(
 ) Managed {
 	m := Managed{
 		path: file, Foreign: map[string]string{}, Exact: map[string]bool{}, AnyPort: map[string]bool{}, mapRules: map[string]mapRule{},
-		ByMap: map[string]bool{}, frontends: map[string]section{}, backends: map[string]section{}, late: map[string]string{},
+		ByMap: map[string]bool{}, frontends: map[string]section{}, late: map[string]string{},
 	}
 	all := m.findSections(d, frontends, file)
 	m.findRules(d, frontends, file, all)
@@ -116,7 +116,7 @@ func readManaged(
 
 // findSections finds the managed frontends, and returns all backends by name. A backend that shares an .if block is the operator's.
 func (m *Managed) findSections(d Document, frontends []string, file string) map[string]section {
-	all := map[string]section{}
+	all := make(map[string]section, len(d.sections))
 	for _, s := range d.sections {
 		switch s.kind {
 		case "frontend":
@@ -170,6 +170,7 @@ func (m *Managed) findRules(d Document, frontends []string, file string, all map
 		}
 	}
 	m.Config.Rules = slices.DeleteFunc(m.Config.Rules, func(r haproxy.Rule) bool { return m.Foreign[r.Domain] != "" })
+	m.backends = make(map[string]section, len(m.Config.Rules))
 	for _, r := range m.Config.Rules {
 		m.backends[r.Backend()] = all[r.Backend()]
 	}

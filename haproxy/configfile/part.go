@@ -83,7 +83,8 @@ func (p *splicer) place() {
 	}
 	have := p.have.Config.Backends
 	h := 0
-	for _, b := range p.want.Backends {
+	for i := range p.want.Backends {
+		b := &p.want.Backends[i]
 		for h < len(have) && have[h].Name < b.Name {
 			if i, here := index[have[h].Name]; here {
 				after = i

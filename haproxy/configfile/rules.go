@@ -24,8 +24,9 @@ type uses struct {
 // rulesOf are the rules of one frontend whose ACL and rule have our form, or the same meaning. Every other use of one of our names makes its
 // domain foreign.
 func (m *Managed) rulesOf(d Document, s section, file string) []haproxy.Rule {
-	counts := map[string]*uses{}
-	for i, l := range d.body(s) {
+	body := d.body(s)
+	counts := make(map[string]*uses, len(body)/2)
+	for i, l := range body {
 		domain, kind, ours := ownLine(l)
 		if kind == "" || kind == "use_backend" && !ours {
 			continue // an operator's own rules may lead to our backends
@@ -59,7 +60,7 @@ func (m *Managed) rulesOf(d Document, s section, file string) []haproxy.Rule {
 			}
 		}
 	}
-	var rules []haproxy.Rule
+	rules := make([]haproxy.Rule, 0, len(counts))
 	for domain, c := range counts {
 		closed := c.closed > 0 && c.closed == c.acls
 		switch byMap := m.ByMap[s.name] && c.rules == 0; {
@@ -178,21 +179,25 @@ func criterion(r haproxy.Rule) string {
 
 // dropsPort reports whether an ACL of ours ignores the port of the Host header.
 func dropsPort(raw string) bool {
-	w := literal(raw)
+	var buffer wordBuffer
+	w := literal(buffer[:0], raw)
 	return len(w) > 2 && (strings.Contains(w[2], ",host_only") || strings.Contains(w[2], ",field(1,:)"))
 }
 
-// literal are the words of a line without quotes; none if the line has escapes or variables.
-func literal(raw string) []string {
-	if strings.ContainsAny(raw, `\$`) {
+// literal appends the words of a line without quotes; none if the line has escapes or variables.
+func literal(words []string, raw string) []string {
+	switch {
+	case strings.IndexByte(raw, '\\') >= 0, strings.IndexByte(raw, '$') >= 0:
 		return nil
+	case hasQuotes(raw):
+		return expandWords(raw, nil)
 	}
-	return expandWords(raw, nil)
+	return appendWords(words, raw)
 }
 
 // isRule reports whether a rule leads to the domain's backend, with the domain's ACL as its only condition.
 func isRule(raw, domain string) bool {
-	w := literal(raw)
+	w := literal(nil, raw)
 	return len(w) == 4 && w[1] == haproxy.BackendName(domain) && w[2] == "if" && w[3] == haproxy.ACLName(domain)
 }
 
@@ -209,7 +214,7 @@ func hasExactDomain(l line, domain string) bool {
 // aclHosts are the values of an ACL that matches only the domain, in upper or lower case, with or without a port. Each value is the domain, or
 // the domain with a port. There are none if the ACL is not completely understood.
 func aclHosts(raw, domain string) []string {
-	w := literal(raw)
+	w := literal(nil, raw)
 	if len(w) < 4 || w[1] != haproxy.ACLName(domain) {
 		return nil
 	}

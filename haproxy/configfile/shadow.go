@@ -11,10 +11,11 @@ import (
 func shadows(body []line) map[int]bool {
 	found := map[int]bool{}
 	byHost := map[string]bool{} // the ACLs on the Host
+	var buffer wordBuffer
 	for i, l := range body {
 		switch firstWord(l.raw) {
 		case "acl":
-			if w := splitWords(l.raw); len(w) > 2 && aboutHost(w[2:]) {
+			if w := appendWords(buffer[:0], l.raw); len(w) > 2 && aboutHost(w[2:]) {
 				byHost[unquote(w[1])] = true
 			}
 		case "use_backend":
@@ -60,8 +61,10 @@ func outside(places map[int]bool, body []line) map[int]bool {
 
 // aboutHost reports whether words are about the Host header, or about the server name of TLS.
 func aboutHost(words []string) bool {
-	text := strings.ToLower(strings.Join(words, " "))
-	return strings.Contains(text, "host") || strings.Contains(text, "sni")
+	return slices.ContainsFunc(words, func(word string) bool {
+		word = strings.ToLower(word)
+		return strings.Contains(word, "host") || strings.Contains(word, "sni")
+	})
 }
 
 // shadowed warns of rules of ours below a line of an operator's that may match their requests.

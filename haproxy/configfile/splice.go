@@ -28,20 +28,23 @@ func newFile(frontends []string) string {
 	return b.String()
 }
 
+// roomPerDomain is about how many bytes a new domain of a few hosts takes.
+const roomPerDomain = 400
+
 // splice returns the text of a file with the managed part want. It writes, drops or keeps our own lines, and keeps every other byte. m must
 // have been read from d. If m.mapFile is set, each frontend whose rules change gets a map rule. The file also gets m.newSpares.
 func splice(d Document, m Managed, want haproxy.Config) string {
 	m, want = withSpares(m, want)
-	p := splicer{doc: d, have: m, want: want, added: map[int][]haproxy.Backend{}}
+	p := splicer{doc: d, have: m, want: want, added: map[int][]*haproxy.Backend{}}
 	p.place()
-	p.out.Grow(d.size() + 1<<16)
+	p.out.Grow(d.size() + roomPerDomain*max(0, len(want.Backends)-len(m.Config.Backends)) + 1<<16)
 	for i, s := range d.sections {
 		if i == 0 {
 			p.copy(0, s.head)
 		}
 		p.section(s)
 		for _, b := range p.added[i] {
-			p.backend(b)
+			p.backend(*b)
 		}
 		p.copy(s.content, s.end)
 	}
@@ -54,7 +57,7 @@ type splicer struct {
 	have Managed
 	want haproxy.Config
 	// added are the new backends by the index of the section before them.
-	added map[int][]haproxy.Backend
+	added map[int][]*haproxy.Backend
 	out   strings.Builder
 	// blanks are blank lines that wait until the section behind them is written: they are dropped with it.
 	blanks string

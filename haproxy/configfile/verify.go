@@ -100,7 +100,7 @@ type lineKey struct{ section, keyword string }
 // comments: Commit is only used if it keeps all their bytes, and Rewrite copies them.
 func foreignLines(d Document, m Managed) map[lineKey][]string {
 	found := map[lineKey][]string{}
-	rules := map[haproxy.Rule]bool{}
+	rules := make(map[haproxy.Rule]bool, len(m.Config.Rules))
 	for _, r := range m.Config.Rules {
 		rules[haproxy.Rule{Frontend: r.Frontend, Domain: r.Domain}] = true
 	}

@@ -19,7 +19,7 @@ func expandWords(raw string, env environment) []string {
 
 // unquote is expandWords for one word.
 func unquote(word string) string {
-	if !strings.ContainsAny(word, `\"'$`) {
+	if !hasQuotes(word) && strings.IndexByte(word, '$') < 0 {
 		return word
 	}
 	if words := expandWords(word, os.Getenv); len(words) == 1 {

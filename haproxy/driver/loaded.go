@@ -57,8 +57,10 @@ func (h *Instance) loaded(f configfile.Reading, w runtimeapi.Worker) (configfile
 		return h.guessLoaded(f, w, text, file), nil
 	}
 	h.lastLoaded.Worker = w
-	m := h.files.Loaded(f, text)
-	h.lastLoaded.Managed = m.Detached()
+	h.lastLoaded.Managed = h.files.Loaded(f, text)
+	if h.settings.Background { // for longer than the file may stay as it is
+		h.lastLoaded.Managed = h.lastLoaded.Managed.Detached()
+	}
 	h.guess.worker, h.guess.Managed = runtimeapi.Worker{}, configfile.Managed{}
 	return h.lastLoaded.Managed, nil
 }

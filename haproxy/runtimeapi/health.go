@@ -26,6 +26,7 @@ func Health(serversState []byte, n *Names, keep func(backend, server string, add
 	out, own := []byte("1\n"), n.load()
 	var columns *table
 	var header []byte
+	var fields [][]byte
 	for line := range bytes.Lines(serversState) {
 		line = bytes.TrimSuffix(line, []byte("\n"))
 		if after, ok := bytes.CutPrefix(line, []byte("# ")); ok {
@@ -37,12 +38,15 @@ func Health(serversState []byte, n *Names, keep func(backend, server string, add
 		if columns == nil || columns.missing != "" {
 			continue
 		}
-		fields := columns.cut(nil, line)
-		if len(fields) < columns.width {
+		if fields = columns.cut(fields[:0], line); len(fields) < columns.width {
+			continue
+		}
+		s, down := downServer(columns, fields)
+		if !down {
 			continue
 		}
 		backend := own.fromWire(string(fields[columns.at[stateBackend]]))
-		if s, down := downServer(columns, fields); down && keep(backend, s.Name, s.Addr, usesTLS(header, line)) {
+		if keep(backend, s.Name, s.Addr, usesTLS(header, line)) {
 			out = append(out, healthLine(header, line, own)...)
 		}
 	}
