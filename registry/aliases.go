@@ -194,19 +194,19 @@ func (a *Aliases) Share(prefix string, d Domain, served Patterns, registered fun
 	return d, []Problem{p}
 }
 
-// ShareAliases calls Share for all domains, and changes them in place. The domains are sorted.
-func ShareAliases(prefix string, domains []Domain, served Patterns) (lost []Problem) {
+// ShareAliases calls Share for all domains, and replaces those that it changes. The domains are sorted.
+func ShareAliases(prefix string, domains []*Domain, served Patterns) (lost []Problem) {
 	var all Aliases
 	for _, d := range domains {
-		all.add(d)
+		all.add(*d)
 	}
 	registered := func(name string) bool {
-		_, there := slices.BinarySearchFunc(domains, name, Domain.CompareName)
+		_, there := slices.BinarySearchFunc(domains, name, (*Domain).CompareName)
 		return there
 	}
 	for i, d := range domains {
-		shared, problems := all.Share(prefix, d, served, registered)
-		domains[i], lost = shared, append(lost, problems...)
+		shared, problems := all.Share(prefix, *d, served, registered)
+		domains[i], lost = &shared, append(lost, problems...)
 	}
 	return lost
 }

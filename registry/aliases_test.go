@@ -7,10 +7,10 @@ import (
 
 func TestAliasesOfAllDomainsAreShared(t *testing.T) {
 	t.Parallel()
-	domain := func(name string, since Revision, aliases string) Domain {
-		return Domain{Name: name, AliasesSince: since, Options: DomainOptions{Aliases: aliases}}
+	domain := func(name string, since Revision, aliases string) *Domain {
+		return &Domain{Name: name, AliasesSince: since, Options: DomainOptions{Aliases: aliases}}
 	}
-	domains := []Domain{
+	domains := []*Domain{
 		domain("a.com", 7, "*.com a.com b.com x.com y.com z.com"), // its own name is none that it loses
 		domain("b.com", 5, "x.com y.com z.com"),
 		domain("c.com", 5, "*.com x.com"),
@@ -42,7 +42,7 @@ func TestAliasesAreBoundAsDomainsAre(t *testing.T) {
 		"shop.com": false, "*.com": false, "*.a.com": false, "www.a.com": false, "evilshop.com": false, "*.evilshop.com": false, "shop.com.evil.com": false,
 		"www.shop.com.evil.com": false, "*.shop.com.evil.com": false, "a.com.evil.com": false, "com": false, "10.0.0.1": false, "bank.com": false,
 	} {
-		domains := []Domain{
+		domains := []*Domain{
 			{Name: "first.shop.com", AliasesSince: 1, Options: DomainOptions{Aliases: name}},
 			{Name: "second.shop.com", AliasesSince: 2, Options: DomainOptions{Aliases: strings.Join([]string{"good.shop.com", name}, " ")}},
 		}
@@ -58,7 +58,7 @@ func TestAliasesAreBoundAsDomainsAre(t *testing.T) {
 			t.Errorf("%s: %v", name, problems)
 		}
 	}
-	domains := []Domain{
+	domains := []*Domain{
 		{Name: "a.com", Options: DomainOptions{Aliases: "b.com www.shop.com"}},
 		{Name: "www.shop.com"},
 	}

@@ -85,7 +85,7 @@ func (i Ignored) Add(other Ignored) Ignored {
 // Decode reads the keys below the prefix, in any order. It does not change kvs, and its results share no memory with kvs. It
 // skips keys that are neither the prefix nor below it. The domains and all lists in them are sorted by name, the problems by
 // key. It returns at most 100 problems of each domain. A host whose address is refused has a bad value.
-func Decode(prefix string, kvs []KeyValue, addresses Addresses) ([]Domain, []Problem, Ignored) {
+func Decode(prefix string, kvs []KeyValue, addresses Addresses) ([]*Domain, []Problem, Ignored) {
 	prefix = strings.TrimRight(prefix, "/")
 	d := decoder{root: prefix + "/", addresses: addresses}
 	kvs = inOrder(kvs)
@@ -106,7 +106,7 @@ type decoder struct {
 	root      string // the prefix and a slash
 	addresses Addresses
 	spellings []spelling
-	unclear   []Domain // of spellings with only unclear keys
+	unclear   []*Domain // of spellings with only unclear keys
 	problems  []Problem
 	unnamed   []Problem // of names that cannot be a domain
 	ignored   Ignored
@@ -170,7 +170,7 @@ func (d *decoder) domain(name string, keys []KeyValue) {
 	if !s.readable {
 		d.problems = append(d.problems, s.problems...)
 		if len(s.Unclear) > 0 {
-			d.unclear = append(d.unclear, s.Domain)
+			d.unclear = append(d.unclear, s.alone())
 		}
 		return
 	}
@@ -178,11 +178,11 @@ func (d *decoder) domain(name string, keys []KeyValue) {
 }
 
 // domains merges the spellings of each domain: one spelling wins, each other one is a problem.
-func (d *decoder) domains() []Domain {
+func (d *decoder) domains() []*Domain {
 	slices.SortFunc(d.spellings, func(a, b spelling) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.spelled, b.spelled))
 	})
-	domains := make([]Domain, 0, len(d.spellings))
+	domains := make([]*Domain, 0, len(d.spellings))
 	for rest := d.spellings; len(rest) > 0; {
 		n := 1
 		for n < len(rest) && rest[n].Name == rest[0].Name {
@@ -195,9 +195,9 @@ func (d *decoder) domains() []Domain {
 }
 
 // withUnclear adds the domains that have only unclear keys to the sorted domains. Of several spellings the first one counts.
-func (d *decoder) withUnclear(domains []Domain) []Domain {
+func (d *decoder) withUnclear(domains []*Domain) []*Domain {
 	for _, u := range d.unclear {
-		at, there := slices.BinarySearchFunc(domains, u.Name, Domain.CompareName)
+		at, there := slices.BinarySearchFunc(domains, u.Name, (*Domain).CompareName)
 		if !there {
 			domains = slices.Insert(domains, at, u)
 		}
@@ -206,7 +206,7 @@ func (d *decoder) withUnclear(domains []Domain) []Domain {
 }
 
 // fold merges the sorted spellings of one domain. The spelling in lower case wins, which sorts last; without it the first one.
-func (d *decoder) fold(same []spelling) Domain {
+func (d *decoder) fold(same []spelling) *Domain {
 	winner := 0
 	if last := len(same) - 1; same[last].spelled == same[last].Name {
 		winner = last
@@ -219,7 +219,7 @@ func (d *decoder) fold(same []spelling) Domain {
 		d.leaveOut(s.first, s.spelled, fmt.Errorf("domain %s is the same as %s, and only the latter is followed: delete one of them",
 			Quote(s.spelled), Quote(same[winner].spelled)))
 	}
-	return same[winner].Domain
+	return same[winner].alone()
 }
 
 // runs splits the sorted keys into runs with the same segment at the offset.

@@ -42,8 +42,8 @@ var (
 const checkTimes = `( inter=[1-9][0-9]*[smhd])?( rise=[1-9][0-9]*)?( fall=[1-9][0-9]*)?`
 
 // checkDecoded returns what is wrong with a result of Decode, for any input.
-func checkDecoded(domains []registry.Domain, problems []registry.Problem, ignored registry.Ignored) error {
-	if !slices.IsSortedFunc(domains, func(a, b registry.Domain) int { return strings.Compare(a.Name, b.Name) }) {
+func checkDecoded(domains []*registry.Domain, problems []registry.Problem, ignored registry.Ignored) error {
+	if !slices.IsSortedFunc(domains, func(a, b *registry.Domain) int { return strings.Compare(a.Name, b.Name) }) {
 		return fmt.Errorf("domains are not sorted: %v", domains)
 	}
 	held := map[string]bool{}
@@ -51,7 +51,7 @@ func checkDecoded(domains []registry.Domain, problems []registry.Problem, ignore
 		if i > 0 && domains[i-1].Name == d.Name {
 			return fmt.Errorf("domain %s is there twice", d.Name)
 		}
-		if err := checkDecodedDomain(d); err != nil {
+		if err := checkDecodedDomain(*d); err != nil {
 			return fmt.Errorf("domain %q: %w", d.Name, err)
 		}
 		if d.Held {
@@ -173,7 +173,7 @@ func TestDecodeOfADomainDoesNotDependOnOtherDomains(t *testing.T) {
 		alone := slices.DeleteFunc(slices.Clone(kvs), func(kv registry.KeyValue) bool { return !strings.HasPrefix(kv.Key, "/p/b/") })
 		want, _, _ := registry.Decode("/p", alone, registry.Addresses{})
 		have, _, _ := registry.Decode("/p", kvs, registry.Addresses{})
-		have = slices.DeleteFunc(have, func(d registry.Domain) bool { return d.Name != "b" })
+		have = slices.DeleteFunc(have, func(d *registry.Domain) bool { return d.Name != "b" })
 		if b := slices.ContainsFunc(kvs, func(kv registry.KeyValue) bool { return strings.HasPrefix(kv.Key, "/p/B/") }); b {
 			t.Skip("another spelling")
 		}

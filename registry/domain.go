@@ -25,6 +25,12 @@ func newSpelling(name, first string) spelling {
 	return s
 }
 
+// alone returns the domain, without the memory of its spelling.
+func (s *spelling) alone() *Domain {
+	d := s.Domain
+	return &d
+}
+
 func (s *spelling) report(key string, err error) {
 	s.problems = append(s.problems, NewProblem(key, err))
 }

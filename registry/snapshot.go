@@ -27,8 +27,9 @@ type Snapshot struct {
 	// Changed is the last change below the prefix that the snapshot has, or the revision of the last listing if that is later.
 	// While an address change waits for its second key, it is the revision before that change. Only Follow sets it.
 	Changed Revision
-	// Domains are sorted by name; each has at least one key that could be read, or one that is Unclear.
-	Domains []Domain
+	// Domains are sorted by name; each has at least one key that could be read, or one that is Unclear. Snapshots share them, so none
+	// is ever written to.
+	Domains []*Domain
 	// Problems are sorted by key.
 	Problems []Problem
 	// Ignored are the keys without a meaning.
@@ -59,7 +60,7 @@ type Domain struct {
 }
 
 // Ignored reports whether the domain has only Unclear keys.
-func (d Domain) Ignored() bool {
+func (d *Domain) Ignored() bool {
 	return len(d.Unclear) > 0 && !d.Held && d.Options == DomainOptions{} && len(d.Hosts)+len(d.Pending)+len(d.HeldHosts) == 0
 }
 
@@ -71,7 +72,7 @@ func (d Domain) Equal(other Domain) bool {
 }
 
 // CompareName compares the name of the domain with another one, for a binary search.
-func (d Domain) CompareName(name string) int { return strings.Compare(d.Name, name) }
+func (d *Domain) CompareName(name string) int { return strings.Compare(d.Name, name) }
 
 // DomainOptions are the optional keys of a domain; empty means that the key is not set.
 type DomainOptions struct {

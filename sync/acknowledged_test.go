@@ -115,14 +115,14 @@ func (w *world) step(revision registry.Revision) (what string) {
 // change changes a domain; a.abc.com and b.abc.com stay, the others come and go.
 func (w *world) change(name string, revision registry.Revision) {
 	s := revised(w.snapshot, revision)
-	i := slices.IndexFunc(s.Domains, func(d registry.Domain) bool { return d.Name == name })
+	i := slices.IndexFunc(s.Domains, func(d *registry.Domain) bool { return d.Name == name })
 	switch {
 	case i < 0:
 		s = revised(s, revision, domain(name, host("server1", "10.0.0.5:80")))
 	case name > "c" && w.random.IntN(3) == 0:
 		s.Domains = slices.Delete(s.Domains, i, i+1)
 	default:
-		d := &s.Domains[i]
+		d := s.Domains[i]
 		d.Hosts = slices.Clone(d.Hosts)
 		switch w.random.IntN(4) {
 		case 0:
@@ -133,7 +133,7 @@ func (w *world) change(name string, revision registry.Revision) {
 			d.Hosts[0].Addr = host("", fmt.Sprintf("10.0.0.%d:80", 1+w.random.IntN(200))).Addr
 		}
 	}
-	slices.SortFunc(s.Domains, func(a, b registry.Domain) int { return compareNames(a.Name, b.Name) })
+	slices.SortFunc(s.Domains, func(a, b *registry.Domain) int { return compareNames(a.Name, b.Name) })
 	w.snapshot, w.changed[name] = s, revision
 	w.registry.change(s, name)
 	synctest.Wait()

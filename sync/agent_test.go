@@ -13,15 +13,25 @@ import (
 	"github.com/hapsync/hapsync/registry"
 )
 
-func revised(s registry.Snapshot, revision registry.Revision, domains ...registry.Domain) registry.Snapshot {
+func revised(s registry.Snapshot, revision registry.Revision, domains ...*registry.Domain) registry.Snapshot {
 	s.Revision = revision
-	s.Domains = append(append([]registry.Domain(nil), s.Domains...), domains...)
+	s.Domains = append(copied(s.Domains), domains...)
 	s.Keys = 2 * len(s.Domains)
 	return s
 }
 
-func domain(name string, hosts ...registry.Host) registry.Domain {
-	return registry.Domain{Name: name, Hosts: hosts}
+// copied are domains that may be written to.
+func copied(domains []*registry.Domain) []*registry.Domain {
+	all := make([]*registry.Domain, 0, len(domains))
+	for _, d := range domains {
+		own := *d
+		all = append(all, &own)
+	}
+	return all
+}
+
+func domain(name string, hosts ...registry.Host) *registry.Domain {
+	return &registry.Domain{Name: name, Hosts: hosts}
 }
 
 // TestAnIdleAgentDoesNothingForADay is not parallel, as others would use fake beside it.

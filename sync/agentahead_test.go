@@ -318,7 +318,7 @@ func TestRandomChangesEndInLine(t *testing.T) {
 // changedAtRandom is a snapshot with a change of one of its two domains, in which the first host stays.
 func changedAtRandom(random *rand.Rand, s registry.Snapshot, revision registry.Revision) (registry.Snapshot, string) {
 	s = revised(s, revision)
-	d := &s.Domains[random.IntN(2)]
+	d := s.Domains[random.IntN(2)]
 	d.Hosts = slices.Clone(d.Hosts)
 	switch k := random.IntN(len(d.Hosts)); random.IntN(4) {
 	case 0:

@@ -333,7 +333,7 @@ func TestAQuickPassMovesTheRevisionThatIsConfirmed(t *testing.T) {
 
 func TestManyHostsThatGoOneAfterTheOtherAreHeld(t *testing.T) {
 	t.Parallel()
-	all := registry.Domain{Name: "a.abc.com"}
+	all := &registry.Domain{Name: "a.abc.com"}
 	for _, name := range []string{"s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9"} {
 		all.Hosts = append(all.Hosts, host(name, "10.0.0.1:80"))
 	}
@@ -374,8 +374,8 @@ func TestAPassThatGoesOnFailingIsNoBusyLoop(t *testing.T) {
 
 func TestServersThatCameSinceCountForTheSafeguard(t *testing.T) {
 	t.Parallel()
-	hosts := func(n int) registry.Domain {
-		d := registry.Domain{Name: "a.abc.com"}
+	hosts := func(n int) *registry.Domain {
+		d := &registry.Domain{Name: "a.abc.com"}
 		for k := range n {
 			d.Hosts = append(d.Hosts, host(fmt.Sprintf("s%02d", k), "10.0.0.1:80"))
 		}

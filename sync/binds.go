@@ -45,9 +45,9 @@ func BesideFiles(snapshot registry.Snapshot, files haproxy.State) registry.Snaps
 	snapshot.Domains = slices.Clone(snapshot.Domains)
 	for i, d := range snapshot.Domains {
 		file, _ := backendOf(files.File, d.Name)
-		d, unclear := holdUnclear(d, file, haproxy.Backend{}, files.NotOurs)
+		d, unclear := holdUnclear(*d, file, haproxy.Backend{}, files.NotOurs)
 		d, own := holdOwnAddresses(d, snapshot.Prefix, files.Binds)
-		snapshot.Domains[i], snapshot.Problems = d, slices.Concat(snapshot.Problems, unclear, own)
+		snapshot.Domains[i], snapshot.Problems = &d, slices.Concat(snapshot.Problems, unclear, own)
 	}
 	return snapshot
 }

@@ -81,7 +81,7 @@ func TestAHostAtHAProxysOwnAddressIsLeftOutInEveryPass(t *testing.T) {
 // afterThat is a later snapshot of the same.
 func afterThat(s registry.Snapshot) registry.Snapshot {
 	s.Revision++
-	s.Domains = slices.Clone(s.Domains)
+	s.Domains = copied(s.Domains)
 	for i := range s.Domains {
 		s.Domains[i].Hosts = slices.Clone(s.Domains[i].Hosts)
 	}
@@ -106,7 +106,7 @@ func TestProblemsOfHostsAtHAProxysOwnAddressesAreBounded(t *testing.T) {
 	for n := range 300 {
 		d.Hosts = append(d.Hosts, host(fmt.Sprintf("s%03d", n), "10.0.0.9:80"))
 	}
-	if d, bound := holdOwnAddresses(d, "/p", bindsOf("10.0.0.9:80")); len(d.Hosts) != 0 || len(d.HeldHosts) != 300 || len(bound) != maxAddressProblems {
+	if d, bound := holdOwnAddresses(*d, "/p", bindsOf("10.0.0.9:80")); len(d.Hosts) != 0 || len(d.HeldHosts) != 300 || len(bound) != maxAddressProblems {
 		t.Errorf("%d, %d, %d", len(d.Hosts), len(d.HeldHosts), len(bound))
 	}
 }
@@ -119,7 +119,7 @@ func BenchmarkOwnAddressesOfTenThousandDomains(b *testing.B) {
 	binds := bindsOf("0.0.0.0:80", "0.0.0.0:443", "127.0.0.1:8404")
 	for b.Loop() {
 		for _, d := range s.Domains {
-			holdOwnAddresses(d, s.Prefix, binds)
+			holdOwnAddresses(*d, s.Prefix, binds)
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 func flap(i inn, last registry.Snapshot, times int, change func(d *registry.Domain, odd bool)) registry.Snapshot {
 	for n := range times {
 		last = revised(last, last.Revision+1)
-		change(&last.Domains[0], n%2 == 0)
+		change(last.Domains[0], n%2 == 0)
 		i.registry.change(last, "a.abc.com")
 		elapse(500 * time.Millisecond)
 	}
@@ -104,7 +104,7 @@ func TestTheKeyOfAnOptionThatRestsIsNamed(t *testing.T) {
 		is := was
 		change(&is.Options)
 		options := func(d registry.Domain) haproxy.BackendOptions {
-			want, _ := layout.Desired(registry.Snapshot{Domains: []registry.Domain{d}}, haproxy.State{})
+			want, _ := layout.Desired(registry.Snapshot{Domains: []*registry.Domain{&d}}, haproxy.State{})
 			return want.Backends[0].Options
 		}
 		for _, pair := range [][2]haproxy.BackendOptions{{options(is), options(was)}, {options(was), options(is)}} {

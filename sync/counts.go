@@ -24,8 +24,8 @@ type snapshotCounts struct {
 func countSnapshot(snapshot registry.Snapshot) snapshotCounts {
 	t := snapshotCounts{of: snapshot}
 	for _, d := range snapshot.Domains {
-		t.add(d, 1)
-		t.drained, t.pending = append(t.drained, drained(d)...), append(t.pending, pending(d)...)
+		t.add(*d, 1)
+		t.drained, t.pending = append(t.drained, drained(*d)...), append(t.pending, pending(*d)...)
 	}
 	return t
 }

@@ -168,7 +168,7 @@ func live(c haproxy.Change, st haproxy.State, backends map[string]target) (ok bo
 // domain needs no reload.
 func (l Layout) NeedsReload(st haproxy.State) haproxy.Change {
 	added := registry.Domain{Name: "new.hapsync.invalid", Hosts: []registry.Host{{Name: "server1"}}}
-	want, _ := l.Desired(registry.Snapshot{Domains: []registry.Domain{added}}, st)
+	want, _ := l.Desired(registry.Snapshot{Domains: []*registry.Domain{&added}}, st)
 	for _, c := range Diff(haproxy.Config{}, want) {
 		if ok, _ := st.Dynamic.Live(c); !ok && c.Object() != haproxy.ObjectServer {
 			return c

@@ -27,7 +27,7 @@ func dynamic() haproxy.Dynamic {
 func TestADomainComesToTheProcessAsAWholeOrNotAtAll(t *testing.T) {
 	t.Parallel()
 	snapshot := twoDomains()
-	snapshot.Domains = append(snapshot.Domains, registry.Domain{Name: "new.abc.com", Hosts: []registry.Host{host("s", "10.0.0.9:80")}})
+	snapshot.Domains = append(snapshot.Domains, &registry.Domain{Name: "new.abc.com", Hosts: []registry.Host{host("s", "10.0.0.9:80")}})
 	leastconn := registry.DomainOptions{Balance: "leastconn"}
 	for name, c := range map[string]struct {
 		change  func(d *haproxy.Dynamic)
@@ -46,7 +46,7 @@ func TestADomainComesToTheProcessAsAWholeOrNotAtAll(t *testing.T) {
 			t.Parallel()
 			have, _ := layout.Desired(twoDomains(), haproxy.State{})
 			asked := snapshot
-			asked.Domains = slices.Clone(snapshot.Domains)
+			asked.Domains = copied(snapshot.Domains)
 			asked.Domains[2].Options = c.options
 			want, _ := layout.Desired(asked, haproxy.State{})
 			st := haproxy.State{File: have, Live: have, Capabilities: haproxy.CapabilitiesOf(v34), Dynamic: dynamic()}

@@ -412,7 +412,7 @@ func drawSnapshot(t *rapid.T) registry.Snapshot {
 		if !rapid.Bool().Draw(t, name) {
 			continue
 		}
-		d := registry.Domain{Name: name, Options: registry.DomainOptions{
+		d := &registry.Domain{Name: name, Options: registry.DomainOptions{
 			Aliases:       strings.Join(aliases[name], " "),
 			Balance:       rapid.SampledFrom([]string{"", "", "", "leastconn", "source"}).Draw(t, "balance"),
 			Check:         rapid.SampledFrom([]string{"", "", "off", "/health", "tcp inter=5s", "/health status=200 host=x fall=9"}).Draw(t, "check"),

@@ -1,7 +1,6 @@
 package sync
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -286,11 +285,11 @@ func (m *memory) drift(plan Plan, snapshot registry.Snapshot) int {
 }
 
 func domainOf(s registry.Snapshot, name string) (registry.Domain, bool) {
-	i, ok := slices.BinarySearchFunc(s.Domains, name, func(d registry.Domain, name string) int { return cmp.Compare(d.Name, name) })
+	i, ok := slices.BinarySearchFunc(s.Domains, name, (*registry.Domain).CompareName)
 	if !ok {
 		return registry.Domain{}, false
 	}
-	return s.Domains[i], true
+	return *s.Domains[i], true
 }
 
 // removals are those of a pass; have is the number of managed servers, with those that were removed shortly before.

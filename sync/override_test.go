@@ -268,9 +268,9 @@ func TestWhatAReloadTakesBackIsNobodysOverride(t *testing.T) {
 		s := withNew(revised(twoDomains(), 900)) // asks for a reload
 		i.registry.change(s, "c.abc.com")
 		elapse(100 * time.Millisecond)
-		b := registry.Domain{Name: "b.abc.com", Hosts: slices.Clone(s.Domains[1].Hosts)}
+		b := &registry.Domain{Name: "b.abc.com", Hosts: slices.Clone(s.Domains[1].Hosts)}
 		b.Hosts[0].Weight, b.Hosts[0].State = 114, registry.Maint // for the old worker, which goes
-		s = registry.Snapshot{Prefix: s.Prefix, Revision: 901, Keys: s.Keys, Domains: slices.Clone(s.Domains)}
+		s = registry.Snapshot{Prefix: s.Prefix, Revision: 901, Keys: s.Keys, Domains: copied(s.Domains)}
 		s.Domains[1] = b
 		i.registry.change(s, "b.abc.com")
 		elapse(150 * time.Millisecond) // the new worker answers, with what the file said
@@ -278,7 +278,7 @@ func TestWhatAReloadTakesBackIsNobodysOverride(t *testing.T) {
 		i.registry.change(s, "a.abc.com")
 		elapse(10 * time.Millisecond)
 		s.Revision++
-		s.Domains = slices.Clone(s.Domains)
+		s.Domains = copied(s.Domains)
 		s.Domains[1].Hosts = append(slices.Clone(b.Hosts), host("server2", "10.0.0.2:2"))
 		i.registry.change(s, "b.abc.com")
 		elapse(10 * time.Second)

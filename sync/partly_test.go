@@ -13,7 +13,7 @@ import (
 // movedAndAdded is twoDomains with a host of a.com that has moved, and a new domain.
 func movedAndAdded() registry.Snapshot {
 	snapshot := twoDomains()
-	snapshot.Domains = append(slices.Clone(snapshot.Domains), registry.Domain{Name: "z.com", Hosts: []registry.Host{host("s", "10.9.0.1:80")}})
+	snapshot.Domains = append(slices.Clone(snapshot.Domains), &registry.Domain{Name: "z.com", Hosts: []registry.Host{host("s", "10.9.0.1:80")}})
 	snapshot.Domains[0].Hosts = slices.Clone(snapshot.Domains[0].Hosts)
 	snapshot.Domains[0].Hosts[0].Addr = host("s", "10.9.0.2:80").Addr
 	return snapshot

@@ -335,7 +335,7 @@ func partOf(snapshot registry.Snapshot, scope haproxy.Scope) registry.Snapshot {
 	}
 	for _, name := range scope.Names() {
 		if d, ok := domainOf(snapshot, name); ok {
-			part.Domains = append(part.Domains, d)
+			part.Domains = append(part.Domains, &d)
 		}
 	}
 	return part

@@ -17,7 +17,7 @@ func host(name, addr string) registry.Host {
 
 // twoDomains is a registry of two domains.
 func twoDomains() registry.Snapshot {
-	return registry.Snapshot{Prefix: "/services/web", Revision: 812, Keys: 6, Domains: []registry.Domain{
+	return registry.Snapshot{Prefix: "/services/web", Revision: 812, Keys: 6, Domains: []*registry.Domain{
 		{Name: "a.abc.com", Hosts: []registry.Host{host("server1", "10.0.0.1:10000"), host("server2", "10.0.0.1:10001")}},
 		{Name: "b.abc.com", Hosts: []registry.Host{host("server1", "10.0.0.2:12345")}},
 	}}
@@ -35,7 +35,7 @@ func TestManyReasonsForAReloadAreCounted(t *testing.T) {
 	t.Parallel()
 	snapshot := registry.Snapshot{Keys: 1}
 	for _, name := range []string{"a", "b", "c", "d", "e"} {
-		snapshot.Domains = append(snapshot.Domains, registry.Domain{Name: name, Hosts: []registry.Host{host("s", "10.0.0.1:80")}})
+		snapshot.Domains = append(snapshot.Domains, &registry.Domain{Name: name, Hosts: []registry.Host{host("s", "10.0.0.1:80")}})
 	}
 	report, err := newSyncer(t, source{snapshot: snapshot}, inLine(registry.Snapshot{}, v32), Policy{}).Plan(t.Context())
 	if err != nil {
@@ -50,11 +50,11 @@ func TestManyReasonsForAReloadAreCounted(t *testing.T) {
 func TestMassRemovalIsHeld(t *testing.T) {
 	t.Parallel()
 	many := func(n int) registry.Snapshot {
-		d := registry.Domain{Name: "a"}
+		d := &registry.Domain{Name: "a"}
 		for i := range n {
 			d.Hosts = append(d.Hosts, host(string(rune('a'+i)), "10.0.0.1:80"))
 		}
-		return registry.Snapshot{Keys: 2 * n, Domains: []registry.Domain{d}}
+		return registry.Snapshot{Keys: 2 * n, Domains: []*registry.Domain{d}}
 	}
 	cases := map[string]struct {
 		have, want int
@@ -102,7 +102,7 @@ func TestWhatStandsInTheWayOfAPass(t *testing.T) {
 	moved := twoDomains()
 	moved.Domains[0].Hosts[0].Addr = netip.MustParseAddrPort("10.0.0.3:1")
 	added := twoDomains()
-	added.Domains = append(added.Domains, registry.Domain{Name: "new.abc.com", Hosts: []registry.Host{host("s", "10.0.0.9:80")}})
+	added.Domains = append(added.Domains, &registry.Domain{Name: "new.abc.com", Hosts: []registry.Host{host("s", "10.0.0.9:80")}})
 	sync := func(t *testing.T, m *fake, s source) (Report, error) {
 		return newSyncer(t, s, m, Policy{}).Sync(t.Context())
 	}

@@ -76,7 +76,7 @@ func reportsFrom(t *testing.T, i inn) *[]registry.AgentReport {
 
 // reported is a registry of one host at a revision.
 func reported(revision registry.Revision, state registry.HostState) registry.Snapshot {
-	return registry.Snapshot{Prefix: "/services/web", Revision: revision, Changed: revision, Keys: 2, Domains: []registry.Domain{
+	return registry.Snapshot{Prefix: "/services/web", Revision: revision, Changed: revision, Keys: 2, Domains: []*registry.Domain{
 		{Name: "a.abc.com", Hosts: []registry.Host{
 			{Name: "s1", Addr: netip.MustParseAddrPort("10.0.0.1:80"), Weight: int(revision)%200 + 1, State: state},
 			{Name: "s2", Addr: netip.MustParseAddrPort("10.0.0.2:80"), Weight: 1, State: registry.Ready},

@@ -91,12 +91,12 @@ func (s *stir) step() (what string) {
 func (s *stir) turn() (what string) {
 	next := revised(s.snapshot, s.snapshot.Revision+1)
 	name := []string{"a.abc.com", "b.abc.com", "c.abc.com", "d.abc.com"}[s.random.IntN(4)]
-	at := slices.IndexFunc(next.Domains, func(d registry.Domain) bool { return d.Name == name })
+	at := slices.IndexFunc(next.Domains, func(d *registry.Domain) bool { return d.Name == name })
 	if at < 0 {
 		next.Domains = append(next.Domains, domain(name))
 		at = len(next.Domains) - 1
 	}
-	d := &next.Domains[at]
+	d := next.Domains[at]
 	d.Hosts = slices.Clone(d.Hosts)
 	called := fmt.Sprint("server", 1+s.random.IntN(3))
 	i := slices.IndexFunc(d.Hosts, func(h registry.Host) bool { return h.Name == called })
@@ -125,7 +125,7 @@ func (s *stir) turn() (what string) {
 	if len(d.Hosts) == 0 {
 		next.Domains = slices.Delete(next.Domains, at, at+1)
 	}
-	slices.SortFunc(next.Domains, func(a, b registry.Domain) int { return compareNames(a.Name, b.Name) })
+	slices.SortFunc(next.Domains, func(a, b *registry.Domain) int { return compareNames(a.Name, b.Name) })
 	next.Changed = next.Revision
 	s.snapshot = next
 	s.registry.change(next, name)

@@ -264,13 +264,13 @@ func backendNames(domains []string) []string {
 
 // changedDomains are the domains that differ between two snapshots, sorted.
 func changedDomains(was, is registry.Snapshot) (names []string) {
-	byName := func(a, b registry.Domain) int { return cmp.Compare(a.Name, b.Name) }
-	merge(was.Domains, is.Domains, byName, func(was, is *registry.Domain) {
+	byName := func(a, b *registry.Domain) int { return cmp.Compare(a.Name, b.Name) }
+	merge(was.Domains, is.Domains, byName, func(was, is **registry.Domain) {
 		switch {
 		case was == nil:
-			names = append(names, is.Name)
-		case is == nil || !was.Equal(*is):
-			names = append(names, was.Name)
+			names = append(names, (*is).Name)
+		case is == nil || !(*was).Equal(**is):
+			names = append(names, (*was).Name)
 		}
 	})
 	return names

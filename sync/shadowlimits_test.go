@@ -221,7 +221,7 @@ func TestAShadowForgetsAHoldThatTheOtherToolOverrode(t *testing.T) {
 		if len(s.heldRemovals) > 0 {
 			t.Errorf("withheld: %v", s.heldRemovals)
 		}
-		renewed := registry.Snapshot{Prefix: "/services/web", Revision: 814, Keys: 4, Domains: []registry.Domain{
+		renewed := registry.Snapshot{Prefix: "/services/web", Revision: 814, Keys: 4, Domains: []*registry.Domain{
 			domain("a.abc.com", host("server3", "10.0.0.3:1"), host("server4", "10.0.0.4:1")), domain("c.abc.com", host("server1", "10.0.0.5:1")),
 		}}
 		s.registry.tell(renewed)

@@ -36,7 +36,7 @@ func TestNewDomainsComeInSpareBackendsAsLongAsOneIsFree(t *testing.T) {
 	have, _ := layout.Desired(twoDomains(), haproxy.State{})
 	snapshot := twoDomains()
 	for _, name := range []string{"d.abc.com", "e.abc.com", "f.abc.com"} {
-		snapshot.Domains = append(snapshot.Domains, registry.Domain{Name: name, Hosts: []registry.Host{host("s", "10.0.0.9:80")}})
+		snapshot.Domains = append(snapshot.Domains, &registry.Domain{Name: name, Hosts: []registry.Host{host("s", "10.0.0.9:80")}})
 	}
 	snapshot.Domains[2].Options.Balance = "leastconn" // of which there is no spare backend
 	want, _ := layout.Desired(snapshot, haproxy.State{})
@@ -71,8 +71,8 @@ func TestADomainThatCannotComeTakesNoSpareBackend(t *testing.T) {
 	for i := range maxLiveServers + 1 {
 		many = append(many, host(fmt.Sprintf("s%04d", i), "10.0.0.9:80"))
 	}
-	snapshot.Domains = append(snapshot.Domains, registry.Domain{Name: "d.abc.com", Hosts: many},
-		registry.Domain{Name: "e.abc.com", Hosts: []registry.Host{host("s", "10.0.0.9:80")}})
+	snapshot.Domains = append(snapshot.Domains, &registry.Domain{Name: "d.abc.com", Hosts: many},
+		&registry.Domain{Name: "e.abc.com", Hosts: []registry.Host{host("s", "10.0.0.9:80")}})
 	want, _ := layout.Desired(snapshot, haproxy.State{})
 	for _, version := range []haproxy.Version{v32, {Major: 2, Minor: 6}} {
 		st := haproxy.State{File: have, Live: have, Capabilities: haproxy.CapabilitiesOf(version), Dynamic: spares(1)}

@@ -84,7 +84,7 @@ func (l Layout) Desired(snapshot registry.Snapshot, st haproxy.State) (haproxy.C
 		if has(st.Foreign, d.Name) {
 			continue
 		}
-		b, found := l.desiredBackend(d, snapshot.Prefix, st)
+		b, found := l.desiredBackend(*d, snapshot.Prefix, st)
 		problems = append(problems, found...)
 		if len(b.Servers) > 0 {
 			want.Backends = append(want.Backends, b)
@@ -179,20 +179,21 @@ func badNamesOf(snapshot registry.Snapshot) badNames {
 }
 
 // holdHosts returns the domains with their badly named hosts among HeldHosts, like hosts with a bad value.
-func (bad badNames) holdHosts(domains []registry.Domain) []registry.Domain {
+func (bad badNames) holdHosts(domains []*registry.Domain) []*registry.Domain {
 	if len(bad.hosts) == 0 {
 		return domains
 	}
-	all := make([]registry.Domain, 0, len(domains)+len(bad.hosts))
+	all := make([]*registry.Domain, 0, len(domains)+len(bad.hosts))
 	known := map[string]bool{}
 	for _, d := range domains {
 		known[d.Name] = true
-		d.HeldHosts = slices.Concat(d.HeldHosts, bad.hosts[d.Name])
-		all = append(all, d)
+		held := *d
+		held.HeldHosts = slices.Concat(d.HeldHosts, bad.hosts[d.Name])
+		all = append(all, &held)
 	}
 	for name, hosts := range bad.hosts {
 		if !known[name] {
-			all = append(all, registry.Domain{Name: name, Held: true, HeldHosts: hosts})
+			all = append(all, &registry.Domain{Name: name, Held: true, HeldHosts: hosts})
 		}
 	}
 	return all

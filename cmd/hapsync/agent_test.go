@@ -264,7 +264,7 @@ func TestAgentFollowsItsOwnFlags(t *testing.T) {
 			b.state.File.Rules = append(b.state.File.Rules, haproxy.Rule{Frontend: "webin", Domain: d})
 			if i < 3 {
 				host := registry.Host{Name: "s", Addr: server.Addr, Weight: 1, State: registry.Ready}
-				b.snapshot.Domains = append(b.snapshot.Domains, registry.Domain{Name: d, Hosts: []registry.Host{host}})
+				b.snapshot.Domains = append(b.snapshot.Domains, &registry.Domain{Name: d, Hosts: []registry.Host{host}})
 			}
 		}
 		b.state.Live = b.state.File

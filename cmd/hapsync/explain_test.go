@@ -52,7 +52,7 @@ func (b *bench) gone() {
 }
 
 func TestExplain(t *testing.T) {
-	domain := func(b *bench) *registry.Domain { return &b.snapshot.Domains[0] }
+	domain := func(b *bench) *registry.Domain { return b.snapshot.Domains[0] }
 	for _, tt := range []struct {
 		name   string
 		change func(*bench)

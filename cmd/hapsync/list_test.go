@@ -12,7 +12,7 @@ import (
 func busyRegistry() *bench {
 	return &bench{snapshot: registry.Snapshot{
 		Revision: 812, Keys: 11,
-		Domains: []registry.Domain{
+		Domains: []*registry.Domain{
 			{
 				Name: "a.abc.com", Options: registry.DomainOptions{Balance: "leastconn", Check: "/health"},
 				Hosts: []registry.Host{

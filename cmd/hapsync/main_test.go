@@ -100,7 +100,7 @@ func (b benchSource) Close() error { return nil }
 
 func (b benchSource) Domain(_ context.Context, name string) (registry.Snapshot, error) {
 	s := b.snapshot
-	s.Domains = slices.DeleteFunc(slices.Clone(s.Domains), func(d registry.Domain) bool { return d.Name != name })
+	s.Domains = slices.DeleteFunc(slices.Clone(s.Domains), func(d *registry.Domain) bool { return d.Name != name })
 	return s, b.snapshotErr
 }
 
@@ -233,7 +233,7 @@ func (b benchTarget) Reload(context.Context) error {
 // oneHost is a registry with one good host, and a HAProxy that has nothing yet.
 func oneHost() *bench {
 	return &bench{
-		snapshot: registry.Snapshot{Revision: 812, Keys: 2, Domains: []registry.Domain{{
+		snapshot: registry.Snapshot{Revision: 812, Keys: 2, Domains: []*registry.Domain{{
 			Name: "a.abc.com",
 			Hosts: []registry.Host{{Name: "server1", Addr: netip.MustParseAddrPort("10.0.0.1:10000"),
 				Weight: 1, State: registry.Ready}},

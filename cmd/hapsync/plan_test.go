@@ -21,7 +21,7 @@ func registered(name, addr string) registry.Host {
 
 // inLine is a HAProxy of some version that is in line with a registry of two domains.
 func inLine(version haproxy.Version) *bench {
-	b := &bench{snapshot: registry.Snapshot{Prefix: "/services/web", Revision: 812, Keys: 6, Domains: []registry.Domain{
+	b := &bench{snapshot: registry.Snapshot{Prefix: "/services/web", Revision: 812, Keys: 6, Domains: []*registry.Domain{
 		{Name: "a.abc.com", Hosts: []registry.Host{registered("server1", "10.0.0.1:10000"), registered("server2", "10.0.0.1:10001")}},
 		{Name: "b.abc.com", Hosts: []registry.Host{registered("server1", "10.0.0.2:12345")}},
 	}}}
@@ -66,7 +66,7 @@ func planCases() map[string]planCase {
 			s.Domains[1].Hosts[0].Backup = true
 		}},
 		"new-domain": {v32, func(s *registry.Snapshot, _ *haproxy.State) {
-			s.Domains = append(s.Domains, registry.Domain{Name: "new.abc.com", Hosts: []registry.Host{registered("s", "10.0.0.9:80")}})
+			s.Domains = append(s.Domains, &registry.Domain{Name: "new.abc.com", Hosts: []registry.Host{registered("s", "10.0.0.9:80")}})
 		}},
 		"removed-domain": {v32, func(s *registry.Snapshot, _ *haproxy.State) { s.Domains = s.Domains[:1] }},
 		"options": {v32, func(s *registry.Snapshot, _ *haproxy.State) {
@@ -129,7 +129,7 @@ func TestALargePlanIsCounted(t *testing.T) {
 	b := inLine(v32)
 	b.snapshot.Domains[0].Hosts[0].Weight = 5
 	for n := range 1003 {
-		b.snapshot.Domains = append(b.snapshot.Domains, registry.Domain{Name: fmt.Sprintf("n%04d.abc.com", n),
+		b.snapshot.Domains = append(b.snapshot.Domains, &registry.Domain{Name: fmt.Sprintf("n%04d.abc.com", n),
 			Hosts: []registry.Host{registered("s1", "10.0.0.9:80"), registered("s2", "10.0.0.9:81")}})
 	}
 	want := `rewrite        the managed file: 4013 changes are cheaper to write than to edit

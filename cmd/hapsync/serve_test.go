@@ -116,8 +116,9 @@ func TestMetricsFollowTheAgent(t *testing.T) {
 			b := oneHost()
 			first, second := b.snapshot, b.snapshot
 			second.Revision++
-			second.Domains = append(slices.Clone(second.Domains), second.Domains[0])
-			second.Domains[1].Name = "b.abc.com"
+			added := *second.Domains[0]
+			added.Name = "b.abc.com"
+			second.Domains = append(slices.Clone(second.Domains), &added)
 			b.updates = make(chan registry.Snapshot)
 			a := startAgent(t, b.program(nil, nil), freeAddr(t), "--reload-interval", interval)
 			if got := scrape(t, a); got["hapsync_registry_up"] != 0 || got["hapsync_revision_seen"] != 0 {

@@ -28,7 +28,7 @@ import (
 func manyDomains(n int) *bench {
 	b := &bench{snapshot: registry.Snapshot{Prefix: "/services/web", Revision: 812, Keys: 4 * n}, state: oneHost().state}
 	for i := range n {
-		d := registry.Domain{Name: fmt.Sprintf("d%05d.abc.com", i)}
+		d := &registry.Domain{Name: fmt.Sprintf("d%05d.abc.com", i)}
 		for k := range 2 {
 			name := fmt.Sprintf("web%d", k)
 			addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(k), byte(i >> 8), byte(i)}), 10000)
@@ -97,7 +97,7 @@ func TestTheAPIHasAllDomainsPageByPage(t *testing.T) {
 
 func TestPagesOfAnySizeAreSmall(t *testing.T) {
 	b := manyDomains(2000)
-	big := &b.snapshot.Domains[0]
+	big := b.snapshot.Domains[0]
 	for i := range 1000 {
 		big.Hosts = append(big.Hosts, registry.Host{Name: fmt.Sprintf("web1%03d", i), Addr: big.Hosts[0].Addr, Weight: 1, State: registry.Ready})
 		b.snapshot.Problems = append(b.snapshot.Problems, registry.Problem{Key: strings.Repeat("x", 512), Reason: strings.Repeat("<", 150), Domain: fmt.Sprintf("d%05d.abc.com", i), Host: "web"})
@@ -114,7 +114,7 @@ func TestPagesShowWhatTheRegistryHasAsText(t *testing.T) {
 	const script = `<script>alert(1)</script>`
 	b := oneHost()
 	b.snapshot.Problems = []registry.Problem{{Key: "/services/web/" + script, Reason: `"><img src=x onerror=alert(1)>`, Domain: script, Host: script}}
-	b.snapshot.Domains = append(b.snapshot.Domains, registry.Domain{Name: "b" + script, Options: registry.DomainOptions{Check: script}, HeldHosts: []string{script}})
+	b.snapshot.Domains = append(b.snapshot.Domains, &registry.Domain{Name: "b" + script, Options: registry.DomainOptions{Check: script}, HeldHosts: []string{script}})
 	a := b.started(t)
 	for _, path := range []string{"/", "/domains", "/domains?q=" + url.QueryEscape(`"><script>`), "/domains/a.abc.com", "/explain/a.abc.com/server1", "/domains/" + url.PathEscape(script), "/plan"} {
 		_, body, err := a.get(t, path)
@@ -194,7 +194,7 @@ func TestTheHistoryIsTheJournalPageByPage(t *testing.T) {
 	for i := range 5 {
 		next := b.snapshot
 		next.Revision += registry.Revision(i)
-		next.Domains = append(slices.Clone(next.Domains), registry.Domain{Name: fmt.Sprintf("d%d.abc.com", i), Hosts: next.Domains[0].Hosts})
+		next.Domains = append(slices.Clone(next.Domains), &registry.Domain{Name: fmt.Sprintf("d%d.abc.com", i), Hosts: next.Domains[0].Hosts})
 		b.updates <- next
 		a.answers(t, "/history", 200, fmt.Sprintf("d%d.abc.com", i))
 	}
@@ -243,7 +243,7 @@ func TestReloadsAreCountedByTheJournal(t *testing.T) {
 			return nil
 		})
 		b.snapshot.Revision++
-		b.snapshot.Domains = append(slices.Clone(b.snapshot.Domains), registry.Domain{Name: "b.abc.com", Hosts: b.snapshot.Domains[0].Hosts})
+		b.snapshot.Domains = append(slices.Clone(b.snapshot.Domains), &registry.Domain{Name: "b.abc.com", Hosts: b.snapshot.Domains[0].Hosts})
 	}
 	wantContains(t, "the page", a.must(t, "/"), `<dt>reloads</dt><dd>4</dd><dd class="dim">today</dd>`)
 	without := oneHost().started(t)
@@ -384,9 +384,10 @@ func TestAnOpenPageHearsOfChangesUntilTheAgentEnds(t *testing.T) {
 	hears("10.0.0.1:10000")
 	moved := b.snapshot
 	moved.Revision++
-	moved.Domains = slices.Clone(moved.Domains)
-	moved.Domains[0].Hosts = slices.Clone(moved.Domains[0].Hosts)
-	moved.Domains[0].Hosts[0].Addr = netip.MustParseAddrPort("10.0.0.1:10002")
+	d := *moved.Domains[0]
+	d.Hosts = slices.Clone(d.Hosts)
+	d.Hosts[0].Addr = netip.MustParseAddrPort("10.0.0.1:10002")
+	moved.Domains = []*registry.Domain{&d}
 	b.updates <- moved
 	hears("10.0.0.1:10002")
 	if code := a.ends(); code != exitOK {

@@ -45,9 +45,9 @@ type Mirror struct {
 type group struct {
 	keys     []registry.KeyValue // in the order of Decode
 	over     int                 // how many keys are not kept
-	decoded  []registry.Domain   // one or none, with all aliases that it asks for
+	decoded  []*registry.Domain  // one or none, with all aliases that it asks for
 	bad      []registry.Problem  // of its own keys
-	domain   []registry.Domain   // like decoded, with the aliases that it gets
+	domain   []*registry.Domain  // like decoded, with the aliases that it gets
 	problems []registry.Problem  // like bad, with the aliases that it does not get
 	ignored  registry.Ignored
 	moves    map[string]move // by the path of the host
@@ -64,7 +64,7 @@ const unnamed = "//"
 func New(prefix string, settle time.Duration, maxKeys int, addresses registry.Addresses) *Mirror {
 	return &Mirror{
 		prefix: prefix, root: prefix + "/", settle: settle, maxKeys: maxKeys, addresses: addresses,
-		snapshot: registry.Snapshot{Prefix: prefix, Domains: []registry.Domain{}}, groups: map[string]*group{},
+		snapshot: registry.Snapshot{Prefix: prefix, Domains: []*registry.Domain{}}, groups: map[string]*group{},
 		dirty: map[string]time.Time{}, unsettled: map[string]struct{}{}, leaseEnded: map[address]struct{}{}, names: map[string]int{},
 	}
 }
@@ -202,7 +202,7 @@ func (m *Mirror) Update() registry.Update {
 		g := m.groups[name]
 		domain, problems := m.withAliases(g)
 		out.problems, in.problems = append(out.problems, g.problems...), append(in.problems, problems...)
-		if !slices.EqualFunc(g.domain, domain, registry.Domain.Equal) {
+		if !slices.EqualFunc(g.domain, domain, equal) {
 			out.domain, in.domain = append(out.domain, g.domain...), append(in.domain, domain...)
 			changed, heard[name] = append(changed, name), again[name]
 			g.domain = domain
@@ -237,28 +237,28 @@ func (m *Mirror) decode() map[string]time.Time {
 		}
 		g.decoded, g.bad = domain, problems
 	}
-	clear(m.dirty)
+	m.dirty = map[string]time.Time{} // clear would leave it as large as at the start, and each Update clones it
 	return again
 }
 
 // first is the domain of a group; zero if there is none.
-func first(domains []registry.Domain) (d registry.Domain) {
+func first(domains []*registry.Domain) (d registry.Domain) {
 	if len(domains) > 0 {
-		d = domains[0]
+		d = *domains[0]
 	}
 	return d
 }
 
 // withAliases returns the domain of a group with only the aliases that it gets, and all problems of the group.
-func (m *Mirror) withAliases(g *group) ([]registry.Domain, []registry.Problem) {
+func (m *Mirror) withAliases(g *group) ([]*registry.Domain, []registry.Problem) {
 	if first(g.decoded).Options.Aliases == "" {
 		return g.decoded, g.bad
 	}
-	d, lost := m.aliases.Share(m.prefix, g.decoded[0], m.Domains, func(name string) bool {
+	d, lost := m.aliases.Share(m.prefix, *g.decoded[0], m.Domains, func(name string) bool {
 		other := m.groups[name]
 		return other != nil && len(other.decoded) > 0
 	})
-	return []registry.Domain{d}, slices.Concat(g.bad, lost)
+	return []*registry.Domain{&d}, slices.Concat(g.bad, lost)
 }
 
 // ignore replaces the ignored keys of a group, and updates the sum over all groups.
@@ -293,7 +293,9 @@ func (m *Mirror) completeUntil() registry.Revision {
 	return registry.Revision(whole)
 }
 
-func byName(a, b registry.Domain) int { return cmp.Compare(a.Name, b.Name) }
+func byName(a, b *registry.Domain) int { return cmp.Compare(a.Name, b.Name) }
+
+func equal(a, b *registry.Domain) bool { return a.Equal(*b) }
 
 // patch returns a copy of have without out and with in. All are sorted; have contains all of out.
 func patch[T any](have, out, in []T, order func(a, b T) int) []T {

@@ -87,11 +87,11 @@ func (m *model) check(t *rapid.T, u registry.Update) {
 	m.told = u.Snapshot
 }
 
-func differing(have, want []registry.Domain) []string {
-	texts := func(domains []registry.Domain) map[string]string {
+func differing(have, want []*registry.Domain) []string {
+	texts := func(domains []*registry.Domain) map[string]string {
 		m := map[string]string{}
 		for _, d := range domains {
-			m[d.Name] = registrytest.Describe([]registry.Domain{d}, nil)
+			m[d.Name] = registrytest.Describe([]*registry.Domain{d}, nil)
 		}
 		return m
 	}
@@ -186,6 +186,21 @@ func TestAChangeCostsNoMoreWithOtherDomains(t *testing.T) {
 	if n := testing.AllocsPerRun(20, change); n > 60 {
 		t.Errorf("%.0f allocations", n)
 	}
+	const changes = 100
+	before := allocated()
+	for range changes {
+		change()
+	}
+	if n := (allocated() - before) / changes; n > 20<<10 { // 8 kB are pointers to the domains
+		t.Errorf("%d bytes are allocated", n)
+	}
+}
+
+// allocated is the sum of all allocations so far, in bytes.
+func allocated() uint64 {
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.TotalAlloc
 }
 
 // fillHosts lists domains with two hosts each, and returns the snapshot.

@@ -315,7 +315,7 @@ func (m *Mirror) expired() []string {
 }
 
 func (g *group) serves(host string) bool {
-	return slices.ContainsFunc(g.domain, func(d registry.Domain) bool {
+	return slices.ContainsFunc(g.domain, func(d *registry.Domain) bool {
 		return slices.Contains(d.HeldHosts, host) ||
 			slices.ContainsFunc(d.Unclear, func(p registry.Problem) bool { return p.Host == host }) ||
 			slices.ContainsFunc(d.Hosts, func(h registry.Host) bool { return h.Name == host })

@@ -43,7 +43,7 @@ func KeyValues() *rapid.Generator[[]registry.KeyValue] {
 }
 
 // Describe writes all fields of domains and problems as text.
-func Describe(domains []registry.Domain, problems []registry.Problem, ignored ...registry.Ignored) string {
+func Describe(domains []*registry.Domain, problems []registry.Problem, ignored ...registry.Ignored) string {
 	var b strings.Builder
 	for _, d := range domains {
 		o := d.Options

@@ -41,12 +41,12 @@ func (l List) WriteText(w io.Writer) error {
 // shown is the snapshot without the domains that have only ignored keys.
 func (l List) shown() registry.Snapshot {
 	s := l.Snapshot
-	s.Domains = slices.DeleteFunc(slices.Clone(s.Domains), registry.Domain.Ignored)
+	s.Domains = slices.DeleteFunc(slices.Clone(s.Domains), (*registry.Domain).Ignored)
 	return s
 }
 
 // writeTable writes a line for each host, good or not, and one for a domain with options or without hosts.
-func writeTable(out *bytes.Buffer, domains []registry.Domain) (hosts, pending int) {
+func writeTable(out *bytes.Buffer, domains []*registry.Domain) (hosts, pending int) {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	row := func(cells ...string) {
 		_, _ = fmt.Fprintln(table, strings.Join(cells, "\t")) // into the buffer
@@ -74,7 +74,7 @@ func writeTable(out *bytes.Buffer, domains []registry.Domain) (hosts, pending in
 	return hosts, pending
 }
 
-func domainOptions(d registry.Domain) string {
+func domainOptions(d *registry.Domain) string {
 	options := d.Options.String()
 	if !d.Held {
 		return options
@@ -153,7 +153,7 @@ func (l List) WriteJSON(w io.Writer) error {
 		Problems: orEmpty(s.Problems), IgnoredKeys: s.Ignored.Keys, IgnoredNames: orEmpty(s.Ignored.Names)})
 }
 
-func domainToJSON(d registry.Domain) domainJSON {
+func domainToJSON(d *registry.Domain) domainJSON {
 	return domainJSON{Name: d.Name, optionsJSON: optionsToJSON(d.Options), Held: d.Held, Hosts: each(d.Hosts, hostToJSON),
 		Pending: orEmpty(d.Pending), HeldHosts: orEmpty(d.HeldHosts)}
 }

@@ -120,6 +120,6 @@ func (st *state) draining() []Attention {
 
 // registered reports whether the registry has the server's host.
 func (st *state) registered(key haproxy.ServerKey) bool {
-	i, there := slices.BinarySearchFunc(st.snapshot.Domains, key.Domain(), registry.Domain.CompareName)
+	i, there := slices.BinarySearchFunc(st.snapshot.Domains, key.Domain(), (*registry.Domain).CompareName)
 	return there && slices.ContainsFunc(st.snapshot.Domains[i].Hosts, func(h registry.Host) bool { return h.Name == key.Name })
 }

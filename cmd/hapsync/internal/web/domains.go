@@ -98,8 +98,8 @@ func (st *state) digest() {
 		st.domains = append(st.domains, st.domainOf(d))
 	}
 	for _, name := range st.leavingDomains() {
-		if _, there := slices.BinarySearchFunc(st.snapshot.Domains, name, registry.Domain.CompareName); !there {
-			st.domains = append(st.domains, st.domainOf(registry.Domain{Name: name}))
+		if _, there := slices.BinarySearchFunc(st.snapshot.Domains, name, (*registry.Domain).CompareName); !there {
+			st.domains = append(st.domains, st.domainOf(&registry.Domain{Name: name}))
 		}
 	}
 	slices.SortFunc(st.domains, func(a, b Domain) int { return cmp.Compare(a.Name, b.Name) })
@@ -111,7 +111,7 @@ func (st *state) digest() {
 }
 
 // domainOf is a domain with its servers.
-func (st *state) domainOf(d registry.Domain) Domain {
+func (st *state) domainOf(d *registry.Domain) Domain {
 	line := Domain{
 		Name: d.Name, Level: LevelOK, Hosts: len(d.Hosts), Pending: len(d.Pending),
 		Balance: d.Options.Balance, Check: d.Options.Check, Options: d.Options.String(),
