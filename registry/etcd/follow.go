@@ -157,9 +157,10 @@ func (f *follower) session(ctx context.Context) (up time.Duration, err error) {
 	}
 	s := session{follower: f, batches: make(chan batch, queued), listings: make(chan listed, 1), running: &running}
 	var ended error
+	from := l.withoutKeys()
 	running.Go(func() {
 		defer close(s.batches)
-		ended = f.watch(ctx, l, s.batches)
+		ended = f.watch(ctx, from, s.batches)
 	})
 	first, ok := <-s.batches
 	if !ok {

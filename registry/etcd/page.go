@@ -23,6 +23,11 @@ type listing struct {
 	hidden bool // the user may not read the key that is the prefix itself
 }
 
+// withoutKeys is the listing for what needs only its revision: the keys of a large registry take some MB.
+func (l listing) withoutKeys() listing {
+	return listing{Listing: mirror.Listing{Cluster: l.Cluster, Revision: l.Revision}, hidden: l.hidden}
+}
+
 // list reads the keys and the prefix itself at one revision.
 func (c *Client) list(ctx context.Context) (listing, error) {
 	ctx = inOneCluster(ctx)
