@@ -188,7 +188,7 @@ type Update struct {
 	// Heard is when etcd sent the first change of each domain in Changed. It can be some time ago if a host waited for its
 	// second key. The zero time means that a listing found the change.
 	Heard map[string]time.Time
-	// All says to look at everything: at the start, after Relist, and when etcd is back.
+	// All says to look at everything: at the start, and when etcd is back.
 	All bool
 	// Expired has "domain/host" of the hosts that are gone because their lease ended: they died and need no drain. A caller
 	// that removes a living host must delete its keys some time before its lease.

@@ -17,7 +17,7 @@ type Follower interface {
 	// longer follow the registry, again when the reason changes, and with nil when it can follow again. All calls come from one
 	// goroutine. It returns when ctx ends.
 	Follow(ctx context.Context, update func(registry.Update), lost func(error)) error
-	// Relist makes Follow read the whole registry again.
+	// Relist makes Follow read the whole registry again. The next update tells what differs.
 	Relist()
 }
 
@@ -94,6 +94,7 @@ type Agent struct {
 	logged   conditionLogs
 	alarms   alarms
 	deployer deployer
+	looks    looks
 }
 
 // NewAgent returns an Agent, or an error if the configuration is invalid.
@@ -121,6 +122,7 @@ func NewAgent(cfg AgentConfig) (*Agent, error) {
 	a := &Agent{
 		cfg: cfg, view: newView(cfg.Follower, cfg.Process, cfg.Logger), memory: newMemory(), logged: newConditionLogs(),
 		deployer: deployer{jobs: make(chan job, 1), results: make(chan result, 1)},
+		looks:    newLooks(),
 		alarms:   alarms{recheck: map[string]bool{}, deferred: map[string]bool{}},
 	}
 	return a, a.passConfig().check()
@@ -145,8 +147,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	running.Go(func() { _ = a.cfg.Follower.Follow(ctx, a.updated, a.lost) })
 	jobs, results := a.deployer.jobs, a.deployer.results
 	running.Go(func() { runJobs(a.cfg.File, jobs, results) })
+	due, seen := a.looks.due, a.looks.results
+	running.Go(func() { runLooks(due, seen) })
 	defer running.Wait()
 	defer close(jobs)
+	defer close(due)
 	if a.memory.confirmed.Revision == 0 {
 		a.loadNotes()
 	}
@@ -160,6 +165,8 @@ func (a *Agent) Run(ctx context.Context) error {
 			return ctx.Err()
 		case r := <-results:
 			a.deployed(ctx, r)
+		case l := <-seen:
+			a.looked(l)
 		case <-a.wake:
 		case <-timer.C:
 			a.poll(ctx)
@@ -178,7 +185,12 @@ func (a *Agent) poll(ctx context.Context) {
 		return // a job may change the worker and the files
 	}
 	a.noteFailure(err)
-	a.alarms.whole = time.Now()
+	a.readAnew(time.Now())
+}
+
+// readAnew makes a pass over everything due, because HAProxy is not as the agent left it. What was refused before may work now.
+func (a *Agent) readAnew(now time.Time) {
+	a.alarms.whole = now
 	a.memory.retryRefused(true)
 	a.memory.postponeReloads(a.alarms.reload)
 }

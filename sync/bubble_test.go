@@ -70,6 +70,8 @@ type guarded struct {
 	// hang, where it is not zero, is how long haproxy -c is waited for in vain.
 	hang    time.Duration
 	waiting haproxy.Wait
+	// slowRead is how long it takes to read everything.
+	slowRead time.Duration
 	// writers are the calls that write the file; two at once are an error.
 	writers, overlaps int
 }
@@ -88,9 +90,31 @@ func (g *guarded) Identity(ctx context.Context) (haproxy.Identity, error) {
 }
 
 func (g *guarded) State(ctx context.Context, scope haproxy.Scope) (haproxy.State, error) {
+	if scope.All() {
+		<-time.After(g.slowRead)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.fake.State(ctx, scope)
+}
+
+func (g *guarded) Look(ctx context.Context) (func(context.Context) (haproxy.Look, error), error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	look, err := g.fake.Look(ctx)
+	return func(ctx context.Context) (haproxy.Look, error) {
+		<-time.After(g.slowRead / 2)
+		defer func() { <-time.After(g.slowRead / 2) }()
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return look(ctx)
+	}, err
+}
+
+func (g *guarded) Forget(domains ...string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.fake.Forget(domains...)
 }
 
 func (g *guarded) Cached(scope haproxy.Scope) (haproxy.State, bool) {

@@ -13,7 +13,7 @@ import (
 // alarms are the times at which the loop has something to do without input; the zero time is never.
 type alarms struct {
 	whole  time.Time // a pass over everything
-	resync time.Time // the same, and the registry is listed again
+	resync time.Time // HAProxy is looked at, and the registry listed again
 	drains retry     // read the removed servers that the process still has
 	held   time.Time // check the domains whose removals are held back
 	file   time.Time // write to the file what the process has already
@@ -26,6 +26,8 @@ type alarms struct {
 	wholeEnded  time.Time // when the last pass over everything ended
 	// trusted is set if the last pass over everything succeeded: then passes over some domains are enough.
 	trusted bool
+	// surroundings are as of that pass.
+	surroundings haproxy.Surroundings
 	// recheck are domains that the next pass reads.
 	recheck map[string]bool
 	// loaded are the domains that needed the last reload, as the file had them, until a pass has read them. Domains that changed in the
@@ -43,7 +45,7 @@ func (a *Agent) step(ctx context.Context) {
 	if !now.Before(a.alarms.resync) {
 		a.alarms.resync = now.Add(a.cfg.Resync)
 		a.cfg.Follower.Relist()
-		a.alarms.whole = now
+		a.resync(ctx, now)
 	}
 	in := a.takeInbox()
 	if !in.known {
@@ -57,16 +59,27 @@ func (a *Agent) step(ctx context.Context) {
 		a.alarms.jobRetry, a.alarms.reload, a.alarms.splayed = retry{}, time.Time{}, true // no delay for the operator
 	}
 	scope, due := a.scope(in, now)
+	if due && scope.All() && a.knowsChanges(in) && len(in.changed) > 0 { // they do not wait for everything
+		first := in
+		first.byHand, in.changed = false, nil
+		a.pass(ctx, first, haproxy.Domains(slices.Collect(maps.Keys(first.changed))...))
+		due = !a.alarms.wholeEnded.After(now)
+	}
 	if due {
 		a.pass(ctx, in, scope)
 	}
 	a.startJob(nil)
 }
 
+// knowsChanges reports whether a pass over the changed domains is enough to be in line with the registry.
+func (a *Agent) knowsChanges(in inbox) bool {
+	return !in.all && a.alarms.trusted && a.memory.otherRegistry == nil && len(in.changed) <= maxPartial
+}
+
 // scope returns the scope of the pass that is due; not ok if none is.
 func (a *Agent) scope(in inbox, now time.Time) (scope haproxy.Scope, ok bool) {
 	whole := due(a.alarms.whole, now)
-	if whole || in.all || !a.alarms.trusted || a.memory.otherRegistry != nil || len(in.changed) > maxPartial {
+	if whole || in.byHand || !a.knowsChanges(in) {
 		if whole {
 			return haproxy.Everything(), true
 		}
@@ -162,7 +175,7 @@ func (a *Agent) pass(ctx context.Context, in inbox, scope haproxy.Scope) {
 	a.memory.unapplied.join(in.changed)
 	p := a.newPass(in, scope)
 	err := p.apply(ctx)
-	if !scope.All() && (err != nil || p.state.Down != nil || a.haproxyChanged(p.state)) {
+	if !scope.All() && (err != nil || p.state.Down != nil || a.haproxyChanged(p.state.Identity())) {
 		if err != nil && p.state.Worker == "" {
 			a.noteFailure(err)
 		}
@@ -172,6 +185,7 @@ func (a *Agent) pass(ctx context.Context, in inbox, scope haproxy.Scope) {
 		err = p.apply(ctx)
 	}
 	a.deployer.noteChanges(p.made)
+	a.looks.note(p)
 	if p.scope.All() {
 		a.afterWholePass(ctx, p, err)
 		if p.state.NoWrite != nil {
@@ -257,8 +271,7 @@ func (a *Agent) newPass(in inbox, scope haproxy.Scope) *pass {
 }
 
 // haproxyChanged reports whether HAProxy's worker or its files are not as the agent left them. A job may change both.
-func (a *Agent) haproxyChanged(st haproxy.State) bool {
-	identity := st.Identity()
+func (a *Agent) haproxyChanged(identity haproxy.Identity) bool {
 	if a.deployer.busy != nil {
 		identity.Digest = a.memory.identity.Digest
 		if a.deployer.busy.reload {
@@ -289,7 +302,7 @@ func (a *Agent) afterWholePass(ctx context.Context, p *pass, err error) {
 		a.memory.otherRegistry, a.memory.worker = nil, p.state.Worker
 	}
 	if err == nil {
-		a.memory.identity = p.state.Identity()
+		a.memory.identity, a.alarms.surroundings = p.state.Identity(), p.state.Surroundings()
 	} else {
 		ctx, cancel := context.WithTimeout(ctx, partialTimeout)
 		defer cancel()

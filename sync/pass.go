@@ -19,6 +19,11 @@ type Process interface {
 	Looker
 	// Cached is the State of a scope as last read by State or Run; not ok if it is not known or a file has changed since.
 	Cached(scope haproxy.Scope) (st haproxy.State, ok bool)
+	// Look prepares a look at everything: at what HAProxy no longer is as State and Run read it last. Any goroutine may call the function
+	// that it returns, also while the owner goes on.
+	Look(ctx context.Context) (look func(context.Context) (haproxy.Look, error), err error)
+	// Forget makes the next State of some domains read all of them.
+	Forget(domains ...string)
 	// Run makes changes of servers, and of the backends and rules that State.Dynamic says can change.
 	Run(ctx context.Context, changes []haproxy.Change) (haproxy.Outcome, error)
 }

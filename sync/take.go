@@ -80,9 +80,6 @@ func (m *memory) takeDomain(name string, p *pass, found findings, running *job) 
 	waits := found.structural[name] || found.reload[name] || d.isHeld() || p.deferred[name]
 	m.markLacks(d, live, waits || p.want.refused[name] && p.lacks(name))
 	m.markMayLack(d, running.undoes(name, d.want, found.edited[name]))
-	if p.scope.All() && d.waits == waitsForNothing {
-		d.expired = nil
-	}
 	if d.refused == nil || p.want.refused[name] {
 		return
 	}

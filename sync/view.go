@@ -148,7 +148,7 @@ func (v *view) Explain(domain string, servers []haproxy.ServerStatus, down error
 // Resync makes the agent read and compare everything now.
 func (v *view) Resync() {
 	v.mu.Lock()
-	v.inbox.all, v.inbox.fresh, v.inbox.byHand = true, true, true
+	v.inbox.fresh, v.inbox.byHand = true, true
 	v.mu.Unlock()
 	v.follower.Relist()
 	v.wakeLoop()

@@ -57,14 +57,19 @@ func (h *Instance) readMap(ctx context.Context, f configfile.Reading, r runtimea
 		return nil
 	}
 	h.routed = mapEntries{}
-	var entries map[string]string
-	if file, ok := configfile.MapFile(h.files.Managed); ok && len(loaded.Routes) > 0 {
-		if entries, _, err = r.Map(ctx, file); err != nil {
-			return err
-		}
+	entries, err := h.entriesOf(ctx, r, loaded)
+	if err == nil {
+		h.routed = newMapEntries(w, entries)
 	}
-	h.routed = newMapEntries(w, entries)
-	return nil
+	return err
+}
+
+// entriesOf reads the map; nil if nothing that is loaded reads it. Any goroutine may call it.
+func (h *Instance) entriesOf(ctx context.Context, r runtimeapi.Client, loaded configfile.Managed) (entries map[string]string, err error) {
+	if file, ok := configfile.MapFile(h.files.Managed); ok && len(loaded.Routes) > 0 {
+		entries, _, err = r.Map(ctx, file)
+	}
+	return entries, err
 }
 
 // readEntries reads the entries that some changes concern.

@@ -67,15 +67,21 @@ func (h *Instance) reloader(ctx context.Context, b configfile.Base, r runtimeapi
 // masterTimeout is how long the master may take to list its workers. During another reload it is busy.
 const masterTimeout = 500 * time.Millisecond
 
-// oldWorkers is the number of the master's old processes that still have connections; 0 if it does not answer.
-func (h *Instance) oldWorkers(ctx context.Context, b configfile.Base, r runtimeapi.Client, serving runtimeapi.Worker) int {
+// masterOf is the master's socket; empty if it is not known.
+func (h *Instance) masterOf(ctx context.Context, b configfile.Base, r runtimeapi.Client) runtimeapi.Master {
 	ctx, cancel := context.WithTimeout(ctx, masterTimeout)
 	defer cancel()
-	l := h.reloader(ctx, b, r)
-	if l.Master == "" {
+	return h.reloader(ctx, b, r).Master
+}
+
+// oldWorkersOf is the number of the master's old processes that still have connections; 0 if it does not answer.
+func oldWorkersOf(ctx context.Context, master runtimeapi.Master, serving runtimeapi.Worker) int {
+	if master == "" {
 		return 0
 	}
-	procs, err := l.Master.Procs(ctx)
+	ctx, cancel := context.WithTimeout(ctx, masterTimeout)
+	defer cancel()
+	procs, err := master.Procs(ctx)
 	if err != nil {
 		return 0
 	}

@@ -47,7 +47,7 @@ func (h *Instance) readLive(ctx context.Context, f configfile.Reading, st *hapro
 	}
 	h.answered.Store(int64(w.Pid))
 	if len(names) == 0 && h.settings.Background {
-		st.OldWorkers = h.oldWorkers(ctx, f.Base, r, w)
+		st.OldWorkers = oldWorkersOf(ctx, h.masterOf(ctx, f.Base, r), w)
 	}
 	if err := errors.Join(h.domains.of(w), h.readMap(ctx, f, r, w, len(names) == 0)); err != nil {
 		return err
@@ -65,15 +65,15 @@ func (h *Instance) readLive(ctx context.Context, f configfile.Reading, st *hapro
 
 // takeLive fills st from a reading of a worker's backends: of the named ones, or of all if there are no names.
 func (h *Instance) takeLive(f configfile.Reading, w runtimeapi.Worker, backends []runtimeapi.Backend, st *haproxy.State, names []string) error {
-	st.Worker = fmt.Sprintf("%d of %d", w.Pid, w.Started.Unix())
+	st.Worker = nameOf(w)
 	st.Capabilities = haproxy.CapabilitiesOf(w.Version)
 	loaded, err := h.loaded(f, w)
 	if err != nil {
 		return err
 	}
-	if h.started.unloaded != "" && h.started.worker.Same(w) {
+	if h.started.without(w) {
 		loaded, st.NotLoaded = configfile.Managed{}, h.started.unloaded
-		st.Warnings = append(st.Warnings, h.started.unloaded+"; a reload does not change that: start it with both")
+		st.Warnings = append(st.Warnings, h.started.warning())
 	}
 	if err := errors.Join(h.record.of(w), h.domains.of(w)); err != nil {
 		return err
@@ -108,6 +108,9 @@ func (h *Instance) takeLive(f configfile.Reading, w runtimeapi.Worker, backends 
 	}
 	return nil
 }
+
+// nameOf is State.Worker.
+func nameOf(w runtimeapi.Worker) string { return fmt.Sprintf("%d of %d", w.Pid, w.Started.Unix()) }
 
 // adopt treats servers as hapsync's that the managed file has and the process runs at the same address. It does so once, after an upgrade
 // from a hapsync that had no record.

@@ -30,6 +30,14 @@ type started struct {
 	descriptors haproxy.Descriptors
 }
 
+// without reports whether the worker was started without the managed file.
+func (s started) without(w runtimeapi.Worker) bool { return s.unloaded != "" && s.worker.Same(w) }
+
+// warning is the warning of a worker that was started without the managed file.
+func (s started) warning() string {
+	return s.unloaded + "; a reload does not change that: start it with both"
+}
+
 // learnFiles asks each worker once which files it was started with, and for its variables, and uses both. changed means that the files must
 // be read again.
 func (h *Instance) learnFiles(ctx context.Context, f configfile.Reading) (changed bool) {

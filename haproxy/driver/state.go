@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/haproxy/configfile"
 )
 
 // State reads the files, then the process. With domains, it reads only those. The cost then does not depend on the number of other domains:
@@ -22,14 +23,25 @@ func (h *Instance) State(ctx context.Context, domains ...string) (haproxy.State,
 			return haproxy.State{}, err
 		}
 	}
-	st := h.files.FileState(f, nil)
-	st.NoWrite = h.files.Unwritable(len(f.Text))
+	st := h.fileState(f)
 	if !st.Missing {
 		st.NoEdit = h.files.NoEdit(f)
 	}
-	st.Warnings = h.files.Warnings(f)
 	defer h.waits.Begin("HAProxy's socket")()
 	err = h.readLive(ctx, f, &st)
+	h.checkRest(ctx, f, &st)
+	return st, err
+}
+
+// fileState is the state of all files. Any goroutine may call it.
+func (h *Instance) fileState(f configfile.Reading) haproxy.State {
+	st := h.files.FileState(f, nil)
+	st.NoWrite, st.Warnings = h.files.Unwritable(len(f.Text)), h.files.Warnings(f)
+	return st
+}
+
+// checkRest completes a state of everything. Any goroutine may call it.
+func (h *Instance) checkRest(ctx context.Context, f configfile.Reading, st *haproxy.State) {
 	if st.Missing && !f.Restored && st.Down == nil && st.NoWrite == nil {
 		r, _ := h.runtime(f.Base) // it has just answered
 		st.NoWrite = h.keepRunning(ctx, r)
@@ -37,7 +49,6 @@ func (h *Instance) State(ctx context.Context, domains ...string) (haproxy.State,
 	if warning := h.otherVersion(ctx, st.Capabilities.Version); warning != "" {
 		st.Warnings = append(st.Warnings, warning)
 	}
-	return st, err
 }
 
 // stateOf is State for some domains.

@@ -41,7 +41,8 @@ func exponential(first, longest time.Duration) backoff.ExponentialBackOff {
 	return backoff.ExponentialBackOff{InitialInterval: first, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: longest}
 }
 
-// Relist makes Follow read the whole registry again and deliver All. It does not wait. Changes are still delivered meanwhile.
+// Relist makes Follow read the whole registry again and deliver an Update, also if nothing differs. It does not wait. Changes are still
+// delivered meanwhile.
 func (c *Client) Relist() {
 	select {
 	case c.relist <- struct{}{}:
@@ -188,10 +189,6 @@ func (f *follower) begin(l listing) {
 		f.mirror.Domains = f.client.conf.Domains
 	}
 	f.mirror.Begin(l.Listing, time.Now())
-	f.tellAll()
-}
-
-func (f *follower) tellAll() {
 	u := f.mirror.Update()
 	u.All, u.Changed, u.Heard = true, nil, nil
 	f.tell(u)

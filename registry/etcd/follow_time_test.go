@@ -260,7 +260,7 @@ func TestARelistDoesNotEndTheSettleTime(t *testing.T) {
 		p.listing = func() listing { return oneListed(2, "10.0.0.2") }
 		p.client.Relist()
 		p.run(50 * time.Millisecond)
-		if u := p.told[len(p.told)-1]; !u.All || registrytest.Shown(u) != "s 10.0.0.1:80" {
+		if u := p.told[len(p.told)-1]; u.All || registrytest.Shown(u) != "s 10.0.0.1:80" {
 			t.Errorf("have %+v", u)
 		}
 		p.run(50 * time.Millisecond)
@@ -292,11 +292,11 @@ func TestChangesAreToldWhileTheRegistryIsReadAgain(t *testing.T) {
 			t.Errorf("have %+v", u)
 		}
 		p.run(time.Second)
-		if u := p.told[2]; !u.All || registrytest.Shown(u) != held || u.Snapshot.Revision != 2 || u.Snapshot.Keys != 3 {
+		if u := p.told[2]; u.All || registrytest.Shown(u) != held || u.Snapshot.Revision != 2 || u.Snapshot.Keys != 3 {
 			t.Errorf("have %+v", u)
 		}
 		p.run(time.Minute)
-		if u := p.told[3]; p.lists != 3 || len(p.told) != 4 || !u.All || registrytest.Shown(u) != held {
+		if u := p.told[3]; p.lists != 3 || len(p.told) != 4 || u.All || registrytest.Shown(u) != held {
 			t.Errorf("%d listings, the last update of %d is %+v", p.lists, len(p.told), u)
 		}
 	})

@@ -132,7 +132,7 @@ func (s *session) reread(l listed) error {
 	}
 	s.mirror.Become(l.Listing, s.since, time.Now())
 	s.listing, s.since = false, nil
-	s.tellAll()
+	s.tell(s.mirror.Update())
 	return nil
 }
 

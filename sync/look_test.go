@@ -1,0 +1,174 @@
+package sync
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hapsync/hapsync/haproxy"
+	"github.com/hapsync/hapsync/registry"
+)
+
+// slowRead is how long it takes in these tests to read everything.
+const slowRead = 4 * time.Second
+
+// readSlowly follows a snapshot, and then makes each reading of everything slow.
+func (i inn) readSlowly(t *testing.T, s registry.Snapshot) {
+	t.Helper()
+	i.registry.tell(s)
+	synctest.Wait()
+	i.haproxy.change(func() { i.haproxy.slowRead = slowRead })
+}
+
+func TestAChangeDoesNotWaitForAResync(t *testing.T) {
+	t.Parallel()
+	for name, after := range map[string]time.Duration{"before HAProxy is read": slowRead / 4, "after it is read": 3 * slowRead / 4} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+				i.readSlowly(t, twoDomains())
+				elapse(defaultResync + after)
+				i.registry.change(moved(900, 7), "b.abc.com")
+				synctest.Wait()
+				if port := portOf(i.haproxy.now().live); port != 7 {
+					t.Errorf("port %d during the resync", port)
+				}
+				elapse(slowRead + 2*fileDelay)
+				now, s := i.haproxy.now(), i.Status()
+				if portOf(now.file) != 7 || now.wholeReads != 1 || now.backgroundLooks != 1 || s.Counts.Drift != 0 || s.Applied != 900 {
+					t.Errorf("port %d, %d whole reads, %d looks, %+v", portOf(now.file), now.wholeReads, now.backgroundLooks, s)
+				}
+			})
+		})
+	}
+}
+
+func TestAChangeGoesBeforeAPassOverEverything(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		i.readSlowly(t, twoDomains())
+		i.Resync()
+		elapse(slowRead / 2)
+		i.registry.change(moved(900, 7), "b.abc.com")
+		i.Resync()
+		elapse(slowRead/2 + time.Millisecond)
+		if port := portOf(i.haproxy.now().live); port != 7 {
+			t.Errorf("port %d before the second reading", port)
+		}
+		elapse(slowRead)
+		if n := i.haproxy.now().wholeReads; n != 3 {
+			t.Errorf("%d whole reads", n)
+		}
+	})
+}
+
+func TestALookFindsWhatHasChangedWithoutThePasses(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change     func(*fake)
+		drift      int
+		wholeReads int
+	}{
+		"nothing":               {func(*fake) {}, 0, 0},
+		"a server":              {func(m *fake) { m.live.Backends[1].Servers[0].Addr = host("", "10.9.9.9:9").Addr }, 1, 0},
+		"a server is gone":      {func(m *fake) { m.live.Backends[0].Servers = m.live.Backends[0].Servers[:1] }, 1, 0},
+		"an unknown domain":     {func(m *fake) { m.live.Backends = append(m.live.Backends, unknownDomain()) }, 1, 0},
+		"a warning":             {func(m *fake) { m.warnings = []string{"beware"} }, 0, 1},
+		"no room for the file":  {func(m *fake) { m.noWrite = errors.New("no room") }, 0, 1},
+		"an address of its own": {func(m *fake) { m.binds.Local = map[netip.Addr]bool{netip.MustParseAddr("10.0.0.1"): true} }, 0, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+				i.readSlowly(t, twoDomains())
+				i.haproxy.change(func() { c.change(i.haproxy.fake) })
+				elapse(defaultResync + 3*slowRead)
+				now, s := i.haproxy.now(), i.Status()
+				want, _ := layout.Desired(twoDomains(), haproxy.State{})
+				if differs := now.differs(want); len(differs) > 0 || s.Counts.Drift != c.drift || now.wholeReads != 1+c.wholeReads {
+					t.Errorf("%d whole reads, drift %d, still to do: %v", now.wholeReads, s.Counts.Drift, differs)
+				}
+				if c.drift > 0 && (len(s.Passes) == 0 || s.Passes[0].By != ByDrift) {
+					t.Errorf("passes %+v", s.Passes)
+				}
+				elapse(defaultResync) // it is not found again
+				if n := i.haproxy.now(); n.wholeReads != now.wholeReads || n.commands != now.commands {
+					t.Errorf("%d more whole reads, %d more commands", n.wholeReads-now.wholeReads, n.commands-now.commands)
+				}
+			})
+		})
+	}
+}
+
+func unknownDomain() haproxy.Backend {
+	return haproxy.Backend{Name: haproxy.BackendName("x.org"), Servers: []haproxy.Server{
+		{Name: "s1", Cookie: "s1", Addr: host("", "10.9.9.9:9").Addr, Weight: 1, State: haproxy.Ready},
+	}}
+}
+
+// TestAReloadDuringALookIsNoChangeOfHAProxy has a reload that changes the worker between the two readings.
+func TestAReloadDuringALookIsNoChangeOfHAProxy(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		i.readSlowly(t, twoDomains())
+		elapse(defaultResync + slowRead/4)
+		s := revised(twoDomains(), 900)
+		s.Domains[0].Options.Balance = "leastconn"
+		i.registry.change(s, "a.abc.com")
+		elapse(2 * slowRead)
+		if now, status := i.haproxy.now(), i.Status(); now.reloads != 1 || status.Counts.Drift != 0 || !status.Ready() || status.Applied != 900 {
+			t.Errorf("%d reloads, %+v", now.reloads, status)
+		}
+	})
+}
+
+func TestEverythingIsComparedNowAndThen(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		elapse(maxLooks*defaultResync + time.Second)
+		if now := i.haproxy.now(); now.wholeReads != 1 || now.backgroundLooks != maxLooks {
+			t.Errorf("%d whole reads, %d looks", now.wholeReads, now.backgroundLooks)
+		}
+		elapse(defaultResync)
+		if now := i.haproxy.now(); now.wholeReads != 2 {
+			t.Errorf("%d whole reads", now.wholeReads)
+		}
+	})
+}
+
+// TestNoLookTakesAChangeOfAPassForDrift has looks all the time, and the registry change at random moments of them.
+func TestNoLookTakesAChangeOfAPassForDrift(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(8) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			often := func(cfg *AgentConfig) { cfg.Resync = slowRead }
+			inBubbleWith(t, inLine(twoDomains(), v32), often, func(t *testing.T, i inn) {
+				random := rand.New(rand.NewPCG(seed, 0))
+				s := twoDomains()
+				i.readSlowly(t, s)
+				for n := range 200 {
+					var changed string
+					hosts := countSnapshot(s).hosts
+					s, changed = changedAtRandom(random, s, registry.Revision(900+n))
+					i.registry.change(s, changed)
+					if countSnapshot(s).hosts < hosts {
+						elapse(removalWindow / 2) // else the safeguard holds them
+					}
+					elapse(time.Duration(random.Int64N(int64(slowRead))))
+				}
+				elapse(3 * slowRead)
+				now, status := i.haproxy.now(), i.Status()
+				want, _ := layout.Desired(s, haproxy.State{})
+				if differs := now.differs(want); len(differs) > 0 || status.Counts.Drift > 0 || !status.Ready() || now.backgroundLooks < 100 {
+					t.Errorf("drift %d, %d looks, %v, still to do: %v", status.Counts.Drift, now.backgroundLooks, status.Reasons, differs)
+				}
+			})
+		})
+	}
+}
