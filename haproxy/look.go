@@ -9,7 +9,7 @@ import (
 // A Look is the result of a look at everything beside the passes: what has changed since HAProxy was read last.
 type Look struct {
 	Identity
-	Surroundings
+	Surroundings Surroundings
 	// OldWorkers is as in State.
 	OldWorkers int
 	// Changed are the domains that the process no longer runs as they were read last, sorted.

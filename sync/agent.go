@@ -84,7 +84,7 @@ const (
 )
 
 // An Agent keeps HAProxy in sync with the registry while it runs. Its loop owns the memory and the process, the deployer owns the file
-// and the reloads. A third goroutine follows the registry and wakes the loop.
+// and the reloads. A third goroutine follows the registry and wakes the loop, a fourth one looks at everything at a resync.
 type Agent struct {
 	cfg AgentConfig
 	view

@@ -27,6 +27,9 @@
 // time; the next one is made from the memory when the deployer is free. The loop takes the result of the job, and makes a pass over the
 // domains that waited.
 //
+// At a resync, another goroutine reads all of HAProxy (look.go). The loop makes a pass over what has changed there; over everything only
+// if that is not enough. The registry is listed, and the follower tells what differs.
+//
 // A domain waits for the file or a reload if more than its servers change; other domains do not wait. If HAProxy refuses a domain, as
 // little of it as possible is left as it was, and it is tried again later; the other domains go on, in the process and in the file. What an
 // agent reports as applied (status.go, reporter.go) is the low watermark: the last revision that the process has completely.

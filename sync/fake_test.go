@@ -52,14 +52,6 @@ type fake struct {
 	recollection                                                                  recollection
 }
 
-// A recollection is what was read of a fake last.
-type recollection struct {
-	worker   string
-	version  int
-	backends map[string]haproxy.Backend
-	rules    []haproxy.Rule
-}
-
 func (m *fake) Identity(context.Context) (haproxy.Identity, error) {
 	m.looks++
 	return m.state("hapsync.invalid").Identity(), nil
@@ -74,62 +66,6 @@ func (m *fake) State(_ context.Context, scope haproxy.Scope) (haproxy.State, err
 	m.recollection.version = m.version
 	m.remember(st, scope.Names()...)
 	return st, nil
-}
-
-// Look compares the process with what was read of it last.
-func (m *fake) Look(context.Context) (func(context.Context) (haproxy.Look, error), error) {
-	known, rules, worker := maps.Clone(m.recollection.backends), slices.Clone(m.recollection.rules), m.recollection.worker
-	return func(context.Context) (haproxy.Look, error) {
-		m.backgroundLooks++
-		st := m.state()
-		seen := haproxy.Look{Identity: st.Identity(), Surroundings: st.Surroundings()}
-		if st.Worker != worker {
-			return seen, nil
-		}
-		changed := map[string]bool{}
-		for name := range known {
-			if _, there := haproxy.FindBackend(st.Live.Backends, name); !there {
-				changed[name] = true
-			}
-		}
-		for _, b := range st.Live.Backends {
-			was, there := known[b.Name]
-			changed[b.Name] = !there || !sameBackend(was, b)
-		}
-		for _, r := range slices.Concat(rules, st.Live.Rules) {
-			if slices.Contains(rules, r) != slices.Contains(st.Live.Rules, r) {
-				changed[r.Backend()] = true
-			}
-		}
-		for name, is := range changed {
-			if domain, ok := haproxy.DomainOf(name); ok && is {
-				seen.Changed = append(seen.Changed, domain)
-			}
-		}
-		slices.Sort(seen.Changed)
-		return seen, nil
-	}, nil
-}
-
-// Forget forgets what was read of some domains.
-func (m *fake) Forget(domains ...string) {
-	for _, d := range domains {
-		delete(m.recollection.backends, haproxy.BackendName(d))
-	}
-}
-
-// remember takes what was read of some domains in the process; without domains, of everything.
-func (m *fake) remember(st haproxy.State, domains ...string) {
-	r := &m.recollection
-	if r.backends == nil || r.worker != st.Worker || len(domains) == 0 {
-		r.worker, r.backends, r.rules = st.Worker, map[string]haproxy.Backend{}, nil
-	}
-	m.Forget(domains...)
-	r.rules = slices.DeleteFunc(r.rules, func(r haproxy.Rule) bool { return slices.Contains(domains, r.Domain) })
-	r.rules = append(r.rules, st.Live.Rules...)
-	for _, b := range st.Live.Backends {
-		r.backends[b.Name] = b
-	}
 }
 
 // Read implements File.

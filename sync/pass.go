@@ -92,6 +92,15 @@ func (p *pass) compare(st haproxy.State) {
 	}
 }
 
+// compareAfter compares, and once more if update has then changed the overrides.
+func (p *pass) compareAfter(update func(), st haproxy.State) {
+	p.compare(st)
+	before := maps.Clone(p.memory.overrides)
+	if update(); !maps.Equal(before, p.memory.overrides) {
+		p.compare(st)
+	}
+}
+
 func (p *pass) plan(st haproxy.State) Plan { return p.memory.markExpired(newPlan(p.want, st)) }
 
 // check asks the safeguards. They hold back the whole plan, with an error, or the removals of some domains. An empty plan passes: it
@@ -209,9 +218,7 @@ func (p *pass) applyCached(ctx context.Context) (ok bool) {
 	if !known {
 		return false
 	}
-	p.compare(st)
-	p.memory.overrides.forget(p.asked)
-	p.compare(st)
+	p.compareAfter(func() { p.memory.overrides.forget(p.asked) }, st)
 	plan := p.report.Plan
 	changes := plan.changes(ViaRuntime)
 	if len(changes) == 0 || len(changes) > maxRun || plan.waits() || slices.ContainsFunc(changes, p.memory.isLeaving) {
@@ -251,9 +258,7 @@ func (p *pass) read(ctx context.Context) error {
 		return err
 	}
 	p.outcome, p.report.Refused = haproxy.Outcome{}, nil
-	p.compare(st)
-	p.memory.observe(p.asked, st)
-	p.compare(st)
+	p.compareAfter(func() { p.memory.observe(p.asked, st) }, st)
 	p.report.Drift = p.memory.drift(p.report.Plan, p.snapshot)
 	return nil
 }

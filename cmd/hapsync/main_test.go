@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -178,6 +179,12 @@ func (b benchTarget) Identity(context.Context) (haproxy.Identity, error) {
 }
 
 func (b benchTarget) Cached(haproxy.Scope) (haproxy.State, bool) { return haproxy.State{}, false }
+
+func (b benchTarget) Look(context.Context) (func(context.Context) (haproxy.Look, error), error) {
+	return nil, errors.New("a bench reads everything by State")
+}
+
+func (b benchTarget) Forget(...string) {}
 
 func (b benchTarget) Read() (haproxy.Config, haproxy.Digest, error) {
 	return b.state.File, b.state.Digest, nil

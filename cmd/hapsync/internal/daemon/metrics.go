@@ -143,7 +143,7 @@ func measures(s sync.Status) []measure {
 		{"hapsync_draining_servers", "Removed servers that still have sessions.", gauge, float64(s.Last.Draining), "", ""},
 		{"hapsync_reload_postponed", "1 where a reload waits for --reload-interval or --reload-splay.", gauge, truth(s.Last.Postponed), "", ""},
 		{"hapsync_old_workers", "HAProxy's processes that finish what they had before a reload, as of the " +
-			"last whole pass.", gauge, float64(s.Last.OldWorkers), "", ""},
+			"last resync.", gauge, float64(s.Last.OldWorkers), "", ""},
 	}
 	for _, p := range s.Oldest {
 		all = append(all, measure{"hapsync_problem_age_seconds", "For how long the agent has known of a problem, of the 20 oldest ones.", gauge,
