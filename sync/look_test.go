@@ -46,6 +46,7 @@ func (m *fake) Look(context.Context) (func(context.Context) (haproxy.Look, error
 		st := m.state()
 		seen := haproxy.Look{Identity: st.Identity(), Surroundings: st.Surroundings()}
 		if st.Worker != worker {
+			seen.More = true
 			return seen, nil
 		}
 		changed := map[string]bool{}
@@ -187,8 +188,8 @@ func TestAReloadDuringALookIsNoChangeOfHAProxy(t *testing.T) {
 		s.Domains[0].Options.Balance = "leastconn"
 		i.registry.change(s, "a.abc.com")
 		elapse(2 * slowRead)
-		if now, status := i.haproxy.now(), i.Status(); now.reloads != 1 || status.Counts.Drift != 0 || !status.Ready() || status.Applied != 900 {
-			t.Errorf("%d reloads, %+v", now.reloads, status)
+		if now, status := i.haproxy.now(), i.Status(); now.reloads != 1 || now.wholeReads != 2 || status.Counts.Drift != 0 || !status.Ready() || status.Applied != 900 {
+			t.Errorf("%d reloads, %d whole reads, %+v", now.reloads, now.wholeReads, status)
 		}
 	})
 }
