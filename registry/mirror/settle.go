@@ -233,9 +233,12 @@ func (m *Mirror) match(g *group, host address) {
 func (m *Mirror) end(g *group, host address) {
 	m.release(g.moves[host.path])
 	delete(g.moves, host.path)
-	if len(g.moves) == 0 {
-		g.moves = nil
-		delete(m.unsettled, host.domain)
+	if len(g.moves) > 0 {
+		return
+	}
+	g.moves = nil
+	if delete(m.unsettled, host.domain); len(m.unsettled) == 0 {
+		m.unsettled = map[string]struct{}{} // a walk through the old one costs what it once held
 	}
 }
 
