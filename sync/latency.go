@@ -1,9 +1,6 @@
 package sync
 
-import (
-	"maps"
-	"time"
-)
+import "time"
 
 // A Way is how a change got into HAProxy's process.
 type Way string
@@ -44,7 +41,7 @@ func (a *Agent) measure(p *pass) {
 	for _, action := range p.report.Plan.Actions {
 		acted[action.Change.Domain()] = true
 	}
-	maps.DeleteFunc(a.memory.unapplied, func(domain string, change unappliedChange) bool {
+	a.memory.unapplied = without(a.memory.unapplied, func(domain string, change unappliedChange) bool {
 		if !p.scope.Has(domain) {
 			return false
 		}

@@ -90,7 +90,7 @@ func (a *Agent) scope(in inbox, now time.Time) (scope haproxy.Scope, ok bool) {
 		return haproxy.Everything(), in.fresh
 	}
 	names := slices.Concat(slices.Collect(maps.Keys(in.changed)), slices.Collect(maps.Keys(a.alarms.recheck)), a.takeDeferred())
-	clear(a.alarms.recheck)
+	a.alarms.recheck = map[string]bool{}
 	drains, held := due(a.alarms.drains.at, now), due(a.alarms.held, now)
 	deploys := a.deployer.busy == nil && a.mayDeploy(now)
 	names = append(names, a.memory.domainsWhere(func(d *domainState) bool {
@@ -285,7 +285,7 @@ func (a *Agent) haproxyChanged(identity haproxy.Identity) bool {
 func (a *Agent) afterWholePass(ctx context.Context, p *pass, err error) {
 	now := time.Now()
 	a.alarms.wholeEnded, a.alarms.trusted, a.alarms.whole, a.memory.worker = now, false, time.Time{}, ""
-	clear(a.alarms.recheck)
+	a.alarms.recheck = map[string]bool{}
 	clear(a.alarms.deferred)
 	switch _, held := errors.AsType[*HeldError](err); {
 	case held:

@@ -96,11 +96,24 @@ func (m *memory) at(name string) *domainState {
 // forget drops the domains with nothing to do or to remember.
 func (m *memory) forget() {
 	now := time.Now()
-	maps.DeleteFunc(m.domains, func(_ string, d *domainState) bool {
+	m.domains = without(m.domains, func(_ string, d *domainState) bool {
 		idle := d.waits == waitsForNothing && !d.lags() && !d.isDraining()
 		remembered := d.isHeld() || d.refused != nil || d.limited != "" || len(d.expired) > 0 || len(d.ownAddress) > 0 || !d.cooldown.forgotten(now)
 		return idle && !remembered
 	})
+}
+
+// without deletes entries from a map and returns it; a smaller one if most entries are gone. A Go map never shrinks, and a walk through
+// it costs what it once held: all domains, after the first pass.
+func without[M ~map[K]V, K comparable, V any](m M, drop func(K, V) bool) M {
+	had := len(m)
+	maps.DeleteFunc(m, drop)
+	if len(m) > had/2 {
+		return m
+	}
+	rest := make(M, len(m))
+	maps.Copy(rest, m)
+	return rest
 }
 
 func (m *memory) hasDomainWhere(holds func(*domainState) bool) bool {
