@@ -178,16 +178,17 @@ func unknownDomain() haproxy.Backend {
 	}}
 }
 
-// TestAReloadDuringALookIsNoChangeOfHAProxy has a reload that changes the worker between the two readings.
+// TestAReloadDuringALookIsNoChangeOfHAProxy has a reload that begins before HAProxy is read, and ends after the look.
 func TestAReloadDuringALookIsNoChangeOfHAProxy(t *testing.T) {
 	t.Parallel()
 	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
 		i.readSlowly(t, twoDomains())
+		i.haproxy.change(func() { i.haproxy.settles = slowRead })
 		elapse(defaultResync + slowRead/4)
 		s := revised(twoDomains(), 900)
 		s.Domains[0].Options.Balance = "leastconn"
 		i.registry.change(s, "a.abc.com")
-		elapse(2 * slowRead)
+		elapse(4 * slowRead)
 		if now, status := i.haproxy.now(), i.Status(); now.reloads != 1 || now.wholeReads != 2 || status.Counts.Drift != 0 || !status.Ready() || status.Applied != 900 {
 			t.Errorf("%d reloads, %d whole reads, %+v", now.reloads, now.wholeReads, status)
 		}
