@@ -114,7 +114,7 @@ func (r Client) lookAt(ctx context.Context, before, names []string) (w Worker, b
 			before, lines[0] = before[:last], joined
 		}
 	}
-	if err = r.exec(ctx, before); err != nil {
+	if err := r.exec(ctx, before); err != nil {
 		return w, nil, false, err
 	}
 	if w, err = r.read(ctx, reader, lines); err != nil {

@@ -51,7 +51,7 @@ func Safe(changes []haproxy.Change, params func(backend string) string) (safe []
 // of new servers. It returns the state after the changes. The error is a *RunError if HAProxy refused some of the changes.
 func (r Client) CarryOut(ctx context.Context, o Commands, changes []haproxy.Change, live View, drain time.Duration) (View, error) {
 	stay, leave := o.pending(changes, live)
-	all := append(stay, leave...)
+	all := slices.Concat(stay, leave)
 	r.Cache.Forget(unread(all, live)...)
 	commands := o.commands(stay, live)
 	if drain == NoWait {
