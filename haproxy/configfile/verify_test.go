@@ -2,6 +2,8 @@ package configfile
 
 import (
 	"errors"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -33,6 +35,21 @@ func TestAFaultInTheLinesOfADomainIsARefusalOfThatDomain(t *testing.T) {
 	}
 	if f := readSite(t, files); f.Text != before.Text {
 		t.Errorf("written:\n%s", f.Text)
+	}
+}
+
+func TestAFaultDoesNotWaitForHAProxysAnswer(t *testing.T) {
+	t.Parallel()
+	hangs := wrapper(t, `case "$1" in -v) echo HAProxy version 3.2.0;; *) sleep 600;; esac`+"\n")
+	files := openSite(t, hangs, siteTop+siteAC+siteBackend("a.com")+siteBackend("c.com"), 0)
+	files.checker.timeout = time.Hour // longer than any test
+	want := plusB(readSite(t, files))
+	want.Backends[1].Options.Balance = "uri  depth 2"
+	if err := writeSite(t, files, want); err == nil || !strings.Contains(err.Error(), haproxy.OwnFault) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := os.Lstat(Beside(files.Managed, "new")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the candidate is left: %v", err)
 	}
 }
 
