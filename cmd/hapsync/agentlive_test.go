@@ -32,6 +32,7 @@ func startEtcd(t *testing.T, dir, addr string) (etcd *embed.Etcd, stop func()) {
 	cfg.Dir = dir
 	cfg.LogLevel = "fatal"
 	cfg.UnsafeNoFsync = true
+	cfg.BcryptCost = 4 // the least: a login is a second of work otherwise, under the race detector
 	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
 	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
 	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)

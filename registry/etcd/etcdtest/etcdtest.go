@@ -19,6 +19,7 @@ func Start(t testing.TB) (*embed.Etcd, string) {
 	cfg.Dir = t.TempDir()
 	cfg.LogLevel = "fatal"
 	cfg.UnsafeNoFsync = true
+	cfg.BcryptCost = 4 // the least: a login is a second of work otherwise, under the race detector
 	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{local}, []url.URL{local}
 	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = []url.URL{local}, []url.URL{local}
 	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
