@@ -27,11 +27,7 @@ type looker struct {
 // Look prepares a look at everything: at what HAProxy no longer is as State and Run read it last. Any goroutine may call the function that
 // it returns, and the process may be read and changed meanwhile: a domain that is changed then may be among the result.
 func (h *Instance) Look(ctx context.Context) (look func(ctx context.Context) (haproxy.Look, error), err error) {
-	f, err := h.files.Reread()
-	if err != nil {
-		return nil, err
-	}
-	r, err := h.runtime(f.Base)
+	f, r, err := h.open()
 	if err != nil {
 		return nil, err
 	}

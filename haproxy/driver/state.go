@@ -97,11 +97,7 @@ func backendNames(domains []string) []string {
 // servers. Servers only reads, and may run at any time. Its cost grows with the number of domains. The error wraps ErrDown if the process
 // does not answer.
 func (h *Instance) Servers(ctx context.Context, domains ...string) ([]haproxy.ServerStatus, error) {
-	f, err := h.files.Reread()
-	if err != nil {
-		return nil, err
-	}
-	r, err := h.runtime(f.Base)
+	_, r, err := h.open()
 	if err != nil {
 		return nil, err
 	}
