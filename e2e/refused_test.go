@@ -144,9 +144,12 @@ func TestWhatIsAcknowledgedBesideARemovalThatHAProxyRefusesStays(t *testing.T) {
 		}
 		b.weighs(t, "a.abc.com_cluster/server2", "7 ")
 		b.serves(t, "a.abc.com", "server2", third)
-		if text := read(t, b.managedFile); !strings.Contains(text, "server server2 "+third.addr) || !strings.Contains(text, "use-server server1") {
-			t.Errorf("the file is\n%s", text)
-		}
+		eventually(t, "the file has the new address and the operator's line", func() error { // it follows the process
+			if text := read(t, b.managedFile); !strings.Contains(text, "server server2 "+third.addr) || !strings.Contains(text, "use-server server1") {
+				return fmt.Errorf("the file is\n%s", text)
+			}
+			return nil
+		})
 		says(t, b.must(t, "maint", "--wait", "a.abc.com/server2").stdout, "applied by 1 agent")
 		if got, err := get(b.web, "a.abc.com", ""); err != nil || got.status != 503 {
 			t.Errorf("with its only host in maintenance it answers %s, %v", got, err)
