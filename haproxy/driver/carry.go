@@ -48,7 +48,13 @@ func (c carrier) begin(ctx context.Context, changes []haproxy.Change, live runti
 	if len(begun) == 0 || len(begun) > fewDrains || err != nil && !errors.As(err, &run) {
 		return err
 	}
-	for range glances {
+	for i := range glances {
+		if i > 0 {
+			var glanceErr error
+			if live, glanceErr = c.glance(ctx, begun); glanceErr != nil {
+				return glanceErr
+			}
+		}
 		idle := c.draining.Due(begun, live, true)
 		_, removeErr := c.carryOut(ctx, checks, idle, live, runtimeapi.NoWait)
 		if removeErr != nil && !errors.As(removeErr, &run) {
@@ -59,9 +65,6 @@ func (c carrier) begin(ctx context.Context, changes []haproxy.Change, live runti
 		begun = slices.DeleteFunc(begun, func(c haproxy.Change) bool { return slices.Contains(idle, c) })
 		if len(begun) == 0 {
 			break
-		}
-		if live, removeErr = c.glance(ctx, begun); removeErr != nil {
-			return removeErr
 		}
 	}
 	return err
