@@ -317,15 +317,20 @@ func TestANewServerIsUpWhenItIsThere(t *testing.T) {
 	haproxytest.EachHAProxy(t, func(t *testing.T, bin string) {
 		one, two := haproxytest.StartHost(t, "one"), haproxytest.StartHost(t, "two")
 		c := startChecked(t, bin, idleBase, one, haproxy.Settings{})
-		eventually := func() error { // a busy machine may take longer than the addition waits for a check
+		haproxytest.Eventually(t, "a new server is up when Run returns", func() error {
 			name := fmt.Sprint("server", time.Now().UnixNano())
 			c.run(t, haproxy.AddServer{Backend: haproxytest.BackendA, Server: c.server(name, two.Addr)})
+			c.firstChecks.mu.Lock()
+			late := len(c.firstChecks.current)
+			c.firstChecks.mu.Unlock()
+			if late > 0 { // a busy machine may take longer than the addition waits for a check
+				return errors.New("the check of " + name + " is late")
+			}
 			if up := c.up(t, "a.abc.com"); !slices.Contains(up, name) {
-				return fmt.Errorf("up are %v, without %s", up, name)
+				t.Fatalf("the check of %s is over, and up are %v", name, up)
 			}
 			return nil
-		}
-		haproxytest.Eventually(t, "a new server is up when Run returns", eventually)
+		})
 	})
 }
 
