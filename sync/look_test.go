@@ -172,6 +172,23 @@ func TestALookFindsWhatHasChangedWithoutThePasses(t *testing.T) {
 	}
 }
 
+// TestDriftCountsOnce has a pass that undoes a change by hand in the process, and that also writes to the file what it lacks.
+func TestDriftCountsOnce(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		synctest.Wait()
+		i.registry.change(moved(900, 7), "b.abc.com")
+		synctest.Wait()
+		i.haproxy.change(func() { i.haproxy.live.Backends[0].Servers[0].Addr = host("", "10.9.9.9:9").Addr })
+		i.Resync()
+		synctest.Wait()
+		if now, n := i.haproxy.now(), i.Status().Counts.Drift; portOf(now.file) != 7 || n != 1 {
+			t.Errorf("port %d in the file, drift %d", portOf(now.file), n)
+		}
+	})
+}
+
 func unknownDomain() haproxy.Backend {
 	return haproxy.Backend{Name: haproxy.BackendName("x.org"), Servers: []haproxy.Server{
 		{Name: "s1", Cookie: "s1", Addr: host("", "10.9.9.9:9").Addr, Weight: 1, State: haproxy.Ready},

@@ -49,6 +49,7 @@ func (a *Agent) record(in inbox, p *pass, err error, took time.Duration) {
 	}
 	if err != nil || !deferred && (in.fresh || p.scope.All()) || !report.Plan.Empty() {
 		s.count(report, err, held)
+		p.report.Drift = 0 // the job does not count it again
 	}
 	if err == nil {
 		a.updateProgress(p.snapshot)
