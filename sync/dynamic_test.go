@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hapsync/hapsync/haproxy"
@@ -151,6 +152,28 @@ func TestADomainThatCameWaitsForTheFileNoMore(t *testing.T) {
 	if len(plan.early()) != 0 || !plan.waits() {
 		t.Errorf("its removal does not wait for the file: early %v", plan.early())
 	}
+}
+
+// TestANewDomainIsAcknowledgedOnceHaproxyCHasSeenIt has a domain that the process takes by commands. If haproxy -c refuses it, the next reload
+// would lose it.
+func TestANewDomainIsAcknowledgedOnceHaproxyCHasSeenIt(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v34), func(t *testing.T, i inn) {
+		i.haproxy.change(func() { i.haproxy.grows, i.haproxy.added = true, map[string]bool{} })
+		i.registry.tell(twoDomains())
+		elapse(5 * time.Second)
+		s := revised(twoDomains(), 901)
+		s.Domains = append(s.Domains, domain("new.abc.com", host("server1", "10.0.0.9:80")))
+		i.registry.change(s, "new.abc.com")
+		synctest.Wait()
+		if s, served := i.Status(), len(i.haproxy.now().live.Backends); served != 3 || s.Applied >= 901 || !slices.Equal(s.Late(), []string{"new.abc.com"}) {
+			t.Errorf("%d backends, applied %d, late %v before the file has the domain", served, s.Applied, s.Late())
+		}
+		elapse(2 * fileDelay)
+		if s := i.Status(); s.Applied != 901 || len(s.Late()) > 0 || i.haproxy.now().reloads > 0 {
+			t.Errorf("applied %d, late %v after the file has it", s.Applied, s.Late())
+		}
+	})
 }
 
 // TestManyNewDomainsComeWithoutAReadingOfEverythingForEachTurn has a thousand domains come at once, which the process takes.

@@ -60,7 +60,8 @@ type domainState struct {
 	waits  waiting
 	// lacksSince is the last registry state that the process has completely; nil if it lacks nothing.
 	lacksSince *position
-	// mayLackSince is the same for after the current reload, if that loads an earlier state of the domain; else nil.
+	// mayLackSince is the same for after the current reload, if that loads an earlier state of the domain, and for after the next one, if the
+	// file has not had the domain yet; else nil.
 	mayLackSince *position
 	// leaving are the removed servers that the process still has, sorted.
 	leaving []string
@@ -150,7 +151,7 @@ func (m *memory) applied() position {
 	return low
 }
 
-// lags reports whether the process lacks something of the domain, or may lack it after the current reload.
+// lags reports whether the process lacks something of the domain, or may lack it after a reload.
 func (d *domainState) lags() bool { return d.lacksSince != nil || d.mayLackSince != nil }
 
 func (d *domainState) isDraining() bool { return len(d.leaving) > 0 }
@@ -163,6 +164,10 @@ func (d *domainState) waitsForDeployer() bool {
 
 // isUnwritten reports whether the process has all of the domain, and the file does not.
 func (d *domainState) isUnwritten() bool { return d.waits == waitsForFile && d.lacksSince == nil }
+
+// isUnchecked reports whether haproxy -c has not seen the domain in the file yet. If the process has it already, and haproxy -c refuses it,
+// the next reload loses it.
+func (d *domainState) isUnchecked() bool { return d.want.Name != "" && d.file.Name == "" }
 
 // isPostponed reports whether the domain waits only for the time of the next reload.
 func (d *domainState) isPostponed() bool {

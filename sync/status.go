@@ -89,7 +89,7 @@ func (s Status) Lag() time.Duration {
 // sorted, and read-only.
 func (s Status) Leaving() []haproxy.ServerKey { return s.leaving }
 
-// Late are the domains of which the process lacks something, or may lack it after the current reload. They are sorted, and read-only.
+// Late are the domains of which the process lacks something, or may lack it after a reload. They are sorted, and read-only.
 func (s Status) Late() []string { return s.lacking }
 
 const notRead = "the registry has not been read yet"

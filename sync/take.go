@@ -79,7 +79,8 @@ func (m *memory) takeDomain(name string, p *pass, found findings, running *job) 
 	d.waits = waitsFor(d, found.edited[name] || inJob, found.reload[name])
 	waits := found.structural[name] || found.reload[name] || d.isHeld() || p.deferred[name]
 	m.markLacks(d, live, waits || p.want.refused[name] && p.lacks(name))
-	m.markMayLack(d, running.undoes(name, d.want, found.edited[name]))
+	unchecked := d.isUnchecked() && !p.want.refused[name]
+	m.markMayLack(d, unchecked || running.undoes(name, d.want, found.edited[name]))
 	if d.refused == nil || p.want.refused[name] {
 		return
 	}
@@ -131,7 +132,7 @@ func (j *job) undoes(name string, want haproxy.Backend, edited bool) bool {
 	return edited
 }
 
-// markMayLack records since when the process may lack something of a domain after the current reload.
+// markMayLack records since when the process may lack something of a domain after a reload.
 func (m *memory) markMayLack(d *domainState, undone bool) {
 	if !undone {
 		d.mayLackSince = nil
