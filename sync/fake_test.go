@@ -49,6 +49,7 @@ type fake struct {
 	edits, rewrites, reloads, commands, reads, wholeReads, looks, backgroundLooks int
 	version                                                                       int
 	kept                                                                          []byte
+	keeps                                                                         int
 	recollection                                                                  recollection
 }
 
@@ -218,7 +219,11 @@ func (m *fake) Loaded() (haproxy.Config, error) {
 
 func (m *fake) Lock() (func() error, error) { return func() error { return nil }, nil }
 
-func (m *fake) Keep(notes []byte) error { m.kept = notes; return nil }
+func (m *fake) Keep(notes []byte) error {
+	m.kept = notes
+	m.keeps++
+	return nil
+}
 
 func (m *fake) Kept() ([]byte, error) { return m.kept, nil }
 

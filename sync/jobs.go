@@ -185,7 +185,7 @@ func (a *Agent) recheckAfter(r result) {
 	}
 }
 
-// writeAll writes to the file what only the process has, and waits for that.
+// writeAll writes to the file what only the process has, and waits for that. It also writes the notes.
 func (a *Agent) writeAll() {
 	if a.deployer.busy != nil {
 		a.deployed(context.Background(), <-a.deployer.results)
@@ -194,5 +194,8 @@ func (a *Agent) writeAll() {
 	a.startJob(nil)
 	if a.deployer.busy != nil {
 		a.deployed(context.Background(), <-a.deployer.results)
+	}
+	if !a.alarms.notes.IsZero() {
+		a.writeNotes()
 	}
 }

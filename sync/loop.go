@@ -17,6 +17,7 @@ type alarms struct {
 	drains retry     // read the removed servers that the process still has
 	held   time.Time // check the domains whose removals are held back
 	file   time.Time // write to the file what the process has already
+	notes  time.Time // write the revision for the next agent
 	reload time.Time // a reload is allowed again
 	// splayed is set if reload includes the random delay already.
 	splayed     bool
@@ -42,6 +43,9 @@ type alarms struct {
 // step makes a pass and starts a job, if they are due.
 func (a *Agent) step(ctx context.Context) {
 	now := time.Now()
+	if due(a.alarms.notes, now) {
+		a.writeNotes()
+	}
 	if !now.Before(a.alarms.resync) {
 		a.alarms.resync = now.Add(a.cfg.Resync)
 		a.cfg.Follower.Relist()
@@ -144,6 +148,7 @@ func (a *Agent) next() time.Time {
 	}
 	sooner(a.alarms.drains.at)
 	sooner(a.alarms.held)
+	sooner(a.alarms.notes)
 	for _, d := range a.memory.domains {
 		sooner(d.retryAt())
 		sooner(d.cooldownEnds())

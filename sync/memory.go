@@ -33,7 +33,8 @@ type memory struct {
 	overrides      overrides
 	unapplied      unappliedChanges
 	counts         snapshotCounts // of the last snapshot
-	notes          []byte         // as last saved
+	notes          []byte         // as in the file
+	saved          savedNotes
 }
 
 // A position is a state of the registry: its revision, and the last change below the prefix.

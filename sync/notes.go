@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
+	"time"
 
 	"github.com/hapsync/hapsync/haproxy"
 	"github.com/hapsync/hapsync/registry"
@@ -86,9 +87,30 @@ func (a *Agent) loadNotes() {
 	a.memory.overrides = notedOverrides(text)
 }
 
-// saveNotes writes the notes for the next agent if they have changed.
+// notesDelay is how long the noted revision may lag behind, so that one write does for many changes.
+const notesDelay = time.Second
+
+// savedNotes are those that this agent has written last.
+type savedNotes struct {
+	notes
+	at time.Time
+}
+
+// saveNotes writes the notes for the next agent if they have changed. If only the revision has, it may set an alarm for that.
 func (a *Agent) saveNotes() {
-	text, err := json.Marshal(a.memory.newNotes())
+	n, was := a.memory.newNotes(), a.memory.saved
+	next := was.at.Add(notesDelay)
+	if n.Prefix == was.Prefix && n.ClusterID == was.ClusterID && slices.Equal(n.Overrides, was.Overrides) && time.Now().Before(next) {
+		a.alarms.notes = next
+		return
+	}
+	a.writeNotes()
+}
+
+func (a *Agent) writeNotes() {
+	a.alarms.notes = time.Time{}
+	n := a.memory.newNotes()
+	text, err := json.Marshal(n)
 	if err == nil && bytes.Equal(text, a.memory.notes) {
 		return
 	}
@@ -99,5 +121,5 @@ func (a *Agent) saveNotes() {
 		a.cfg.Logger.Debug("the notes for the next agent are not written", "error", err) // a full disk has been logged
 		return
 	}
-	a.memory.notes = text
+	a.memory.notes, a.memory.saved = text, savedNotes{n, time.Now()}
 }

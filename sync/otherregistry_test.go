@@ -1,6 +1,8 @@
 package sync
 
 import (
+	"context"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -229,6 +231,53 @@ func TestWhatADomainLackedIsStillMissingInAnotherRegistry(t *testing.T) {
 		elapse(time.Minute)
 		if s := i.Status(); s.Applied != 14 {
 			t.Errorf("applied %d, %q", s.Applied, s.Reasons)
+		}
+	})
+}
+
+// TestNotesAreWrittenOnceForManyChanges has changes come for two seconds; then the notes name the last one.
+func TestNotesAreWrittenOnceForManyChanges(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+		i.registry.tell(twoDomains())
+		elapse(5 * time.Second)
+		before := i.haproxy.now().keeps
+		for n := range 100 {
+			i.registry.change(moved(registry.Revision(900+n), uint16(7+n)), "b.abc.com")
+			elapse(20 * time.Millisecond)
+		}
+		elapse(notesDelay)
+		now := i.haproxy.now()
+		noted, err := readNotes(now.kept)
+		if n := now.keeps - before; n < 2 || n > 4 || err != nil || noted.Revision != 999 {
+			t.Errorf("written %d times, revision %d, %v", n, noted.Revision, err)
+		}
+	})
+}
+
+func TestAnAgentThatEndsHasWrittenItsNotes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, told := inLine(twoDomains(), v32), newScript()
+		h := &guarded{fake: m}
+		agent, err := NewAgent(AgentConfig{
+			Follower: told, Process: h, File: h, Layout: layout, Logger: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- agent.Run(ctx) }()
+		told.tell(twoDomains())
+		for n := range 3 {
+			told.change(moved(registry.Revision(900+n), uint16(7+n)), "b.abc.com")
+			synctest.Wait()
+		}
+		stop()
+		<-ended
+		if noted, err := readNotes(m.kept); err != nil || noted.Revision != 902 {
+			t.Errorf("revision %d, %v", noted.Revision, err)
 		}
 	})
 }
