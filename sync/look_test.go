@@ -115,6 +115,36 @@ func TestAChangeDoesNotWaitForAResync(t *testing.T) {
 	}
 }
 
+// TestWhatAPassHasReadDuringALookIsNotReadAgain has a look see the process after a change, and compare it with what was known before.
+func TestWhatAPassHasReadDuringALookIsNotReadAgain(t *testing.T) {
+	t.Parallel()
+	for name, during := range map[string]func(i inn){
+		"a changed domain": func(i inn) { i.registry.change(moved(900, 7), "b.abc.com") },
+		"everything": func(i inn) {
+			i.haproxy.change(func() { i.haproxy.live.Backends[1].Servers[0].Addr, i.haproxy.slowRead = host("", "10.9.9.9:9").Addr, 0 })
+			i.Resync()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
+				i.readSlowly(t, twoDomains())
+				elapse(defaultResync + slowRead/4)
+				during(i)
+				elapse(slowRead / 8)
+				before := i.haproxy.now()
+				if before.backgroundLooks > 0 || before.commands == 0 {
+					t.Fatalf("%d looks, %d commands before the look has read HAProxy", before.backgroundLooks, before.commands)
+				}
+				elapse(2 * slowRead)
+				if now := i.haproxy.now(); now.backgroundLooks != 1 || now.reads != before.reads || now.wholeReads != before.wholeReads {
+					t.Errorf("%d looks, %d more reads, %d more whole ones", now.backgroundLooks, now.reads-before.reads, now.wholeReads-before.wholeReads)
+				}
+			})
+		})
+	}
+}
+
 func TestAChangeGoesBeforeAPassOverEverything(t *testing.T) {
 	t.Parallel()
 	inBubble(t, inLine(twoDomains(), v32), func(t *testing.T, i inn) {
