@@ -307,8 +307,12 @@ func (p *pass) accepted() []haproxy.Change {
 	})
 }
 
-// maxRun is the most changes that one pass makes in the process. Later passes make the others, together with what is new by then.
-const maxRun = 1000
+const (
+	// maxRun is how many changes one pass makes in the process. Later passes make the others, together with what is new by then.
+	maxRun = 1000
+	// maxWhole is the most changes of a domain that are not split between passes. A new domain that is only begun costs more to complete.
+	maxWhole = 10
+)
 
 // slice returns the changes for this pass, and takes the others out of the plan. Domains with few changes come first.
 func (p *pass) slice(changes []haproxy.Change) []haproxy.Change {
@@ -322,13 +326,17 @@ func (p *pass) slice(changes []haproxy.Change) []haproxy.Change {
 	slices.SortStableFunc(changes, func(a, b haproxy.Change) int {
 		return cmp.Or(cmp.Compare(of[a.Domain()], of[b.Domain()]), cmp.Compare(a.Domain(), b.Domain()))
 	})
+	end := maxRun
+	for last := changes[end-1].Domain(); of[last] <= maxWhole && end < len(changes) && changes[end].Domain() == last; {
+		end++
+	}
 	later := map[haproxy.Change]bool{}
 	p.deferred = map[string]bool{}
-	for _, c := range changes[maxRun:] {
+	for _, c := range changes[end:] {
 		later[c], p.deferred[c.Domain()] = true, true
 	}
 	_, p.report.Plan = p.report.Plan.split(func(a Action) bool { return a.Via == ViaRuntime && later[a.Change] })
-	return changes[:maxRun]
+	return changes[:end]
 }
 
 // partOf is the part of a snapshot within a scope.

@@ -22,8 +22,10 @@ type liveReader struct {
 	order  []*joinedBackend
 	// last is the backend of the previous line.
 	last *joinedBackend
-	// absent counts the backends that the process does not have, by its own answer.
-	absent int
+	// states are the backends whose "show servers state" is still to come, in this order; absent are those that the process does not have,
+	// by its own answer.
+	states []string
+	absent map[string]bool
 	// row reads a line of the current table; nil outside of one.
 	row    func(fields [][]byte) error
 	table  *table
@@ -42,7 +44,7 @@ type joinedBackend struct {
 }
 
 func newLiveReader(wanted []string) *liveReader {
-	l := &liveReader{byName: map[string]*joinedBackend{}, words: map[string]string{}}
+	l := &liveReader{byName: map[string]*joinedBackend{}, words: map[string]string{}, absent: map[string]bool{}}
 	if wanted != nil {
 		l.wanted = make(map[string]bool, len(wanted))
 	}
@@ -79,6 +81,7 @@ func (l *liveReader) read(r io.Reader, commands int) error {
 		case len(line) == 0:
 			commands--
 			l.row, l.table = nil, nil
+			l.states = l.states[min(1, len(l.states)):]
 			continue
 		}
 		if err := l.line(line); err != nil {
@@ -105,7 +108,9 @@ func (l *liveReader) line(line []byte) error {
 	case string(line) == "1", string(line) == "No such proxy.":
 		return nil
 	case string(line) == "Can't find backend.":
-		l.absent++
+		if len(l.states) > 0 {
+			l.absent[l.states[0]] = true
+		}
 		return nil
 	}
 	if err := checkNote(line); err != nil {
