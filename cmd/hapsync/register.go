@@ -54,7 +54,7 @@ func (p program) registerCommand() *cli.Command {
 	}, cli.Page{
 		Description: `Writes all keys of the host in one transaction, under a lease that it keeps alive. A lease that is lost is followed
 by a new one, with the keys again. SIGTERM, SIGINT and SIGHUP take the host out: state drain, the time of --drain, state maint,
-and the keys are deleted. A second signal deletes them at once, a third one ends hapsync as it is. A host that dies without
+and the keys are deleted. A second signal deletes them at once, a third one ends hapsync, whatever it is doing. A host that dies without
 that leaves when its lease ends, after --ttl.
 
 With --wait the host stays only if every agent applies the registration before --wait-timeout; then systemd is told that
