@@ -32,5 +32,6 @@
 //
 // A domain waits for the file or a reload if more than its servers change; other domains do not wait. If HAProxy refuses a domain, as
 // little of it as possible is left as it was, and it is tried again later; the other domains go on, in the process and in the file. What an
-// agent reports as applied (status.go, reporter.go) is the low watermark: the last revision that the process has completely.
+// agent reports as applied (status.go, reporter.go) is the low watermark: the last revision that the process has completely, and does not
+// lose by a reload.
 package sync
