@@ -104,7 +104,6 @@ func liveSet(ch SetServer) (bool, string) {
 
 // Dynamic reports whether servers can be added to and removed from a running backend with this balance algorithm
 // (roundrobin, leastconn, first and random; seen on 2.6, 3.0, 3.2 and 3.4).
-// (roundrobin, leastconn, first and random; seen on 2.6, 3.0, 3.2 and 3.4).
 func (o BackendOptions) Dynamic() bool {
 	switch algorithm, _, _ := strings.Cut(o.Balance, "("); algorithm {
 	case "roundrobin", "leastconn", "first", "random":
