@@ -169,5 +169,6 @@ func (q inquiry) ready(ctx context.Context) error {
 	if err != nil || code == http.StatusOK {
 		return err
 	}
-	return fmt.Errorf("the agent on %s is not ready: %s", q.where, registry.OneLine(string(body)))
+	reasons := strings.ReplaceAll(strings.TrimSpace(string(body)), "\n", "; ")
+	return fmt.Errorf("the agent on %s is not ready: %s", q.where, registry.OneLine(reasons))
 }

@@ -157,7 +157,10 @@ func TestReadySaysWhyNot(t *testing.T) {
 	if got.code != exitError || got.stdout != "" {
 		t.Errorf("code %d: %s", got.code, got.stdout)
 	}
-	wantContains(t, "the reason", got.stderr, "the agent on "+listen+" is not ready: ", "registry: ")
+	wantContains(t, "the reason", got.stderr, "the agent on "+listen+" is not ready: ", "; registry: ")
+	if strings.Contains(got.stderr, `\n`) {
+		t.Errorf("a reason is cut by an escaped line end: %s", got.stderr)
+	}
 	if got := oneHost().run(t, "status", "--ready", "--listen", freeAddr(t)); got.code != exitError || !strings.Contains(got.stderr, "no agent answers on") {
 		t.Errorf("without an agent: code %d: %s", got.code, got.stderr)
 	}

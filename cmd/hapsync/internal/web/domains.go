@@ -139,7 +139,7 @@ func (st *state) domainOf(d *registry.Domain) Domain {
 	tell(LevelTrouble, line.Bad, registry.Count(line.Bad, "problem"))
 	tell(LevelNotice, line.Down, registry.Count(line.Down, "host")+" down")
 	if about.late {
-		tell(LevelNotice, 1, "waits for HAProxy")
+		tell(LevelNotice, 1, "waits for the file or a reload")
 	}
 	tell(LevelNotice, about.overrides, registry.Count(about.overrides, "override"))
 	tell(LevelNotice, line.Pending, registry.Count(line.Pending, "host")+" pending")
