@@ -221,4 +221,31 @@ func TestAChangeOfAnotherDomainComesBetweenTheManyOfOne(t *testing.T) {
 	})
 }
 
+func TestADomainWithFewChangesIsNotSplitBetweenPasses(t *testing.T) {
+	t.Parallel()
+	of := func(domain string, n int) (changes []haproxy.Change) {
+		for i := range n {
+			changes = append(changes, haproxy.AddServer{Backend: haproxy.BackendName(domain), Server: haproxy.Server{Name: fmt.Sprint("s", i)}})
+		}
+		return changes
+	}
+	var few []haproxy.Change
+	for i := range maxRun {
+		few = append(few, of(fmt.Sprintf("d%04d.abc.com", i), 3)...)
+	}
+	for name, c := range map[string]struct {
+		changes []haproxy.Change
+		want    int
+	}{
+		"three of each domain": {few, maxRun + 2},
+		"many of one domain":   {of("a.abc.com", 2*maxRun), maxRun},
+		"all":                  {few[:maxRun], maxRun},
+	} {
+		p := &pass{}
+		if now := p.slice(c.changes); len(now) != c.want || len(c.changes) > c.want && p.deferred[now[0].Domain()] != (name == "many of one domain") {
+			t.Errorf("%s: %d changes, deferred %d domains", name, len(now), len(p.deferred))
+		}
+	}
+}
+
 func (m *fake) Claim(haproxy.Config) error { return nil }

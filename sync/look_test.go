@@ -121,7 +121,9 @@ func TestWhatAPassHasReadDuringALookIsNotReadAgain(t *testing.T) {
 	for name, during := range map[string]func(i inn){
 		"a changed domain": func(i inn) { i.registry.change(moved(900, 7), "b.abc.com") },
 		"everything": func(i inn) {
-			i.haproxy.change(func() { i.haproxy.live.Backends[1].Servers[0].Addr, i.haproxy.slowRead = host("", "10.9.9.9:9").Addr, 0 })
+			i.haproxy.change(func() {
+				i.haproxy.live.Backends[1].Servers[0].Addr, i.haproxy.slowRead = host("", "10.9.9.9:9").Addr, 0
+			})
 			i.Resync()
 		},
 	} {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -204,6 +205,17 @@ func manyBackends(count int) []byte {
 	state.WriteByte('\n')
 	stat.WriteByte('\n')
 	return append(state.Bytes(), stat.Bytes()...)
+}
+
+// TestTheReaderKnowsWhichBackendsAreAbsent reads the replies to "show servers state" of three backends, of which HAProxy has one.
+func TestTheReaderKnowsWhichBackendsAreAbsent(t *testing.T) {
+	t.Parallel()
+	r := newLiveReader([]string{"a", "b", "c"})
+	r.states = []string{"a", "b", "c"}
+	reply := "Can't find backend.\n\n" + NoHealth + "\nCan't find backend.\n\n"
+	if err := r.read(strings.NewReader(reply), 3); err != nil || !maps.Equal(r.absent, map[string]bool{"a": true, "c": true}) {
+		t.Errorf("absent %v, %v", r.absent, err)
+	}
 }
 
 // statColumns are the columns of "show stat" of HAProxy 2.6.
