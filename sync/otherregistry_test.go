@@ -2,6 +2,7 @@ package sync
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -275,7 +276,9 @@ func TestAnAgentThatEndsHasWrittenItsNotes(t *testing.T) {
 			synctest.Wait()
 		}
 		stop()
-		<-ended
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
 		if noted, err := readNotes(m.kept); err != nil || noted.Revision != 902 {
 			t.Errorf("revision %d, %v", noted.Revision, err)
 		}
