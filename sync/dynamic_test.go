@@ -176,6 +176,31 @@ func TestANewDomainIsAcknowledgedOnceHaproxyCHasSeenIt(t *testing.T) {
 	})
 }
 
+// TestAnAgentThatKeepsUpIsNotBehindForLong has new domains come for two minutes, so that always one of them is not in the file yet.
+func TestAnAgentThatKeepsUpIsNotBehindForLong(t *testing.T) {
+	t.Parallel()
+	inBubble(t, inLine(twoDomains(), v34), func(t *testing.T, i inn) {
+		i.haproxy.change(func() { i.haproxy.grows, i.haproxy.added = true, map[string]bool{} })
+		i.registry.tell(twoDomains())
+		elapse(5 * time.Second)
+		i.haproxy.change(func() { i.haproxy.slowWrite = time.Second })
+		s := twoDomains()
+		for n := range 200 {
+			name := fmt.Sprintf("new%04d.abc.com", n)
+			s = revised(s, registry.Revision(901+n), domain(name, host("server1", "10.0.0.9:80")))
+			i.registry.change(s, name)
+			elapse(600 * time.Millisecond)
+			if lag := i.Status().Lag(); lag == 0 || lag > 4*fileDelay {
+				t.Fatalf("after %d domains %s behind", n+1, lag)
+			}
+		}
+		elapse(5 * fileDelay)
+		if s := i.Status(); s.Lag() != 0 || s.Applied != 1100 {
+			t.Errorf("in the end %s behind, applied %d", s.Lag(), s.Applied)
+		}
+	})
+}
+
 // TestManyNewDomainsComeWithoutAReadingOfEverythingForEachTurn has a thousand domains come at once, which the process takes.
 func TestManyNewDomainsComeWithoutAReadingOfEverythingForEachTurn(t *testing.T) {
 	t.Parallel()

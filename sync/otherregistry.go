@@ -125,4 +125,6 @@ func (m *memory) forgetRevisions() {
 }
 
 // forgetRevisions does the same for the status. When HAProxy was last in sync stays true.
-func (s *Status) forgetRevisions() { s.Applied, s.Filed, s.Has, s.reached = 0, 0, 0, 0 }
+func (s *Status) forgetRevisions() {
+	s.Applied, s.Filed, s.Has, s.reached, s.unapplied = 0, 0, 0, 0, nil
+}

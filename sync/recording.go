@@ -221,9 +221,7 @@ func (a *Agent) updateProgress(snapshot registry.Snapshot) {
 	if reached == a.memory.reached || reached.revision > s.Applied {
 		s.Applied, s.Has, s.AppliedAt = reached.revision, reached.changed, time.Now()
 	}
-	if a.inbox.snapshot.Revision == reached.revision {
-		s.Behind = time.Time{}
-	}
+	s.apply(reached.revision)
 	s.pending = a.memory.counts.pending
 	s.reached, s.lacking = a.memory.reached.changed, a.memory.domainsWhere((*domainState).lags)
 	s.firstSeen.waiting = firstSeenOf(s.firstSeen.waiting, s.lacking)

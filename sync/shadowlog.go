@@ -43,7 +43,7 @@ func (s *Shadow) record(p *pass, err error, events []shadowEvent, took time.Dura
 			st.Applied, st.Filed, st.Has, st.AppliedAt = p.snapshot.Revision, p.snapshot.Revision, p.snapshot.Changed, time.Now()
 		}
 	}
-	st.Behind = time.Time{} // nothing waits for a shadow
+	st.apply(st.Seen) // nothing waits for a shadow
 	var holds []condition
 	if report.Held != "" || held != nil {
 		holds = []condition{{name: report.Held}}

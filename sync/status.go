@@ -23,7 +23,7 @@ type Status struct {
 	HAProxy haproxy.Version
 	// AppliedAt is when Applied was set last; zero before the first successful pass.
 	AppliedAt time.Time
-	// Behind is since when there is something that is not applied; zero if there is nothing.
+	// Behind is when the agent heard of the oldest change that is not applied, to a second; zero if there is none.
 	Behind time.Time
 	// Lost says why the registry cannot be followed, Down why HAProxy does not answer, Held what a safeguard holds back, Failed why
 	// the last pass failed; empty if nothing is wrong.
@@ -54,6 +54,7 @@ type Status struct {
 	jobFailed   string              // why the deployer's last job failed; empty if it did not
 	leaving     []haproxy.ServerKey // the servers that should lose their sessions, sorted
 	firstSeen   firstSeen
+	unapplied   []hearing // oldest first
 	lastFailure string // why the last entry failed, or was held
 }
 
@@ -83,6 +84,34 @@ func (s Status) Lag() time.Duration {
 		return 0
 	}
 	return time.Since(s.Behind)
+}
+
+// A hearing is what was heard of the registry within a second: from when, and the last revision.
+type hearing struct {
+	at       time.Time
+	revision registry.Revision
+}
+
+// hear records a revision that is not applied yet.
+func (s *Status) hear(revision registry.Revision) {
+	now, last := time.Now(), len(s.unapplied)-1
+	if last >= 0 && now.Sub(s.unapplied[last].at) < time.Second {
+		s.unapplied[last].revision = revision
+	} else {
+		s.unapplied = append(s.unapplied, hearing{now, revision})
+	}
+	s.Behind = s.unapplied[0].at
+}
+
+// apply records that all changes up to a revision are applied.
+func (s *Status) apply(revision registry.Revision) {
+	for len(s.unapplied) > 0 && s.unapplied[0].revision <= revision {
+		s.unapplied = s.unapplied[1:]
+	}
+	s.Behind = time.Time{}
+	if len(s.unapplied) > 0 {
+		s.Behind = s.unapplied[0].at
+	}
 }
 
 // Leaving are the servers without new clients: those of hosts in drain or maint, and removed ones that the process still has. They are

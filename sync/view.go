@@ -183,9 +183,7 @@ func (v *view) updated(u registry.Update) {
 	}
 	v.status.prefix = u.Snapshot.Prefix
 	v.status.Seen, v.status.Heard = u.Snapshot.Revision, u.Snapshot.Changed
-	if v.status.Behind.IsZero() {
-		v.status.Behind = time.Now()
-	}
+	v.status.hear(u.Snapshot.Revision)
 	v.mu.Unlock() // no notify: the pass changes the status
 	v.wakeLoop()
 }
