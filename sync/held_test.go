@@ -80,6 +80,32 @@ func TestRemovalsThatAreHeldHoldNothingElse(t *testing.T) {
 	})
 }
 
+// TestTheFileFollowsADomainWhoseRemovalsAreHeld moves a host of that domain, also while the file cannot be written: the agent stays calm.
+func TestTheFileFollowsADomainWhoseRemovalsAreHeld(t *testing.T) {
+	t.Parallel()
+	for name, fails := range map[string]int{"at once": 0, "after failures": 7} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, inLine(tenants(1, 13), v32), func(t *testing.T, i inn) {
+				i.registry.tell(tenants(1, 13))
+				synctest.Wait()
+				gone := tenants(2, 1)
+				gone.Domains[1].Hosts = gone.Domains[1].Hosts[:1]
+				gone.Domains[4].Hosts[0].Weight = 7
+				i.haproxy.change(func() { i.haproxy.failCommit = fails })
+				i.registry.change(gone, "a1.abc.com", "big.abc.com")
+				elapse(3 * fileDelay)
+				if fails > 0 {
+					i.isCalm(t)
+				}
+				if big, _ := backendOf(i.haproxy.now().file, "big.abc.com"); i.Status().Held == "" || len(big.Servers) != 13 || big.Servers[0].Weight != 7 {
+					t.Errorf("held %q, %d servers, weight %d in the file", i.Status().Held, len(big.Servers), big.Servers[0].Weight)
+				}
+			})
+		})
+	}
+}
+
 func TestSyncDoesTheRestThoughRemovalsAreHeld(t *testing.T) {
 	t.Parallel()
 	m := inLine(tenants(1, 13), v32)

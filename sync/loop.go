@@ -43,9 +43,6 @@ type alarms struct {
 // step makes a pass and starts a job, if they are due.
 func (a *Agent) step(ctx context.Context) {
 	now := time.Now()
-	if due(a.alarms.notes, now) {
-		a.writeNotes()
-	}
 	if !now.Before(a.alarms.resync) {
 		a.alarms.resync = now.Add(a.cfg.Resync)
 		a.cfg.Follower.Relist()
@@ -57,6 +54,9 @@ func (a *Agent) step(ctx context.Context) {
 		return
 	}
 	a.checkRegistry(in)
+	if due(a.alarms.notes, now) {
+		a.writeNotes()
+	}
 	a.memory.expire(in.expired, in.snapshot)
 	if in.byHand {
 		a.memory.retryRefused(true)
@@ -120,7 +120,7 @@ func (a *Agent) isDeployable(d *domainState, now time.Time) bool {
 	case waitsForReload:
 		return !now.Before(a.alarms.reload) || !sameBackend(d.want, d.file)
 	case waitsForFile:
-		return d.lacksSince != nil
+		return !d.isUnwritten()
 	}
 	return false
 }
@@ -156,7 +156,7 @@ func (a *Agent) next() time.Time {
 		case a.deployer.busy != nil:
 		case d.waits == waitsForReload && sameBackend(d.want, d.file):
 			sooner(later(a.alarms.reload, a.alarms.jobRetry.at))
-		case d.waits == waitsForReload, d.waits == waitsForFile && d.lacksSince != nil:
+		case d.waits == waitsForReload, d.waits == waitsForFile && !d.isUnwritten():
 			sooner(a.alarms.jobRetry.at)
 		}
 	}

@@ -163,8 +163,10 @@ func (d *domainState) waitsForDeployer() bool {
 	return d.waits == waitsForFile || d.waits == waitsForReload
 }
 
-// isUnwritten reports whether the process has all of the domain, and the file does not.
-func (d *domainState) isUnwritten() bool { return d.waits == waitsForFile && d.lacksSince == nil }
+// isUnwritten reports whether the process has all of the domain, removals that are held aside, and the file does not.
+func (d *domainState) isUnwritten() bool {
+	return d.waits == waitsForFile && (d.lacksSince == nil || d.isHeld())
+}
 
 // isUnchecked reports whether haproxy -c has not seen the domain in the file yet. If the process has it already, and haproxy -c refuses it,
 // the next reload loses it.

@@ -109,6 +109,9 @@ func (a *Agent) saveNotes() {
 
 func (a *Agent) writeNotes() {
 	a.alarms.notes = time.Time{}
+	if a.memory.otherRegistry != nil {
+		return // a sync by hand may confirm it in the notes
+	}
 	n := a.memory.newNotes()
 	text, err := json.Marshal(n)
 	if err == nil && bytes.Equal(text, a.memory.notes) {

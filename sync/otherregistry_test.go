@@ -284,3 +284,33 @@ func TestAnAgentThatEndsHasWrittenItsNotes(t *testing.T) {
 		}
 	})
 }
+
+// TestTheLateNotesOfAnAgentDoNotUndoAConfirmation confirms another registry while the agent has a revision of the former one to note.
+func TestTheLateNotesOfAnAgentDoNotUndoAConfirmation(t *testing.T) {
+	t.Parallel()
+	for name, other := range otherRegistries() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, runningMemory(), func(t *testing.T, i inn) {
+				i.registry.tell(reported(22, registry.Ready))
+				synctest.Wait()
+				i.registry.change(reported(23, registry.Maint), "a.abc.com")
+				elapse(notesDelay / 10)
+				i.registry.tell(other)
+				elapse(notesDelay / 10)
+				if i.Status().Held == "" {
+					t.Fatal("it is not held")
+				}
+				i.syncByHand(t, other)
+				elapse(notesDelay)
+				next := reported(other.Revision+1, registry.Maint) // else HAProxy is in line with it, which also ends the hold
+				next.ClusterID = other.ClusterID
+				i.registry.change(next, "a.abc.com")
+				elapse(2 * heldPoll)
+				if s := i.Status(); s.Held != "" || s.Applied != next.Revision {
+					t.Errorf("held %q, applied %d", s.Held, s.Applied)
+				}
+			})
+		})
+	}
+}

@@ -55,7 +55,7 @@ type Status struct {
 	leaving     []haproxy.ServerKey // the servers that should lose their sessions, sorted
 	firstSeen   firstSeen
 	unapplied   []hearing // oldest first
-	lastFailure string // why the last entry failed, or was held
+	lastFailure string    // why the last entry failed, or was held
 }
 
 // Counts count what an agent did.
@@ -92,10 +92,13 @@ type hearing struct {
 	revision registry.Revision
 }
 
+// maxHearings bounds what is kept if one domain waits for long: the oldest hearing stays exact.
+const maxHearings = 600
+
 // hear records a revision that is not applied yet.
 func (s *Status) hear(revision registry.Revision) {
 	now, last := time.Now(), len(s.unapplied)-1
-	if last >= 0 && now.Sub(s.unapplied[last].at) < time.Second {
+	if last >= 0 && (now.Sub(s.unapplied[last].at) < time.Second || last >= maxHearings) {
 		s.unapplied[last].revision = revision
 	} else {
 		s.unapplied = append(s.unapplied, hearing{now, revision})
@@ -105,7 +108,7 @@ func (s *Status) hear(revision registry.Revision) {
 
 // apply records that all changes up to a revision are applied.
 func (s *Status) apply(revision registry.Revision) {
-	for len(s.unapplied) > 0 && s.unapplied[0].revision <= revision {
+	for len(s.unapplied) > 0 && (s.unapplied[0].revision <= revision || s.unapplied[0].revision > s.Seen) { // or of another registry
 		s.unapplied = s.unapplied[1:]
 	}
 	s.Behind = time.Time{}

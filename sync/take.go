@@ -212,6 +212,9 @@ func (m *memory) takeResult(r result) {
 		if d.isUnwritten() && (written || sameBackend(d.want, asked)) {
 			d.waits = waitsFor(d, false, false)
 		}
+		if !r.reload && d.lacksSince == nil && d.refused == nil && !d.isUnchecked() {
+			d.mayLackSince = nil
+		}
 		retried := d.refused != nil && d.refused.retrying && !has(r.refused, name)
 		if retried && written && d.lacksSince == nil {
 			d.refused = nil
