@@ -302,7 +302,7 @@ func TestHurriedRemovalDoesNotWaitForAnEtcdThatDoesNotAnswer(t *testing.T) {
 			p := b.startRegister(t, "a.abc.com/server1", startHost(t, "a.abc.com").addr, "--drain", "1h", "--ttl", "1h")
 			eventually(t, "it is registered", func() error { return logged(p, "msg=registered") })
 			e.stop()
-			p.signal(t, syscall.SIGHUP)
+			p.signal(t, syscall.SIGINT) // not SIGHUP, which does not count under nohup
 			p.signal(t, syscall.SIGTERM)
 			eventually(t, "it hurries", func() error { return logged(p, "a second signal") })
 			want := 0
